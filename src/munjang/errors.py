@@ -1,0 +1,84 @@
+"""Every error that Munjang raises on purpose.
+
+The tree (a leaf also inherits the built-in exception that fits, so ``except ValueError`` keeps working)::
+
+    MunjangError
+    ├── InputError (ValueError)              an argument or a text has a value we can't use
+    │   └── TruncationError                  a text is longer than the model and the caller asked to be told
+    ├── InputTypeError (TypeError)           an argument has the wrong type
+    ├── DataFileError (ValueError)           a user's file is missing, unreadable or lacks a column
+    ├── UnknownModelError (ValueError)       a model's name leads nowhere
+    ├── UnsupportedModelError (ValueError)   a config asks for arithmetic that we do not have
+    ├── CheckpointError (ValueError)         a checkpoint's files are missing, broken or do not fit together
+    │   └── UnsafeCheckpointError            weights are a pickle and the caller did not allow it
+    ├── FetchError (OSError)                 a download failed
+    │   └── OfflineError                     a download was needed and is forbidden
+    └── MissingExtraError (ImportError)      an optional dependency is not installed
+
+A message says what happened, the value, and what to do about it. The command line prints that one line.
+"""
+
+from __future__ import annotations
+
+__all__ = [
+    "CheckpointError",
+    "DataFileError",
+    "FetchError",
+    "InputError",
+    "InputTypeError",
+    "MissingExtraError",
+    "MunjangError",
+    "OfflineError",
+    "TruncationError",
+    "UnknownModelError",
+    "UnsafeCheckpointError",
+    "UnsupportedModelError",
+]
+
+
+class MunjangError(Exception):
+    """Root of every error that Munjang raises on purpose."""
+
+
+class InputError(MunjangError, ValueError):
+    """An argument or a text has a value that can't be used."""
+
+
+class TruncationError(InputError):
+    """A text is longer than the model allows and the caller asked for an error instead of a cut."""
+
+
+class InputTypeError(MunjangError, TypeError):
+    """An argument has the wrong type."""
+
+
+class DataFileError(MunjangError, ValueError):
+    """A user's file is missing, unreadable, not UTF-8, or lacks the column asked for."""
+
+
+class UnknownModelError(MunjangError, ValueError):
+    """A model's name is neither a folder, nor in the catalogue, nor on the hub."""
+
+
+class UnsupportedModelError(MunjangError, ValueError):
+    """A model's config asks for arithmetic that is not implemented here."""
+
+
+class CheckpointError(MunjangError, ValueError):
+    """A checkpoint's files are missing, broken, or do not fit together."""
+
+
+class UnsafeCheckpointError(CheckpointError):
+    """The weights are a pickle, which can run code, and the caller did not allow that."""
+
+
+class FetchError(MunjangError, OSError):
+    """A download failed."""
+
+
+class OfflineError(FetchError):
+    """A download was needed but offline mode forbids it."""
+
+
+class MissingExtraError(MunjangError, ImportError):
+    """An optional dependency is not installed; the message names the extra that brings it."""
