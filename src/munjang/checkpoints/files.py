@@ -1,0 +1,58 @@
+"""Reading and writing files so that nobody ever sees half of one."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import secrets
+from typing import TYPE_CHECKING, BinaryIO
+
+from munjang.errors import CheckpointError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+__all__ = ["read_json", "replacing", "write_json"]
+
+
+@contextlib.contextmanager
+def replacing(path: Path) -> Iterator[BinaryIO]:
+    """Open a new file for writing that takes the place of ``path`` only when the block ends well.
+
+    Raises ``CheckpointError`` when the folder can't be written or the disk is full.
+    """
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
+    try:
+        with temporary.open("xb") as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    except OSError as error:
+        reason = error.strerror or str(error)
+        message = f"Can't write '{path}': {reason}. Choose another folder or make room there."
+        raise CheckpointError(message) from error
+    finally:
+        with contextlib.suppress(OSError):
+            temporary.unlink(missing_ok=True)
+
+
+def write_json(path: Path, value: object) -> None:
+    """Write ``value`` as readable JSON, atomically."""
+    with replacing(path) as file:
+        file.write(json.dumps(value, ensure_ascii=False, indent=2).encode() + b"\n")
+
+
+def read_json(path: Path) -> object:
+    """Read a JSON file; ``CheckpointError`` names the file and what is wrong with it."""
+    try:
+        content: object = json.loads(path.read_bytes())
+    except FileNotFoundError as error:
+        raise CheckpointError(f"'{path.parent}' has no file '{path.name}'.") from error
+    except OSError as error:
+        raise CheckpointError(f"Can't read '{path}': {error.strerror or error}.") from error
+    except (ValueError, RecursionError) as error:
+        raise CheckpointError(f"'{path}' is not valid JSON: {error}.") from error
+    return content

@@ -1,0 +1,99 @@
+"""A checkpoint: a folder in the usual Hugging Face layout, opened for reading."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from munjang.checkpoints.files import read_json
+from munjang.checkpoints.weights import Weights, open_safetensors, open_shards
+from munjang.errors import CheckpointError, UnsafeCheckpointError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+__all__ = ["PICKLE_FILES", "SAFETENSORS_FILES", "Checkpoint"]
+
+SAFETENSORS_FILES = ("model.safetensors", "model.safetensors.index.json")
+PICKLE_FILES = ("pytorch_model.bin", "pytorch_model.bin.index.json")
+
+
+@dataclass(frozen=True, slots=True)
+class Checkpoint:
+    """A model's folder: its configuration, tokenizer files and weights.
+
+    ``name`` is what the user asked for. ``prompts`` are what the catalogue knows of the model, for when its
+    own files name none. A pickle of weights is read only with ``allow_pickle``.
+    """
+
+    path: Path
+    name: str
+    allow_pickle: bool = False
+    prompts: Mapping[str, str] = field(default_factory=dict)
+
+    def has(self, filename: str) -> bool:
+        """Say whether the folder holds this file."""
+        return self._locate(filename).is_file()
+
+    def read_json(self, filename: str) -> dict[str, Any]:
+        """Read a JSON object; ``CheckpointError`` names a file that is missing or something else."""
+        content = read_json(self._locate(filename))
+        if not isinstance(content, dict):
+            raise CheckpointError(
+                f"'{self.path / filename}' should hold a JSON object, not a {_kind(content)}."
+            )
+        return content
+
+    def read_json_list(self, filename: str) -> list[Any]:
+        """Read a JSON list (``modules.json`` is one); errors as in ``read_json``."""
+        content = read_json(self._locate(filename))
+        if not isinstance(content, list):
+            raise CheckpointError(
+                f"'{self.path / filename}' should hold a JSON list, not a {_kind(content)}."
+            )
+        return content
+
+    def config(self) -> dict[str, Any]:
+        """Read ``config.json``."""
+        return self.read_json("config.json")
+
+    def sub(self, path: str) -> Checkpoint:
+        """Give the checkpoint in a subfolder, such as a module of ``modules.json``; ``""`` is this one."""
+        if path in ("", "."):
+            return self
+        return Checkpoint(self._locate(path), f"{self.name}/{path}", self.allow_pickle)
+
+    def weights(self) -> Weights:
+        """Open the weights: names as published, numbers read on access.
+
+        Raises ``CheckpointError`` when no weights are there or a file is broken, ``UnsafeCheckpointError``
+        when they are a pickle and that was not allowed, ``MissingExtraError`` when reading it needs PyTorch.
+        """
+        single, index = (self.path / name for name in SAFETENSORS_FILES)
+        if single.is_file():
+            return open_safetensors(single)
+        if index.is_file():
+            return open_shards(index)
+        return self._pickled_weights()
+
+    def _pickled_weights(self) -> Weights:
+        pickle = next((self.path / name for name in PICKLE_FILES if self.has(name)), None)
+        if pickle is None:
+            looked_for = ", ".join(SAFETENSORS_FILES + PICKLE_FILES)
+            raise CheckpointError(f"'{self.path}' holds no weights: looked for {looked_for}.")
+        if not self.allow_pickle:
+            raise UnsafeCheckpointError(
+                f"The weights of '{self.name}' are a pickle ('{pickle.name}'), a format that can carry code. "
+                "If you trust where they come from, say allow_pickle=True; a safetensors copy is better."
+            )
+        from munjang.checkpoints.pickled import open_pickle
+
+        return open_pickle(pickle)
+
+    def _locate(self, relative: str) -> Path:
+        # Names come from JSON files of a download; none of them may lead out of the folder.
+        parts = Path(relative)
+        if parts.is_absolute() or ".." in parts.parts or "\0" in relative:
+            raise CheckpointError(f"'{self.path}' refers to '{relative}', which lies outside the checkpoint.")
+        return self.path / parts

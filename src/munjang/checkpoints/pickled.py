@@ -1,0 +1,78 @@
+"""Weights in a PyTorch pickle, for checkpoints that were never published as safetensors."""
+
+from __future__ import annotations
+
+import pickle
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from munjang.checkpoints.weights import Weights, read_weight_map
+from munjang.errors import CheckpointError, MissingExtraError, UnsafeCheckpointError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+    from types import ModuleType
+
+    import torch
+    from numpy.typing import NDArray
+
+__all__ = ["open_pickle"]
+
+
+def open_pickle(path: Path) -> Weights:
+    """Open ``pytorch_model.bin``, or the files that a ``pytorch_model.bin.index.json`` names.
+
+    PyTorch reads them with ``weights_only=True``, which builds tensors and runs no code of the file. Raises
+    ``MissingExtraError`` without PyTorch, ``UnsafeCheckpointError`` for a file that asks to run code, and
+    ``CheckpointError`` for one that is broken or holds anything but tensors by name.
+    """
+    files = {path}
+    if path.suffix == ".json":
+        files = {path.parent / name for name in read_weight_map(path).values()}
+    return Weights({name: tensor for file in sorted(files) for name, tensor in _load(file).items()})
+
+
+@dataclass(frozen=True, slots=True)
+class _TorchTensor:
+    tensor: torch.Tensor
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return tuple(self.tensor.shape)
+
+    def read(self) -> NDArray[Any]:
+        tensor = self.tensor.detach()
+        array: NDArray[Any] = (tensor.float() if tensor.is_floating_point() else tensor).numpy()
+        return array
+
+
+def _load(file: Path) -> dict[str, _TorchTensor]:
+    torch = _torch()
+    try:
+        state = torch.load(file, map_location="cpu", weights_only=True, mmap=_is_zip(file))
+    except pickle.UnpicklingError as error:
+        raise UnsafeCheckpointError(
+            f"'{file}' is not a plain pickle of tensors and is refused: loading it could run code."
+        ) from error
+    except (RuntimeError, OSError, EOFError, ValueError, KeyError) as error:
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        raise CheckpointError(f"'{file}' can't be read as a PyTorch checkpoint ({reason}).") from error
+    if not isinstance(state, dict) or not all(torch.is_tensor(value) for value in state.values()):
+        raise CheckpointError(f"'{file}' is not a mapping of names to tensors; only such files can be read.")
+    return {name: _TorchTensor(tensor) for name, tensor in state.items()}
+
+
+def _is_zip(file: Path) -> bool:
+    """Only PyTorch's zip layout can be memory-mapped; files from before version 1.6 are read whole."""
+    with file.open("rb") as stream:
+        return stream.read(4) == b"PK\x03\x04"
+
+
+def _torch() -> ModuleType:
+    try:
+        import torch
+    except ImportError as error:
+        raise MissingExtraError(
+            "Reading a .bin file needs PyTorch: pip install 'munjang[train]', or use a safetensors copy."
+        ) from error
+    return torch

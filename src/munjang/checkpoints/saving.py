@@ -1,0 +1,90 @@
+"""Writing safetensors files, a block at a time, so that a large model needs little memory."""
+
+from __future__ import annotations
+
+import json
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from munjang.checkpoints.files import replacing
+from munjang.errors import CheckpointError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+__all__ = ["TensorSpec", "save_weights", "write_tensors"]
+
+_NAMES = {
+    "float64": "F64", "float32": "F32", "float16": "F16",
+    "int64": "I64", "int32": "I32", "int16": "I16", "int8": "I8",
+    "uint64": "U64", "uint32": "U32", "uint16": "U16", "uint8": "U8", "bool": "BOOL",
+}  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class TensorSpec:
+    """What the header says about one tensor."""
+
+    name: str
+    dtype: np.dtype[Any]
+    shape: tuple[int, ...]
+
+    @property
+    def size_bytes(self) -> int:
+        """Give the length of the tensor's numbers in the file."""
+        return math.prod(self.shape) * self.dtype.itemsize
+
+
+def save_weights(path: Path, tensors: Mapping[str, NDArray[Any]]) -> None:
+    """Write tensors to a safetensors file, whole or not at all; ``transformers`` can load it too.
+
+    Raises ``CheckpointError`` when a type has no safetensors name or the file can't be written.
+    """
+    # Wide types first keep every tensor aligned, so that it can be read as a view.
+    names = sorted(tensors, key=lambda name: (-tensors[name].dtype.itemsize, name))
+    specs = [TensorSpec(name, tensors[name].dtype, tensors[name].shape) for name in names]
+    write_tensors(path, specs, (tensors[name] for name in names))
+
+
+def write_tensors(path: Path, specs: Sequence[TensorSpec], blocks: Iterable[NDArray[Any]]) -> None:
+    """Write the tensors of ``specs``, whose numbers arrive in ``blocks`` in the same order.
+
+    A tensor may come in several blocks. Raises ``CheckpointError`` when the file can't be written, and
+    ``ValueError`` when the blocks do not fill the specs exactly.
+    """
+    written = 0
+    with replacing(path) as file:
+        file.write(_header(specs))
+        for block in blocks:
+            little = np.ascontiguousarray(block, dtype=block.dtype.newbyteorder("<"))
+            written += file.write(little.data)
+        if written != sum(spec.size_bytes for spec in specs):
+            raise ValueError(f"{written} bytes of numbers do not fill the tensors announced for '{path}'")
+
+
+def _header(specs: Sequence[TensorSpec]) -> bytes:
+    # Without this mark transformers refuses the file.
+    entries: dict[str, object] = {"__metadata__": {"format": "pt"}}
+    start = 0
+    for spec in specs:
+        stop = start + spec.size_bytes
+        entries[spec.name] = {"dtype": _name(spec), "shape": list(spec.shape), "data_offsets": [start, stop]}
+        start = stop
+    text = json.dumps(entries, ensure_ascii=False, separators=(",", ":")).encode()
+    text += b" " * (-len(text) % 8)
+    return len(text).to_bytes(8, "little") + text
+
+
+def _name(spec: TensorSpec) -> str:
+    try:
+        return _NAMES[spec.dtype.name]
+    except KeyError:
+        raise CheckpointError(
+            f"Tensor '{spec.name}' of type {spec.dtype} can't be saved as safetensors."
+        ) from None

@@ -1,0 +1,168 @@
+"""Tensors by their published names, read from a checkpoint's weight files only when asked for.
+
+The safetensors layout: eight bytes with the length of a JSON header, the header with every tensor's type,
+shape and place, then the raw little-endian numbers (the safetensors README, section "Format").
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Protocol
+
+import numpy as np
+
+from munjang.checkpoints.files import read_json
+from munjang.errors import CheckpointError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+__all__ = ["StoredTensor", "Weights", "open_safetensors", "open_shards", "read_weight_map"]
+
+# bfloat16 has no NumPy type: its bits are read as uint16 and widened.
+_DTYPES: dict[str, str] = {
+    "F64": "<f8", "F32": "<f4", "F16": "<f2", "BF16": "<u2",
+    "I64": "<i8", "I32": "<i4", "I16": "<i2", "I8": "i1",
+    "U64": "<u8", "U32": "<u4", "U16": "<u2", "U8": "u1", "BOOL": "?",
+}  # fmt: skip
+
+
+class StoredTensor(Protocol):
+    """A tensor in a file: its shape is known, its numbers are read when asked for."""
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Give the shape."""
+
+    def read(self) -> NDArray[Any]:
+        """Read the numbers."""
+
+
+class Weights(Mapping[str, "NDArray[Any]"]):
+    """Tensors by name: floating point comes as float32, integers as they are, all of it read-only.
+
+    Looking up a name that is not there raises ``KeyError``, as with any mapping.
+    """
+
+    def __init__(self, tensors: Mapping[str, StoredTensor]) -> None:
+        self._tensors = dict(tensors)
+
+    def __getitem__(self, name: str) -> NDArray[Any]:
+        """Read one tensor; float32 from safetensors is a view on the memory-mapped file."""
+        view = self._tensors[name].read().view()
+        view.flags.writeable = False
+        return view
+
+    def __iter__(self) -> Iterator[str]:
+        """Go through the names in the order of the file."""
+        return iter(self._tensors)
+
+    def __len__(self) -> int:
+        """Count the tensors."""
+        return len(self._tensors)
+
+    def __contains__(self, name: object) -> bool:
+        """Say whether a tensor is there, without reading it."""
+        return name in self._tensors
+
+    def shape(self, name: str) -> tuple[int, ...]:
+        """Give a tensor's shape without reading its numbers; ``KeyError`` if it is not there."""
+        return self._tensors[name].shape
+
+    def stored(self, name: str) -> StoredTensor:
+        """Give a tensor's place in the file; ``KeyError`` if it is not there."""
+        return self._tensors[name]
+
+
+def open_safetensors(path: Path) -> Weights:
+    """Open one safetensors file, memory-mapped.
+
+    Raises ``CheckpointError`` when the file is missing, cut off, not safetensors, or of an unknown type.
+    """
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        # Strict about the header: overlaps, gaps, sizes that do not fit the file.
+        with safe_open(str(path), framework="numpy"):
+            pass
+        data = np.memmap(path, dtype=np.uint8, mode="r").view(np.ndarray)
+    except (SafetensorError, OSError) as error:
+        reason = " ".join(str(error).split())
+        raise CheckpointError(
+            f"'{path}' can't be read as safetensors ({reason}). Get the file anew."
+        ) from error
+    return Weights(_mapped_tensors(path, data))
+
+
+def open_shards(index: Path) -> Weights:
+    """Open the safetensors files that a ``model.safetensors.index.json`` names, as one.
+
+    Raises ``CheckpointError`` when the index names a file or a tensor that is not there.
+    """
+    weight_map = read_weight_map(index)
+    shards = {file: open_safetensors(index.parent / file) for file in sorted(set(weight_map.values()))}
+    for tensor, file in weight_map.items():
+        if tensor not in shards[file]:
+            raise CheckpointError(
+                f"'{index.parent / file}' lacks tensor '{tensor}', named by '{index.name}'."
+            )
+    return Weights({tensor: shards[file].stored(tensor) for tensor, file in weight_map.items()})
+
+
+def read_weight_map(index: Path) -> dict[str, str]:
+    """Read from a shard index which tensor lies in which file, and check that the files are there."""
+    content = read_json(index)
+    weight_map = content.get("weight_map") if isinstance(content, dict) else None
+    if not isinstance(weight_map, dict) or not all(isinstance(file, str) for file in weight_map.values()):
+        raise CheckpointError(f"'{index}' is not a shard index: it has no 'weight_map' of tensor to file.")
+    for file in sorted(set(weight_map.values())):
+        # A shard lies beside its index; anything else would read outside the checkpoint.
+        if "/" in file or "\\" in file or not (index.parent / file).is_file():
+            raise CheckpointError(f"'{index}' names the file '{file}', which is not in its folder.")
+    return weight_map
+
+
+@dataclass(frozen=True, slots=True)
+class _MappedTensor:
+    """One tensor's bytes in a memory-mapped file."""
+
+    data: NDArray[np.uint8]
+    dtype: str
+    shape: tuple[int, ...]
+
+    def read(self) -> NDArray[Any]:
+        values = _aligned(self.data, _DTYPES[self.dtype]).view(_DTYPES[self.dtype])
+        return _widen(values, self.dtype).reshape(self.shape)
+
+
+def _mapped_tensors(path: Path, data: NDArray[np.uint8]) -> dict[str, _MappedTensor]:
+    start = 8 + int.from_bytes(data[:8].tobytes(), "little")
+    header = json.loads(data[8:start].tobytes())
+    header.pop("__metadata__", None)
+    tensors = {}
+    for name, entry in header.items():
+        if entry["dtype"] not in _DTYPES:
+            raise CheckpointError(
+                f"'{path}' holds '{name}' as {entry['dtype']}, a type that can't be read here."
+            )
+        first, last = entry["data_offsets"]
+        tensors[name] = _MappedTensor(
+            data[start + first : start + last], entry["dtype"], tuple(entry["shape"])
+        )
+    return tensors
+
+
+def _aligned(raw: NDArray[np.uint8], dtype: str) -> NDArray[np.uint8]:
+    """Copy bytes that start at an address where their type can't."""
+    return raw if raw.ctypes.data % np.dtype(dtype).alignment == 0 else raw.copy()
+
+
+def _widen(values: NDArray[Any], dtype: str) -> NDArray[Any]:
+    if dtype == "BF16":
+        return (values.astype(np.uint32) << np.uint32(16)).view(np.float32)
+    return values.astype(np.float32) if dtype in ("F16", "F64") else values
