@@ -41,7 +41,7 @@ class Checkpoint:
         content = read_json(self._locate(filename))
         if not isinstance(content, dict):
             raise CheckpointError(
-                f"'{self.path / filename}' should hold a JSON object, not a {_kind(content)}."
+                f"'{self.path / filename}' should hold a JSON object, not a {type(content).__name__}."
             )
         return content
 
@@ -50,7 +50,7 @@ class Checkpoint:
         content = read_json(self._locate(filename))
         if not isinstance(content, list):
             raise CheckpointError(
-                f"'{self.path / filename}' should hold a JSON list, not a {_kind(content)}."
+                f"'{self.path / filename}' should hold a JSON list, not a {type(content).__name__}."
             )
         return content
 
