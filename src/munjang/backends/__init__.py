@@ -1,0 +1,1 @@
+"""The three executors: each implements `munjang.models.ops.Ops` over its own arrays."""

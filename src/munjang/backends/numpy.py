@@ -1,0 +1,169 @@
+"""The reference executor: plain NumPy, every intermediate value can be looked at."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from functools import cache
+from typing import Any, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from munjang.backends.executor import Array, Outputs
+from munjang.models.batch import TokenBatch
+from munjang.models.ops import PoolMode
+from munjang.models.params import Params
+from munjang.models.program import Program
+
+__all__ = ["NumpyExecutor", "NumpyOps"]
+
+K = TypeVar("K")
+_LARGE_NEGATIVE = np.float32(-1e9)
+
+
+@cache
+def _erf_series() -> np.polynomial.Chebyshev:
+    """The error function on [-6, 6] to about 1e-14; beyond, it is 1 to double precision."""
+    erf = np.vectorize(math.erf, otypes=[np.float64])
+    return np.polynomial.Chebyshev.interpolate(erf, 101, domain=[-6.0, 6.0])
+
+
+def _erf(x: Array) -> Array:
+    return _erf_series()(np.clip(x, -6.0, 6.0).astype(np.float64))
+
+
+def _sigmoid(x: Array) -> Array:
+    return 0.5 * (1.0 + np.tanh(0.5 * x))
+
+
+def _gelu(x: Array) -> Array:
+    return 0.5 * x * (1.0 + _erf(x / math.sqrt(2.0)))
+
+
+def _gelu_new(x: Array) -> Array:
+    return 0.5 * x * (1.0 + np.tanh(math.sqrt(2.0 / math.pi) * (x + 0.044715 * x**3)))
+
+
+_ACTIVATIONS: Mapping[str, Callable[[Array], Array]] = {
+    "gelu": _gelu,
+    "gelu_python": _gelu,
+    "gelu_new": _gelu_new,
+    "gelu_fast": _gelu_new,
+    "gelu_pytorch_tanh": _gelu_new,
+    "quick_gelu": lambda x: x * _sigmoid(1.702 * x),
+    "relu": lambda x: np.maximum(x, 0.0),
+    "relu6": lambda x: np.clip(x, 0.0, 6.0),
+    "silu": lambda x: x * _sigmoid(x),
+    "swish": lambda x: x * _sigmoid(x),
+    "mish": lambda x: x * np.tanh(np.logaddexp(0.0, x)),
+    "sigmoid": _sigmoid,
+    "tanh": np.tanh,
+    "linear": lambda x: x,
+}
+
+
+class NumpyOps:
+    """`munjang.models.ops.Ops` over NumPy arrays; ``taps`` names what to keep, ``None`` keeps everything."""
+
+    def __init__(self, taps: frozenset[str] | None) -> None:
+        self._wanted = taps
+        self.kept: dict[str, Array] = {}
+
+    def rows(self, table: Array, index: Array) -> Array:
+        return np.asarray(table[index], dtype=np.float32)
+
+    def linear(self, x: Array, params: Params[Array]) -> Array:
+        y = x @ params["weight"].T
+        bias = params.get("bias")
+        return y if bias is None else y + bias
+
+    def linears(self, x: Array, params: Sequence[Params[Array]]) -> Sequence[Array]:
+        return [self.linear(x, p) for p in params]
+
+    def layer_norm(self, x: Array, params: Params[Array], eps: float) -> Array:
+        centred = x - x.mean(axis=-1, keepdims=True)
+        variance = np.square(centred).mean(axis=-1, keepdims=True)
+        return centred / np.sqrt(variance + np.float32(eps)) * params["weight"] + params["bias"]
+
+    def activation(self, name: str, x: Array) -> Array:
+        return _ACTIVATIONS[name](x).astype(x.dtype, copy=False)
+
+    def attention(
+        self,
+        query: Array,
+        key: Array,
+        value: Array,
+        batch: TokenBatch[Array],
+        *,
+        heads: int,
+        dropout: float,  # noqa: ARG002 - inference only
+        name: str,
+    ) -> Array:
+        def split(x: Array) -> Array:  # [T, H] -> [B, heads, L, H / heads]
+            padded = x[batch.pad_index]
+            return padded.reshape(*padded.shape[:2], heads, -1).transpose(0, 2, 1, 3)
+
+        scores = split(query) @ split(key).transpose(0, 1, 3, 2) / np.float32(math.sqrt(query.shape[-1] // heads))
+        scores = self.tap(f"{name}.scores", scores) + batch.attention_bias
+        probabilities = self.tap(f"{name}.probabilities", self.softmax(scores))
+        context = (probabilities @ split(value)).transpose(0, 2, 1, 3)  # [B, L, heads, H / heads]
+        return context.reshape(-1, value.shape[-1])[batch.unpad_index]
+
+    def softmax(self, x: Array) -> Array:
+        powers = np.exp(x - x.max(axis=-1, keepdims=True))
+        result: Array = powers / powers.sum(axis=-1, keepdims=True)
+        return result
+
+    def concat(self, parts: Sequence[Array]) -> Array:
+        return np.concatenate(parts, axis=-1)
+
+    def pool(self, x: Array, batch: TokenBatch[Array], mode: PoolMode) -> Array:
+        weights = batch.pool_weights[:, :, None]  # [B, L, 1]
+        padded = x[batch.pad_index]  # [B, L, H]
+        if mode == "sum":
+            return np.asarray((padded * weights).sum(axis=1))
+        return np.asarray(np.where(weights > 0, padded, _LARGE_NEGATIVE).max(axis=1))
+
+    def normalize(self, x: Array) -> Array:
+        return x / np.maximum(np.linalg.norm(x, axis=-1, keepdims=True), np.float32(1e-12))
+
+    def dropout(self, x: Array, rate: float) -> Array:  # noqa: ARG002 - inference only
+        return x
+
+    def tap(self, name: str, x: Array) -> Array:
+        if self._wanted is None or name in self._wanted:
+            self.kept[name] = x
+        return x
+
+
+class _NumpyProgram:
+    def __init__(self, program: Program, params: Params[Array]) -> None:
+        self._program = program
+        self._params = params
+
+    def __call__(self, batch: TokenBatch[Array]) -> Outputs:
+        ops = NumpyOps(self._program.taps)
+        outputs = self._program(ops, self._params, batch)
+        return {**ops.kept, **outputs}
+
+    def run_many(self, batches: Iterable[tuple[K, TokenBatch[Array]]]) -> Iterator[tuple[K, Outputs]]:
+        for key, batch in batches:
+            yield key, self(batch)
+
+
+class NumpyExecutor:
+    """Runs programs with NumPy alone."""
+
+    def __init__(self, weights: Mapping[str, NDArray[Any]]) -> None:
+        self._params = Params(weights)
+
+    def compile(self, program: Program) -> _NumpyProgram:
+        """Prepare a program: there is nothing to prepare."""
+        return _NumpyProgram(program, self._params)
+
+    def every_value(self, program: Program, batch: TokenBatch[Array]) -> dict[str, Array]:
+        """Run a program and give every named intermediate value beside the outputs."""
+        ops = NumpyOps(None)
+        outputs = program(ops, self._params, batch)
+        return {**ops.kept, **outputs}

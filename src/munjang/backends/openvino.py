@@ -1,0 +1,309 @@
+"""The default executor: an OpenVINO graph made straight from the weights, compiled for this CPU."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from queue import SimpleQueue
+from typing import Any, TypeAlias, TypeVar
+
+import numpy as np
+import openvino as ov
+from openvino import opset13 as op
+
+from munjang.backends.executor import Array, Outputs
+from munjang.errors import InputError
+from munjang.models.batch import BATCH_FIELDS, TokenBatch
+from munjang.models.ops import PoolMode
+from munjang.models.params import Params
+from munjang.models.program import Program
+
+__all__ = ["OpenVINOExecutor", "OpenVINOOps", "available_cores"]
+
+Node: TypeAlias = Any  # openvino publishes no types
+K = TypeVar("K")
+_LARGE_NEGATIVE = np.float32(-1e9)
+_INPUTS: Mapping[str, tuple[list[int], type[np.generic]]] = {
+    "input_ids": ([-1], np.int32),
+    "position_ids": ([-1], np.int32),
+    "token_type_ids": ([-1], np.int32),
+    "pad_index": ([-1, -1], np.int32),
+    "attention_bias": ([-1, 1, 1, -1], np.float32),
+    "unpad_index": ([-1], np.int32),
+    "rows": ([-1], np.int32),
+    "pool_weights": ([-1, -1], np.float32),
+}
+
+_ACTIVATIONS: Mapping[str, Callable[[Node], Node]] = {
+    "gelu": lambda x: op.gelu(x, "erf"),
+    "gelu_python": lambda x: op.gelu(x, "erf"),
+    "gelu_new": lambda x: op.gelu(x, "tanh"),
+    "gelu_fast": lambda x: op.gelu(x, "tanh"),
+    "gelu_pytorch_tanh": lambda x: op.gelu(x, "tanh"),
+    "quick_gelu": lambda x: op.swish(x, _constant(np.float32(1.702))),
+    "relu": op.relu,
+    "relu6": lambda x: op.clamp(x, 0.0, 6.0),
+    "silu": op.swish,
+    "swish": op.swish,
+    "mish": op.mish,
+    "sigmoid": op.sigmoid,
+    "tanh": op.tanh,
+    "linear": lambda x: x,
+}
+
+
+def _constant(value: Any) -> Node:
+    """A constant that shares the array's memory: a memory-mapped table is not read until it is used."""
+    array = np.asarray(value)
+    if not array.flags.writeable:  # OpenVINO shares writable memory only; it never writes to a constant
+        array = array.view()
+        try:
+            array.flags.writeable = True
+        except ValueError:
+            array = array.copy()
+    return ov.op.Constant(array, shared_memory=True)
+
+
+def _axis(*axes: int) -> Node:
+    return _constant(np.array(axes, dtype=np.int64))
+
+
+_AXIS_0 = np.array(0, dtype=np.int64)
+
+
+class OpenVINOOps:
+    """`munjang.models.ops.Ops` over graph nodes: running a model on it builds the graph."""
+
+    def __init__(self, taps: frozenset[str]) -> None:
+        self._wanted = taps
+        self.kept: dict[str, Node] = {}
+
+    def rows(self, table: Node, index: Node) -> Node:
+        return op.gather(table, index, _constant(_AXIS_0))
+
+    def linear(self, x: Node, params: Params[Node]) -> Node:
+        return self._affine(x, params["weight"], params.get("bias"))
+
+    def _affine(self, x: Node, weight: Node, bias: Node | None) -> Node:
+        y = op.matmul(x, weight, transpose_a=False, transpose_b=True)
+        return y if bias is None else op.add(y, bias)
+
+    def linears(self, x: Node, params: Sequence[Params[Node]]) -> Sequence[Node]:
+        """One matrix product for all projections: fewer, larger products keep the cores busier."""
+        weights = [p["weight"].data for p in params]
+        biases = [None if (bias := p.get("bias")) is None else bias.data for p in params]
+        stacked = _constant(np.concatenate(weights))
+        bias = None
+        if any(b is not None for b in biases):
+            filled = [np.zeros(len(w), w.dtype) if b is None else b for w, b in zip(weights, biases, strict=True)]
+            bias = _constant(np.concatenate(filled))
+        y = self._affine(x, stacked, bias)
+        lengths = _axis(*(len(w) for w in weights))
+        parts = op.variadic_split(y, _constant(np.array(-1, dtype=np.int64)), lengths).outputs()
+        # A concatenation of one part is a node (an output has no arithmetic) and is optimised away.
+        return [op.concat([part], 0) for part in parts]
+
+    def layer_norm(self, x: Node, params: Params[Node], eps: float) -> Node:
+        y = op.mvn(x, _axis(-1), normalize_variance=True, eps=eps, eps_mode="inside_sqrt")
+        return op.add(op.multiply(y, params["weight"]), params["bias"])
+
+    def activation(self, name: str, x: Node) -> Node:
+        return _ACTIVATIONS[name](x)
+
+    def attention(
+        self,
+        query: Node,
+        key: Node,
+        value: Node,
+        batch: TokenBatch[Node],
+        *,
+        heads: int,
+        dropout: float,  # noqa: ARG002 - inference only
+        name: str,
+    ) -> Node:
+        width = value.output(0).get_partial_shape()[1].get_length()
+
+        def split(x: Node) -> Node:  # [T, H] -> [B, heads, L, H / heads]
+            padded = self.rows(x, batch.pad_index)
+            by_head = op.reshape(padded, _axis(0, 0, heads, width // heads), special_zero=True)
+            return op.transpose(by_head, _axis(0, 2, 1, 3))
+
+        q, k, v = split(query), split(key), split(value)
+        if f"{name}.probabilities" in self._wanted:
+            scale = _constant(np.float32(1.0 / np.sqrt(width // heads)))
+            scores = op.multiply(op.matmul(q, k, transpose_a=False, transpose_b=True), scale)
+            probabilities = self.softmax(op.add(scores, batch.attention_bias))
+            self.tap(f"{name}.probabilities", probabilities)
+            context = op.matmul(probabilities, v, transpose_a=False, transpose_b=False)
+        else:
+            context = op.scaled_dot_product_attention(q, k, v, batch.attention_bias)
+        joined = op.reshape(op.transpose(context, _axis(0, 2, 1, 3)), _axis(-1, width), special_zero=False)
+        return self.rows(joined, batch.unpad_index)
+
+    def softmax(self, x: Node) -> Node:
+        return op.softmax(x, -1)
+
+    def concat(self, parts: Sequence[Node]) -> Node:
+        return op.concat(list(parts), -1)
+
+    def pool(self, x: Node, batch: TokenBatch[Node], mode: PoolMode) -> Node:
+        padded = self.rows(x, batch.pad_index)  # [B, L, H]
+        if mode == "sum":
+            weights = op.unsqueeze(batch.pool_weights, _axis(1))  # [B, 1, L]
+            return op.squeeze(op.matmul(weights, padded, transpose_a=False, transpose_b=False), _axis(1))
+        chosen = op.greater(op.unsqueeze(batch.pool_weights, _axis(2)), _constant(np.float32(0)))
+        return op.reduce_max(op.select(chosen, padded, _constant(_LARGE_NEGATIVE)), _axis(1))
+
+    def normalize(self, x: Node) -> Node:
+        return op.normalize_l2(x, _axis(-1), 1e-24, "max")
+
+    def dropout(self, x: Node, rate: float) -> Node:  # noqa: ARG002 - inference only
+        return x
+
+    def tap(self, name: str, x: Node) -> Node:
+        if name in self._wanted:
+            self.kept[name] = x
+        return x
+
+
+class _Constants(Mapping[str, Node]):
+    """Weights as graph constants, each made once."""
+
+    def __init__(self, weights: Mapping[str, Array]) -> None:
+        self._weights = weights
+        self._made: dict[str, Node] = {}
+
+    def __getitem__(self, name: str) -> Node:
+        if name not in self._made:
+            self._made[name] = _constant(self._weights[name])
+        return self._made[name]
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._weights
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._weights)
+
+    def __len__(self) -> int:
+        return len(self._weights)
+
+
+def _parameter(name: str) -> Node:
+    shape, dtype = _INPUTS[name]
+    parameter = op.parameter(shape, dtype)
+    parameter.output(0).set_names({name})
+    return parameter
+
+
+def build_graph(program: Program, weights: Mapping[str, Array]) -> tuple[Any, list[str]]:
+    """Build a program's `openvino.Model` and give its outputs' names, in order.
+
+    Only the inputs that the program uses are parameters of the graph, and only the outputs and taps that it
+    asks for are results, so nothing else is computed.
+    """
+    batch = TokenBatch(*(_parameter(name) for name in BATCH_FIELDS))
+    ops = OpenVINOOps(program.taps)
+    root: Params[Node] = Params(_Constants(weights))
+    outputs = program(ops, root, batch)
+    named = {**ops.kept, **outputs}
+    parameters = [getattr(batch, name) for name in BATCH_FIELDS]
+    results = [op.result(node) for node in named.values()]
+    used = [p for p in parameters if p.output(0).get_target_inputs()]
+    return ov.Model(results, used), list(named)
+
+
+def available_cores() -> int:
+    """How many cores this process may use: its affinity mask and its control group's quota."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    try:
+        quota, period = Path("/sys/fs/cgroup/cpu.max").read_text(encoding="ascii").split()
+        if quota != "max":
+            cores = min(cores, max(1, round(int(quota) / int(period))))
+    except (OSError, ValueError):
+        pass  # no control groups here
+    return cores
+
+
+class _OpenVINOProgram:
+    """A compiled graph, and the queues of requests that run on it."""
+
+    def __init__(self, compiled: Any, names: Sequence[str], jobs: int) -> None:
+        self._compiled = compiled
+        self._names = names
+        self._jobs = jobs
+        self._inputs = [port.get_any_name() for port in compiled.inputs]
+        self._idle: list[Any] = []  # queues of requests, kept because making them takes time and memory
+        self._lock = threading.Lock()
+
+    def _collect(self, request: Any) -> Outputs:
+        return {name: request.get_output_tensor(i).data.copy() for i, name in enumerate(self._names)}
+
+    def _feed(self, batch: TokenBatch[Array]) -> dict[str, Array]:
+        return {name: getattr(batch, name) for name in self._inputs}
+
+    def __call__(self, batch: TokenBatch[Array]) -> Outputs:
+        [(_, outputs)] = self.run_many([(0, batch)])
+        return outputs
+
+    def run_many(self, batches: Iterable[tuple[K, TokenBatch[Array]]]) -> Iterator[tuple[K, Outputs]]:
+        """Keep every stream busy while the caller prepares the next batch."""
+        queue = self._take()
+        done: SimpleQueue[tuple[K, Outputs]] = SimpleQueue()
+        queue.set_callback(lambda request, job: done.put((job[0], self._collect(request))))
+        try:
+            for key, batch in batches:
+                # The batch travels along so that its arrays, which are shared, live as long as the request.
+                queue.start_async(self._feed(batch), (key, batch), share_inputs=True)
+                while not done.empty():
+                    yield done.get()
+            queue.wait_all()
+            while not done.empty():
+                yield done.get()
+        finally:
+            queue.wait_all()
+            with self._lock:
+                self._idle.append(queue)
+
+    def _take(self) -> Any:
+        with self._lock:
+            if self._idle:
+                return self._idle.pop()
+        return ov.AsyncInferQueue(self._compiled, self._jobs)
+
+
+class OpenVINOExecutor:
+    """Runs programs on this CPU with OpenVINO, several requests side by side.
+
+    Args:
+        weights: tensors by their published names; they must stay alive and unchanged.
+        threads: cores to use; by default those that this process may use.
+        streams: requests that run at the same time, each on ``threads / streams`` cores; by default one per
+            core. One stream gives a single text its shortest time, one per core the most texts per second.
+    """
+
+    def __init__(
+        self, weights: Mapping[str, Array], *, threads: int | None = None, streams: int | None = None
+    ) -> None:
+        self._weights = weights
+        self._threads = threads or available_cores()
+        self.streams = streams or self._threads
+        if self.streams > self._threads:
+            raise InputError(f"streams ({self.streams}) must not exceed threads ({self._threads}).")
+        self._core = ov.Core()
+
+    def compile(self, program: Program) -> _OpenVINOProgram:
+        """Build the graph of a program and compile it for this CPU."""
+        graph, names = build_graph(program, self._weights)
+        settings = {
+            "INFERENCE_PRECISION_HINT": "f32",
+            "NUM_STREAMS": self.streams,
+            "INFERENCE_NUM_THREADS": self._threads,
+            # Pinned threads of two processes would sit on the same cores while others idle.
+            "ENABLE_CPU_PINNING": False,
+        }
+        compiled = self._core.compile_model(graph, "CPU", settings)
+        # One request more than streams: it is filled while the others run.
+        return _OpenVINOProgram(compiled, names, self.streams + 1)
+

@@ -1,0 +1,165 @@
+"""The torch executor: for training, with gradients, and for GPUs."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import Any, TypeVar
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from munjang.backends.executor import Array, Outputs
+from munjang.models.batch import TokenBatch
+from munjang.models.ops import PoolMode
+from munjang.models.params import Params
+from munjang.models.program import Program
+
+__all__ = ["TorchExecutor", "TorchOps"]
+
+K = TypeVar("K")
+_LARGE_NEGATIVE = -1e9
+
+
+def _gelu_tanh(x: Tensor) -> Tensor:
+    return functional.gelu(x, approximate="tanh")
+
+
+_ACTIVATIONS: Mapping[str, Callable[[Tensor], Tensor]] = {
+    "gelu": functional.gelu,
+    "gelu_python": functional.gelu,
+    "gelu_new": _gelu_tanh,
+    "gelu_fast": _gelu_tanh,
+    "gelu_pytorch_tanh": _gelu_tanh,
+    "quick_gelu": lambda x: x * torch.sigmoid(1.702 * x),
+    "relu": functional.relu,
+    "relu6": functional.relu6,
+    "silu": functional.silu,
+    "swish": functional.silu,
+    "mish": functional.mish,
+    "sigmoid": torch.sigmoid,
+    "tanh": torch.tanh,
+    "linear": lambda x: x,
+}
+
+
+class TorchOps:
+    """`munjang.models.ops.Ops` over torch tensors; dropout acts only if ``training``."""
+
+    def __init__(self, taps: frozenset[str] = frozenset(), *, training: bool = False) -> None:
+        self._wanted = taps
+        self._training = training
+        self.kept: dict[str, Tensor] = {}
+
+    def rows(self, table: Tensor, index: Tensor) -> Tensor:
+        return functional.embedding(index, table)
+
+    def linear(self, x: Tensor, params: Params[Tensor]) -> Tensor:
+        return functional.linear(x, params["weight"], params.get("bias"))
+
+    def linears(self, x: Tensor, params: Sequence[Params[Tensor]]) -> Sequence[Tensor]:
+        return [self.linear(x, p) for p in params]
+
+    def layer_norm(self, x: Tensor, params: Params[Tensor], eps: float) -> Tensor:
+        return functional.layer_norm(x, x.shape[-1:], params["weight"], params["bias"], eps)
+
+    def activation(self, name: str, x: Tensor) -> Tensor:
+        return _ACTIVATIONS[name](x)
+
+    def attention(
+        self,
+        query: Tensor,
+        key: Tensor,
+        value: Tensor,
+        batch: TokenBatch[Tensor],
+        *,
+        heads: int,
+        dropout: float,
+        name: str,
+    ) -> Tensor:
+        q, k, v = (self._split(x, batch, heads) for x in (query, key, value))
+        probabilities_name = f"{name}.probabilities"
+        if probabilities_name in self._wanted:
+            scores = q @ k.transpose(-1, -2) / math.sqrt(q.shape[-1]) + batch.attention_bias
+            probabilities = self.tap(probabilities_name, self.softmax(scores))
+            context = self.dropout(probabilities, dropout) @ v
+        else:
+            rate = dropout if self._training else 0.0
+            context = functional.scaled_dot_product_attention(
+                q, k, v, attn_mask=batch.attention_bias.to(q.dtype), dropout_p=rate
+            )
+        return context.transpose(1, 2).reshape(-1, value.shape[-1])[batch.unpad_index]
+
+    def _split(self, x: Tensor, batch: TokenBatch[Tensor], heads: int) -> Tensor:
+        padded = functional.embedding(batch.pad_index, x)  # [B, L, H]
+        return padded.view(*padded.shape[:2], heads, -1).transpose(1, 2)  # [B, heads, L, H / heads]
+
+    def softmax(self, x: Tensor) -> Tensor:
+        return x.softmax(dim=-1)
+
+    def concat(self, parts: Sequence[Tensor]) -> Tensor:
+        return torch.cat(tuple(parts), dim=-1)
+
+    def pool(self, x: Tensor, batch: TokenBatch[Tensor], mode: PoolMode) -> Tensor:
+        padded = functional.embedding(batch.pad_index, x)
+        weights = batch.pool_weights[:, :, None]
+        if mode == "sum":
+            return (padded * weights).sum(dim=1)
+        return padded.masked_fill(weights <= 0, _LARGE_NEGATIVE).amax(dim=1)
+
+    def normalize(self, x: Tensor) -> Tensor:
+        return functional.normalize(x, dim=-1, eps=1e-12)
+
+    def dropout(self, x: Tensor, rate: float) -> Tensor:
+        return functional.dropout(x, rate, training=self._training)
+
+    def tap(self, name: str, x: Tensor) -> Tensor:
+        if name in self._wanted:
+            self.kept[name] = x
+        return x
+
+
+def to_tensor(array: Array, device: torch.device | str = "cpu") -> Tensor:
+    """Copy a batch array or a weight to a device; index arrays become int64, as torch wants them."""
+    tensor = torch.from_numpy(np.array(array))
+    return tensor.to(device, torch.int64 if array.dtype == np.int32 else tensor.dtype)
+
+
+class _TorchProgram:
+    def __init__(self, program: Program, params: Params[Tensor]) -> None:
+        self._program = program
+        self._params = params
+
+    def __call__(self, batch: TokenBatch[Array]) -> Outputs:
+        ops = TorchOps(self._program.taps)
+        with torch.inference_mode():
+            outputs = self._program(ops, self._params, batch.map(to_tensor))
+            return {name: value.numpy() for name, value in {**ops.kept, **outputs}.items()}
+
+    def run_many(self, batches: Iterable[tuple[K, TokenBatch[Array]]]) -> Iterator[tuple[K, Outputs]]:
+        for key, batch in batches:
+            yield key, self(batch)
+
+
+class TorchExecutor:
+    """Runs programs with torch; ``parameters`` are leaves that a caller may train."""
+
+    def __init__(self, weights: Mapping[str, Array]) -> None:
+        self.parameters: dict[str, Tensor] = {
+            name: to_tensor(value).requires_grad_(bool(np.issubdtype(value.dtype, np.floating)))
+            for name, value in weights.items()
+        }
+
+    def compile(self, program: Program) -> _TorchProgram:
+        """Prepare a program: torch runs it as it is."""
+        return _TorchProgram(program, Params(self.parameters))
+
+    def forward(
+        self, program: Program, batch: TokenBatch[Array], *, training: bool = False
+    ) -> dict[str, Any]:
+        """Run a program with gradients; the results are tensors."""
+        ops = TorchOps(program.taps, training=training)
+        outputs = program(ops, Params(self.parameters), batch.map(to_tensor))
+        return {**ops.kept, **outputs}

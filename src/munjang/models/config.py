@@ -1,0 +1,115 @@
+"""Typed configurations, read from a checkpoint's ``config.json``.
+
+Names and defaults are those of the published configurations. A value that would change the arithmetic and
+that is not implemented is an error that names it: a wrong vector is worse than none.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+
+from munjang.errors import CheckpointError, UnsupportedModelError
+from munjang.models.ops import ACTIVATIONS
+
+__all__ = ["EncoderConfig", "LabelConfig", "reject_unsupported"]
+
+N = TypeVar("N", int, float, str)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LabelConfig:
+    """What a classification head's outputs mean."""
+
+    id2label: Mapping[int, str] = field(default_factory=dict)
+    problem_type: str | None = None
+
+    @property
+    def num_labels(self) -> int:
+        """How many outputs the head has."""
+        return len(self.id2label)
+
+    @classmethod
+    def from_dict(cls, raw: Mapping[str, Any]) -> LabelConfig:
+        """Read ``id2label`` (or ``num_labels``) and ``problem_type``."""
+        labels = raw.get("id2label")
+        if labels is None:
+            labels = {i: f"LABEL_{i}" for i in range(raw.get("num_labels") or 2)}
+        try:
+            id2label = {int(key): str(value) for key, value in labels.items()}
+        except (AttributeError, TypeError, ValueError):
+            raise CheckpointError(
+                f"config.json: 'id2label' must map numbers to names, got {labels!r}."
+            ) from None
+        return cls(id2label=id2label, problem_type=raw.get("problem_type"))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EncoderConfig:
+    """The numbers that shape an encoder of the BERT family."""
+
+    model_type: str
+    vocab_size: int = 30522
+    hidden_size: int = 768
+    embedding_size: int = 768
+    num_hidden_layers: int = 12
+    num_attention_heads: int = 12
+    intermediate_size: int = 3072
+    hidden_act: str = "gelu"
+    max_position_embeddings: int = 512
+    type_vocab_size: int = 2
+    layer_norm_eps: float = 1e-12
+    hidden_dropout_prob: float = 0.1
+    attention_probs_dropout_prob: float = 0.1
+    classifier_dropout: float = 0.1
+    pad_token_id: int = 0
+    position_offset: int = 0
+    labels: LabelConfig = field(default_factory=LabelConfig)
+
+    def __post_init__(self) -> None:
+        for name in ("vocab_size", "hidden_size", "embedding_size", "num_hidden_layers", "intermediate_size"):
+            if getattr(self, name) < 1:
+                raise CheckpointError(f"config.json: '{name}' must be at least 1, got {getattr(self, name)}.")
+        if self.num_attention_heads < 1 or self.hidden_size % self.num_attention_heads:
+            raise CheckpointError(
+                f"config.json: 'hidden_size' ({self.hidden_size}) must be a multiple of "
+                f"'num_attention_heads' ({self.num_attention_heads})."
+            )
+        if self.hidden_act not in ACTIVATIONS:
+            raise UnsupportedModelError(
+                f"config.json: the activation '{self.hidden_act}' is not supported; "
+                f"supported are {', '.join(sorted(ACTIVATIONS))}."
+            )
+
+    @property
+    def max_length(self) -> int:
+        """The longest input in tokens, special tokens included."""
+        return self.max_position_embeddings - self.position_offset
+
+
+def number(raw: Mapping[str, Any], name: str, default: N) -> N:
+    """Read a value of the default's type, or say what is wrong with it."""
+    value = raw.get(name)
+    if value is None:
+        return default
+    wanted = (int, float) if isinstance(default, float) else type(default)
+    if not isinstance(value, wanted) or isinstance(value, bool):
+        raise CheckpointError(
+            f"config.json: '{name}' must be of type {type(default).__name__}, got {value!r}."
+        )
+    return type(default)(value)
+
+
+def reject_unsupported(raw: Mapping[str, Any]) -> None:
+    """Raise `UnsupportedModelError` for values that change the arithmetic in ways not implemented here."""
+    refused = {
+        "position_embedding_type": raw.get("position_embedding_type") not in (None, "absolute"),
+        "is_decoder": bool(raw.get("is_decoder")),
+        "add_cross_attention": bool(raw.get("add_cross_attention")),
+        "pruned_heads": bool(raw.get("pruned_heads")),
+        "quantization_config": raw.get("quantization_config") is not None,
+    }
+    for name, is_refused in refused.items():
+        if is_refused:
+            raise UnsupportedModelError(f"config.json: '{name}' = {raw[name]!r} is not supported.")

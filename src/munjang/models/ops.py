@@ -1,0 +1,95 @@
+"""The operations that every model is written in, and that each executor implements.
+
+``A`` is the executor's array: an ``ndarray``, an OpenVINO output, a torch tensor. Its ``+``, ``-``, ``*``
+and ``/`` are used directly. Shapes: T packed tokens, B texts, L the longest of them, H the width.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Literal, Protocol, TypeVar
+
+from munjang.models.batch import TokenBatch
+from munjang.models.params import Params
+
+__all__ = ["ACTIVATIONS", "Ops", "PoolMode"]
+
+# The array type is the executor's own; a Protocol for "has + - * /" would say no more than this.
+A = TypeVar("A", bound=Any)
+PoolMode = Literal["sum", "max"]
+
+ACTIVATIONS = frozenset(
+    {
+        "gelu",  # x * Phi(x) with the exact error function, arXiv:1606.08415
+        "gelu_python",
+        "gelu_new",  # the tanh approximation of the same paper
+        "gelu_fast",
+        "gelu_pytorch_tanh",
+        "quick_gelu",  # x * sigmoid(1.702 x), same paper
+        "relu",
+        "relu6",
+        "silu",  # x * sigmoid(x), arXiv:1702.03118
+        "swish",
+        "mish",  # x * tanh(softplus(x)), arXiv:1908.08681
+        "sigmoid",
+        "tanh",
+        "linear",
+    }
+)
+
+
+class Ops(Protocol[A]):
+    """What an executor must be able to do. Keep it small: every model stands on these alone."""
+
+    def rows(self, table: A, index: A) -> A:
+        """Gather rows: ``[N, H]`` and ``[T]`` -> ``[T, H]``."""
+        ...
+
+    def linear(self, x: A, params: Params[A]) -> A:
+        """``x @ weight.T + bias``: ``[..., in]`` -> ``[..., out]``; the bias may be absent."""
+        ...
+
+    def linears(self, x: A, params: Sequence[Params[A]]) -> Sequence[A]:
+        """Several projections of one input, which an executor may fuse into one."""
+        ...
+
+    def layer_norm(self, x: A, params: Params[A], eps: float) -> A:
+        """Normalise over the last axis, then scale and shift (arXiv:1607.06450)."""
+        ...
+
+    def activation(self, name: str, x: A) -> A:
+        """Apply one of `ACTIVATIONS` to each element."""
+        ...
+
+    def attention(
+        self, query: A, key: A, value: A, batch: TokenBatch[A], *, heads: int, dropout: float, name: str
+    ) -> A:
+        """Scaled dot-product attention inside each text (arXiv:1706.03762): three ``[T, H]`` -> ``[T, H]``.
+
+        Taps ``{name}.probabilities``, ``[B, heads, L, L]``.
+        """
+        ...
+
+    def softmax(self, x: A) -> A:
+        """Softmax over the last axis."""
+        ...
+
+    def concat(self, parts: Sequence[A]) -> A:
+        """Join along the last axis."""
+        ...
+
+    def pool(self, x: A, batch: TokenBatch[A], mode: PoolMode) -> A:
+        """Sum (weighted by ``pool_weights``) or maximum (over positive weights) per text: ``[T, H]`` -> ``[B, H]``."""
+        ...
+
+    def normalize(self, x: A) -> A:
+        """Scale each row to length 1; a zero row stays zero."""
+        ...
+
+    def dropout(self, x: A, rate: float) -> A:
+        """Drop elements while training; the identity otherwise."""
+        ...
+
+    def tap(self, name: str, x: A) -> A:
+        """Name an intermediate value and return it; kept only if somebody asked for the name."""
+        ...

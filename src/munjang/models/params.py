@@ -1,0 +1,60 @@
+"""A read-only view of a checkpoint's tensors under a prefix."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Generic, TypeVar
+
+from munjang.errors import CheckpointError
+
+__all__ = ["Params"]
+
+T = TypeVar("T")
+
+# Checkpoints converted from TensorFlow (bert-base-uncased among them) still carry these names.
+_OLD_NAMES = {"LayerNorm.weight": "LayerNorm.gamma", "LayerNorm.bias": "LayerNorm.beta"}
+
+
+@dataclass(frozen=True, slots=True)
+class Params(Generic[T]):
+    """Tensors of a checkpoint, addressed by their published names.
+
+    ``p / "attention.self"`` narrows the view; ``p["query.weight"]`` reads one tensor. What a tensor *is*
+    depends on the executor: a NumPy array, a torch parameter, a constant of a graph.
+
+    Raises `CheckpointError`, naming the tensor, if a tensor is missing.
+    """
+
+    tensors: Mapping[str, T]
+    prefix: str = ""
+
+    def __truediv__(self, name: str | int) -> Params[T]:
+        return Params(self.tensors, f"{self.prefix}{name}.")
+
+    def __getitem__(self, name: str) -> T:
+        found = self._find(name)
+        if found is None:
+            raise CheckpointError(f"The checkpoint has no tensor '{self.prefix}{name}'.")
+        return self.tensors[found]
+
+    def __contains__(self, name: object) -> bool:
+        return isinstance(name, str) and self._find(name) is not None
+
+    def get(self, name: str) -> T | None:
+        """Give a tensor that may be absent, such as a bias."""
+        found = self._find(name)
+        return None if found is None else self.tensors[found]
+
+    def has_prefix(self) -> bool:
+        """Say whether any tensor lies under this prefix."""
+        return any(name.startswith(self.prefix) for name in self.tensors)
+
+    def _find(self, name: str) -> str | None:
+        full = self.prefix + name
+        if full in self.tensors:
+            return full
+        for new, old in _OLD_NAMES.items():
+            if full.endswith(new) and (renamed := full.removesuffix(new) + old) in self.tensors:
+                return renamed
+        return None

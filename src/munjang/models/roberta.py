@@ -1,0 +1,33 @@
+"""RoBERTa (arXiv:1907.11692) and XLM-RoBERTa (arXiv:1911.02116): BERT's layers, other positions and head."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+from munjang.models import bert
+from munjang.models.config import EncoderConfig, number
+from munjang.models.ops import A, Ops
+from munjang.models.params import Params
+
+__all__ = ["classify", "read_config"]
+
+
+def read_config(raw: Mapping[str, Any]) -> EncoderConfig:
+    """Read a RoBERTa ``config.json``: positions count from the padding index on."""
+    pad_token_id = number(raw, "pad_token_id", 1)
+    return replace(
+        bert.read_config(raw),
+        vocab_size=number(raw, "vocab_size", 50265 if raw.get("model_type") == "roberta" else 30522),
+        pad_token_id=pad_token_id,
+        position_offset=pad_token_id + 1,
+    )
+
+
+def classify(ops: Ops[A], root: Params[A], base: Params[A], config: EncoderConfig, first: A) -> A:  # noqa: ARG001 - one signature for all heads
+    """Sequence-classification head: ``<s>`` vectors ``[B, H]`` -> logits ``[B, num_labels]``."""
+    p = root / "classifier"
+    x = ops.dropout(first, config.classifier_dropout)
+    x = ops.activation("tanh", ops.linear(x, p / "dense"))
+    return ops.linear(ops.dropout(x, config.classifier_dropout), p / "out_proj")

@@ -1,0 +1,207 @@
+"""A checkpoint is checked by running its model on shapes alone, before anything is computed.
+
+`ShapeOps` is an executor whose arrays are shapes. Running a program on it visits every tensor that the model
+uses, so a missing or misshapen one is found in milliseconds and named.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+from munjang.errors import CheckpointError
+from munjang.models.batch import TokenBatch
+from munjang.models.config import EncoderConfig
+from munjang.models.ops import PoolMode
+from munjang.models.params import Params
+from munjang.models.program import Program
+
+__all__ = ["Shape", "check_checkpoint"]
+
+_TOKENS, _TEXTS, _LONGEST = 7, 3, 4  # any numbers do
+
+
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """The shape of an array, and the tensor's name if it comes from the checkpoint."""
+
+    dims: tuple[int, ...]
+    name: str = ""
+
+    def _same(self, other: Shape | float) -> Shape:
+        if isinstance(other, Shape) and self.dims != other.dims:
+            raise CheckpointError(f"Tensors do not fit: {_show(self)} and {_show(other)}.")
+        return Shape(self.dims)
+
+    __add__ = __sub__ = __mul__ = __truediv__ = _same
+
+
+def _show(shape: Shape) -> str:
+    named = f"'{shape.name}' of " if shape.name else ""
+    return f"{named}shape {list(shape.dims)}"
+
+
+class _Recorded(Mapping[str, Shape]):
+    """Shapes by name, remembering which were asked for."""
+
+    def __init__(self, shapes: Mapping[str, tuple[int, ...]]) -> None:
+        self._shapes = shapes
+        self.used: set[str] = set()
+
+    def __getitem__(self, name: str) -> Shape:
+        self.used.add(name)
+        return Shape(self._shapes[name], name)
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._shapes
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._shapes)
+
+    def __len__(self) -> int:
+        return len(self._shapes)
+
+
+def _expect(tensor: Shape, dims: tuple[int | None, ...]) -> None:
+    fits = len(tensor.dims) == len(dims) and all(
+        want is None or want == have for have, want in zip(tensor.dims, dims, strict=True)
+    )
+    if not fits:
+        wanted = ", ".join("any" if want is None else str(want) for want in dims)
+        raise CheckpointError(
+            f"Tensor '{tensor.name}' has shape {list(tensor.dims)}; the model needs [{wanted}]. "
+            "The weights and config.json do not belong together."
+        )
+
+
+class ShapeOps:
+    """The executor whose arrays are shapes."""
+
+    def __init__(self, table_rows: Mapping[str, int]) -> None:
+        self._table_rows = table_rows
+
+    def rows(self, table: Shape, index: Shape) -> Shape:
+        for ending, rows in self._table_rows.items():
+            if table.name.endswith(ending):
+                _expect(table, (rows, None))
+        if len(table.dims) != 2:
+            raise CheckpointError(f"Tensor {_show(table)} must have two axes.")
+        return Shape((*index.dims, table.dims[1]))
+
+    def linear(self, x: Shape, params: Params[Shape]) -> Shape:
+        weight, bias = params["weight"], params.get("bias")
+        _expect(weight, (None, x.dims[-1]))
+        if bias is not None:
+            _expect(bias, (weight.dims[0],))
+        return Shape((*x.dims[:-1], weight.dims[0]))
+
+    def linears(self, x: Shape, params: Sequence[Params[Shape]]) -> Sequence[Shape]:
+        return [self.linear(x, p) for p in params]
+
+    def layer_norm(self, x: Shape, params: Params[Shape], eps: float) -> Shape:  # noqa: ARG002
+        _expect(params["weight"], (x.dims[-1],))
+        _expect(params["bias"], (x.dims[-1],))
+        return x
+
+    def activation(self, name: str, x: Shape) -> Shape:  # noqa: ARG002
+        return x
+
+    def attention(
+        self,
+        query: Shape,
+        key: Shape,
+        value: Shape,
+        batch: TokenBatch[Shape],  # noqa: ARG002
+        *,
+        heads: int,
+        dropout: float,  # noqa: ARG002
+        name: str,
+    ) -> Shape:
+        if query.dims != key.dims or query.dims != value.dims or query.dims[-1] % heads:
+            raise CheckpointError(
+                f"{name}: query, key and value have shapes {query.dims}, {key.dims}, {value.dims}; "
+                f"they must be equal and divide into {heads} heads."
+            )
+        return value
+
+    def softmax(self, x: Shape) -> Shape:
+        return x
+
+    def concat(self, parts: Sequence[Shape]) -> Shape:
+        return Shape((*parts[0].dims[:-1], sum(part.dims[-1] for part in parts)))
+
+    def pool(self, x: Shape, batch: TokenBatch[Shape], mode: PoolMode) -> Shape:  # noqa: ARG002
+        return Shape((batch.pad_index.dims[0], x.dims[-1]))
+
+    def normalize(self, x: Shape) -> Shape:
+        return x
+
+    def dropout(self, x: Shape, rate: float) -> Shape:  # noqa: ARG002
+        return x
+
+    def tap(self, name: str, x: Shape) -> Shape:  # noqa: ARG002
+        return x
+
+
+def check_checkpoint(
+    program: Program, config: EncoderConfig, shapes: Mapping[str, tuple[int, ...]], base_prefix: str
+) -> dict[str, tuple[int, ...]]:
+    """Run a program on shapes: every tensor that it needs is there and fits.
+
+    Returns the shapes of the outputs for a batch of 7 tokens in 3 texts. Raises `CheckpointError`, naming the
+    tensor, if one is missing or misshapen, or if the encoder has layers that the config does not mention.
+    """
+    tensors = _Recorded(shapes)
+    ops = ShapeOps(
+        {
+            "word_embeddings.weight": config.vocab_size,
+            "position_embeddings.weight": config.max_position_embeddings,
+            "token_type_embeddings.weight": config.type_vocab_size,
+        }
+    )
+    per_token = Shape((_TOKENS,))
+    padded = Shape((_TEXTS, _LONGEST))
+    batch = TokenBatch(
+        input_ids=per_token,
+        position_ids=per_token,
+        token_type_ids=per_token,
+        pad_index=padded,
+        attention_bias=Shape((_TEXTS, 1, 1, _LONGEST)),
+        unpad_index=per_token,
+        rows=Shape((_TEXTS,)),
+        pool_weights=padded,
+    )
+    root: Params[Shape] = Params(tensors)
+    outputs = program(ops, root, batch)
+    _check_width(config, outputs)
+    _check_unused(tensors, base_prefix)
+    return {name: shape.dims for name, shape in outputs.items()}
+
+
+def _check_width(config: EncoderConfig, outputs: Mapping[str, Shape]) -> None:
+    wanted = {
+        "last_hidden_state": config.hidden_size,
+        "pooler_output": config.hidden_size,
+        "logits": config.labels.num_labels,
+    }
+    for name, shape in outputs.items():
+        if name in wanted and shape.dims[-1] != wanted[name]:
+            raise CheckpointError(
+                f"The weights give '{name}' a width of {shape.dims[-1]}, config.json says {wanted[name]}."
+            )
+
+
+def _check_unused(tensors: _Recorded, base_prefix: str) -> None:
+    """An encoder tensor that nothing uses means that the config describes another model."""
+    unused = [
+        name
+        for name in tensors
+        if name not in tensors.used
+        and name.removeprefix(f"{base_prefix}.").startswith(("encoder.", "embeddings", "transformer."))
+        and not name.endswith(("position_ids", "token_type_ids"))
+    ]
+    if unused:
+        more = f" and {len(unused) - 3} more" if len(unused) > 3 else ""
+        raise CheckpointError(
+            f"The model described by config.json does not use these tensors: {', '.join(unused[:3])}{more}."
+        )
