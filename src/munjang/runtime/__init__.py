@@ -1,0 +1,1 @@
+"""Packing texts into batches and running programs over them."""

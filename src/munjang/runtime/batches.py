@@ -1,0 +1,185 @@
+"""From token ids to packed batches: how texts are grouped, and the index arrays of each group."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import chain
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from munjang.errors import InputError
+from munjang.models.batch import TokenBatch
+from munjang.models.config import EncoderConfig
+
+__all__ = ["MASKED", "Layout", "TokenIdsLike", "pack", "plan", "unpad"]
+
+Array = NDArray[np.int32]
+MASKED = np.float32(-1e9)  # added to an attention score, it makes the probability exactly zero
+_FEWEST_TOKENS = 64  # below this many tokens, sharing a text out over cores costs more than it brings
+
+
+class TokenIdsLike(Protocol):
+    """The tokens of one text; ``token_type_ids`` is ``None`` where they are all zero."""
+
+    @property
+    def input_ids(self) -> Sequence[int]:
+        """The ids of the pieces, special tokens included."""
+        ...
+
+    @property
+    def token_type_ids(self) -> Sequence[int] | None:
+        """Which text of a pair each token belongs to."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """What packing must know of a model: its limits and how it counts positions."""
+
+    vocab_size: int
+    type_vocab_size: int
+    max_length: int
+    position_offset: int
+    pad_token_id: int
+
+    @classmethod
+    def of(cls, config: EncoderConfig) -> Layout:
+        """Read the layout from a model's config."""
+        return cls(
+            vocab_size=config.vocab_size,
+            type_vocab_size=config.type_vocab_size,
+            max_length=config.max_length,
+            position_offset=config.position_offset,
+            pad_token_id=config.pad_token_id,
+        )
+
+
+def plan(lengths: Sequence[int], *, token_budget: int, streams: int) -> list[list[int]]:
+    """Share texts out into requests: similar lengths together, about ``token_budget`` tokens each.
+
+    Returns the positions of the texts in each request, longest texts first, so that the last requests, which
+    decide when the slowest core is done, are short. Small calls are split so that every stream has work.
+    """
+    order = sorted(range(len(lengths)), key=lambda i: -lengths[i])
+    total = sum(lengths)
+    requests = -(-total // token_budget)
+    if requests % streams and total >= streams * _FEWEST_TOKENS:
+        requests += streams - requests % streams
+        token_budget = -(-total // requests)
+    groups: list[list[int]] = []
+    used = 0
+    for i in order:
+        if not groups or used + lengths[i] > token_budget:
+            groups.append([])
+            used = 0
+        groups[-1].append(i)
+        used += lengths[i]
+    return groups
+
+
+def pack(texts: Sequence[TokenIdsLike], layout: Layout) -> TokenBatch[NDArray[np.generic]]:
+    """Pack texts without padding; ``rows`` is each text's first token, ``pool_weights`` the mean.
+
+    Raises `InputError` if a text has no tokens, or more than the model takes.
+    """
+    lengths = np.fromiter((len(text.input_ids) for text in texts), dtype=np.int32, count=len(texts))
+    _check_lengths(lengths, layout)
+    total = int(lengths.sum())
+    input_ids = np.fromiter(chain.from_iterable(text.input_ids for text in texts), dtype=np.int32, count=total)
+    return pack_arrays(
+        input_ids, _token_types(texts, lengths, layout), _positions(input_ids, lengths, layout), lengths, layout
+    )
+
+
+def pack_arrays(
+    input_ids: Array, token_type_ids: Array, position_ids: Array, lengths: Array, layout: Layout
+) -> TokenBatch[NDArray[np.generic]]:
+    """Make the index arrays for texts whose tokens already stand one after another."""
+    _check_ids("Token id", input_ids, layout.vocab_size)
+    starts = np.cumsum(lengths, dtype=np.int32) - lengths
+    columns = np.arange(lengths.max(), dtype=np.int32)
+    is_token = columns < lengths[:, None]  # [B, L]
+    return TokenBatch(
+        input_ids=input_ids,
+        position_ids=position_ids,
+        token_type_ids=token_type_ids,
+        pad_index=np.where(is_token, starts[:, None] + columns, 0).astype(np.int32),
+        attention_bias=np.where(is_token, np.float32(0), MASKED)[:, None, None, :],
+        unpad_index=np.flatnonzero(is_token).astype(np.int32),
+        rows=starts,
+        pool_weights=(is_token / lengths[:, None]).astype(np.float32),
+    )
+
+
+def unpad(
+    input_ids: NDArray[np.integer], attention_mask: NDArray[np.integer], token_type_ids: NDArray[np.integer], layout: Layout
+) -> TokenBatch[NDArray[np.generic]]:
+    """Pack the padded arrays ``[B, L]`` of a tokenizer: what the mask hides is left out.
+
+    Positions are those that the padded arrays have, so masked tokens in the middle leave a gap, as they do in
+    the published implementations. Raises `InputError` if a text has no token left.
+    """
+    kept = attention_mask != 0
+    lengths = kept.sum(axis=1, dtype=np.int32)
+    _check_lengths(lengths, layout)
+    columns = np.broadcast_to(np.arange(input_ids.shape[1], dtype=np.int32), input_ids.shape)
+    positions = columns
+    if layout.position_offset:
+        positions = _positions_from_padding(input_ids, layout)
+    position_ids = positions[kept].astype(np.int32)
+    _check_ids("Position", position_ids, layout.max_length + layout.position_offset)
+    token_types = token_type_ids[kept].astype(np.int32)
+    if layout.type_vocab_size <= 1:
+        token_types = np.zeros_like(token_types)
+    _check_ids("Token type", token_types, max(layout.type_vocab_size, 1))
+    return pack_arrays(input_ids[kept].astype(np.int32), token_types, position_ids, lengths, layout)
+
+
+def _check_lengths(lengths: Array, layout: Layout) -> None:
+    if not len(lengths):
+        raise InputError("There is no text to run the model on.")
+    if lengths.min() == 0:
+        raise InputError(f"Text {int(lengths.argmin())} has no tokens.")
+    if lengths.max() > layout.max_length:
+        raise InputError(
+            f"Text {int(lengths.argmax())} has {lengths.max()} tokens, the model takes {layout.max_length} "
+            "at most; tokenize it with truncation=True."
+        )
+
+
+def _check_ids(what: str, ids: Array, limit: int) -> None:
+    if len(ids) and (ids.min() < 0 or ids.max() >= limit):
+        wrong = ids.min() if ids.min() < 0 else ids.max()
+        raise InputError(f"{what} {wrong} is outside the model's range of 0 to {limit - 1}.")
+
+
+def _token_types(texts: Sequence[TokenIdsLike], lengths: Array, layout: Layout) -> Array:
+    token_types = np.zeros(int(lengths.sum()), dtype=np.int32)
+    if layout.type_vocab_size <= 1:  # RoBERTa's kind: a pair's second text has no type of its own
+        return token_types
+    start = 0
+    for text, length in zip(texts, lengths, strict=True):
+        if text.token_type_ids is not None:
+            token_types[start : start + length] = text.token_type_ids
+        start += length
+    _check_ids("Token type", token_types, layout.type_vocab_size)
+    return token_types
+
+
+def _positions(input_ids: Array, lengths: Array, layout: Layout) -> Array:
+    starts = np.cumsum(lengths) - lengths
+    if not layout.position_offset:
+        return (np.arange(len(input_ids)) - np.repeat(starts, lengths)).astype(np.int32)
+    counted = input_ids != layout.pad_token_id  # a padding token inside a text has the padding position
+    running = np.cumsum(counted)
+    before = (running - counted)[starts]
+    return ((running - np.repeat(before, lengths)) * counted + layout.pad_token_id).astype(np.int32)
+
+
+def _positions_from_padding(input_ids: NDArray[np.integer], layout: Layout) -> Array:
+    counted = input_ids != layout.pad_token_id
+    positions: Array = (np.cumsum(counted, axis=1) * counted + layout.pad_token_id).astype(np.int32)
+    return positions

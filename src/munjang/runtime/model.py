@@ -1,0 +1,306 @@
+"""`Model`: one checkpoint, its config and weights, and an executor to run it."""
+
+from __future__ import annotations
+
+import os
+from collections import ChainMap
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from munjang.backends.executor import Array, Outputs, make_executor
+from munjang.checkpoints import Checkpoint, open_checkpoint
+from munjang.errors import InputError
+from munjang.models.batch import TokenBatch
+from munjang.models.params import Params
+from munjang.models.program import LAST_HIDDEN_STATE, LOGITS, POOLER_OUTPUT, ModelProgram, Program, require_head
+from munjang.models.registry import architecture_of
+from munjang.models.shapes import check_checkpoint
+from munjang.runtime.batches import Layout, unpad
+from munjang.runtime.runner import Runner
+
+__all__ = ["Model", "ModelOutput"]
+
+_HEADS = ("sequence-classification",)
+
+
+@dataclass(frozen=True, slots=True)
+class ModelOutput:
+    """What a model was asked for; everything else is ``None``.
+
+    Attributes:
+        last_hidden_state: ``[B, L, H]``; zero where the attention mask is zero.
+        pooler_output: ``[B, H]``.
+        logits: ``[B, num_labels]``.
+        hidden_states: the embeddings and then each layer, ``num_hidden_layers + 1`` arrays ``[B, L, H]``.
+        attentions: per layer ``[B, heads, L, L]``; zero where either token is masked.
+    """
+
+    last_hidden_state: NDArray[np.float32] | None = None
+    pooler_output: NDArray[np.float32] | None = None
+    logits: NDArray[np.float32] | None = None
+    hidden_states: tuple[NDArray[np.float32], ...] | None = None
+    attentions: tuple[NDArray[np.float32], ...] | None = None
+
+    def __getitem__(self, key: str | int) -> Any:
+        """Give an output by name, or by its place among those that are there."""
+        if isinstance(key, str):
+            return getattr(self, key)
+        return [value for f in fields(self) if (value := getattr(self, f.name)) is not None][key]
+
+
+class Model:
+    """A model of the BERT family, ready to run.
+
+    Example::
+
+        tokenizer = munjang.Tokenizer.from_pretrained("all-MiniLM-L6-v2")
+        model = munjang.Model.from_pretrained("all-MiniLM-L6-v2")
+        output = model(**tokenizer("I love Paris", return_tensors="np"))
+        output.last_hidden_state.shape  # (1, 5, 384)
+
+    Made with `from_pretrained` or `from_checkpoint`.
+    """
+
+    def __init__(
+        self,
+        raw_config: Mapping[str, Any],
+        weights: Mapping[str, Array],
+        *,
+        head: str | None = None,
+        backend: str = "openvino",
+        threads: int | None = None,
+        streams: int | None = None,
+    ) -> None:
+        if head is not None and head not in _HEADS:
+            raise InputError(f"Unknown head '{head}'; there are {', '.join(_HEADS)}.")
+        self.raw_config = dict(raw_config)
+        self.architecture = architecture_of(raw_config)
+        self.config = self.architecture.read_config(raw_config)
+        self.head = head
+        self.weights: Mapping[str, Array] = weights
+        self._backend, self._threads, self._streams = backend, threads, streams
+        if head is not None:
+            require_head(self.architecture, Params(weights), head)
+        self.check(self.program(self._default_outputs()))
+        self._start()
+
+    @classmethod
+    def from_pretrained(
+        cls,
+        name: str | os.PathLike[str],
+        head: str | None = None,
+        *,
+        backend: str = "openvino",
+        threads: int | None = None,
+        streams: int | None = None,
+        revision: str | None = None,
+        cache_dir: str | os.PathLike[str] | None = None,
+        token: str | None = None,
+        offline: bool | None = None,
+        allow_pickle: bool = False,
+    ) -> Model:
+        """Open a model by its folder, catalogue name or hub repository.
+
+        ``head`` is ``None`` for the bare encoder or ``"sequence-classification"``. Raises
+        `UnknownModelError`, `FetchError`, `CheckpointError` or `UnsupportedModelError`.
+        """
+        checkpoint = open_checkpoint(
+            name, revision=revision, cache_dir=cache_dir, token=token, offline=offline, allow_pickle=allow_pickle
+        )
+        return cls.from_checkpoint(checkpoint, head, backend=backend, threads=threads, streams=streams)
+
+    @classmethod
+    def from_checkpoint(
+        cls,
+        checkpoint: Checkpoint,
+        head: str | None = None,
+        *,
+        backend: str = "openvino",
+        threads: int | None = None,
+        streams: int | None = None,
+    ) -> Model:
+        """Open a model from a checkpoint that is already here."""
+        return cls(
+            checkpoint.config(),
+            checkpoint.weights(),
+            head=head,
+            backend=backend,
+            threads=threads,
+            streams=streams,
+        )
+
+    def _start(self) -> None:
+        executor = make_executor(self._backend, self.weights, threads=self._threads, streams=self._streams)
+        self.runner = Runner(executor, Layout.of(self.config), streams=getattr(executor, "streams", 1))
+
+    def check(self, program: Program) -> None:
+        """Raise `CheckpointError` if the weights do not fit a program."""
+        shape_of = getattr(self.weights, "shape", None) or (lambda name: self.weights[name].shape)
+        shapes = {name: tuple(shape_of(name)) for name in self.weights}
+        check_checkpoint(program, self.config, shapes, self.architecture.base_prefix)
+
+    @property
+    def has_pooler(self) -> bool:
+        """Whether the checkpoint has a trained pooler."""
+        base = self.architecture.base(Params(self.weights))
+        return self.architecture.pool is not None and "pooler.dense.weight" in base
+
+    def _default_outputs(self) -> frozenset[str]:
+        if self.head is not None:
+            return frozenset({LOGITS})
+        return frozenset({LAST_HIDDEN_STATE, POOLER_OUTPUT} if self.has_pooler else {LAST_HIDDEN_STATE})
+
+    def program(self, outputs: frozenset[str], taps: frozenset[str] = frozenset()) -> ModelProgram:
+        """Describe a computation of this model."""
+        return ModelProgram(self.architecture, self.config, outputs, taps)
+
+    def __call__(
+        self,
+        input_ids: ArrayLike,
+        attention_mask: ArrayLike | None = None,
+        token_type_ids: ArrayLike | None = None,
+        *,
+        outputs: Sequence[str] | None = None,
+        output_hidden_states: bool = False,
+        output_attentions: bool = False,
+    ) -> ModelOutput:
+        """Run the model on padded arrays ``[B, L]``, as a tokenizer makes them.
+
+        ``outputs`` names what is wanted of ``last_hidden_state``, ``pooler_output`` and ``logits``; the
+        default is the first two, or the logits if the model was opened with a head. Raises `InputError` for
+        shapes that do not fit, ids outside the vocabulary, and texts that are too long or wholly masked.
+        """
+        batch, mask = self._batch(input_ids, attention_mask, token_type_ids)
+        wanted = self._wanted(outputs)
+        taps: list[str] = []
+        if output_hidden_states:
+            taps += self._hidden_state_names()
+        if output_attentions:
+            taps += self._attention_names()
+        found = self.runner.run_batch(self.program(wanted, frozenset(taps)), batch)
+        return self._arrange(found, mask, output_hidden_states, output_attentions)
+
+    def every_value(
+        self, input_ids: ArrayLike, attention_mask: ArrayLike | None = None, token_type_ids: ArrayLike | None = None
+    ) -> dict[str, Array]:
+        """Run the numpy executor and give every named intermediate value, in the order of computation.
+
+        Values per token are packed, ``[T, ...]``; attention values are ``[B, heads, L, L]``.
+        """
+        from munjang.backends.numpy import NumpyExecutor
+
+        batch, _ = self._batch(input_ids, attention_mask, token_type_ids)
+        return NumpyExecutor(self.weights).every_value(self.program(self._default_outputs()), batch)
+
+    def _wanted(self, outputs: Sequence[str] | None) -> frozenset[str]:
+        if outputs is None:
+            return self._default_outputs()
+        known = {LAST_HIDDEN_STATE, POOLER_OUTPUT, LOGITS}
+        for name in outputs:
+            if name not in known:
+                raise InputError(f"Unknown output '{name}'; there are {', '.join(sorted(known))}.")
+        if LOGITS in outputs and self.head is None:
+            raise InputError("Logits need a head: open the model with head='sequence-classification'.")
+        return frozenset(outputs)
+
+    def _hidden_state_names(self) -> list[str]:
+        return ["embeddings", *(f"layer.{i}" for i in range(self.config.num_hidden_layers))]
+
+    def _attention_names(self) -> list[str]:
+        return [f"layer.{i}.attention.probabilities" for i in range(self.config.num_hidden_layers)]
+
+    def _batch(
+        self, input_ids: ArrayLike, attention_mask: ArrayLike | None, token_type_ids: ArrayLike | None
+    ) -> tuple[TokenBatch[Array], NDArray[np.bool_]]:
+        ids = _integers("input_ids", input_ids)
+        mask = np.ones_like(ids) if attention_mask is None else _integers("attention_mask", attention_mask)
+        types = np.zeros_like(ids) if token_type_ids is None else _integers("token_type_ids", token_type_ids)
+        for name, array in (("attention_mask", mask), ("token_type_ids", types)):
+            if array.shape != ids.shape:
+                raise InputError(f"{name} has shape {array.shape}, input_ids has {ids.shape}.")
+        return unpad(ids, mask, types, self.runner.layout), mask != 0
+
+    def _arrange(
+        self, found: Outputs, mask: NDArray[np.bool_], hidden_states: bool, attentions: bool
+    ) -> ModelOutput:
+        def padded(packed: NDArray[np.float32]) -> NDArray[np.float32]:  # [T, H] -> [B, L, H]
+            full = np.zeros((*mask.shape, packed.shape[-1]), dtype=np.float32)
+            full[mask] = packed
+            return full
+
+        output = ModelOutput(pooler_output=found.get(POOLER_OUTPUT), logits=found.get(LOGITS))
+        if LAST_HIDDEN_STATE in found:
+            output = replace(output, last_hidden_state=padded(found[LAST_HIDDEN_STATE]))
+        if hidden_states:
+            states = tuple(padded(found[name]) for name in self._hidden_state_names())
+            output = replace(output, hidden_states=states)
+        if attentions:
+            layers = tuple(_spread(found[name], mask) for name in self._attention_names())
+            output = replace(output, attentions=layers)
+        return output
+
+    def resize_token_embeddings(
+        self, new_size: int, pieces: Mapping[int, Sequence[int]] | None = None
+    ) -> None:
+        """Grow (or shrink) the vocabulary, for a tokenizer to which tokens were added.
+
+        A new row starts as the mean of the rows of its ``pieces`` (the ids of what the new token used to be;
+        `Tokenizer.added_pieces` has them), or else as the mean of all old rows.
+        """
+        name = self._word_embeddings_name()
+        old = self.weights[name]
+        if new_size < 1:
+            raise InputError(f"The vocabulary must keep at least one token, got {new_size}.")
+        grown = np.empty((new_size, old.shape[1]), dtype=np.float32)
+        kept = min(new_size, len(old))
+        grown[:kept] = old[:kept]
+        for row in range(kept, new_size):
+            former = [i for i in (pieces or {}).get(row, ()) if i < len(old)]
+            grown[row] = old[former].mean(axis=0) if former else old.mean(axis=0)
+        self.weights = ChainMap({name: grown}, self.weights)  # type: ignore[arg-type] # read, never written
+        self.raw_config["vocab_size"] = new_size
+        self.config = replace(self.config, vocab_size=new_size)
+        self._start()
+
+    def _word_embeddings_name(self) -> str:
+        base = self.architecture.base(Params(self.weights))
+        return f"{base.prefix}embeddings.word_embeddings.weight"
+
+    def save_pretrained(self, folder: str | os.PathLike[str]) -> None:
+        """Write ``config.json`` and ``model.safetensors``, which `transformers` loads too."""
+        from munjang.checkpoints import save_json, save_weights
+
+        path = Path(folder)
+        path.mkdir(parents=True, exist_ok=True)
+        save_json(path / "config.json", self.raw_config)
+        save_weights(path / "model.safetensors", {name: self.weights[name] for name in self.weights})
+
+
+def _integers(name: str, value: ArrayLike) -> NDArray[np.integer[Any]]:
+    try:
+        array = np.asarray(value)
+    except ValueError:
+        raise InputError(f"{name}: the rows have different lengths; tokenize with padding=True.") from None
+    if array.ndim == 1:
+        array = array[None, :]
+    if array.ndim != 2 or not np.issubdtype(array.dtype, np.integer):
+        raise InputError(
+            f"{name} must be whole numbers of shape [B, L], got {array.dtype} of shape {array.shape}."
+        )
+    return array
+
+
+def _spread(attention: NDArray[np.float32], mask: NDArray[np.bool_]) -> NDArray[np.float32]:
+    """Put the attention of packed texts, ``[B, heads, l, l]``, back where the padded arrays have their tokens."""
+    batch, heads = attention.shape[:2]
+    full = np.zeros((batch, heads, mask.shape[1], mask.shape[1]), dtype=np.float32)
+    for i, row in enumerate(mask):
+        places = np.flatnonzero(row)
+        n = len(places)
+        full[i][np.ix_(range(heads), places, places)] = attention[i, :, :n, :n]
+    return full

@@ -1,0 +1,112 @@
+"""Runs programs over many texts: compiles once per program, packs, and gives results back."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from munjang.backends.executor import Compiled, Executor, Outputs
+from munjang.models.batch import TokenBatch
+from munjang.models.program import Program
+from munjang.runtime.batches import Layout, TokenIdsLike, pack, plan
+
+__all__ = ["DEFAULT_TOKEN_BUDGET", "BatchEdit", "Done", "Runner"]
+
+DEFAULT_TOKEN_BUDGET = 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """One finished request: which texts it held, how long they are, and what came out.
+
+    ``indices[k]`` is the place in the caller's list of the request's k-th text, of ``lengths[k]`` tokens.
+    """
+
+    indices: list[int]
+    lengths: NDArray[np.int32]
+    outputs: Outputs
+
+    def split(self, name: str) -> list[NDArray[np.float32]]:
+        """Cut an output that has a row per token into one array per text."""
+        return np.split(self.outputs[name], np.cumsum(self.lengths)[:-1])
+
+
+class BatchEdit(Protocol):
+    """Changes a packed batch before it runs, for example the rows that are wanted or the pooling weights."""
+
+    def __call__(
+        self, batch: TokenBatch[NDArray[np.generic]], indices: Sequence[int]
+    ) -> TokenBatch[NDArray[np.generic]]:
+        """Give the batch to run; ``indices`` are its texts' places in the caller's list."""
+        ...
+
+
+class Runner:
+    """Runs programs over token ids with one executor.
+
+    Args:
+        executor: where to compute.
+        layout: the model's limits.
+        token_budget: tokens per request; more use more memory, fewer pay more often for starting a request.
+        streams: how many requests the executor runs side by side.
+    """
+
+    def __init__(
+        self, executor: Executor, layout: Layout, *, token_budget: int = DEFAULT_TOKEN_BUDGET, streams: int = 1
+    ) -> None:
+        self.executor = executor
+        self.layout = layout
+        self.token_budget = token_budget
+        self.streams = streams
+        self._compiled: dict[Program, Compiled] = {}
+        self._lock = threading.Lock()
+
+    def compiled(self, program: Program) -> Compiled:
+        """Compile a program, or give the one compiled before."""
+        with self._lock:
+            if program not in self._compiled:
+                self._compiled[program] = self.executor.compile(program)
+            return self._compiled[program]
+
+    def forget(self) -> None:
+        """Drop every compiled program, after the weights have changed."""
+        with self._lock:
+            self._compiled.clear()
+
+    def run(
+        self,
+        program: Program,
+        texts: Sequence[TokenIdsLike],
+        *,
+        token_budget: int | None = None,
+        edit: BatchEdit | None = None,
+    ) -> Iterator[Done]:
+        """Run a program over texts; requests are given as they finish, in no certain order.
+
+        Raises `InputError` if a text is empty or longer than the model takes.
+        """
+        lengths = [len(text.input_ids) for text in texts]
+        groups = plan(lengths, token_budget=token_budget or self.token_budget, streams=self.streams)
+
+        def batches() -> Iterator[tuple[int, TokenBatch[NDArray[np.generic]]]]:
+            for number, indices in enumerate(groups):
+                batch = pack([texts[i] for i in indices], self.layout)
+                yield number, edit(batch, indices) if edit else batch
+
+        for number, outputs in self.compiled(program).run_many(batches()):
+            indices = groups[number]
+            yield Done(indices, np.array([lengths[i] for i in indices], dtype=np.int32), outputs)
+
+    def run_batch(self, program: Program, batch: TokenBatch[NDArray[np.generic]]) -> Outputs:
+        """Run a program on one packed batch, as it is."""
+        return self.compiled(program)(batch)
+
+
+def at_rows(batch: TokenBatch[NDArray[np.generic]], rows: NDArray[np.int32]) -> TokenBatch[NDArray[np.generic]]:
+    """Ask for other rows of the last layer than each text's first."""
+    return replace(batch, rows=rows)

@@ -1,0 +1,134 @@
+"""Every architecture on every executor gives the reference implementation's values."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from numpy.typing import NDArray
+from support.peers import ARCHITECTURES, random_inputs, random_peer, reference
+
+from munjang.backends.executor import BACKENDS
+from munjang.backends.torch import TorchExecutor
+from munjang.models.program import LAST_HIDDEN_STATE, LOGITS
+from munjang.runtime.batches import unpad
+from munjang.runtime.model import Model
+
+TOLERANCE = 1e-5
+
+
+def assert_close(ours: NDArray[np.float32] | None, theirs: Any, mask: NDArray[np.int64] | None = None) -> None:
+    assert ours is not None
+    expected = theirs.numpy()
+    assert ours.shape == expected.shape
+    assert ours.dtype == np.float32
+    difference = np.abs(ours - expected)
+    if mask is not None:
+        difference = difference[mask == 1]
+    assert difference.max() < TOLERANCE
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("architecture", ARCHITECTURES)
+@pytest.mark.parametrize("random_mask", [False, True], ids=["lengths", "random-mask"])
+def test_encoder(architecture: str, backend: str, random_mask: bool, tmp_path: Path) -> None:
+    peer = random_peer(architecture, tmp_path)
+    model = Model.from_pretrained(tmp_path, backend=backend)
+    inputs = random_inputs(np.random.default_rng(1), random_mask=random_mask)
+    expected = reference(peer, inputs, output_hidden_states=True, output_attentions=True)
+    output = model(**inputs, output_hidden_states=True, output_attentions=True)
+    mask = inputs["attention_mask"]
+
+    assert_close(output.last_hidden_state, expected["last_hidden_state"], mask)
+    assert output.hidden_states is not None
+    assert len(output.hidden_states) == len(expected["hidden_states"]) == 4
+    for ours, theirs in zip(output.hidden_states, expected["hidden_states"], strict=True):
+        assert_close(ours, theirs, mask)
+    assert output.attentions is not None
+    assert len(output.attentions) == len(expected["attentions"])
+    both = (mask[:, None, :, None] * mask[:, None, None, :]).repeat(4, axis=1)
+    for ours, theirs in zip(output.attentions, expected["attentions"], strict=True):
+        assert_close(ours, theirs, both)
+    if "pooler_output" in expected:
+        assert_close(output.pooler_output, expected["pooler_output"])
+    else:
+        assert output.pooler_output is None
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("architecture", ARCHITECTURES)
+def test_sequence_classification(architecture: str, backend: str, tmp_path: Path) -> None:
+    peer = random_peer(architecture, tmp_path, head=True)
+    model = Model.from_pretrained(tmp_path, head="sequence-classification", backend=backend)
+    inputs = random_inputs(np.random.default_rng(2))
+    output = model(**inputs)
+    assert_close(output.logits, reference(peer, inputs)["logits"])
+    assert output.last_hidden_state is None
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize(
+    "activation", ["gelu", "gelu_new", "gelu_fast", "gelu_pytorch_tanh", "quick_gelu", "relu", "relu6", "silu", "mish", "tanh", "sigmoid", "linear"]
+)
+def test_activations(activation: str, backend: str, tmp_path: Path) -> None:
+    peer = random_peer("bert", tmp_path, settings={"hidden_act": activation})
+    inputs = random_inputs(np.random.default_rng(3))
+    output = Model.from_pretrained(tmp_path, backend=backend)(**inputs)
+    expected = reference(peer, inputs)["last_hidden_state"]
+    assert_close(output.last_hidden_state, expected, inputs["attention_mask"])
+
+
+@pytest.mark.parametrize("architecture", ARCHITECTURES)
+def test_gradients(architecture: str, tmp_path: Path) -> None:
+    """Training sees the reference's gradients for every parameter, with dropout 0."""
+    peer = random_peer(architecture, tmp_path, head=True)
+    model = Model.from_pretrained(tmp_path, head="sequence-classification", backend="torch")
+    inputs = random_inputs(np.random.default_rng(4))
+    executor = model.runner.executor
+    assert isinstance(executor, TorchExecutor)
+    batch = unpad(inputs["input_ids"], inputs["attention_mask"], inputs["token_type_ids"], model.runner.layout)
+    labels = torch.tensor([0, 1, 2, 1, 0])
+
+    outputs = executor.forward(model.program(frozenset({LOGITS})), batch)
+    torch.nn.functional.cross_entropy(outputs[LOGITS], labels).backward()
+    tensors = {name: torch.from_numpy(value) for name, value in inputs.items()}
+    types = getattr(peer.config, "type_vocab_size", 0)
+    if types != 2:
+        del tensors["token_type_ids"]
+    torch.nn.functional.cross_entropy(peer(**tensors).logits, labels).backward()
+
+    compared = 0
+    for name, parameter in peer.named_parameters():
+        ours = executor.parameters[name].grad
+        if parameter.grad is None:
+            assert ours is None or not ours.any()
+            continue
+        assert ours is not None, name
+        assert torch.allclose(ours, parameter.grad, rtol=1e-3, atol=1e-5), name
+        compared += 1
+    assert compared > 30
+
+
+@pytest.mark.parametrize("architecture", ARCHITECTURES)
+def test_training_mode_drops(architecture: str, tmp_path: Path) -> None:
+    """With dropout on, training differs from inference and from itself; with rate 0 it does not."""
+    zero = {"hidden_dropout_prob": 0.0, "attention_probs_dropout_prob": 0.0}
+    if architecture == "distilbert":
+        zero = {"dropout": 0.0, "attention_dropout": 0.0}
+    inputs = random_inputs(np.random.default_rng(5))
+    for settings, equal in (({}, False), (zero, True)):
+        random_peer(architecture, tmp_path, settings=settings)
+        model = Model.from_pretrained(tmp_path, backend="torch")
+        executor = model.runner.executor
+        assert isinstance(executor, TorchExecutor)
+        batch = unpad(
+            inputs["input_ids"], inputs["attention_mask"], inputs["token_type_ids"], model.runner.layout
+        )
+        program = model.program(frozenset({LAST_HIDDEN_STATE}))
+        first, second = (executor.forward(program, batch, training=True)[LAST_HIDDEN_STATE] for _ in range(2))
+        calm = executor.forward(program, batch)[LAST_HIDDEN_STATE]
+        assert torch.allclose(first, second, atol=1e-5) is equal
+        assert torch.allclose(first, calm, atol=1e-5) is equal
