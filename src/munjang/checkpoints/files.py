@@ -19,10 +19,7 @@ __all__ = ["read_json", "replacing", "write_json"]
 
 @contextlib.contextmanager
 def replacing(path: Path) -> Iterator[BinaryIO]:
-    """Open a new file for writing that takes the place of ``path`` only when the block ends well.
-
-    Raises ``CheckpointError`` when the folder can't be written or the disk is full.
-    """
+    """Open a new file for writing that takes the place of ``path`` only when the block ends well."""
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
     try:
         with temporary.open("xb") as file:
@@ -30,19 +27,15 @@ def replacing(path: Path) -> Iterator[BinaryIO]:
             file.flush()
             os.fsync(file.fileno())
         temporary.replace(path)
-    except OSError as error:
-        reason = error.strerror or str(error)
-        message = f"Can't write '{path}': {reason}. Choose another folder or make room there."
-        raise CheckpointError(message) from error
     finally:
         with contextlib.suppress(OSError):
             temporary.unlink(missing_ok=True)
 
 
-def write_json(path: Path, value: object) -> None:
-    """Write ``value`` as readable JSON, atomically."""
+def write_json(path: Path, value: object, *, indent: int | None = 2) -> None:
+    """Write ``value`` as JSON, atomically."""
     with replacing(path) as file:
-        file.write(json.dumps(value, ensure_ascii=False, indent=2).encode() + b"\n")
+        file.write(json.dumps(value, ensure_ascii=False, indent=indent).encode() + b"\n")
 
 
 def read_json(path: Path) -> object:

@@ -49,14 +49,19 @@ def save_weights(path: Path, tensors: Mapping[str, NDArray[Any]]) -> None:
     # Wide types first keep every tensor aligned, so that it can be read as a view.
     names = sorted(tensors, key=lambda name: (-tensors[name].dtype.itemsize, name))
     specs = [TensorSpec(name, tensors[name].dtype, tensors[name].shape) for name in names]
-    write_tensors(path, specs, (tensors[name] for name in names))
+    try:
+        write_tensors(path, specs, (tensors[name] for name in names))
+    except OSError as error:
+        reason = error.strerror or str(error)
+        message = f"Can't write '{path}': {reason}. Choose another folder or make room there."
+        raise CheckpointError(message) from error
 
 
 def write_tensors(path: Path, specs: Sequence[TensorSpec], blocks: Iterable[NDArray[Any]]) -> None:
     """Write the tensors of ``specs``, whose numbers arrive in ``blocks`` in the same order.
 
-    A tensor may come in several blocks. Raises ``CheckpointError`` when the file can't be written, and
-    ``ValueError`` when the blocks do not fill the specs exactly.
+    A tensor may come in several blocks. Raises ``OSError`` when the file can't be written, ``ValueError``
+    when the blocks do not fill the specs exactly.
     """
     written = 0
     with replacing(path) as file:

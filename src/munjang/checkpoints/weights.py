@@ -90,7 +90,7 @@ def open_safetensors(path: Path) -> Weights:
         # Strict about the header: overlaps, gaps, sizes that do not fit the file.
         with safe_open(str(path), framework="numpy"):
             pass
-        data = np.memmap(path, dtype=np.uint8, mode="r").view(np.ndarray)
+        data = np.memmap(path, dtype=np.uint8, mode="c").view(np.ndarray)
     except (SafetensorError, OSError) as error:
         reason = " ".join(str(error).split())
         raise CheckpointError(
