@@ -1,0 +1,1 @@
+"""Sentences as vectors: encoding, comparing, mining."""
