@@ -1,0 +1,407 @@
+"""Searching among vectors: nearest neighbours, the most alike pairs, communities.
+
+All of it goes block by block: scores exist for `_QUERY_BLOCK` x `_CORPUS_BLOCK` pairs at a time, whatever
+chunk sizes the caller allows, and only what may still get into the result is kept. Neither chunk sizes nor
+blocks change a result beyond the rounding of a matrix product: equal scores are ordered by the lower index.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, TypedDict
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from munjang.errors import InputError, InputTypeError
+from munjang.sentence.similarity import (
+    FloatArray,
+    ScoreFunction,
+    as_matrix,
+    check_positive,
+    check_same_width,
+    cos_sim,
+    dot_score,
+    normalize_embeddings,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+__all__ = [
+    "Hit",
+    "SentenceEncoder",
+    "community_detection",
+    "paraphrase_mining",
+    "paraphrase_mining_embeddings",
+    "semantic_search",
+]
+
+_QUERY_BLOCK, _CORPUS_BLOCK = 512, 8192  # 16 MiB of scores, large enough to keep all cores multiplying
+
+IndexArray: TypeAlias = NDArray[np.int64]
+
+
+class Hit(TypedDict):
+    """One result of a search."""
+
+    corpus_id: int
+    score: float
+
+
+class SentenceEncoder(Protocol):
+    """What `paraphrase_mining` needs of a model."""
+
+    def encode(
+        self,
+        sentences: list[str],
+        /,
+        *,
+        prompt_name: str | None,
+        prompt: str | None,
+        batch_size: int,
+        show_progress_bar: bool,
+        truncate_dim: int | None,
+    ) -> Any:  # noqa: ANN401 - an array in munjang, whatever has the array protocol elsewhere
+        """Turn texts into vectors ``[n, d]``."""
+
+
+# Search
+
+
+def semantic_search(
+    query_embeddings: ArrayLike,
+    corpus_embeddings: ArrayLike,
+    query_chunk_size: int = 100,
+    corpus_chunk_size: int = 500000,
+    top_k: int = 10,
+    score_function: ScoreFunction = cos_sim,
+) -> list[list[Hit]]:
+    """Find the nearest vectors of the corpus for every query.
+
+    ``query_embeddings`` is ``[n, d]`` or one vector ``[d]``, ``corpus_embeddings`` is ``[m, d]``. At most
+    ``query_chunk_size`` x ``corpus_chunk_size`` pairs are scored at a time, by a ``score_function`` that
+    turns ``[n, d], [m, d]`` into ``[n, m]``, higher for nearer. Each query gets a list of at most ``top_k``
+    hits, the best first, of equal scores the lower ``corpus_id``.
+
+    Raises ``InputError`` when shapes do not fit, a size is below 1, a vector is not of finite numbers or a
+    score is NaN; ``InputTypeError`` when the vectors are not numbers or a size is not a whole number.
+    """
+    caller = "semantic_search"
+    queries = _finite_matrix(query_embeddings, "query_embeddings", caller)
+    corpus = _finite_matrix(corpus_embeddings, "corpus_embeddings", caller)
+    check_same_width(queries, corpus, caller)
+    top_k = check_positive(top_k, "top_k", caller)
+    rows, columns = _block_sizes(query_chunk_size, corpus_chunk_size, caller)
+    found = _nearest(queries, corpus, top_k, rows, columns, score_function)
+    return [hits for best in found for hits in best.hits()]
+
+
+def _nearest(
+    queries: FloatArray,
+    corpus: FloatArray,
+    count: int,
+    rows: int,
+    columns: int,
+    score_function: ScoreFunction,
+) -> list[_Best]:
+    """Find the ``count`` best of the corpus for blocks of ``rows`` queries each."""
+    normalize = score_function is cos_sim  # once per block, not once per pair of blocks
+    if normalize:
+        queries, score_function = normalize_embeddings(queries), dot_score
+    blocks = [queries[start : start + rows] for start in range(0, len(queries), rows)]
+    found = [_Best(len(block), count) for block in blocks]
+    for start in range(0, len(corpus), columns):
+        some = corpus[start : start + columns]
+        some = normalize_embeddings(some) if normalize else some
+        for block, best in zip(blocks, found, strict=True):
+            best.add(_scores(score_function, block, some), start)
+    return found
+
+
+def _scores(score_function: ScoreFunction, queries: FloatArray, corpus: FloatArray) -> FloatArray:
+    scores = as_matrix(score_function(queries, corpus), "score_function")
+    if scores.shape != (len(queries), len(corpus)):
+        wanted = (len(queries), len(corpus))
+        raise InputError(f"score_function must return scores of shape {wanted}, got {scores.shape}")
+    if np.isnan(scores.min()):
+        raise InputError("score_function returned NaN; scores must be numbers that can be ordered")
+    return scores
+
+
+class _Best:
+    """The best columns of each row among the blocks seen so far: best first, then the lower column."""
+
+    def __init__(self, rows: int, count: int) -> None:
+        self.count = count
+        self.seen = 0
+        self.scores: FloatArray = np.empty((rows, 0), np.float32)
+        self.columns: IndexArray = np.empty((rows, 0), np.int64)
+
+    def add(self, scores: FloatArray, first_column: int) -> None:
+        """Take in the scores ``[rows, width]`` of the columns from ``first_column`` on."""
+        self.seen += scores.shape[1]
+        cells = np.flatnonzero(self._promising(scores))
+        if not cells.size:
+            return
+        rows, columns = np.divmod(cells, scores.shape[1])
+        new = _left_aligned(rows, scores.ravel()[cells], columns + first_column, len(scores))
+        merged_scores = np.hstack([self.scores, new[0]])
+        # A stable sort keeps columns in order among equals, since later blocks stand further right.
+        order = np.argsort(-merged_scores, axis=1, kind="stable")[:, : min(self.count, self.seen)]
+        self.scores = np.take_along_axis(merged_scores, order, axis=1)
+        self.columns = np.take_along_axis(np.hstack([self.columns, new[1]]), order, axis=1)
+
+    def _promising(self, scores: FloatArray) -> NDArray[np.bool_]:
+        """Mark what may be among the best: nearly nothing once a few blocks have been seen."""
+        width = scores.shape[1]
+        if self.scores.shape[1] == self.count:
+            return scores > self.scores[:, -1:]
+        if width <= self.count:
+            return np.ones(scores.shape, np.bool_)
+        return scores >= np.partition(scores, width - self.count, axis=1)[:, [width - self.count]]
+
+    def hits(self) -> list[list[Hit]]:
+        """List the hits of each row."""
+        return [
+            [{"corpus_id": column, "score": score} for column, score in zip(columns, scores, strict=True)]
+            for columns, scores in zip(self.columns.tolist(), self.scores.tolist(), strict=True)
+        ]
+
+
+def _left_aligned(
+    rows: IndexArray, scores: FloatArray, columns: IndexArray, count: int
+) -> tuple[FloatArray, IndexArray]:
+    """Spread values given in order of their rows over a matrix, each row from the left, the rest at -inf."""
+    lengths = np.bincount(rows, minlength=count)
+    places = np.arange(len(rows)) - np.repeat(np.cumsum(lengths) - lengths, lengths)
+    spread_scores = np.full((count, lengths.max()), -np.inf, np.float32)
+    spread_columns = np.full(spread_scores.shape, -1, np.int64)
+    spread_scores[rows, places] = scores
+    spread_columns[rows, places] = columns
+    return spread_scores, spread_columns
+
+
+# Pairs
+
+
+def paraphrase_mining(
+    model: SentenceEncoder,
+    sentences: Sequence[str],
+    show_progress_bar: bool = False,
+    batch_size: int = 32,
+    query_chunk_size: int = 5000,
+    corpus_chunk_size: int = 100000,
+    max_pairs: int = 500000,
+    top_k: int = 100,
+    score_function: ScoreFunction = cos_sim,
+    truncate_dim: int | None = None,
+    prompt_name: str | None = None,
+    prompt: str | None = None,
+) -> list[list[float | int]]:
+    """Find the most alike pairs among sentences.
+
+    The model encodes ``batch_size`` sentences at a time, with a ``prompt`` (or the one that its files call
+    ``prompt_name``) put before each, to ``truncate_dim`` components if that is given. What follows, the
+    other arguments, the ``[score, i, j]`` that come back and the errors are those of
+    `paraphrase_mining_embeddings`; one string in place of a list is an ``InputTypeError``. The progress bar
+    stands on standard error.
+    """
+    if isinstance(sentences, str):
+        raise InputTypeError("paraphrase_mining needs a list of sentences, got one str")
+    embeddings = model.encode(
+        list(sentences),
+        prompt_name=prompt_name,
+        prompt=prompt,
+        batch_size=batch_size,
+        show_progress_bar=show_progress_bar,
+        truncate_dim=truncate_dim,
+    )
+    return paraphrase_mining_embeddings(
+        embeddings,
+        query_chunk_size,
+        corpus_chunk_size,
+        max_pairs,
+        top_k,
+        score_function,
+        show_progress_bar=show_progress_bar,
+    )
+
+
+def paraphrase_mining_embeddings(
+    embeddings: ArrayLike,
+    query_chunk_size: int = 5000,
+    corpus_chunk_size: int = 100000,
+    max_pairs: int = 500000,
+    top_k: int = 100,
+    score_function: ScoreFunction = cos_sim,
+    *,
+    show_progress_bar: bool = False,
+) -> list[list[float | int]]:
+    """Find the most alike pairs among vectors ``[n, d]``: of each one's ``top_k`` neighbours the best pairs.
+
+    At most ``query_chunk_size`` x ``corpus_chunk_size`` pairs are scored at a time, by a ``score_function``
+    that turns ``[n, d], [m, d]`` into ``[n, m]``, higher for more alike, and is taken to be symmetric. At
+    most ``max_pairs`` come back, each as ``[score, i, j]`` with i < j, the most alike first, of equal
+    scores the lower i, then j. ``show_progress_bar`` shows on standard error how far it is.
+
+    Raises ``InputError`` when a size is below 1, a vector is not of finite numbers or a score is NaN;
+    ``InputTypeError`` when the vectors are not numbers or a size is not a whole number.
+    """
+    caller = "paraphrase_mining"
+    vectors = _finite_matrix(embeddings, "embeddings", caller)
+    top_k = check_positive(top_k, "top_k", caller)
+    rows, columns = _block_sizes(query_chunk_size, corpus_chunk_size, caller)
+    rows = min(rows, max(1, _QUERY_BLOCK * _CORPUS_BLOCK // top_k))  # a block's neighbours take memory, too
+    pairs = _Pairs(len(vectors), check_positive(max_pairs, "max_pairs", caller))
+    if score_function is cos_sim:
+        vectors, score_function = normalize_embeddings(vectors), dot_score
+    for start in _progress(range(0, len(vectors), rows), "Comparing sentences", show_progress_bar):
+        # One neighbour more than asked for: a vector is its own.
+        (best,) = _nearest(vectors[start : start + rows], vectors, top_k + 1, rows, columns, score_function)
+        pairs.add(best, start)
+    return pairs.result()
+
+
+class _Pairs:
+    """The best pairs among the neighbours seen so far, each pair once."""
+
+    def __init__(self, vectors: int, limit: int) -> None:
+        self.vectors = vectors
+        self.limit = limit
+        self.lowest = -np.inf  # what a further pair must reach
+        self.keys: IndexArray = np.empty(0, np.int64)  # i * vectors + j, best first
+        self.scores: FloatArray = np.empty(0, np.float32)
+        self.waiting: list[tuple[IndexArray, FloatArray]] = []
+
+    def add(self, best: _Best, first_row: int) -> None:
+        """Take in the neighbours of the rows from ``first_row`` on."""
+        rows = np.arange(first_row, first_row + len(best.columns))[:, None]
+        others = best.columns != rows
+        # Among many equals a vector may be missing from its own neighbours; then the last one is too many.
+        others[others.all(axis=1), -1] = False
+        others &= best.scores >= self.lowest
+        keys = np.minimum(rows, best.columns) * self.vectors + np.maximum(rows, best.columns)
+        self.waiting.append((keys[others], best.scores[others]))
+        if sum(len(keys) for keys, _ in self.waiting) > self.limit:
+            self._merge()
+
+    def _merge(self) -> None:
+        keys = np.concatenate([self.keys, *(keys for keys, _ in self.waiting)])
+        scores = np.concatenate([self.scores, *(scores for _, scores in self.waiting)])
+        self.waiting.clear()
+        keys, first_seen = np.unique(keys, return_index=True)  # a pair is found from both of its ends
+        scores = scores[first_seen]
+        order = np.argsort(-scores, kind="stable")[: self.limit]
+        self.keys, self.scores = keys[order], scores[order]
+        if len(order) == self.limit:
+            self.lowest = float(self.scores[-1])
+
+    def result(self) -> list[list[float | int]]:
+        """List ``[score, i, j]``, the best first."""
+        self._merge()
+        left, right = np.divmod(self.keys, max(1, self.vectors))
+        return [
+            [score, i, j]
+            for score, i, j in zip(self.scores.tolist(), left.tolist(), right.tolist(), strict=True)
+        ]
+
+
+# Communities
+
+
+def community_detection(
+    embeddings: ArrayLike,
+    threshold: float = 0.75,
+    min_community_size: int = 10,
+    batch_size: int = 1024,
+    show_progress_bar: bool = False,
+) -> list[list[int]]:
+    """Find groups among vectors ``[n, d]`` that lie around a common centre.
+
+    A vector is a centre if at least ``min_community_size`` vectors, itself among them, lie at a cosine of
+    ``threshold`` or more. Larger communities come first and keep what smaller ones would share with them.
+    Each comes back as a list of indices: the centre, then the others, the nearest first. At most
+    ``batch_size`` vectors are compared at a time; ``show_progress_bar`` shows on standard error how far it
+    is.
+
+    Raises ``InputError`` when a size is below 1 or a vector is not of finite numbers, ``InputTypeError`` when
+    the vectors are not numbers or a size is not a whole number.
+    """
+    caller = "community_detection"
+    vectors = normalize_embeddings(_finite_matrix(embeddings, "embeddings", caller))
+    smallest = check_positive(min_community_size, "min_community_size", caller)
+    rows = min(check_positive(batch_size, "batch_size", caller), _QUERY_BLOCK)
+    try:
+        least = np.float32(threshold)
+    except (TypeError, ValueError) as error:
+        raise InputTypeError(f"{caller} needs a number for threshold, got {threshold!r}") from error
+    starts = _progress(range(0, len(vectors), rows), "Finding communities", show_progress_bar)
+    sizes = [_neighbourhood_sizes(vectors[start : start + rows], vectors, least) for start in starts]
+    largest_first = _candidates(np.concatenate([np.empty(0, np.int64), *sizes]), smallest)
+    return sorted(_communities(vectors, largest_first, least, smallest), key=len, reverse=True)
+
+
+def _neighbourhood_sizes(some: FloatArray, vectors: FloatArray, least: np.float32) -> IndexArray:
+    sizes = np.zeros(len(some), np.int64)
+    for start in range(0, len(vectors), _CORPUS_BLOCK):
+        close = dot_score(some, vectors[start : start + _CORPUS_BLOCK]) >= least
+        sizes += np.count_nonzero(close, axis=1)
+    return sizes
+
+
+def _candidates(sizes: IndexArray, smallest: int) -> IndexArray:
+    order = np.argsort(-sizes, kind="stable")
+    return order[sizes[order] >= smallest]
+
+
+def _communities(
+    vectors: FloatArray, centres: IndexArray, least: np.float32, smallest: int
+) -> Iterable[list[int]]:
+    """Give each centre that is still free the free vectors around it.
+
+    The scores are computed a second time here: where many vectors are alike, keeping all neighbourhoods from
+    the first time would take memory in the square of their number.
+    """
+    taken = np.zeros(len(vectors), np.bool_)
+    step = max(1, _QUERY_BLOCK * _CORPUS_BLOCK // max(1, len(vectors)))
+    for start in range(0, len(centres), step):
+        free = centres[start : start + step]
+        free = free[~taken[free]]
+        for centre, scores in zip(free.tolist(), dot_score(vectors[free], vectors), strict=True):
+            members = np.flatnonzero((scores >= least) & ~taken)
+            if taken[centre] or len(members) < smallest:
+                continue
+            members = members[np.argsort(-scores[members], kind="stable")]
+            community = [centre, *members[members != centre].tolist()]
+            taken[community] = True
+            yield community
+
+
+# What the three share
+
+
+def _finite_matrix(value: ArrayLike, name: str, caller: str) -> FloatArray:
+    """Read a matrix; an InputError names the first row that holds NaN or infinity."""
+    vectors = as_matrix(value, caller)
+    with np.errstate(all="ignore"):
+        suspicious = np.flatnonzero(~np.isfinite(vectors.sum(axis=1)))  # finite rows may overflow, too
+    for row in suspicious.tolist():
+        wrong = vectors[row][~np.isfinite(vectors[row])]
+        if wrong.size:
+            raise InputError(f"{caller} needs finite numbers, but row {row} of {name} holds {wrong[0]}")
+    return vectors
+
+
+def _block_sizes(query_chunk_size: int, corpus_chunk_size: int, caller: str) -> tuple[int, int]:
+    rows = check_positive(query_chunk_size, "query_chunk_size", caller)
+    columns = check_positive(corpus_chunk_size, "corpus_chunk_size", caller)
+    return min(rows, _QUERY_BLOCK), min(columns, _CORPUS_BLOCK)
+
+
+def _progress(steps: Sequence[int], description: str, show: bool) -> Iterable[int]:
+    if not show:
+        return steps
+    from rich.console import Console
+    from rich.progress import track
+
+    return track(steps, description=description, console=Console(stderr=True))
