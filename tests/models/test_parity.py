@@ -9,18 +9,20 @@ import numpy as np
 import pytest
 import torch
 from numpy.typing import NDArray
-from support.peers import ARCHITECTURES, random_inputs, random_peer, reference
 
 from munjang.backends.executor import BACKENDS
 from munjang.backends.torch import TorchExecutor
 from munjang.models.program import LAST_HIDDEN_STATE, LOGITS
 from munjang.runtime.batches import unpad
 from munjang.runtime.model import Model
+from support.peers import ARCHITECTURES, random_inputs, random_peer, reference
 
 TOLERANCE = 1e-5
 
 
-def assert_close(ours: NDArray[np.float32] | None, theirs: Any, mask: NDArray[np.int64] | None = None) -> None:
+def assert_close(
+    ours: NDArray[np.float32] | None, theirs: Any, mask: NDArray[np.int64] | None = None
+) -> None:
     assert ours is not None
     expected = theirs.numpy()
     assert ours.shape == expected.shape
@@ -71,7 +73,21 @@ def test_sequence_classification(architecture: str, backend: str, tmp_path: Path
 
 @pytest.mark.parametrize("backend", BACKENDS)
 @pytest.mark.parametrize(
-    "activation", ["gelu", "gelu_new", "gelu_fast", "gelu_pytorch_tanh", "quick_gelu", "relu", "relu6", "silu", "mish", "tanh", "sigmoid", "linear"]
+    "activation",
+    [
+        "gelu",
+        "gelu_new",
+        "gelu_fast",
+        "gelu_pytorch_tanh",
+        "quick_gelu",
+        "relu",
+        "relu6",
+        "silu",
+        "mish",
+        "tanh",
+        "sigmoid",
+        "linear",
+    ],
 )
 def test_activations(activation: str, backend: str, tmp_path: Path) -> None:
     peer = random_peer("bert", tmp_path, settings={"hidden_act": activation})
@@ -89,7 +105,9 @@ def test_gradients(architecture: str, tmp_path: Path) -> None:
     inputs = random_inputs(np.random.default_rng(4))
     executor = model.runner.executor
     assert isinstance(executor, TorchExecutor)
-    batch = unpad(inputs["input_ids"], inputs["attention_mask"], inputs["token_type_ids"], model.runner.layout)
+    batch = unpad(
+        inputs["input_ids"], inputs["attention_mask"], inputs["token_type_ids"], model.runner.layout
+    )
     labels = torch.tensor([0, 1, 2, 1, 0])
 
     outputs = executor.forward(model.program(frozenset({LOGITS})), batch)

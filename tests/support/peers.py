@@ -76,7 +76,12 @@ ARCHITECTURES: Mapping[str, tuple[str, Mapping[str, Any], str, str]] = {
 
 
 def random_peer(
-    architecture: str, folder: Path, *, head: bool = False, seed: int = 0, settings: Mapping[str, Any] | None = None
+    architecture: str,
+    folder: Path,
+    *,
+    head: bool = False,
+    seed: int = 0,
+    settings: Mapping[str, Any] | None = None,
 ) -> Any:
     """Save a random checkpoint to a folder and give the reference model (in eval mode)."""
     config_class, defaults, encoder, classifier = ARCHITECTURES[architecture]

@@ -84,7 +84,8 @@ class NumpyOps:
     def layer_norm(self, x: Array, params: Params[Array], eps: float) -> Array:
         centred = x - x.mean(axis=-1, keepdims=True)
         variance = np.square(centred).mean(axis=-1, keepdims=True)
-        return centred / np.sqrt(variance + np.float32(eps)) * params["weight"] + params["bias"]
+        scaled: Array = centred / np.sqrt(variance + np.float32(eps))
+        return scaled * params["weight"] + params["bias"]
 
     def activation(self, name: str, x: Array) -> Array:
         return _ACTIVATIONS[name](x).astype(x.dtype, copy=False)
@@ -104,7 +105,9 @@ class NumpyOps:
             padded = x[batch.pad_index]
             return padded.reshape(*padded.shape[:2], heads, -1).transpose(0, 2, 1, 3)
 
-        scores = split(query) @ split(key).transpose(0, 1, 3, 2) / np.float32(math.sqrt(query.shape[-1] // heads))
+        scores = (
+            split(query) @ split(key).transpose(0, 1, 3, 2) / np.float32(math.sqrt(query.shape[-1] // heads))
+        )
         scores = self.tap(f"{name}.scores", scores) + batch.attention_bias
         probabilities = self.tap(f"{name}.probabilities", self.softmax(scores))
         context = (probabilities @ split(value)).transpose(0, 2, 1, 3)  # [B, L, heads, H / heads]
@@ -118,15 +121,16 @@ class NumpyOps:
     def concat(self, parts: Sequence[Array]) -> Array:
         return np.concatenate(parts, axis=-1)
 
-    def pool(self, x: Array, batch: TokenBatch[Array], mode: PoolMode) -> Array:
-        weights = batch.pool_weights[:, :, None]  # [B, L, 1]
+    def pool(self, x: Array, batch: TokenBatch[Array], mode: PoolMode, weighting: int) -> Array:
+        weights = batch.pool_weights[:, weighting, :, None]  # [B, L, 1]
         padded = x[batch.pad_index]  # [B, L, H]
         if mode == "sum":
             return np.asarray((padded * weights).sum(axis=1))
         return np.asarray(np.where(weights > 0, padded, _LARGE_NEGATIVE).max(axis=1))
 
     def normalize(self, x: Array) -> Array:
-        return x / np.maximum(np.linalg.norm(x, axis=-1, keepdims=True), np.float32(1e-12))
+        length: Array = np.maximum(np.linalg.norm(x, axis=-1, keepdims=True), np.float32(1e-12))
+        return x / length
 
     def dropout(self, x: Array, rate: float) -> Array:  # noqa: ARG002 - inference only
         return x

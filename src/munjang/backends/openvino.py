@@ -33,7 +33,7 @@ _INPUTS: Mapping[str, tuple[list[int], type[np.generic]]] = {
     "attention_bias": ([-1, 1, 1, -1], np.float32),
     "unpad_index": ([-1], np.int32),
     "rows": ([-1], np.int32),
-    "pool_weights": ([-1, -1], np.float32),
+    "pool_weights": ([-1, -1, -1], np.float32),
 }
 
 _ACTIVATIONS: Mapping[str, Callable[[Node], Node]] = {
@@ -97,7 +97,9 @@ class OpenVINOOps:
         stacked = _constant(np.concatenate(weights))
         bias = None
         if any(b is not None for b in biases):
-            filled = [np.zeros(len(w), w.dtype) if b is None else b for w, b in zip(weights, biases, strict=True)]
+            filled = [
+                np.zeros(len(w), w.dtype) if b is None else b for w, b in zip(weights, biases, strict=True)
+            ]
             bias = _constant(np.concatenate(filled))
         y = self._affine(x, stacked, bias)
         lengths = _axis(*(len(w) for w in weights))
@@ -148,12 +150,12 @@ class OpenVINOOps:
     def concat(self, parts: Sequence[Node]) -> Node:
         return op.concat(list(parts), -1)
 
-    def pool(self, x: Node, batch: TokenBatch[Node], mode: PoolMode) -> Node:
+    def pool(self, x: Node, batch: TokenBatch[Node], mode: PoolMode, weighting: int) -> Node:
         padded = self.rows(x, batch.pad_index)  # [B, L, H]
+        weights = op.gather(batch.pool_weights, _axis(weighting), _constant(np.array(1)))  # [B, 1, L]
         if mode == "sum":
-            weights = op.unsqueeze(batch.pool_weights, _axis(1))  # [B, 1, L]
             return op.squeeze(op.matmul(weights, padded, transpose_a=False, transpose_b=False), _axis(1))
-        chosen = op.greater(op.unsqueeze(batch.pool_weights, _axis(2)), _constant(np.float32(0)))
+        chosen = op.greater(op.transpose(weights, _axis(0, 2, 1)), _constant(np.float32(0)))
         return op.reduce_max(op.select(chosen, padded, _constant(_LARGE_NEGATIVE)), _axis(1))
 
     def normalize(self, x: Node) -> Node:
@@ -306,4 +308,3 @@ class OpenVINOExecutor:
         compiled = self._core.compile_model(graph, "CPU", settings)
         # One request more than streams: it is filled while the others run.
         return _OpenVINOProgram(compiled, names, self.streams + 1)
-

@@ -102,9 +102,9 @@ class TorchOps:
     def concat(self, parts: Sequence[Tensor]) -> Tensor:
         return torch.cat(tuple(parts), dim=-1)
 
-    def pool(self, x: Tensor, batch: TokenBatch[Tensor], mode: PoolMode) -> Tensor:
+    def pool(self, x: Tensor, batch: TokenBatch[Tensor], mode: PoolMode, weighting: int) -> Tensor:
         padded = functional.embedding(batch.pad_index, x)
-        weights = batch.pool_weights[:, :, None]
+        weights = batch.pool_weights[:, weighting, :, None]
         if mode == "sum":
             return (padded * weights).sum(dim=1)
         return padded.masked_fill(weights <= 0, _LARGE_NEGATIVE).amax(dim=1)

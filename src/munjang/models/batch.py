@@ -24,7 +24,7 @@ class TokenBatch(Generic[A]):
         attention_bias: ``[B, 1, 1, L]`` float32; 0 for a token, a large negative number for padding.
         unpad_index: ``[T]`` int32; the cell of the flattened padded view where each packed row stands.
         rows: ``[R]`` int32; the packed rows that the caller wants of the last layer, when not all of them.
-        pool_weights: ``[B, L]`` float32; the weight of each cell when a text's vectors are pooled.
+        pool_weights: ``[B, W, L]`` float32; W ways to weigh a text's cells when its vectors are pooled.
     """
 
     input_ids: A

@@ -46,9 +46,7 @@ def read_config(raw: Mapping[str, Any]) -> EncoderConfig:
 def embed(ops: Ops[A], p: Params[A], config: EncoderConfig, batch: TokenBatch[A]) -> A:
     """Add the three embeddings of each token: ``[T, embedding_size]``."""
     word = ops.tap("embeddings.word", ops.rows(p["word_embeddings.weight"], batch.input_ids))
-    position = ops.tap(
-        "embeddings.position", ops.rows(p["position_embeddings.weight"], batch.position_ids)
-    )
+    position = ops.tap("embeddings.position", ops.rows(p["position_embeddings.weight"], batch.position_ids))
     token_type = ops.tap(
         "embeddings.token_type", ops.rows(p["token_type_embeddings.weight"], batch.token_type_ids)
     )
@@ -59,7 +57,7 @@ def embed(ops: Ops[A], p: Params[A], config: EncoderConfig, batch: TokenBatch[A]
 def layer(
     ops: Ops[A], p: Params[A], config: EncoderConfig, x: A, batch: TokenBatch[A], *, name: str, last: bool
 ) -> A:
-    """One encoder layer: ``[T, H]`` -> ``[T, H]``, or ``[R, H]`` if it is the last and only rows are wanted."""
+    """One encoder layer: ``[T, H]`` -> ``[T, H]``; the last one gives ``[R, H]`` if only rows are wanted."""
     attention = p / "attention"
     names = ("query", "key", "value")
     projected = ops.linears(x, [attention / "self" / part for part in names])

@@ -42,9 +42,7 @@ def read_config(raw: Mapping[str, Any]) -> EncoderConfig:
 def embed(ops: Ops[A], p: Params[A], config: EncoderConfig, batch: TokenBatch[A]) -> A:
     """Add the two embeddings of each token: ``[T, H]``."""
     word = ops.tap("embeddings.word", ops.rows(p["word_embeddings.weight"], batch.input_ids))
-    position = ops.tap(
-        "embeddings.position", ops.rows(p["position_embeddings.weight"], batch.position_ids)
-    )
+    position = ops.tap("embeddings.position", ops.rows(p["position_embeddings.weight"], batch.position_ids))
     x = ops.layer_norm(word + position, p / "LayerNorm", config.layer_norm_eps)
     return ops.dropout(x, config.hidden_dropout_prob)
 
@@ -52,7 +50,7 @@ def embed(ops: Ops[A], p: Params[A], config: EncoderConfig, batch: TokenBatch[A]
 def layer(
     ops: Ops[A], p: Params[A], config: EncoderConfig, x: A, batch: TokenBatch[A], *, name: str, last: bool
 ) -> A:
-    """One encoder layer: ``[T, H]`` -> ``[T, H]``, or ``[R, H]`` if it is the last and only rows are wanted."""
+    """One encoder layer: ``[T, H]`` -> ``[T, H]``; the last one gives ``[R, H]`` if only rows are wanted."""
     attention = p / "attention"
     projected = ops.linears(x, [attention / part for part in ("q_lin", "k_lin", "v_lin")])
     names = ("query", "key", "value")

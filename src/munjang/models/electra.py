@@ -19,7 +19,9 @@ def read_config(raw: Mapping[str, Any]) -> EncoderConfig:
     """Read an ELECTRA ``config.json``; its published defaults are those of the small model."""
     hidden_size = number(raw, "hidden_size", 256)
     return replace(
-        bert.read_config({"num_attention_heads": 4, "intermediate_size": 1024, **raw, "hidden_size": hidden_size}),
+        bert.read_config(
+            {"num_attention_heads": 4, "intermediate_size": 1024, **raw, "hidden_size": hidden_size}
+        ),
         embedding_size=number(raw, "embedding_size", 128),
     )
 

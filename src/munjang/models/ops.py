@@ -78,8 +78,11 @@ class Ops(Protocol[A]):
         """Join along the last axis."""
         ...
 
-    def pool(self, x: A, batch: TokenBatch[A], mode: PoolMode) -> A:
-        """Sum (weighted by ``pool_weights``) or maximum (over positive weights) per text: ``[T, H]`` -> ``[B, H]``."""
+    def pool(self, x: A, batch: TokenBatch[A], mode: PoolMode, weighting: int) -> A:
+        """Pool each text's rows: ``[T, H]`` -> ``[B, H]``.
+
+        The sum of the rows times ``pool_weights[:, weighting]``, or the maximum over rows of positive weight.
+        """
         ...
 
     def normalize(self, x: A) -> A:

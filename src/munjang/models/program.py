@@ -92,5 +92,5 @@ def require_head(architecture: Architecture, root: Params[A], head: str) -> None
     have = [name for name, tensor in architecture.head_tensors.items() if tensor in root]
     raise CheckpointError(
         f"The checkpoint has no trained {head} head (no tensor '{architecture.head_tensors[head]}'); "
-        f"it has {', '.join(have) if have else 'no head at all'}. An untrained head would give random answers."
+        f"it has {', '.join(have) or 'no head at all'}. An untrained head would give random answers."
     )

@@ -20,7 +20,13 @@ class Encode(Protocol):
     """Token ids to the last hidden state."""
 
     def __call__(
-        self, ops: Ops[A], p: Params[A], config: EncoderConfig, batch: TokenBatch[A], *, only_rows: bool = False
+        self,
+        ops: Ops[A],
+        p: Params[A],
+        config: EncoderConfig,
+        batch: TokenBatch[A],
+        *,
+        only_rows: bool = False,
     ) -> A:
         """Give ``[T, H]``, or ``[R, H]`` for ``batch.rows`` only."""
         ...

@@ -98,12 +98,12 @@ class ShapeOps:
     def linears(self, x: Shape, params: Sequence[Params[Shape]]) -> Sequence[Shape]:
         return [self.linear(x, p) for p in params]
 
-    def layer_norm(self, x: Shape, params: Params[Shape], eps: float) -> Shape:  # noqa: ARG002
+    def layer_norm(self, x: Shape, params: Params[Shape], eps: float) -> Shape:
         _expect(params["weight"], (x.dims[-1],))
         _expect(params["bias"], (x.dims[-1],))
         return x
 
-    def activation(self, name: str, x: Shape) -> Shape:  # noqa: ARG002
+    def activation(self, name: str, x: Shape) -> Shape:
         return x
 
     def attention(
@@ -111,10 +111,10 @@ class ShapeOps:
         query: Shape,
         key: Shape,
         value: Shape,
-        batch: TokenBatch[Shape],  # noqa: ARG002
+        batch: TokenBatch[Shape],
         *,
         heads: int,
-        dropout: float,  # noqa: ARG002
+        dropout: float,
         name: str,
     ) -> Shape:
         if query.dims != key.dims or query.dims != value.dims or query.dims[-1] % heads:
@@ -130,16 +130,16 @@ class ShapeOps:
     def concat(self, parts: Sequence[Shape]) -> Shape:
         return Shape((*parts[0].dims[:-1], sum(part.dims[-1] for part in parts)))
 
-    def pool(self, x: Shape, batch: TokenBatch[Shape], mode: PoolMode) -> Shape:  # noqa: ARG002
+    def pool(self, x: Shape, batch: TokenBatch[Shape], mode: PoolMode, weighting: int) -> Shape:
         return Shape((batch.pad_index.dims[0], x.dims[-1]))
 
     def normalize(self, x: Shape) -> Shape:
         return x
 
-    def dropout(self, x: Shape, rate: float) -> Shape:  # noqa: ARG002
+    def dropout(self, x: Shape, rate: float) -> Shape:
         return x
 
-    def tap(self, name: str, x: Shape) -> Shape:  # noqa: ARG002
+    def tap(self, name: str, x: Shape) -> Shape:
         return x
 
 
@@ -169,7 +169,7 @@ def check_checkpoint(
         attention_bias=Shape((_TEXTS, 1, 1, _LONGEST)),
         unpad_index=per_token,
         rows=Shape((_TEXTS,)),
-        pool_weights=padded,
+        pool_weights=Shape((_TEXTS, 1, _LONGEST)),
     )
     root: Params[Shape] = Params(tensors)
     outputs = program(ops, root, batch)

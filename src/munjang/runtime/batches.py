@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import chain
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -80,7 +80,7 @@ def plan(lengths: Sequence[int], *, token_budget: int, streams: int) -> list[lis
     return groups
 
 
-def pack(texts: Sequence[TokenIdsLike], layout: Layout) -> TokenBatch[NDArray[np.generic]]:
+def pack(texts: Sequence[TokenIdsLike], layout: Layout) -> TokenBatch[NDArray[Any]]:
     """Pack texts without padding; ``rows`` is each text's first token, ``pool_weights`` the mean.
 
     Raises `InputError` if a text has no tokens, or more than the model takes.
@@ -88,15 +88,21 @@ def pack(texts: Sequence[TokenIdsLike], layout: Layout) -> TokenBatch[NDArray[np
     lengths = np.fromiter((len(text.input_ids) for text in texts), dtype=np.int32, count=len(texts))
     _check_lengths(lengths, layout)
     total = int(lengths.sum())
-    input_ids = np.fromiter(chain.from_iterable(text.input_ids for text in texts), dtype=np.int32, count=total)
+    input_ids = np.fromiter(
+        chain.from_iterable(text.input_ids for text in texts), dtype=np.int32, count=total
+    )
     return pack_arrays(
-        input_ids, _token_types(texts, lengths, layout), _positions(input_ids, lengths, layout), lengths, layout
+        input_ids,
+        _token_types(texts, lengths, layout),
+        _positions(input_ids, lengths, layout),
+        lengths,
+        layout,
     )
 
 
 def pack_arrays(
     input_ids: Array, token_type_ids: Array, position_ids: Array, lengths: Array, layout: Layout
-) -> TokenBatch[NDArray[np.generic]]:
+) -> TokenBatch[NDArray[Any]]:
     """Make the index arrays for texts whose tokens already stand one after another."""
     _check_ids("Token id", input_ids, layout.vocab_size)
     starts = np.cumsum(lengths, dtype=np.int32) - lengths
@@ -110,13 +116,16 @@ def pack_arrays(
         attention_bias=np.where(is_token, np.float32(0), MASKED)[:, None, None, :],
         unpad_index=np.flatnonzero(is_token).astype(np.int32),
         rows=starts,
-        pool_weights=(is_token / lengths[:, None]).astype(np.float32),
+        pool_weights=(is_token / lengths[:, None]).astype(np.float32)[:, None, :],
     )
 
 
 def unpad(
-    input_ids: NDArray[np.integer], attention_mask: NDArray[np.integer], token_type_ids: NDArray[np.integer], layout: Layout
-) -> TokenBatch[NDArray[np.generic]]:
+    input_ids: NDArray[np.integer],
+    attention_mask: NDArray[np.integer],
+    token_type_ids: NDArray[np.integer],
+    layout: Layout,
+) -> TokenBatch[NDArray[Any]]:
     """Pack the padded arrays ``[B, L]`` of a tokenizer: what the mask hides is left out.
 
     Positions are those that the padded arrays have, so masked tokens in the middle leave a gap, as they do in
@@ -176,7 +185,8 @@ def _positions(input_ids: Array, lengths: Array, layout: Layout) -> Array:
     counted = input_ids != layout.pad_token_id  # a padding token inside a text has the padding position
     running = np.cumsum(counted)
     before = (running - counted)[starts]
-    return ((running - np.repeat(before, lengths)) * counted + layout.pad_token_id).astype(np.int32)
+    positions: Array = (running - np.repeat(before, lengths)) * counted + layout.pad_token_id
+    return positions.astype(np.int32)
 
 
 def _positions_from_padding(input_ids: NDArray[np.integer], layout: Layout) -> Array:

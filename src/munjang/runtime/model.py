@@ -17,7 +17,14 @@ from munjang.checkpoints import Checkpoint, open_checkpoint
 from munjang.errors import InputError
 from munjang.models.batch import TokenBatch
 from munjang.models.params import Params
-from munjang.models.program import LAST_HIDDEN_STATE, LOGITS, POOLER_OUTPUT, ModelProgram, Program, require_head
+from munjang.models.program import (
+    LAST_HIDDEN_STATE,
+    LOGITS,
+    POOLER_OUTPUT,
+    ModelProgram,
+    Program,
+    require_head,
+)
 from munjang.models.registry import architecture_of
 from munjang.models.shapes import check_checkpoint
 from munjang.runtime.batches import Layout, unpad
@@ -110,7 +117,12 @@ class Model:
         `UnknownModelError`, `FetchError`, `CheckpointError` or `UnsupportedModelError`.
         """
         checkpoint = open_checkpoint(
-            name, revision=revision, cache_dir=cache_dir, token=token, offline=offline, allow_pickle=allow_pickle
+            name,
+            revision=revision,
+            cache_dir=cache_dir,
+            token=token,
+            offline=offline,
+            allow_pickle=allow_pickle,
         )
         return cls.from_checkpoint(checkpoint, head, backend=backend, threads=threads, streams=streams)
 
@@ -133,6 +145,11 @@ class Model:
             threads=threads,
             streams=streams,
         )
+
+    def set_weights(self, weights: Mapping[str, Array]) -> None:
+        """Take other weights, such as these and those of more modules, and forget what was compiled."""
+        self.weights = weights
+        self._start()
 
     def _start(self) -> None:
         executor = make_executor(self._backend, self.weights, threads=self._threads, streams=self._streams)
@@ -186,7 +203,10 @@ class Model:
         return self._arrange(found, mask, output_hidden_states, output_attentions)
 
     def every_value(
-        self, input_ids: ArrayLike, attention_mask: ArrayLike | None = None, token_type_ids: ArrayLike | None = None
+        self,
+        input_ids: ArrayLike,
+        attention_mask: ArrayLike | None = None,
+        token_type_ids: ArrayLike | None = None,
     ) -> dict[str, Array]:
         """Run the numpy executor and give every named intermediate value, in the order of computation.
 
@@ -271,14 +291,22 @@ class Model:
         base = self.architecture.base(Params(self.weights))
         return f"{base.prefix}embeddings.word_embeddings.weight"
 
-    def save_pretrained(self, folder: str | os.PathLike[str]) -> None:
-        """Write ``config.json`` and ``model.safetensors``, which `transformers` loads too."""
-        from munjang.checkpoints import save_json, save_weights
+    def save_pretrained(self, folder: str | os.PathLike[str], *, without: Sequence[str] = ()) -> None:
+        """Write ``config.json`` and ``model.safetensors``, which `transformers` loads too.
+
+        Tensors under the prefixes ``without`` are left out.
+        """
+        from munjang.checkpoints import save_weights
+        from munjang.checkpoints.files import write_json
 
         path = Path(folder)
         path.mkdir(parents=True, exist_ok=True)
-        save_json(path / "config.json", self.raw_config)
-        save_weights(path / "model.safetensors", {name: self.weights[name] for name in self.weights})
+        write_json(path / "config.json", self.raw_config)
+        left_out = tuple(f"{prefix}." for prefix in without)
+        save_weights(
+            path / "model.safetensors",
+            {name: self.weights[name] for name in self.weights if not name.startswith(left_out)},
+        )
 
 
 def _integers(name: str, value: ArrayLike) -> NDArray[np.integer[Any]]:
@@ -296,11 +324,11 @@ def _integers(name: str, value: ArrayLike) -> NDArray[np.integer[Any]]:
 
 
 def _spread(attention: NDArray[np.float32], mask: NDArray[np.bool_]) -> NDArray[np.float32]:
-    """Put the attention of packed texts, ``[B, heads, l, l]``, back where the padded arrays have their tokens."""
+    """Put attention without padding, ``[B, heads, l, l]``, where the padded arrays have their tokens."""
     batch, heads = attention.shape[:2]
     full = np.zeros((batch, heads, mask.shape[1], mask.shape[1]), dtype=np.float32)
     for i, row in enumerate(mask):
         places = np.flatnonzero(row)
         n = len(places)
-        full[i][np.ix_(range(heads), places, places)] = attention[i, :, :n, :n]
+        full[i][np.ix_(np.arange(heads), places, places)] = attention[i, :, :n, :n]
     return full

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
-from typing import Protocol
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -36,14 +36,9 @@ class Done:
         return np.split(self.outputs[name], np.cumsum(self.lengths)[:-1])
 
 
-class BatchEdit(Protocol):
-    """Changes a packed batch before it runs, for example the rows that are wanted or the pooling weights."""
-
-    def __call__(
-        self, batch: TokenBatch[NDArray[np.generic]], indices: Sequence[int]
-    ) -> TokenBatch[NDArray[np.generic]]:
-        """Give the batch to run; ``indices`` are its texts' places in the caller's list."""
-        ...
+# Changes a packed batch before it runs (its rows or pooling weights), given the places of its
+# texts in the caller's list.
+BatchEdit = Callable[[TokenBatch[NDArray[Any]], Sequence[int]], TokenBatch[NDArray[Any]]]
 
 
 class Runner:
@@ -57,7 +52,12 @@ class Runner:
     """
 
     def __init__(
-        self, executor: Executor, layout: Layout, *, token_budget: int = DEFAULT_TOKEN_BUDGET, streams: int = 1
+        self,
+        executor: Executor,
+        layout: Layout,
+        *,
+        token_budget: int = DEFAULT_TOKEN_BUDGET,
+        streams: int = 1,
     ) -> None:
         self.executor = executor
         self.layout = layout
@@ -93,7 +93,7 @@ class Runner:
         lengths = [len(text.input_ids) for text in texts]
         groups = plan(lengths, token_budget=token_budget or self.token_budget, streams=self.streams)
 
-        def batches() -> Iterator[tuple[int, TokenBatch[NDArray[np.generic]]]]:
+        def batches() -> Iterator[tuple[int, TokenBatch[NDArray[Any]]]]:
             for number, indices in enumerate(groups):
                 batch = pack([texts[i] for i in indices], self.layout)
                 yield number, edit(batch, indices) if edit else batch
@@ -102,11 +102,6 @@ class Runner:
             indices = groups[number]
             yield Done(indices, np.array([lengths[i] for i in indices], dtype=np.int32), outputs)
 
-    def run_batch(self, program: Program, batch: TokenBatch[NDArray[np.generic]]) -> Outputs:
+    def run_batch(self, program: Program, batch: TokenBatch[NDArray[Any]]) -> Outputs:
         """Run a program on one packed batch, as it is."""
         return self.compiled(program)(batch)
-
-
-def at_rows(batch: TokenBatch[NDArray[np.generic]], rows: NDArray[np.int32]) -> TokenBatch[NDArray[np.generic]]:
-    """Ask for other rows of the last layer than each text's first."""
-    return replace(batch, rows=rows)

@@ -61,7 +61,7 @@ class SentenceEncoder(Protocol):
         batch_size: int,
         show_progress_bar: bool,
         truncate_dim: int | None,
-    ) -> Any:  # noqa: ANN401 - an array in munjang, whatever has the array protocol elsewhere
+    ) -> Any:
         """Turn texts into vectors ``[n, d]``."""
 
 

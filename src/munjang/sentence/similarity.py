@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from munjang.errors import InputError, InputTypeError
+from munjang.sentence.tensors import tensors_for_tensors
 
 __all__ = [
     "FloatArray",
@@ -67,7 +68,7 @@ def as_array(value: ArrayLike, caller: str) -> NDArray[Any]:
     return array
 
 
-def _without_torch(value: Any) -> Any:  # noqa: ANN401 - tensors are known by their methods only
+def _without_torch(value: Any) -> Any:
     """Bring a torch tensor, or a list of them, to where the array protocol can read it.
 
     The protocol alone refuses tensors that need gradients, lie on a GPU or are bfloat16.
@@ -80,7 +81,7 @@ def _without_torch(value: Any) -> Any:  # noqa: ANN401 - tensors are known by th
     return (tensor.float() if "bfloat16" in str(tensor.dtype) else tensor).numpy()
 
 
-def _widths(value: Any) -> str:  # noqa: ANN401 - whatever the caller gave
+def _widths(value: Any) -> str:
     rows = value if isinstance(value, list | tuple) else []
     widths = sorted({len(row) for row in rows if hasattr(row, "__len__")})
     return " and ".join(map(str, widths[:3])) if len(widths) > 1 else "rows of different shapes"
@@ -138,6 +139,7 @@ def _two_rows(a: ArrayLike, b: ArrayLike, caller: str) -> tuple[FloatArray, Floa
 # Every vector of a with every vector of b
 
 
+@tensors_for_tensors
 def cos_sim(a: ArrayLike, b: ArrayLike) -> FloatArray:
     """Cosine of the angle between every vector of ``a`` and every vector of ``b``.
 
@@ -152,6 +154,7 @@ def cos_sim(a: ArrayLike, b: ArrayLike) -> FloatArray:
 pytorch_cos_sim = cos_sim  # the name that older lessons use
 
 
+@tensors_for_tensors
 def dot_score(a: ArrayLike, b: ArrayLike) -> FloatArray:
     """Dot product of every vector of ``a`` with every vector of ``b``; shapes and errors as in `cos_sim`."""
     return _products(*_two_matrices(a, b, "dot_score"))
@@ -162,6 +165,7 @@ def _products(left: FloatArray, right: FloatArray) -> FloatArray:
         return left @ right.T
 
 
+@tensors_for_tensors
 def euclidean_sim(a: ArrayLike, b: ArrayLike) -> FloatArray:
     """Euclidean distance, negated, of every vector of ``a`` to every one of ``b``; otherwise as `cos_sim`."""
     left, right = _two_matrices(a, b, "euclidean_sim")
@@ -188,6 +192,7 @@ def _negated_distances(left: FloatArray, right: FloatArray) -> NDArray[np.float6
     return -distances
 
 
+@tensors_for_tensors
 def manhattan_sim(a: ArrayLike, b: ArrayLike) -> FloatArray:
     """Manhattan distance, negated, of every vector of ``a`` to every one of ``b``; otherwise as `cos_sim`."""
     left, right = _two_matrices(a, b, "manhattan_sim")
@@ -203,6 +208,7 @@ def manhattan_sim(a: ArrayLike, b: ArrayLike) -> FloatArray:
 # Row by row
 
 
+@tensors_for_tensors
 def pairwise_cos_sim(a: ArrayLike, b: ArrayLike) -> FloatArray:
     """Cosine between ``a[i]`` and ``b[i]``.
 
@@ -214,24 +220,28 @@ def pairwise_cos_sim(a: ArrayLike, b: ArrayLike) -> FloatArray:
     return _row_sums(normalize_embeddings(left) * normalize_embeddings(right))
 
 
+@tensors_for_tensors
 def pairwise_dot_score(a: ArrayLike, b: ArrayLike) -> FloatArray:
     """Dot product of ``a[i]`` and ``b[i]``; shapes and errors as in `pairwise_cos_sim`."""
     left, right = _two_rows(a, b, "pairwise_dot_score")
     return _row_sums(left * right)
 
 
+@tensors_for_tensors
 def pairwise_euclidean_sim(a: ArrayLike, b: ArrayLike) -> FloatArray:
     """Euclidean distance, negated, of ``a[i]`` to ``b[i]``; otherwise as `pairwise_cos_sim`."""
     left, right = _two_rows(a, b, "pairwise_euclidean_sim")
     return np.asarray(-np.sqrt(_row_sums((left - right) ** 2)))
 
 
+@tensors_for_tensors
 def pairwise_manhattan_sim(a: ArrayLike, b: ArrayLike) -> FloatArray:
     """Manhattan distance, negated, of ``a[i]`` to ``b[i]``; otherwise as `pairwise_cos_sim`."""
     left, right = _two_rows(a, b, "pairwise_manhattan_sim")
     return np.asarray(-_row_sums(np.abs(left - right)))
 
 
+@tensors_for_tensors
 def pairwise_angle_sim(x: ArrayLike, y: ArrayLike) -> FloatArray:
     """AnglE similarity of ``x[i]`` and ``y[i]``; shapes and errors as in `pairwise_cos_sim`.
 
@@ -259,6 +269,7 @@ def _row_sums(products: FloatArray) -> FloatArray:
 # Vectors themselves
 
 
+@tensors_for_tensors
 def normalize_embeddings(embeddings: ArrayLike) -> FloatArray:
     """Bring vectors, in the last axis of an array of any shape, to unit length.
 
@@ -273,6 +284,7 @@ def normalize_embeddings(embeddings: ArrayLike) -> FloatArray:
     return unit
 
 
+@tensors_for_tensors
 def truncate_embeddings(embeddings: ArrayLike, truncate_dim: int | None) -> NDArray[Any]:
     """Keep the first ``truncate_dim`` components of each vector, all of them for None; a view, not a copy.
 

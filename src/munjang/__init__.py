@@ -1,0 +1,55 @@
+"""Munjang: Korean and English sentences, understood on an ordinary CPU.
+
+The public names are loaded when they are first used: ``import munjang`` alone loads no engine.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from munjang import errors, util
+    from munjang.errors import MunjangError
+    from munjang.runtime.model import Model, ModelOutput
+    from munjang.sentence.cross_encoder import CrossEncoder
+    from munjang.sentence.transformer import SentenceTransformer
+    from munjang.tokenization import Tokenizer
+
+__all__ = [
+    "CrossEncoder",
+    "Model",
+    "ModelOutput",
+    "MunjangError",
+    "SentenceTransformer",
+    "Tokenizer",
+    "__version__",
+    "errors",
+    "util",
+]
+
+__version__ = "0.1.0"
+
+_HOMES = {
+    "CrossEncoder": "munjang.sentence.cross_encoder",
+    "Model": "munjang.runtime.model",
+    "ModelOutput": "munjang.runtime.model",
+    "MunjangError": "munjang.errors",
+    "SentenceTransformer": "munjang.sentence.transformer",
+    "Tokenizer": "munjang.tokenization",
+}
+_MODULES = ("errors", "util")
+
+
+def __getattr__(name: str) -> object:
+    if name in _MODULES:
+        return import_module(f"munjang.{name}")
+    if name in _HOMES:
+        value = getattr(import_module(_HOMES[name]), name)
+        globals()[name] = value
+        return value
+    raise AttributeError(f"module 'munjang' has no attribute '{name}'")
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)
