@@ -5,9 +5,23 @@ Only ``hub.py`` and ``wheels.py`` open a connection, or start a process that doe
 
 from __future__ import annotations
 
+from munjang.checkpoints.catalogue import DEFAULT_MODEL
 from munjang.checkpoints.folder import Checkpoint
+from munjang.checkpoints.library import ModelInfo, get_model, list_models, remove_model
 from munjang.checkpoints.opening import open_checkpoint
 from munjang.checkpoints.saving import save_weights
+from munjang.checkpoints.settings import cache_root
 from munjang.checkpoints.weights import Weights
 
-__all__ = ["Checkpoint", "Weights", "open_checkpoint", "save_weights"]
+__all__ = [
+    "DEFAULT_MODEL",
+    "Checkpoint",
+    "ModelInfo",
+    "Weights",
+    "cache_root",
+    "get_model",
+    "list_models",
+    "open_checkpoint",
+    "remove_model",
+    "save_weights",
+]

@@ -3,14 +3,29 @@
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
+from typing import TYPE_CHECKING
 
+from munjang.checkpoints.catalogue import find_entry
+from munjang.checkpoints.entries import obtain_entry
 from munjang.checkpoints.folder import Checkpoint
-from munjang.errors import CheckpointError, InputTypeError, UnknownModelError
+from munjang.checkpoints.huberrors import not_here
+from munjang.checkpoints.hubrecords import HubModel, read_record
+from munjang.checkpoints.progress import say
+from munjang.checkpoints.settings import is_offline
+from munjang.checkpoints.suggestions import unknown_model
+from munjang.errors import CheckpointError, FetchError, InputTypeError, UnknownModelError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 __all__ = ["open_checkpoint"]
 
 _MODEL_FILES = ("config.json", "modules.json")
+_REPOSITORY = re.compile(r"[\w.-]+(/[\w.-]+)?", re.ASCII)
+# Where sentence-transformers looks for a bare name; its users leave this part out.
+_SENTENCE_MODELS = "sentence-transformers"
 
 
 def open_checkpoint(
@@ -21,24 +36,107 @@ def open_checkpoint(
     token: str | None = None,
     offline: bool | None = None,
     allow_pickle: bool = False,
+    progress: bool = True,
 ) -> Checkpoint:
-    """Open the checkpoint in a folder.
+    """Open the checkpoint that a folder, a catalogue name or a hub repository names, fetching it if need be.
 
-    Raises ``UnknownModelError`` when there is no such folder, ``CheckpointError`` when it holds no model.
+    ``cache_dir`` takes the place of both our cache and the hub's. ``offline``, or one of the variables
+    ``MUNJANG_OFFLINE`` and ``HF_HUB_OFFLINE``, forbids every connection. With ``progress`` a line on standard
+    error says what is fetched.
+
+    Raises ``UnknownModelError`` when the name leads nowhere, ``CheckpointError`` when a folder holds no
+    model, ``FetchError`` when a download fails, and its kind ``OfflineError`` when one is forbidden.
     """
     if not isinstance(name, (str, os.PathLike)):
         raise InputTypeError(f"A model is named by a string or a path, not by {type(name).__name__}.")
     text = os.fspath(name)
-    folder = Path(text).expanduser()
-    if os.path.isdir(folder):  # noqa: PTH112  (Path.is_dir raises for names that no file can have)
+    entry = find_entry(text)
+    folder = _folder(text, required=isinstance(name, os.PathLike) or _looks_like_path(text))
+    # A folder that merely bears a catalogue name does not hide the model.
+    if folder is not None and (entry is None or _holds_model(folder)):
         return _open_folder(folder, text, allow_pickle)
-    raise UnknownModelError(f"Model '{text}' was not found: there is no such folder.")
+    forbidden = is_offline(offline)
+    if entry is not None and revision is None:
+        path = obtain_entry(entry, cache_dir=cache_dir, token=token, offline=forbidden, quiet=not progress)
+        return Checkpoint(path, text, allow_pickle, entry.prompts)
+    models = [
+        HubModel(
+            repository=repository,
+            revision=revision,
+            cache_dir=cache_dir,
+            token=token,
+            allow_pickle=allow_pickle,
+        )
+        for repository in ([entry.repository] if entry else _repositories(text))
+    ]
+    path = _from_hub(models, offline=forbidden, quiet=not progress)
+    return Checkpoint(path, text, allow_pickle, entry.prompts if entry else {})
+
+
+def _looks_like_path(name: str) -> bool:
+    separators = {os.sep, os.altsep or os.sep}
+    # A repository's name has one slash at most, and no other separator.
+    return (
+        name.startswith((".", "~"))
+        or name.endswith(tuple(separators))
+        or Path(name).is_absolute()
+        or name.count("/") > 1
+        or any(separator in name for separator in separators - {"/"})
+    )
+
+
+def _folder(name: str, *, required: bool) -> Path | None:
+    path = Path(os.path.expanduser(name))  # noqa: PTH111  (Path.expanduser raises for unknown users)
+    # os.path asks without raising for names that no file can have.
+    if os.path.isdir(path):  # noqa: PTH112
+        return path
+    if os.path.isfile(path):  # noqa: PTH113
+        raise CheckpointError(f"'{name}' is a file; a model is opened by naming its folder.")
+    if required:
+        raise UnknownModelError(f"Model '{name}' was not found: there is no such folder.")
+    return None
 
 
 def _open_folder(folder: Path, name: str, allow_pickle: bool) -> Checkpoint:
-    checkpoint = Checkpoint(folder, name, allow_pickle)
-    if not any(checkpoint.has(file) for file in _MODEL_FILES):
-        raise CheckpointError(
-            f"'{folder}' is not a model's folder: it has neither {' nor '.join(_MODEL_FILES)}."
-        )
-    return checkpoint
+    if not _holds_model(folder):
+        missing = " nor ".join(_MODEL_FILES)
+        raise CheckpointError(f"'{folder}' is not a model's folder: it has neither {missing}.")
+    return Checkpoint(folder, name, allow_pickle)
+
+
+def _holds_model(folder: Path) -> bool:
+    return any((folder / file).is_file() for file in _MODEL_FILES)
+
+
+def _repositories(name: str) -> list[str]:
+    if not _REPOSITORY.fullmatch(name) or "--" in name or ".." in name:
+        raise unknown_model(name, "not a folder, and no repository can have this name")
+    return [name] if "/" in name else [name, f"{_SENTENCE_MODELS}/{name}"]
+
+
+def _from_hub(models: Sequence[HubModel], *, offline: bool, quiet: bool) -> Path:
+    for model in models:
+        record = read_record(model)
+        if record is not None:
+            return record.snapshot
+    # Only now: the hub's library takes a while to import.
+    from munjang.checkpoints.hub import fetch_snapshot, foreign_snapshot
+
+    if offline:
+        found = next(filter(None, map(foreign_snapshot, models)), None)
+        if found is None:
+            raise not_here(models[0].repository)
+        return found
+    errors = []
+    for model in models:
+        try:
+            return fetch_snapshot(model, quiet=quiet)
+        except UnknownModelError as error:
+            errors.append(error)
+        except FetchError as error:
+            snapshot = foreign_snapshot(model)
+            if snapshot is None:
+                raise
+            say(f"{error} Using the copy in the hub's cache.", quiet=quiet)
+            return snapshot
+    raise errors[0]

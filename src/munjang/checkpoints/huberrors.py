@@ -1,0 +1,72 @@
+"""What can go wrong between here and the hub, each in one line."""
+
+from __future__ import annotations
+
+import errno
+from typing import TYPE_CHECKING
+
+from munjang.checkpoints.suggestions import unknown_model
+from munjang.errors import FetchError, MunjangError, OfflineError
+
+if TYPE_CHECKING:
+    from munjang.checkpoints.hubrecords import HubModel
+
+__all__ = ["explain_hub_error", "hub_errors", "not_here"]
+
+
+def hub_errors() -> tuple[type[Exception], ...]:
+    """Give the exceptions that ``huggingface_hub`` and the HTTP library under it raise."""
+    from huggingface_hub.errors import HfHubHTTPError, HFValidationError
+
+    # Its bases are OSError and the HTTP library's own root, whichever library this release is built on.
+    return (OSError, HFValidationError, *HfHubHTTPError.__bases__)
+
+
+def explain_hub_error(error: Exception, model: HubModel, endpoint: str) -> MunjangError:
+    """Turn an exception of the hub's library into ours: what happened, the value, what to do."""
+    from huggingface_hub import errors
+
+    name = model.repository
+    if isinstance(error, errors.OfflineModeIsEnabled):
+        return not_here(name)
+    if isinstance(error, errors.GatedRepoError):
+        return FetchError(
+            f"Access to '{name}' is restricted: accept its terms on the hub, then give a token (token=..., or"
+            " HF_TOKEN)."
+        )
+    if isinstance(error, (errors.RepositoryNotFoundError, errors.HFValidationError)):
+        return unknown_model(
+            name, "not a folder, not in the catalogue, not on the hub (a private one needs a token)"
+        )
+    if isinstance(error, errors.RevisionNotFoundError):
+        return unknown_model(f"{name}@{model.revision}", f"the repository has no revision '{model.revision}'")
+    return FetchError(f"Can't fetch '{name}': {_what_happened(error, endpoint)}")
+
+
+def not_here(name: str) -> OfflineError:
+    """Make the error for a model that would have to be fetched while connections are forbidden."""
+    return OfflineError(
+        f"Model '{name}' is not in the cache, and offline mode forbids to fetch it. Fetch it once while"
+        f" online: munjang models get {name}"
+    )
+
+
+def _what_happened(error: Exception, endpoint: str) -> str:
+    status = getattr(getattr(error, "response", None), "status_code", None)
+    if status in (401, 403):
+        return f"the hub at {endpoint} refused access (error {status}). Give a token that may read it."
+    if status is not None:
+        return f"the hub at {endpoint} answered with error {status}. Try again later."
+    root = _root_cause(error)
+    if isinstance(root, OSError) and root.errno in (errno.ENOSPC, errno.EFBIG, errno.EACCES, errno.EROFS):
+        return f"the hub's cache can't be written ({root.strerror}). Make room, or set HF_HOME or cache_dir."
+    reason = (str(root).splitlines() or [""])[0].strip() or type(root).__name__
+    return (
+        f"no whole answer from the hub at {endpoint} ({reason}). Check the network or HF_ENDPOINT, try again."
+    )
+
+
+def _root_cause(error: BaseException) -> BaseException:
+    while error.__cause__ is not None:
+        error = error.__cause__
+    return error

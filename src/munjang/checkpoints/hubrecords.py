@@ -1,0 +1,111 @@
+"""What was fetched from the hub, remembered so that a second start needs no connection and no hub library.
+
+One small JSON file per repository and revision, written only after the last file of the model has arrived.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+from urllib.parse import quote, unquote
+
+from munjang.checkpoints.files import read_json, write_json
+from munjang.checkpoints.settings import cache_root
+from munjang.errors import CheckpointError
+
+if TYPE_CHECKING:
+    import os
+    from collections.abc import Iterator
+
+__all__ = ["HubModel", "HubRecord", "forget", "list_records", "read_record", "write_record"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HubModel:
+    """What is wanted from the hub, and how: ``cache_dir`` and ``token`` as for ``open_checkpoint``."""
+
+    repository: str
+    revision: str | None = None
+    cache_dir: str | os.PathLike[str] | None = None
+    token: str | None = None
+    allow_pickle: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HubRecord:
+    """What was fetched: the files of one snapshot; ``skipped_pickle`` if a pickle was not allowed."""
+
+    repository: str
+    revision: str
+    snapshot: Path
+    files: tuple[str, ...]
+    skipped_pickle: bool
+
+    @property
+    def storage(self) -> Path:
+        """Give the folder in which the hub's cache keeps every revision of the repository."""
+        return self.snapshot.parent.parent
+
+    def is_whole(self) -> bool:
+        """Say whether every file is still there."""
+        return all((self.snapshot / file).is_file() for file in self.files)
+
+
+def read_record(model: HubModel) -> HubRecord | None:
+    """Find the record of a model whose files are all still there."""
+    record = _parse(_record_path(model))
+    if record is None or not record.is_whole() or (model.allow_pickle and record.skipped_pickle):
+        return None
+    return record
+
+
+def write_record(model: HubModel, snapshot: Path, files: list[str], *, skipped_pickle: bool) -> None:
+    """Remember a snapshot. A cache that can't be written costs a look at the hub next time, nothing more."""
+    path = _record_path(model)
+    content = {"snapshot": str(snapshot.absolute()), "files": files, "skipped_pickle": skipped_pickle}
+    with contextlib.suppress(OSError):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_json(path, content)
+
+
+def list_records(root: Path) -> Iterator[HubRecord]:
+    """Go through the records whose models are still there."""
+    for path in sorted((root / "hub").glob("*/*.json")):
+        record = _parse(path)
+        if record is not None and record.is_whole():
+            yield record
+
+
+def forget(root: Path, repository: str) -> None:
+    """Remove the records of a repository."""
+    shutil.rmtree(root / "hub" / _folder_name(repository), ignore_errors=True)
+
+
+def _parse(path: Path) -> HubRecord | None:
+    try:
+        content = read_json(path)
+    except CheckpointError:
+        return None
+    match content:
+        case {"snapshot": str(snapshot), "files": [*files], "skipped_pickle": bool(skipped)} if files:
+            return HubRecord(
+                repository=path.parent.name.replace("--", "/"),
+                revision=unquote(path.stem),
+                snapshot=Path(snapshot),
+                files=tuple(str(file) for file in files),
+                skipped_pickle=skipped,
+            )
+    return None
+
+
+def _record_path(model: HubModel) -> Path:
+    folder = cache_root(model.cache_dir) / "hub" / _folder_name(model.repository)
+    return folder / f"{quote(model.revision or 'main', safe='')}.json"
+
+
+def _folder_name(repository: str) -> str:
+    # No repository's name holds "--", so this can be undone.
+    return repository.replace("/", "--")

@@ -1,0 +1,174 @@
+"""The models that are here or can be had by a short name: list, get, remove."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+
+from munjang.checkpoints.cache import remove_cached
+from munjang.checkpoints.catalogue import CATALOGUE, CatalogueEntry, find_entry
+from munjang.checkpoints.entries import PROVENANCE, present_entry
+from munjang.checkpoints.files import read_json
+from munjang.checkpoints.hubrecords import HubRecord, forget, list_records
+from munjang.checkpoints.opening import open_checkpoint
+from munjang.checkpoints.settings import cache_root, is_offline
+from munjang.checkpoints.suggestions import unknown_model
+from munjang.errors import CheckpointError, FetchError, InputError
+
+__all__ = ["ModelInfo", "get_model", "list_models", "remove_model"]
+
+CacheDir = str | os.PathLike[str] | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModelInfo:
+    """What a list of models says about one of them.
+
+    ``size_bytes`` is what it takes on disk, or would take; ``sources`` are where it can come from, in the
+    order in which they are tried; ``origin`` is where the copy at ``path`` came from. ``dimension`` and
+    ``licence`` are ``None`` where nobody told us.
+    """
+
+    name: str
+    aliases: tuple[str, ...]
+    description: str
+    dimension: int | None
+    size_bytes: int
+    licence: str | None
+    sources: tuple[str, ...]
+    present: bool
+    path: Path | None
+    origin: str | None
+
+
+def list_models(*, cache_dir: CacheDir = None) -> list[ModelInfo]:
+    """List the catalogue, here or not, then every other model that was fetched from the hub."""
+    catalogue = [_describe_entry(entry, cache_dir) for entry in CATALOGUE]
+    known = {alias for entry in CATALOGUE for alias in entry.aliases}
+    records = [record for record in list_records(cache_root(cache_dir)) if record.repository not in known]
+    return catalogue + [_describe_record(record) for record in records]
+
+
+def get_model(
+    name: str,
+    *,
+    revision: str | None = None,
+    cache_dir: CacheDir = None,
+    token: str | None = None,
+    offline: bool | None = None,
+    allow_pickle: bool = False,
+    progress: bool = True,
+) -> ModelInfo:
+    """Fetch a model if it is not here, and say what is known of it; errors as in ``open_checkpoint``.
+
+    A hub repository outside the catalogue is looked at again, so this is how a newer commit is fetched.
+    """
+    if find_entry(name) is None and not is_offline(offline):
+        forget(cache_root(cache_dir), name)
+    checkpoint = open_checkpoint(
+        name,
+        revision=revision,
+        cache_dir=cache_dir,
+        token=token,
+        offline=offline,
+        allow_pickle=allow_pickle,
+        progress=progress,
+    )
+    found = (info for info in list_models(cache_dir=cache_dir) if info.path == checkpoint.path)
+    return next(found, _describe_folder(name, checkpoint.path))
+
+
+def remove_model(name: str, *, cache_dir: CacheDir = None) -> ModelInfo:
+    """Remove a model from the cache, all its revisions, and say what it was.
+
+    Raises ``UnknownModelError`` when it is not here, ``InputError`` when it belongs to an installed package,
+    and ``FetchError`` when the cache can't be written.
+    """
+    entry = find_entry(name)
+    wanted = entry.name if entry else name
+    info = next(
+        (info for info in list_models(cache_dir=cache_dir) if info.name == wanted and info.present), None
+    )
+    if info is None:
+        raise unknown_model(name, "it is not in the cache, so there is nothing to remove")
+    root = cache_root(cache_dir)
+    if entry is not None and remove_cached(root, entry.name):
+        return info
+    _remove_from_hub_cache(root, entry.repository if entry else name, info)
+    return info
+
+
+def _remove_from_hub_cache(root: Path, repository: str, info: ModelInfo) -> None:
+    records = [record for record in list_records(root) if record.repository == repository]
+    if not records:
+        raise InputError(f"'{info.name}' belongs to {info.origin}; uninstall that package to remove it.")
+    forget(root, repository)
+    for folder in {record.storage for record in records}:
+        try:
+            shutil.rmtree(folder)
+        except FileNotFoundError:
+            continue
+        except OSError as error:
+            raise FetchError(f"Can't remove '{folder}': {error.strerror or error}.") from error
+
+
+def _describe_entry(entry: CatalogueEntry, cache_dir: CacheDir) -> ModelInfo:
+    path = present_entry(entry, cache_dir)
+    return ModelInfo(
+        name=entry.name,
+        aliases=entry.aliases,
+        description=entry.description,
+        dimension=entry.dimension,
+        size_bytes=entry.size_bytes if path is None else _size(path),
+        licence=entry.licence,
+        sources=entry.sources,
+        present=path is not None,
+        path=path,
+        origin=None if path is None else _origin(entry, path, cache_dir),
+    )
+
+
+def _describe_record(record: HubRecord) -> ModelInfo:
+    origin = f"the hub repository {record.repository}, revision {record.revision}"
+    return _describe(record.repository, record.snapshot, origin)
+
+
+def _describe_folder(name: str, path: Path) -> ModelInfo:
+    return _describe(name, path, "a folder")
+
+
+def _describe(name: str, path: Path, origin: str) -> ModelInfo:
+    config: object = None
+    with contextlib.suppress(CheckpointError):
+        config = read_json(path / "config.json")
+    dimension = config.get("hidden_size") if isinstance(config, dict) else None
+    return ModelInfo(
+        name=name,
+        aliases=(),
+        description=str(config.get("model_type", "")) if isinstance(config, dict) else "",
+        dimension=dimension if isinstance(dimension, int) else None,
+        size_bytes=_size(path),
+        licence=None,
+        sources=(origin,),
+        present=True,
+        path=path,
+        origin=origin,
+    )
+
+
+def _origin(entry: CatalogueEntry, path: Path, cache_dir: CacheDir) -> str:
+    with contextlib.suppress(CheckpointError):
+        provenance = read_json(path / PROVENANCE)
+        if isinstance(provenance, dict):
+            return str(provenance.get("source", path))
+    if any(record.snapshot == path for record in list_records(cache_root(cache_dir))):
+        return f"the hub repository {entry.repository}"
+    return f"the installed package {entry.wheel.project} {entry.wheel.version}"
+
+
+def _size(path: Path) -> int:
+    # A snapshot of the hub's cache is a folder of links; what they lead to is what takes room.
+    return sum(file.stat().st_size for file in path.rglob("*") if file.is_file())

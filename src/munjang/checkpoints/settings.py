@@ -1,0 +1,47 @@
+"""What the environment says about where models are kept and whether a connection may be opened."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+
+from munjang.errors import FetchError
+
+__all__ = ["cache_root", "is_offline"]
+
+_OFFLINE_VARIABLES = ("MUNJANG_OFFLINE", "HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE")
+
+
+def cache_root(cache_dir: str | os.PathLike[str] | None = None) -> Path:
+    """Give the folder where models are kept: ``cache_dir``, else ``MUNJANG_CACHE``, else the system's custom.
+
+    That is ``XDG_CACHE_HOME/munjang`` or ``~/.cache/munjang``, ``~/Library/Caches/munjang`` on macOS and
+    ``%LOCALAPPDATA%/munjang/Cache`` on Windows. Nothing is created.
+    """
+    chosen = cache_dir or os.environ.get("MUNJANG_CACHE")
+    try:
+        return Path(chosen).expanduser() if chosen else _customary()
+    except RuntimeError as error:
+        raise FetchError(
+            "There is no home folder to keep models in: set MUNJANG_CACHE to a folder."
+        ) from error
+
+
+def _customary() -> Path:
+    # The XDG rules say that a relative path there is to be ignored.
+    xdg = Path(os.environ.get("XDG_CACHE_HOME", ""))
+    if xdg.is_absolute():
+        return xdg / "munjang"
+    if sys.platform == "darwin":
+        return Path.home() / "Library" / "Caches" / "munjang"
+    if sys.platform == "win32":
+        local = os.environ.get("LOCALAPPDATA")
+        return (Path(local) if local else Path.home() / "AppData" / "Local") / "munjang" / "Cache"
+    return Path.home() / ".cache" / "munjang"
+
+
+def is_offline(offline: bool | None = None) -> bool:
+    """Say whether connections are forbidden, by the argument or by one of the usual variables."""
+    values = (os.environ.get(name, "").strip().upper() for name in _OFFLINE_VARIABLES)
+    return bool(offline) or any(value in {"1", "ON", "YES", "TRUE"} for value in values)

@@ -1,0 +1,58 @@
+"""Names that a mistyped model may have meant."""
+
+from __future__ import annotations
+
+import difflib
+
+from munjang.checkpoints.catalogue import CATALOGUE
+from munjang.errors import UnknownModelError
+
+__all__ = ["unknown_model"]
+
+# Repositories that Korean and English lessons and programs name most; used for nothing but suggestions.
+_WELL_KNOWN = (
+    "BAAI/bge-m3",
+    "Dongjin-kr/ko-reranker",
+    "beomi/kcbert-base",
+    "bert-base-cased",
+    "bert-base-multilingual-cased",
+    "bert-base-multilingual-uncased",
+    "bert-base-uncased",
+    "clips/mfaq",
+    "cross-encoder/ms-marco-MiniLM-L6-v2",
+    "cross-encoder/stsb-roberta-base",
+    "distilbert-base-multilingual-cased",
+    "distilbert-base-uncased",
+    "google/electra-base-discriminator",
+    "google/electra-small-discriminator",
+    "gpt2",
+    "intfloat/multilingual-e5-base",
+    "intfloat/multilingual-e5-large",
+    "jhgan/ko-sroberta-multitask",
+    "klue/bert-base",
+    "klue/roberta-base",
+    "klue/roberta-large",
+    "klue/roberta-small",
+    "kykim/bert-kor-base",
+    "monologg/koelectra-base-v3-discriminator",
+    "monologg/koelectra-small-v3-discriminator",
+    "roberta-base",
+    "sentence-transformers/all-mpnet-base-v2",
+    "sentence-transformers/paraphrase-multilingual-MiniLM-L12-v2",
+    "skt/kogpt2-base-v2",
+    "snunlp/KR-SBERT-V40K-klueNLI-augSTS",
+    "xlm-roberta-base",
+)
+_CUTOFF = 0.75
+
+
+def unknown_model(name: str, why: str) -> UnknownModelError:
+    """Make the error for a name that leads nowhere: ``why`` in words, and the closest name known."""
+    known = {alias.lower(): alias for entry in CATALOGUE for alias in (entry.name, *entry.aliases)}
+    known |= {repository.lower(): repository for repository in _WELL_KNOWN}
+    close = difflib.get_close_matches(name.lower(), known, n=1, cutoff=_CUTOFF)
+    # Offering the very name that failed (a private mirror may lack it) would help nobody.
+    hint = f" Did you mean '{known[close[0]]}'?" if close and known[close[0]] != name else ""
+    return UnknownModelError(
+        f"Model '{name}' was not found: {why}.{hint} `munjang models` lists what is here."
+    )
