@@ -62,7 +62,8 @@ def _find_client(wheel: Wheel) -> _Client:
         if path:
             return _Client("uv" if name == "uv" else "pip", (path,))
     raise FetchError(
-        f"Can't fetch the wheel {_title(wheel)}: neither pip nor uv was found. Install one of them: python -m ensurepip"
+        f"Can't fetch the wheel {_title(wheel)}: neither pip nor uv was found. Install one, for example with"
+        " python -m ensurepip"
     )
 
 
@@ -108,8 +109,9 @@ def _run(client: _Client, arguments: list[str], wheel: Wheel, work: Path) -> Non
             f"Can't fetch the wheel {_title(wheel)}: {client.command[0]} does not start ({error})."
         ) from error
     if done.returncode != 0:
+        reason = _reason(done.stderr or done.stdout)
         raise FetchError(
-            f"Can't fetch the wheel {_title(wheel)} from the package index: {_reason(done.stderr or done.stdout)}."
+            f"Can't fetch the wheel {_title(wheel)} from the package index: {reason}."
             f" Check the network and {client.name}'s index settings, then try again."
         )
 
@@ -127,7 +129,7 @@ def _check(file: Path, wheel: Wheel) -> None:
         found = hashlib.file_digest(stream, "sha256").hexdigest()
     if found != wheel.sha256:
         raise FetchError(
-            f"The wheel {_title(wheel)} has the SHA-256 {found}, not {wheel.sha256} as pinned in the catalogue."
+            f"The wheel {_title(wheel)} has the SHA-256 {found}, and the catalogue pins {wheel.sha256}."
             " Look at the package index that is set up; nothing was kept."
         )
 
