@@ -1,0 +1,78 @@
+# What a person does by hand, `make` does. Only Python 3.11 or newer and a package index are needed beforehand.
+#
+#   make demo    search real questions by meaning, in Korean and English
+#   make test    the tests
+#
+# Every target makes the environment that it needs, in .venv (benchmarks: .venv-bench).
+
+SHELL := /bin/sh
+.DEFAULT_GOAL := help
+
+# The first Python that is new enough; `make PYTHON=/path/to/python demo` chooses another.
+PYTHON ?= $(shell for p in python3 python3.14 python3.13 python3.12 python3.11; do \
+	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$p && break; done)
+
+VENV := .venv
+BIN := $(VENV)/bin
+PIP_INSTALL := -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
+# Two workers: the suite starts real models, which use the cores themselves.
+PYTEST_WORKERS ?= 2
+
+.PHONY: help demo test test-hub lint types format docs changelog bench clean
+
+help: ## say what there is to make
+	@grep -E '^[a-z.-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+
+$(VENV)/bin/python:
+	@test -n "$(PYTHON)" || { echo "munjang needs Python 3.11 or newer; none was found. Try: make PYTHON=/path/to/python3.11 demo" >&2; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+
+# Stamps, so that an environment is made once and renewed when what it is made from changes.
+$(VENV)/.runs: pyproject.toml constraints.txt | $(VENV)/bin/python
+	$(BIN)/python $(PIP_INSTALL) --editable .
+	@touch $@
+
+$(VENV)/.develops: pyproject.toml constraints.txt | $(VENV)/bin/python
+	$(BIN)/python $(PIP_INSTALL) --editable '.[dev]'
+	@touch $@ $(VENV)/.runs
+
+.PHONY: $(VENV)
+$(VENV): $(VENV)/.runs ## the environment that the demo needs, with the command in .venv/bin/munjang
+
+demo: $(VENV)/.runs ## search the example questions by meaning
+	@$(BIN)/python examples/demo.py
+
+test: $(VENV)/.develops ## run the tests (those that need the hub apart)
+	$(BIN)/python -m pytest -n $(PYTEST_WORKERS) --dist loadfile -m 'not hub'
+
+test-hub: $(VENV)/.develops ## run the lesson cases that need trained weights from the hub
+	$(BIN)/python -m pytest -m hub -rs
+
+lint: $(VENV)/.develops ## check style
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: $(VENV)/.develops ## check types, of the tests too
+	$(BIN)/mypy
+
+format: $(VENV)/.develops ## bring the code into form
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+docs: $(VENV)/.develops ## write the generated pages of docs/ again
+	$(BIN)/python scripts/docs_cli.py
+
+changelog: $(VENV)/.develops ## show what changelog.d/ will become
+	$(BIN)/towncrier build --draft --version next
+
+.venv-bench/.benches: benchmarks/requirements.txt pyproject.toml constraints.txt
+	@test -n "$(PYTHON)" || { echo "munjang needs Python 3.11 or newer; none was found." >&2; exit 1; }
+	$(PYTHON) -m venv .venv-bench
+	.venv-bench/bin/python $(PIP_INSTALL) --editable . --requirement benchmarks/requirements.txt
+	@touch $@
+
+bench: .venv-bench/.benches ## measure this engine and its peers in one run
+	.venv-bench/bin/python -m benchmarks $(BENCH)
+
+clean: ## remove the environments and caches
+	rm -rf $(VENV) .venv-bench .pytest_cache .mypy_cache .ruff_cache .hypothesis

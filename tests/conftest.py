@@ -1,0 +1,62 @@
+"""What every test may need: the real data, the catalogue's models, the hub; skipped where they can't be had."""
+
+from __future__ import annotations
+
+import os
+from functools import cache
+from pathlib import Path
+
+import pytest
+
+from munjang.errors import MunjangError
+
+PROJECT = Path(__file__).resolve().parent.parent
+
+
+def data_folder() -> Path | None:
+    """Where the real data lies: ``MUNJANG_DATA``, or ``../shared/data`` from the project's root."""
+    folder = Path(os.environ.get("MUNJANG_DATA") or PROJECT.parent / "shared" / "data")
+    return folder if folder.is_dir() else None
+
+
+@pytest.fixture
+def data() -> Path:
+    """The folder of real data; the test is skipped without it."""
+    folder = data_folder()
+    if folder is None:
+        pytest.skip("the real data is not here (MUNJANG_DATA)")
+    return folder
+
+
+@cache
+def _why_no_models() -> str | None:
+    """Fetch the catalogue's models, once per process; say why they can't be had."""
+    from munjang.checkpoints import open_checkpoint
+
+    try:
+        for name in ("all-MiniLM-L6-v2", "multilingual-e5-small"):
+            open_checkpoint(name)
+    except MunjangError as error:
+        return str(error)
+    return None
+
+
+@cache
+def _why_no_hub() -> str | None:
+    from munjang.checkpoints import open_checkpoint
+
+    try:
+        open_checkpoint("klue/bert-base")
+    except MunjangError as error:
+        return str(error)
+    return None
+
+
+@pytest.fixture(autouse=True)
+def _needs(request: pytest.FixtureRequest) -> None:
+    if request.node.get_closest_marker("models") and (reason := _why_no_models()):
+        pytest.skip(f"no catalogue model: {reason}")
+    if request.node.get_closest_marker("hub") and (reason := _why_no_hub()):
+        pytest.skip(f"no hub: {reason}")
+    if request.node.get_closest_marker("data") and data_folder() is None:
+        pytest.skip("the real data is not here (MUNJANG_DATA)")
