@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, Protocol, TypeVar
 
 import numpy as np
@@ -25,6 +25,10 @@ class Compiled(Protocol):
 
     def __call__(self, batch: TokenBatch[Array]) -> Outputs:
         """Run one batch."""
+        ...
+
+    def session(self) -> Callable[[TokenBatch[Array]], Outputs]:
+        """Give a function that runs batch after batch, where attention remembers what came before."""
         ...
 
     def run_many(self, batches: Iterable[tuple[K, TokenBatch[Array]]]) -> Iterator[tuple[K, Outputs]]:

@@ -66,16 +66,19 @@ _ACTIVATIONS: Mapping[str, Callable[[Array], Array]] = {
 class NumpyOps:
     """`munjang.models.ops.Ops` over NumPy arrays; ``taps`` names what to keep, ``None`` keeps everything."""
 
-    def __init__(self, taps: frozenset[str] | None) -> None:
+    def __init__(self, taps: frozenset[str] | None, cache: dict[str, Array] | None = None) -> None:
         self._wanted = taps
+        self._cache = {} if cache is None else cache
         self.kept: dict[str, Array] = {}
 
     def rows(self, table: Array, index: Array) -> Array:
         return np.asarray(table[index], dtype=np.float32)
 
     def linear(self, x: Array, params: Params[Array]) -> Array:
-        y = x @ params["weight"].T
-        bias = params.get("bias")
+        return self.affine(x, params["weight"], params.get("bias"))
+
+    def affine(self, x: Array, weight: Array, bias: Array | None, *, transposed: bool = True) -> Array:
+        y = x @ (weight.T if transposed else weight)
         return y if bias is None else y + bias
 
     def linears(self, x: Array, params: Sequence[Params[Array]]) -> Sequence[Array]:
@@ -100,23 +103,34 @@ class NumpyOps:
         heads: int,
         dropout: float,  # noqa: ARG002 - inference only
         name: str,
+        cached: bool = False,
     ) -> Array:
         def split(x: Array) -> Array:  # [T, H] -> [B, heads, L, H / heads]
             padded = x[batch.pad_index]
             return padded.reshape(*padded.shape[:2], heads, -1).transpose(0, 2, 1, 3)
 
-        scores = (
-            split(query) @ split(key).transpose(0, 1, 3, 2) / np.float32(math.sqrt(query.shape[-1] // heads))
-        )
+        keys, values = split(key), split(value)
+        if cached:
+            keys, values = self._remember(f"{name}.key", keys), self._remember(f"{name}.value", values)
+        scores = split(query) @ keys.transpose(0, 1, 3, 2) / np.float32(math.sqrt(query.shape[-1] // heads))
         scores = self.tap(f"{name}.scores", scores) + batch.attention_bias
         probabilities = self.tap(f"{name}.probabilities", self.softmax(scores))
-        context = (probabilities @ split(value)).transpose(0, 2, 1, 3)  # [B, L, heads, H / heads]
+        context = (probabilities @ values).transpose(0, 2, 1, 3)  # [B, L, heads, H / heads]
         return context.reshape(-1, value.shape[-1])[batch.unpad_index]
+
+    def _remember(self, name: str, new: Array) -> Array:
+        """Put what this call brings behind what earlier calls brought: ``[B, heads, L, d]``."""
+        past = self._cache.get(name)
+        self._cache[name] = new if past is None else np.concatenate([past, new], axis=2)
+        return self._cache[name]
 
     def softmax(self, x: Array) -> Array:
         powers = np.exp(x - x.max(axis=-1, keepdims=True))
         result: Array = powers / powers.sum(axis=-1, keepdims=True)
         return result
+
+    def split(self, x: Array, parts: int) -> Sequence[Array]:
+        return np.split(x, parts, axis=-1)
 
     def concat(self, parts: Sequence[Array]) -> Array:
         return np.concatenate(parts, axis=-1)
@@ -150,6 +164,15 @@ class _NumpyProgram:
         ops = NumpyOps(self._program.taps)
         outputs = self._program(ops, self._params, batch)
         return {**ops.kept, **outputs}
+
+    def session(self) -> Callable[[TokenBatch[Array]], Outputs]:
+        cache: dict[str, Array] = {}
+
+        def step(batch: TokenBatch[Array]) -> Outputs:
+            ops = NumpyOps(self._program.taps, cache)
+            return {**self._program(ops, self._params, batch), **ops.kept}
+
+        return step
 
     def run_many(self, batches: Iterable[tuple[K, TokenBatch[Array]]]) -> Iterator[tuple[K, Outputs]]:
         for key, batch in batches:

@@ -30,7 +30,7 @@ _INPUTS: Mapping[str, tuple[list[int], type[np.generic]]] = {
     "position_ids": ([-1], np.int32),
     "token_type_ids": ([-1], np.int32),
     "pad_index": ([-1, -1], np.int32),
-    "attention_bias": ([-1, 1, 1, -1], np.float32),
+    "attention_bias": ([-1, 1, -1, -1], np.float32),
     "unpad_index": ([-1], np.int32),
     "rows": ([-1], np.int32),
     "pool_weights": ([-1, -1, -1], np.float32),
@@ -79,15 +79,16 @@ class OpenVINOOps:
     def __init__(self, taps: frozenset[str]) -> None:
         self._wanted = taps
         self.kept: dict[str, Node] = {}
+        self.sinks: list[Node] = []  # what is written to the state of a session
 
     def rows(self, table: Node, index: Node) -> Node:
         return op.gather(table, index, _constant(_AXIS_0))
 
     def linear(self, x: Node, params: Params[Node]) -> Node:
-        return self._affine(x, params["weight"], params.get("bias"))
+        return self.affine(x, params["weight"], params.get("bias"))
 
-    def _affine(self, x: Node, weight: Node, bias: Node | None) -> Node:
-        y = op.matmul(x, weight, transpose_a=False, transpose_b=True)
+    def affine(self, x: Node, weight: Node, bias: Node | None, *, transposed: bool = True) -> Node:
+        y = op.matmul(x, weight, transpose_a=False, transpose_b=transposed)
         return y if bias is None else op.add(y, bias)
 
     def linears(self, x: Node, params: Sequence[Params[Node]]) -> Sequence[Node]:
@@ -101,11 +102,9 @@ class OpenVINOOps:
                 np.zeros(len(w), w.dtype) if b is None else b for w, b in zip(weights, biases, strict=True)
             ]
             bias = _constant(np.concatenate(filled))
-        y = self._affine(x, stacked, bias)
+        y = self.affine(x, stacked, bias)
         lengths = _axis(*(len(w) for w in weights))
-        parts = op.variadic_split(y, _constant(np.array(-1, dtype=np.int64)), lengths).outputs()
-        # A concatenation of one part is a node (an output has no arithmetic) and is optimised away.
-        return [op.concat([part], 0) for part in parts]
+        return self._as_nodes(op.variadic_split(y, _constant(np.array(-1, dtype=np.int64)), lengths))
 
     def layer_norm(self, x: Node, params: Params[Node], eps: float) -> Node:
         y = op.mvn(x, _axis(-1), normalize_variance=True, eps=eps, eps_mode="inside_sqrt")
@@ -124,6 +123,7 @@ class OpenVINOOps:
         heads: int,
         dropout: float,  # noqa: ARG002 - inference only
         name: str,
+        cached: bool = False,
     ) -> Node:
         width = value.output(0).get_partial_shape()[1].get_length()
 
@@ -133,6 +133,8 @@ class OpenVINOOps:
             return op.transpose(by_head, _axis(0, 2, 1, 3))
 
         q, k, v = split(query), split(key), split(value)
+        if cached:
+            k, v = self._remember(f"{name}.key", k, batch), self._remember(f"{name}.value", v, batch)
         if f"{name}.probabilities" in self._wanted:
             scale = _constant(np.float32(1.0 / np.sqrt(width // heads)))
             scores = op.multiply(op.matmul(q, k, transpose_a=False, transpose_b=True), scale)
@@ -144,8 +146,26 @@ class OpenVINOOps:
         joined = op.reshape(op.transpose(context, _axis(0, 2, 1, 3)), _axis(-1, width), special_zero=False)
         return self.rows(joined, batch.unpad_index)
 
+    def _remember(self, name: str, new: Node, batch: TokenBatch[Node]) -> Node:
+        """Put what this call brings behind the state of the session: ``[B, heads, L, d]``."""
+        heads, width = (new.output(0).get_partial_shape()[axis].get_length() for axis in (1, 3))
+        texts = op.gather(op.shape_of(batch.pad_index), _axis(0), _constant(_AXIS_0))
+        nothing = op.concat([texts, _axis(heads, 0, width)], 0)
+        empty = op.broadcast(_constant(np.float32(0)), nothing)
+        past = op.read_value(empty, name, ov.Type.f32, ov.PartialShape([-1, heads, -1, width]))
+        both = op.concat([past, new], 2)
+        self.sinks.append(op.assign(both, name))
+        return both
+
     def softmax(self, x: Node) -> Node:
         return op.softmax(x, -1)
+
+    def split(self, x: Node, parts: int) -> Sequence[Node]:
+        return self._as_nodes(op.split(x, _constant(np.array(-1, dtype=np.int64)), parts))
+
+    def _as_nodes(self, node: Node) -> list[Node]:
+        # A concatenation of one part is a node (an output has no arithmetic) and is optimised away.
+        return [op.concat([part], 0) for part in node.outputs()]
 
     def concat(self, parts: Sequence[Node]) -> Node:
         return op.concat(list(parts), -1)
@@ -213,7 +233,7 @@ def build_graph(program: Program, weights: Mapping[str, Array]) -> tuple[Any, li
     parameters = [getattr(batch, name) for name in BATCH_FIELDS]
     results = [op.result(node) for node in named.values()]
     used = [p for p in parameters if p.output(0).get_target_inputs()]
-    return ov.Model(results, used), list(named)
+    return ov.Model(results, ops.sinks, used), list(named)
 
 
 def available_cores() -> int:
@@ -267,6 +287,16 @@ class _OpenVINOProgram:
             queue.wait_all()
             with self._lock:
                 self._idle.append(queue)
+
+    def session(self) -> Callable[[TokenBatch[Array]], Outputs]:
+        """Give a function that runs batch after batch and remembers keys and values in between."""
+        request = self._compiled.create_infer_request()
+
+        def step(batch: TokenBatch[Array]) -> Outputs:
+            request.infer(self._feed(batch), share_inputs=True)
+            return self._collect(request)
+
+        return step
 
     def _take(self) -> Any:
         with self._lock:

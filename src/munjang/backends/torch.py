@@ -48,8 +48,15 @@ _ACTIVATIONS: Mapping[str, Callable[[Tensor], Tensor]] = {
 class TorchOps:
     """`munjang.models.ops.Ops` over torch tensors; dropout acts only if ``training``."""
 
-    def __init__(self, taps: frozenset[str] = frozenset(), *, training: bool = False) -> None:
+    def __init__(
+        self,
+        taps: frozenset[str] = frozenset(),
+        *,
+        training: bool = False,
+        cache: dict[str, Tensor] | None = None,
+    ) -> None:
         self._wanted = taps
+        self._cache = {} if cache is None else cache
         self._training = training
         self.kept: dict[str, Tensor] = {}
 
@@ -57,7 +64,10 @@ class TorchOps:
         return functional.embedding(index, table)
 
     def linear(self, x: Tensor, params: Params[Tensor]) -> Tensor:
-        return functional.linear(x, params["weight"], params.get("bias"))
+        return self.affine(x, params["weight"], params.get("bias"))
+
+    def affine(self, x: Tensor, weight: Tensor, bias: Tensor | None, *, transposed: bool = True) -> Tensor:
+        return functional.linear(x, weight if transposed else weight.T, bias)
 
     def linears(self, x: Tensor, params: Sequence[Params[Tensor]]) -> Sequence[Tensor]:
         return [self.linear(x, p) for p in params]
@@ -78,8 +88,11 @@ class TorchOps:
         heads: int,
         dropout: float,
         name: str,
+        cached: bool = False,
     ) -> Tensor:
         q, k, v = (self._split(x, batch, heads) for x in (query, key, value))
+        if cached:
+            k, v = self._remember(f"{name}.key", k), self._remember(f"{name}.value", v)
         probabilities_name = f"{name}.probabilities"
         if probabilities_name in self._wanted:
             scores = q @ k.transpose(-1, -2) / math.sqrt(q.shape[-1]) + batch.attention_bias
@@ -92,12 +105,21 @@ class TorchOps:
             )
         return context.transpose(1, 2).reshape(-1, value.shape[-1])[batch.unpad_index]
 
+    def _remember(self, name: str, new: Tensor) -> Tensor:
+        """Put what this call brings behind what earlier calls brought: ``[B, heads, L, d]``."""
+        past = self._cache.get(name)
+        self._cache[name] = new if past is None else torch.cat([past, new], dim=2)
+        return self._cache[name]
+
     def _split(self, x: Tensor, batch: TokenBatch[Tensor], heads: int) -> Tensor:
         padded = functional.embedding(batch.pad_index, x)  # [B, L, H]
         return padded.view(*padded.shape[:2], heads, -1).transpose(1, 2)  # [B, heads, L, H / heads]
 
     def softmax(self, x: Tensor) -> Tensor:
         return x.softmax(dim=-1)
+
+    def split(self, x: Tensor, parts: int) -> Sequence[Tensor]:
+        return x.chunk(parts, dim=-1)
 
     def concat(self, parts: Sequence[Tensor]) -> Tensor:
         return torch.cat(tuple(parts), dim=-1)
@@ -133,10 +155,17 @@ class _TorchProgram:
         self._params = params
 
     def __call__(self, batch: TokenBatch[Array]) -> Outputs:
-        ops = TorchOps(self._program.taps)
+        return self._run(batch, None)
+
+    def _run(self, batch: TokenBatch[Array], cache: dict[str, Tensor] | None) -> Outputs:
+        ops = TorchOps(self._program.taps, cache=cache)
         with torch.inference_mode():
             outputs = self._program(ops, self._params, batch.map(to_tensor))
             return {name: value.numpy() for name, value in {**ops.kept, **outputs}.items()}
+
+    def session(self) -> Callable[[TokenBatch[Array]], Outputs]:
+        cache: dict[str, Tensor] = {}
+        return lambda batch: self._run(batch, cache)
 
     def run_many(self, batches: Iterable[tuple[K, TokenBatch[Array]]]) -> Iterator[tuple[K, Outputs]]:
         for key, batch in batches:

@@ -63,6 +63,7 @@ class EncoderConfig:
     hidden_dropout_prob: float = 0.1
     attention_probs_dropout_prob: float = 0.1
     classifier_dropout: float = 0.1
+    embedding_dropout_prob: float = 0.1
     pad_token_id: int = 0
     position_offset: int = 0
     labels: LabelConfig = field(default_factory=LabelConfig)

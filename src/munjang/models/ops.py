@@ -49,6 +49,10 @@ class Ops(Protocol[A]):
         """``x @ weight.T + bias``: ``[..., in]`` -> ``[..., out]``; the bias may be absent."""
         ...
 
+    def affine(self, x: A, weight: A, bias: A | None, *, transposed: bool = True) -> A:
+        """``x @ weight.T + bias``, or ``x @ weight + bias`` if the matrix is stored ``[in, out]``."""
+        ...
+
     def linears(self, x: A, params: Sequence[Params[A]]) -> Sequence[A]:
         """Several projections of one input, which an executor may fuse into one."""
         ...
@@ -62,16 +66,30 @@ class Ops(Protocol[A]):
         ...
 
     def attention(
-        self, query: A, key: A, value: A, batch: TokenBatch[A], *, heads: int, dropout: float, name: str
+        self,
+        query: A,
+        key: A,
+        value: A,
+        batch: TokenBatch[A],
+        *,
+        heads: int,
+        dropout: float,
+        name: str,
+        cached: bool = False,
     ) -> A:
         """Scaled dot-product attention inside each text (arXiv:1706.03762): three ``[T, H]`` -> ``[T, H]``.
 
-        Taps ``{name}.probabilities``, ``[B, heads, L, L]``.
+        With ``cached``, the keys and values of earlier calls stand before the new ones, and
+        ``attention_bias`` covers both. Taps ``{name}.probabilities``, ``[B, heads, L, L]``.
         """
         ...
 
     def softmax(self, x: A) -> A:
         """Softmax over the last axis."""
+        ...
+
+    def split(self, x: A, parts: int) -> Sequence[A]:
+        """Cut the last axis into equal parts."""
         ...
 
     def concat(self, parts: Sequence[A]) -> A:

@@ -89,11 +89,14 @@ class ShapeOps:
         return Shape((*index.dims, table.dims[1]))
 
     def linear(self, x: Shape, params: Params[Shape]) -> Shape:
-        weight, bias = params["weight"], params.get("bias")
-        _expect(weight, (None, x.dims[-1]))
+        return self.affine(x, params["weight"], params.get("bias"))
+
+    def affine(self, x: Shape, weight: Shape, bias: Shape | None, *, transposed: bool = True) -> Shape:
+        _expect(weight, (None, x.dims[-1]) if transposed else (x.dims[-1], None))
+        width = weight.dims[0 if transposed else 1]
         if bias is not None:
-            _expect(bias, (weight.dims[0],))
-        return Shape((*x.dims[:-1], weight.dims[0]))
+            _expect(bias, (width,))
+        return Shape((*x.dims[:-1], width))
 
     def linears(self, x: Shape, params: Sequence[Params[Shape]]) -> Sequence[Shape]:
         return [self.linear(x, p) for p in params]
@@ -116,6 +119,7 @@ class ShapeOps:
         heads: int,
         dropout: float,
         name: str,
+        cached: bool = False,
     ) -> Shape:
         if query.dims != key.dims or query.dims != value.dims or query.dims[-1] % heads:
             raise CheckpointError(
@@ -126,6 +130,11 @@ class ShapeOps:
 
     def softmax(self, x: Shape) -> Shape:
         return x
+
+    def split(self, x: Shape, parts: int) -> Sequence[Shape]:
+        if x.dims[-1] % parts:
+            raise CheckpointError(f"A width of {x.dims[-1]} does not divide into {parts} parts.")
+        return [Shape((*x.dims[:-1], x.dims[-1] // parts))] * parts
 
     def concat(self, parts: Sequence[Shape]) -> Shape:
         return Shape((*parts[0].dims[:-1], sum(part.dims[-1] for part in parts)))

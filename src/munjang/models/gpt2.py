@@ -1,0 +1,109 @@
+"""GPT-2, with the names of its published checkpoints.
+
+The model of "Language Models are Unsupervised Multitask Learners" (Radford et al., 2019): layers that normalise
+before, not after, and attention that looks back only. What a token may look at is in ``attention_bias``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from munjang.errors import UnsupportedModelError
+from munjang.models.batch import TokenBatch
+from munjang.models.config import EncoderConfig, LabelConfig, number, reject_unsupported
+from munjang.models.ops import A, Ops
+from munjang.models.params import Params
+
+__all__ = ["encode", "language_model", "read_config"]
+
+
+def read_config(raw: Mapping[str, Any]) -> EncoderConfig:
+    """Read a GPT-2 ``config.json``, whose keys are its own."""
+    reject_unsupported({**raw, "is_decoder": False})
+    for name, published in (
+        ("scale_attn_weights", True),
+        ("scale_attn_by_inverse_layer_idx", False),
+        ("reorder_and_upcast_attn", False),
+        ("tie_word_embeddings", True),
+    ):
+        if raw.get(name, published) != published:
+            raise UnsupportedModelError(f"config.json: '{name}' = {raw[name]!r} is not supported.")
+    width = number(raw, "n_embd", 768)
+    return EncoderConfig(
+        model_type="gpt2",
+        vocab_size=number(raw, "vocab_size", 50257),
+        hidden_size=width,
+        embedding_size=width,
+        num_hidden_layers=number(raw, "n_layer", 12),
+        num_attention_heads=number(raw, "n_head", 12),
+        intermediate_size=number(raw, "n_inner", 4 * width),
+        hidden_act=number(raw, "activation_function", "gelu_new"),
+        max_position_embeddings=number(raw, "n_positions", 1024),
+        type_vocab_size=0,
+        layer_norm_eps=number(raw, "layer_norm_epsilon", 1e-5),
+        hidden_dropout_prob=number(raw, "resid_pdrop", 0.1),
+        attention_probs_dropout_prob=number(raw, "attn_pdrop", 0.1),
+        embedding_dropout_prob=number(raw, "embd_pdrop", 0.1),
+        labels=LabelConfig.from_dict(raw),
+    )
+
+
+def _conv1d(ops: Ops[A], x: A, p: Params[A]) -> A:
+    """A linear layer whose matrix is stored the other way round: ``[in, out]``."""
+    return ops.affine(x, p["weight"], p["bias"], transposed=False)
+
+
+def layer(
+    ops: Ops[A], p: Params[A], config: EncoderConfig, x: A, batch: TokenBatch[A], *, name: str, last: bool, cached: bool
+) -> A:
+    """One layer: ``[T, H]`` -> ``[T, H]``; the last one gives ``[R, H]`` if only rows are wanted."""
+    y = ops.layer_norm(x, p / "ln_1", config.layer_norm_eps)
+    parts = ops.split(_conv1d(ops, y, p / "attn.c_attn"), 3)
+    names = ("query", "key", "value")
+    query, key, value = (ops.tap(f"{name}.{part}", z) for part, z in zip(names, parts, strict=True))
+    context = ops.attention(
+        query,
+        key,
+        value,
+        batch,
+        heads=config.num_attention_heads,
+        dropout=config.attention_probs_dropout_prob,
+        name=f"{name}.attention",
+        cached=cached,
+    )
+    if last:
+        x, context = ops.rows(x, batch.rows), ops.rows(context, batch.rows)
+    y = _conv1d(ops, ops.tap(f"{name}.attention.context", context), p / "attn.c_proj")
+    x = ops.tap(f"{name}.attention", x + ops.dropout(y, config.hidden_dropout_prob))
+    y = ops.layer_norm(x, p / "ln_2", config.layer_norm_eps)
+    y = ops.activation(config.hidden_act, _conv1d(ops, y, p / "mlp.c_fc"))
+    y = _conv1d(ops, ops.tap(f"{name}.intermediate", y), p / "mlp.c_proj")
+    return ops.tap(name, x + ops.dropout(y, config.hidden_dropout_prob))
+
+
+def encode(
+    ops: Ops[A],
+    p: Params[A],
+    config: EncoderConfig,
+    batch: TokenBatch[A],
+    *,
+    only_rows: bool = False,
+    cached: bool = False,
+) -> A:
+    """Token ids to the last hidden state: ``[T, H]``, or ``[R, H]`` for the rows ``batch.rows`` only.
+
+    With ``cached``, keys and values of earlier calls are kept by the executor and looked at too.
+    """
+    word = ops.tap("embeddings.word", ops.rows(p["wte.weight"], batch.input_ids))
+    position = ops.tap("embeddings.position", ops.rows(p["wpe.weight"], batch.position_ids))
+    x = ops.tap("embeddings", ops.dropout(word + position, config.embedding_dropout_prob))
+    for i in range(config.num_hidden_layers):
+        last = only_rows and i == config.num_hidden_layers - 1
+        x = layer(ops, p / "h" / i, config, x, batch, name=f"layer.{i}", last=last, cached=cached)
+    return ops.tap("last_norm", ops.layer_norm(x, p / "ln_f", config.layer_norm_eps))
+
+
+def language_model(ops: Ops[A], root: Params[A], base: Params[A], config: EncoderConfig, x: A) -> A:  # noqa: ARG001
+    """Score every piece as the next one: ``[R, H]`` -> ``[R, vocab_size]``; the matrix is the embeddings'."""
+    return ops.affine(x, base["wte.weight"], None)

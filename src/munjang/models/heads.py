@@ -1,0 +1,79 @@
+"""The heads of published checkpoints, each with its own names.
+
+A head gets the rows that it works on, ``[R, H]``: the first token of each text, the masked tokens, or every
+token; `munjang.models.registry` says which.
+"""
+
+from __future__ import annotations
+
+from munjang.models import bert
+from munjang.models.config import EncoderConfig
+from munjang.models.ops import A, Ops
+from munjang.models.params import Params
+
+__all__ = [
+    "bert_masked_lm",
+    "distilbert_masked_lm",
+    "electra_masked_lm",
+    "next_sentence",
+    "question_answering",
+    "roberta_masked_lm",
+    "token_classification",
+]
+
+
+def bert_masked_lm(ops: Ops[A], root: Params[A], base: Params[A], config: EncoderConfig, x: A) -> A:
+    """BERT's masked-LM head: ``[R, H]`` -> ``[R, vocab_size]``."""
+    p = root / "cls.predictions"
+    x = ops.activation(config.hidden_act, ops.linear(x, p / "transform.dense"))
+    x = ops.layer_norm(x, p / "transform.LayerNorm", config.layer_norm_eps)
+    return _vocabulary(ops, base, x, decoder=p / "decoder", bias=p)
+
+
+def roberta_masked_lm(ops: Ops[A], root: Params[A], base: Params[A], config: EncoderConfig, x: A) -> A:
+    """RoBERTa's masked-LM head: ``[R, H]`` -> ``[R, vocab_size]``."""
+    p = root / "lm_head"
+    x = ops.activation("gelu", ops.linear(x, p / "dense"))
+    x = ops.layer_norm(x, p / "layer_norm", config.layer_norm_eps)
+    return _vocabulary(ops, base, x, decoder=p / "decoder", bias=p)
+
+
+def electra_masked_lm(ops: Ops[A], root: Params[A], base: Params[A], config: EncoderConfig, x: A) -> A:
+    """ELECTRA's generator head: ``[R, H]`` -> ``[R, vocab_size]``."""
+    p = root / "generator_predictions"
+    x = ops.activation("gelu", ops.linear(x, p / "dense"))
+    x = ops.layer_norm(x, p / "LayerNorm", config.layer_norm_eps)
+    decoder = root / "generator_lm_head"
+    return _vocabulary(ops, base, x, decoder=decoder, bias=decoder)
+
+
+def distilbert_masked_lm(ops: Ops[A], root: Params[A], base: Params[A], config: EncoderConfig, x: A) -> A:
+    """DistilBERT's masked-LM head: ``[R, H]`` -> ``[R, vocab_size]``."""
+    x = ops.activation(config.hidden_act, ops.linear(x, root / "vocab_transform"))
+    x = ops.layer_norm(x, root / "vocab_layer_norm", config.layer_norm_eps)
+    decoder = root / "vocab_projector"
+    return _vocabulary(ops, base, x, decoder=decoder, bias=decoder)
+
+
+def _vocabulary(ops: Ops[A], base: Params[A], x: A, *, decoder: Params[A], bias: Params[A]) -> A:
+    """Score every piece; the matrix is the word embeddings' unless the checkpoint has one of its own."""
+    weight = decoder.get("weight")
+    if weight is None:
+        weight = base["embeddings.word_embeddings.weight"]
+    offset = bias.get("bias")
+    return ops.affine(x, weight, decoder.get("bias") if offset is None else offset)
+
+
+def next_sentence(ops: Ops[A], root: Params[A], base: Params[A], config: EncoderConfig, x: A) -> A:  # noqa: ARG001
+    """BERT's next-sentence head: ``[B, H]`` -> ``[B, 2]``; class 0 is "follows"."""
+    return ops.linear(bert.pool(ops, base, x), root / "cls.seq_relationship")
+
+
+def token_classification(ops: Ops[A], root: Params[A], base: Params[A], config: EncoderConfig, x: A) -> A:  # noqa: ARG001
+    """A label for each token: ``[T, H]`` -> ``[T, num_labels]``."""
+    return ops.linear(ops.dropout(x, config.classifier_dropout), root / "classifier")
+
+
+def question_answering(ops: Ops[A], root: Params[A], base: Params[A], config: EncoderConfig, x: A) -> A:  # noqa: ARG001
+    """Scores for the start and the end of an answer at each token: ``[T, H]`` -> ``[T, 2]``."""
+    return ops.linear(x, root / "qa_outputs")
