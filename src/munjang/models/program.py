@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 from munjang.errors import CheckpointError, InputError
 from munjang.models.batch import TokenBatch
 from munjang.models.config import EncoderConfig
 from munjang.models.ops import A, Ops
 from munjang.models.params import Params
-from munjang.models.registry import Architecture
+from munjang.models.registry import Architecture, Head
 
-__all__ = ["LAST_HIDDEN_STATE", "LOGITS", "POOLER_OUTPUT", "ModelProgram", "Program"]
+__all__ = ["LAST_HIDDEN_STATE", "LOGITS", "POOLER_OUTPUT", "ModelProgram", "Program", "heads_of", "require_head"]
 
 LAST_HIDDEN_STATE = "last_hidden_state"  # [T, H], every packed row
 POOLER_OUTPUT = "pooler_output"  # [B, H]
-LOGITS = "logits"  # [B, num_labels]
+LOGITS = "logits"  # [R, n], or [T, n] for a head on every token
 
 
 class Program(Protocol):
@@ -37,60 +38,101 @@ class Program(Protocol):
 
 @dataclass(frozen=True)
 class ModelProgram:
-    """An encoder and, if asked for, its pooler or head.
+    """An encoder and, if asked for, its pooler or a head.
 
-    ``outputs`` is any of ``last_hidden_state``, ``pooler_output`` and ``logits``. Without the first, the last
-    layer runs on the first token of each text alone: nothing else is needed.
+    ``outputs`` is any of ``last_hidden_state``, ``pooler_output`` and ``logits``; ``head`` names the head that
+    gives the logits. Unless every token is needed, the last layer runs on ``batch.rows`` alone. With
+    ``cached``, attention remembers earlier calls of a session.
     """
 
     architecture: Architecture
     config: EncoderConfig
     outputs: frozenset[str]
     taps: frozenset[str] = frozenset()
+    head: str | None = None
+    cached: bool = False
 
     def __hash__(self) -> int:
-        return hash((self.architecture.model_type, self.outputs, self.taps))
+        return hash((self.architecture.model_type, self.outputs, self.taps, self.head, self.cached))
 
     def __call__(self, ops: Ops[A], root: Params[A], batch: TokenBatch[A]) -> dict[str, A]:
         """Compute the outputs by name."""
         base = self.architecture.base(root)
-        only_rows = self.only_rows
-        x = self.architecture.encode(ops, base, self.config, batch, only_rows=only_rows)
+        x = self._encode(ops, base, batch)
         found: dict[str, A] = {}
         if LAST_HIDDEN_STATE in self.outputs:
             found[LAST_HIDDEN_STATE] = x
         if self.outputs & {POOLER_OUTPUT, LOGITS}:
-            first = x if only_rows else ops.rows(x, batch.rows)
-            found |= self._on_first(ops, root, base, first)
+            rows = x if self.only_rows else ops.rows(x, batch.rows)
+            found |= self._heads(ops, root, base, x, rows)
         return found
+
+    def _encode(self, ops: Ops[A], base: Params[A], batch: TokenBatch[A]) -> A:
+        encode = self.architecture.encode
+        if self.cached:
+            return encode(ops, base, self.config, batch, only_rows=self.only_rows, cached=True)
+        return encode(ops, base, self.config, batch, only_rows=self.only_rows)
 
     @property
     def only_rows(self) -> bool:
         """Whether the last layer is needed for ``batch.rows`` alone."""
         last = f"layer.{self.config.num_hidden_layers - 1}"
-        return LAST_HIDDEN_STATE not in self.outputs and not any(
-            tap == last or tap.startswith(f"{last}.") for tap in self.taps
+        every_token = LAST_HIDDEN_STATE in self.outputs or (
+            LOGITS in self.outputs and self.head is not None and self._head.on == "tokens"
         )
+        return not every_token and not any(tap == last or tap.startswith(f"{last}.") for tap in self.taps)
 
-    def _on_first(self, ops: Ops[A], root: Params[A], base: Params[A], first: A) -> dict[str, A]:
+    @property
+    def _head(self) -> Head:
+        if self.head is None:
+            raise InputError("Logits need a head, and the program names none.")
+        return self.architecture.heads[self.head]
+
+    def _heads(self, ops: Ops[A], root: Params[A], base: Params[A], x: A, rows: A) -> dict[str, A]:
         found: dict[str, A] = {}
         if POOLER_OUTPUT in self.outputs:
             if self.architecture.pool is None:
                 raise InputError(f"A model of type '{self.architecture.model_type}' has no pooler.")
-            found[POOLER_OUTPUT] = self.architecture.pool(ops, base, first)
+            found[POOLER_OUTPUT] = self.architecture.pool(ops, base, rows)
         if LOGITS in self.outputs:
-            head = self.architecture.heads["sequence-classification"]
-            logits = head(ops, root, base, self.config, first)
-            found[LOGITS] = ops.tap(LOGITS, logits)
+            given = x if self._head.on == "tokens" else rows
+            found[LOGITS] = ops.tap(LOGITS, self._head.function(ops, root, base, self.config, given))
         return found
 
 
-def require_head(architecture: Architecture, root: Params[A], head: str) -> None:
-    """Raise `CheckpointError` if the checkpoint has no weights for a head, saying which heads it has."""
-    if architecture.head_tensors[head] in root:
-        return
-    have = [name for name, tensor in architecture.head_tensors.items() if tensor in root]
-    raise CheckpointError(
-        f"The checkpoint has no trained {head} head (no tensor '{architecture.head_tensors[head]}'); "
-        f"it has {', '.join(have) or 'no head at all'}. An untrained head would give random answers."
-    )
+def heads_of(architecture: Architecture, root: Params[Any], raw_config: Mapping[str, Any]) -> list[str]:
+    """List the heads that a checkpoint has trained weights for.
+
+    Two heads of an architecture may share a tensor's name; ``architectures`` in the config tells them apart.
+    """
+    base = architecture.base(root)
+    have = {
+        name: head for name, head in architecture.heads.items() if head.tensor in root or head.tensor in base
+    }
+    named = [str(published) for published in raw_config.get("architectures") or ()]
+
+    def is_another(head: Head) -> bool:
+        rivals = [other for other in have.values() if other.tensor == head.tensor and other is not head]
+        return any(published.endswith(other.published) for other in rivals for published in named)
+
+    return [name for name, head in have.items() if not is_another(head)]
+
+
+def require_head(
+    architecture: Architecture, root: Params[Any], raw_config: Mapping[str, Any], head: str
+) -> None:
+    """Raise an error unless the checkpoint has a trained head, saying which heads it has.
+
+    `InputError` if the architecture has no such head at all, `CheckpointError` if this checkpoint has not.
+    """
+    if head not in architecture.heads:
+        raise InputError(
+            f"A model of type '{architecture.model_type}' has no {head} head; "
+            f"it can have {', '.join(architecture.heads)}."
+        )
+    have = heads_of(architecture, root, raw_config)
+    if head not in have:
+        raise CheckpointError(
+            f"The checkpoint has no trained {head} head; it has {', '.join(have) or 'no head at all'}. "
+            "An untrained head would give random answers: choose another model, or train one."
+        )

@@ -3,17 +3,32 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
-from typing import Any, Protocol
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal, Protocol
 
 from munjang.errors import CheckpointError, UnsupportedModelError
-from munjang.models import bert, distilbert, electra, roberta
+from munjang.models import bert, distilbert, electra, gpt2, heads, roberta
 from munjang.models.batch import TokenBatch
 from munjang.models.config import EncoderConfig
 from munjang.models.ops import A, Ops
 from munjang.models.params import Params
 
-__all__ = ["ARCHITECTURES", "Architecture", "Encode", "Head", "Pool", "architecture_of"]
+__all__ = [
+    "ARCHITECTURES",
+    "CAUSAL_LM",
+    "MASKED_LM",
+    "NEXT_SENTENCE",
+    "QUESTION_ANSWERING",
+    "RELATION_EXTRACTION",
+    "SEQUENCE_CLASSIFICATION",
+    "TOKEN_CLASSIFICATION",
+    "Architecture",
+    "Encode",
+    "Head",
+    "HeadFunction",
+    "Pool",
+    "architecture_of",
+]
 
 
 class Encode(Protocol):
@@ -40,12 +55,32 @@ class Pool(Protocol):
         ...
 
 
-class Head(Protocol):
-    """A task head on the first token's vectors."""
+class HeadFunction(Protocol):
+    """A task head."""
 
-    def __call__(self, ops: Ops[A], root: Params[A], base: Params[A], config: EncoderConfig, first: A) -> A:
-        """Give logits ``[B, num_labels]``."""
+    def __call__(self, ops: Ops[A], root: Params[A], base: Params[A], config: EncoderConfig, x: A) -> A:
+        """Give logits ``[R, n]`` for the rows ``[R, H]`` that the head works on."""
         ...
+
+
+@dataclass(frozen=True, slots=True)
+class Head:
+    """A task head: what it computes, and from which rows of the last layer.
+
+    Attributes:
+        function: the computation.
+        on: ``"rows"`` for those that the caller names in ``TokenBatch.rows`` (by default each text's first
+            token), ``"tokens"`` for every token.
+        tensor: a tensor that a checkpoint has only if it has this head.
+        published: how the class that publishes this head ends, in a config's ``architectures``.
+        width: ``"labels"``, ``"vocabulary"``, or the number of outputs.
+    """
+
+    function: HeadFunction
+    on: Literal["rows", "tokens"]
+    tensor: str
+    published: str
+    width: Literal["labels", "vocabulary"] | int = "labels"
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +88,7 @@ class Architecture:
     """One architecture: how to read its config, how to compute it, where its tensors stand.
 
     ``base_prefix`` is what published checkpoints with a head put before the encoder's names; a bare encoder
-    has none. ``head_tensors`` names, per head, a tensor that says whether a checkpoint has that head.
+    has none.
     """
 
     model_type: str
@@ -62,7 +97,6 @@ class Architecture:
     encode: Encode
     pool: Pool | None = None
     heads: Mapping[str, Head] = field(default_factory=dict)
-    head_tensors: Mapping[str, str] = field(default_factory=dict)
 
     def base(self, root: Params[A]) -> Params[A]:
         """Find the encoder's tensors, with or without the base prefix."""
@@ -70,50 +104,87 @@ class Architecture:
         return prefixed if prefixed.has_prefix() else root
 
 
-_OUT_PROJ = {"sequence-classification": "classifier.out_proj.weight"}
-_CLASSIFIER = {"sequence-classification": "classifier.weight"}
+SEQUENCE_CLASSIFICATION = "sequence-classification"
+TOKEN_CLASSIFICATION = "token-classification"  # noqa: S105 - not a password
+QUESTION_ANSWERING = "question-answering"
+MASKED_LM = "masked-lm"
+NEXT_SENTENCE = "next-sentence-prediction"
+CAUSAL_LM = "causal-lm"
+RELATION_EXTRACTION = "relation-extraction"
+
+_EVERY_ENCODER = {
+    TOKEN_CLASSIFICATION: Head(heads.token_classification, "tokens", "classifier.weight", "ForTokenClassification"),
+    QUESTION_ANSWERING: Head(heads.question_answering, "tokens", "qa_outputs.weight", "ForQuestionAnswering", 2),
+}
+
+
+def _masked_lm(function: HeadFunction, tensor: str) -> dict[str, Head]:
+    return {MASKED_LM: Head(function, "rows", tensor, "ForMaskedLM", "vocabulary")}
+
+
+def _sequence_classification(function: HeadFunction, tensor: str) -> dict[str, Head]:
+    return {SEQUENCE_CLASSIFICATION: Head(function, "rows", tensor, "ForSequenceClassification")}
+
+
+_BERT = Architecture(
+    model_type="bert",
+    base_prefix="bert",
+    read_config=bert.read_config,
+    encode=bert.encode,
+    pool=bert.pool,
+    heads={
+        **_EVERY_ENCODER,
+        **_sequence_classification(bert.classify, "classifier.weight"),
+        **_masked_lm(heads.bert_masked_lm, "cls.predictions.transform.dense.weight"),
+        NEXT_SENTENCE: Head(heads.next_sentence, "rows", "cls.seq_relationship.weight", "ForNextSentencePrediction", 2),
+    },
+)
+_ROBERTA = Architecture(
+    model_type="roberta",
+    base_prefix="roberta",
+    read_config=roberta.read_config,
+    encode=bert.encode,
+    pool=bert.pool,
+    heads={
+        **_EVERY_ENCODER,
+        **_sequence_classification(roberta.classify, "classifier.out_proj.weight"),
+        **_masked_lm(heads.roberta_masked_lm, "lm_head.dense.weight"),
+    },
+)
+_ELECTRA = Architecture(
+    model_type="electra",
+    base_prefix="electra",
+    read_config=electra.read_config,
+    encode=electra.encode,
+    heads={
+        **_EVERY_ENCODER,
+        **_sequence_classification(electra.classify, "classifier.out_proj.weight"),
+        **_masked_lm(heads.electra_masked_lm, "generator_predictions.dense.weight"),
+    },
+)
+_DISTILBERT = Architecture(
+    model_type="distilbert",
+    base_prefix="distilbert",
+    read_config=distilbert.read_config,
+    encode=distilbert.encode,
+    heads={
+        **_EVERY_ENCODER,
+        **_sequence_classification(distilbert.classify, "pre_classifier.weight"),
+        **_masked_lm(heads.distilbert_masked_lm, "vocab_transform.weight"),
+    },
+)
+_GPT2 = Architecture(
+    model_type="gpt2",
+    base_prefix="transformer",
+    read_config=gpt2.read_config,
+    encode=gpt2.encode,
+    # The matrix of the head is the word embeddings', so every checkpoint has it.
+    heads={CAUSAL_LM: Head(gpt2.language_model, "rows", "wte.weight", "LMHeadModel", "vocabulary")},
+)
 
 ARCHITECTURES: Mapping[str, Architecture] = {
     a.model_type: a
-    for a in (
-        Architecture(
-            model_type="bert",
-            base_prefix="bert",
-            read_config=bert.read_config,
-            encode=bert.encode,
-            pool=bert.pool,
-            heads={"sequence-classification": bert.classify},
-            head_tensors=_CLASSIFIER,
-        ),
-        *(
-            Architecture(
-                model_type=model_type,
-                base_prefix="roberta",
-                read_config=roberta.read_config,
-                encode=bert.encode,
-                pool=bert.pool,
-                heads={"sequence-classification": roberta.classify},
-                head_tensors=_OUT_PROJ,
-            )
-            for model_type in ("roberta", "xlm-roberta")
-        ),
-        Architecture(
-            model_type="electra",
-            base_prefix="electra",
-            read_config=electra.read_config,
-            encode=electra.encode,
-            heads={"sequence-classification": electra.classify},
-            head_tensors=_OUT_PROJ,
-        ),
-        Architecture(
-            model_type="distilbert",
-            base_prefix="distilbert",
-            read_config=distilbert.read_config,
-            encode=distilbert.encode,
-            heads={"sequence-classification": distilbert.classify},
-            head_tensors=_CLASSIFIER,
-        ),
-    )
+    for a in (_BERT, _ROBERTA, replace(_ROBERTA, model_type="xlm-roberta"), _ELECTRA, _DISTILBERT, _GPT2)
 }
 
 
