@@ -11,7 +11,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from huggingface_hub import constants
+import huggingface_hub
+from huggingface_hub import constants, file_download
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -157,9 +158,17 @@ def point_hub_library_at(patch: pytest.MonkeyPatch, endpoint: str, home: Path) -
         patch.delenv(name, raising=False)
     patch.setenv("MUNJANG_CACHE", str(home / "munjang"))
     patch.setattr(constants, "ENDPOINT", endpoint)
-    patch.setattr(
-        constants, "HUGGINGFACE_CO_URL_TEMPLATE", endpoint + "/{repo_id}/resolve/{revision}/{filename}"
-    )
+    template = endpoint + "/{repo_id}/resolve/{revision}/{filename}"
+    # Before 1.0 the module that downloads had a copy of its own.
+    for module in (constants, file_download):
+        patch.setattr(module, "HUGGINGFACE_CO_URL_TEMPLATE", template, raising=False)
     patch.setattr(constants, "HF_HUB_OFFLINE", False)
     patch.setattr(constants, "HF_HUB_CACHE", str(home / "hub"))
     patch.setattr(constants, "HF_TOKEN_PATH", str(home / "token"))
+
+
+def close_connections() -> None:
+    """Let go of the connections that ``huggingface_hub`` keeps open; before 1.0 it closed them itself."""
+    close = getattr(huggingface_hub, "close_session", None)
+    if close is not None:
+        close()

