@@ -58,7 +58,7 @@ class ModelProgram:
         x = self.architecture.encode(ops, base, self.config, batch, only_rows=only_rows)
         found: dict[str, A] = {}
         if LAST_HIDDEN_STATE in self.outputs:
-            found[LAST_HIDDEN_STATE] = x
+            found[LAST_HIDDEN_STATE] = ops.tap(LAST_HIDDEN_STATE, x)
         if self.outputs & {POOLER_OUTPUT, LOGITS}:
             first = x if only_rows else ops.rows(x, batch.rows)
             found |= self._on_first(ops, root, base, first)

@@ -14,7 +14,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from munjang.backends.executor import Array, Outputs, make_executor
 from munjang.checkpoints import Checkpoint, open_checkpoint
-from munjang.errors import InputError
+from munjang.errors import CheckpointError, InputError
 from munjang.models.batch import TokenBatch
 from munjang.models.params import Params
 from munjang.models.program import (
@@ -199,6 +199,8 @@ class Model:
             taps += self._hidden_state_names()
         if output_attentions:
             taps += self._attention_names()
+        if not wanted and not taps:
+            raise InputError("Nothing was asked for: outputs is empty.")
         found = self.runner.run_batch(self.program(wanted, frozenset(taps)), batch)
         return self._arrange(found, mask, output_hidden_states, output_attentions)
 
@@ -215,7 +217,9 @@ class Model:
         from munjang.backends.numpy import NumpyExecutor
 
         batch, _ = self._batch(input_ids, attention_mask, token_type_ids)
-        return NumpyExecutor(self.weights).every_value(self.program(self._default_outputs()), batch)
+        # With the last hidden state, every token goes through the last layer too.
+        program = self.program(self._default_outputs() | {LAST_HIDDEN_STATE})
+        return NumpyExecutor(self.weights).every_value(program, batch)
 
     def _wanted(self, outputs: Sequence[str] | None) -> frozenset[str]:
         if outputs is None:
@@ -226,7 +230,18 @@ class Model:
                 raise InputError(f"Unknown output '{name}'; there are {', '.join(sorted(known))}.")
         if LOGITS in outputs and self.head is None:
             raise InputError("Logits need a head: open the model with head='sequence-classification'.")
+        if POOLER_OUTPUT in outputs:
+            self._require_pooler()
         return frozenset(outputs)
+
+    def _require_pooler(self) -> None:
+        if self.architecture.pool is None:
+            raise InputError(f"A model of type '{self.architecture.model_type}' has no pooler.")
+        if not self.has_pooler:
+            raise CheckpointError(
+                "The checkpoint has no trained pooler (no tensor 'pooler.dense.weight'); an untrained one "
+                "would give random vectors."
+            )
 
     def _hidden_state_names(self) -> list[str]:
         return ["embeddings", *(f"layer.{i}" for i in range(self.config.num_hidden_layers))]
@@ -279,9 +294,11 @@ class Model:
         grown = np.empty((new_size, old.shape[1]), dtype=np.float32)
         kept = min(new_size, len(old))
         grown[:kept] = old[:kept]
+        grown[kept:] = old.mean(axis=0) if new_size > kept else 0
         for row in range(kept, new_size):
             former = [i for i in (pieces or {}).get(row, ()) if i < len(old)]
-            grown[row] = old[former].mean(axis=0) if former else old.mean(axis=0)
+            if former:
+                grown[row] = old[former].mean(axis=0)
         self.weights = ChainMap({name: grown}, self.weights)  # type: ignore[arg-type] # read, never written
         self.raw_config["vocab_size"] = new_size
         self.config = replace(self.config, vocab_size=new_size)
@@ -294,14 +311,22 @@ class Model:
     def save_pretrained(self, folder: str | os.PathLike[str], *, without: Sequence[str] = ()) -> None:
         """Write ``config.json`` and ``model.safetensors``, which `transformers` loads too.
 
-        Tensors under the prefixes ``without`` are left out.
+        Tensors under the prefixes ``without`` are left out. Raises `CheckpointError` if the folder can't be
+        written.
         """
         from munjang.checkpoints import save_weights
         from munjang.checkpoints.files import write_json
 
         path = Path(folder)
-        path.mkdir(parents=True, exist_ok=True)
-        write_json(path / "config.json", self.raw_config)
+        # The weights are written in single precision, whatever they were published in.
+        precision = {key: "float32" for key in ("dtype", "torch_dtype") if key in self.raw_config}
+        try:
+            path.mkdir(parents=True, exist_ok=True)
+            write_json(path / "config.json", {**self.raw_config, **precision})
+        except OSError as error:
+            raise CheckpointError(
+                f"Can't write into '{path}': {error.strerror or error}. Choose another folder or make room."
+            ) from error
         left_out = tuple(f"{prefix}." for prefix in without)
         save_weights(
             path / "model.safetensors",
@@ -314,6 +339,8 @@ def _integers(name: str, value: ArrayLike) -> NDArray[np.integer[Any]]:
         array = np.asarray(value)
     except ValueError:
         raise InputError(f"{name}: the rows have different lengths; tokenize with padding=True.") from None
+    if array.size == 0 or (array.dtype == np.bool_ and name == "attention_mask"):
+        array = array.astype(np.int64)
     if array.ndim == 1:
         array = array[None, :]
     if array.ndim != 2 or not np.issubdtype(array.dtype, np.integer):
