@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections import ChainMap
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -27,37 +27,13 @@ from munjang.models.program import (
 )
 from munjang.models.registry import architecture_of
 from munjang.models.shapes import check_checkpoint
+from munjang.runtime.arrays import ModelOutput, pad_attention, pad_tokens, whole_numbers
 from munjang.runtime.batches import Layout, unpad
 from munjang.runtime.runner import Runner
 
 __all__ = ["Model", "ModelOutput"]
 
 _HEADS = ("sequence-classification",)
-
-
-@dataclass(frozen=True, slots=True)
-class ModelOutput:
-    """What a model was asked for; everything else is ``None``.
-
-    Attributes:
-        last_hidden_state: ``[B, L, H]``; zero where the attention mask is zero.
-        pooler_output: ``[B, H]``.
-        logits: ``[B, num_labels]``.
-        hidden_states: the embeddings and then each layer, ``num_hidden_layers + 1`` arrays ``[B, L, H]``.
-        attentions: per layer ``[B, heads, L, L]``; zero where either token is masked.
-    """
-
-    last_hidden_state: NDArray[np.float32] | None = None
-    pooler_output: NDArray[np.float32] | None = None
-    logits: NDArray[np.float32] | None = None
-    hidden_states: tuple[NDArray[np.float32], ...] | None = None
-    attentions: tuple[NDArray[np.float32], ...] | None = None
-
-    def __getitem__(self, key: str | int) -> Any:
-        """Give an output by name, or by its place among those that are there."""
-        if isinstance(key, str):
-            return getattr(self, key)
-        return [value for f in fields(self) if (value := getattr(self, f.name)) is not None][key]
 
 
 class Model:
@@ -252,9 +228,13 @@ class Model:
     def _batch(
         self, input_ids: ArrayLike, attention_mask: ArrayLike | None, token_type_ids: ArrayLike | None
     ) -> tuple[TokenBatch[Array], NDArray[np.bool_]]:
-        ids = _integers("input_ids", input_ids)
-        mask = np.ones_like(ids) if attention_mask is None else _integers("attention_mask", attention_mask)
-        types = np.zeros_like(ids) if token_type_ids is None else _integers("token_type_ids", token_type_ids)
+        ids = whole_numbers("input_ids", input_ids)
+        mask = (
+            np.ones_like(ids) if attention_mask is None else whole_numbers("attention_mask", attention_mask)
+        )
+        types = (
+            np.zeros_like(ids) if token_type_ids is None else whole_numbers("token_type_ids", token_type_ids)
+        )
         for name, array in (("attention_mask", mask), ("token_type_ids", types)):
             if array.shape != ids.shape:
                 raise InputError(f"{name} has shape {array.shape}, input_ids has {ids.shape}.")
@@ -263,19 +243,14 @@ class Model:
     def _arrange(
         self, found: Outputs, mask: NDArray[np.bool_], hidden_states: bool, attentions: bool
     ) -> ModelOutput:
-        def padded(packed: NDArray[np.float32]) -> NDArray[np.float32]:  # [T, H] -> [B, L, H]
-            full = np.zeros((*mask.shape, packed.shape[-1]), dtype=np.float32)
-            full[mask] = packed
-            return full
-
         output = ModelOutput(pooler_output=found.get(POOLER_OUTPUT), logits=found.get(LOGITS))
         if LAST_HIDDEN_STATE in found:
-            output = replace(output, last_hidden_state=padded(found[LAST_HIDDEN_STATE]))
+            output = replace(output, last_hidden_state=pad_tokens(found[LAST_HIDDEN_STATE], mask))
         if hidden_states:
-            states = tuple(padded(found[name]) for name in self._hidden_state_names())
+            states = tuple(pad_tokens(found[name], mask) for name in self._hidden_state_names())
             output = replace(output, hidden_states=states)
         if attentions:
-            layers = tuple(_spread(found[name], mask) for name in self._attention_names())
+            layers = tuple(pad_attention(found[name], mask) for name in self._attention_names())
             output = replace(output, attentions=layers)
         return output
 
@@ -319,7 +294,9 @@ class Model:
 
         path = Path(folder)
         # The weights are written in single precision, whatever they were published in.
-        precision = {key: "float32" for key in ("dtype", "torch_dtype") if key in self.raw_config}
+        precision: dict[str, Any] = {
+            key: "float32" for key in ("dtype", "torch_dtype") if key in self.raw_config
+        }
         try:
             path.mkdir(parents=True, exist_ok=True)
             write_json(path / "config.json", {**self.raw_config, **precision})
@@ -332,30 +309,3 @@ class Model:
             path / "model.safetensors",
             {name: self.weights[name] for name in self.weights if not name.startswith(left_out)},
         )
-
-
-def _integers(name: str, value: ArrayLike) -> NDArray[np.integer[Any]]:
-    try:
-        array = np.asarray(value)
-    except ValueError:
-        raise InputError(f"{name}: the rows have different lengths; tokenize with padding=True.") from None
-    if array.size == 0 or (array.dtype == np.bool_ and name == "attention_mask"):
-        array = array.astype(np.int64)
-    if array.ndim == 1:
-        array = array[None, :]
-    if array.ndim != 2 or not np.issubdtype(array.dtype, np.integer):
-        raise InputError(
-            f"{name} must be whole numbers of shape [B, L], got {array.dtype} of shape {array.shape}."
-        )
-    return array
-
-
-def _spread(attention: NDArray[np.float32], mask: NDArray[np.bool_]) -> NDArray[np.float32]:
-    """Put attention without padding, ``[B, heads, l, l]``, where the padded arrays have their tokens."""
-    batch, heads = attention.shape[:2]
-    full = np.zeros((batch, heads, mask.shape[1], mask.shape[1]), dtype=np.float32)
-    for i, row in enumerate(mask):
-        places = np.flatnonzero(row)
-        n = len(places)
-        full[i][np.ix_(np.arange(heads), places, places)] = attention[i, :, :n, :n]
-    return full
