@@ -33,6 +33,7 @@ class Repository:
     gated: bool = False
     status: int | None = None
     cut: str | None = None  # this file's body breaks off in the middle
+    html: bool = False  # every answer is a page for people, as from a proxy that wants a login
     seconds: float = 0.0  # silence before each answer
 
 
@@ -110,6 +111,8 @@ class _Handler(BaseHTTPRequestHandler):
         if repository is None:
             return self._fail(404, "RepoNotFound")
         time.sleep(repository.seconds)
+        if repository.html:
+            return self._send(200, b"<html>Please log in</html>", {"Content-Type": "text/html"})
         if repository.status is not None:
             return self._fail(repository.status, "")
         if repository.gated:

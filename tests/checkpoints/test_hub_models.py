@@ -208,6 +208,12 @@ def test_a_hub_that_answers_with_an_error(hub: LoopbackHub, repository: Reposito
     assert status < 403 or f"error {status}" in str(error.value)
 
 
+def test_a_proxy_that_wants_a_login(hub: LoopbackHub, repository: Repository) -> None:
+    repository.html = True
+    with pytest.raises(FetchError, match="no whole answer from the hub"):
+        open_checkpoint(NAME)
+
+
 def test_a_hub_that_is_not_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with LoopbackHub({}) as hub:
         endpoint = hub.endpoint

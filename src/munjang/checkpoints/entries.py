@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from munjang.checkpoints.cache import cached_model, install_model
-from munjang.checkpoints.conversion import convert_quantized
 from munjang.checkpoints.files import write_json
 from munjang.checkpoints.huberrors import not_here
 from munjang.checkpoints.hubrecords import HubModel, read_record
@@ -120,6 +119,8 @@ def _install(
 
 
 def _convert(entry: CatalogueEntry, source: Path, folder: Path, quiet: bool) -> Path:
+    from munjang.checkpoints.conversion import convert_quantized
+
     say(f"Converting {entry.name} for its first use; later starts skip this.", quiet=quiet)
     folder.mkdir()
     convert_quantized(source, folder, entry.prompts)
