@@ -12,7 +12,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from munjang.backends.executor import Array, Outputs, make_executor
+from munjang.backends.executor import Array, Outputs
+from munjang.backends.registry import make_executor
 from munjang.checkpoints import Checkpoint, open_checkpoint
 from munjang.errors import CheckpointError, InputError
 from munjang.models.batch import TokenBatch
@@ -131,11 +132,14 @@ class Model:
         executor = make_executor(self._backend, self.weights, threads=self._threads, streams=self._streams)
         self.runner = Runner(executor, Layout.of(self.config), streams=getattr(executor, "streams", 1))
 
-    def check(self, program: Program) -> None:
-        """Raise `CheckpointError` if the weights do not fit a program."""
+    def check(self, program: Program) -> dict[str, tuple[int, ...]]:
+        """Raise `CheckpointError` if the weights do not fit a program; give the shapes of its outputs.
+
+        Their first axes are those of a made-up batch.
+        """
         shape_of = getattr(self.weights, "shape", None) or (lambda name: self.weights[name].shape)
         shapes = {name: tuple(shape_of(name)) for name in self.weights}
-        check_checkpoint(program, self.config, shapes, self.architecture.base_prefix)
+        return check_checkpoint(program, self.config, shapes, self.architecture.base_prefix)
 
     @property
     def has_pooler(self) -> bool:
