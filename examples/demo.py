@@ -22,10 +22,7 @@ QUERIES = (
 )
 NEXT = (
     ("Put munjang on this terminal's path", "source .venv/bin/activate"),
-    (
-        "Ask your own question",
-        'munjang search "영어 its와 it\'s는 뭐가 달라요?" -f examples/everyday_questions.csv',
-    ),
+    ("Ask your own question", 'munjang search "노트북이 너무 굼떠요" -f examples/everyday_questions.csv'),
     ("Compare two sentences, across languages", 'munjang similarity "축구가 재미있어요." "I like football."'),
     ("See what the model sees", 'munjang tokenize "축구는 정말 재미있다."'),
     ("Find near-duplicates", "munjang pairs examples/everyday_questions.csv --top 5"),
