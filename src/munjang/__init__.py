@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from munjang import errors, util
     from munjang.errors import MunjangError
-    from munjang.runtime.model import Model, ModelOutput
+    from munjang.runtime.arrays import ModelOutput
+    from munjang.runtime.model import Model
     from munjang.sentence.cross_encoder import CrossEncoder
     from munjang.sentence.transformer import SentenceTransformer
     from munjang.tokenization import Tokenizer
@@ -33,7 +34,7 @@ __version__ = "0.1.0"
 _HOMES = {
     "CrossEncoder": "munjang.sentence.cross_encoder",
     "Model": "munjang.runtime.model",
-    "ModelOutput": "munjang.runtime.model",
+    "ModelOutput": "munjang.runtime.arrays",
     "MunjangError": "munjang.errors",
     "SentenceTransformer": "munjang.sentence.transformer",
     "Tokenizer": "munjang.tokenization",

@@ -10,7 +10,7 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from munjang.backends.executor import BACKENDS
+from munjang.backends.registry import BACKENDS
 from munjang.backends.torch import TorchExecutor
 from munjang.models.program import LAST_HIDDEN_STATE, LOGITS
 from munjang.runtime.batches import unpad
@@ -39,7 +39,7 @@ def assert_close(
 def test_encoder(architecture: str, backend: str, random_mask: bool, tmp_path: Path) -> None:
     peer = random_peer(architecture, tmp_path)
     model = Model.from_pretrained(tmp_path, backend=backend)
-    inputs = random_inputs(np.random.default_rng(1), random_mask=random_mask)
+    inputs: dict[str, Any] = random_inputs(np.random.default_rng(1), random_mask=random_mask)
     expected = reference(peer, inputs, output_hidden_states=True, output_attentions=True)
     output = model(**inputs, output_hidden_states=True, output_attentions=True)
     mask = inputs["attention_mask"]
@@ -65,7 +65,7 @@ def test_encoder(architecture: str, backend: str, random_mask: bool, tmp_path: P
 def test_sequence_classification(architecture: str, backend: str, tmp_path: Path) -> None:
     peer = random_peer(architecture, tmp_path, head=True)
     model = Model.from_pretrained(tmp_path, head="sequence-classification", backend=backend)
-    inputs = random_inputs(np.random.default_rng(2))
+    inputs: dict[str, Any] = random_inputs(np.random.default_rng(2))
     output = model(**inputs)
     assert_close(output.logits, reference(peer, inputs)["logits"])
     assert output.last_hidden_state is None
@@ -91,7 +91,7 @@ def test_sequence_classification(architecture: str, backend: str, tmp_path: Path
 )
 def test_activations(activation: str, backend: str, tmp_path: Path) -> None:
     peer = random_peer("bert", tmp_path, settings={"hidden_act": activation})
-    inputs = random_inputs(np.random.default_rng(3))
+    inputs: dict[str, Any] = random_inputs(np.random.default_rng(3))
     output = Model.from_pretrained(tmp_path, backend=backend)(**inputs)
     expected = reference(peer, inputs)["last_hidden_state"]
     assert_close(output.last_hidden_state, expected, inputs["attention_mask"])
@@ -102,7 +102,7 @@ def test_gradients(architecture: str, tmp_path: Path) -> None:
     """Training sees the reference's gradients for every parameter, with dropout 0."""
     peer = random_peer(architecture, tmp_path, head=True)
     model = Model.from_pretrained(tmp_path, head="sequence-classification", backend="torch")
-    inputs = random_inputs(np.random.default_rng(4))
+    inputs: dict[str, Any] = random_inputs(np.random.default_rng(4))
     executor = model.runner.executor
     assert isinstance(executor, TorchExecutor)
     batch = unpad(
@@ -111,12 +111,12 @@ def test_gradients(architecture: str, tmp_path: Path) -> None:
     labels = torch.tensor([0, 1, 2, 1, 0])
 
     outputs = executor.forward(model.program(frozenset({LOGITS})), batch)
-    torch.nn.functional.cross_entropy(outputs[LOGITS], labels).backward()
+    torch.autograd.backward(torch.nn.functional.cross_entropy(outputs[LOGITS], labels))
     tensors = {name: torch.from_numpy(value) for name, value in inputs.items()}
     types = getattr(peer.config, "type_vocab_size", 0)
     if types != 2:
         del tensors["token_type_ids"]
-    torch.nn.functional.cross_entropy(peer(**tensors).logits, labels).backward()
+    torch.autograd.backward(torch.nn.functional.cross_entropy(peer(**tensors).logits, labels))
 
     compared = 0
     for name, parameter in peer.named_parameters():
@@ -136,7 +136,7 @@ def test_training_mode_drops(architecture: str, tmp_path: Path) -> None:
     zero = {"hidden_dropout_prob": 0.0, "attention_probs_dropout_prob": 0.0}
     if architecture == "distilbert":
         zero = {"dropout": 0.0, "attention_dropout": 0.0}
-    inputs = random_inputs(np.random.default_rng(5))
+    inputs: dict[str, Any] = random_inputs(np.random.default_rng(5))
     for settings, equal in (({}, False), (zero, True)):
         random_peer(architecture, tmp_path, settings=settings)
         model = Model.from_pretrained(tmp_path, backend="torch")

@@ -2,22 +2,32 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from munjang.errors import InputError, MissingExtraError
+from munjang.errors import CheckpointError, InputError
 from munjang.models.batch import TokenBatch
 from munjang.models.program import Program
 
-__all__ = ["BACKENDS", "Array", "Compiled", "Executor", "Outputs", "make_executor"]
+__all__ = [
+    "Array",
+    "Compiled",
+    "Executor",
+    "MadeOnce",
+    "OneByOne",
+    "Outputs",
+    "as_float32",
+    "gathered",
+]
 
 Array = NDArray[Any]
 Outputs = dict[str, NDArray[np.float32]]
 K = TypeVar("K")
-BACKENDS = ("openvino", "numpy", "torch")
+V = TypeVar("V")
 
 
 class Compiled(Protocol):
@@ -36,41 +46,70 @@ class Compiled(Protocol):
         ...
 
 
+class OneByOne(ABC):
+    """`Compiled` for an executor that uses every core for one batch."""
+
+    @abstractmethod
+    def __call__(self, batch: TokenBatch[Array]) -> Outputs:
+        """Run one batch."""
+
+    def run_many(self, batches: Iterable[tuple[K, TokenBatch[Array]]]) -> Iterator[tuple[K, Outputs]]:
+        """Run the batches in their order."""
+        for key, batch in batches:
+            yield key, self(batch)
+
+
+class MadeOnce(Mapping[str, V]):
+    """Weights as an executor's own kind of array, each made when it is first asked for, and kept.
+
+    Raises `CheckpointError` for a tensor that does not hold floating-point numbers: one of a quantised model,
+    say, whose numbers mean nothing without their scales.
+    """
+
+    def __init__(self, weights: Mapping[str, Array], make: Callable[[str, Array], V]) -> None:
+        self._weights = weights
+        self._make = make
+        self._made: dict[str, V] = {}
+
+    def __getitem__(self, name: str) -> V:
+        if name not in self._made:
+            self._made[name] = self._make(name, as_float32(name, self._weights[name]))
+        return self._made[name]
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._weights
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._weights)
+
+    def __len__(self) -> int:
+        return len(self._weights)
+
+
+def as_float32(name: str, array: Array) -> NDArray[np.float32]:
+    """Give a weight in single precision, without a copy if it is; `CheckpointError` if it holds no floats."""
+    if not np.issubdtype(array.dtype, np.floating):
+        raise CheckpointError(
+            f"Tensor '{name}' holds numbers of type {array.dtype}, not floating-point ones; "
+            "models that were quantised are not supported."
+        )
+    return array.astype(np.float32, copy=False)
+
+
+def gathered(program: Program, kept: Mapping[str, V], outputs: Mapping[str, V]) -> dict[str, V]:
+    """Join the taps that a run kept and its outputs; `InputError` if a tap was never come by."""
+    unknown = program.taps - kept.keys()
+    if unknown:
+        raise InputError(
+            f"The model computes no value named {', '.join(map(repr, sorted(unknown)))} on the way to "
+            f"{', '.join(sorted(outputs)) or 'no output'}; `Model.every_value` gives all names."
+        )
+    return {**kept, **outputs}
+
+
 class Executor(Protocol):
     """Runs programs over one set of weights."""
 
     def compile(self, program: Program) -> Compiled:
         """Prepare a program."""
         ...
-
-
-def make_executor(
-    backend: str, weights: Mapping[str, Array], *, threads: int | None = None, streams: int | None = None
-) -> Executor:
-    """Make an executor by name: ``openvino``, ``numpy`` or ``torch``.
-
-    ``threads`` and ``streams`` are OpenVINO's; the others use what NumPy's BLAS or torch are set to.
-    Raises `InputError` for an unknown name, `MissingExtraError` if torch is asked for and not installed.
-    """
-    for name, value in (("threads", threads), ("streams", streams)):
-        if value is not None and value < 1:
-            raise InputError(f"{name} must be at least 1, got {value}.")
-    if backend == "openvino":
-        from munjang.backends.openvino import OpenVINOExecutor
-
-        return OpenVINOExecutor(weights, threads=threads, streams=streams)
-    if backend == "numpy":
-        from munjang.backends.numpy import NumpyExecutor
-
-        return NumpyExecutor(weights)
-    if backend == "torch":
-        try:
-            from munjang.backends.torch import TorchExecutor
-        except ModuleNotFoundError as error:
-            if error.name != "torch":
-                raise
-            raise MissingExtraError(
-                "The torch backend needs PyTorch: pip install 'munjang[train]'."
-            ) from None
-        return TorchExecutor(weights)
-    raise InputError(f"Unknown backend '{backend}'; there are {', '.join(BACKENDS)}.")

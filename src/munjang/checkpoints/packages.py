@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.metadata
-import importlib.util
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,6 +13,10 @@ __all__ = ["find_in_package"]
 
 def find_in_package(wheel: Wheel) -> Path | None:
     """Give the model's place in the package if exactly the catalogue's version of it is installed."""
+    # Slow to import, and rarely needed: a cached model never gets here.
+    import importlib.metadata
+    import importlib.util
+
     package, _, inside = wheel.path.partition("/")
     try:
         if importlib.metadata.version(wheel.project) != wheel.version:

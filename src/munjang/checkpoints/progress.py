@@ -68,7 +68,9 @@ def _bar(folder: Path, label: str, total: int | None) -> Iterator[None]:
 
         def look() -> None:
             while not done.wait(_SECONDS_BETWEEN_LOOKS):
-                progress.update(task, completed=max(0, _folder_size(folder) - before))
+                gained = max(0, _folder_size(folder) - before)
+                # A client may hold a second copy for a moment, which is no news to the reader.
+                progress.update(task, completed=gained if total is None else min(gained, total))
 
         thread = threading.Thread(target=look, daemon=True)
         thread.start()

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
-
 from munjang.checkpoints.catalogue import CATALOGUE
 from munjang.errors import UnknownModelError
 
@@ -48,6 +46,8 @@ _CUTOFF = 0.75
 
 def unknown_model(name: str, why: str) -> UnknownModelError:
     """Make the error for a name that leads nowhere: ``why`` in words, and the closest name known."""
+    import difflib
+
     known = {alias.lower(): alias for entry in CATALOGUE for alias in (entry.name, *entry.aliases)}
     known |= {repository.lower(): repository for repository in _WELL_KNOWN}
     close = difflib.get_close_matches(name.lower(), known, n=1, cutoff=_CUTOFF)

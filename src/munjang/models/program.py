@@ -61,7 +61,7 @@ class ModelProgram:
         x = self._encode(ops, base, batch)
         found: dict[str, A] = {}
         if LAST_HIDDEN_STATE in self.outputs:
-            found[LAST_HIDDEN_STATE] = x
+            found[LAST_HIDDEN_STATE] = ops.tap(LAST_HIDDEN_STATE, x)
         if self.outputs & {POOLER_OUTPUT, LOGITS}:
             rows = x if self.only_rows else ops.rows(x, batch.rows)
             found |= self._heads(ops, root, base, x, rows)

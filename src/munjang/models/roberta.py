@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 from munjang.models import bert
-from munjang.models.config import EncoderConfig, number
+from munjang.models.config import EncoderConfig, check_range, number
 from munjang.models.ops import A, Ops
 from munjang.models.params import Params
 
@@ -17,9 +17,11 @@ __all__ = ["classify", "read_config"]
 def read_config(raw: Mapping[str, Any]) -> EncoderConfig:
     """Read a RoBERTa ``config.json``: positions count from the padding index on."""
     pad_token_id = number(raw, "pad_token_id", 1)
+    vocab_size = number(raw, "vocab_size", 50265 if raw.get("model_type") == "roberta" else 30522)
+    check_range("pad_token_id", pad_token_id, 0, vocab_size - 1)
     return replace(
         bert.read_config(raw),
-        vocab_size=number(raw, "vocab_size", 50265 if raw.get("model_type") == "roberta" else 30522),
+        vocab_size=vocab_size,
         pad_token_id=pad_token_id,
         position_offset=pad_token_id + 1,
     )
@@ -29,5 +31,5 @@ def classify(ops: Ops[A], root: Params[A], base: Params[A], config: EncoderConfi
     """Sequence-classification head: ``<s>`` vectors ``[B, H]`` -> logits ``[B, num_labels]``."""
     p = root / "classifier"
     x = ops.dropout(first, config.classifier_dropout)
-    x = ops.activation("tanh", ops.linear(x, p / "dense"))
+    x = ops.tap("classifier.dense", ops.activation("tanh", ops.linear(x, p / "dense")))
     return ops.linear(ops.dropout(x, config.classifier_dropout), p / "out_proj")

@@ -11,10 +11,10 @@ from dataclasses import dataclass
 
 from munjang.errors import CheckpointError
 from munjang.models.batch import TokenBatch
-from munjang.models.config import EncoderConfig
+from munjang.models.config import EncoderConfig, LabelConfig
 from munjang.models.ops import PoolMode
 from munjang.models.params import Params
-from munjang.models.program import Program
+from munjang.models.program import LOGITS, Program
 
 __all__ = ["Shape", "check_checkpoint"]
 
@@ -75,17 +75,22 @@ def _expect(tensor: Shape, dims: tuple[int | None, ...]) -> None:
 
 
 class ShapeOps:
-    """The executor whose arrays are shapes."""
+    """The executor whose arrays are shapes.
 
-    def __init__(self, table_rows: Mapping[str, int]) -> None:
-        self._table_rows = table_rows
+    Args:
+        tables: the shapes that embeddings must have, by the endings of their names.
+        widths: how wide named intermediate values must be, by the endings of their names.
+    """
+
+    def __init__(self, tables: Mapping[str, tuple[int, int]], widths: Mapping[str, int]) -> None:
+        self._tables = tables
+        self._widths = widths
 
     def rows(self, table: Shape, index: Shape) -> Shape:
-        for ending, rows in self._table_rows.items():
+        for ending, dims in self._tables.items():
             if table.name.endswith(ending):
-                _expect(table, (rows, None))
-        if len(table.dims) != 2:
-            raise CheckpointError(f"Tensor {_show(table)} must have two axes.")
+                _expect(table, dims)
+        _expect(table, (None, None))
         return Shape((*index.dims, table.dims[1]))
 
     def linear(self, x: Shape, params: Params[Shape]) -> Shape:
@@ -149,6 +154,12 @@ class ShapeOps:
         return x
 
     def tap(self, name: str, x: Shape) -> Shape:
+        for ending, width in self._widths.items():
+            if name.endswith(ending) and x.dims[-1] != width:
+                raise CheckpointError(
+                    f"The weights make '{name}' {x.dims[-1]} wide, config.json says {width}. "
+                    "The weights and config.json do not belong together."
+                )
         return x
 
 
@@ -163,10 +174,16 @@ def check_checkpoint(
     tensors = _Recorded(shapes)
     ops = ShapeOps(
         {
-            "word_embeddings.weight": config.vocab_size,
-            "position_embeddings.weight": config.max_position_embeddings,
-            "token_type_embeddings.weight": config.type_vocab_size,
-        }
+            "word_embeddings.weight": (config.vocab_size, config.embedding_size),
+            "position_embeddings.weight": (config.max_position_embeddings, config.embedding_size),
+            "token_type_embeddings.weight": (config.type_vocab_size, config.embedding_size),
+        },
+        {
+            "embeddings": config.hidden_size,
+            ".query": config.hidden_size,
+            ".intermediate": config.intermediate_size,
+            "pooler_output": config.hidden_size,
+        },
     )
     per_token = Shape((_TOKENS,))
     padded = Shape((_TEXTS, _LONGEST))
@@ -182,22 +199,22 @@ def check_checkpoint(
     )
     root: Params[Shape] = Params(tensors)
     outputs = program(ops, root, batch)
-    _check_width(config, outputs)
+    if LOGITS in outputs:
+        _check_labels(config.labels, outputs[LOGITS].dims[-1])
     _check_unused(tensors, base_prefix)
     return {name: shape.dims for name, shape in outputs.items()}
 
 
-def _check_width(config: EncoderConfig, outputs: Mapping[str, Shape]) -> None:
-    wanted = {
-        "last_hidden_state": config.hidden_size,
-        "pooler_output": config.hidden_size,
-        "logits": config.labels.num_labels,
-    }
-    for name, shape in outputs.items():
-        if name in wanted and shape.dims[-1] != wanted[name]:
-            raise CheckpointError(
-                f"The weights give '{name}' a width of {shape.dims[-1]}, config.json says {wanted[name]}."
-            )
+def _check_labels(labels: LabelConfig, width: int) -> None:
+    if labels.num_labels != width:
+        raise CheckpointError(
+            f"The weights give {width} logits, but config.json's 'id2label' names {labels.num_labels}."
+        )
+    if set(labels.id2label) != set(range(width)):
+        raise CheckpointError(
+            f"config.json: 'id2label' must number the labels from 0 to {width - 1}, "
+            f"got {sorted(labels.id2label)}."
+        )
 
 
 def _check_unused(tensors: _Recorded, base_prefix: str) -> None:

@@ -14,7 +14,7 @@ from munjang.errors import InputError
 from munjang.models.batch import TokenBatch
 from munjang.models.config import EncoderConfig
 
-__all__ = ["MASKED", "Layout", "TokenIdsLike", "pack", "plan", "unpad"]
+__all__ = ["MASKED", "Layout", "TokenIdsLike", "check_lengths", "pack", "plan", "unpad"]
 
 Array = NDArray[np.int32]
 MASKED = np.float32(-1e9)  # added to an attention score, it makes the probability exactly zero
@@ -86,25 +86,22 @@ def pack(texts: Sequence[TokenIdsLike], layout: Layout) -> TokenBatch[NDArray[An
     Raises `InputError` if a text has no tokens, or more than the model takes.
     """
     lengths = np.fromiter((len(text.input_ids) for text in texts), dtype=np.int32, count=len(texts))
-    _check_lengths(lengths, layout)
+    check_lengths(lengths, layout)
     total = int(lengths.sum())
-    input_ids = np.fromiter(
-        chain.from_iterable(text.input_ids for text in texts), dtype=np.int32, count=total
-    )
+    ids = np.fromiter(chain.from_iterable(text.input_ids for text in texts), dtype=np.int64, count=total)
+    input_ids = _checked_ids("Token id", ids, layout.vocab_size)
     return pack_arrays(
         input_ids,
         _token_types(texts, lengths, layout),
         _positions(input_ids, lengths, layout),
         lengths,
-        layout,
     )
 
 
 def pack_arrays(
-    input_ids: Array, token_type_ids: Array, position_ids: Array, lengths: Array, layout: Layout
+    input_ids: Array, token_type_ids: Array, position_ids: Array, lengths: Array
 ) -> TokenBatch[NDArray[Any]]:
     """Make the index arrays for texts whose tokens already stand one after another."""
-    _check_ids("Token id", input_ids, layout.vocab_size)
     starts = np.cumsum(lengths, dtype=np.int32) - lengths
     columns = np.arange(lengths.max(), dtype=np.int32)
     is_token = columns < lengths[:, None]  # [B, L]
@@ -133,25 +130,28 @@ def unpad(
     """
     kept = attention_mask != 0
     lengths = kept.sum(axis=1, dtype=np.int32)
-    _check_lengths(lengths, layout)
+    check_lengths(lengths, layout)
     columns = np.broadcast_to(np.arange(input_ids.shape[1], dtype=np.int32), input_ids.shape)
     positions = columns
     if layout.position_offset:
         positions = _positions_from_padding(input_ids, layout)
-    position_ids = positions[kept].astype(np.int32)
-    _check_ids("Position", position_ids, layout.max_length + layout.position_offset)
-    token_types = token_type_ids[kept].astype(np.int32)
-    if layout.type_vocab_size <= 1:
-        token_types = np.zeros_like(token_types)
-    _check_ids("Token type", token_types, max(layout.type_vocab_size, 1))
-    return pack_arrays(input_ids[kept].astype(np.int32), token_types, position_ids, lengths, layout)
+    token_types = np.zeros(int(lengths.sum()), dtype=np.int32)
+    if layout.type_vocab_size > 1:
+        token_types = _checked_ids("Token type", token_type_ids[kept], layout.type_vocab_size)
+    return pack_arrays(
+        _checked_ids("Token id", input_ids[kept], layout.vocab_size),
+        token_types,
+        _checked_ids("Position", positions[kept], layout.max_length + layout.position_offset),
+        lengths,
+    )
 
 
-def _check_lengths(lengths: Array, layout: Layout) -> None:
+def check_lengths(lengths: Array, layout: Layout) -> None:
+    """Raise `InputError`, with its place, if there is no text, an empty one, or one that is too long."""
     if not len(lengths):
         raise InputError("There is no text to run the model on.")
     if lengths.min() == 0:
-        raise InputError(f"Text {int(lengths.argmin())} has no tokens.")
+        raise InputError(f"Text {int(lengths.argmin())} has no tokens, or none that the mask leaves.")
     if lengths.max() > layout.max_length:
         raise InputError(
             f"Text {int(lengths.argmax())} has {lengths.max()} tokens, the model takes {layout.max_length} "
@@ -159,10 +159,11 @@ def _check_lengths(lengths: Array, layout: Layout) -> None:
         )
 
 
-def _check_ids(what: str, ids: Array, limit: int) -> None:
+def _checked_ids(what: str, ids: NDArray[np.integer], limit: int) -> Array:
     if len(ids) and (ids.min() < 0 or ids.max() >= limit):
         wrong = ids.min() if ids.min() < 0 else ids.max()
         raise InputError(f"{what} {wrong} is outside the model's range of 0 to {limit - 1}.")
+    return ids.astype(np.int32)
 
 
 def _token_types(texts: Sequence[TokenIdsLike], lengths: Array, layout: Layout) -> Array:
@@ -174,8 +175,7 @@ def _token_types(texts: Sequence[TokenIdsLike], lengths: Array, layout: Layout) 
         if text.token_type_ids is not None:
             token_types[start : start + length] = text.token_type_ids
         start += length
-    _check_ids("Token type", token_types, layout.type_vocab_size)
-    return token_types
+    return _checked_ids("Token type", token_types, layout.type_vocab_size)
 
 
 def _positions(input_ids: Array, lengths: Array, layout: Layout) -> Array:

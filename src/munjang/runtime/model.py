@@ -5,16 +5,17 @@ from __future__ import annotations
 import os
 from collections import ChainMap
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from munjang.backends.executor import Array, Outputs, make_executor
+from munjang.backends.executor import Array, Outputs
+from munjang.backends.registry import make_executor
 from munjang.checkpoints import Checkpoint, open_checkpoint
-from munjang.errors import InputError
+from munjang.errors import CheckpointError, InputError
 from munjang.models.batch import TokenBatch
 from munjang.models.params import Params
 from munjang.models.program import (
@@ -27,37 +28,13 @@ from munjang.models.program import (
 )
 from munjang.models.registry import architecture_of
 from munjang.models.shapes import check_checkpoint
+from munjang.runtime.arrays import ModelOutput, pad_attention, pad_tokens, whole_numbers
 from munjang.runtime.batches import Layout, unpad
 from munjang.runtime.runner import Runner
 
 __all__ = ["Model", "ModelOutput"]
 
 _HEADS = ("sequence-classification",)
-
-
-@dataclass(frozen=True, slots=True)
-class ModelOutput:
-    """What a model was asked for; everything else is ``None``.
-
-    Attributes:
-        last_hidden_state: ``[B, L, H]``; zero where the attention mask is zero.
-        pooler_output: ``[B, H]``.
-        logits: ``[B, num_labels]``.
-        hidden_states: the embeddings and then each layer, ``num_hidden_layers + 1`` arrays ``[B, L, H]``.
-        attentions: per layer ``[B, heads, L, L]``; zero where either token is masked.
-    """
-
-    last_hidden_state: NDArray[np.float32] | None = None
-    pooler_output: NDArray[np.float32] | None = None
-    logits: NDArray[np.float32] | None = None
-    hidden_states: tuple[NDArray[np.float32], ...] | None = None
-    attentions: tuple[NDArray[np.float32], ...] | None = None
-
-    def __getitem__(self, key: str | int) -> Any:
-        """Give an output by name, or by its place among those that are there."""
-        if isinstance(key, str):
-            return getattr(self, key)
-        return [value for f in fields(self) if (value := getattr(self, f.name)) is not None][key]
 
 
 class Model:
@@ -155,11 +132,14 @@ class Model:
         executor = make_executor(self._backend, self.weights, threads=self._threads, streams=self._streams)
         self.runner = Runner(executor, Layout.of(self.config), streams=getattr(executor, "streams", 1))
 
-    def check(self, program: Program) -> None:
-        """Raise `CheckpointError` if the weights do not fit a program."""
+    def check(self, program: Program) -> dict[str, tuple[int, ...]]:
+        """Raise `CheckpointError` if the weights do not fit a program; give the shapes of its outputs.
+
+        Their first axes are those of a made-up batch.
+        """
         shape_of = getattr(self.weights, "shape", None) or (lambda name: self.weights[name].shape)
         shapes = {name: tuple(shape_of(name)) for name in self.weights}
-        check_checkpoint(program, self.config, shapes, self.architecture.base_prefix)
+        return check_checkpoint(program, self.config, shapes, self.architecture.base_prefix)
 
     @property
     def has_pooler(self) -> bool:
@@ -199,6 +179,8 @@ class Model:
             taps += self._hidden_state_names()
         if output_attentions:
             taps += self._attention_names()
+        if not wanted and not taps:
+            raise InputError("Nothing was asked for: outputs is empty.")
         found = self.runner.run_batch(self.program(wanted, frozenset(taps)), batch)
         return self._arrange(found, mask, output_hidden_states, output_attentions)
 
@@ -215,7 +197,9 @@ class Model:
         from munjang.backends.numpy import NumpyExecutor
 
         batch, _ = self._batch(input_ids, attention_mask, token_type_ids)
-        return NumpyExecutor(self.weights).every_value(self.program(self._default_outputs()), batch)
+        # With the last hidden state, every token goes through the last layer too.
+        program = self.program(self._default_outputs() | {LAST_HIDDEN_STATE})
+        return NumpyExecutor(self.weights).every_value(program, batch)
 
     def _wanted(self, outputs: Sequence[str] | None) -> frozenset[str]:
         if outputs is None:
@@ -226,7 +210,18 @@ class Model:
                 raise InputError(f"Unknown output '{name}'; there are {', '.join(sorted(known))}.")
         if LOGITS in outputs and self.head is None:
             raise InputError("Logits need a head: open the model with head='sequence-classification'.")
+        if POOLER_OUTPUT in outputs:
+            self._require_pooler()
         return frozenset(outputs)
+
+    def _require_pooler(self) -> None:
+        if self.architecture.pool is None:
+            raise InputError(f"A model of type '{self.architecture.model_type}' has no pooler.")
+        if not self.has_pooler:
+            raise CheckpointError(
+                "The checkpoint has no trained pooler (no tensor 'pooler.dense.weight'); an untrained one "
+                "would give random vectors."
+            )
 
     def _hidden_state_names(self) -> list[str]:
         return ["embeddings", *(f"layer.{i}" for i in range(self.config.num_hidden_layers))]
@@ -237,9 +232,13 @@ class Model:
     def _batch(
         self, input_ids: ArrayLike, attention_mask: ArrayLike | None, token_type_ids: ArrayLike | None
     ) -> tuple[TokenBatch[Array], NDArray[np.bool_]]:
-        ids = _integers("input_ids", input_ids)
-        mask = np.ones_like(ids) if attention_mask is None else _integers("attention_mask", attention_mask)
-        types = np.zeros_like(ids) if token_type_ids is None else _integers("token_type_ids", token_type_ids)
+        ids = whole_numbers("input_ids", input_ids)
+        mask = (
+            np.ones_like(ids) if attention_mask is None else whole_numbers("attention_mask", attention_mask)
+        )
+        types = (
+            np.zeros_like(ids) if token_type_ids is None else whole_numbers("token_type_ids", token_type_ids)
+        )
         for name, array in (("attention_mask", mask), ("token_type_ids", types)):
             if array.shape != ids.shape:
                 raise InputError(f"{name} has shape {array.shape}, input_ids has {ids.shape}.")
@@ -248,19 +247,14 @@ class Model:
     def _arrange(
         self, found: Outputs, mask: NDArray[np.bool_], hidden_states: bool, attentions: bool
     ) -> ModelOutput:
-        def padded(packed: NDArray[np.float32]) -> NDArray[np.float32]:  # [T, H] -> [B, L, H]
-            full = np.zeros((*mask.shape, packed.shape[-1]), dtype=np.float32)
-            full[mask] = packed
-            return full
-
         output = ModelOutput(pooler_output=found.get(POOLER_OUTPUT), logits=found.get(LOGITS))
         if LAST_HIDDEN_STATE in found:
-            output = replace(output, last_hidden_state=padded(found[LAST_HIDDEN_STATE]))
+            output = replace(output, last_hidden_state=pad_tokens(found[LAST_HIDDEN_STATE], mask))
         if hidden_states:
-            states = tuple(padded(found[name]) for name in self._hidden_state_names())
+            states = tuple(pad_tokens(found[name], mask) for name in self._hidden_state_names())
             output = replace(output, hidden_states=states)
         if attentions:
-            layers = tuple(_spread(found[name], mask) for name in self._attention_names())
+            layers = tuple(pad_attention(found[name], mask) for name in self._attention_names())
             output = replace(output, attentions=layers)
         return output
 
@@ -279,9 +273,11 @@ class Model:
         grown = np.empty((new_size, old.shape[1]), dtype=np.float32)
         kept = min(new_size, len(old))
         grown[:kept] = old[:kept]
+        grown[kept:] = old.mean(axis=0) if new_size > kept else 0
         for row in range(kept, new_size):
             former = [i for i in (pieces or {}).get(row, ()) if i < len(old)]
-            grown[row] = old[former].mean(axis=0) if former else old.mean(axis=0)
+            if former:
+                grown[row] = old[former].mean(axis=0)
         self.weights = ChainMap({name: grown}, self.weights)  # type: ignore[arg-type] # read, never written
         self.raw_config["vocab_size"] = new_size
         self.config = replace(self.config, vocab_size=new_size)
@@ -294,41 +290,26 @@ class Model:
     def save_pretrained(self, folder: str | os.PathLike[str], *, without: Sequence[str] = ()) -> None:
         """Write ``config.json`` and ``model.safetensors``, which `transformers` loads too.
 
-        Tensors under the prefixes ``without`` are left out.
+        Tensors under the prefixes ``without`` are left out. Raises `CheckpointError` if the folder can't be
+        written.
         """
         from munjang.checkpoints import save_weights
         from munjang.checkpoints.files import write_json
 
         path = Path(folder)
-        path.mkdir(parents=True, exist_ok=True)
-        write_json(path / "config.json", self.raw_config)
+        # The weights are written in single precision, whatever they were published in.
+        precision: dict[str, Any] = {
+            key: "float32" for key in ("dtype", "torch_dtype") if key in self.raw_config
+        }
+        try:
+            path.mkdir(parents=True, exist_ok=True)
+            write_json(path / "config.json", {**self.raw_config, **precision})
+        except OSError as error:
+            raise CheckpointError(
+                f"Can't write into '{path}': {error.strerror or error}. Choose another folder or make room."
+            ) from error
         left_out = tuple(f"{prefix}." for prefix in without)
         save_weights(
             path / "model.safetensors",
             {name: self.weights[name] for name in self.weights if not name.startswith(left_out)},
         )
-
-
-def _integers(name: str, value: ArrayLike) -> NDArray[np.integer[Any]]:
-    try:
-        array = np.asarray(value)
-    except ValueError:
-        raise InputError(f"{name}: the rows have different lengths; tokenize with padding=True.") from None
-    if array.ndim == 1:
-        array = array[None, :]
-    if array.ndim != 2 or not np.issubdtype(array.dtype, np.integer):
-        raise InputError(
-            f"{name} must be whole numbers of shape [B, L], got {array.dtype} of shape {array.shape}."
-        )
-    return array
-
-
-def _spread(attention: NDArray[np.float32], mask: NDArray[np.bool_]) -> NDArray[np.float32]:
-    """Put attention without padding, ``[B, heads, l, l]``, where the padded arrays have their tokens."""
-    batch, heads = attention.shape[:2]
-    full = np.zeros((batch, heads, mask.shape[1], mask.shape[1]), dtype=np.float32)
-    for i, row in enumerate(mask):
-        places = np.flatnonzero(row)
-        n = len(places)
-        full[i][np.ix_(np.arange(heads), places, places)] = attention[i, :, :n, :n]
-    return full

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from munjang.backends.executor import Compiled, Executor, Outputs
 from munjang.models.batch import TokenBatch
 from munjang.models.program import Program
-from munjang.runtime.batches import Layout, TokenIdsLike, pack, plan
+from munjang.runtime.batches import Layout, TokenIdsLike, check_lengths, pack, plan
 
 __all__ = ["DEFAULT_TOKEN_BUDGET", "BatchEdit", "Done", "Runner"]
 
@@ -73,11 +73,6 @@ class Runner:
                 self._compiled[program] = self.executor.compile(program)
             return self._compiled[program]
 
-    def forget(self) -> None:
-        """Drop every compiled program, after the weights have changed."""
-        with self._lock:
-            self._compiled.clear()
-
     def run(
         self,
         program: Program,
@@ -90,8 +85,11 @@ class Runner:
 
         Raises `InputError` if a text is empty or longer than the model takes.
         """
-        lengths = [len(text.input_ids) for text in texts]
-        groups = plan(lengths, token_budget=token_budget or self.token_budget, streams=self.streams)
+        if not texts:
+            return
+        lengths = np.array([len(text.input_ids) for text in texts], dtype=np.int32)
+        check_lengths(lengths, self.layout)  # here, where a text's place is the caller's
+        groups = plan(lengths.tolist(), token_budget=token_budget or self.token_budget, streams=self.streams)
 
         def batches() -> Iterator[tuple[int, TokenBatch[NDArray[Any]]]]:
             for number, indices in enumerate(groups):
@@ -100,7 +98,7 @@ class Runner:
 
         for number, outputs in self.compiled(program).run_many(batches()):
             indices = groups[number]
-            yield Done(indices, np.array([lengths[i] for i in indices], dtype=np.int32), outputs)
+            yield Done(indices, lengths[indices], outputs)
 
     def run_batch(self, program: Program, batch: TokenBatch[NDArray[Any]]) -> Outputs:
         """Run a program on one packed batch, as it is."""

@@ -1,0 +1,52 @@
+"""Executors by name; each is imported when it is asked for, with the engine that it needs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from munjang.backends.executor import Array, Executor
+from munjang.errors import InputError, InputTypeError, MissingExtraError
+
+__all__ = ["BACKENDS", "make_executor"]
+
+BACKENDS = ("openvino", "numpy", "torch")
+
+
+def make_executor(
+    backend: str, weights: Mapping[str, Array], *, threads: int | None = None, streams: int | None = None
+) -> Executor:
+    """Make an executor by name: ``openvino``, ``numpy`` or ``torch``.
+
+    ``threads`` and ``streams`` are OpenVINO's; the others use what NumPy's BLAS or torch are set to.
+    Raises `InputError` for an unknown name, `MissingExtraError` if torch is asked for and not installed.
+    """
+    _check_count("threads", threads)
+    _check_count("streams", streams)
+    if backend == "openvino":
+        from munjang.backends.openvino import OpenVINOExecutor
+
+        return OpenVINOExecutor(weights, threads=threads, streams=streams)
+    if backend == "numpy":
+        from munjang.backends.numpy import NumpyExecutor
+
+        return NumpyExecutor(weights)
+    if backend == "torch":
+        try:
+            from munjang.backends.torch import TorchExecutor
+        except ModuleNotFoundError as error:
+            if error.name != "torch":
+                raise
+            raise MissingExtraError(
+                "The torch backend needs PyTorch: pip install 'munjang[train]'."
+            ) from None
+        return TorchExecutor(weights)
+    raise InputError(f"Unknown backend '{backend}'; there are {', '.join(BACKENDS)}.")
+
+
+def _check_count(name: str, value: object) -> None:
+    if value is None:
+        return
+    if not isinstance(value, int) or isinstance(value, bool):
+        raise InputTypeError(f"{name} must be a whole number, got {value!r}.")
+    if value < 1:
+        raise InputError(f"{name} must be at least 1, got {value}.")

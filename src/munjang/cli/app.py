@@ -1,0 +1,78 @@
+"""The program ``munjang``: all groups of commands, and what they have in common."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from typing import Annotated, Any
+
+import typer
+from typer.core import TyperGroup
+
+from munjang.cli import encode, models, search, similarity, tokenize
+from munjang.cli.errors import explained
+from munjang.cli.options import examples
+
+__all__ = ["app"]
+
+_LOOK = "Look at text"
+_COMPARE = "Compare and search"
+_VECTORS = "Vectors"
+_MODELS = "Models"
+
+
+class Program(TyperGroup):
+    """The group of all commands; whatever goes wrong in one of them is explained in one place."""
+
+    def invoke(self, ctx: Any) -> Any:
+        """Run the chosen command."""
+        with explained():
+            return super().invoke(ctx)
+
+
+app = typer.Typer(
+    cls=Program,
+    no_args_is_help=True,
+    rich_markup_mode="rich",
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    epilog=examples(
+        'munjang search "밤에 잠들기가 어려워요" --file examples/everyday_questions.csv',
+        'munjang similarity "축구가 재미있어요." "I like football."',
+        "munjang search --help",
+    ),
+)
+
+
+def _add(command: Callable[..., None], panel: str, epilog: str) -> None:
+    """Add a command; its docstring is its help, each paragraph as one line, for the terminal to wrap."""
+    paragraphs = (inspect.getdoc(command) or "").split("\n\n")
+    text = "\n\n".join(paragraph.replace("\n", " ") for paragraph in paragraphs)
+    app.command(command.__name__, help=text, epilog=epilog, rich_help_panel=panel)(command)
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        from munjang import __version__
+
+        typer.echo(f"munjang {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def munjang(
+    version: Annotated[
+        bool,
+        typer.Option("--version", is_eager=True, callback=_print_version, help="Show the version and exit."),
+    ] = False,
+) -> None:
+    """Korean and English sentences, understood on an ordinary CPU."""
+
+
+_add(tokenize.tokenize, _LOOK, tokenize.EXAMPLES)
+_add(similarity.similarity, _COMPARE, similarity.SIMILARITY_EXAMPLES)
+_add(similarity.pairs, _COMPARE, similarity.PAIRS_EXAMPLES)
+_add(search.search, _COMPARE, search.SEARCH_EXAMPLES)
+_add(search.rerank, _COMPARE, search.RERANK_EXAMPLES)
+_add(encode.encode, _VECTORS, encode.EXAMPLES)
+app.add_typer(models.app, name="models", rich_help_panel=_MODELS)

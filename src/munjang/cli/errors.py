@@ -1,0 +1,80 @@
+"""The one place where errors, warnings and interruptions become what a person at a terminal sees.
+
+A `MunjangError` is one line on standard error and exit status 1; a wrong option is explained by typer, with
+status 2; Ctrl-C ends with 130. What is a mistake of ours keeps its traceback.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TextIO
+
+import typer
+
+from munjang.errors import MunjangError
+
+__all__ = ["explained", "tell"]
+
+_FAILED = 1
+_INTERRUPTED = 130
+_BROKEN_PIPE = 141  # what a shell reports for a program that a closed pipe has ended
+
+
+@contextmanager
+def explained() -> Iterator[None]:
+    """Turn whatever the block raises into a line and an exit status, and each warning into a line."""
+    with _warnings_as_lines():
+        try:
+            yield
+            sys.stdout.flush()  # now, not at exit, where nobody could explain a failure
+        except MunjangError as error:
+            tell(_with_notes(error))
+            raise typer.Exit(_FAILED) from None
+        except KeyboardInterrupt:
+            raise typer.Exit(_INTERRUPTED) from None
+        except BrokenPipeError:
+            _let_go_of_stdout()
+            raise typer.Exit(_BROKEN_PIPE) from None
+        except OSError as error:
+            _let_go_of_stdout()
+            tell(f"{error.filename or 'The output'}: {error.strerror or error}.")
+            raise typer.Exit(_FAILED) from None
+
+
+def tell(message: str) -> None:
+    """Write one line to standard error."""
+    sys.stderr.write(f"munjang: {' '.join(message.split())}\n")
+    sys.stderr.flush()
+
+
+def _with_notes(error: MunjangError) -> str:
+    return " ".join([str(error), *getattr(error, "__notes__", [])])
+
+
+def _let_go_of_stdout() -> None:
+    """Point standard output at nothing, so that Python's own flush at exit does not fail once more."""
+    if sys.stdout is sys.__stdout__ and sys.stdout is not None:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+@contextmanager
+def _warnings_as_lines() -> Iterator[None]:
+    with warnings.catch_warnings():
+        warnings.simplefilter("always", UserWarning)
+        warnings.showwarning = _show_warning
+        yield
+
+
+def _show_warning(
+    message: Warning | str,
+    category: type[Warning],  # noqa: ARG001 -- the signature is Python's
+    filename: str,  # noqa: ARG001
+    lineno: int,  # noqa: ARG001
+    file: TextIO | None = None,  # noqa: ARG001
+    line: str | None = None,  # noqa: ARG001
+) -> None:
+    tell(str(message))

@@ -1,0 +1,119 @@
+"""``munjang models``: which models are here, and which can be had."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from munjang.cli.options import AsJson, Offline, examples
+from munjang.cli.output import clean, console, new_table, print_json, write_line
+
+if TYPE_CHECKING:
+    from rich.text import Text
+
+    from munjang.checkpoints import ModelInfo
+
+__all__ = ["app"]
+
+app = typer.Typer(
+    help="List, fetch and remove models.",
+    epilog=examples(
+        "munjang models", "munjang models get all-MiniLM-L6-v2", "munjang models remove klue/bert-base"
+    ),
+)
+
+Name = Annotated[
+    str, typer.Argument(metavar="NAME", help="A name of the list, or a Hugging Face repository.")
+]
+
+
+@app.callback(invoke_without_command=True)
+def models(ctx: typer.Context, as_json: AsJson = False) -> None:
+    """List, fetch and remove models; without a further word, list them."""
+    if ctx.invoked_subcommand is None:
+        list_(as_json)
+
+
+@app.command("list", epilog=examples("munjang models list --json"))
+def list_(as_json: AsJson = False) -> None:
+    """List the models that have a short name, and those that were fetched from the hub."""
+    from munjang.checkpoints import list_models
+
+    found = list_models()
+    if as_json:
+        print_json([_as_dict(info) for info in found])
+    else:
+        _print_table(found)
+
+
+@app.command("get", epilog=examples("munjang models get multilingual-e5-small"))
+def get(name: Name, offline: Offline = False, as_json: AsJson = False) -> None:
+    """Fetch a model, if it is not here, so that it can be used without a connection."""
+    from munjang.checkpoints import get_model
+
+    info = get_model(name, offline=True if offline else None)
+    if as_json:
+        print_json(_as_dict(info))
+    else:
+        write_line(f"{info.name} is here: {info.path} ({_size(info.size_bytes)})")
+
+
+@app.command("remove", epilog=examples("munjang models remove all-MiniLM-L6-v2"))
+def remove(name: Name, as_json: AsJson = False) -> None:
+    """Remove a model from the cache; `munjang models get` brings it back."""
+    from munjang.checkpoints import remove_model
+
+    info = remove_model(name)
+    if as_json:
+        print_json(_as_dict(info))
+    else:
+        write_line(f"{info.name} is removed: {_size(info.size_bytes)} freed")
+
+
+def _as_dict(info: ModelInfo) -> dict[str, Any]:
+    return {
+        "name": info.name,
+        "aliases": list(info.aliases),
+        "description": info.description,
+        "present": info.present,
+        "dimension": info.dimension,
+        "size_bytes": info.size_bytes,
+        "licence": info.licence,
+        "sources": list(info.sources),
+        "path": None if info.path is None else str(info.path),
+        "origin": info.origin,
+    }
+
+
+def _print_table(found: list[ModelInfo]) -> None:
+    table = new_table(lines=True)
+    table.add_column("model", ratio=1)
+    table.add_column("here")
+    table.add_column("numbers", justify="right")
+    table.add_column("size", justify="right", no_wrap=True)
+    table.add_column("licence")
+    for info in found:
+        dimension = "" if info.dimension is None else str(info.dimension)
+        here = "yes" if info.present else "no"
+        table.add_row(_described(info), here, dimension, _size(info.size_bytes), info.licence or "not said")
+    console().print(table)
+
+
+def _described(info: ModelInfo) -> Text:
+    from rich.text import Text
+
+    text = Text(clean(info.name), style="bold")
+    for line in (info.description, _where_from(info)):
+        text.append(f"\n{clean(line)}" if line else "", style="not bold dim")
+    return text
+
+
+def _where_from(info: ModelInfo) -> str:
+    if info.present:
+        return f"from {info.origin}"
+    return f"can come from {' or '.join(source for source in info.sources if source != 'the cache')}"
+
+
+def _size(size: int) -> str:
+    return f"{size / 1e6:,.0f} MB" if size >= 1e6 else f"{size / 1e3:,.0f} kB"

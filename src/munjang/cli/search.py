@@ -1,0 +1,186 @@
+"""``munjang search`` and ``munjang rerank``: what in a file fits a question best."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, NamedTuple
+
+import typer
+
+from munjang.cli.options import (
+    AsJson,
+    Column,
+    Encoding,
+    Model,
+    NoHeader,
+    NoQuoting,
+    Offline,
+    Pooling,
+    Progress,
+    examples,
+)
+from munjang.cli.output import clean, console, joined, new_table, print_json, rounded, wants_progress
+from munjang.cli.texts import (
+    data_file,
+    file_or_stdin,
+    is_piped,
+    lines_of_stdin,
+    rows_with_text,
+    sentence_model,
+    usage_error,
+)
+from munjang.search.lines import STDIN
+from munjang.search.reading import Row
+
+__all__ = ["RERANK_EXAMPLES", "SEARCH_EXAMPLES", "rerank", "search"]
+
+SEARCH_EXAMPLES = examples(
+    'munjang search "밤에 잠들기가 어려워요" --file examples/everyday_questions.csv',
+    'munjang search "my puppy swallowed a chocolate bar" --file faq.jsonl --column question --top 3 --json',
+    'zcat reviews.txt.gz | head -1000 | munjang search "배우 연기가 좋다"',
+)
+RERANK_EXAMPLES = examples(
+    'munjang rerank "여권을 잃어버렸어요" --file hits.txt --model Dongjin-kr/ko-reranker',
+    'munjang rerank "How many people live in Berlin?" --document "Berlin has 3.5 million inhabitants."'
+    ' --document "Berlin has museums." --model cross-encoder/ms-marco-TinyBERT-L-2-v2',
+)
+_SHORT = 24  # characters of a value that shares its line with others
+_LONG = 240  # characters beyond which a value is left out of the table
+
+File = Annotated[
+    str | None,
+    typer.Option("--file", "-f", metavar="FILE", help="Where to search; - for the lines of standard input."),
+]
+
+
+class Hit(NamedTuple):
+    """One row of the answer."""
+
+    score: float
+    row: Row
+
+
+def search(
+    query: Annotated[
+        str, typer.Argument(metavar="QUERY", help="What to look for; - for each line of standard input.")
+    ],
+    file: File = None,
+    top: Annotated[int, typer.Option("--top", "-k", metavar="K", min=1, help="How many results.")] = 5,
+    column: Column = None,
+    encoding: Encoding = "utf-8",
+    no_quoting: NoQuoting = False,
+    no_header: NoHeader = False,
+    model: Model = None,
+    offline: Offline = False,
+    pooling: Pooling = None,
+    progress: Progress = None,
+    as_json: AsJson = False,
+) -> None:
+    """Find the texts of a file that are nearest to a query in meaning, in whatever words or language.
+
+    The file is text with one entry per line, CSV, TSV, JSON Lines or parquet, as its name says. A result's id
+    is the row's own, if the file has a column of that name, else its number from 0.
+    """
+    path = file_or_stdin(file, "--file")
+    if query == path == STDIN:
+        raise usage_error("Only one of QUERY and --file can be standard input.", "QUERY")
+    rows = rows_with_text(data_file(path, column, encoding, no_quoting=no_quoting, no_header=no_header))
+    queries = lines_of_stdin() if query == STDIN else [query]
+    encoder = sentence_model(model, offline=offline, pooling=pooling)
+    from munjang.sentence.mining import semantic_search
+    from munjang.sentence.similarity import SimilarityFunction
+
+    documents = encoder.encode_document(
+        [row.text for row in rows], show_progress_bar=wants_progress(progress)
+    )
+    found = semantic_search(
+        encoder.encode_query(queries),
+        documents,
+        top_k=top,
+        score_function=SimilarityFunction.to_similarity_fn(encoder.similarity_fn_name),
+    )
+    for each, hits in zip(queries, found, strict=True):
+        _show(each, [Hit(hit["score"], rows[hit["corpus_id"]]) for hit in hits], as_json)
+
+
+def rerank(
+    query: Annotated[str, typer.Argument(metavar="QUERY", help="The question.")],
+    model: Annotated[
+        str, typer.Option("--model", "-m", metavar="NAME", help="A cross-encoder: a folder or a repository.")
+    ],
+    file: File = None,
+    document: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--document", "-d", metavar="TEXT", help="A text to rank, instead of a file; repeat it."
+        ),
+    ] = None,
+    top: Annotated[
+        int | None,
+        typer.Option("--top", "-k", metavar="K", min=1, show_default="all", help="How many results."),
+    ] = None,
+    column: Column = None,
+    encoding: Encoding = "utf-8",
+    no_quoting: NoQuoting = False,
+    no_header: NoHeader = False,
+    offline: Offline = False,
+    progress: Progress = None,
+    as_json: AsJson = False,
+) -> None:
+    """Order texts by how well they answer a query, with a cross-encoder that reads both together.
+
+    That is slower and more exact than `munjang search`; use it on what a search has found.
+    """
+    if document and file is not None:
+        raise usage_error("Give --file or --document, not both.", "--document")
+    if document:
+        rows = [Row(number, number, text, {}, "text") for number, text in enumerate(document)]
+    else:
+        path = STDIN if file is None and is_piped() else file_or_stdin(file, "--file")
+        rows = rows_with_text(data_file(path, column, encoding, no_quoting=no_quoting, no_header=no_header))
+    from munjang.sentence.cross_encoder import CrossEncoder
+
+    encoder = CrossEncoder(model, local_files_only=True if offline else None)
+    ranked = encoder.rank(
+        query, [row.text for row in rows], top_k=top, show_progress_bar=wants_progress(progress)
+    )
+    _show(query, [Hit(found["score"], rows[found["corpus_id"]]) for found in ranked], as_json)
+
+
+def _show(query: str, hits: list[Hit], as_json: bool) -> None:
+    if as_json:
+        print_json([_as_dict(rank, hit) for rank, hit in enumerate(hits, 1)])
+    else:
+        _print_table(query, hits)
+
+
+def _as_dict(rank: int, hit: Hit) -> dict[str, Any]:
+    return {"rank": rank, "id": hit.row.id, "score": rounded(hit.score), "text": hit.row.text}
+
+
+def _print_table(query: str, hits: list[Hit]) -> None:
+    from rich.text import Text
+
+    table = new_table(clean(query), lines=any(_details(hit.row) for hit in hits))
+    table.add_column("#", justify="right")
+    table.add_column("score", justify="right")
+    table.add_column("id", justify="right", style="dim", no_wrap=True)
+    table.add_column(hits[0].row.column if hits else "text", ratio=1)
+    for rank, hit in enumerate(hits, 1):
+        text = Text(clean(hit.row.text))
+        for line in _details(hit.row):
+            text.append(f"\n{line}", style="dim")
+        table.add_row(str(rank), f"{hit.score:.4f}", clean(str(hit.row.id)), text)
+    console().print(table)
+
+
+def _details(row: Row) -> list[str]:
+    """Show the row's other columns: short values side by side, longer ones on lines of their own."""
+    values = {name: clean(str(value)) for name, value in row.values.items() if _is_shown(row, name, value)}
+    short = [f"{name}: {value}" for name, value in values.items() if len(value) <= _SHORT]
+    long = [f"{name}: {value}" for name, value in values.items() if _SHORT < len(value) <= _LONG]
+    return [*long, *([joined(short)] if short else [])]
+
+
+def _is_shown(row: Row, name: str, value: object) -> bool:
+    is_id = name.casefold() == "id" and value == row.id
+    return name != row.column and not is_id and isinstance(value, str | int | float) and value != ""

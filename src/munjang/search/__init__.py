@@ -1,0 +1,1 @@
+"""Searching and encoding what stands in a user's files."""

@@ -1,0 +1,144 @@
+"""Builds a tokeniser of the `tokenizers` library from a checkpoint's files.
+
+``tokenizer.json`` holds all of it. Older checkpoints have a vocabulary only, and the rest follows from the
+family: BERT's WordPiece (https://arxiv.org/abs/1810.04805) or the byte-level pair encoding of GPT-2 and
+RoBERTa (https://arxiv.org/abs/1907.11692).
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from munjang.errors import CheckpointError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from tokenizers import Tokenizer as LibraryTokenizer
+
+    from munjang.tokenization.special_tokens import Family
+
+__all__ = ["add_post_processor", "byte_level_bpe", "read_tokenizer_json", "wordpiece"]
+
+Built = TypeVar("Built")
+
+
+def read_tokenizer_json(path: Path, config: dict[str, Any]) -> LibraryTokenizer:
+    """Return the tokeniser of a ``tokenizer.json``, without the padding and truncation that some carry.
+
+    What ``tokenizer_config.json`` says about casing, accents and a leading space goes before it.
+    """
+    from tokenizers import Tokenizer
+
+    backend = _read(path, lambda: Tokenizer.from_file(str(path)))
+    backend.no_padding()
+    backend.no_truncation()
+    _override_normalizer(backend, config)
+    return backend
+
+
+def _override_normalizer(backend: LibraryTokenizer, config: dict[str, Any]) -> None:
+    from tokenizers.normalizers import BertNormalizer
+    from tokenizers.pre_tokenizers import ByteLevel
+
+    # The library hands out its parts as they are, so setting an attribute changes the tokeniser.
+    if isinstance(backend.normalizer, BertNormalizer):
+        for key, attribute in _NORMALIZER_SETTINGS.items():
+            if key in config:
+                setattr(backend.normalizer, attribute, config[key])
+    if isinstance(backend.pre_tokenizer, ByteLevel) and "add_prefix_space" in config:
+        backend.pre_tokenizer.add_prefix_space = config["add_prefix_space"]
+
+
+_NORMALIZER_SETTINGS = {
+    "do_lower_case": "lowercase",
+    "strip_accents": "strip_accents",
+    "tokenize_chinese_chars": "handle_chinese_chars",
+}
+
+
+def wordpiece(path: Path, unk_token: str, config: dict[str, Any]) -> LibraryTokenizer:
+    """BERT's tokeniser over a ``vocab.txt`` with one piece a line, without its post-processor.
+
+    Raises:
+        CheckpointError: the file is not UTF-8 or lacks the unknown token, which words fall back on.
+
+    """
+    from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers
+
+    pieces = _read(path, lambda: path.read_bytes().decode("utf-8")).split("\n")
+    if pieces[-1] == "":
+        pieces.pop()
+    vocabulary = {piece.removesuffix("\r"): index for index, piece in enumerate(pieces)}
+    if unk_token not in vocabulary:
+        raise CheckpointError(
+            f"'{path}' lacks the unknown token {unk_token!r}; is it a WordPiece vocabulary?"
+        )
+    backend = Tokenizer(models.WordPiece(vocabulary, unk_token=unk_token))
+    backend.normalizer = normalizers.BertNormalizer(
+        clean_text=True,
+        handle_chinese_chars=config.get("tokenize_chinese_chars", True),
+        strip_accents=config.get("strip_accents"),
+        lowercase=config.get("do_lower_case", True),
+    )
+    backend.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
+    backend.decoder = decoders.WordPiece(prefix="##")
+    return backend
+
+
+def byte_level_bpe(vocabulary: Path, merges: Path, config: dict[str, Any]) -> LibraryTokenizer:
+    """GPT-2's tokeniser over a ``vocab.json`` and a ``merges.txt``, without its post-processor."""
+    from tokenizers import Tokenizer, decoders, models, pre_tokenizers
+
+    backend = Tokenizer(_read(vocabulary, lambda: models.BPE.from_file(str(vocabulary), str(merges))))
+    backend.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=config.get("add_prefix_space", False))
+    backend.decoder = decoders.ByteLevel()
+    return backend
+
+
+def add_post_processor(
+    backend: LibraryTokenizer, family: Family, named: dict[str, str], config: dict[str, Any]
+) -> None:
+    """Put the family's special tokens around texts: ``[CLS] A [SEP] B [SEP]`` or ``<s> A </s></s> B </s>``.
+
+    Raises:
+        CheckpointError: the vocabulary lacks one of them.
+
+    """
+    from tokenizers import processors
+
+    if family.name == "gpt2":
+        backend.post_processor = processors.TemplateProcessing(
+            single="$A:0", pair="$A:0 $B:1", special_tokens=[]
+        )
+        return
+    cls, sep = (_with_id(backend, named, name) for name in ("cls_token", "sep_token"))
+    if family.name == "roberta":
+        space = config.get("add_prefix_space", False)
+        trim = config.get("trim_offsets", True)
+        backend.post_processor = processors.RobertaProcessing(sep, cls, trim, space)
+        return
+    backend.post_processor = processors.TemplateProcessing(
+        single=f"{cls[0]}:0 $A:0 {sep[0]}:0",
+        pair=f"{cls[0]}:0 $A:0 {sep[0]}:0 $B:1 {sep[0]}:1",
+        special_tokens=[cls, sep],
+    )
+
+
+def _with_id(backend: LibraryTokenizer, named: dict[str, str], name: str) -> tuple[str, int]:
+    token = named.get(name, "")
+    index = backend.token_to_id(token)
+    if index is None:
+        raise CheckpointError(
+            f"The vocabulary has no {name} {token!r}, which each text needs; name it in the files."
+        )
+    return token, index
+
+
+def _read(path: Path, read: Callable[[], Built]) -> Built:
+    try:
+        return read()
+    except Exception as error:  # the library raises nothing more precise
+        reason = " ".join(str(error).split())
+        raise CheckpointError(f"'{path}' can't be read as a tokeniser file: {reason}.") from error

@@ -1,0 +1,123 @@
+"""What a tokeniser gives: ``Encoding`` for one text, ``TokenIds`` for the engine, ``BatchEncoding``."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields, replace
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from tokenizers import Encoding as LibraryEncoding
+
+    from munjang.tokenization.korean import OffsetMap
+
+__all__ = ["BatchEncoding", "Encoding", "TokenIds"]
+
+
+class TokenIds(NamedTuple):
+    """The ids of one text or pair, and nothing that the engine does not need.
+
+    ``token_type_ids`` is None where all of them are zero. ``truncated`` is the number of tokens cut off.
+    """
+
+    input_ids: list[int]
+    token_type_ids: list[int] | None = None
+    truncated: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Encoding:
+    """One text or pair as tokens: lists of equal length L, one entry per token, special tokens included.
+
+    ``offsets`` are ``(start, end)`` into the caller's own string (for a pair, into the text that
+    ``sequence_ids`` names: 0 or 1); special tokens have ``(0, 0)``, and None in ``word_ids`` and
+    ``sequence_ids``. ``truncated`` is the number of tokens of the text, or of both, that were cut off.
+    """
+
+    tokens: list[str]
+    input_ids: list[int]
+    token_type_ids: list[int]
+    attention_mask: list[int]
+    special_tokens_mask: list[int]
+    offsets: list[tuple[int, int]]
+    word_ids: list[int | None]
+    sequence_ids: list[int | None]
+    truncated: int = 0
+
+    def __len__(self) -> int:
+        """Return the number of tokens."""
+        return len(self.input_ids)
+
+    @classmethod
+    def from_library(cls, encoding: LibraryEncoding) -> Encoding:
+        """Return the same, read out of an encoding of the `tokenizers` library."""
+        return cls(
+            encoding.tokens,
+            encoding.ids,
+            encoding.type_ids,
+            encoding.attention_mask,
+            encoding.special_tokens_mask,
+            encoding.offsets,
+            encoding.word_ids,
+            encoding.sequence_ids,
+        )
+
+    def select(self, positions: Sequence[int]) -> Encoding:
+        """Return the encoding with only the tokens at these positions; the others count as truncated."""
+        columns = {name: [column[at] for at in positions] for name, column in self._columns().items()}
+        return replace(self, **columns, truncated=self.truncated + len(self) - len(positions))
+
+    def with_offsets(self, offset_maps: Sequence[OffsetMap | None]) -> Encoding:
+        """Return the encoding with its offsets taken through the map of the text each token is from."""
+        offsets = [
+            span if sequence is None or (back := offset_maps[sequence]) is None else back.span(*span)
+            for span, sequence in zip(self.offsets, self.sequence_ids, strict=True)
+        ]
+        return replace(self, offsets=offsets)
+
+    def padded(self, length: int, *, side: str, token: str, token_id: int) -> Encoding:
+        """Return the encoding filled up to ``length`` tokens with the padding token, on this side."""
+        missing = length - len(self)
+        if missing <= 0:
+            return self
+        fillers = (token, token_id, 0, 0, 1, (0, 0), None, None)
+        columns = {}
+        for (name, column), filler in zip(self._columns().items(), fillers, strict=True):
+            columns[name] = column + [filler] * missing if side == "right" else [filler] * missing + column
+        return replace(self, **columns)
+
+    def _columns(self) -> dict[str, Any]:
+        """Name -> list for everything that has one entry per token."""
+        return {column.name: getattr(self, column.name) for column in fields(self)[:-1]}
+
+
+class BatchEncoding(dict[str, Any]):
+    """The rows a model is fed, by name: ``input_ids``, ``token_type_ids``, ``attention_mask`` and others.
+
+    Lists, or int64 arrays of shape ``[B, L]``; also as attributes. ``encodings`` keeps everything about each
+    text, padding included.
+    """
+
+    def __init__(self, rows: dict[str, Any], encodings: list[Encoding]) -> None:
+        super().__init__(rows)
+        self.encodings = encodings
+
+    def __getattr__(self, name: str) -> Any:
+        """Return a row by its name."""
+        try:
+            return self[name]
+        except KeyError:
+            raise AttributeError(f"BatchEncoding has no {name!r}; it has {', '.join(self)}") from None
+
+    def tokens(self, batch_index: int = 0) -> list[str]:
+        """Return the tokens of one text of the batch."""
+        return self.encodings[batch_index].tokens
+
+    def word_ids(self, batch_index: int = 0) -> list[int | None]:
+        """For each token of one text, the number of the word it is part of; None for a special token."""
+        return self.encodings[batch_index].word_ids
+
+    def sequence_ids(self, batch_index: int = 0) -> list[int | None]:
+        """For each token of one text, 0 or 1 for the first or second text; None for a special token."""
+        return self.encodings[batch_index].sequence_ids

@@ -1,0 +1,181 @@
+"""Reads a checkpoint's tokeniser files and writes them again, in the usual Hugging Face layout."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from munjang.checkpoints.files import replacing, write_json
+from munjang.errors import CheckpointError
+from munjang.tokenization import builders
+from munjang.tokenization.added_tokens import added_tokens_decoder, register
+from munjang.tokenization.sources import Sources, read_sources
+from munjang.tokenization.special_tokens import (
+    BERT,
+    EXTRA_KEYS,
+    GPT2,
+    NAMES,
+    UNKNOWN,
+    Family,
+    extra_tokens,
+    family_for,
+    guess_family,
+    named_tokens,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from tokenizers import Tokenizer as LibraryTokenizer
+
+    from munjang.checkpoints import Checkpoint
+
+__all__ = ["Settings", "load", "save"]
+
+_NO_LIMIT = int(1e30)
+"""What `transformers` gives as `model_max_length` if no file names one."""
+
+
+@dataclass(kw_only=True)
+class Settings:
+    """What the library's object does not hold; ``config`` is ``tokenizer_config.json`` as it was read."""
+
+    name: str
+    model_max_length: int = _NO_LIMIT
+    model_input_names: list[str]
+    padding_side: str = "right"
+    truncation_side: str = "right"
+    clean_up_tokenization_spaces: bool = False
+    special_tokens: dict[str, str] = field(default_factory=dict)
+    additional_special_tokens: list[str] = field(default_factory=list)
+    config: dict[str, Any] = field(default_factory=dict)
+
+
+def load(files: Checkpoint) -> tuple[LibraryTokenizer, Settings]:
+    """Return the library's tokeniser and our settings, from whichever files the checkpoint has.
+
+    Raises:
+        CheckpointError: there are no tokeniser files, or they are broken or contradict each other.
+
+    """
+    sources = read_sources(files)
+    family = family_for(sources.config, sources.model_config)
+    backend = _read_backend(sources)
+
+    def knows(token: str) -> bool:
+        return backend.token_to_id(token) is not None
+
+    family = _settled_family(sources, family, knows)
+    special = named_tokens(family, sources.token_sources, knows)
+    register(backend, sources, family=family, special=special)
+    if backend.post_processor is None and family.name != UNKNOWN.name:
+        builders.add_post_processor(backend, family, special, sources.config)
+    backend.encode_special_tokens = bool(sources.config.get("split_special_tokens", False))
+    return backend, _settings(sources, family, special)
+
+
+def _read_backend(sources: Sources) -> LibraryTokenizer:
+    files, config = sources.files, sources.config
+    if files.has("tokenizer.json"):
+        return builders.read_tokenizer_json(files.path / "tokenizer.json", config)
+    if files.has("vocab.txt"):
+        unknown = named_tokens(BERT, sources.token_sources, lambda _: True).get("unk_token", "")
+        return builders.wordpiece(files.path / "vocab.txt", unknown, config)
+    if files.has("vocab.json") and files.has("merges.txt"):
+        return builders.byte_level_bpe(files.path / "vocab.json", files.path / "merges.txt", config)
+    raise CheckpointError(
+        f"{files.name!r} has no tokenizer.json, no vocab.txt, and no vocab.json with merges.txt in "
+        f"{files.path}; a sentencepiece model can be saved as tokenizer.json with transformers."
+    )
+
+
+def _settled_family(sources: Sources, family: Family, knows: Callable[[str], bool]) -> Family:
+    """Return the family once the vocabulary is known: where no file names one, the vocabulary tells."""
+    if sources.files.has("tokenizer.json"):
+        named = any(source.get(name) for source in sources.token_sources for name in NAMES)
+        return guess_family(knows) if family.name == UNKNOWN.name and not named else family
+    if sources.files.has("vocab.txt"):
+        return family if family.name == "bert" else BERT
+    if family.name == UNKNOWN.name:
+        family = guess_family(knows)
+    return GPT2 if family.name == UNKNOWN.name else family
+
+
+def _settings(sources: Sources, family: Family, special: dict[str, str]) -> Settings:
+    config = sources.config
+    return Settings(
+        name=sources.files.name,
+        model_max_length=_length_limit(sources),
+        model_input_names=list(config.get("model_input_names") or family.model_input_names),
+        padding_side=_side(sources, "padding_side"),
+        truncation_side=_side(sources, "truncation_side"),
+        clean_up_tokenization_spaces=bool(config.get("clean_up_tokenization_spaces", False)),
+        special_tokens=special,
+        additional_special_tokens=extra_tokens(sources.token_sources),
+        config=config,
+    )
+
+
+def _length_limit(sources: Sources) -> int:
+    limit = sources.config.get("model_max_length", sources.config.get("max_len"))
+    if limit is None:
+        return _NO_LIMIT
+    if not isinstance(limit, (int, float)):
+        raise _bad_setting(sources, "model_max_length", limit, "a number")
+    return int(limit)
+
+
+def _side(sources: Sources, key: str) -> str:
+    side = sources.config.get(key, "right")
+    if side not in ("left", "right"):
+        raise _bad_setting(sources, key, side, "'left' or 'right'")
+    return str(side)
+
+
+def _bad_setting(sources: Sources, key: str, value: object, wanted: str) -> CheckpointError:
+    path = sources.files.path / "tokenizer_config.json"
+    return CheckpointError(f"'{path}' has {key} {value!r}, which is not {wanted}; correct the file.")
+
+
+def save(backend: LibraryTokenizer, settings: Settings, folder: Path) -> None:
+    """Write the tokeniser so that it, or `transformers.AutoTokenizer`, reads it back with equal results.
+
+    The class written is the general one: `transformers` then takes tokenizer.json as it is, where the classes
+    of the families would build parts of it anew with defaults of their own.
+    """
+    special: dict[str, Any] = dict(settings.special_tokens)
+    if settings.additional_special_tokens:
+        special["additional_special_tokens"] = settings.additional_special_tokens
+    dropped = {*NAMES, *EXTRA_KEYS, *_MACHINE_KEYS}
+    config = {key: value for key, value in settings.config.items() if key not in dropped}
+    config |= special
+    config |= {
+        "added_tokens_decoder": added_tokens_decoder(backend),
+        "clean_up_tokenization_spaces": settings.clean_up_tokenization_spaces,
+        "model_input_names": settings.model_input_names,
+        "model_max_length": settings.model_max_length,
+        "padding_side": settings.padding_side,
+        "tokenizer_class": "PreTrainedTokenizerFast",
+        "truncation_side": settings.truncation_side,
+    }
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with replacing(folder / "tokenizer.json") as file:
+            file.write(backend.to_str(pretty=True).encode())
+        write_json(folder / "special_tokens_map.json", special)
+        write_json(folder / "tokenizer_config.json", config)
+    except OSError as error:
+        reason = error.strerror or error
+        raise CheckpointError(f"Can't save the tokeniser in '{folder}': {reason}.") from error
+
+
+# Where the files lay on the machine they come from, and code that we do not run.
+_MACHINE_KEYS = (
+    "auto_map",
+    "name_or_path",
+    "special_tokens_map_file",
+    "tokenizer_file",
+    "vocab_file",
+    "merges_file",
+)

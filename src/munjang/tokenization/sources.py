@@ -1,0 +1,51 @@
+"""Where a tokeniser's files lie, and the small JSON files among them."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+if TYPE_CHECKING:
+    from munjang.checkpoints import Checkpoint
+
+__all__ = ["Sources", "read_sources", "tokenizer_folder"]
+
+
+class Sources(NamedTuple):
+    """The checkpoint, and its ``tokenizer_config.json``, ``special_tokens_map.json`` and ``config.json``."""
+
+    files: Checkpoint
+    config: dict[str, Any]
+    special_tokens_map: dict[str, Any]
+    model_config: dict[str, Any]
+
+    @property
+    def token_sources(self) -> tuple[dict[str, Any], dict[str, Any]]:
+        """Where special tokens are named; the second has the last word."""
+        return self.config, self.special_tokens_map
+
+
+def read_sources(files: Checkpoint) -> Sources:
+    """Read what is there of the three files; a missing one counts as empty."""
+
+    def read(filename: str) -> dict[str, Any]:
+        return files.read_json(filename) if files.has(filename) else {}
+
+    config = read("tokenizer_config.json")
+    # A config with added_tokens_decoder says everything itself; a map beside it is for older readers.
+    special = {} if "added_tokens_decoder" in config else read("special_tokens_map.json")
+    return Sources(files, config, special, read("config.json"))
+
+
+def tokenizer_folder(name: object) -> Path | None:
+    """Return the folder of this name if it is one that holds a tokeniser's vocabulary, else None."""
+    if not isinstance(name, (str, os.PathLike)):
+        return None
+    # os.path, because Path raises for unknown users and for names that no file can have.
+    folder = os.path.expanduser(os.fspath(name))  # noqa: PTH111
+    found = any(os.path.isfile(os.path.join(folder, file)) for file in _VOCABULARIES)  # noqa: PTH113, PTH118
+    return Path(folder) if found else None
+
+
+_VOCABULARIES = ("tokenizer.json", "vocab.txt", "vocab.json")

@@ -1,0 +1,135 @@
+"""The special tokens by name, and the families of tokenisers with what each takes for granted."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping
+
+__all__ = [
+    "BERT",
+    "EXTRA_KEYS",
+    "GPT2",
+    "NAMES",
+    "ROBERTA",
+    "UNKNOWN",
+    "Family",
+    "extra_tokens",
+    "family_for",
+    "guess_family",
+    "named_tokens",
+    "token_text",
+]
+
+NAMES = ("bos_token", "eos_token", "unk_token", "sep_token", "pad_token", "cls_token", "mask_token")
+EXTRA_KEYS = ("additional_special_tokens", "extra_special_tokens")
+"""The two names under which files and callers give further special tokens (older and newer)."""
+
+_WITH_TYPES = ("input_ids", "token_type_ids", "attention_mask")
+_WITHOUT_TYPES = ("input_ids", "attention_mask")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Family:
+    """A family of tokenisers: its default special tokens and the rows its models are fed."""
+
+    name: str
+    """``"bert"``, ``"roberta"``, ``"gpt2"`` or ``"unknown"``."""
+    model_input_names: tuple[str, ...] = _WITH_TYPES
+    special_tokens: Mapping[str, str] = field(default_factory=dict)
+
+
+_BERT_TOKENS = {
+    "unk_token": "[UNK]",
+    "sep_token": "[SEP]",
+    "pad_token": "[PAD]",
+    "cls_token": "[CLS]",
+    "mask_token": "[MASK]",
+}
+_ROBERTA_TOKENS = {
+    "bos_token": "<s>",
+    "eos_token": "</s>",
+    "unk_token": "<unk>",
+    "sep_token": "</s>",
+    "pad_token": "<pad>",
+    "cls_token": "<s>",
+    "mask_token": "<mask>",
+}
+_GPT2_TOKENS = dict.fromkeys(("bos_token", "eos_token", "unk_token"), "<|endoftext|>")
+
+BERT = Family(name="bert", special_tokens=_BERT_TOKENS)
+_DISTILBERT = Family(name="bert", special_tokens=_BERT_TOKENS, model_input_names=_WITHOUT_TYPES)
+ROBERTA = Family(name="roberta", special_tokens=_ROBERTA_TOKENS, model_input_names=_WITHOUT_TYPES)
+GPT2 = Family(name="gpt2", special_tokens=_GPT2_TOKENS, model_input_names=_WITHOUT_TYPES)
+UNKNOWN = Family(name="unknown", model_input_names=_WITHOUT_TYPES)
+
+_BY_CLASS = {
+    "BertTokenizer": BERT,
+    "ElectraTokenizer": BERT,
+    "DistilBertTokenizer": _DISTILBERT,
+    "RobertaTokenizer": ROBERTA,
+    "XLMRobertaTokenizer": ROBERTA,
+    "GPT2Tokenizer": GPT2,
+}
+_BY_MODEL_TYPE = {
+    "bert": BERT,
+    "electra": BERT,
+    "distilbert": _DISTILBERT,
+    "roberta": ROBERTA,
+    "xlm-roberta": ROBERTA,
+    "gpt2": GPT2,
+}
+
+
+def family_for(tokenizer_config: Mapping[str, Any], model_config: Mapping[str, Any]) -> Family:
+    """Return the family that a checkpoint's files name.
+
+    The tokeniser's class goes before the model's type: klue/roberta is a RoBERTa with a BERT vocabulary.
+    """
+    by_model = _BY_MODEL_TYPE.get(str(model_config.get("model_type")), UNKNOWN)
+    for config in (tokenizer_config, model_config):
+        name = str(config.get("tokenizer_class") or "").removesuffix("Fast")
+        if name in _BY_CLASS:
+            return _BY_CLASS[name]
+        if name:  # a general class: its tokens are whatever the files say, its rows those of the model
+            return replace(UNKNOWN, model_input_names=by_model.model_input_names)
+    return by_model
+
+
+def guess_family(knows: Callable[[str], bool]) -> Family:
+    """Return the family that a vocabulary suggests; ``knows(token)`` says whether a token is in it."""
+    for guess in (BERT, ROBERTA, GPT2):
+        if all(knows(token) for name, token in guess.special_tokens.items() if name != "mask_token"):
+            return guess
+    return UNKNOWN
+
+
+def named_tokens(
+    family: Family, sources: Iterable[dict[str, Any]], knows: Callable[[str], bool]
+) -> dict[str, str]:
+    """Name -> special token: the family's own where the vocabulary has them, then what each source says."""
+    named = {name: token for name, token in family.special_tokens.items() if knows(token)}
+    for source in sources:
+        for name in NAMES:
+            if name in source:
+                named[name] = token_text(source[name])
+    return {name: token for name, token in named.items() if token}
+
+
+def extra_tokens(sources: Iterable[dict[str, Any]]) -> list[str]:
+    """Return the special tokens without a name of their own, each once, in the order of the sources."""
+    found: dict[str, None] = {}
+    for source in sources:
+        for key in EXTRA_KEYS:
+            tokens = source.get(key) or ()
+            found.update(
+                dict.fromkeys(map(token_text, tokens.values() if isinstance(tokens, dict) else tokens))
+            )
+    return list(found)
+
+
+def token_text(token: str | dict[str, Any] | None) -> str:
+    """Return the text of a token as the files write it: a string, or an object with its text as `content`."""
+    return str(token.get("content") or "") if isinstance(token, dict) else token or ""

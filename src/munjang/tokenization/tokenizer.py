@@ -1,0 +1,355 @@
+"""``Tokenizer``: texts to tokens and ids, and back, as `transformers` does it.
+
+Every text is brought to NFC first, and offsets are taken back into the caller's own string. The library's
+object is never put into another state by encoding, so one tokeniser can serve many threads.
+"""
+
+from __future__ import annotations
+
+import functools
+import os
+import sys
+from typing import TYPE_CHECKING
+
+from munjang.errors import CheckpointError, InputError
+from munjang.tokenization.encoding import BatchEncoding, Encoding, TokenIds
+from munjang.tokenization.files import load
+from munjang.tokenization.padding import Padding, choose_padding, pad
+from munjang.tokenization.rows import as_arrays, as_rows, first_row, pair_up
+from munjang.tokenization.sources import tokenizer_folder
+from munjang.tokenization.texts import (
+    TextOrPair,
+    as_batch,
+    as_text,
+    composed,
+    composed_with_maps,
+    raise_for_surrogate,
+)
+from munjang.tokenization.truncation import Truncation, checked_side, choose_truncation, kept_positions
+from munjang.tokenization.vocabulary import Vocabulary
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Sequence
+
+    from tokenizers import Encoding as LibraryEncoding
+
+    from munjang.checkpoints import Checkpoint
+
+__all__ = ["Tokenizer"]
+
+
+class Tokenizer(Vocabulary):
+    """Cuts texts into the tokens of a model, with the methods that users of `transformers` know.
+
+    Make one with `from_pretrained`. Where a method takes ``truncation``, True is ``"longest_first"``, which
+    cuts the longer text of a pair first; ``"only_first"`` and ``"only_second"`` cut that one; None cuts only
+    if a ``max_length`` is given; False never cuts. Without ``max_length`` the model's is used, if known.
+    ``max_length`` counts the special tokens.
+    """
+
+    @classmethod
+    def from_pretrained(
+        cls,
+        name: str | os.PathLike[str],
+        *,
+        revision: str | None = None,
+        cache_dir: str | os.PathLike[str] | None = None,
+        token: str | None = None,
+        offline: bool | None = None,
+    ) -> Tokenizer:
+        """Return the tokeniser of a model: a folder, a repository of the hub, or a name of the catalogue.
+
+        Raises:
+            UnknownModelError, FetchError: as `munjang.checkpoints.open_checkpoint`.
+            CheckpointError: its tokeniser files are missing or broken.
+
+        """
+        from munjang.checkpoints import Checkpoint, open_checkpoint
+
+        # A folder that `save_pretrained` wrote holds no model, and `open_checkpoint` would ask for one.
+        if (folder := tokenizer_folder(name)) is not None:
+            return cls.from_checkpoint(Checkpoint(folder, os.fspath(name)))
+        return cls.from_checkpoint(
+            open_checkpoint(name, revision=revision, cache_dir=cache_dir, token=token, offline=offline)
+        )
+
+    @classmethod
+    def from_checkpoint(cls, checkpoint: Checkpoint) -> Tokenizer:
+        """Return the tokeniser of an opened checkpoint."""
+        return cls(*load(checkpoint))
+
+    def __repr__(self) -> str:
+        """Return the name, size and special tokens."""
+        return f"Tokenizer({self.name_or_path!r}, vocab_size={self.vocab_size}, {self.special_tokens_map})"
+
+    @property
+    def name_or_path(self) -> str:
+        """What the user called the checkpoint."""
+        return self._settings.name
+
+    @property
+    def model_max_length(self) -> int:
+        """The most tokens the model takes, as its files say; about 1e30 if they do not."""
+        return self._settings.model_max_length
+
+    @model_max_length.setter
+    def model_max_length(self, length: int) -> None:
+        self._settings.model_max_length = length
+
+    @property
+    def model_input_names(self) -> list[str]:
+        """The rows that the model is fed."""
+        return list(self._settings.model_input_names)
+
+    @property
+    def padding_side(self) -> str:
+        """Where padding goes unless a call says otherwise: ``"right"`` or ``"left"``."""
+        return self._settings.padding_side
+
+    @padding_side.setter
+    def padding_side(self, side: str) -> None:
+        self._settings.padding_side = checked_side("padding_side", side)
+
+    @property
+    def truncation_side(self) -> str:
+        """Where texts are cut: ``"right"`` or ``"left"``."""
+        return self._settings.truncation_side
+
+    @truncation_side.setter
+    def truncation_side(self, side: str) -> None:
+        self._settings.truncation_side = checked_side("truncation_side", side)
+
+    def num_special_tokens_to_add(self, pair: bool = False) -> int:
+        """Return the number of special tokens put around a text or a pair."""
+        return int(self._backend.num_special_tokens_to_add(pair))
+
+    def tokenize(self, text: str, pair: str | None = None, add_special_tokens: bool = False) -> list[str]:
+        """Return the tokens of a text or pair."""
+        return self._encode_one(text, pair, add_special_tokens=add_special_tokens).tokens
+
+    def encode(
+        self,
+        text: str,
+        pair: str | None = None,
+        *,
+        add_special_tokens: bool = True,
+        truncation: bool | str | None = None,
+        max_length: int | None = None,
+    ) -> list[int]:
+        """Return the ids of a text or pair."""
+        return self._encode_one(
+            text, pair, add_special_tokens=add_special_tokens, truncation=truncation, max_length=max_length
+        ).input_ids
+
+    def _encode_one(
+        self,
+        text: str,
+        pair: str | None,
+        *,
+        add_special_tokens: bool = True,
+        truncation: bool | str | None = None,
+        max_length: int | None = None,
+    ) -> Encoding:
+        return self.encode_batch(
+            pair_up(as_text(text), pair),
+            add_special_tokens=add_special_tokens,
+            truncation=truncation,
+            max_length=max_length,
+        )[0]
+
+    def encode_batch(
+        self,
+        texts: Iterable[TextOrPair],
+        *,
+        add_special_tokens: bool = True,
+        truncation: bool | str | None = None,
+        max_length: int | None = None,
+    ) -> list[Encoding]:
+        """Everything about each text or pair, in order, without padding.
+
+        Raises:
+            InputError: a lone surrogate (with its place), a pair that is none, or a ``max_length`` too small.
+            InputTypeError: something is no text (with its index).
+
+        """
+        batch = as_batch(texts)
+        inputs, offset_maps = composed_with_maps(batch)
+        cut = self._truncation(truncation, max_length, inputs, add_special_tokens)
+        encodings = [
+            Encoding.from_library(encoding)
+            for encoding in self._run(self._backend.encode_batch, batch, inputs, add_special_tokens)
+        ]
+        if cut is not None:
+            encodings = [
+                encoding
+                if len(encoding) <= cut.max_length
+                else encoding.select(kept_positions(encoding.sequence_ids, cut))
+                for encoding in encodings
+            ]
+        for index, back in offset_maps.items():
+            encodings[index] = encodings[index].with_offsets(back)
+        return encodings
+
+    def encode_ids(
+        self, texts: Iterable[TextOrPair], *, truncation: bool | str = True, max_length: int | None = None
+    ) -> list[TokenIds]:
+        """Return the ids of each text or pair, special tokens included, and nothing else; the engine uses it.
+
+        Raises:
+            InputError, InputTypeError: as `encode_batch`.
+
+        """
+        batch = as_batch(texts)
+        inputs = composed(batch)
+        cut = self._truncation(truncation, max_length, inputs)
+        limit = sys.maxsize if cut is None else cut.max_length
+        found = []
+        for text, encoding in zip(
+            inputs, self._run(self._backend.encode_batch_fast, batch, inputs), strict=True
+        ):
+            ids = encoding.ids
+            typed = self._types_of_single if isinstance(text, str) else self._types_of_pair
+            if len(ids) <= limit:
+                found.append(TokenIds(ids, _types(encoding) if typed else None))
+            else:
+                assert cut is not None
+                found.append(_cut_ids(encoding, cut, typed))
+        return found
+
+    def __call__(
+        self,
+        text: str | Sequence[TextOrPair],
+        text_pair: str | Sequence[str] | None = None,
+        *,
+        add_special_tokens: bool = True,
+        padding: bool | str = False,
+        truncation: bool | str | None = None,
+        max_length: int | None = None,
+        pad_to_multiple_of: int | None = None,
+        padding_side: str | None = None,
+        return_tensors: str | None = None,
+        return_token_type_ids: bool | None = None,
+        return_attention_mask: bool | None = None,
+        return_special_tokens_mask: bool = False,
+        return_offsets_mapping: bool = False,
+    ) -> BatchEncoding:
+        """Return the rows a model is fed for a text, a pair, or a batch of either.
+
+        ``padding``: True or ``"longest"`` pads to the longest text of the batch, ``"max_length"`` to
+        ``max_length`` or the model's. ``return_tensors="np"`` gives int64 arrays ``[B, L]``; otherwise a
+        batch gives lists of lists and a single text plain lists. The rows are those the model wants
+        (`model_input_names`) unless the ``return_...`` arguments say otherwise.
+
+        Raises:
+            InputError, InputTypeError: as `encode_batch`; or the padding cannot be done.
+
+        """
+        if return_tensors not in (None, "np"):
+            raise InputError(
+                f"Unknown return_tensors {return_tensors!r}; use 'np' for arrays, None for lists."
+            )
+        if truncation is None and padding is not False:
+            truncation = False  # max_length is about the padding then
+        encodings = self.encode_batch(
+            pair_up(text, text_pair),
+            add_special_tokens=add_special_tokens,
+            truncation=truncation,
+            max_length=max_length,
+        )
+        plan = self._padding(padding, truncation, max_length, pad_to_multiple_of, padding_side)
+        if plan is not None:
+            encodings = pad(encodings, plan)
+        wanted = {
+            "token_type_ids": return_token_type_ids,
+            "attention_mask": return_attention_mask,
+            "special_tokens_mask": return_special_tokens_mask,
+            "offset_mapping": return_offsets_mapping,
+        }
+        names = [
+            name
+            for name, asked in wanted.items()
+            if (name in self.model_input_names if asked is None else asked)
+        ]
+        batch = as_rows(encodings, ["input_ids", *names])
+        if return_tensors == "np":
+            return as_arrays(batch)
+        return first_row(batch) if isinstance(text, str) else batch
+
+    def _run(
+        self,
+        encode: Callable[..., list[LibraryEncoding]],
+        batch: Sequence[TextOrPair],
+        inputs: Sequence[TextOrPair],
+        add_special_tokens: bool = True,
+    ) -> list[LibraryEncoding]:
+        try:
+            return encode(inputs, add_special_tokens=add_special_tokens)
+        except TypeError:  # the library's only complaint about a str that is not Unicode
+            raise_for_surrogate(batch)
+        except Exception as error:  # such as no piece for an unknown word
+            raise CheckpointError(f"The tokeniser of {self.name_or_path!r} fails: {error}.") from error
+
+    def _truncation(
+        self,
+        truncation: bool | str | None,
+        max_length: int | None,
+        inputs: Sequence[TextOrPair],
+        add_special_tokens: bool = True,
+    ) -> Truncation | None:
+        cut = choose_truncation(truncation, max_length, self.model_max_length, self.truncation_side)
+        if (
+            cut is None
+            or not add_special_tokens
+            or cut.max_length >= self.num_special_tokens_to_add(pair=True)
+        ):
+            return cut
+        needed = self.num_special_tokens_to_add(pair=not all(isinstance(text, str) for text in inputs))
+        if cut.max_length < needed:
+            raise InputError(
+                f"max_length={cut.max_length} leaves no room for the {needed} special tokens; raise it."
+            )
+        return cut
+
+    def _padding(
+        self,
+        padding: bool | str,
+        truncation: bool | str | None,
+        max_length: int | None,
+        multiple_of: int | None,
+        side: str | None,
+    ) -> Padding | None:
+        return choose_padding(
+            padding,
+            length=self.model_max_length if max_length is None else max_length,
+            multiple_of=multiple_of,
+            side=self.padding_side if side is None else side,
+            token=self.pad_token,
+            token_id=self.pad_token_id,
+            truncation=choose_truncation(truncation, max_length, self.model_max_length, self.truncation_side),
+        )
+
+    @functools.cached_property
+    def _types_of_single(self) -> bool:
+        """Whether a text alone has token types other than 0; then, and only then, are they worth reading."""
+        return _has_types(self._backend.encode("a"))
+
+    @functools.cached_property
+    def _types_of_pair(self) -> bool:
+        return _has_types(self._backend.encode("a", "a"))
+
+
+def _has_types(encoding: LibraryEncoding) -> bool:
+    # A tokeniser that has no piece for this letter tells nothing about its texts, so look each time.
+    return any(encoding.type_ids) or all(encoding.special_tokens_mask)
+
+
+def _cut_ids(encoding: LibraryEncoding, cut: Truncation, typed: bool) -> TokenIds:
+    ids, kept = encoding.ids, kept_positions(encoding.sequence_ids, cut)
+    types = _types(encoding) if typed else None
+    kept_types = None if types is None else [types[position] for position in kept]
+    return TokenIds([ids[position] for position in kept], kept_types, len(ids) - len(kept))
+
+
+def _types(encoding: LibraryEncoding) -> list[int] | None:
+    types: list[int] = encoding.type_ids
+    return types if any(types) else None

@@ -1,0 +1,177 @@
+"""A small Hugging Face hub on 127.0.0.1: the requests that fetching a model makes, and ways to go wrong."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import threading
+import time
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+import huggingface_hub
+from huggingface_hub import constants, file_download
+
+if TYPE_CHECKING:
+    from pathlib import Path
+    from types import TracebackType
+
+    import pytest
+
+MAIN_COMMIT = "a" * 40
+
+
+@dataclass
+class Repository:
+    """What the hub holds under one name, and how it misbehaves."""
+
+    files: dict[str, bytes]
+    commits: dict[str, str] = field(default_factory=lambda: {"main": MAIN_COMMIT})
+    token: str | None = None
+    gated: bool = False
+    status: int | None = None
+    cut: str | None = None  # this file's body breaks off in the middle
+    html: bool = False  # every answer is a page for people, as from a proxy that wants a login
+    seconds: float = 0.0  # silence before each answer
+
+
+@dataclass
+class Request:
+    method: str
+    path: str
+    token: str | None
+
+
+class LoopbackHub:
+    """A running hub; ``requests`` are those it has seen."""
+
+    def __init__(self, repositories: dict[str, Repository]) -> None:
+        self.repositories = repositories
+        self.requests: list[Request] = []
+        hub = self
+
+        class Handler(_Handler):
+            pass
+
+        Handler.hub = hub
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self._server.daemon_threads = True
+        self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.02})
+
+    @property
+    def endpoint(self) -> str:
+        return f"http://127.0.0.1:{self._server.server_address[1]}"
+
+    def paths(self, method: str | None = None) -> list[str]:
+        return [request.path for request in self.requests if method in (None, request.method)]
+
+    def __enter__(self) -> LoopbackHub:
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._server.shutdown()
+        self._thread.join()
+        self._server.server_close()
+
+
+class _Handler(BaseHTTPRequestHandler):
+    hub: LoopbackHub
+    protocol_version = "HTTP/1.1"
+
+    def log_message(self, format: str, *args: object) -> None:  # noqa: A002  (the base class's name)
+        pass
+
+    def do_HEAD(self) -> None:
+        self._answer()
+
+    def do_GET(self) -> None:
+        self._answer()
+
+    def _answer(self) -> None:
+        path = urlsplit(self.path).path
+        header = self.headers.get("Authorization")
+        self.hub.requests.append(Request(self.command, path, header and header.removeprefix("Bearer ")))
+        if path.startswith("/api/models/"):
+            name, _, revision = path.removeprefix("/api/models/").partition("/revision/")
+            self._answer_for(name, revision or "main", None)
+        elif "/resolve/" in path:
+            name, _, rest = path.lstrip("/").partition("/resolve/")
+            revision, _, file = rest.partition("/")
+            self._answer_for(name, revision, file)
+        else:
+            self._fail(404, "")
+
+    def _answer_for(self, name: str, revision: str, file: str | None) -> None:
+        repository = self.hub.repositories.get(name)
+        if repository is None:
+            return self._fail(404, "RepoNotFound")
+        time.sleep(repository.seconds)
+        if repository.html:
+            return self._send(200, b"<html>Please log in</html>", {"Content-Type": "text/html"})
+        if repository.status is not None:
+            return self._fail(repository.status, "")
+        if repository.gated:
+            return self._fail(403, "GatedRepo")
+        if repository.token is not None and self.headers.get("Authorization") != f"Bearer {repository.token}":
+            return self._fail(401, "RepoNotFound")
+        commit = repository.commits.get(
+            revision, revision if revision in repository.commits.values() else None
+        )
+        if commit is None:
+            return self._fail(404, "RevisionNotFound")
+        if file is None:
+            return self._listing(name, repository, commit)
+        return self._file(repository, commit, file)
+
+    def _listing(self, name: str, repository: Repository, commit: str) -> None:
+        siblings = [{"rfilename": path, "size": len(data)} for path, data in repository.files.items()]
+        body = json.dumps({"id": name, "sha": commit, "siblings": siblings}).encode()
+        self._send(200, body, {"Content-Type": "application/json"})
+
+    def _file(self, repository: Repository, commit: str, file: str) -> None:
+        data = repository.files.get(file)
+        if data is None:
+            return self._fail(404, "EntryNotFound")
+        etag = hashlib.sha1(data).hexdigest()
+        cut = file == repository.cut and self.command == "GET"
+        self._send(200, data, {"ETag": f'"{etag}"', "X-Repo-Commit": commit}, cut=cut)
+        return None
+
+    def _fail(self, status: int, code: str) -> None:
+        self._send(status, b"", {"X-Error-Code": code, "X-Error-Message": "as the test wants it"})
+
+    def _send(self, status: int, body: bytes, headers: dict[str, str], *, cut: bool = False) -> None:
+        self.send_response(status)
+        for key, value in (headers | {"Content-Length": str(len(body))}).items():
+            self.send_header(key, value)
+        self.end_headers()
+        if self.command == "GET":
+            self.wfile.write(body[: len(body) // 2] if cut else body)
+        self.close_connection = cut or self.close_connection
+
+
+def point_hub_library_at(patch: pytest.MonkeyPatch, endpoint: str, home: Path) -> None:
+    """Make ``huggingface_hub``, which reads its environment when imported, use this hub and cache."""
+    for name in ("HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE", "MUNJANG_OFFLINE", "HF_TOKEN"):
+        patch.delenv(name, raising=False)
+    patch.setenv("MUNJANG_CACHE", str(home / "munjang"))
+    patch.setattr(constants, "ENDPOINT", endpoint)
+    template = endpoint + "/{repo_id}/resolve/{revision}/{filename}"
+    # Before 1.0 the module that downloads had a copy of its own.
+    for module in (constants, file_download):
+        patch.setattr(module, "HUGGINGFACE_CO_URL_TEMPLATE", template, raising=False)
+    patch.setattr(constants, "HF_HUB_OFFLINE", False)
+    patch.setattr(constants, "HF_HUB_CACHE", str(home / "hub"))
+    patch.setattr(constants, "HF_TOKEN_PATH", str(home / "token"))
+
+
+def close_connections() -> None:
+    """Let go of the connections that ``huggingface_hub`` keeps open; before 1.0 it closed them itself."""
+    close = getattr(huggingface_hub, "close_session", None)
+    if close is not None:
+        close()
