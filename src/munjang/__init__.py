@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from munjang.runtime.model import Model
     from munjang.sentence.cross_encoder import CrossEncoder
     from munjang.sentence.transformer import SentenceTransformer
+    from munjang.tasks.pipelines import pipeline
     from munjang.tokenization import Tokenizer
 
 __all__ = [
@@ -26,6 +27,7 @@ __all__ = [
     "Tokenizer",
     "__version__",
     "errors",
+    "pipeline",
     "util",
 ]
 
@@ -38,6 +40,7 @@ _HOMES = {
     "MunjangError": "munjang.errors",
     "SentenceTransformer": "munjang.sentence.transformer",
     "Tokenizer": "munjang.tokenization",
+    "pipeline": "munjang.tasks.pipelines",
 }
 _MODULES = ("errors", "util")
 

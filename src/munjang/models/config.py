@@ -75,6 +75,7 @@ class EncoderConfig:
     embedding_dropout_prob: float = 0.1
     pad_token_id: int = 0
     position_offset: int = 0
+    causal: bool = False
     labels: LabelConfig = field(default_factory=LabelConfig)
 
     def __post_init__(self) -> None:

@@ -41,6 +41,7 @@ def read_config(raw: Mapping[str, Any]) -> EncoderConfig:
         hidden_act=number(raw, "activation_function", "gelu_new"),
         max_position_embeddings=number(raw, "n_positions", 1024),
         type_vocab_size=0,
+        causal=True,
         layer_norm_eps=number(raw, "layer_norm_epsilon", 1e-5),
         hidden_dropout_prob=number(raw, "resid_pdrop", 0.1),
         attention_probs_dropout_prob=number(raw, "attn_pdrop", 0.1),
@@ -55,7 +56,15 @@ def _conv1d(ops: Ops[A], x: A, p: Params[A]) -> A:
 
 
 def layer(
-    ops: Ops[A], p: Params[A], config: EncoderConfig, x: A, batch: TokenBatch[A], *, name: str, last: bool, cached: bool
+    ops: Ops[A],
+    p: Params[A],
+    config: EncoderConfig,
+    x: A,
+    batch: TokenBatch[A],
+    *,
+    name: str,
+    last: bool,
+    cached: bool,
 ) -> A:
     """One layer: ``[T, H]`` -> ``[T, H]``; the last one gives ``[R, H]`` if only rows are wanted."""
     y = ops.layer_norm(x, p / "ln_1", config.layer_norm_eps)

@@ -13,7 +13,15 @@ from munjang.models.ops import A, Ops
 from munjang.models.params import Params
 from munjang.models.registry import Architecture, Head
 
-__all__ = ["LAST_HIDDEN_STATE", "LOGITS", "POOLER_OUTPUT", "ModelProgram", "Program", "heads_of", "require_head"]
+__all__ = [
+    "LAST_HIDDEN_STATE",
+    "LOGITS",
+    "POOLER_OUTPUT",
+    "ModelProgram",
+    "Program",
+    "heads_of",
+    "require_head",
+]
 
 LAST_HIDDEN_STATE = "last_hidden_state"  # [T, H], every packed row
 POOLER_OUTPUT = "pooler_output"  # [B, H]
@@ -78,12 +86,13 @@ class ModelProgram:
         """Whether the last layer is needed for ``batch.rows`` alone."""
         last = f"layer.{self.config.num_hidden_layers - 1}"
         every_token = LAST_HIDDEN_STATE in self.outputs or (
-            LOGITS in self.outputs and self.head is not None and self._head.on == "tokens"
+            LOGITS in self.outputs and self.head is not None and self.chosen_head.on == "tokens"
         )
         return not every_token and not any(tap == last or tap.startswith(f"{last}.") for tap in self.taps)
 
     @property
-    def _head(self) -> Head:
+    def chosen_head(self) -> Head:
+        """The head that gives the logits."""
         if self.head is None:
             raise InputError("Logits need a head, and the program names none.")
         return self.architecture.heads[self.head]
@@ -95,8 +104,8 @@ class ModelProgram:
                 raise InputError(f"A model of type '{self.architecture.model_type}' has no pooler.")
             found[POOLER_OUTPUT] = self.architecture.pool(ops, base, rows)
         if LOGITS in self.outputs:
-            given = x if self._head.on == "tokens" else rows
-            found[LOGITS] = ops.tap(LOGITS, self._head.function(ops, root, base, self.config, given))
+            given = x if self.chosen_head.on == "tokens" else rows
+            found[LOGITS] = ops.tap(LOGITS, self.chosen_head.function(ops, root, base, self.config, given))
         return found
 
 

@@ -69,15 +69,15 @@ class Head:
 
     Attributes:
         function: the computation.
-        on: ``"rows"`` for those that the caller names in ``TokenBatch.rows`` (by default each text's first
-            token), ``"tokens"`` for every token.
+        on: ``"first"`` for each text's first token, ``"chosen"`` for the tokens that the caller names in
+            ``TokenBatch.rows``, ``"tokens"`` for all.
         tensor: a tensor that a checkpoint has only if it has this head.
         published: how the class that publishes this head ends, in a config's ``architectures``.
         width: ``"labels"``, ``"vocabulary"``, or the number of outputs.
     """
 
     function: HeadFunction
-    on: Literal["rows", "tokens"]
+    on: Literal["first", "chosen", "tokens"]
     tensor: str
     published: str
     width: Literal["labels", "vocabulary"] | int = "labels"
@@ -113,17 +113,21 @@ CAUSAL_LM = "causal-lm"
 RELATION_EXTRACTION = "relation-extraction"
 
 _EVERY_ENCODER = {
-    TOKEN_CLASSIFICATION: Head(heads.token_classification, "tokens", "classifier.weight", "ForTokenClassification"),
-    QUESTION_ANSWERING: Head(heads.question_answering, "tokens", "qa_outputs.weight", "ForQuestionAnswering", 2),
+    TOKEN_CLASSIFICATION: Head(
+        heads.token_classification, "tokens", "classifier.weight", "ForTokenClassification"
+    ),
+    QUESTION_ANSWERING: Head(
+        heads.question_answering, "tokens", "qa_outputs.weight", "ForQuestionAnswering", 2
+    ),
 }
 
 
 def _masked_lm(function: HeadFunction, tensor: str) -> dict[str, Head]:
-    return {MASKED_LM: Head(function, "rows", tensor, "ForMaskedLM", "vocabulary")}
+    return {MASKED_LM: Head(function, "chosen", tensor, "ForMaskedLM", "vocabulary")}
 
 
 def _sequence_classification(function: HeadFunction, tensor: str) -> dict[str, Head]:
-    return {SEQUENCE_CLASSIFICATION: Head(function, "rows", tensor, "ForSequenceClassification")}
+    return {SEQUENCE_CLASSIFICATION: Head(function, "first", tensor, "ForSequenceClassification")}
 
 
 _BERT = Architecture(
@@ -136,7 +140,9 @@ _BERT = Architecture(
         **_EVERY_ENCODER,
         **_sequence_classification(bert.classify, "classifier.weight"),
         **_masked_lm(heads.bert_masked_lm, "cls.predictions.transform.dense.weight"),
-        NEXT_SENTENCE: Head(heads.next_sentence, "rows", "cls.seq_relationship.weight", "ForNextSentencePrediction", 2),
+        NEXT_SENTENCE: Head(
+            heads.next_sentence, "first", "cls.seq_relationship.weight", "ForNextSentencePrediction", 2
+        ),
     },
 )
 _ROBERTA = Architecture(
@@ -179,7 +185,7 @@ _GPT2 = Architecture(
     read_config=gpt2.read_config,
     encode=gpt2.encode,
     # The matrix of the head is the word embeddings', so every checkpoint has it.
-    heads={CAUSAL_LM: Head(gpt2.language_model, "rows", "wte.weight", "LMHeadModel", "vocabulary")},
+    heads={CAUSAL_LM: Head(gpt2.language_model, "chosen", "wte.weight", "LMHeadModel", "vocabulary")},
 )
 
 ARCHITECTURES: Mapping[str, Architecture] = {

@@ -14,7 +14,7 @@ from munjang.models.batch import TokenBatch
 from munjang.models.config import EncoderConfig, LabelConfig
 from munjang.models.ops import PoolMode
 from munjang.models.params import Params
-from munjang.models.program import LOGITS, Program
+from munjang.models.program import LOGITS, ModelProgram, Program
 
 __all__ = ["Shape", "check_checkpoint"]
 
@@ -177,6 +177,8 @@ def check_checkpoint(
             "word_embeddings.weight": (config.vocab_size, config.embedding_size),
             "position_embeddings.weight": (config.max_position_embeddings, config.embedding_size),
             "token_type_embeddings.weight": (config.type_vocab_size, config.embedding_size),
+            "wte.weight": (config.vocab_size, config.embedding_size),
+            "wpe.weight": (config.max_position_embeddings, config.embedding_size),
         },
         {
             "embeddings": config.hidden_size,
@@ -199,10 +201,20 @@ def check_checkpoint(
     )
     root: Params[Shape] = Params(tensors)
     outputs = program(ops, root, batch)
-    if LOGITS in outputs:
-        _check_labels(config.labels, outputs[LOGITS].dims[-1])
+    if LOGITS in outputs and isinstance(program, ModelProgram):
+        _check_logits(program, outputs[LOGITS].dims[-1])
     _check_unused(tensors, base_prefix)
     return {name: shape.dims for name, shape in outputs.items()}
+
+
+def _check_logits(program: ModelProgram, width: int) -> None:
+    wanted = program.chosen_head.width
+    if wanted == "labels":
+        _check_labels(program.config.labels, width)
+        return
+    expected = program.config.vocab_size if wanted == "vocabulary" else wanted
+    if width != expected:
+        raise CheckpointError(f"The weights give {width} logits, a {program.head} head gives {expected}.")
 
 
 def _check_labels(labels: LabelConfig, width: int) -> None:

@@ -44,6 +44,7 @@ class Layout:
     max_length: int
     position_offset: int
     pad_token_id: int
+    causal: bool = False
 
     @classmethod
     def of(cls, config: EncoderConfig) -> Layout:
@@ -54,6 +55,7 @@ class Layout:
             max_length=config.max_length,
             position_offset=config.position_offset,
             pad_token_id=config.pad_token_id,
+            causal=config.causal,
         )
 
 
@@ -95,22 +97,26 @@ def pack(texts: Sequence[TokenIdsLike], layout: Layout) -> TokenBatch[NDArray[An
         _token_types(texts, lengths, layout),
         _positions(input_ids, lengths, layout),
         lengths,
+        causal=layout.causal,
     )
 
 
 def pack_arrays(
-    input_ids: Array, token_type_ids: Array, position_ids: Array, lengths: Array
+    input_ids: Array, token_type_ids: Array, position_ids: Array, lengths: Array, *, causal: bool = False
 ) -> TokenBatch[NDArray[Any]]:
     """Make the index arrays for texts whose tokens already stand one after another."""
     starts = np.cumsum(lengths, dtype=np.int32) - lengths
     columns = np.arange(lengths.max(), dtype=np.int32)
     is_token = columns < lengths[:, None]  # [B, L]
+    seen = is_token[:, None, None, :]  # [B, 1, 1, L]
+    if causal:
+        seen = seen & (columns <= columns[:, None])  # [B, 1, L, L]: a token sees itself and what came before
     return TokenBatch(
         input_ids=input_ids,
         position_ids=position_ids,
         token_type_ids=token_type_ids,
         pad_index=np.where(is_token, starts[:, None] + columns, 0).astype(np.int32),
-        attention_bias=np.where(is_token, np.float32(0), MASKED)[:, None, None, :],
+        attention_bias=np.where(seen, np.float32(0), MASKED),
         unpad_index=np.flatnonzero(is_token).astype(np.int32),
         rows=starts,
         pool_weights=(is_token / lengths[:, None]).astype(np.float32)[:, None, :],
@@ -143,6 +149,7 @@ def unpad(
         token_types,
         _checked_ids("Position", positions[kept], layout.max_length + layout.position_offset),
         lengths,
+        causal=layout.causal,
     )
 
 

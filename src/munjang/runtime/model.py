@@ -24,6 +24,7 @@ from munjang.models.program import (
     POOLER_OUTPUT,
     ModelProgram,
     Program,
+    heads_of,
     require_head,
 )
 from munjang.models.registry import architecture_of
@@ -33,8 +34,6 @@ from munjang.runtime.batches import Layout, unpad
 from munjang.runtime.runner import Runner
 
 __all__ = ["Model", "ModelOutput"]
-
-_HEADS = ("sequence-classification",)
 
 
 class Model:
@@ -60,8 +59,6 @@ class Model:
         threads: int | None = None,
         streams: int | None = None,
     ) -> None:
-        if head is not None and head not in _HEADS:
-            raise InputError(f"Unknown head '{head}'; there are {', '.join(_HEADS)}.")
         self.raw_config = dict(raw_config)
         self.architecture = architecture_of(raw_config)
         self.config = self.architecture.read_config(raw_config)
@@ -69,7 +66,7 @@ class Model:
         self.weights: Mapping[str, Array] = weights
         self._backend, self._threads, self._streams = backend, threads, streams
         if head is not None:
-            require_head(self.architecture, Params(weights), head)
+            require_head(self.architecture, Params(weights), raw_config, head)
         self.check(self.program(self._default_outputs()))
         self._start()
 
@@ -90,8 +87,10 @@ class Model:
     ) -> Model:
         """Open a model by its folder, catalogue name or hub repository.
 
-        ``head`` is ``None`` for the bare encoder or ``"sequence-classification"``. Raises
-        `UnknownModelError`, `FetchError`, `CheckpointError` or `UnsupportedModelError`.
+        ``head`` is ``None`` for the bare encoder, or one of ``"sequence-classification"``,
+        ``"token-classification"``, ``"question-answering"``, ``"masked-lm"``, ``"next-sentence-prediction"``
+        and ``"causal-lm"``. Raises `UnknownModelError`, `FetchError`, `UnsupportedModelError`,
+        `CheckpointError` (also if the checkpoint has no such head), or `InputError` for an unknown head.
         """
         checkpoint = open_checkpoint(
             name,
@@ -142,6 +141,11 @@ class Model:
         return check_checkpoint(program, self.config, shapes, self.architecture.base_prefix)
 
     @property
+    def heads(self) -> list[str]:
+        """The heads that the checkpoint has trained weights for."""
+        return heads_of(self.architecture, Params(self.weights), self.raw_config)
+
+    @property
     def has_pooler(self) -> bool:
         """Whether the checkpoint has a trained pooler."""
         base = self.architecture.base(Params(self.weights))
@@ -154,7 +158,9 @@ class Model:
 
     def program(self, outputs: frozenset[str], taps: frozenset[str] = frozenset()) -> ModelProgram:
         """Describe a computation of this model."""
-        return ModelProgram(self.architecture, self.config, outputs, taps)
+        return ModelProgram(
+            self.architecture, self.config, outputs, taps, self.head if LOGITS in outputs else None
+        )
 
     def __call__(
         self,
@@ -181,7 +187,10 @@ class Model:
             taps += self._attention_names()
         if not wanted and not taps:
             raise InputError("Nothing was asked for: outputs is empty.")
-        found = self.runner.run_batch(self.program(wanted, frozenset(taps)), batch)
+        program = self.program(wanted, frozenset(taps))
+        if LOGITS in wanted and program.chosen_head.on == "chosen":
+            batch = replace(batch, rows=np.arange(len(batch.input_ids), dtype=np.int32))
+        found = self.runner.run_batch(program, batch)
         return self._arrange(found, mask, output_hidden_states, output_attentions)
 
     def every_value(
@@ -209,7 +218,7 @@ class Model:
             if name not in known:
                 raise InputError(f"Unknown output '{name}'; there are {', '.join(sorted(known))}.")
         if LOGITS in outputs and self.head is None:
-            raise InputError("Logits need a head: open the model with head='sequence-classification'.")
+            raise InputError(f"Logits need a head: open the model with one of {', '.join(self.heads)}.")
         if POOLER_OUTPUT in outputs:
             self._require_pooler()
         return frozenset(outputs)
@@ -248,6 +257,8 @@ class Model:
         self, found: Outputs, mask: NDArray[np.bool_], hidden_states: bool, attentions: bool
     ) -> ModelOutput:
         output = ModelOutput(pooler_output=found.get(POOLER_OUTPUT), logits=found.get(LOGITS))
+        if LOGITS in found and self.architecture.heads[self.head or ""].on != "first":
+            output = replace(output, logits=pad_tokens(found[LOGITS], mask))
         if LAST_HIDDEN_STATE in found:
             output = replace(output, last_hidden_state=pad_tokens(found[LAST_HIDDEN_STATE], mask))
         if hidden_states:

@@ -1,0 +1,60 @@
+"""`munjang.pipeline`: a task by name."""
+
+from __future__ import annotations
+
+import os
+from importlib import import_module
+from typing import Any
+
+from munjang.errors import InputError
+from munjang.tasks.loading import Loaded, ModelOptions
+
+__all__ = ["TASKS", "pipeline"]
+
+# task -> where it lives; a module is imported when its task is first asked for
+TASKS = {
+    "feature-extraction": "features:FeatureExtraction",
+    "fill-mask": "fill_mask:FillMask",
+    "next-sentence-prediction": "next_sentence:NextSentencePrediction",
+    "text-classification": "text_classification:TextClassification",
+    "zero-shot-classification": "zero_shot:ZeroShotClassification",
+    "token-classification": "token_classification:TokenClassification",
+    "relation-extraction": "relation_extraction:RelationExtraction",
+    "question-answering": "question_answering:QuestionAnswering",
+    "text-generation": "text_generation:TextGeneration",
+}
+_OTHER_NAMES = {"sentiment-analysis": "text-classification", "ner": "token-classification"}
+
+
+def pipeline(
+    task: str,
+    model: str | os.PathLike[str] | Loaded,
+    *,
+    backend: str = "openvino",
+    threads: int | None = None,
+    streams: int | None = None,
+    revision: str | None = None,
+    cache_dir: str | os.PathLike[str] | None = None,
+    token: str | None = None,
+    offline: bool | None = None,
+    allow_pickle: bool = False,
+) -> Any:
+    """Open a model for a task; the result is called with texts, as the task's class says.
+
+    Raises `InputError` for an unknown task, and what `Model.from_pretrained` raises.
+    """
+    known = _OTHER_NAMES.get(task, task)
+    if known not in TASKS:
+        raise InputError(f"Unknown task '{task}'; there are {', '.join(TASKS)}.")
+    module, _, name = TASKS[known].partition(":")
+    options = ModelOptions(
+        backend=backend,
+        threads=threads,
+        streams=streams,
+        revision=revision,
+        cache_dir=cache_dir,
+        token=token,
+        offline=offline,
+        allow_pickle=allow_pickle,
+    )
+    return getattr(import_module(f"munjang.tasks.{module}"), name)(model, options=options)
