@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 import torch
 import transformers
-from support.peers import ARCHITECTURES, random_inputs, reference
 
 from munjang.backends.registry import BACKENDS
 from munjang.models.program import LOGITS
 from munjang.runtime.model import Model
+from support.peers import ARCHITECTURES, random_inputs, reference
 
 TOLERANCE = 1e-4  # logits, with weights twenty times as large as trained ones
 

@@ -21,7 +21,7 @@ class TokenBatch(Generic[A]):
         position_ids: ``[T]`` int32, as the architecture counts them.
         token_type_ids: ``[T]`` int32.
         pad_index: ``[B, L]`` int32; the packed row that fills each cell of the padded view (0 in padding).
-        attention_bias: ``[B, 1, 1 or L, L]`` float32; 0 where a token may look, a large negative number elsewhere.
+        attention_bias: ``[B, 1, 1 or L, L]`` float32; 0 where a token may look, far below 0 elsewhere.
         unpad_index: ``[T]`` int32; the cell of the flattened padded view where each packed row stands.
         rows: ``[R]`` int32; the packed rows that the caller wants of the last layer, when not all of them.
         pool_weights: ``[B, W, L]`` float32; W ways to weigh a text's cells when its vectors are pooled.

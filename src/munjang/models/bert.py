@@ -129,7 +129,7 @@ def pool(ops: Ops[A], p: Params[A], first: A) -> A:
     return ops.tap("pooler_output", ops.activation("tanh", ops.linear(first, p / "pooler.dense")))
 
 
-def classify(ops: Ops[A], root: Params[A], base: Params[A], config: EncoderConfig, first: A) -> A:
+def classify(ops: Ops[A], root: Params[A], base: Params[A], config: EncoderConfig, x: A) -> A:
     """Sequence-classification head: the first token's vectors ``[B, H]`` -> logits ``[B, num_labels]``."""
-    pooled = ops.dropout(pool(ops, base, first), config.classifier_dropout)
+    pooled = ops.dropout(pool(ops, base, x), config.classifier_dropout)
     return ops.linear(pooled, root / "classifier")

@@ -74,7 +74,7 @@ def encode(
     return x
 
 
-def classify(ops: Ops[A], root: Params[A], base: Params[A], config: EncoderConfig, first: A) -> A:  # noqa: ARG001 - one signature for all heads
+def classify(ops: Ops[A], root: Params[A], base: Params[A], config: EncoderConfig, x: A) -> A:  # noqa: ARG001 - one signature for all heads
     """Sequence-classification head: ``[CLS]`` vectors ``[B, H]`` -> logits ``[B, num_labels]``."""
-    x = ops.tap("classifier.dense", ops.activation("relu", ops.linear(first, root / "pre_classifier")))
+    x = ops.tap("classifier.dense", ops.activation("relu", ops.linear(x, root / "pre_classifier")))
     return ops.linear(ops.dropout(x, config.classifier_dropout), root / "classifier")

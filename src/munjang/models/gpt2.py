@@ -1,7 +1,7 @@
 """GPT-2, with the names of its published checkpoints.
 
-The model of "Language Models are Unsupervised Multitask Learners" (Radford et al., 2019): layers that normalise
-before, not after, and attention that looks back only. What a token may look at is in ``attention_bias``.
+"Language Models are Unsupervised Multitask Learners" (Radford et al., 2019): layers that normalise before, not
+after, and attention that looks back only; what a token may see is in ``attention_bias``.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from munjang.models.config import EncoderConfig, LabelConfig, number, reject_uns
 from munjang.models.ops import A, Ops
 from munjang.models.params import Params
 
-__all__ = ["encode", "language_model", "read_config"]
+__all__ = ["encode", "encode_cached", "language_model", "read_config"]
 
 
 def read_config(raw: Mapping[str, Any]) -> EncoderConfig:
@@ -92,18 +92,22 @@ def layer(
 
 
 def encode(
-    ops: Ops[A],
-    p: Params[A],
-    config: EncoderConfig,
-    batch: TokenBatch[A],
-    *,
-    only_rows: bool = False,
-    cached: bool = False,
+    ops: Ops[A], p: Params[A], config: EncoderConfig, batch: TokenBatch[A], *, only_rows: bool = False
 ) -> A:
-    """Token ids to the last hidden state: ``[T, H]``, or ``[R, H]`` for the rows ``batch.rows`` only.
+    """Token ids to the last hidden state: ``[T, H]``, or ``[R, H]`` for the rows ``batch.rows`` only."""
+    return _encode(ops, p, config, batch, only_rows=only_rows, cached=False)
 
-    With ``cached``, keys and values of earlier calls are kept by the executor and looked at too.
-    """
+
+def encode_cached(
+    ops: Ops[A], p: Params[A], config: EncoderConfig, batch: TokenBatch[A], *, only_rows: bool = False
+) -> A:
+    """As `encode`, but keys and values of earlier calls of the session are looked at too."""
+    return _encode(ops, p, config, batch, only_rows=only_rows, cached=True)
+
+
+def _encode(
+    ops: Ops[A], p: Params[A], config: EncoderConfig, batch: TokenBatch[A], *, only_rows: bool, cached: bool
+) -> A:
     word = ops.tap("embeddings.word", ops.rows(p["wte.weight"], batch.input_ids))
     position = ops.tap("embeddings.position", ops.rows(p["wpe.weight"], batch.position_ids))
     x = ops.tap("embeddings", ops.dropout(word + position, config.embedding_dropout_prob))

@@ -48,8 +48,8 @@ class Program(Protocol):
 class ModelProgram:
     """An encoder and, if asked for, its pooler or a head.
 
-    ``outputs`` is any of ``last_hidden_state``, ``pooler_output`` and ``logits``; ``head`` names the head that
-    gives the logits. Unless every token is needed, the last layer runs on ``batch.rows`` alone. With
+    ``outputs`` is any of ``last_hidden_state``, ``pooler_output`` and ``logits``; ``head`` names the head
+    that gives the logits. Unless every token is needed, the last layer runs on ``batch.rows`` alone. With
     ``cached``, attention remembers earlier calls of a session.
     """
 
@@ -76,9 +76,9 @@ class ModelProgram:
         return found
 
     def _encode(self, ops: Ops[A], base: Params[A], batch: TokenBatch[A]) -> A:
-        encode = self.architecture.encode
-        if self.cached:
-            return encode(ops, base, self.config, batch, only_rows=self.only_rows, cached=True)
+        encode = self.architecture.encode_cached if self.cached else self.architecture.encode
+        if encode is None:
+            raise InputError(f"A model of type '{self.architecture.model_type}' can't write on.")
         return encode(ops, base, self.config, batch, only_rows=self.only_rows)
 
     @property

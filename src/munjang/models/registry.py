@@ -88,13 +88,14 @@ class Architecture:
     """One architecture: how to read its config, how to compute it, where its tensors stand.
 
     ``base_prefix`` is what published checkpoints with a head put before the encoder's names; a bare encoder
-    has none.
+    has none. ``encode_cached`` remembers earlier calls of a session, for models that write on.
     """
 
     model_type: str
     base_prefix: str
     read_config: Callable[[Mapping[str, Any]], EncoderConfig]
     encode: Encode
+    encode_cached: Encode | None = None
     pool: Pool | None = None
     heads: Mapping[str, Head] = field(default_factory=dict)
 
@@ -184,6 +185,7 @@ _GPT2 = Architecture(
     base_prefix="transformer",
     read_config=gpt2.read_config,
     encode=gpt2.encode,
+    encode_cached=gpt2.encode_cached,
     # The matrix of the head is the word embeddings', so every checkpoint has it.
     heads={CAUSAL_LM: Head(gpt2.language_model, "chosen", "wte.weight", "LMHeadModel", "vocabulary")},
 )

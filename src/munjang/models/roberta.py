@@ -27,9 +27,9 @@ def read_config(raw: Mapping[str, Any]) -> EncoderConfig:
     )
 
 
-def classify(ops: Ops[A], root: Params[A], base: Params[A], config: EncoderConfig, first: A) -> A:  # noqa: ARG001 - one signature for all heads
+def classify(ops: Ops[A], root: Params[A], base: Params[A], config: EncoderConfig, x: A) -> A:  # noqa: ARG001 - one signature for all heads
     """Sequence-classification head: ``<s>`` vectors ``[B, H]`` -> logits ``[B, num_labels]``."""
     p = root / "classifier"
-    x = ops.dropout(first, config.classifier_dropout)
+    x = ops.dropout(x, config.classifier_dropout)
     x = ops.tap("classifier.dense", ops.activation("tanh", ops.linear(x, p / "dense")))
     return ops.linear(ops.dropout(x, config.classifier_dropout), p / "out_proj")

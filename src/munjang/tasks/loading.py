@@ -42,7 +42,7 @@ class Loaded:
 def load(
     model: str | os.PathLike[str] | Loaded, head: str | None, options: ModelOptions | None = None
 ) -> Loaded:
-    """Open a model by name for a head (``None``: the bare encoder); one that is open already is taken as it is.
+    """Open a model by name for a head (``None``: the bare encoder); an open one is taken as it is.
 
     Raises what `Model.from_pretrained` raises.
     """
