@@ -3,26 +3,35 @@
 from __future__ import annotations
 
 import os
-import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Literal, TypedDict
 
 import numpy as np
-from numpy.typing import NDArray
 
 from munjang.checkpoints import Checkpoint, open_checkpoint
-from munjang.errors import InputError, InputTypeError, TruncationError
+from munjang.errors import InputError, InputTypeError, TruncationError, UnsupportedModelError
 from munjang.models.program import LOGITS
 from munjang.runtime.model import Model
-from munjang.sentence.encoding import TruncationWarning
+from munjang.sentence.activations import (
+    Activation,
+    Scores,
+    activate,
+    choose_activation,
+    published_activation,
+    softmax,
+)
+from munjang.sentence.encoding import TOKENS_PER_TEXT, chunks, cut_notice, refuse_surrogates
+from munjang.sentence.files import read_entries
+from munjang.sentence.notices import TruncationWarning, notify
 from munjang.sentence.progress import track
+from munjang.sentence.settings import check_choice, check_device
+from munjang.sentence.similarity import check_positive
 from munjang.sentence.tensors import like_caller
 from munjang.tokenization import TokenIds, Tokenizer
 
 __all__ = ["CrossEncoder", "RankedDocument"]
 
-Scores = NDArray[np.float32]
-Activation = Callable[[Scores], Any]
+Pair = tuple[str, str]
 
 
 class RankedDocument(TypedDict, total=False):
@@ -31,30 +40,6 @@ class RankedDocument(TypedDict, total=False):
     corpus_id: int
     score: float
     text: str
-
-
-def identity(x: Scores) -> Scores:
-    """Leave logits as they are."""
-    return x
-
-
-def sigmoid(x: Scores) -> Scores:
-    """Logits to numbers between 0 and 1, each on its own."""
-    return np.asarray(0.5 * (1.0 + np.tanh(0.5 * x)), dtype=np.float32)
-
-
-def softmax(x: Scores) -> Scores:
-    """Logits to probabilities that sum to 1 over the last axis."""
-    powers = np.exp(x - x.max(axis=-1, keepdims=True))
-    return np.asarray(powers / powers.sum(axis=-1, keepdims=True), dtype=np.float32)
-
-
-_ACTIVATIONS: dict[str, Activation] = {
-    "Identity": identity,
-    "Sigmoid": sigmoid,
-    "Softmax": softmax,
-    "Tanh": np.tanh,
-}
 
 
 class CrossEncoder:
@@ -69,12 +54,13 @@ class CrossEncoder:
         model_name_or_path: a folder or hub repository with a sequence-classification head.
         max_length: the longest pair in tokens; by default what the model takes.
         activation_fn: applied to the logits: ``"identity"``, ``"sigmoid"``, ``"softmax"``, ``"tanh"`` or a
-            function of an array; by default what the model's config names, else the sigmoid for one label and
-            the logits themselves for several.
+            function of an array (one of torch's gets a tensor); by default what the model's files name, else
+            the sigmoid for one label and the logits themselves for several.
         on_truncation: ``"warn"`` once per call with the count, ``"error"``, or ``"ignore"``.
 
     The other arguments are those of `SentenceTransformer`.
-    Raises `UnknownModelError`, `FetchError`, `CheckpointError` (also if there is no trained head).
+    Raises `UnknownModelError`, `FetchError`, `CheckpointError` (also if there is no trained head),
+    `UnsupportedModelError`, `InputError`.
     """
 
     def __init__(
@@ -94,10 +80,8 @@ class CrossEncoder:
         on_truncation: Literal["warn", "error", "ignore"] = "warn",
         allow_pickle: bool = False,
     ) -> None:
-        if device not in (None, "cpu"):
-            raise InputError(f"device must be None or 'cpu', got {device!r}.")
-        if max_length is not None and max_length < 1:
-            raise InputError(f"max_length must be at least 1, got {max_length}.")
+        check_device(device)
+        check_choice("on_truncation", on_truncation, ("warn", "error", "ignore"))
         checkpoint = open_checkpoint(
             model_name_or_path,
             revision=revision,
@@ -106,23 +90,39 @@ class CrossEncoder:
             offline=local_files_only,
             allow_pickle=allow_pickle,
         )
+        _check_modules(checkpoint)
         self.tokenizer = Tokenizer.from_checkpoint(checkpoint)
         self.model = Model.from_checkpoint(
             checkpoint, head="sequence-classification", backend=backend, threads=threads, streams=streams
         )
-        limit = self.model.config.max_length
-        self.max_length = min(max_length or self.tokenizer.model_max_length, limit)
-        self.on_truncation = on_truncation
-        self.activation_fn = _activation(activation_fn) or _published_activation(checkpoint, self.num_labels)
+        self.max_length = self.tokenizer.model_max_length if max_length is None else max_length
+        self.on_truncation: str = on_truncation
+        self.activation_fn = (
+            published_activation(checkpoint, self.num_labels)
+            if activation_fn is None
+            else choose_activation(activation_fn, softmax)
+        )
 
     @property
     def num_labels(self) -> int:
         """How many outputs the head has."""
         return self.model.config.labels.num_labels
 
+    @property
+    def max_length(self) -> int:
+        """The longest pair in tokens, special tokens included; what is beyond is cut off and counted."""
+        return self._max_length
+
+    @max_length.setter
+    def max_length(self, value: int) -> None:
+        length = check_positive(value, "max_length", "CrossEncoder")
+        self._max_length = min(length, self.model.config.max_length)
+
+    max_seq_length = max_length
+
     def predict(
         self,
-        sentences: Sequence[Any],
+        sentences: Any,
         batch_size: int | None = None,
         show_progress_bar: bool | None = None,
         activation_fn: str | Activation | None = None,
@@ -133,31 +133,31 @@ class CrossEncoder:
         """Score pairs of texts.
 
         Args:
-            sentences: one pair, or a list of n pairs.
+            sentences: one pair, or n pairs in a list, a tuple, an array ``[n, 2]`` or an iterator.
             batch_size: about how many pairs of 32 tokens go into one request; scores do not depend on it.
             show_progress_bar: show one on standard error.
             activation_fn: instead of the model's own.
             apply_softmax: apply the softmax after the activation, for models of several labels.
-            convert_to_numpy: give an array (``False``: a list).
-            convert_to_tensor: give a torch tensor, if the program has imported torch.
+            convert_to_numpy: give one array (``False``: a list of tensors, as for ``convert_to_tensor``).
+            convert_to_tensor: give a torch tensor if the program has imported torch, an array otherwise.
 
         Returns ``[n]`` for a model of one label, else ``[n, num_labels]``; without the first axis for one
-        pair. Raises `InputTypeError` for anything but pairs of texts.
+        pair. Warns with `TruncationWarning`, once and with the count, of pairs that were cut. Raises
+        `InputTypeError` for anything but pairs of texts, `InputError` for values that can't be used,
+        `TruncationError` if ``on_truncation`` is ``"error"``.
         """
-        if batch_size is not None and batch_size < 1:
-            raise InputError(f"batch_size must be at least 1, got {batch_size}.")
-        single = _is_pair(sentences)
-        pairs = [_check_pair(pair, i) for i, pair in enumerate([sentences] if single else sentences)]
-        scores = (_activation(activation_fn) or self.activation_fn)(
-            self._logits(pairs, batch_size, show_progress_bar)
-        )
-        if apply_softmax and self.num_labels > 1:
-            scores = softmax(scores)
+        activation = choose_activation(activation_fn, self.activation_fn)
+        single, pairs = _as_pairs(sentences)
+        logits = self._logits(pairs, batch_size, bool(show_progress_bar))
+        scores = self._scores(activation, logits) if pairs else logits
         if self.num_labels == 1:
-            scores = scores[:, 0]
-        if convert_to_tensor:
-            return like_caller(scores[0] if single else scores)
-        return scores[0] if single else scores if convert_to_numpy else list(scores)
+            scores = scores.reshape(len(pairs))
+        elif apply_softmax and pairs:
+            scores = softmax(scores)
+        found = scores[0] if single else scores
+        if convert_to_numpy and not convert_to_tensor:
+            return found
+        return like_caller(found) if convert_to_tensor or single else [like_caller(score) for score in found]
 
     def rank(
         self,
@@ -171,81 +171,114 @@ class CrossEncoder:
     ) -> list[RankedDocument]:
         """Order documents by their score with a query, best first; equal scores in the order given.
 
-        Raises `InputError` for a model of several labels.
+        Raises `InputError` for a model of several labels, and what `predict` raises.
         """
         if self.num_labels != 1:
             raise InputError(
                 f"rank needs a model with one label, this one has {self.num_labels}; use predict."
             )
-        if top_k is not None and top_k < 1:
-            raise InputError(f"top_k must be at least 1, got {top_k}.")
+        if top_k is not None:
+            check_positive(top_k, "top_k", "rank")
+        if isinstance(documents, str):
+            raise InputTypeError("rank needs a list of documents, got one str.")
+        listed = list(documents)
         scores = self.predict(
-            [(query, document) for document in documents], batch_size, show_progress_bar, activation_fn
+            [(query, document) for document in listed], batch_size, show_progress_bar, activation_fn
         )
         ranked: list[RankedDocument] = []
         for i in np.argsort(-scores, kind="stable")[:top_k]:
             found = RankedDocument(corpus_id=int(i), score=float(scores[i]))
-            ranked.append({**found, "text": documents[i]} if return_documents else found)
+            ranked.append({**found, "text": listed[i]} if return_documents else found)
         return ranked
 
-    def _logits(
-        self, pairs: list[tuple[str, str]], batch_size: int | None, show_progress_bar: bool | None
-    ) -> Scores:
-        ids = self._tokenize(pairs)
+    def _scores(self, activation: Activation, logits: Scores) -> Scores:
+        scores = activate(activation, logits)
+        if scores.size != logits.size:
+            raise InputError(
+                f"activation_fn must keep the shape {logits.shape} of the logits, it gave {scores.shape}."
+            )
+        return scores
+
+    def _logits(self, pairs: list[Pair], batch_size: int | None, shown: bool) -> Scores:
+        budget = None
+        if batch_size is not None:
+            budget = check_positive(batch_size, "batch_size", "predict") * TOKENS_PER_TEXT
         logits = np.empty((len(pairs), self.num_labels), dtype=np.float32)
-        budget = None if batch_size is None else batch_size * 32
         program = self.model.program(frozenset({LOGITS}))
-        with track(bool(show_progress_bar), len(pairs), "Scoring") as advance:
-            for done in self.model.runner.run(program, ids, token_budget=budget):
-                logits[done.indices] = done.outputs[LOGITS]
-                advance(len(done.indices))
+        start, cut = 0, []
+        with track(shown, len(pairs), "Scoring") as advance:
+            for chunk in chunks(pairs, _length):
+                ids = self._tokenize(chunk, start)
+                cut += [pair.truncated for pair in ids if pair.truncated]
+                for done in self.model.runner.run(program, ids, token_budget=budget):
+                    logits[start:][done.indices] = done.outputs[LOGITS]
+                    advance(len(done.indices))
+                start += len(chunk)
+        if cut and self.on_truncation == "warn":
+            message = cut_notice("pairs", len(cut), len(pairs), self.max_length, sum(cut))
+            notify(message, TruncationWarning)
         return logits
 
-    def _tokenize(self, pairs: list[tuple[str, str]]) -> list[TokenIds]:
-        ids = self.tokenizer.encode_ids(pairs, truncation=True, max_length=self.max_length)
-        cut = [pair.truncated for pair in ids if pair.truncated]
-        if not cut or self.on_truncation == "ignore":
-            return ids
-        what = f"{len(cut)} of {len(pairs)} pairs were longer than {self.max_length} tokens"
+    def _tokenize(self, pairs: list[Pair], first: int) -> list[TokenIds]:
+        try:
+            ids = self.tokenizer.encode_ids(pairs, truncation=True, max_length=self.max_length)
+        except InputError:
+            refuse_surrogates((f"{query}{document}" for query, document in pairs), first)
+            raise
         if self.on_truncation == "error":
-            raise TruncationError(f"{what}.")
-        warnings.warn(f"{what}; {sum(cut)} tokens were not read.", TruncationWarning, stacklevel=4)
+            for position, pair in enumerate(ids, start=first):
+                if pair.truncated:
+                    raise TruncationError(
+                        f"Pair {position} is {pair.truncated} tokens longer than the {self.max_length} "
+                        "that are read."
+                    )
         return ids
 
 
-def _activation(chosen: str | Activation | None) -> Activation | None:
-    if chosen is None or callable(chosen):
-        return chosen
-    found = _ACTIVATIONS.get(chosen.rpartition(".")[2].capitalize())
-    if found is None:
-        raise InputError(f"Unknown activation '{chosen}'; there are {', '.join(_ACTIVATIONS).lower()}.")
-    return found
+def _length(pair: Pair) -> int:
+    return len(pair[0]) + len(pair[1])
 
 
-def _published_activation(checkpoint: Checkpoint, num_labels: int) -> Activation:
-    """What the model's files name: in three places, as versions of `sentence-transformers` went by."""
-    config = checkpoint.config()
-    own = {}
+def _check_modules(checkpoint: Checkpoint) -> None:
+    """Raise `UnsupportedModelError` for what newer versions of the library can put around a cross-encoder."""
+    if checkpoint.has("modules.json"):
+        entries = read_entries(checkpoint)
+        if [(entry.kind, entry.path) for entry in entries] != [("Transformer", "")]:
+            kinds = ", ".join(entry.kind for entry in entries) or "nothing"
+            raise UnsupportedModelError(
+                f"'{checkpoint.name}': modules.json lists {kinds}; "
+                "a cross-encoder has one Transformer with a classification head."
+            )
     if checkpoint.has("config_sentence_transformers.json"):
-        own = checkpoint.read_json("config_sentence_transformers.json")
-    nested = config.get("sentence_transformers")
-    name = (
-        (nested.get("activation_fn") if isinstance(nested, dict) else None)
-        or own.get("activation_fn")
-        or config.get("sbert_ce_default_activation_function")
-    )
-    if isinstance(name, str):
-        return _activation(name) or identity
-    return sigmoid if num_labels == 1 else identity
+        config = checkpoint.read_json("config_sentence_transformers.json")
+        if config.get("default_prompt_name") is not None:
+            raise UnsupportedModelError(
+                f"'{checkpoint.name}': a cross-encoder with the default prompt "
+                f"{config['default_prompt_name']!r} is not supported."
+            )
 
 
-def _is_pair(value: Any) -> bool:
-    if isinstance(value, str | bytes) or not isinstance(value, Sequence | np.ndarray):
-        raise InputTypeError(f"predict needs a pair of texts or a list of pairs, got {type(value).__name__}.")
-    return len(value) == 2 and all(isinstance(text, str) for text in value)
+def _as_pairs(value: Any) -> tuple[bool, list[Pair]]:
+    """Give the pairs, and whether they are one pair that stood alone."""
+    if isinstance(value, np.ndarray):
+        value = value.tolist()
+    if isinstance(value, str | bytes | Mapping) or not isinstance(value, Iterable):
+        raise InputTypeError(
+            f"predict needs a pair of texts or a list of pairs, got a {type(value).__name__}."
+        )
+    listed = list(value)
+    single = len(listed) == 2 and all(isinstance(text, str) for text in listed)
+    return single, [_checked_pair(pair, i) for i, pair in enumerate([listed] if single else listed)]
 
 
-def _check_pair(value: Any, position: int) -> tuple[str, str]:
-    if isinstance(value, str) or len(value) != 2 or not all(isinstance(text, str) for text in value):
-        raise InputTypeError(f"Pair {position} must be two texts, got {value!r}.")
+def _checked_pair(value: Any, position: int) -> Pair:
+    if isinstance(value, np.ndarray):
+        value = value.tolist()
+    if not isinstance(value, list | tuple) or len(value) != 2:
+        raise InputTypeError(f"Pair {position} must be two texts, got {value!r:.80}.")
+    for text in value:
+        if not isinstance(text, str):
+            raise InputTypeError(
+                f"Pair {position} holds a {type(text).__name__}; both of its texts must be str."
+            )
     return value[0], value[1]

@@ -2,30 +2,89 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from itertools import islice
-from typing import Any, Protocol, TypeVar
+from dataclasses import dataclass
+from typing import Any, Protocol, TypeAlias, TypeVar, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
-from munjang.errors import InputTypeError, TruncationError
+from munjang.errors import InputError, InputTypeError, TruncationError
 from munjang.models.batch import TokenBatch
 from munjang.runtime.model import Model
+from munjang.runtime.runner import Done
+from munjang.sentence.notices import TruncationWarning, notify
 from munjang.sentence.pooling import Pooling
 from munjang.sentence.program import SENTENCE_EMBEDDING, TOKEN_EMBEDDINGS, SentenceProgram
+from munjang.sentence.quantization import Precision, quantize_embeddings
+from munjang.sentence.settings import check_choice
+from munjang.sentence.similarity import check_positive, normalize_embeddings
+from munjang.sentence.tensors import like_caller
 from munjang.tokenization import TokenIds, Tokenizer
 
-__all__ = ["CHUNK_TEXTS", "EncodeCall", "Encoder", "TruncationWarning", "check_text"]
+__all__ = ["CHUNK_TEXTS", "TOKENS_PER_TEXT", "EncodeCall", "EncodeOptions", "Encoder", "chunks", "cut_notice"]
 
 T = TypeVar("T")
-Vectors = NDArray[Any]
-CHUNK_TEXTS = 4096  # texts that are sorted by length together; memory does not grow beyond them
+Vectors: TypeAlias = NDArray[Any]
+Advance: TypeAlias = Callable[[int], None]
+
+# Texts that are tokenized and sorted by length together. Memory does not grow beyond them, and a text of a
+# million characters takes as much of it as many short ones.
+CHUNK_TEXTS = 4096
+CHUNK_CHARACTERS = 2**21
+TOKENS_PER_TEXT = 32  # what `batch_size` takes a text for
 
 
-class TruncationWarning(UserWarning):
-    """Texts were longer than the model takes, and their ends were not read."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EncodeOptions:
+    """What `encode` was asked for, beside the texts; see there."""
+
+    prompt: str = ""
+    batch_size: int | None = None
+    output_value: str | None = SENTENCE_EMBEDDING
+    precision: Precision = "float32"
+    convert_to_numpy: bool = True
+    convert_to_tensor: bool = False
+    normalize_embeddings: bool = False
+    truncate_dim: int | None = None
+
+    def __post_init__(self) -> None:
+        check_choice("output_value", self.output_value, (SENTENCE_EMBEDDING, TOKEN_EMBEDDINGS, None))
+        check_choice("precision", self.precision, get_args(Precision))
+        for name in ("batch_size", "truncate_dim"):
+            if (value := getattr(self, name)) is not None:
+                check_positive(value, name, "encode")
+        if self.output_value is None and self.precision != "float32":
+            raise InputError(f"precision {self.precision!r} needs an output_value, to know what to quantise.")
+
+    def check_stream(self) -> None:
+        """Raise `InputError` for what needs all vectors at once."""
+        if self.precision in ("int8", "uint8"):
+            raise InputError(
+                f"precision {self.precision!r} takes its ranges from all vectors, which an iterator never "
+                "shows together; give a list, or use quantize_embeddings with ranges."
+            )
+
+    @property
+    def tensors(self) -> bool:
+        """Whether torch tensors are wanted, if the program has torch."""
+        return self.convert_to_tensor or not self.convert_to_numpy
+
+    def finish(self, vectors: Vectors) -> Vectors:
+        """Shorten and normalise float32 vectors ``[n, d]``, as asked."""
+        if self.truncate_dim is not None:
+            vectors = vectors[:, : self.truncate_dim]
+        return normalize_embeddings(vectors) if self.normalize_embeddings else vectors
+
+    def quantize(self, vectors: Any) -> Any:
+        """Bring vectors, or a list of matrices, to the precision asked for."""
+        return vectors if self.precision == "float32" else quantize_embeddings(vectors, self.precision)
+
+    def convert(self, found: Any) -> Any:
+        """Give an array, or a dictionary of them, in the form asked for."""
+        if isinstance(found, dict):
+            return {name: self.convert(value) for name, value in found.items()}
+        return like_caller(found) if self.tensors else found
 
 
 class Encoder(Protocol):
@@ -46,19 +105,22 @@ class Encoder(Protocol):
         """The longest text in tokens."""
         ...
 
-    def prepare(self, text: str) -> str:
-        """Change a text before it is tokenized."""
-        ...
-
-    def program_of(self, model: Model, *, tokens: bool = False) -> SentenceProgram:
+    def program(self, *, tokens: bool = False) -> SentenceProgram:
         """Describe the computation."""
         ...
 
 
-def chunks(items: Iterable[T], size: int = CHUNK_TEXTS) -> Iterator[list[T]]:
-    """Cut a stream into lists of ``size`` items, the last one shorter."""
-    iterator = iter(items)
-    while chunk := list(islice(iterator, size)):
+def chunks(items: Iterable[T], length: Callable[[T], int]) -> Iterator[list[T]]:
+    """Cut a stream into lists of at most `CHUNK_TEXTS` items and about `CHUNK_CHARACTERS` characters."""
+    chunk: list[T] = []
+    characters = 0
+    for item in items:
+        chunk.append(item)
+        characters += length(item)
+        if len(chunk) == CHUNK_TEXTS or characters >= CHUNK_CHARACTERS:
+            yield chunk
+            chunk, characters = [], 0
+    if chunk:
         yield chunk
 
 
@@ -70,112 +132,148 @@ def unique(texts: Sequence[str]) -> tuple[list[str], NDArray[np.intp]]:
     return list(places), inverse
 
 
-def check_text(value: object, position: int) -> str:
-    """Raise `InputTypeError`, with the position, if a value is not a text."""
-    if not isinstance(value, str):
-        raise InputTypeError(f"Text {position} is of type {type(value).__name__}, not str.")
-    return value
+def checked(texts: Iterable[Any]) -> Iterator[str]:
+    """Give the texts on; `InputTypeError` names the place of anything else."""
+    for position, text in enumerate(texts):
+        if not isinstance(text, str):
+            raise InputTypeError(f"Text {position} is of type {type(text).__name__}, not str.")
+        yield text
 
 
 class EncodeCall:
-    """One call of `encode`: its prompt, and how many texts were cut."""
+    """One call of `encode`: how many texts it has read and how many of them were cut."""
 
-    def __init__(self, owner: Encoder, prompt: str, batch_size: int | None) -> None:
+    def __init__(self, owner: Encoder, options: EncodeOptions) -> None:
         self._owner = owner
-        self._prompt = prompt
-        self._budget = None if batch_size is None else batch_size * 32
+        self._options = options
+        batch_size = options.batch_size
+        self._budget = None if batch_size is None else batch_size * TOKENS_PER_TEXT
+        self._seen = 0
         self._cut_texts = 0
         self._cut_tokens = 0
-        include_prompt = owner.pooling.include_prompt
-        self._prompt_length = 0 if include_prompt or not prompt else self._length_of_prompt()
+        left_out = bool(options.prompt) and not owner.pooling.include_prompt
+        self._prompt_length = self._length_of_prompt() if left_out else 0
 
-    def vectors(self, texts: list[str], advance: Callable[[int], None]) -> Vectors:
-        """Encode a list: ``[n, d]``."""
-        result = np.empty((len(texts), self._owner.width), dtype=np.float32)
-        for start in range(0, len(texts), CHUNK_TEXTS):
-            part = texts[start : start + CHUNK_TEXTS]
-            result[start : start + len(part)] = self._chunk(part, advance)
+    def all(self, texts: Iterable[Any], advance: Advance) -> Any:
+        """Encode a list: ``[n, d]``, or a list of what was asked for."""
+        listed = list(checked(texts))
+        if self._options.output_value != SENTENCE_EMBEDDING:
+            return self._all_features(listed, advance)
+        vectors = np.empty((len(listed), self._owner.width), dtype=np.float32)
+        for chunk in chunks(listed, len):
+            start = self._seen
+            vectors[start : start + len(chunk)] = self._vectors(chunk, advance)
         self._report()
-        return result
+        finished = self._options.quantize(self._options.finish(vectors))
+        if not self._options.convert_to_numpy and not self._options.convert_to_tensor:
+            return [self._options.convert(vector) for vector in finished]
+        return self._options.convert(finished)
 
-    def stream(self, texts: Iterable[Any], finish: Callable[[Vectors], Vectors]) -> Iterator[Vectors]:
-        """Encode texts as they come."""
-        position = 0
-        for part in chunks(texts):
-            checked = [check_text(text, position + i) for i, text in enumerate(part)]
-            position += len(part)
-            yield from finish(self._chunk(checked, _nothing))
+    def stream(self, texts: Iterable[Any], advance: Advance) -> Iterator[Any]:
+        """Encode texts as they come, a chunk at a time."""
+        options = self._options
+        for chunk in chunks(checked(texts), len):
+            if options.output_value != SENTENCE_EMBEDDING:
+                yield from map(options.convert, options.quantize(self._features(chunk, advance)))
+            else:
+                vectors = options.finish(self._vectors(chunk, advance))
+                yield from options.convert(options.quantize(vectors))
         self._report()
 
-    def features(
-        self,
-        texts: list[str],
-        output_value: str | None,
-        finish: Callable[[Vectors], Vectors],
-        advance: Callable[[int], None],
-    ) -> list[Any]:
-        """Encode a list to one ``[L, H]`` per text, or to a dictionary per text."""
-        ids = self._tokenize(texts)
-        program = self._owner.program_of(self._owner.model, tokens=True)
+    def _all_features(self, texts: list[str], advance: Advance) -> list[Any]:
+        found = [item for chunk in chunks(texts, len) for item in self._features(chunk, advance)]
+        self._report()
+        return [self._options.convert(item) for item in self._options.quantize(found)]
+
+    def _vectors(self, texts: list[str], advance: Advance) -> Vectors:
+        different, inverse = unique(texts)
+        vectors = np.empty((len(different), self._owner.width), dtype=np.float32)
+        times = np.bincount(inverse)  # how often each text stands in the chunk, for the progress bar
+        ids = self._tokenize(different, texts, inverse)
+        for done in self._run(ids, tokens=False):
+            vectors[done.indices] = done.outputs[SENTENCE_EMBEDDING]
+            advance(int(times[done.indices].sum()))
+        return vectors[inverse]
+
+    def _features(self, texts: list[str], advance: Advance) -> list[Any]:
+        """Encode texts to one ``[L, H]`` each, or to a dictionary of arrays."""
+        ids = self._tokenize(texts, texts, np.arange(len(texts)))
         found: list[Any] = [None] * len(texts)
-        for done in self._owner.model.runner.run(program, ids, token_budget=self._budget, edit=self._edit):
-            tokens = done.split(TOKEN_EMBEDDINGS)
-            sentences = finish(done.outputs[SENTENCE_EMBEDDING])
-            for place, index in enumerate(done.indices):
-                if output_value == TOKEN_EMBEDDINGS:
-                    found[index] = tokens[place]
-                else:
-                    found[index] = {
-                        "input_ids": np.array(ids[index].input_ids),
-                        TOKEN_EMBEDDINGS: tokens[place],
-                        SENTENCE_EMBEDDING: sentences[place],
-                    }
+        for done in self._run(ids, tokens=True):
+            for index, item in zip(done.indices, self._items(done, ids), strict=True):
+                found[index] = item
             advance(len(done.indices))
-        self._report()
         return found
 
-    def _chunk(self, texts: list[str], advance: Callable[[int], None]) -> Vectors:
-        different, inverse = unique(texts)
-        ids = self._tokenize(different)
-        owner = self._owner
-        program = owner.program_of(owner.model)
-        vectors = np.empty((len(different), owner.width), dtype=np.float32)
-        weights = np.bincount(inverse)  # how often each text stands in the call, for the progress bar
-        for done in owner.model.runner.run(program, ids, token_budget=self._budget, edit=self._edit):
-            vectors[done.indices] = done.outputs[SENTENCE_EMBEDDING]
-            advance(int(weights[done.indices].sum()))
-        return vectors[inverse]
+    def _items(self, done: Done, ids: list[TokenIds]) -> Iterator[Any]:
+        tokens = done.split(TOKEN_EMBEDDINGS)
+        if self._options.output_value == TOKEN_EMBEDDINGS:
+            yield from tokens
+            return
+        sentences = self._options.finish(done.outputs[SENTENCE_EMBEDDING])
+        for index, its_tokens, sentence in zip(done.indices, tokens, sentences, strict=True):
+            input_ids = np.array(ids[index].input_ids)
+            yield {
+                "input_ids": input_ids,
+                "attention_mask": np.ones_like(input_ids),
+                TOKEN_EMBEDDINGS: its_tokens,
+                SENTENCE_EMBEDDING: sentence,
+            }
+
+    def _run(self, ids: list[TokenIds], *, tokens: bool) -> Iterator[Done]:
+        program = self._owner.program(tokens=tokens)
+        return self._owner.model.runner.run(program, ids, token_budget=self._budget, edit=self._edit)
 
     def _edit(self, batch: TokenBatch[NDArray[Any]], _: Sequence[int]) -> TokenBatch[NDArray[Any]]:
         return self._owner.pooling.prepare(batch, self._prompt_length)
 
-    def _tokenize(self, texts: list[str]) -> list[TokenIds]:
-        owner = self._owner
-        prepared = [owner.prepare(self._prompt + text) for text in texts]
-        ids = owner.tokenizer.encode_ids(prepared, truncation=True, max_length=owner.max_seq_length)
-        cut = [text.truncated for text in ids if text.truncated]
-        if cut and owner.on_truncation == "error":
+    def _tokenize(self, different: list[str], texts: list[str], inverse: NDArray[np.intp]) -> list[TokenIds]:
+        """Tokenize the different ones of the texts of a chunk, and count what was cut of all of them."""
+        owner, prompt = self._owner, self._options.prompt
+        prompted = [prompt + text for text in different] if prompt else different
+        try:
+            ids = owner.tokenizer.encode_ids(prompted, truncation=True, max_length=owner.max_seq_length)
+        except InputError:
+            refuse_surrogates(texts, self._seen)
+            raise
+        cut = np.array([text.truncated for text in ids])[inverse]
+        if owner.on_truncation == "error" and cut.any():
+            place = int(cut.argmax())
             raise TruncationError(
-                f"{len(cut)} of {len(texts)} texts are longer than {owner.max_seq_length} tokens."
+                f"Text {self._seen + place} is {cut[place]} tokens longer than the {owner.max_seq_length} "
+                "that are read."
             )
-        self._cut_texts += len(cut)
-        self._cut_tokens += sum(cut)
+        self._seen += len(texts)
+        self._cut_texts += int(np.count_nonzero(cut))
+        self._cut_tokens += int(cut.sum())
         return ids
 
     def _length_of_prompt(self) -> int:
         """How many tokens the prompt takes at the start of a text, without the closing special token."""
-        ids = self._owner.tokenizer.encode(self._owner.prepare(self._prompt))
-        return len(ids) - (bool(ids) and ids[-1] in self._owner.tokenizer.all_special_ids)
+        tokenizer = self._owner.tokenizer
+        ids = tokenizer.encode(self._options.prompt)
+        return len(ids) - (bool(ids) and ids[-1] in tokenizer.all_special_ids)
 
     def _report(self) -> None:
         if self._cut_texts and self._owner.on_truncation == "warn":
-            warnings.warn(
-                f"{self._cut_texts} texts were longer than {self._owner.max_seq_length} tokens; "
-                f"{self._cut_tokens} tokens at their ends were not read.",
-                TruncationWarning,
-                stacklevel=4,
+            limit = self._owner.max_seq_length
+            notify(
+                cut_notice("texts", self._cut_texts, self._seen, limit, self._cut_tokens), TruncationWarning
             )
 
 
-def _nothing(_: int) -> None:
-    """Advance no progress bar."""
+def cut_notice(what: str, cut: int, total: int, limit: int, tokens: int) -> str:
+    """Say how many texts or pairs were cut."""
+    return f"{cut} of {total} {what} were longer than {limit} tokens; {tokens} tokens were cut off."
+
+
+def refuse_surrogates(texts: Iterable[str], first: int) -> None:
+    """Raise `InputError` for a text that is not Unicode; the first text is number ``first``."""
+    for position, text in enumerate(texts, start=first):
+        try:
+            text.encode()
+        except UnicodeEncodeError as error:
+            raise InputError(
+                f"Text {position} has a lone surrogate U+{ord(text[error.start]):04X} at position "
+                f"{error.start}, which is no character; read it with its right encoding."
+            ) from None

@@ -3,40 +3,33 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from numpy.typing import NDArray
 
 from munjang.checkpoints import Checkpoint, save_weights
 from munjang.checkpoints.files import write_json
-from munjang.errors import CheckpointError, InputError
+from munjang.errors import CheckpointError, InputError, InputTypeError, UnsupportedModelError
 from munjang.sentence.modules import Module, read_module
 from munjang.sentence.pooling import POOLER, Pooling
+from munjang.sentence.settings import SentenceSettings
 
-__all__ = ["SentenceSettings", "module_weights", "read_settings", "write_settings"]
+__all__ = ["ModuleEntry", "module_weights", "read_entries", "read_settings", "write_settings"]
 
 _TYPES = "sentence_transformers.models"  # the names that every version of the library reads
+_LENGTH_FILES = tuple(
+    f"sentence_{family}_config.json"
+    for family in ("bert", "roberta", "distilbert", "camembert", "albert", "xlm-roberta", "xlnet")
+)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SentenceSettings:
-    """Everything about a sentence encoder that is not its encoder.
+class ModuleEntry(NamedTuple):
+    """One line of ``modules.json``: the class name without its package, and the folder."""
 
-    ``pooling`` is ``None`` where the checkpoint has no such files, so it has to be chosen.
-    """
-
-    pooling: Pooling | None = None
-    modules: tuple[Module, ...] = ()
-    prompts: Mapping[str, str] = field(default_factory=dict)
-    default_prompt_name: str | None = None
-    similarity_fn_name: str | None = None
-    truncate_dim: int | None = None
-    max_seq_length: int | None = None
-    do_lower_case: bool = False
-    transformer_path: str = ""
+    kind: str
+    path: str
 
 
 def read_settings(checkpoint: Checkpoint) -> SentenceSettings:
@@ -44,74 +37,87 @@ def read_settings(checkpoint: Checkpoint) -> SentenceSettings:
 
     Raises `CheckpointError` for files that are broken, `UnsupportedModelError` for modules we don't have.
     """
-    if not checkpoint.has("modules.json"):
-        return SentenceSettings(prompts=dict(checkpoint.prompts))
-    entries = sorted(_entries(checkpoint), key=lambda entry: entry[0])
-    transformer_path = next((path for _, kind, path in entries if kind == "Transformer"), None)
-    if transformer_path is None:
-        raise CheckpointError(f"'{checkpoint.name}': modules.json names no Transformer module.")
-    pooling = None
-    modules = []
-    for _, kind, path in entries:
-        if kind == "Pooling":
-            pooling = Pooling.from_config(checkpoint.sub(path).read_json("config.json"))
-        elif kind != "Transformer":
-            config = (
-                checkpoint.sub(path).read_json("config.json") if checkpoint.has(f"{path}/config.json") else {}
-            )
-            modules.append(read_module(kind, path, config, json.dumps(config)))
-    if pooling is None:
-        raise CheckpointError(f"'{checkpoint.name}': modules.json names no Pooling module.")
+    try:
+        if not checkpoint.has("modules.json"):
+            return SentenceSettings(prompts=dict(checkpoint.prompts))
+        return _read_settings(checkpoint)
+    except (InputError, InputTypeError) as error:
+        raise CheckpointError(f"'{checkpoint.name}': its files can't be used. {error}") from None
+
+
+def _read_settings(checkpoint: Checkpoint) -> SentenceSettings:
+    entries = read_entries(checkpoint)
+    kinds = tuple(entry.kind for entry in entries)
+    if kinds[:2] != ("Transformer", "Pooling"):
+        raise UnsupportedModelError(
+            f"'{checkpoint.name}': modules.json lists {', '.join(kinds) or 'nothing'}; "
+            "a sentence encoder begins with Transformer, Pooling."
+        )
+    transformer, pooling, *rest = entries
     return SentenceSettings(
-        pooling=pooling,
-        modules=tuple(modules),
-        transformer_path=transformer_path,
-        **_length_settings(checkpoint.sub(transformer_path)),
-        **_prompt_settings(checkpoint),
+        pooling=Pooling.from_config(checkpoint.sub(pooling.path).read_json("config.json")),
+        modules=tuple(_read_module(checkpoint, entry) for entry in rest),
+        transformer_path=transformer.path,
+        **_length_settings(checkpoint.sub(transformer.path)),
+        **_use_settings(checkpoint),
     )
 
 
-def _entries(checkpoint: Checkpoint) -> list[tuple[int, str, str]]:
-    """The modules in ``modules.json``: number, class name without its package, path."""
-    try:
-        return [
-            (int(entry["idx"]), str(entry["type"]).rpartition(".")[2], str(entry["path"]))
-            for entry in checkpoint.read_json_list("modules.json")
-        ]
-    except (KeyError, TypeError, ValueError) as error:
-        raise CheckpointError(
-            f"'{checkpoint.name}': modules.json must list modules with idx, type and path ({error!r})."
-        ) from None
+def read_entries(checkpoint: Checkpoint) -> list[ModuleEntry]:
+    """Read ``modules.json``.
+
+    Raises `CheckpointError` if it is broken, `UnsupportedModelError` for a module that brings its own code.
+    """
+    entries = []
+    for entry in checkpoint.read_json_list("modules.json"):
+        if not isinstance(entry, dict) or not all(
+            isinstance(entry.get(key), str) for key in ("type", "path")
+        ):
+            raise CheckpointError(
+                f"'{checkpoint.name}': modules.json must list modules with a type and a path, has {entry!r}."
+            )
+        package, _, kind = entry["type"].rpartition(".")
+        if package.partition(".")[0] != "sentence_transformers":
+            raise UnsupportedModelError(
+                f"'{checkpoint.name}': the module '{entry['type']}' is code of the model's own, "
+                "which is never run here."
+            )
+        entries.append(ModuleEntry(kind, entry["path"]))
+    return entries
+
+
+def _read_module(checkpoint: Checkpoint, entry: ModuleEntry) -> Module:
+    folder = checkpoint.sub(entry.path)
+    # Modules without settings had no file in older versions.
+    config = folder.read_json("config.json") if folder.has("config.json") else {}
+    return read_module(entry.kind, entry.path, config)
 
 
 def _length_settings(transformer: Checkpoint) -> dict[str, Any]:
-    names = ("sentence_bert_config.json", "sentence_roberta_config.json", "sentence_distilbert_config.json")
-    for name in (*names, "sentence_xlm-roberta_config.json"):
-        if transformer.has(name):
-            config = transformer.read_json(name)
-            return {
-                "max_seq_length": config.get("max_seq_length"),
-                "do_lower_case": bool(config.get("do_lower_case")),
-            }
-    return {}
+    name = next((name for name in _LENGTH_FILES if transformer.has(name)), None)
+    config = {} if name is None else transformer.read_json(name)
+    if config.get("transformer_task", "feature-extraction") != "feature-extraction":
+        raise UnsupportedModelError(
+            f"'{transformer.name}': a model for {config['transformer_task']!r} makes no sentence vectors."
+        )
+    return {
+        "max_seq_length": config.get("max_seq_length"),
+        "do_lower_case": bool(config.get("do_lower_case")),
+    }
 
 
-def _prompt_settings(checkpoint: Checkpoint) -> dict[str, Any]:
+def _use_settings(checkpoint: Checkpoint) -> dict[str, Any]:
     config: dict[str, Any] = {}
     if checkpoint.has("config_sentence_transformers.json"):
         config = checkpoint.read_json("config_sentence_transformers.json")
     prompts = config.get("prompts") or dict(checkpoint.prompts)
-    if not isinstance(prompts, dict) or not all(isinstance(text, str) for text in prompts.values()):
-        raise CheckpointError(f"'{checkpoint.name}': 'prompts' must map names to texts, got {prompts!r}.")
-    return {
-        "prompts": prompts,
-        "default_prompt_name": config.get("default_prompt_name"),
-        "similarity_fn_name": config.get("similarity_fn_name"),
-        "truncate_dim": config.get("truncate_dim"),
-    }
+    if isinstance(prompts, dict):
+        prompts = {name: "" if text is None else text for name, text in prompts.items()}
+    names = ("default_prompt_name", "similarity_fn_name", "truncate_dim")
+    return {"prompts": prompts, **{name: config.get(name) for name in names}}
 
 
-def module_weights(checkpoint: Checkpoint, modules: tuple[Module, ...]) -> dict[str, NDArray[Any]]:
+def module_weights(checkpoint: Checkpoint, modules: Sequence[Module]) -> dict[str, NDArray[Any]]:
     """Read the tensors of the modules after pooling, named ``{module path}.{tensor}``."""
     found: dict[str, NDArray[Any]] = {}
     for module in modules:
@@ -132,26 +138,29 @@ def write_settings(
         raise InputError(
             "Pooling by the pooler output can't be saved: the format knows no such pooling. Use another one."
         )
-    steps: list[tuple[str, str]] = [("Transformer", ""), ("Pooling", "1_Pooling")]
     _write_json(folder / "1_Pooling/config.json", settings.pooling.to_config(width))
     for number, module in enumerate(settings.modules, start=2):
-        path = f"{number}_{module.kind}"
-        steps.append((module.kind, path))
-        _write_module(folder / path, module, tensors)
-    modules = [
-        {"idx": i, "name": str(i), "path": path, "type": f"{_TYPES}.{kind}"}
-        for i, (kind, path) in enumerate(steps)
-    ]
-    write_json(folder / "modules.json", modules)
+        _write_module(folder / f"{number}_{module.kind}", module, tensors)
     lengths = {"max_seq_length": settings.max_seq_length, "do_lower_case": settings.do_lower_case}
-    write_json(folder / "sentence_bert_config.json", lengths)
-    prompts = {
+    _write_json(folder / "sentence_bert_config.json", lengths)
+    _write_json(folder / "config_sentence_transformers.json", _use_config(settings))
+    write_json(folder / "modules.json", list(_module_list(settings)))
+
+
+def _use_config(settings: SentenceSettings) -> dict[str, Any]:
+    config = {
+        "model_type": "SentenceTransformer",
         "prompts": dict(settings.prompts),
         "default_prompt_name": settings.default_prompt_name,
-        "similarity_fn_name": settings.similarity_fn_name,
-        "truncate_dim": settings.truncate_dim,
+        "similarity_fn_name": settings.similarity_fn_name or "cosine",
     }
-    write_json(folder / "config_sentence_transformers.json", prompts)
+    return config if settings.truncate_dim is None else {**config, "truncate_dim": settings.truncate_dim}
+
+
+def _module_list(settings: SentenceSettings) -> Iterator[dict[str, Any]]:
+    kinds = ("Transformer", "Pooling", *(module.kind for module in settings.modules))
+    for i, kind in enumerate(kinds):
+        yield {"idx": i, "name": str(i), "path": f"{i}_{kind}" if i else "", "type": f"{_TYPES}.{kind}"}
 
 
 def _write_module(folder: Path, module: Module, tensors: Mapping[str, NDArray[Any]]) -> None:

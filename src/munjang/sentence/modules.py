@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from munjang.errors import CheckpointError, UnsupportedModelError
 from munjang.models.ops import A, Ops
@@ -24,6 +25,7 @@ _ACTIVATIONS = {
     "Mish": "mish",
     "Sigmoid": "sigmoid",
 }
+_LAYER_NORM_EPSILON = 1e-5  # the module's config can't change it
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,42 +36,57 @@ class Module:
         kind: what it does; ``Dropout`` does nothing here.
         prefix: where its tensors stand among the model's.
         activation: a Dense layer's activation.
+        residual: whether a Dense layer's input is added to its output.
         config: its ``config.json``, as read.
     """
 
     kind: Kind
     prefix: str
     activation: str = "linear"
+    residual: bool = False
     config: str = "{}"
 
     def __call__(self, ops: Ops[A], root: Params[A], x: A) -> A:
         """Apply the step: ``[B, in]`` -> ``[B, out]``."""
         p = root / self.prefix
         if self.kind == "Dense":
-            return ops.activation(self.activation, ops.linear(x, p / "linear"))
+            return self._dense(ops, p, x)
         if self.kind == "LayerNorm":
-            return ops.layer_norm(x, p / "norm", 1e-5)
+            return ops.layer_norm(x, p / "norm", _LAYER_NORM_EPSILON)
         return ops.normalize(x) if self.kind == "Normalize" else x
 
+    def _dense(self, ops: Ops[A], p: Params[A], x: A) -> A:
+        y = ops.activation(self.activation, ops.linear(x, p / "linear"))
+        if self.residual:  # an input of another width has a projection of its own
+            y = y + (ops.linear(x, p / "residual") if "residual.weight" in p else x)
+        return y
 
-def read_module(type_name: str, prefix: str, config: Mapping[str, Any], raw: str) -> Module:
+
+def read_module(kind: str, prefix: str, config: Mapping[str, Any]) -> Module:
     """Read a module by the class name of ``modules.json`` and its config.
 
-    Raises `UnsupportedModelError` for a module or an activation that we do not have.
+    Raises `UnsupportedModelError` for a module, an activation or a place that we do not have.
     """
-    kind = type_name.rpartition(".")[2]
-    if kind not in ("Dense", "LayerNorm", "Normalize", "Dropout"):
-        raise UnsupportedModelError(f"modules.json: a module of type '{type_name}' is not supported.")
+    if kind not in get_args(Kind):
+        raise UnsupportedModelError(
+            f"modules.json: a module of type '{kind}' is not supported after pooling; "
+            f"supported are {', '.join(get_args(Kind))}."
+        )
+    for end in ("module_input_name", "module_output_name"):
+        if config.get(end) not in (None, "sentence_embedding"):
+            raise UnsupportedModelError(f"'{prefix}': {end} {config[end]!r} is not supported.")
+    raw = json.dumps(config)
     if kind != "Dense":
         return Module(kind, prefix, config=raw)  # type: ignore[arg-type] # narrowed above
-    for end in ("module_input_name", "module_output_name"):
-        if config.get(end, "sentence_embedding") != "sentence_embedding":
-            raise UnsupportedModelError(
-                f"{prefix}: a Dense module with {end} {config[end]!r} is not supported."
-            )
-    name = str(config.get("activation_function", "torch.nn.modules.activation.Tanh")).rpartition(".")[2]
-    if name not in _ACTIVATIONS:
-        raise UnsupportedModelError(f"{prefix}: the activation '{name}' is not supported.")
-    if not isinstance(config.get("in_features"), int) or not isinstance(config.get("out_features"), int):
-        raise CheckpointError(f"{prefix}/config.json must give in_features and out_features.")
-    return Module("Dense", prefix, _ACTIVATIONS[name], raw)
+    for name in ("in_features", "out_features"):
+        if not isinstance(config.get(name), int):
+            raise CheckpointError(f"'{prefix}/config.json' must give in_features and out_features.")
+    return Module("Dense", prefix, _activation(prefix, config), bool(config.get("use_residual")), raw)
+
+
+def _activation(prefix: str, config: Mapping[str, Any]) -> str:
+    path = str(config.get("activation_function", "torch.nn.modules.activation.Tanh"))
+    name = path.rpartition(".")[2]
+    if not path.startswith("torch.nn.") or name not in _ACTIVATIONS:
+        raise UnsupportedModelError(f"'{prefix}': the activation '{path}' is not supported.")
+    return _ACTIVATIONS[name]

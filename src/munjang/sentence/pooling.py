@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from munjang.errors import CheckpointError, InputError
+from munjang.errors import CheckpointError, InputError, InputTypeError
 from munjang.models.batch import TokenBatch
 from munjang.models.ops import A, Ops
 
@@ -45,40 +45,44 @@ class Pooling:
         unknown = [mode for mode in self.modes if mode not in (*POOLING_MODES, POOLER)]
         if unknown or not self.modes or (POOLER in self.modes and len(self.modes) > 1):
             raise InputError(
-                f"Unknown pooling {'+'.join(self.modes)!r}; there are {', '.join((*POOLING_MODES, POOLER))}, "
-                "and the first six can be joined in a tuple."
+                f"Unknown pooling {'+'.join(map(str, self.modes))!r}; there are "
+                f"{', '.join((*POOLING_MODES, POOLER))}, and all but the last can be joined in a tuple."
             )
 
     @classmethod
     def of(cls, mode: str | Sequence[str]) -> Pooling:
-        """Make a pooling from one mode or several."""
+        """Make a pooling from one mode or several; `InputError` for one that there is not."""
+        if not isinstance(mode, str | list | tuple):
+            raise InputTypeError(f"pooling must be a name or a tuple of names, got {mode!r}.")
         return cls((mode,) if isinstance(mode, str) else tuple(mode))
 
     @classmethod
     def from_config(cls, config: Mapping[str, Any]) -> Pooling:
-        """Read a ``1_Pooling/config.json``, of today's form or of the older one with a flag per mode."""
+        """Read a ``1_Pooling/config.json``, of today's form or of the older one with a flag per mode.
+
+        Raises `CheckpointError` for a mode that there is not.
+        """
         modes = config.get("pooling_mode")
         if modes is None:
             modes = [mode for flag, mode in _FLAGS.items() if config.get(flag)] or ["mean"]
-        modes = (modes,) if isinstance(modes, str) else tuple(modes)
-        unknown = [mode for mode in modes if mode not in POOLING_MODES]
-        if unknown:
-            raise CheckpointError(f"The pooling config names an unknown mode {unknown[0]!r}.")
+        modes = tuple(modes) if isinstance(modes, list) else (modes,)
+        if not modes or not all(mode in POOLING_MODES for mode in modes):
+            raise CheckpointError(
+                f"The pooling config has the unknown pooling_mode {config['pooling_mode']!r}."
+            )
         return cls(modes, bool(config.get("include_prompt", True)))
 
     def to_config(self, width: int) -> dict[str, Any]:
-        """Write a ``1_Pooling/config.json`` that old and new versions of `sentence-transformers` read."""
-        flags = {flag: mode in self.modes for flag, mode in _FLAGS.items()}
-        in_flag_order = tuple(mode for mode in _FLAGS.values() if mode in self.modes)
-        if in_flag_order != self.modes:  # the old form can't say it, and would say something else
-            flags = {}
-        modes = self.modes[0] if len(self.modes) == 1 else list(self.modes)
-        return {
-            "word_embedding_dimension": width,
-            **flags,
-            "pooling_mode": modes,
-            "include_prompt": self.include_prompt,
-        }
+        """Write a ``1_Pooling/config.json``, in the older form if it can say it, which every version reads.
+
+        The older form has a flag per mode, so it knows one order only.
+        """
+        config: dict[str, Any] = {"word_embedding_dimension": width}
+        if tuple(mode for mode in _FLAGS.values() if mode in self.modes) == self.modes:
+            config |= {flag: mode in self.modes for flag, mode in _FLAGS.items()}
+        else:
+            config["pooling_mode"] = list(self.modes)
+        return config if self.include_prompt else {**config, "include_prompt": False}
 
     @property
     def only_rows(self) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Final
 
 from munjang.models.batch import TokenBatch
 from munjang.models.ops import A, Ops
@@ -11,10 +12,10 @@ from munjang.models.program import LAST_HIDDEN_STATE, POOLER_OUTPUT, ModelProgra
 from munjang.sentence.modules import Module
 from munjang.sentence.pooling import POOLER, Pooling
 
-__all__ = ["SENTENCE_EMBEDDING", "TOKEN_EMBEDDINGS", "SentenceProgram"]
+__all__ = ["SENTENCE_EMBEDDING", "TOKEN_EMBEDDINGS", "SentenceProgram", "model_outputs"]
 
-SENTENCE_EMBEDDING = "sentence_embedding"  # [B, d]
-TOKEN_EMBEDDINGS = "token_embeddings"  # [T, H]  # noqa: S105 - not a password
+SENTENCE_EMBEDDING: Final = "sentence_embedding"  # [B, d]
+TOKEN_EMBEDDINGS: Final = "token_embeddings"  # [T, H]  # noqa: S105 - not a password
 
 
 @dataclass(frozen=True)
@@ -41,9 +42,9 @@ class SentenceProgram:
         only_rows = self.pooling.only_rows and not self.tokens
         x = model.architecture.encode(ops, base, model.config, batch, only_rows=only_rows)
         found = {TOKEN_EMBEDDINGS: x} if self.tokens else {}
-        pooled = self._pool(
-            ops, base, x if only_rows or not self.pooling.only_rows else ops.rows(x, batch.rows), batch
-        )
+        if self.pooling.only_rows and self.tokens:
+            x = ops.rows(x, batch.rows)  # every row was wanted, pooling needs few of them
+        pooled = self._pool(ops, base, x, batch)
         for module in self.modules:
             pooled = module(ops, root, pooled)
         return {**found, SENTENCE_EMBEDDING: pooled}

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import warnings
 from collections import ChainMap
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -11,32 +10,34 @@ from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
 
 from munjang.checkpoints import Checkpoint, open_checkpoint
 from munjang.errors import InputError, InputTypeError
 from munjang.models.shapes import check_checkpoint
 from munjang.runtime.model import Model
-from munjang.sentence.encoding import EncodeCall, TruncationWarning, check_text
-from munjang.sentence.files import SentenceSettings, module_weights, read_settings, write_settings
+from munjang.sentence.configured import Configured
+from munjang.sentence.encoding import EncodeCall, EncodeOptions
+from munjang.sentence.files import module_weights, read_settings, write_settings
+from munjang.sentence.notices import AssumptionWarning, TruncationWarning, notify
 from munjang.sentence.pooling import POOLER, Pooling
-from munjang.sentence.program import SENTENCE_EMBEDDING, SentenceProgram, model_outputs
+from munjang.sentence.program import (
+    SENTENCE_EMBEDDING,
+    SentenceProgram,
+    model_outputs,
+)
 from munjang.sentence.progress import track
-from munjang.sentence.quantization import quantize_embeddings
-from munjang.sentence.similarity import SimilarityFunction
-from munjang.tokenization import Tokenizer
+from munjang.sentence.quantization import Precision
+from munjang.sentence.saving import staged
+from munjang.sentence.settings import SentenceSettings, check_choice, check_device
+from munjang.sentence.similarity import check_positive
+from munjang.tokenization import BatchEncoding, Tokenizer
 
 __all__ = ["AssumptionWarning", "SentenceTransformer", "TruncationWarning"]
 
-Vectors = NDArray[Any]
-Precision = Literal["float32", "int8", "uint8", "binary", "ubinary"]
+OutputValue = Literal["sentence_embedding", "token_embeddings"]
 
 
-class AssumptionWarning(UserWarning):
-    """A checkpoint does not say how it is to be used, and something was assumed."""
-
-
-class SentenceTransformer:
+class SentenceTransformer(Configured):
     """A model that turns sentences into vectors.
 
     Example::
@@ -84,8 +85,8 @@ class SentenceTransformer:
         on_truncation: Literal["warn", "error", "ignore"] = "warn",
         allow_pickle: bool = False,
     ) -> None:
-        _check_choice("device", device, (None, "cpu"))
-        _check_choice("on_truncation", on_truncation, ("warn", "error", "ignore"))
+        check_device(device)
+        check_choice("on_truncation", on_truncation, ("warn", "error", "ignore"))
         from munjang.checkpoints.catalogue import DEFAULT_MODEL
 
         checkpoint = open_checkpoint(
@@ -96,51 +97,44 @@ class SentenceTransformer:
             offline=local_files_only,
             allow_pickle=allow_pickle,
         )
-        settings = read_settings(checkpoint)
         self.settings = _choose(
-            settings, checkpoint.name, pooling, prompts, default_prompt_name, similarity_fn_name, truncate_dim
+            read_settings(checkpoint),
+            checkpoint.name,
+            pooling,
+            prompts,
+            default_prompt_name=default_prompt_name,
+            similarity_fn_name=similarity_fn_name,
+            truncate_dim=truncate_dim,
         )
         self.on_truncation: str = on_truncation
-        transformer = checkpoint.sub(settings.transformer_path)
+        transformer = checkpoint.sub(self.settings.transformer_path)
         self.tokenizer = Tokenizer.from_checkpoint(transformer)
-        self.model = self._open(checkpoint, transformer, backend, threads, streams)
+        if self.settings.do_lower_case:
+            self.tokenizer.lower_case()
+        weights = transformer.weights()
+        self.model = Model(transformer.config(), weights, backend=backend, threads=threads, streams=streams)
+        shapes = {name: weights.shape(name) for name in weights}
+        self.width = self._add_modules(checkpoint, shapes)
         self.max_seq_length = self.settings.max_seq_length or self.tokenizer.model_max_length
 
-    def _open(
-        self,
-        checkpoint: Checkpoint,
-        transformer: Checkpoint,
-        backend: str,
-        threads: int | None,
-        streams: int | None,
-    ) -> Model:
-        weights = transformer.weights()
-        model = Model(transformer.config(), weights, backend=backend, threads=threads, streams=streams)
+    def _add_modules(self, checkpoint: Checkpoint, shapes: dict[str, tuple[int, ...]]) -> int:
+        """Put the tensors of the modules after pooling beside the encoder's; give the vectors' width."""
+        model = self.model
         if self.pooling.modes == (POOLER,) and not model.has_pooler:
             raise InputError(f"'{checkpoint.name}' has no pooler; choose another pooling.")
         extra = module_weights(checkpoint, self.settings.modules)
         if extra:
-            model.set_weights(ChainMap(extra, weights))  # type: ignore[arg-type] # read, never written
-        shapes = {name: tuple(value.shape) for name, value in extra.items()}
-        shapes |= {name: weights.shape(name) for name in weights}
-        program = self.program_of(model)
-        found = check_checkpoint(program, model.config, shapes, model.architecture.base_prefix)
-        self.width = found[SENTENCE_EMBEDDING][-1]
-        return model
+            model.set_weights(ChainMap(extra, model.weights))  # type: ignore[arg-type] # read, never written
+        shapes |= {name: value.shape for name, value in extra.items()}
+        found = check_checkpoint(self.program(), model.config, shapes, model.architecture.base_prefix)
+        return found[SENTENCE_EMBEDDING][-1]
 
-    @property
-    def pooling(self) -> Pooling:
-        """How token vectors become one."""
-        assert self.settings.pooling is not None  # chosen when opened
-        return self.settings.pooling
-
-    def program_of(self, model: Model, *, tokens: bool = False) -> SentenceProgram:
+    def program(self, *, tokens: bool = False) -> SentenceProgram:
         """Describe the computation of sentence vectors, and of token vectors if ``tokens``."""
-        return SentenceProgram(
-            model.program(model_outputs(self.pooling)), self.pooling, self.settings.modules, tokens
-        )
+        encoder = self.model.program(model_outputs(self.pooling))
+        return SentenceProgram(encoder, self.pooling, self.settings.modules, tokens)
 
-    # What the model is
+    # What the model is, and how it is used
 
     @property
     def max_seq_length(self) -> int:
@@ -149,9 +143,8 @@ class SentenceTransformer:
 
     @max_seq_length.setter
     def max_seq_length(self, value: int) -> None:
-        if value < 1:
-            raise InputError(f"max_seq_length must be at least 1, got {value}.")
-        self._max_seq_length = min(value, self.model.config.max_length)
+        length = check_positive(value, "max_seq_length", "SentenceTransformer")
+        self._max_seq_length = min(length, self.model.config.max_length)
 
     def get_max_seq_length(self) -> int:
         """Give `max_seq_length`."""
@@ -159,68 +152,49 @@ class SentenceTransformer:
 
     def get_sentence_embedding_dimension(self) -> int:
         """Give the length of the vectors that `encode` makes."""
-        return min(self.settings.truncate_dim or self.width, self.width)
+        return min(self.truncate_dim or self.width, self.width)
 
     get_embedding_dimension = get_sentence_embedding_dimension
 
     @property
-    def prompts(self) -> dict[str, str]:
-        """Texts that are put before a sentence, by name."""
-        return dict(self.settings.prompts)
+    def device(self) -> str:
+        """Where the model computes: ``"cpu"``."""
+        return "cpu"
 
-    @property
-    def default_prompt_name(self) -> str | None:
-        """The prompt that `encode` uses when it is given none."""
-        return self.settings.default_prompt_name
-
-    @property
-    def truncate_dim(self) -> int | None:
-        """How many of each vector's numbers are kept, or ``None`` for all."""
-        return self.settings.truncate_dim
-
-    @property
-    def similarity_fn_name(self) -> str:
-        """The name of the function behind `similarity`."""
-        return self.settings.similarity_fn_name or "cosine"
-
-    def similarity(self, embeddings1: ArrayLike, embeddings2: ArrayLike) -> Any:
-        """Compare every vector with every other: ``[n, d]`` and ``[m, d]`` -> ``[n, m]``."""
-        return SimilarityFunction.to_similarity_fn(self.similarity_fn_name)(embeddings1, embeddings2)
-
-    def similarity_pairwise(self, embeddings1: ArrayLike, embeddings2: ArrayLike) -> Any:
-        """Compare row by row: two ``[n, d]`` -> ``[n]``."""
-        return SimilarityFunction.to_similarity_pairwise_fn(self.similarity_fn_name)(embeddings1, embeddings2)
-
-    def tokenize(self, texts: Sequence[str]) -> dict[str, Any]:
-        """Tokenize as `encode` does, padded, as arrays ``[n, L]``."""
+    def tokenize(self, texts: str | Sequence[str]) -> BatchEncoding:
+        """Tokenize as `encode` does, padded, as arrays ``[n, L]``; the prompt is not added."""
         return self.tokenizer(
-            [self.prepare(text) for text in texts],
+            [texts] if isinstance(texts, str) else texts,
             padding=True,
             truncation=True,
             max_length=self.max_seq_length,
             return_tensors="np",
         )
 
-    def add_tokens(self, tokens: Sequence[str]) -> int:
+    def add_tokens(self, tokens: str | Sequence[str]) -> int:
         """Add words to the vocabulary, each starting as the mean of the pieces that it was made of.
 
-        Returns how many were new.
+        Returns how many were added, as `Tokenizer.add_tokens` counts them.
         """
-        added = self.tokenizer.add_tokens(list(tokens))
-        if added:
-            self.model.resize_token_embeddings(len(self.tokenizer), self.tokenizer.added_pieces)
+        before = set(self.tokenizer.added_pieces)
+        added = self.tokenizer.add_tokens(tokens)
+        new = {i: pieces for i, pieces in self.tokenizer.added_pieces.items() if i not in before}
+        if new:
+            # Some checkpoints have more rows than their tokenizer has tokens.
+            rows = max(len(self.tokenizer), self.model.config.vocab_size)
+            self.model.resize_token_embeddings(rows, new)
         return added
 
     # Encoding
 
     def encode(
         self,
-        sentences: Any,
+        sentences: str | Iterable[str],
         prompt_name: str | None = None,
         prompt: str | None = None,
         batch_size: int | None = None,
         show_progress_bar: bool | None = None,
-        output_value: str | None = "sentence_embedding",
+        output_value: OutputValue | None = SENTENCE_EMBEDDING,
         precision: Precision = "float32",
         convert_to_numpy: bool = True,
         convert_to_tensor: bool = False,
@@ -231,88 +205,138 @@ class SentenceTransformer:
         """Turn sentences into vectors.
 
         Args:
-            sentences: one text -> ``[d]``; a list of n -> ``[n, d]``; an iterator -> an iterator of ``[d]``
-                that reads on as it is read from, in bounded memory.
+            sentences: one text -> ``[d]``; n of them in a list, a tuple or an array -> ``[n, d]``; an
+                iterator -> an iterator of ``[d]`` that reads a chunk ahead, in bounded memory.
             prompt_name: which of the model's prompts to put before each text.
             prompt: a text to put before each text, whatever the model's prompts are.
             batch_size: about how many texts of 32 tokens go into one request; results do not depend on it.
             show_progress_bar: show one on standard error.
             output_value: ``"sentence_embedding"``; ``"token_embeddings"`` for one ``[L, H]`` per text;
-                ``None`` for a dictionary with both and the ``input_ids`` per text.
-            precision: ``float32``, ``int8``, ``uint8``, ``binary`` or ``ubinary``.
-            convert_to_numpy: give an array (``False``: a list of arrays).
-            convert_to_tensor: give a torch tensor, if the program has imported torch; an array otherwise.
+                ``None`` for a dictionary per text with both, ``input_ids`` and ``attention_mask``.
+            precision: ``float32``, ``int8``, ``uint8``, ``binary`` or ``ubinary``; the two in the middle
+                take each component's range from the vectors of this call, so they need at least two texts.
+            convert_to_numpy: give one array (``False``: a list of tensors, as for ``convert_to_tensor``).
+            convert_to_tensor: give a torch tensor if the program has imported torch, an array otherwise.
             device: ``None`` or ``"cpu"``.
             normalize_embeddings: scale each vector to length 1.
-            truncate_dim: keep only so many numbers of each vector.
+            truncate_dim: keep only so many numbers of each vector, instead of the model's `truncate_dim`.
 
-        Raises `InputTypeError` for anything but texts, `InputError` for a prompt that does not exist,
-        `TruncationError` if ``on_truncation`` is ``"error"``.
+        Warns with `TruncationWarning`, once and with the count, of texts that were cut. Raises
+        `InputTypeError` for anything but texts, `InputError` for a prompt that does not exist and values that
+        can't be used, `TruncationError` if ``on_truncation`` is ``"error"``.
         """
-        _check_choice("device", device, (None, "cpu"))
-        _check_choice("output_value", output_value, ("sentence_embedding", "token_embeddings", None))
-        if batch_size is not None and batch_size < 1:
-            raise InputError(f"batch_size must be at least 1, got {batch_size}.")
-        call = EncodeCall(self, self._prompt(prompt_name, prompt), batch_size)
-
-        def finish(vectors: Vectors) -> Vectors:
-            return _finish(vectors, truncate_dim or self.truncate_dim, normalize_embeddings, precision)
-
-        if isinstance(sentences, Iterator):
-            return call.stream(sentences, finish)
-        single = isinstance(sentences, str)
-        texts = [check_text(text, i) for i, text in enumerate(_as_list(sentences))]
-        with track(bool(show_progress_bar), len(texts), "Encoding") as advance:
-            if output_value != "sentence_embedding":
-                items = call.features(texts, output_value, finish, advance)
-                return items[0] if single else items
-            vectors = finish(call.vectors(texts, advance))
-        return _convert(vectors[0] if single else vectors, convert_to_numpy or single, convert_to_tensor)
+        check_device(device)
+        options = EncodeOptions(
+            prompt=self._prompt(prompt_name, prompt),
+            batch_size=batch_size,
+            output_value=output_value,
+            precision=precision,
+            convert_to_numpy=convert_to_numpy,
+            convert_to_tensor=convert_to_tensor,
+            normalize_embeddings=normalize_embeddings,
+            truncate_dim=self.truncate_dim if truncate_dim is None else truncate_dim,
+        )
+        return self._encode(sentences, options, bool(show_progress_bar))
 
     def encode_query(
-        self, sentences: Any, prompt_name: str | None = None, prompt: str | None = None, **options: Any
+        self,
+        sentences: str | Iterable[str],
+        prompt_name: str | None = None,
+        prompt: str | None = None,
+        batch_size: int | None = None,
+        show_progress_bar: bool | None = None,
+        output_value: OutputValue | None = SENTENCE_EMBEDDING,
+        precision: Precision = "float32",
+        convert_to_numpy: bool = True,
+        convert_to_tensor: bool = False,
+        device: str | None = None,
+        normalize_embeddings: bool = False,
+        truncate_dim: int | None = None,
     ) -> Any:
-        """Encode questions: `encode` with the model's prompt named ``query``, if it has one."""
-        return self.encode(sentences, self._task_prompt(prompt_name, prompt, ("query",)), prompt, **options)
+        """Encode questions: `encode` with the model's prompt named ``query``, or with none if it has none."""
+        return self.encode(
+            sentences,
+            *self._task_prompt(prompt_name, prompt, ("query",)),
+            batch_size,
+            show_progress_bar,
+            output_value,
+            precision,
+            convert_to_numpy,
+            convert_to_tensor,
+            device,
+            normalize_embeddings,
+            truncate_dim,
+        )
 
     def encode_document(
-        self, sentences: Any, prompt_name: str | None = None, prompt: str | None = None, **options: Any
+        self,
+        sentences: str | Iterable[str],
+        prompt_name: str | None = None,
+        prompt: str | None = None,
+        batch_size: int | None = None,
+        show_progress_bar: bool | None = None,
+        output_value: OutputValue | None = SENTENCE_EMBEDDING,
+        precision: Precision = "float32",
+        convert_to_numpy: bool = True,
+        convert_to_tensor: bool = False,
+        device: str | None = None,
+        normalize_embeddings: bool = False,
+        truncate_dim: int | None = None,
     ) -> Any:
-        """Encode documents: `encode` with the prompt ``document``, ``passage`` or ``corpus``, if any."""
-        names = ("document", "passage", "corpus")
-        return self.encode(sentences, self._task_prompt(prompt_name, prompt, names), prompt, **options)
+        """Encode documents: `encode` with a prompt of the model's, or with none if it has none.
 
-    def _task_prompt(self, prompt_name: str | None, prompt: str | None, names: Sequence[str]) -> str | None:
-        if prompt_name is not None or prompt is not None:
-            return prompt_name
-        return next((name for name in names if name in self.settings.prompts), None)
+        It is the first there is of those named ``document``, ``passage`` and ``corpus``.
+        """
+        return self.encode(
+            sentences,
+            *self._task_prompt(prompt_name, prompt, ("document", "passage", "corpus")),
+            batch_size,
+            show_progress_bar,
+            output_value,
+            precision,
+            convert_to_numpy,
+            convert_to_tensor,
+            device,
+            normalize_embeddings,
+            truncate_dim,
+        )
 
-    def _prompt(self, prompt_name: str | None, prompt: str | None) -> str:
-        if prompt is not None:
-            return prompt
-        name = prompt_name if prompt_name is not None else self.default_prompt_name
-        if name is None:
-            return ""
-        if name not in self.settings.prompts:
-            known = ", ".join(self.settings.prompts) or "none"
-            raise InputError(f"The model has no prompt named '{name}'; it has {known}.")
-        return self.settings.prompts[name]
-
-    def prepare(self, text: str) -> str:
-        """Change a text as the model's files say, before it is tokenized."""
-        return text.lower() if self.settings.do_lower_case else text
+    def _encode(self, sentences: Any, options: EncodeOptions, shown: bool) -> Any:
+        call = EncodeCall(self, options)
+        if isinstance(sentences, np.ndarray):
+            sentences = sentences.tolist()
+        if isinstance(sentences, Iterator):
+            options.check_stream()
+            return _stream(call, sentences, shown)
+        if isinstance(sentences, bytes | Mapping) or not isinstance(sentences, Iterable):
+            raise InputTypeError(f"encode needs a text or a list of texts, got a {type(sentences).__name__}.")
+        single = isinstance(sentences, str)
+        texts = [sentences] if single else list(sentences)
+        with track(shown, len(texts), "Encoding") as advance:
+            found = call.all(texts, advance)
+        return found[0] if single else found
 
     # Saving
 
     def save_pretrained(self, folder: str | os.PathLike[str]) -> None:
-        """Write the model so that this library and `sentence-transformers` load it again."""
-        path = Path(folder)
-        self.model.save_pretrained(path, without=tuple(module.prefix for module in self.settings.modules))
-        self.tokenizer.save_pretrained(path)
+        """Write the model so that this library and `sentence-transformers` load it again.
+
+        What was in the folder stays as it was until everything is written, so it may be the one that the
+        model came from. Raises `InputError` for pooler output, which the format can't express, and
+        `CheckpointError` if the folder can't be written.
+        """
         settings = replace(self.settings, max_seq_length=self.max_seq_length)
-        write_settings(path, settings, self.model.config.hidden_size, self.model.weights)
+        with staged(Path(folder)) as temporary:
+            write_settings(temporary, settings, self.model.config.hidden_size, self.model.weights)
+            self.model.save_pretrained(temporary, without=[module.prefix for module in settings.modules])
+            self.tokenizer.save_pretrained(temporary)
 
     save = save_pretrained
+
+
+def _stream(call: EncodeCall, sentences: Iterator[Any], shown: bool) -> Iterator[Any]:
+    with track(shown, None, "Encoding") as advance:
+        yield from call.stream(sentences, advance)
 
 
 def _choose(
@@ -320,66 +344,17 @@ def _choose(
     name: str,
     pooling: str | Sequence[str] | None,
     prompts: Mapping[str, str] | None,
-    default_prompt_name: str | None,
-    similarity_fn_name: str | None,
-    truncate_dim: int | None,
+    **chosen: Any,
 ) -> SentenceSettings:
     """Put what the caller said over what the checkpoint says."""
-    chosen = settings.pooling
     if pooling is not None:
-        chosen = Pooling.of(pooling)
-    elif chosen is None:
-        chosen = Pooling()
-        warnings.warn(
+        include_prompt = settings.pooling is None or settings.pooling.include_prompt
+        settings = replace(settings, pooling=replace(Pooling.of(pooling), include_prompt=include_prompt))
+    elif settings.pooling is None:
+        settings = replace(settings, pooling=Pooling())
+        notify(
             f"'{name}' does not say how to pool; the mean is assumed. Say pooling=... to choose.",
             AssumptionWarning,
-            stacklevel=4,
         )
-    if similarity_fn_name is not None:
-        _check_choice("similarity_fn_name", similarity_fn_name, SimilarityFunction.possible_values())
-    if truncate_dim is not None and truncate_dim < 1:
-        raise InputError(f"truncate_dim must be at least 1, got {truncate_dim}.")
-    merged = {**settings.prompts, **(prompts or {})}
-    if default_prompt_name is not None and default_prompt_name not in merged:
-        raise InputError(
-            f"There is no prompt named '{default_prompt_name}'; there are {', '.join(merged) or 'none'}."
-        )
-    return replace(
-        settings,
-        pooling=chosen,
-        prompts=merged,
-        default_prompt_name=default_prompt_name or settings.default_prompt_name,
-        similarity_fn_name=similarity_fn_name or settings.similarity_fn_name,
-        truncate_dim=truncate_dim or settings.truncate_dim,
-    )
-
-
-def _check_choice(name: str, value: object, choices: Sequence[object]) -> None:
-    if value not in choices:
-        raise InputError(f"{name} must be one of {', '.join(map(repr, choices))}, got {value!r}.")
-
-
-def _as_list(sentences: Any) -> list[Any]:
-    if isinstance(sentences, str):
-        return [sentences]
-    if isinstance(sentences, bytes) or not isinstance(sentences, Iterable):
-        raise InputTypeError(f"encode needs a text or a list of texts, got {type(sentences).__name__}.")
-    return list(sentences)
-
-
-def _finish(vectors: Vectors, truncate_dim: int | None, normalize: bool, precision: Precision) -> Vectors:
-    if truncate_dim is not None:
-        vectors = vectors[:, :truncate_dim]
-    if normalize:
-        vectors = vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-12)
-    if precision != "float32" and len(vectors):
-        vectors = quantize_embeddings(vectors, precision)
-    return vectors
-
-
-def _convert(vectors: Vectors, to_numpy: bool, to_tensor: bool) -> Any:
-    if to_tensor:
-        from munjang.sentence.tensors import like_caller
-
-        return like_caller(vectors)
-    return vectors if to_numpy else list(vectors)
+    said = {key: value for key, value in chosen.items() if value is not None}
+    return replace(settings, prompts={**settings.prompts, **(prompts or {})}, **said)

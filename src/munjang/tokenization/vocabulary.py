@@ -258,6 +258,16 @@ class Vocabulary:
             self._settings.additional_special_tokens = extra
         return count
 
+    def lower_case(self) -> None:
+        """Bring texts to lower case before all else; special tokens in them stay as they are."""
+        from tokenizers import normalizers
+
+        own: Any = self._backend.normalizer
+        several = isinstance(own, normalizers.Sequence)
+        steps = list(own) if several else [] if own is None else [own]
+        if not any(isinstance(step, normalizers.Lowercase) for step in steps):
+            self._backend.normalizer = normalizers.Sequence([normalizers.Lowercase(), *steps])
+
     def save_pretrained(self, folder: str | os.PathLike[str]) -> None:
         """Write tokenizer.json, tokenizer_config.json and special_tokens_map.json into a folder."""
         save(self._backend, self._settings, Path(folder))

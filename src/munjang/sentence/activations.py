@@ -1,0 +1,105 @@
+"""What turns a cross-encoder's logits into scores."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from typing import Any, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from munjang.checkpoints import Checkpoint
+from munjang.errors import InputError, InputTypeError, UnsupportedModelError
+
+__all__ = ["Activation", "Scores", "activate", "choose_activation", "published_activation", "softmax"]
+
+Scores: TypeAlias = NDArray[np.float32]
+Activation: TypeAlias = Callable[[Any], Any]
+
+
+def identity(x: Scores) -> Scores:
+    """Leave logits as they are."""
+    return x
+
+
+def sigmoid(x: Scores) -> Scores:
+    """Logits to numbers between 0 and 1, each on its own."""
+    return np.asarray(0.5 * (1.0 + np.tanh(0.5 * x)), dtype=np.float32)
+
+
+def softmax(x: Scores) -> Scores:
+    """Logits to probabilities that sum to 1 over the last axis."""
+    powers = np.exp(x - x.max(axis=-1, keepdims=True))
+    return np.asarray(powers / powers.sum(axis=-1, keepdims=True), dtype=np.float32)
+
+
+_ACTIVATIONS: dict[str, Activation] = {
+    "identity": identity,
+    "sigmoid": sigmoid,
+    "softmax": softmax,
+    "tanh": np.tanh,
+}
+
+
+def choose_activation(chosen: str | Activation | None, default: Activation) -> Activation:
+    """Give a function by its name, or as it is; names may be those of torch, with their path.
+
+    Raises `InputError` for an unknown name, `InputTypeError` for neither a name nor a function.
+    """
+    if chosen is None:
+        return default
+    if callable(chosen):
+        return chosen
+    if not isinstance(chosen, str):
+        raise InputTypeError(f"activation_fn must be a name or a function, got {chosen!r}.")
+    found = _ACTIVATIONS.get(chosen.rpartition(".")[2].lower())
+    if found is None:
+        raise InputError(f"Unknown activation_fn {chosen!r}; there are {', '.join(_ACTIVATIONS)}.")
+    return found
+
+
+def published_activation(checkpoint: Checkpoint, num_labels: int) -> Activation:
+    """What a model's files name, in one of the three places that versions of `sentence-transformers` used.
+
+    Without a name it is the sigmoid for one label and the identity for several. Raises
+    `UnsupportedModelError` for a name that we do not have.
+    """
+    name = _published_name(checkpoint)
+    if name is None:
+        return sigmoid if num_labels == 1 else identity
+    if not name.startswith("torch.nn.") or name.rpartition(".")[2].lower() not in _ACTIVATIONS:
+        raise UnsupportedModelError(
+            f"'{checkpoint.name}' names the activation '{name}', which is not supported; say activation_fn."
+        )
+    return choose_activation(name, identity)
+
+
+def _published_name(checkpoint: Checkpoint) -> str | None:
+    own = {}
+    if checkpoint.has("config_sentence_transformers.json"):
+        own = checkpoint.read_json("config_sentence_transformers.json")
+    config = checkpoint.config()
+    nested = config.get("sentence_transformers")
+    name = (
+        own.get("activation_fn")
+        or (nested.get("activation_fn") if isinstance(nested, dict) else None)
+        or config.get("sbert_ce_default_activation_function")
+    )
+    return None if name is None else str(name)
+
+
+def activate(function: Activation, logits: Scores) -> Scores:
+    """Apply a function of an array, or of a torch tensor, to logits.
+
+    A function of torch's, or one that fails on an array as those do, gets a tensor if the program has torch.
+    """
+    torch = sys.modules.get("torch")
+    if torch is None:
+        return np.asarray(function(logits), dtype=np.float32)
+    if not isinstance(function, torch.nn.Module):
+        try:
+            return np.asarray(function(logits), dtype=np.float32)
+        except (TypeError, AttributeError):
+            pass  # what torch's functions raise for an array
+    return np.asarray(function(torch.from_numpy(logits)).detach().cpu(), dtype=np.float32)

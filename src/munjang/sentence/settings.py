@@ -1,0 +1,72 @@
+"""What a sentence encoder's files say about its use, and what a caller puts in their place."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from munjang.errors import InputError, InputTypeError
+from munjang.sentence.modules import Module
+from munjang.sentence.pooling import Pooling
+from munjang.sentence.similarity import SimilarityFunction, check_positive
+
+__all__ = ["SentenceSettings", "check_choice", "check_device"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SentenceSettings:
+    """Everything about a sentence encoder that is not its encoder.
+
+    ``pooling`` is ``None`` where the checkpoint has no such files, so it has to be chosen.
+    Raises `InputError` or `InputTypeError` for values that can't be used.
+    """
+
+    pooling: Pooling | None = None
+    modules: tuple[Module, ...] = ()
+    prompts: dict[str, str] = field(default_factory=dict)
+    default_prompt_name: str | None = None
+    similarity_fn_name: str | None = None
+    truncate_dim: int | None = None
+    max_seq_length: int | None = None
+    do_lower_case: bool = False
+    transformer_path: str = ""
+
+    def __post_init__(self) -> None:
+        _check_prompts(self.prompts)
+        if self.default_prompt_name is not None:
+            self.prompt(self.default_prompt_name)
+        if self.similarity_fn_name is not None:
+            SimilarityFunction(self.similarity_fn_name)
+        for name in ("truncate_dim", "max_seq_length"):
+            if (value := getattr(self, name)) is not None:
+                check_positive(value, name, "a sentence encoder")
+
+    def prompt(self, name: str) -> str:
+        """Give a prompt's text; `InputError` names those that there are."""
+        if name not in self.prompts:
+            known = ", ".join(map(repr, self.prompts)) or "none"
+            raise InputError(f"The model has no prompt named {name!r}; it has {known}.")
+        return self.prompts[name]
+
+
+def check_choice(name: str, value: object, choices: tuple[object, ...]) -> None:
+    """Raise `InputError` unless the value is one of the choices."""
+    if value not in choices:
+        raise InputError(f"{name} must be one of {', '.join(map(repr, choices))}, got {value!r}.")
+
+
+def _check_prompts(prompts: Mapping[Any, Any]) -> None:
+    if not isinstance(prompts, Mapping):
+        raise InputTypeError(f"prompts must map names to texts, got a {type(prompts).__name__}.")
+    for name, text in prompts.items():
+        if not isinstance(name, str) or not isinstance(text, str):
+            raise InputTypeError(f"prompts must map names to texts, got {name!r}: {text!r}.")
+
+
+def check_device(device: object) -> None:
+    """Raise `InputError` for a device other than the CPU; ``torch.device("cpu")`` is one."""
+    if device is not None and str(device) != "cpu":
+        raise InputError(
+            f"device must be None or 'cpu', got {str(device)!r}: this package computes on the CPU."
+        )
