@@ -1,0 +1,123 @@
+"""Logits to labels with scores, and what tasks with label heads share."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Literal, TypeAlias, TypedDict
+
+import numpy as np
+from numpy.typing import NDArray
+
+from munjang.errors import InputError, InputTypeError
+from munjang.models.config import LabelConfig
+from munjang.models.program import LOGITS
+from munjang.runtime.batches import TokenIdsLike
+from munjang.runtime.model import Model
+from munjang.sentence.activations import sigmoid, softmax
+from munjang.sentence.notices import TruncationWarning, notify
+from munjang.tasks.loading import Loaded
+
+__all__ = [
+    "Function",
+    "LabelScore",
+    "Scores",
+    "check_text",
+    "check_top_k",
+    "choose_function",
+    "logits_of",
+    "ranked",
+    "require_opened_with",
+    "scores_of",
+    "warn_of_cut",
+]
+
+Scores: TypeAlias = NDArray[np.float32]
+Function: TypeAlias = Literal["softmax", "sigmoid", "none"]
+_FUNCTIONS: dict[str, Callable[[Scores], Scores]] = {
+    "softmax": softmax,
+    "sigmoid": sigmoid,
+    "none": lambda logits: logits,
+}
+
+
+class LabelScore(TypedDict):
+    """A label and how much the model believes in it."""
+
+    label: str
+    score: float
+
+
+def choose_function(labels: LabelConfig, chosen: Function | None) -> Function:
+    """Give the function that turns logits into scores: the caller's, or what the config's labels call for.
+
+    That is the sigmoid for one label and for several that may hold together, the softmax for several of which
+    one holds, and nothing for a regression. Raises `InputError` for an unknown name.
+    """
+    if chosen is not None:
+        if chosen not in _FUNCTIONS:
+            raise InputError(f"Unknown function_to_apply {chosen!r}; there are {', '.join(_FUNCTIONS)}.")
+        return chosen
+    if labels.problem_type == "regression":
+        return "none"
+    if labels.problem_type == "multi_label_classification" or labels.num_labels == 1:
+        return "sigmoid"
+    return "softmax"
+
+
+def scores_of(function: Function, logits: Scores) -> Scores:
+    """Apply a function to logits ``[B, n]``, each row on its own."""
+    return np.asarray(_FUNCTIONS[function](logits), dtype=np.float32)
+
+
+def ranked(labels: LabelConfig, scores: Scores, top_k: int | None) -> list[LabelScore]:
+    """Name the scores ``[n]`` of one text, best first; the first ``top_k``, or all."""
+    order = np.argsort(-scores, kind="stable")[:top_k]
+    return [LabelScore(label=labels.id2label[int(i)], score=float(scores[i])) for i in order]
+
+
+def logits_of(model: Model, texts: Sequence[TokenIdsLike]) -> Scores:
+    """Run a head that gives one row per text: ``[B, n]``, in the order of the texts."""
+    logits = np.zeros((len(texts), model.config.labels.num_labels), dtype=np.float32)
+    for done in model.runner.run(model.program(frozenset({LOGITS})), texts):
+        logits[done.indices] = done.outputs[LOGITS]
+    return logits
+
+
+def require_opened_with(loaded: Loaded, *heads: str) -> None:
+    """Raise `InputError` unless an open model has one of these heads."""
+    model = loaded.model
+    if model.head not in heads:
+        raise InputError(
+            f"The model was opened with {model.head or 'no'} head; this task needs one opened with "
+            f"head={' or '.join(map(repr, heads))}. The checkpoint has {', '.join(model.heads) or 'none'}."
+        )
+
+
+def check_text(text: object, place: str) -> str:
+    """Give a text; raise `InputTypeError` if it is none, `InputError` if there is nothing in it."""
+    if not isinstance(text, str):
+        raise InputTypeError(f"{place} must be a str, got a {type(text).__name__}.")
+    if not text.strip():
+        raise InputError(f"{place} is empty; give it at least one word.")
+    return text
+
+
+def check_top_k(top_k: int | None) -> None:
+    """Raise `InputTypeError` or `InputError` unless it is None or a whole number of at least 1."""
+    if top_k is None:
+        return
+    if not isinstance(top_k, int) or isinstance(top_k, bool):
+        raise InputTypeError(f"top_k must be a whole number or None, got {top_k!r}.")
+    if top_k < 1:
+        raise InputError(f"top_k is {top_k}; it must be at least 1, or None for all labels.")
+
+
+def warn_of_cut(cut: Sequence[int], limit: int, advice: str) -> None:
+    """Warn, once, if tokens were cut off; ``cut`` has their number for each text."""
+    long = [tokens for tokens in cut if tokens]
+    if long:
+        notify(
+            f"{len(long)} of {len(cut)} texts were longer than {limit} tokens; {sum(long)} tokens were cut "
+            f"off.{advice}",
+            TruncationWarning,
+        )

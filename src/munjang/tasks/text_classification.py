@@ -1,0 +1,155 @@
+"""Text classification: a label for a text, or for a pair of texts."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from typing import Any, TypeAlias, TypedDict, overload
+
+import numpy as np
+
+from munjang.errors import InputError, InputTypeError
+from munjang.models.registry import SEQUENCE_CLASSIFICATION
+from munjang.runtime.batches import TokenIdsLike
+from munjang.tasks.loading import Loaded, ModelOptions, load
+from munjang.tasks.scores import (
+    Function,
+    LabelScore,
+    Scores,
+    check_text,
+    check_top_k,
+    choose_function,
+    logits_of,
+    ranked,
+    require_opened_with,
+    scores_of,
+    warn_of_cut,
+)
+from munjang.tasks.windows import windows as cut_into_windows
+
+__all__ = ["TextClassification", "TextPair"]
+
+
+class TextPair(TypedDict, total=False):
+    """A text and what it is paired with, under the names that tokenizers use."""
+
+    text: str
+    text_pair: str
+
+
+OneText: TypeAlias = str | tuple[str, str] | TextPair
+Plain: TypeAlias = str | tuple[str, str]
+
+
+class TextClassification:
+    """Says which label fits a text or a pair of texts best.
+
+    Example::
+
+        classify = munjang.pipeline("text-classification", "folder/of/a/model")
+        classify("정말 재미있는 영화였어요.")  # [{"label": "positive", "score": 0.98}]
+
+    Raises what `Model.from_pretrained` raises; `CheckpointError` if the checkpoint has no trained
+    sequence-classification head, or if its labels do not fit its weights.
+    """
+
+    def __init__(
+        self, model: str | os.PathLike[str] | Loaded, *, options: ModelOptions | None = None
+    ) -> None:
+        self._loaded = load(model, SEQUENCE_CLASSIFICATION, options)
+        require_opened_with(self._loaded, SEQUENCE_CLASSIFICATION)
+        self.model, self.tokenizer = self._loaded.model, self._loaded.tokenizer
+
+    @overload
+    def __call__(  # type: ignore[overload-overlap] # a str is a sequence of str, and never taken for one
+        self,
+        texts: OneText,
+        *,
+        top_k: int | None = 1,
+        function_to_apply: Function | None = None,
+        windows: bool = False,
+    ) -> list[LabelScore]: ...
+    @overload
+    def __call__(
+        self,
+        texts: Sequence[OneText],
+        *,
+        top_k: int | None = 1,
+        function_to_apply: Function | None = None,
+        windows: bool = False,
+    ) -> list[list[LabelScore]]: ...
+    def __call__(
+        self,
+        texts: OneText | Sequence[OneText],
+        *,
+        top_k: int | None = 1,
+        function_to_apply: Function | None = None,
+        windows: bool = False,
+    ) -> list[LabelScore] | list[list[LabelScore]]:
+        """Give the best labels of a text, best first, or a list of such lists for a list of texts.
+
+        Args:
+            texts: a text, a pair ``(a, b)`` or ``{"text": a, "text_pair": b}``, or a list of them.
+            top_k: how many labels; None for all.
+            function_to_apply: ``"softmax"`` (scores add up to 1), ``"sigmoid"`` (each label on its own) or
+                ``"none"`` (the logits). By default the sigmoid for models of one label or of several that may
+                hold together, none for a regression (the score is the number itself), the softmax otherwise.
+            windows: read texts that are longer than the model in overlapping windows, and give the mean of
+                the windows' scores; of a pair, the first text is cut into windows. Otherwise what is beyond
+                is cut off, and a `TruncationWarning` says how much.
+
+        Raises `InputTypeError` for anything but texts and pairs, and `InputError` for an empty text, values
+        that can't be used, or a pair whose second text alone fills the windows.
+        """
+        check_top_k(top_k)
+        function = choose_function(self.model.config.labels, function_to_apply)
+        single = isinstance(texts, str | tuple | Mapping)
+        listed = as_texts([texts] if single else texts)
+        scores = self._scores(listed, function, windows)
+        found = [ranked(self.model.config.labels, row, top_k) for row in scores]
+        return found[0] if single else found
+
+    def _scores(self, texts: list[Plain], function: Function, windowed: bool) -> Scores:
+        if not windowed:
+            return scores_of(function, logits_of(self.model, self._cut(texts)))
+        parts: list[TokenIdsLike] = []
+        owners: list[int] = []
+        for owner, encoding in enumerate(self.tokenizer.encode_batch(texts, truncation=False)):
+            found = cut_into_windows(encoding, self._loaded.max_length)
+            parts += [window.encoding for window in found]
+            owners += [owner] * len(found)
+        scores = scores_of(function, logits_of(self.model, parts))
+        sums = np.zeros((len(texts), scores.shape[1]), dtype=np.float32)
+        counted = np.array(owners, dtype=np.intp)
+        np.add.at(sums, counted, scores)
+        counts = np.bincount(counted, minlength=len(texts))[:, None]
+        return np.asarray(sums / counts, dtype=np.float32)
+
+    def _cut(self, texts: list[Plain]) -> Sequence[TokenIdsLike]:
+        limit = self._loaded.max_length
+        ids = self.tokenizer.encode_ids(texts, max_length=limit)
+        warn_of_cut([text.truncated for text in ids], limit, " windows=True reads them whole.")
+        return ids
+
+
+def as_texts(texts: Any) -> list[Plain]:
+    """Read texts and pairs in any of their forms; raise `InputTypeError` or `InputError`, with the place."""
+    if not isinstance(texts, Sequence) or isinstance(texts, bytes):
+        raise InputTypeError(f"texts must be a text, a pair or a list of them, got a {type(texts).__name__}.")
+    return [_plain(text, f"Text {place}") for place, text in enumerate(texts)]
+
+
+def _plain(text: Any, place: str) -> Plain:
+    if isinstance(text, Mapping):
+        unknown = set(text) - {"text", "text_pair"}
+        if unknown or "text" not in text:
+            raise InputError(f"{place} must have 'text' and may have 'text_pair', got {', '.join(text)}.")
+        pair = text.get("text_pair")
+        text = text["text"] if pair is None else (text["text"], pair)
+    if isinstance(text, tuple):
+        if len(text) != 2:
+            raise InputError(
+                f"{place} is a tuple of {len(text)}; a pair has two texts, and several texts go in a list."
+            )
+        return check_text(text[0], place), check_text(text[1], f"The pair of {place.lower()}")
+    return check_text(text, place)

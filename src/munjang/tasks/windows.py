@@ -1,0 +1,54 @@
+"""Overlapping windows over a text that is longer than the model."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from munjang.errors import InputError
+from munjang.tokenization.encoding import Encoding
+
+__all__ = ["Window", "windows"]
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """A part of a text that fits the model, with all special tokens.
+
+    ``encoding`` is what the model is fed, ``positions`` are its tokens' places in the whole encoding, and
+    ``start`` and ``end`` say which of the text's own tokens it holds.
+    """
+
+    encoding: Encoding
+    positions: list[int]
+    start: int
+    end: int
+
+
+def windows(encoding: Encoding, max_length: int) -> list[Window]:
+    """Cut an encoding that was not truncated into windows of at most ``max_length`` tokens.
+
+    Each starts half a window after the one before, the last one ends with the text. Of a pair, the first
+    text is cut and the second stays whole in every window. Raises `InputError` if the second text and the
+    special tokens leave too little room.
+    """
+    own = [at for at, sequence in enumerate(encoding.sequence_ids) if sequence == 0]
+    others = [at for at, sequence in enumerate(encoding.sequence_ids) if sequence != 0]
+    if len(encoding) <= max_length:
+        return [Window(encoding, list(range(len(encoding))), 0, len(own))]
+    room = max_length - len(others)
+    if room < 2:
+        raise InputError(
+            f"The pair is too long: its second text and the special tokens take {len(others)} of the "
+            f"{max_length} tokens that the model takes, which leaves no room for the first; shorten the "
+            "second text."
+        )
+    found = []
+    for start in _starts(len(own), room):
+        positions = sorted([*others, *own[start : start + room]])
+        found.append(Window(encoding.select(positions), positions, start, start + room))
+    return found
+
+
+def _starts(length: int, room: int) -> list[int]:
+    last = length - room
+    return [*range(0, last, room - room // 2), last]
