@@ -9,6 +9,7 @@ from typing import Any, TypeAlias, TypeVar
 
 import numpy as np
 
+from munjang.backends.compression import EightBitMatrix
 from munjang.backends.cores import available_cores
 from munjang.backends.executor import Array, MadeOnce, Outputs, gathered
 from munjang.backends.quiet import hidden
@@ -198,6 +199,18 @@ class OpenVINOOps:
         return x
 
 
+class EightBitOps(OpenVINOOps):
+    """As `OpenVINOOps`, with the matrices of `affine` in 8 bits; the engine keeps them so while it runs.
+
+    What is looked up by rows, such as embeddings, stays as it is: only the rows needed are read anyway.
+    """
+
+    def affine(self, x: Node, weight: Node, bias: Node | None, *, transposed: bool = True) -> Node:
+        matrix = EightBitMatrix.of(weight.data, transposed=transposed)
+        restored = op.multiply(op.convert(_constant(matrix.values), ov.Type.f32), _constant(matrix.scales))
+        return super().affine(x, restored, bias)
+
+
 def _parameter(name: str) -> Node:
     shape, dtype = _INPUTS[name]
     parameter = op.parameter(shape, dtype)
@@ -205,14 +218,16 @@ def _parameter(name: str) -> Node:
     return parameter
 
 
-def build_graph(program: Program, weights: Mapping[str, Array]) -> tuple[Any, list[str]]:
+def build_graph(
+    program: Program, weights: Mapping[str, Array], make_ops: type[OpenVINOOps] = OpenVINOOps
+) -> tuple[Any, list[str]]:
     """Build a program's `openvino.Model` and give its outputs' names, in order.
 
     Only the inputs that the program uses are parameters of the graph, and only the outputs and taps that it
     asks for are results, so nothing else is computed.
     """
     batch = TokenBatch(*(_parameter(name) for name in BATCH_FIELDS))
-    ops = OpenVINOOps(program.taps)
+    ops = make_ops(program.taps)
     root: Params[Node] = Params(MadeOnce(weights, _named_constant))
     named = gathered(program, ops.kept, program(ops, root, batch))
     parameters = [getattr(batch, name) for name in BATCH_FIELDS]
@@ -296,11 +311,18 @@ class OpenVINOExecutor:
         self.streams = streams or self._threads
         if self.streams > self._threads:
             raise InputError(f"streams ({self.streams}) must not exceed threads ({self._threads}).")
+        self._make_ops: type[OpenVINOOps] = OpenVINOOps
         self._core = ov.Core()
+
+    def for_sessions(self, *, eight_bit: bool = False) -> OpenVINOExecutor:
+        """Give an executor over the same weights with every core for one request; also in 8 bits."""
+        executor = OpenVINOExecutor(self._weights, threads=self._threads, streams=1)
+        executor._make_ops = EightBitOps if eight_bit else OpenVINOOps
+        return executor
 
     def compile(self, program: Program) -> _OpenVINOProgram:
         """Build the graph of a program and compile it for this CPU."""
-        graph, names = build_graph(program, self._weights)
+        graph, names = build_graph(program, self._weights, self._make_ops)
         settings = {
             "INFERENCE_PRECISION_HINT": "f32",
             "NUM_STREAMS": self.streams,

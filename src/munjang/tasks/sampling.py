@@ -1,0 +1,151 @@
+"""Which token comes next: the filters of sampling as they were published, in the order of `transformers`.
+
+Scores are ``[n, V]``, one row per text; a filtered token's score is minus infinity. The order is repetition
+penalty, temperature, top-k, top-p.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from munjang.errors import InputError, InputTypeError
+from munjang.sentence.activations import softmax
+
+__all__ = ["Sampling", "draw", "keep_top_k", "keep_top_p", "penalize_repetition", "whole_number"]
+
+Scores = NDArray[np.float32]
+
+
+def penalize_repetition(scores: Scores, texts: Sequence[Sequence[int]], penalty: float) -> Scores:
+    """Lower the scores of tokens that a text has already, prompt included (arXiv:1909.05858).
+
+    A positive score is divided by the penalty, a negative one multiplied, as in `transformers`.
+    """
+    changed = scores.copy()
+    for row, text in zip(changed, texts, strict=True):
+        ids = np.unique(np.asarray(text, dtype=np.int64))
+        row[ids] = np.where(row[ids] < 0, row[ids] * np.float32(penalty), row[ids] / np.float32(penalty))
+    return changed
+
+
+def keep_top_k(scores: Scores, k: int) -> Scores:
+    """Keep the k best of each row (arXiv:1805.04833), and whatever is as good as the k-th."""
+    place = max(scores.shape[-1] - k, 0)
+    least = np.partition(scores, place, axis=-1)[..., place, None]
+    return np.where(scores < least, -np.inf, scores).astype(np.float32)
+
+
+def keep_top_p(scores: Scores, p: float) -> Scores:
+    """Keep the nucleus: the fewest tokens whose probabilities add up to p or more (arXiv:1904.09751)."""
+    order = np.argsort(scores, axis=-1, kind="stable")
+    ascending = softmax(np.take_along_axis(scores, order, axis=-1))
+    # What is left out holds at most 1 - p. Compared in single precision, as in `transformers`.
+    below = np.cumsum(ascending, axis=-1, dtype=np.float64).astype(np.float32)
+    out = below <= np.float32(1 - p)
+    out[..., -1] = False
+    removed = np.empty_like(out)
+    np.put_along_axis(removed, order, out, axis=-1)
+    return np.where(removed, -np.inf, scores).astype(np.float32)
+
+
+def draw(scores: NDArray[np.float32], generator: np.random.Generator) -> int:
+    """Draw a token of one row of scores ``[V]``, each with its probability."""
+    kept = np.flatnonzero(scores > -np.inf)
+    mass = np.cumsum(softmax(scores[kept]), dtype=np.float64)
+    place = int(np.searchsorted(mass, generator.random() * mass[-1], side="right"))
+    return int(kept[min(place, len(kept) - 1)])
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sampling:
+    """How the next token is chosen: the best one, or one drawn from those that the filters leave.
+
+    ``do_sample=None`` draws if anything that only matters for drawing is given: a temperature other than 1,
+    ``top_k``, ``top_p`` or a seed. The repetition penalty matters either way.
+
+    Raises `InputError` for a value out of its range, `InputTypeError` for one of a wrong type.
+    """
+
+    do_sample: bool | None = None
+    temperature: float = 1.0
+    top_k: int | None = None
+    top_p: float | None = None
+    repetition_penalty: float = 1.0
+    seed: int | None = None
+
+    def __post_init__(self) -> None:
+        _check_temperature(self.temperature)
+        if self.top_k is not None:
+            whole_number("top_k", self.top_k)
+        if self.top_p is not None and not 0 < _real("top_p", self.top_p) <= 1:
+            raise InputError(f"top_p must be above 0 and at most 1, got {self.top_p}.")
+        if not 0 < _real("repetition_penalty", self.repetition_penalty) < math.inf:
+            raise InputError(
+                f"repetition_penalty must be above 0 (1 is none), got {self.repetition_penalty}."
+            )
+        if self.seed is not None:
+            whole_number("seed", self.seed, least=0)
+        if self.do_sample is False and self._filters:
+            raise InputError("temperature, top_k and top_p need sampling, and do_sample is False; drop one.")
+
+    @property
+    def _filters(self) -> bool:
+        return self.temperature != 1.0 or self.top_k is not None or self.top_p is not None
+
+    @property
+    def draws(self) -> bool:
+        """Whether tokens are drawn."""
+        return self._filters or self.seed is not None if self.do_sample is None else self.do_sample
+
+    def generators(self, count: int) -> list[np.random.Generator]:
+        """One source of random numbers per text, so that a text is the same in any company."""
+        return [np.random.default_rng(seed) for seed in np.random.SeedSequence(self.seed).spawn(count)]
+
+    def scores(self, logits: Scores, texts: Sequence[Sequence[int]]) -> Scores:
+        """The filtered scores ``[n, V]`` that tokens are drawn by, given what each text has so far."""
+        scores = logits
+        if self.repetition_penalty != 1.0:
+            scores = penalize_repetition(scores, texts, self.repetition_penalty)
+        if not self.draws:
+            return scores
+        if self.temperature != 1.0:
+            scores = scores / np.float32(self.temperature)
+        if self.top_k is not None:
+            scores = keep_top_k(scores, self.top_k)
+        return scores if self.top_p is None else keep_top_p(scores, self.top_p)
+
+    def choose(
+        self, logits: Scores, texts: Sequence[Sequence[int]], generators: Sequence[np.random.Generator]
+    ) -> list[int]:
+        """Choose the next token of each text."""
+        scores = self.scores(logits, texts)
+        if not self.draws:
+            return [int(best) for best in scores.argmax(axis=-1)]
+        return [draw(row, generator) for row, generator in zip(scores, generators, strict=True)]
+
+
+def _check_temperature(temperature: float) -> None:
+    if _real("temperature", temperature) == 0:
+        raise InputError("temperature 0 would divide by zero; for the best token each time, do_sample=False.")
+    if not 0 < temperature < math.inf:
+        raise InputError(f"temperature must be above 0, got {temperature}.")
+
+
+def _real(name: str, value: object) -> float:
+    if not isinstance(value, (int, float, np.floating)) or isinstance(value, bool):
+        raise InputTypeError(f"{name} must be a number, got {value!r}.")
+    return float(value)
+
+
+def whole_number(name: str, value: object, *, least: int = 1) -> int:
+    """Give a caller's whole number; `InputTypeError` if it is none, `InputError` if it is below ``least``."""
+    if not isinstance(value, (int, np.integer)) or isinstance(value, bool):
+        raise InputTypeError(f"{name} must be a whole number, got {value!r}.")
+    if value < least:
+        raise InputError(f"{name} must be at least {least}, got {value}.")
+    return int(value)

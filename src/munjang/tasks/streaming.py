@@ -1,0 +1,141 @@
+"""Tokens to text as they come, never with half a character.
+
+A token of a byte-level vocabulary is a few bytes, not characters: a Hangul syllable is three bytes and may
+lie in three tokens. What is not yet a whole character is held back.
+"""
+
+from __future__ import annotations
+
+import codecs
+from collections.abc import Sequence
+from functools import cache
+from typing import Protocol
+
+from munjang.tokenization import Tokenizer
+
+__all__ = ["StopStrings", "TextStream", "byte_of_character", "text_stream"]
+
+_REPLACEMENT = "\ufffd"  # stands for bytes that are no character
+
+
+class TextStream(Protocol):
+    """Takes tokens one by one and gives the text that is certain."""
+
+    def add(self, token: int) -> str:
+        """Give the characters that this token completes; often none, or several."""
+        ...
+
+    def finish(self) -> str:
+        """Give what is left: nothing, or replacement characters for bytes that never became a character."""
+        ...
+
+
+def text_stream(tokenizer: Tokenizer, prompt: Sequence[int]) -> TextStream:
+    """Make the stream for what follows a prompt; special tokens are left out of the text."""
+    if type(tokenizer.backend_tokenizer.decoder).__name__ == "ByteLevel":
+        return _ByteStream(tokenizer)
+    return _DecodedStream(tokenizer, prompt)
+
+
+@cache
+def byte_of_character() -> dict[str, int]:
+    """Give the byte that each character of a byte-level vocabulary stands for, as published with GPT-2.
+
+    Printable bytes stand for themselves; the others, in order, are the characters from U+0100 on.
+    """
+    printable = [*range(ord("!"), ord("~") + 1), *range(ord("¡"), ord("¬") + 1), *range(ord("®"), 256)]
+    others = [byte for byte in range(256) if byte not in set(printable)]
+    return {chr(byte): byte for byte in printable} | {
+        chr(256 + place): byte for place, byte in enumerate(others)
+    }
+
+
+def _special_ids(tokenizer: Tokenizer) -> set[int]:
+    added = tokenizer.backend_tokenizer.get_added_tokens_decoder()
+    return {index for index, token in added.items() if token.special}
+
+
+class _ByteStream:
+    """For byte-level vocabularies: bytes are gathered until they make characters."""
+
+    def __init__(self, tokenizer: Tokenizer) -> None:
+        self._tokenizer = tokenizer
+        self._special = _special_ids(tokenizer)
+        self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
+
+    def add(self, token: int) -> str:
+        return self._decoder.decode(self._bytes(token))
+
+    def finish(self) -> str:
+        return self._decoder.decode(b"", final=True)
+
+    def _bytes(self, token: int) -> bytes:
+        text = self._tokenizer.convert_ids_to_tokens(token)
+        if text is None or token in self._special:  # a model may score more tokens than there are
+            return b""
+        table = byte_of_character()
+        try:
+            return bytes(table[character] for character in text)
+        except KeyError:  # a token that was added is written as it is
+            return text.encode()
+
+
+class _DecodedStream:
+    """For all others: the whole text is decoded again with each token, and what has changed is given."""
+
+    def __init__(self, tokenizer: Tokenizer, prompt: Sequence[int]) -> None:
+        self._tokenizer = tokenizer
+        self._ids = list(prompt)
+        self._known = len(self._text())
+        self._given = ""
+
+    def _text(self) -> str:
+        return self._tokenizer.decode(self._ids, skip_special_tokens=True)
+
+    def add(self, token: int) -> str:
+        self._ids.append(token)
+        return self._new(self._text()[self._known :].rstrip(_REPLACEMENT))
+
+    def finish(self) -> str:
+        return self._new(self._text()[self._known :])
+
+    def _new(self, text: str) -> str:
+        if not text.startswith(self._given):  # the decoder has second thoughts; wait until they are settled
+            return ""
+        new = text[len(self._given) :]
+        self._given = text
+        return new
+
+
+class StopStrings:
+    """Cuts a text that comes in pieces before the first stop string, wherever the pieces' borders are.
+
+    If several occur, the one that is complete first counts. What may be the beginning of a stop string is
+    held back.
+    """
+
+    def __init__(self, stops: Sequence[str]) -> None:
+        self._stops = stops
+        self._held = ""
+
+    def add(self, piece: str) -> tuple[str, bool]:
+        """Give the text that is certain now, and whether a stop string has ended it."""
+        text = self._held + piece
+        found = [(start + len(stop), start) for stop in self._stops if (start := text.find(stop)) >= 0]
+        if found:
+            self._held = ""
+            return text[: min(found)[1]], True
+        certain = len(text) - self._beginning(text)
+        self._held = text[certain:]
+        return text[:certain], False
+
+    def rest(self) -> str:
+        """Give what was held back, when no more text comes."""
+        held, self._held = self._held, ""
+        return held
+
+    def _beginning(self, text: str) -> int:
+        """Count the characters at the end of the text that some stop string begins with."""
+        longest = max(map(len, self._stops), default=1) - 1
+        lengths = range(min(longest, len(text)), 0, -1)
+        return next((n for n in lengths if any(stop.startswith(text[-n:]) for stop in self._stops)), 0)
