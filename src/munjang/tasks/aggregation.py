@@ -1,0 +1,137 @@
+"""From scores per token to entities, by the strategies of the `transformers` pipeline."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import groupby
+from typing import Literal, TypeAlias, TypedDict
+
+import numpy as np
+from numpy.typing import NDArray
+
+from munjang.tasks.tagging import has_suffixes, split_tag, trimmed
+
+__all__ = ["STRATEGIES", "EntityGroup", "ScoredToken", "Strategy", "TokenEntity", "group", "name_tokens"]
+
+Strategy: TypeAlias = Literal["none", "simple", "first", "average", "max"]
+Scores: TypeAlias = NDArray[np.float32]
+STRATEGIES = ("none", "simple", "first", "average", "max")
+
+
+class TokenEntity(TypedDict):
+    """A token with its tag; ``index`` is its place in the encoding, special tokens counted."""
+
+    entity: str
+    score: float
+    index: int
+    word: str
+    start: int
+    end: int
+
+
+class EntityGroup(TypedDict):
+    """An entity: ``word`` is ``text[start:end]``."""
+
+    entity_group: str
+    score: float
+    word: str
+    start: int
+    end: int
+
+
+@dataclass(frozen=True, slots=True)
+class ScoredToken:
+    """A token, the characters it stands for, the word it is of, and its scores ``[num_labels]``."""
+
+    token: str
+    start: int
+    end: int
+    index: int
+    word_id: int | None
+    scores: Scores
+
+
+@dataclass(frozen=True, slots=True)
+class _Tagged:
+    tag: str
+    score: float
+    start: int
+    end: int
+
+
+def name_tokens(tokens: Sequence[ScoredToken], id2label: Mapping[int, str]) -> list[TokenEntity]:
+    """Give each token its best label, and nothing more (strategy ``"none"``)."""
+    return [
+        TokenEntity(
+            entity=id2label[int(token.scores.argmax())],
+            score=float(token.scores.max()),
+            index=token.index,
+            word=token.token,
+            start=token.start,
+            end=token.end,
+        )
+        for token in tokens
+    ]
+
+
+def group(
+    tokens: Sequence[ScoredToken], id2label: Mapping[int, str], strategy: Strategy, text: str
+) -> list[EntityGroup]:
+    """Join neighbours of one type to entities; a tag ``B-`` always begins one. ``O`` is a type like others.
+
+    With ``"simple"`` the neighbours are tokens, else whole words, so that a word has one tag: that of its
+    first token, that of its best-scored token (``"max"``), or the best of the mean scores of its tokens
+    (``"average"``). An entity's score is the mean of its tokens' or words'.
+    """
+    if strategy == "simple":
+        tagged = [_tag([token], _first, id2label) for token in tokens]
+    else:
+        tagged = [_tag(word, _WORD_SCORES[strategy], id2label) for word in _words(tokens)]
+    suffixed = has_suffixes(id2label.values())
+    groups: list[tuple[str, list[_Tagged]]] = []
+    for piece in tagged:
+        letter, kind = split_tag(piece.tag, suffixed=suffixed)
+        if groups and letter == "I" and groups[-1][0] == kind:
+            groups[-1][1].append(piece)
+        else:
+            groups.append((kind, [piece]))
+    entities = (_entity(kind, pieces, text) for kind, pieces in groups)
+    return [entity for entity in entities if entity["word"]]
+
+
+def _words(tokens: Sequence[ScoredToken]) -> list[list[ScoredToken]]:
+    return [list(word) for _, word in groupby(tokens, key=lambda token: token.word_id)]
+
+
+def _first(scores: Sequence[Scores]) -> Scores:
+    return scores[0]
+
+
+def _best(scores: Sequence[Scores]) -> Scores:
+    return max(scores, key=lambda row: float(row.max()))
+
+
+def _mean(scores: Sequence[Scores]) -> Scores:
+    return np.asarray(np.mean(scores, axis=0), dtype=np.float32)
+
+
+_WORD_SCORES: Mapping[str, Callable[[Sequence[Scores]], Scores]] = {
+    "first": _first,
+    "max": _best,
+    "average": _mean,
+}
+
+
+def _tag(
+    word: Sequence[ScoredToken], score: Callable[[Sequence[Scores]], Scores], id2label: Mapping[int, str]
+) -> _Tagged:
+    scores = score([token.scores for token in word])
+    best = int(scores.argmax())
+    return _Tagged(id2label[best], float(scores[best]), word[0].start, word[-1].end)
+
+
+def _entity(kind: str, pieces: Sequence[_Tagged], text: str) -> EntityGroup:
+    start, end = trimmed(text, pieces[0].start, pieces[-1].end)
+    score = float(np.mean([piece.score for piece in pieces]))
+    return EntityGroup(entity_group=kind, score=score, word=text[start:end], start=start, end=end)
