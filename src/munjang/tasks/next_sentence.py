@@ -1,0 +1,158 @@
+"""Next-sentence prediction: does one sentence follow another, and which order of several reads best."""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Sequence
+from typing import Literal, TypeAlias, TypedDict, overload
+
+import numpy as np
+from numpy.typing import NDArray
+
+from munjang.errors import InputError, InputTypeError, TruncationError
+from munjang.models.program import LOGITS
+from munjang.models.registry import NEXT_SENTENCE
+from munjang.sentence.encoding import cut_notice
+from munjang.sentence.notices import TruncationWarning, notify
+from munjang.tasks.loading import Loaded, ModelOptions, load
+from munjang.tasks.sentence_order import best_order
+from munjang.tokenization import TokenIds
+
+__all__ = ["NextSentence", "NextSentencePrediction", "Ordering"]
+
+Pair: TypeAlias = tuple[str, str]
+
+
+class NextSentence(TypedDict):
+    """Whether the second sentence follows the first: ``label`` 0 if it does, 1 if not; two probabilities."""
+
+    label: int
+    follows: float
+    unrelated: float
+
+
+class Ordering(TypedDict):
+    """Sentences in their likeliest order: ``order`` has their places in the caller's list.
+
+    ``log_probability`` is the sum, over neighbours, of the logarithm of the probability that the second
+    follows the first.
+    """
+
+    order: list[int]
+    sentences: list[str]
+    log_probability: float
+
+
+class NextSentencePrediction:
+    """Says whether a sentence follows another, with BERT's next-sentence head (arXiv:1810.04805).
+
+    Example::
+
+        follows = munjang.pipeline("next-sentence-prediction", "klue/bert-base")
+        follows("극장에 갔다.", "로맨스 영화를 보았다.")  # {"label": 0, "follows": ..., "unrelated": ...}
+
+    A pair that is too long is cut, the longer sentence first; ``on_truncation`` is ``"warn"`` once per call
+    with the count (`TruncationWarning`), ``"error"`` (`TruncationError`), or ``"ignore"``.
+    Raises what `Model.from_pretrained` raises.
+    """
+
+    def __init__(
+        self,
+        model: str | os.PathLike[str] | Loaded,
+        *,
+        options: ModelOptions | None = None,
+        on_truncation: Literal["warn", "error", "ignore"] = "warn",
+    ) -> None:
+        if on_truncation not in ("warn", "error", "ignore"):
+            raise InputError(f"Unknown on_truncation {on_truncation!r}; there are warn, error, ignore.")
+        loaded = load(model, NEXT_SENTENCE, options)
+        self.model, self.tokenizer, self.max_length = loaded.model, loaded.tokenizer, loaded.max_length
+        self.on_truncation = on_truncation
+
+    @overload
+    def __call__(self, first: str, second: str) -> NextSentence: ...
+    @overload
+    def __call__(self, first: Sequence[Pair]) -> list[NextSentence]: ...
+    def __call__(
+        self, first: str | Sequence[Pair], second: str | None = None
+    ) -> NextSentence | list[NextSentence]:
+        """Judge two sentences, or each pair of a list.
+
+        Raises `InputError` for an empty sentence, `InputTypeError` for anything but pairs of texts.
+        """
+        if isinstance(first, str) and isinstance(second, str):
+            return self._judged(_checked_pairs([(first, second)]))[0]
+        if isinstance(first, str) or second is not None:
+            raise InputTypeError("Give two texts, or a list of pairs of texts.")
+        return self._judged(_checked_pairs(first))
+
+    def order(self, sentences: Sequence[str]) -> Ordering:
+        """Order a shuffled paragraph.
+
+        The order found has the greatest sum, over neighbours, of the logarithm of the probability that the
+        second follows the first. Up to 8 sentences it is the best of all orders; beyond, the best that going
+        on to the likeliest sentence not yet used gives from any start. Every ordered pair goes through the
+        model: n (n - 1) of them. Raises as a call does.
+        """
+        if isinstance(sentences, str):
+            raise InputTypeError("order needs a list of sentences, got one str.")
+        listed = list(sentences)
+        _check_sentences(listed)
+        places = [(i, j) for i in range(len(listed)) for j in range(len(listed)) if i != j]
+        follows = np.zeros((len(listed), len(listed)))
+        logits = self._logits([(listed[i], listed[j]) for i, j in places])
+        for (i, j), log_probability in zip(places, _log_softmax(logits)[:, 0], strict=True):
+            follows[i, j] = log_probability
+        found, total = best_order(follows)
+        return {"order": found, "sentences": [listed[i] for i in found], "log_probability": total}
+
+    def _judged(self, pairs: Sequence[Pair]) -> list[NextSentence]:
+        return [_judgement(row) for row in _log_softmax(self._logits(pairs)).tolist()]
+
+    def _logits(self, pairs: Sequence[Pair]) -> NDArray[np.float32]:
+        logits = np.empty((len(pairs), 2), dtype=np.float32)
+        program = self.model.program(frozenset({LOGITS}))
+        for done in self.model.runner.run(program, self._tokenized(pairs)):
+            logits[done.indices] = done.outputs[LOGITS]
+        return logits
+
+    def _tokenized(self, pairs: Sequence[Pair]) -> list[TokenIds]:
+        ids = self.tokenizer.encode_ids(pairs, truncation="longest_first", max_length=self.max_length)
+        cut = [pair.truncated for pair in ids if pair.truncated]
+        if cut and self.on_truncation != "ignore":
+            message = cut_notice("pairs", len(cut), len(pairs), self.max_length, sum(cut))
+            if self.on_truncation == "error":
+                raise TruncationError(message)
+            notify(message, TruncationWarning)
+        return ids
+
+
+def _judgement(log_probabilities: Sequence[float]) -> NextSentence:
+    follows, unrelated = map(math.exp, log_probabilities)
+    return {"label": int(unrelated > follows), "follows": follows, "unrelated": unrelated}
+
+
+def _log_softmax(logits: NDArray[np.float32]) -> NDArray[np.float64]:
+    """Give the logarithm of the softmax over the last axis."""
+    exact = logits.astype(np.float64)
+    found: NDArray[np.float64] = exact - np.logaddexp.reduce(exact, axis=-1, keepdims=True)
+    return found
+
+
+def _checked_pairs(value: Sequence[Pair]) -> list[Pair]:
+    pairs: list[Pair] = []
+    for place, pair in enumerate(value):
+        if not isinstance(pair, tuple | list) or len(pair) != 2:
+            raise InputTypeError(f"Pair {place} must be two texts, got {pair!r:.80}.")
+        _check_sentences(pair, f"of pair {place} ")
+        pairs.append((pair[0], pair[1]))
+    return pairs
+
+
+def _check_sentences(sentences: Sequence[str], whose: str = "") -> None:
+    for place, sentence in enumerate(sentences):
+        if not isinstance(sentence, str):
+            raise InputTypeError(f"Sentence {place} {whose}is a {type(sentence).__name__}, not a str.")
+        if not sentence.strip():
+            raise InputError(f"Sentence {place} {whose}is empty; give two sentences to compare.")
