@@ -1,0 +1,280 @@
+"""Features: the vectors that a model makes of a text's tokens, of any layer, per token, word or text."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Literal, TypeAlias, overload
+
+import numpy as np
+from numpy.typing import NDArray
+
+from munjang.errors import CheckpointError, InputError, InputTypeError
+from munjang.models.program import LAST_HIDDEN_STATE, POOLER_OUTPUT
+from munjang.runtime.runner import Done
+from munjang.sentence.encoding import cut_notice
+from munjang.sentence.notices import TruncationWarning, notify
+from munjang.tasks.feature_layers import Combine, Layers, Plan, plan_layers
+from munjang.tasks.loading import Loaded, ModelOptions, load
+from munjang.tokenization import Encoding
+
+__all__ = ["FeatureExtraction", "Features", "Level"]
+
+Level: TypeAlias = Literal["token", "word", "cls", "mean", "pooler"]
+Array: TypeAlias = NDArray[np.float32]
+Texts: TypeAlias = list[str] | tuple[str, ...]
+
+_LEVELS = ("token", "word", "cls", "mean", "pooler")
+
+
+@dataclass(frozen=True, slots=True)
+class Features:
+    """The vectors of one text.
+
+    Attributes:
+        values: ``[1, L, H]`` for tokens (zero at padding), ``[1, W, H]`` for words, ``[1, H]`` for a whole
+            text; with several layers kept apart, one such array per layer: ``[layers, 1, L, H]``.
+        tokens: what the rows are: L tokens, W words, or nothing for a whole text.
+        offsets: the characters of each in the caller's text, ``(0, 0)`` for special tokens and padding.
+        attention_mask: ``[1, L]``, zero at padding; all ones for words.
+        attentions: ``[layers, 1, heads, L, L]``, zero at padding, if asked for.
+    """
+
+    values: Array
+    tokens: list[str]
+    offsets: list[tuple[int, int]]
+    attention_mask: NDArray[np.int64]
+    attentions: Array | None = None
+
+
+class FeatureExtraction:
+    """Gives the vectors of texts.
+
+    Example::
+
+        extract = munjang.pipeline("feature-extraction", "multilingual-e5-small")
+        extract("축구는 재미있다.").shape  # (1, L, 384)
+        extract("축구는 재미있다.", layers="all").shape  # (13, 1, L, 384)
+        extract.features("축구는 재미있다.", level="word").tokens  # the words of the vectors
+
+    Raises what `Model.from_pretrained` raises.
+    """
+
+    def __init__(
+        self, model: str | os.PathLike[str] | Loaded, *, options: ModelOptions | None = None
+    ) -> None:
+        loaded = load(model, None, options)
+        self.model, self.tokenizer, self.max_length = loaded.model, loaded.tokenizer, loaded.max_length
+
+    @overload
+    def __call__(
+        self,
+        text: str,
+        layers: Layers | None = None,
+        combine: Combine | None = None,
+        level: Level = "token",
+        pad_to: int | None = None,
+    ) -> Array: ...
+    @overload
+    def __call__(
+        self,
+        text: Texts,
+        layers: Layers | None = None,
+        combine: Combine | None = None,
+        level: Level = "token",
+        pad_to: int | None = None,
+    ) -> list[Array]: ...
+    def __call__(
+        self,
+        text: str | Texts,
+        layers: Layers | None = None,
+        combine: Combine | None = None,
+        level: Level = "token",
+        pad_to: int | None = None,
+    ) -> Array | list[Array]:
+        """Give the vectors of a text, ``[1, L, H]``, or such an array for each text of a list.
+
+        The arguments are those of `features`, whose ``values`` this gives.
+        """
+        if isinstance(text, str):
+            return self.features(text, layers, combine, level, pad_to).values
+        return [found.values for found in self.features(text, layers, combine, level, pad_to)]
+
+    @overload
+    def features(
+        self,
+        text: str,
+        layers: Layers | None = None,
+        combine: Combine | None = None,
+        level: Level = "token",
+        pad_to: int | None = None,
+        attentions: bool = False,
+    ) -> Features: ...
+    @overload
+    def features(
+        self,
+        text: Texts,
+        layers: Layers | None = None,
+        combine: Combine | None = None,
+        level: Level = "token",
+        pad_to: int | None = None,
+        attentions: bool = False,
+    ) -> list[Features]: ...
+    def features(
+        self,
+        text: str | Texts,
+        layers: Layers | None = None,
+        combine: Combine | None = None,
+        level: Level = "token",
+        pad_to: int | None = None,
+        attentions: bool = False,
+    ) -> Features | list[Features]:
+        """Give the vectors of a text with the tokens or words that they belong to.
+
+        Args:
+            text: one text, or a list.
+            layers: which layers, each kept apart: ``"last"`` (the default), ``"all"``, the number of one (0
+                is the embedding output, n the last of n layers, negative ones count from the end) or a list
+                of numbers; one layer alone has no axis of its own.
+            combine: instead, make one of several: ``"last"``, ``"second_to_last"``, ``"sum_last_four"``,
+                ``"concat_last_four"``, ``"mean_all"`` (embedding output included), or a weight for each of
+                the n + 1 (a weighted sum; the weights are taken as they are).
+            level: ``"token"``; ``"word"``, the mean of a word's pieces, special tokens left out; or one
+                vector for the text: ``"cls"`` the first token's, ``"mean"`` of all tokens, special ones
+                included, or ``"pooler"``, the model's own of the last layer.
+            pad_to: for tokens, make it exactly so many rows; the added ones are zero.
+            attentions: give each layer's attention too.
+
+        Warns with `TruncationWarning` of texts that were cut to the model's length or ``pad_to``. Raises
+        `InputError` for values that can't be used or don't go together, `InputTypeError` for what is no
+        text, `CheckpointError` for ``"pooler"`` without a trained pooler.
+        """
+        listed = _checked_texts(text)
+        if level not in _LEVELS:
+            raise InputError(f"Unknown level {level!r}; there are {', '.join(_LEVELS)}.")
+        plan = plan_layers(self.model.config.num_hidden_layers, layers, combine)
+        self._check(level, layers is None and combine is None, pad_to)
+        encodings = self._encode(listed, pad_to)
+        found: list[Features | None] = [None] * len(listed)
+        for done in self._run(encodings, plan, level, attentions):
+            made = self._made(done, plan, level)
+            for k, (place, values) in enumerate(zip(done.indices, made, strict=True)):
+                encoding = encodings[place]
+                looks = self._attention(done, k) if attentions else None
+                found[place] = _arranged(listed[place], encoding, values, looks, level, pad_to)
+        finished = [features for features in found if features is not None]
+        return finished[0] if isinstance(text, str) else finished
+
+    def _check(self, level: Level, plain: bool, pad_to: int | None) -> None:
+        if level == "pooler":
+            if not plain:
+                raise InputError("The pooler reads the last layer; give no layers or combine with it.")
+            if not self.model.has_pooler:
+                raise CheckpointError(
+                    "The checkpoint has no trained pooler; use level='cls' or level='mean' instead."
+                )
+        if pad_to is None:
+            return
+        if not isinstance(pad_to, int) or isinstance(pad_to, bool):
+            raise InputTypeError(f"pad_to is {pad_to!r} of type {type(pad_to).__name__}; give an integer.")
+        if level != "token":
+            raise InputError(f"pad_to adds tokens, so it needs level='token', not {level!r}.")
+
+    def _encode(self, texts: Sequence[str], pad_to: int | None) -> list[Encoding]:
+        limit = self.max_length if pad_to is None else min(pad_to, self.max_length)
+        encodings = self.tokenizer.encode_batch(texts, truncation=True, max_length=limit)
+        cut = [encoding.truncated for encoding in encodings if encoding.truncated]
+        if cut:
+            notify(cut_notice("texts", len(cut), len(texts), limit, sum(cut)), TruncationWarning)
+        return encodings
+
+    def _run(
+        self, encodings: Sequence[Encoding], plan: Plan, level: Level, attentions: bool
+    ) -> Iterator[Done]:
+        taps = {name for name in plan.names if name != LAST_HIDDEN_STATE}
+        outputs = {POOLER_OUTPUT} if level == "pooler" else set(plan.names) - taps
+        if level == "pooler":
+            taps = set()
+        if attentions:
+            taps |= set(self._attention_names())
+        program = self.model.program(frozenset(outputs), frozenset(taps))
+        return self.model.runner.run(program, encodings)
+
+    def _made(self, done: Done, plan: Plan, level: Level) -> list[Array]:
+        """Give each text's vectors: ``[l, H]`` or ``[layers, l, H]``, or its pooler output ``[H]``."""
+        if level == "pooler":
+            return list(done.outputs[POOLER_OUTPUT])
+        by_layer = [done.split(name) for name in plan.names]
+        return [plan.joined([layer[k] for layer in by_layer]) for k in range(len(done.indices))]
+
+    def _attention(self, done: Done, k: int) -> Array:
+        length = done.lengths[k]
+        layers = [done.outputs[name][k, :, :length, :length] for name in self._attention_names()]
+        return np.stack(layers)[:, None]
+
+    def _attention_names(self) -> list[str]:
+        return [f"layer.{i}.attention.probabilities" for i in range(self.model.config.num_hidden_layers)]
+
+
+def _arranged(
+    text: str, encoding: Encoding, values: Array, attentions: Array | None, level: Level, pad_to: int | None
+) -> Features:
+    length = len(encoding)
+    mask = np.ones((1, length), dtype=np.int64)
+    if level == "token":
+        missing = 0 if pad_to is None else pad_to - length
+        return Features(
+            _filled(values, missing, axes=(-2,))[..., None, :, :],
+            [*encoding.tokens, *[""] * missing],
+            [*encoding.offsets, *[(0, 0)] * missing],
+            np.pad(mask, ((0, 0), (0, missing))),
+            None if attentions is None else _filled(attentions, missing, axes=(-2, -1)),
+        )
+    if level == "word":
+        words = _words(encoding)
+        offsets = [(encoding.offsets[word[0]][0], encoding.offsets[word[-1]][1]) for word in words]
+        values = _means(values, words)[..., None, :, :]
+        names = [text[start:end] for start, end in offsets]
+        return Features(values, names, offsets, np.ones((1, len(words)), dtype=np.int64), attentions)
+    if level == "cls":
+        values = values[..., 0, :]
+    elif level == "mean":
+        values = values.mean(axis=-2)
+    return Features(values[..., None, :], [], [], mask, attentions)
+
+
+def _filled(values: Array, missing: int, *, axes: tuple[int, ...]) -> Array:
+    """Append zeros along these axes."""
+    widths = [(0, 0)] * values.ndim
+    for axis in axes:
+        widths[axis] = (0, missing)
+    return np.pad(values, widths)
+
+
+def _words(encoding: Encoding) -> list[list[int]]:
+    """Give the places of each word's pieces."""
+    words: dict[int, list[int]] = {}
+    for place, word in enumerate(encoding.word_ids):
+        if word is not None and not encoding.special_tokens_mask[place]:
+            words.setdefault(word, []).append(place)
+    return list(words.values())
+
+
+def _means(values: Array, words: Sequence[Sequence[int]]) -> Array:
+    """Merge the rows ``[..., l, H]`` of each word's pieces: ``[..., W, H]``."""
+    merged = np.empty((*values.shape[:-2], len(words), values.shape[-1]), dtype=np.float32)
+    for number, places in enumerate(words):
+        merged[..., number, :] = values[..., places, :].mean(axis=-2)
+    return merged
+
+
+def _checked_texts(text: str | Texts) -> list[str]:
+    if isinstance(text, str):
+        return [text]
+    if not isinstance(text, list | tuple):
+        raise InputTypeError(f"Give a text or a list of texts, not a {type(text).__name__}.")
+    for place, item in enumerate(text):
+        if not isinstance(item, str):
+            raise InputTypeError(f"Text {place} is a {type(item).__name__}, not a str.")
+    return list(text)
