@@ -20,6 +20,7 @@ from munjang.tasks.tagging import (
     entities_of_tokens,
     has_suffixes,
     split_tag,
+    trimmed,
 )
 from munjang.tokenization import Tokenizer
 from munjang.tokenization.encoding import Encoding
@@ -176,7 +177,11 @@ def check_every_sentence(examples: list[TaggedText], tokenizer: Tokenizer, *, ex
         tags = align(example["entities"], encoding)
         found = entities_of_tokens(tags, encoding, example["text"])
         if exactly:
-            assert found == example["entities"]
+            # A few entities of the data begin with a space, which no token holds.
+            whole = [
+                (*trimmed(example["text"], start, end), kind) for start, end, kind in example["entities"]
+            ]
+            assert found == whole
         assert len(tags) == len(encoding)
         for start, end, _ in example["entities"]:
             assert any(entity[0] < end and start < entity[1] for entity in found)

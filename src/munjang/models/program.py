@@ -12,6 +12,7 @@ from munjang.models.config import EncoderConfig
 from munjang.models.ops import A, Ops
 from munjang.models.params import Params
 from munjang.models.registry import Architecture, Head
+from munjang.models.relation import start_markers
 
 __all__ = [
     "LAST_HIDDEN_STATE",
@@ -72,7 +73,7 @@ class ModelProgram:
             found[LAST_HIDDEN_STATE] = ops.tap(LAST_HIDDEN_STATE, x)
         if self.outputs & {POOLER_OUTPUT, LOGITS}:
             rows = x if self.only_rows else ops.rows(x, batch.rows)
-            found |= self._heads(ops, root, base, x, rows)
+            found |= self._heads(ops, root, base, x, rows, batch)
         return found
 
     def _encode(self, ops: Ops[A], base: Params[A], batch: TokenBatch[A]) -> A:
@@ -86,7 +87,7 @@ class ModelProgram:
         """Whether the last layer is needed for ``batch.rows`` alone."""
         last = f"layer.{self.config.num_hidden_layers - 1}"
         every_token = LAST_HIDDEN_STATE in self.outputs or (
-            LOGITS in self.outputs and self.head is not None and self.chosen_head.on == "tokens"
+            LOGITS in self.outputs and self.head is not None and self.chosen_head.on in ("tokens", "markers")
         )
         return not every_token and not any(tap == last or tap.startswith(f"{last}.") for tap in self.taps)
 
@@ -97,7 +98,9 @@ class ModelProgram:
             raise InputError("Logits need a head, and the program names none.")
         return self.architecture.heads[self.head]
 
-    def _heads(self, ops: Ops[A], root: Params[A], base: Params[A], x: A, rows: A) -> dict[str, A]:
+    def _heads(
+        self, ops: Ops[A], root: Params[A], base: Params[A], x: A, rows: A, batch: TokenBatch[A]
+    ) -> dict[str, A]:
         found: dict[str, A] = {}
         if POOLER_OUTPUT in self.outputs:
             if self.architecture.pool is None:
@@ -105,6 +108,8 @@ class ModelProgram:
             found[POOLER_OUTPUT] = self.architecture.pool(ops, base, rows)
         if LOGITS in self.outputs:
             given = x if self.chosen_head.on == "tokens" else rows
+            if self.chosen_head.on == "markers":
+                given = start_markers(ops, x, batch)
             found[LOGITS] = ops.tap(LOGITS, self.chosen_head.function(ops, root, base, self.config, given))
         return found
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Literal, Protocol
 
 from munjang.errors import CheckpointError, UnsupportedModelError
-from munjang.models import bert, distilbert, electra, gpt2, heads, roberta
+from munjang.models import bert, distilbert, electra, gpt2, heads, relation, roberta
 from munjang.models.batch import TokenBatch
 from munjang.models.config import EncoderConfig
 from munjang.models.ops import A, Ops
@@ -70,14 +70,15 @@ class Head:
     Attributes:
         function: the computation.
         on: ``"first"`` for each text's first token, ``"chosen"`` for the tokens that the caller names in
-            ``TokenBatch.rows``, ``"tokens"`` for all.
+            ``TokenBatch.rows``, ``"tokens"`` for all, ``"markers"`` for the vectors ``[B, 2 H]`` of the two
+            tokens that ``TokenBatch.pool_weights`` points at.
         tensor: a tensor that a checkpoint has only if it has this head.
         published: how the class that publishes this head ends, in a config's ``architectures``.
         width: ``"labels"``, ``"vocabulary"``, or the number of outputs.
     """
 
     function: HeadFunction
-    on: Literal["first", "chosen", "tokens"]
+    on: Literal["first", "chosen", "tokens", "markers"]
     tensor: str
     published: str
     width: Literal["labels", "vocabulary"] | int = "labels"
@@ -120,6 +121,7 @@ _EVERY_ENCODER = {
     QUESTION_ANSWERING: Head(
         heads.question_answering, "tokens", "qa_outputs.weight", "ForQuestionAnswering", 2
     ),
+    RELATION_EXTRACTION: Head(relation.relate, "markers", "relation.weight", "ForRelationExtraction"),
 }
 
 

@@ -241,6 +241,11 @@ class Model:
     def _batch(
         self, input_ids: ArrayLike, attention_mask: ArrayLike | None, token_type_ids: ArrayLike | None
     ) -> tuple[TokenBatch[Array], NDArray[np.bool_]]:
+        if self.head is not None and self.architecture.heads[self.head].on == "markers":
+            raise InputError(
+                f"A {self.head} head must know where the entities are; "
+                f"use munjang.pipeline('{self.head}', ...)."
+            )
         ids = whole_numbers("input_ids", input_ids)
         mask = (
             np.ones_like(ids) if attention_mask is None else whole_numbers("attention_mask", attention_mask)

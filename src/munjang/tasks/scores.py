@@ -13,6 +13,7 @@ from munjang.models.config import LabelConfig
 from munjang.models.program import LOGITS
 from munjang.runtime.batches import TokenIdsLike
 from munjang.runtime.model import Model
+from munjang.runtime.runner import BatchEdit
 from munjang.sentence.activations import sigmoid, softmax
 from munjang.sentence.notices import TruncationWarning, notify
 from munjang.tasks.loading import Loaded
@@ -75,10 +76,10 @@ def ranked(labels: LabelConfig, scores: Scores, top_k: int | None) -> list[Label
     return [LabelScore(label=labels.id2label[int(i)], score=float(scores[i])) for i in order]
 
 
-def logits_of(model: Model, texts: Sequence[TokenIdsLike]) -> Scores:
+def logits_of(model: Model, texts: Sequence[TokenIdsLike], edit: BatchEdit | None = None) -> Scores:
     """Run a head that gives one row per text: ``[B, n]``, in the order of the texts."""
     logits = np.zeros((len(texts), model.config.labels.num_labels), dtype=np.float32)
-    for done in model.runner.run(model.program(frozenset({LOGITS})), texts):
+    for done in model.runner.run(model.program(frozenset({LOGITS})), texts, edit=edit):
         logits[done.indices] = done.outputs[LOGITS]
     return logits
 

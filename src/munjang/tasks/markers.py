@@ -1,0 +1,205 @@
+"""Markers around the two entities of a relation, and the relations of KLUE-RE."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal, TypeAlias, get_args
+
+from munjang.errors import CheckpointError, InputError, InputTypeError
+from munjang.models.relation import RELATION_MARKERS
+from munjang.tasks.loading import Loaded
+
+__all__ = [
+    "KLUE_RE_LABELS",
+    "KLUE_RE_OBJECT_TYPES",
+    "KLUE_RE_SUBJECT_TYPES",
+    "Marked",
+    "MarkerKind",
+    "Markers",
+    "Span",
+    "add_markers",
+    "mark",
+    "markers_of",
+]
+
+MarkerKind: TypeAlias = Literal["plain", "typed", "klue"]
+Span: TypeAlias = tuple[int, int] | tuple[int, int, str]
+
+# KLUE-RE (arXiv:2105.09680, section 3.5): its relations, numbered as in the published data, and the types of
+# its entities.
+KLUE_RE_LABELS = (
+    "no_relation",
+    "org:dissolved",
+    "org:founded",
+    "org:place_of_headquarters",
+    "org:alternate_names",
+    "org:member_of",
+    "org:members",
+    "org:political/religious_affiliation",
+    "org:product",
+    "org:founded_by",
+    "org:top_members/employees",
+    "org:number_of_employees/members",
+    "per:date_of_birth",
+    "per:date_of_death",
+    "per:place_of_birth",
+    "per:place_of_death",
+    "per:place_of_residence",
+    "per:origin",
+    "per:employee_of",
+    "per:schools_attended",
+    "per:alternate_names",
+    "per:parents",
+    "per:children",
+    "per:siblings",
+    "per:spouse",
+    "per:other_family",
+    "per:colleagues",
+    "per:product",
+    "per:religion",
+    "per:title",
+)
+KLUE_RE_SUBJECT_TYPES = ("PER", "ORG")
+KLUE_RE_OBJECT_TYPES = ("PER", "ORG", "LOC", "DAT", "POH", "NOH")
+
+_KINDS: tuple[MarkerKind, ...] = get_args(MarkerKind)
+_FIXED = {
+    "plain": (("[E1]", "[/E1]"), ("[E2]", "[/E2]")),
+    "klue": (("<subj>", "</subj>"), ("<obj>", "</obj>")),
+}
+_TYPED = re.compile(r"\[([SO]):(.+)\]")
+
+
+@dataclass(frozen=True, slots=True)
+class Markers:
+    """The markers that a model knows; ``types`` are those of subjects (S) and of objects (O), if any."""
+
+    kind: MarkerKind
+    types: Mapping[str, Sequence[str]]
+
+
+@dataclass(frozen=True, slots=True)
+class Marked:
+    """A text with markers in it, and those markers: around the subject, then around the object."""
+
+    text: str
+    markers: tuple[str, ...]
+
+
+def markers_of(loaded: Loaded, chosen: str | None = None) -> Markers:
+    """Find the markers that a model was trained with.
+
+    Their kind is the caller's, else what the config's ``relation_markers`` says, else what the tokenizer has
+    tokens for. Raises `InputError` for an unknown kind, `CheckpointError` if the tokenizer lacks the tokens.
+    """
+    vocabulary = loaded.tokenizer.get_vocab()
+    types = _types(vocabulary)
+    have = [kind for kind in _KINDS if (all(types.values()) if kind == "typed" else _has(vocabulary, kind))]
+    named = chosen or loaded.model.raw_config.get(RELATION_MARKERS)
+    if named is not None and named not in _KINDS:
+        raise InputError(f"Unknown kind of markers {named!r}; there are {', '.join(_KINDS)}.")
+    for kind in have:
+        if named in (None, kind):
+            return Markers(kind, types)
+    raise CheckpointError(
+        f"The model's tokenizer has no {named or 'such'} markers for entities as [E1], [S:PER] or <subj>; it "
+        f"has {', '.join(have) or 'none'}. Choose a model that was trained for relation extraction, or train "
+        "one."
+    )
+
+
+def mark(text: str, subject: Span, object: Span, known: Markers) -> Marked:  # noqa: A002
+    """Put markers around two spans of a text and change nothing else.
+
+    Raises `InputTypeError` or `InputError` for spans that are no places in the text or overlap, for a type
+    that is missing or unknown to the model, and for a text that holds a marker already.
+    """
+    spans = [_checked(subject, "subject", text), _checked(object, "object", text)]
+    if max(span[0] for span in spans) < min(span[1] for span in spans):
+        raise InputError(f"The subject {spans[0]} and the object {spans[1]} overlap; mark two entities.")
+    pairs = [_pair(span, role, known) for span, role in zip((subject, object), "SO", strict=True)]
+    markers = tuple(marker for pair in pairs for marker in pair)
+    for marker in markers:
+        if marker in text:
+            raise InputError(f"The text holds the marker {marker} already; take it out.")
+    for (start, end), (before, after) in sorted(zip(spans, pairs, strict=True), reverse=True):
+        text = f"{text[:start]}{before}{text[start:end]}{after}{text[end:]}"
+    return Marked(text, markers)
+
+
+def add_markers(
+    loaded: Loaded,
+    kind: MarkerKind = "plain",
+    *,
+    subject_types: Sequence[str] = KLUE_RE_SUBJECT_TYPES,
+    object_types: Sequence[str] = KLUE_RE_OBJECT_TYPES,
+) -> list[str]:
+    """Teach a model and its tokenizer the markers, for training; give them.
+
+    The new rows of the embeddings begin as the mean of the pieces that the markers used to be. The types
+    matter for ``"typed"`` markers only. Raises `InputError` for an unknown kind.
+    """
+    if kind not in _KINDS:
+        raise InputError(f"Unknown kind of markers {kind!r}; there are {', '.join(_KINDS)}.")
+    if kind == "typed":
+        typed = [("S", name) for name in subject_types] + [("O", name) for name in object_types]
+        tokens = [token for role, name in typed for token in (f"[{role}:{name}]", f"[/{role}:{name}]")]
+    else:
+        tokens = [token for pair in _FIXED[kind] for token in pair]
+    tokenizer, model = loaded.tokenizer, loaded.model
+    former = tokenizer.additional_special_tokens
+    tokenizer.add_special_tokens({"additional_special_tokens": list(dict.fromkeys([*former, *tokens]))})
+    if len(tokenizer) > model.config.vocab_size:
+        model.resize_token_embeddings(len(tokenizer), tokenizer.added_pieces)
+    model.raw_config[RELATION_MARKERS] = kind
+    return tokens
+
+
+def _has(vocabulary: Mapping[str, int], kind: str) -> bool:
+    return all(token in vocabulary for pair in _FIXED[kind] for token in pair)
+
+
+def _types(vocabulary: Mapping[str, int]) -> dict[str, list[str]]:
+    """Find what stands in ``[S:...]`` and ``[O:...]``, in the order of the ids."""
+    types: dict[str, list[str]] = {"S": [], "O": []}
+    found = sorted((index, match) for token, index in vocabulary.items() if (match := _typed(token)))
+    for _, (role, name) in found:
+        types[role].append(name)
+    return types
+
+
+def _typed(token: str) -> tuple[str, str] | None:
+    match = _TYPED.fullmatch(token)
+    return None if match is None else (match[1], match[2])
+
+
+def _pair(span: Span, role: str, markers: Markers) -> tuple[str, str]:
+    if markers.kind != "typed":
+        return _FIXED[markers.kind]["SO".index(role)]
+    known = markers.types[role]
+    name = {"S": "subject", "O": "object"}[role]
+    if len(span) < 3:
+        raise InputError(f"The model's markers need the type of the {name}: one of {', '.join(known)}.")
+    kind = str(span[2:][0])
+    if kind not in known:
+        raise InputError(f"The model knows no {name} of type {kind!r}; there are {', '.join(known)}.")
+    return f"[{role}:{kind}]", f"[/{role}:{kind}]"
+
+
+def _checked(span: object, name: str, text: str) -> tuple[int, int]:
+    if not isinstance(span, tuple | list) or len(span) not in (2, 3):
+        raise InputTypeError(f"The {name} must be (start, end) or (start, end, type), got {span!r:.60}.")
+    start, end = span[0], span[1]
+    for place in (start, end):
+        if not isinstance(place, int) or isinstance(place, bool):
+            raise InputTypeError(f"The {name}'s places must be whole numbers, got {place!r}.")
+    if not 0 <= start < end <= len(text):
+        raise InputError(
+            f"The {name} ({start}, {end}) is no part of the text of {len(text)} characters; "
+            "its start must be at least 0 and less than its end."
+        )
+    if not text[start:end].strip():
+        raise InputError(f"The {name} ({start}, {end}) holds nothing but spaces.")
+    return start, end

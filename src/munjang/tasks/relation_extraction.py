@@ -1,0 +1,185 @@
+"""Relation extraction: how two marked entities of a text stand to each other."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any, TypedDict, overload
+
+import numpy as np
+from numpy.typing import NDArray
+
+from munjang.errors import InputError, InputTypeError
+from munjang.models.batch import TokenBatch
+from munjang.models.registry import RELATION_EXTRACTION, SEQUENCE_CLASSIFICATION
+from munjang.tasks.loading import Loaded, ModelOptions, load
+from munjang.tasks.markers import (
+    KLUE_RE_LABELS,
+    Marked,
+    MarkerKind,
+    Span,
+    add_markers,
+    mark,
+    markers_of,
+)
+from munjang.tasks.scores import (
+    LabelScore,
+    Scores,
+    check_text,
+    check_top_k,
+    choose_function,
+    logits_of,
+    ranked,
+    require_opened_with,
+    scores_of,
+    warn_of_cut,
+)
+from munjang.tokenization.encoding import Encoding
+
+__all__ = ["KLUE_RE_LABELS", "RelationExtraction", "RelationInput", "add_markers"]
+
+
+class RelationInput(TypedDict):
+    """A text and two entities in it, ``(start, end)`` or ``(start, end, type)``."""
+
+    text: str
+    subject: Span
+    object: Span
+
+
+class RelationExtraction:
+    """Says how a text's subject stands to its object.
+
+    Example::
+
+        relate = munjang.pipeline("relation-extraction", "folder/of/a/model")
+        relate("이순신은 한성에서 태어났다.", subject=(0, 3, "PER"), object=(5, 7, "LOC"))
+        # [{"label": "per:place_of_birth", "score": 0.97}]
+
+    The model has the relation head of `munjang.models.relation`, or is a sequence classifier that was trained
+    on marked texts. ``markers`` says how entities are marked: ``"plain"`` (``[E1]``...``[/E1]`` and
+    ``[E2]``...``[/E2]``), ``"typed"`` (``[S:PER]``...``[/S:PER]`` and ``[O:LOC]``...``[/O:LOC]``) or
+    ``"klue"`` (``<subj>``...``</subj>`` and ``<obj>``...``</obj>``); by default as the model's files say.
+
+    Raises what `Model.from_pretrained` raises; `CheckpointError` if the checkpoint has neither head, or if
+    its tokenizer has no markers.
+    """
+
+    def __init__(
+        self,
+        model: str | os.PathLike[str] | Loaded,
+        *,
+        options: ModelOptions | None = None,
+        markers: MarkerKind | None = None,
+    ) -> None:
+        self._loaded = model if isinstance(model, Loaded) else _open(model, options)
+        require_opened_with(self._loaded, RELATION_EXTRACTION, SEQUENCE_CLASSIFICATION)
+        self.model, self.tokenizer = self._loaded.model, self._loaded.tokenizer
+        self.markers = markers_of(self._loaded, markers)
+
+    @overload
+    def __call__(
+        self,
+        text: str,
+        subject: Span,
+        object: Span,
+        *,
+        top_k: int | None = ...,
+    ) -> list[LabelScore]: ...
+    @overload
+    def __call__(
+        self, text: Sequence[RelationInput], *, top_k: int | None = ...
+    ) -> list[list[LabelScore]]: ...
+    def __call__(
+        self,
+        text: str | Sequence[RelationInput],
+        subject: Span | None = None,
+        object: Span | None = None,  # noqa: A002
+        *,
+        top_k: int | None = 1,
+    ) -> list[LabelScore] | list[list[LabelScore]]:
+        """Give the best relations, best first, or a list of such lists for a list of inputs.
+
+        Args:
+            text: a text, or a list of ``{"text": ..., "subject": ..., "object": ...}``.
+            subject: where the subject stands, in characters, and its type if the markers are typed.
+            object: the same of the object.
+            top_k: how many relations; None for all.
+
+        Of a text that is too long, the part around the two entities is read, and a `TruncationWarning` says
+        how much was cut. Raises `InputTypeError` or `InputError` for an empty text, entities outside the text
+        or overlapping, a type that is missing or unknown, and entities too far apart for the model.
+        """
+        check_top_k(top_k)
+        single = isinstance(text, str)
+        given: Sequence[Any] = text
+        if isinstance(text, str):
+            given = [{"text": text, "subject": subject, "object": object}]
+        elif subject is not None or object is not None:
+            raise InputError("A list of inputs has its subjects and objects in it; give none beside it.")
+        marked = [self._mark(one, place) for place, one in enumerate(given)]
+        labels = self.model.config.labels
+        scores = scores_of(choose_function(labels, None), self._logits(marked))
+        found = [ranked(labels, row, top_k) for row in scores]
+        return found[0] if single else found
+
+    def _mark(self, given: Any, place: int) -> Marked:
+        if not isinstance(given, Mapping) or set(given) != {"text", "subject", "object"}:
+            raise InputTypeError(
+                f"Input {place} must have a text, a subject and an object, got {given!r:.80}."
+            )
+        text = check_text(given["text"], f"Text {place}")
+        return mark(text, given["subject"], given["object"], self.markers)
+
+    def _logits(self, marked: list[Marked]) -> Scores:
+        limit = self._loaded.max_length
+        ids = [[self._id(marker) for marker in one.markers] for one in marked]
+        whole = self.tokenizer.encode_batch([one.text for one in marked], truncation=False)
+        texts = [_around(encoding, of, limit) for encoding, of in zip(whole, ids, strict=True)]
+        warn_of_cut([text.truncated for text in texts], limit, "")
+        if self.model.head != RELATION_EXTRACTION:
+            return logits_of(self.model, texts)
+        starts = [
+            [text.input_ids.index(of[0]), text.input_ids.index(of[2])]
+            for text, of in zip(texts, ids, strict=True)
+        ]
+
+        def point_at_markers(
+            batch: TokenBatch[NDArray[Any]], indices: Sequence[int]
+        ) -> TokenBatch[NDArray[Any]]:
+            weights = np.zeros((len(indices), 2, batch.pad_index.shape[1]), dtype=np.float32)
+            for row, index in enumerate(indices):
+                weights[row, (0, 1), starts[index]] = 1
+            return replace(batch, pool_weights=weights)
+
+        return logits_of(self.model, texts, point_at_markers)
+
+    def _id(self, marker: str) -> int:
+        index = self.tokenizer.convert_tokens_to_ids(marker)
+        assert index is not None  # the markers were found in the vocabulary
+        return index
+
+
+def _open(model: str | os.PathLike[str], options: ModelOptions | None) -> Loaded:
+    heads = load(model, None, options).model.heads
+    is_classifier = SEQUENCE_CLASSIFICATION in heads and RELATION_EXTRACTION not in heads
+    return load(model, SEQUENCE_CLASSIFICATION if is_classifier else RELATION_EXTRACTION, options)
+
+
+def _around(encoding: Encoding, markers: Sequence[int], limit: int) -> Encoding:
+    """Cut an encoding that is too long at both ends, as evenly as it goes, around its markers."""
+    if len(encoding) <= limit:
+        return encoding
+    own = [at for at, sequence in enumerate(encoding.sequence_ids) if sequence is not None]
+    marked = [place for place, at in enumerate(own) if encoding.input_ids[at] in markers]
+    room = limit - (len(encoding) - len(own))
+    needed = marked[-1] - marked[0] + 1
+    if needed > room:
+        raise InputError(
+            f"The entities stand {needed} tokens apart, with their markers; the model takes {room} tokens of "
+            "a text. Choose entities that are closer together."
+        )
+    start = min(max(0, marked[0] - (room - needed) // 2), len(own) - room)
+    special = set(range(len(encoding))) - set(own)
+    return encoding.select(sorted([*special, *own[start : start + room]]))
