@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from munjang.cli import encode, models, search, similarity, tokenize
+from munjang.cli import encode, models, search, similarity, tokenize, words
 from munjang.cli.errors import explained
 from munjang.cli.options import examples
 
@@ -17,6 +17,7 @@ __all__ = ["app"]
 
 _LOOK = "Look at text"
 _COMPARE = "Compare and search"
+_ASK = "Ask a model"
 _VECTORS = "Vectors"
 _MODELS = "Models"
 
@@ -48,7 +49,7 @@ def _add(command: Callable[..., None], panel: str, epilog: str) -> None:
     """Add a command; its docstring is its help, each paragraph as one line, for the terminal to wrap."""
     paragraphs = (inspect.getdoc(command) or "").split("\n\n")
     text = "\n\n".join(paragraph.replace("\n", " ") for paragraph in paragraphs)
-    app.command(command.__name__, help=text, epilog=epilog, rich_help_panel=panel)(command)
+    app.command(command.__name__.replace("_", "-"), help=text, epilog=epilog, rich_help_panel=panel)(command)
 
 
 def _print_version(wanted: bool) -> None:
@@ -74,5 +75,8 @@ _add(similarity.similarity, _COMPARE, similarity.SIMILARITY_EXAMPLES)
 _add(similarity.pairs, _COMPARE, similarity.PAIRS_EXAMPLES)
 _add(search.search, _COMPARE, search.SEARCH_EXAMPLES)
 _add(search.rerank, _COMPARE, search.RERANK_EXAMPLES)
+_add(words.fill_mask, _ASK, words.FILL_MASK_EXAMPLES)
+_add(words.next_sentence, _ASK, words.NEXT_SENTENCE_EXAMPLES)
 _add(encode.encode, _VECTORS, encode.EXAMPLES)
+_add(words.features, _VECTORS, words.FEATURES_EXAMPLES)
 app.add_typer(models.app, name="models", rich_help_panel=_MODELS)

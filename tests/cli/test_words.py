@@ -1,0 +1,156 @@
+"""`munjang fill-mask`, `next-sentence` and `features`: the forms that scripts rely on, tables, bad input."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from typer.testing import CliRunner
+
+from munjang.tasks.features import FeatureExtraction
+from munjang.tasks.fill_mask import FillMask
+from munjang.tasks.next_sentence import NextSentencePrediction
+from support.wordpiece import bert_with_words
+
+SOCCER = "축구는 정말 재미있는 [MASK]다."
+
+
+@pytest.fixture(scope="module")
+def bert(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("words") / "bert"
+    folder.mkdir()
+    bert_with_words(folder, num_hidden_layers=4)
+    return folder
+
+
+def run(*arguments: object, stdin: str | None = None) -> Any:
+    from munjang.cli.app import app
+
+    return CliRunner(env={"COLUMNS": "100"}).invoke(app, [str(part) for part in arguments], input=stdin)
+
+
+def lines(*arguments: object, stdin: str | None = None) -> list[Any]:
+    result = run(*arguments, "--json", stdin=stdin)
+    assert result.exit_code == 0, result.output
+    return [json.loads(line) for line in result.stdout.splitlines()]
+
+
+def test_fill_mask(bert: Path) -> None:
+    (found,) = lines("fill-mask", SOCCER, "--top", 5, "-m", bert)
+    expected = FillMask(bert)(SOCCER)
+    assert len(found) == 5
+    for one, other in zip(found, expected, strict=True):
+        assert list(one) == ["score", "token", "token_str", "sequence"]
+        assert one["score"] == pytest.approx(other["score"], rel=1e-5)
+        assert [one[key] for key in ("token", "token_str", "sequence")] == [
+            other["token"],
+            other["token_str"],
+            other["sequence"],
+        ]
+
+
+def test_fill_mask_of_lines_and_targets(bert: Path) -> None:
+    two = "나는 [MASK]에 [MASK] 했다."
+    first, second = lines("fill-mask", "-m", bert, "-k", 2, stdin=f"{SOCCER}\n{two}\n")
+    assert [list(one) for one in first] == [["score", "token", "token_str", "sequence"]] * 2
+    assert [list(one) for one in second] == [["score", "tokens", "token_strs", "scores", "sequence"]] * 2
+    (found,) = lines("fill-mask", SOCCER, "-m", bert, "--target", "스포츠", "-t", "한국사람")
+    assert {one["token_str"]: one["sequence"] for one in found} == {
+        "스포츠": "축구는 정말 재미있는 스포츠다.",
+        "한국사람": "축구는 정말 재미있는 한국사람다.",
+    }
+
+
+def test_next_sentence(bert: Path) -> None:
+    (found,) = lines("next-sentence", "the sky is blue.", "i love paris!", "-m", bert)
+    assert list(found) == ["label", "follows", "unrelated"]
+    expected = NextSentencePrediction(bert)("the sky is blue.", "i love paris!")
+    assert found["label"] == expected["label"]
+    assert found["follows"] == pytest.approx(expected["follows"], rel=1e-5)
+    both = lines("next-sentence", "the sky is blue.", "-", "-m", bert, stdin="i love paris!\nsoccer is fun\n")
+    assert len(both) == 2
+    assert both[0] == pytest.approx(found, rel=1e-5)
+
+
+def test_features(bert: Path) -> None:
+    extract = FeatureExtraction(bert)
+    (found,) = lines("features", "I love Paris", "--pad-to", 7, "--layers", "all", "-m", bert)
+    assert found["shape"] == [5, 1, 7, 32]
+    assert found["tokens"][:5] == ["[CLS]", "i", "love", "paris", "[SEP]"]
+    assert np.allclose(found["values"], extract("I love Paris", layers="all", pad_to=7), atol=1e-6)
+    for options, expected in (
+        (["--layers", "-2"], extract("I love Paris", layers=-2)),
+        (["--layers", "0,-1"], extract("I love Paris", layers=[0, -1])),
+        (["--combine", "0,0,0,1,1"], extract("I love Paris", combine=[0, 0, 0, 1, 1])),
+        (
+            ["--combine", "concat_last_four", "--level", "mean"],
+            extract("I love Paris", None, "concat_last_four", "mean"),
+        ),
+        (["--level", "word"], extract("I love Paris", level="word")),
+    ):
+        (one,) = lines("features", "I love Paris", "-m", bert, *options)
+        assert np.allclose(one["values"], expected, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "shown"),
+    [
+        (["fill-mask", SOCCER, "-t", "스포츠"], ["스포츠다.", "never offered"]),
+        (["fill-mask", "[MASK] [MASK]", "-k", "1"], [" + "]),
+        (["next-sentence", "the sky is blue", "i love paris"], ["follows", "the sky is blue"]),
+        (["features", "I love Paris"], ["[CLS]", "paris", "1 x 5 x 32 numbers"]),
+        (["features", "I love Paris", "--level", "cls"], ["(all)", "1 x 32 numbers"]),
+        (["features", "I love Paris", "--layers", "0,1"], ["2 x 1 x 5 x 32 numbers"]),
+    ],
+)
+def test_tables(bert: Path, arguments: list[str], shown: list[str]) -> None:
+    result = run(*arguments, "-m", bert)
+    assert result.exit_code == 0, result.output
+    for part in shown:
+        assert part in result.stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "line"),
+    [
+        (["fill-mask", "축구는 재미있다."], "The text has no [MASK]; write it where a word is missing"),
+        (
+            ["fill-mask", "축구는 <mask>다."],
+            "has <mask>, which is another model's mask; this one's is [MASK].",
+        ),
+        (["fill-mask", SOCCER, "-t", "qqq"], "can't write the targets 'qqq'"),
+        (["next-sentence", "the sky", " "], "Sentence 1 of pair 0 is empty"),
+        (["features", "I love Paris", "--layers", "9"], "There is no layer 9"),
+        (["features", "I love Paris", "--combine", "product"], "Unknown combine 'product'"),
+    ],
+)
+def test_one_line_for_what_cannot_be_answered(bert: Path, arguments: list[str], line: str) -> None:
+    result = run(*arguments, "-m", bert)
+    assert result.exit_code == 1
+    assert result.stdout == ""
+    assert line in result.stderr
+    assert result.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["fill-mask", SOCCER, "--top", "0"],
+        ["next-sentence", "-", "-"],
+        ["features", "I love Paris", "--layers", "first"],
+        ["features", "I love Paris", "--combine", "1,a"],
+        ["features", "I love Paris", "--level", "letter"],
+    ],
+)
+def test_options_that_do_not_fit(bert: Path, arguments: list[str]) -> None:
+    assert run(*arguments, "-m", bert).exit_code == 2
+
+
+def test_a_long_pair_is_said_to_be_cut(bert: Path) -> None:
+    result = run("next-sentence", "soccer is fun " * 20, "the sky", "-m", bert, "--json")
+    assert result.exit_code == 0
+    assert list(json.loads(result.stdout)) == ["label", "follows", "unrelated"]
+    assert result.stderr.startswith("munjang: 1 of 1 pairs were longer than 40 tokens")
