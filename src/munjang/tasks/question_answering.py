@@ -1,0 +1,231 @@
+"""Extractive question answering: the part of a text that answers a question."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import TypedDict
+
+import numpy as np
+from numpy.typing import NDArray
+
+from munjang.errors import InputError, InputTypeError
+from munjang.models.program import LOGITS
+from munjang.models.registry import QUESTION_ANSWERING
+from munjang.tasks.josa import length_without_josa
+from munjang.tasks.loading import Loaded, ModelOptions, load
+from munjang.tasks.sampling import whole_number
+from munjang.tasks.scores import check_text, require_opened_with
+from munjang.tasks.spans import Span, Window, best_spans, merged, null_score, windows_of
+
+__all__ = ["Answer", "QuestionAnswering"]
+
+_LONGEST_WINDOW = 384
+
+
+class Answer(TypedDict):
+    """A part of the context, ``context[start:end]``, and how much the model believes in it.
+
+    ``null_score`` is the model's belief that the context has no answer; it is the same for all answers to one
+    question.
+    """
+
+    score: float
+    start: int
+    end: int
+    answer: str
+    null_score: float
+
+
+@dataclass(frozen=True, slots=True)
+class _Search:
+    """How answers are looked for."""
+
+    top_k: int
+    doc_stride: int | None
+    max_seq_len: int
+    max_answer_len: int
+    max_question_len: int
+    handle_impossible_answer: bool
+    trim_particles: bool
+
+
+class QuestionAnswering:
+    """Finds the answer to a question in a context.
+
+    Example::
+
+        answer = munjang.pipeline("question-answering", "folder/of/a/model")
+        answer(question="한국의 수도는 어디인가?", context="한국의 수도는 서울이다.")
+        # {"score": 0.97, "start": 8, "end": 10, "answer": "서울", "null_score": 0.01}
+
+    Raises what `Model.from_pretrained` raises; `CheckpointError` if the checkpoint has no trained
+    question-answering head.
+    """
+
+    def __init__(
+        self, model: str | os.PathLike[str] | Loaded, *, options: ModelOptions | None = None
+    ) -> None:
+        self._loaded = load(model, QUESTION_ANSWERING, options)
+        require_opened_with(self._loaded, QUESTION_ANSWERING)
+        self.model, self.tokenizer = self._loaded.model, self._loaded.tokenizer
+
+    def __call__(
+        self,
+        question: str | Sequence[str],
+        context: str | Sequence[str],
+        *,
+        top_k: int = 1,
+        doc_stride: int | None = None,
+        max_seq_len: int | None = None,
+        max_answer_len: int = 30,
+        max_question_len: int = 64,
+        handle_impossible_answer: bool = False,
+        trim_particles: bool = False,
+    ) -> Answer | list[Answer] | list[Answer | list[Answer]]:
+        """Give the best answer, or a list of the ``top_k`` best; lists of questions give a list of these.
+
+        A long context is read in overlapping windows. The score of an answer is the probability of its start
+        times that of its end, each among all tokens of its window's context and "no answer"; an answer that
+        several windows find has its best score. ``null_score`` is the least of the windows' scores for "no
+        answer".
+
+        Args:
+            question: a text, or a list of texts.
+            context: a text, or a list; one text serves several questions, and several texts one question.
+            top_k: how many answers; no two are the same stretch of the context.
+            doc_stride: tokens that neighbouring windows share; by default 128, or half of what a window holds
+                of the context if that is less.
+            max_seq_len: tokens of a window, question and special tokens included; by default 384, or as many
+                as the model takes.
+            max_answer_len: tokens that an answer may have (`transformers` had 15).
+            max_question_len: tokens that a question may have.
+            handle_impossible_answer: let "no answer" (``""`` at 0 to 0, with ``null_score``) compete.
+            trim_particles: take Korean particles off the ends of answers, where a word ends; see
+                `munjang.tasks.josa` for what that can get wrong.
+
+        Raises `InputError` for an empty question or context, a question that is too long, values out of range
+        and lists that do not match; `InputTypeError` for anything but texts.
+        """
+        search = _Search(
+            top_k=whole_number("top_k", top_k),
+            doc_stride=None if doc_stride is None else whole_number("doc_stride", doc_stride, least=0),
+            max_seq_len=self._window_length(max_seq_len),
+            max_answer_len=whole_number("max_answer_len", max_answer_len),
+            max_question_len=whole_number("max_question_len", max_question_len),
+            handle_impossible_answer=handle_impossible_answer,
+            trim_particles=trim_particles,
+        )
+        pairs = _pairs(question, context)
+        found = [answers[0] if top_k == 1 else answers for answers in self._answers(pairs, search)]
+        return found[0] if isinstance(question, str) and isinstance(context, str) else found
+
+    def _window_length(self, asked: int | None) -> int:
+        most = self._loaded.max_length
+        if asked is None:
+            return min(_LONGEST_WINDOW, most)
+        if whole_number("max_seq_len", asked) > most:
+            raise InputError(f"max_seq_len={asked}, but the model takes {most} tokens at most.")
+        return asked
+
+    def _answers(self, pairs: list[tuple[str, str]], search: _Search) -> Iterator[list[Answer]]:
+        windows = self._windows(pairs, search)
+        logits = iter(self._logits([window for group in windows for window in group]))
+        for (_, context), group in zip(pairs, windows, strict=True):
+            yield _best(context, [(window, next(logits)) for window in group], search)
+
+    def _windows(self, pairs: list[tuple[str, str]], search: _Search) -> list[list[Window]]:
+        found = []
+        for encoding in self.tokenizer.encode_batch(pairs, truncation=False):
+            length = encoding.sequence_ids.count(0)
+            if length > search.max_question_len:
+                raise InputError(
+                    f"Question {len(found)} has {length} tokens, and max_question_len is "
+                    f"{search.max_question_len}; shorten it or raise the limit."
+                )
+            found.append(
+                windows_of(
+                    encoding,
+                    null_id=self.tokenizer.cls_token_id,
+                    max_length=search.max_seq_len,
+                    stride=search.doc_stride,
+                )
+            )
+        return found
+
+    def _logits(self, windows: list[Window]) -> list[NDArray[np.float32]]:
+        """Of starts and ends, ``[L, 2]`` for each window."""
+        program = self.model.program(frozenset({LOGITS}))
+        found: dict[int, NDArray[np.float32]] = {}
+        for done in self.model.runner.run(program, [window.encoding for window in windows]):
+            found.update(zip(done.indices, done.split(LOGITS), strict=True))
+        return [found[place] for place in range(len(windows))]
+
+
+def _best(context: str, windows: list[tuple[Window, NDArray[np.float32]]], search: _Search) -> list[Answer]:
+    spans: list[Span] = []
+    for window, logits in windows:
+        ordered = best_spans(window, logits, max_tokens=search.max_answer_len)
+        spans += _first_distinct((_tidied(span, context, search.trim_particles) for span in ordered), search)
+    none = min(null_score(window, logits) for window, logits in windows)
+    found = merged(spans)
+    if search.handle_impossible_answer or not found:
+        found = sorted([*found, Span(0, 0, none)], key=lambda span: -span.score)
+    return [
+        Answer(
+            score=span.score,
+            start=span.start,
+            end=span.end,
+            answer=context[span.start : span.end],
+            null_score=none,
+        )
+        for span in found[: search.top_k]
+    ]
+
+
+def _first_distinct(spans: Iterator[Span], search: _Search) -> list[Span]:
+    """Take spans, which come best first, until there are enough different ones."""
+    found: dict[tuple[int, int], Span] = {}
+    for span in spans:
+        if span.start < span.end:
+            found.setdefault((span.start, span.end), span)
+        if len(found) == search.top_k:
+            break
+    return list(found.values())
+
+
+def _tidied(span: Span, context: str, trim_particles: bool) -> Span:
+    """Take off white space, and the particle if that is wanted and the word ends where the span does."""
+    text = context[span.start : span.end]
+    start = span.start + len(text) - len(text.lstrip())
+    end = span.start + len(text.rstrip())
+    if trim_particles and start < end and not _goes_on(context, end):
+        end = start + length_without_josa(context[start:end])
+    return replace(span, start=start, end=max(start, end))
+
+
+def _goes_on(context: str, end: int) -> bool:
+    """Say whether a word goes on after a span: then its particle is not in the span."""
+    return context[end : end + 1].isalpha()
+
+
+def _pairs(question: str | Sequence[str], context: str | Sequence[str]) -> list[tuple[str, str]]:
+    questions, contexts = _listed(question, "question"), _listed(context, "context")
+    if isinstance(question, str):
+        questions *= len(contexts)
+    elif isinstance(context, str):
+        contexts *= len(questions)
+    if len(questions) != len(contexts):
+        raise InputError(
+            f"{len(questions)} questions and {len(contexts)} contexts do not pair up; give as many of each."
+        )
+    return list(zip(questions, contexts, strict=True))
+
+
+def _listed(texts: str | Sequence[str], what: str) -> list[str]:
+    if isinstance(texts, str):
+        return [check_text(texts, f"The {what}")]
+    if not isinstance(texts, (list, tuple)):
+        raise InputTypeError(f"{what} must be a text or a list of texts, got a {type(texts).__name__}.")
+    return [check_text(text, f"{what.capitalize()} {place}") for place, text in enumerate(texts)]
