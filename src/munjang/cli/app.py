@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from munjang.cli import encode, models, search, similarity, tokenize, words
+from munjang.cli import encode, labels, models, search, similarity, tokenize, words
 from munjang.cli.errors import explained
 from munjang.cli.options import examples
 
@@ -77,6 +77,9 @@ _add(search.search, _COMPARE, search.SEARCH_EXAMPLES)
 _add(search.rerank, _COMPARE, search.RERANK_EXAMPLES)
 _add(words.fill_mask, _ASK, words.FILL_MASK_EXAMPLES)
 _add(words.next_sentence, _ASK, words.NEXT_SENTENCE_EXAMPLES)
+_add(labels.classify, _ASK, labels.CLASSIFY_EXAMPLES)
+_add(labels.tag, _ASK, labels.TAG_EXAMPLES)
+_add(labels.relate, _ASK, labels.RELATE_EXAMPLES)
 _add(encode.encode, _VECTORS, encode.EXAMPLES)
 _add(words.features, _VECTORS, words.FEATURES_EXAMPLES)
 app.add_typer(models.app, name="models", rich_help_panel=_MODELS)
