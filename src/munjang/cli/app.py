@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from munjang.cli import encode, labels, models, search, similarity, tokenize, words
+from munjang.cli import encode, explain, labels, models, search, similarity, tokenize, words, writing
 from munjang.cli.errors import explained
 from munjang.cli.options import examples
 
@@ -71,6 +71,7 @@ def munjang(
 
 
 _add(tokenize.tokenize, _LOOK, tokenize.EXAMPLES)
+_add(explain.explain, _LOOK, explain.EXAMPLES)
 _add(similarity.similarity, _COMPARE, similarity.SIMILARITY_EXAMPLES)
 _add(similarity.pairs, _COMPARE, similarity.PAIRS_EXAMPLES)
 _add(search.search, _COMPARE, search.SEARCH_EXAMPLES)
@@ -80,6 +81,8 @@ _add(words.next_sentence, _ASK, words.NEXT_SENTENCE_EXAMPLES)
 _add(labels.classify, _ASK, labels.CLASSIFY_EXAMPLES)
 _add(labels.tag, _ASK, labels.TAG_EXAMPLES)
 _add(labels.relate, _ASK, labels.RELATE_EXAMPLES)
+_add(writing.answer, _ASK, writing.ANSWER_EXAMPLES)
+_add(writing.generate, _ASK, writing.GENERATE_EXAMPLES)
 _add(encode.encode, _VECTORS, encode.EXAMPLES)
 _add(words.features, _VECTORS, words.FEATURES_EXAMPLES)
 app.add_typer(models.app, name="models", rich_help_panel=_MODELS)
