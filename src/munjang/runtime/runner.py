@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from munjang.backends.executor import Compiled, Executor, Outputs
+from munjang.errors import InputError
 from munjang.models.batch import TokenBatch
 from munjang.models.program import Program
 from munjang.runtime.batches import Layout, TokenIdsLike, check_lengths, pack, plan
@@ -85,11 +86,14 @@ class Runner:
 
         Raises `InputError` if a text is empty or longer than the model takes.
         """
+        budget = self.token_budget if token_budget is None else token_budget
+        if budget < 1:
+            raise InputError(f"token_budget must be at least 1, got {budget}.")
         if not texts:
             return
         lengths = np.array([len(text.input_ids) for text in texts], dtype=np.int32)
         check_lengths(lengths, self.layout)  # here, where a text's place is the caller's
-        groups = plan(lengths.tolist(), token_budget=token_budget or self.token_budget, streams=self.streams)
+        groups = plan(lengths.tolist(), token_budget=budget, streams=self.streams)
 
         def batches() -> Iterator[tuple[int, TokenBatch[NDArray[Any]]]]:
             for number, indices in enumerate(groups):
