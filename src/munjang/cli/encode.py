@@ -24,7 +24,8 @@ from munjang.cli.options import (
     PromptName,
     examples,
 )
-from munjang.cli.output import clean, console, new_table, print_json, wants_progress, write_line
+from munjang.cli.output import clean, console, new_table, print_json, write_line
+from munjang.cli.progress import tracked
 from munjang.cli.texts import data_file, is_piped, sentence_model, usage_error
 from munjang.search.lines import STDIN
 
@@ -136,7 +137,7 @@ def encode(
     if output is not None:
         with BulkEncoding(source, output, options, restart=restart) as work:
             encoder = sentence_model(model, offline=offline, pooling=pooling)
-            _make_file(work, encoder, model or DEFAULT_MODEL, wants_progress(progress))
+            _make_file(work, encoder, model or DEFAULT_MODEL, progress)
             _print_made(output, work, as_json)
         return
     given = texts if texts and texts != [STDIN] else [row.text for row in source]
@@ -147,17 +148,15 @@ def encode(
         _print_table(given, vectors)
 
 
-def _make_file(work: BulkEncoding, encoder: SentenceTransformer, name: str, shown: bool) -> None:
-    from munjang.sentence.progress import track
-
+def _make_file(work: BulkEncoding, encoder: SentenceTransformer, name: str, progress: bool | None) -> None:
     done = work.start(encoder, name)
     if done:
         tell(f"Going on at row {done:,} of {work.rows:,}.")
     try:
-        with track(shown, work.rows, "Encoding") as advance:
+        with tracked(progress, work.rows, "Encoding") as advance:
             advance(done)
             work.run(advance)
-        with track(shown, work.rows, "Writing") as advance:
+        with tracked(progress, work.rows, "Writing") as advance:
             work.finish(advance)
     except KeyboardInterrupt:
         if work.done:

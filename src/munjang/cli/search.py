@@ -18,7 +18,8 @@ from munjang.cli.options import (
     Progress,
     examples,
 )
-from munjang.cli.output import clean, console, joined, new_table, print_json, rounded, wants_progress
+from munjang.cli.output import clean, console, joined, new_table, print_json, rounded
+from munjang.cli.progress import has_bar
 from munjang.cli.texts import (
     data_file,
     file_or_stdin,
@@ -89,9 +90,7 @@ def search(
     from munjang.sentence.mining import semantic_search
     from munjang.sentence.similarity import SimilarityFunction
 
-    documents = encoder.encode_document(
-        [row.text for row in rows], show_progress_bar=wants_progress(progress)
-    )
+    documents = encoder.encode_document([row.text for row in rows], show_progress_bar=has_bar(progress))
     found = semantic_search(
         encoder.encode_query(queries),
         documents,
@@ -140,9 +139,7 @@ def rerank(
     from munjang.sentence.cross_encoder import CrossEncoder
 
     encoder = CrossEncoder(model, local_files_only=True if offline else None)
-    ranked = encoder.rank(
-        query, [row.text for row in rows], top_k=top, show_progress_bar=wants_progress(progress)
-    )
+    ranked = encoder.rank(query, [row.text for row in rows], top_k=top, show_progress_bar=has_bar(progress))
     _show(query, [Hit(found["score"], rows[found["corpus_id"]]) for found in ranked], as_json)
 
 

@@ -20,7 +20,8 @@ from munjang.cli.options import (
     PromptName,
     examples,
 )
-from munjang.cli.output import clean, console, new_table, print_json, rounded, wants_progress
+from munjang.cli.output import clean, console, new_table, print_json, rounded
+from munjang.cli.progress import has_bar
 from munjang.cli.texts import (
     data_file,
     file_or_stdin,
@@ -114,7 +115,7 @@ def pairs(
     encoder = sentence_model(model, offline=offline, pooling=pooling)
     from munjang.sentence.mining import paraphrase_mining_embeddings
 
-    shown = wants_progress(progress)
+    shown = has_bar(progress)
     vectors = encoder.encode(
         [row.text for row in rows], prompt_name=prompt_name, prompt=prompt, show_progress_bar=shown
     )
