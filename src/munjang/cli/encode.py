@@ -39,9 +39,8 @@ __all__ = ["EXAMPLES", "encode"]
 
 EXAMPLES = examples(
     'munjang encode "오늘은 날씨가 참 좋네요." "It is a fine day." --json',
-    "munjang encode --file examples/everyday_questions.csv --column question --prompt-name document"
-    " --output questions.npy",
-    "munjang encode --file reviews.txt.gz --output reviews.parquet --normalize --precision int8",
+    "munjang encode --file examples/everyday_questions.csv --prompt-name document --output questions.npy",
+    "munjang encode -f examples/everyday_questions.csv -o small.parquet --normalize --precision int8",
 )
 _SHOWN = 4  # numbers of a vector in the table
 
@@ -76,7 +75,10 @@ def encode(
     ] = False,
     normalize: Annotated[bool, typer.Option("--normalize", help="Scale each vector to length 1.")] = False,
     precision: Annotated[
-        Precision, typer.Option("--precision", help="Numbers of four bytes, of one, or of one bit.")
+        Precision,
+        typer.Option(
+            "--precision", metavar="|".join(Precision), help="Numbers of four bytes, of one, or of one bit."
+        ),
     ] = Precision.FLOAT32,
     truncate_dim: Annotated[
         int | None,

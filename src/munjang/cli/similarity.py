@@ -38,11 +38,11 @@ __all__ = ["PAIRS_EXAMPLES", "SIMILARITY_EXAMPLES", "pairs", "similarity"]
 SIMILARITY_EXAMPLES = examples(
     'munjang similarity "축구가 재미있어요." "공차기는 즐거워요."',
     'munjang similarity "This is a red cat with a hat." "Have you seen my red cat?" -m all-MiniLM-L6-v2',
-    'cut -f1 titles.tsv | munjang similarity - "날씨가 좋네요" --json',
+    "printf '우산 챙겨.\\n배고파.\\n' | munjang similarity - \"비가 온대요.\" --json",
 )
 PAIRS_EXAMPLES = examples(
-    "munjang pairs examples/everyday_questions.csv --column question --top 5",
-    "munjang pairs sentences.txt --top 20 --json --model all-MiniLM-L6-v2",
+    "munjang pairs examples/everyday_questions.csv --top 5",
+    "cut -d, -f4 examples/everyday_questions.csv | head -40 | munjang pairs --top 3 --json",
 )
 
 
