@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import atexit
+import os
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from queue import SimpleQueue
 from typing import Any, TypeAlias, TypeVar
 
@@ -224,10 +227,9 @@ class _OpenVINOProgram:
 
     def run_many(self, batches: Iterable[tuple[K, TokenBatch[Array]]]) -> Iterator[tuple[K, Outputs]]:
         """Keep every stream busy while the caller prepares the next batch."""
-        queue = self._take()
         done: SimpleQueue[tuple[K, Outputs]] = SimpleQueue()
-        queue.set_callback(lambda request, job: done.put((job[0], self._collect(request))))
-        try:
+        with self._taken() as queue:
+            queue.set_callback(lambda request, job: done.put((job[0], self._collect(request))))
             for key, batch in batches:
                 # The batch travels along so that its arrays, which are shared, live as long as the request.
                 queue.start_async(self._feed(batch), (key, batch), share_inputs=True)
@@ -236,16 +238,26 @@ class _OpenVINOProgram:
             queue.wait_all()
             while not done.empty():
                 yield done.get()
+
+    @contextmanager
+    def _taken(self) -> Iterator[Any]:
+        """Lend a queue; its requests end with the block, or before Python does if the block never ends."""
+        with self._lock:
+            queue = self._idle.pop() if self._idle else ov.AsyncInferQueue(self._compiled, self._jobs)
+        owner = os.getpid()
+
+        def finish() -> None:
+            if os.getpid() == owner:  # a forked process has the queue but not its threads
+                queue.wait_all()
+
+        atexit.register(finish)  # a result that arrives while Python is being taken down would crash it
+        try:
+            yield queue
         finally:
-            queue.wait_all()
+            atexit.unregister(finish)
+            finish()
             with self._lock:
                 self._idle.append(queue)
-
-    def _take(self) -> Any:
-        with self._lock:
-            if self._idle:
-                return self._idle.pop()
-        return ov.AsyncInferQueue(self._compiled, self._jobs)
 
 
 class OpenVINOExecutor:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -64,15 +65,17 @@ class Runner:
         self.layout = layout
         self.token_budget = token_budget
         self.streams = streams
-        self._compiled: dict[Program, Compiled] = {}
+        self._compiled: dict[tuple[int, Program], Compiled] = {}
         self._lock = threading.Lock()
 
     def compiled(self, program: Program) -> Compiled:
         """Compile a program, or give the one compiled before."""
+        # The threads of a compiled program do not live on in a forked process, which would wait for them.
+        key = (os.getpid(), program)
         with self._lock:
-            if program not in self._compiled:
-                self._compiled[program] = self.executor.compile(program)
-            return self._compiled[program]
+            if key not in self._compiled:
+                self._compiled[key] = self.executor.compile(program)
+            return self._compiled[key]
 
     def run(
         self,
