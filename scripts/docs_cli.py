@@ -48,7 +48,8 @@ def _section(path: str, command: Any) -> str:
 
 
 def _as_used(argument: Any) -> str:
-    return str(argument.metavar) if argument.required else f"[{argument.metavar}]"
+    name = f"{argument.metavar}..." if argument.nargs == -1 else str(argument.metavar)
+    return name if argument.required else f"[{name}]"
 
 
 def _prose(text: str | None) -> str:

@@ -58,7 +58,7 @@ class Precision(StrEnum):
 def encode(
     texts: Annotated[
         list[str] | None,
-        typer.Argument(metavar="TEXT...", help="Texts; - for the lines of standard input."),
+        typer.Argument(metavar="TEXT", help="Texts; - for the lines of standard input."),
     ] = None,
     file: Annotated[
         str | None,
@@ -77,7 +77,7 @@ def encode(
     precision: Annotated[
         Precision,
         typer.Option(
-            "--precision", metavar="|".join(Precision), help="Numbers of four bytes, of one, or of one bit."
+            "--precision", metavar="KIND", help=f"What a number is stored as: {', '.join(Precision)}."
         ),
     ] = Precision.FLOAT32,
     truncate_dim: Annotated[
@@ -119,11 +119,11 @@ def encode(
     file.
     """
     if texts and file is not None:
-        raise usage_error("Give texts or --file, not both.", "TEXT...")
+        raise usage_error("Give texts or --file, not both.", "TEXT")
     if output is not None and texts and texts != [STDIN]:
         raise usage_error("--output goes with --file.", "--output")
     if not texts and file is None and not is_piped():
-        raise usage_error("Give some texts or --file.", "TEXT...")
+        raise usage_error("Give some texts or --file.", "TEXT")
     from munjang.search.bulk import BulkEncoding, BulkOptions
     from munjang.search.writers import json_numbers
 
