@@ -44,6 +44,7 @@ PAIRS_EXAMPLES = examples(
     "munjang pairs examples/everyday_questions.csv --top 5",
     "cut -d, -f4 examples/everyday_questions.csv | head -40 | munjang pairs --top 3 --json",
 )
+_MANY = 20_000  # rows whose comparison takes long enough for a bar of its own
 
 
 def similarity(
@@ -121,7 +122,9 @@ def pairs(
     )
     found = [
         (float(score), rows[int(i)], rows[int(j)])
-        for score, i, j in paraphrase_mining_embeddings(vectors, max_pairs=top, show_progress_bar=shown)[:top]
+        for score, i, j in paraphrase_mining_embeddings(
+            vectors, max_pairs=top, show_progress_bar=shown and len(rows) > _MANY
+        )[:top]
     ]
     if as_json:
         print_json([{"i": i.number, "j": j.number, "score": rounded(score)} for score, i, j in found])
