@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from conftest import Invoke
+from support.program import Invoke
 from support.tiny import tiny_sentence_model
 
 Changed = Callable[[Path], object]
@@ -248,3 +248,10 @@ def test_a_warning_is_one_line(invoke: Invoke, tmp_path: Path) -> None:
     assert len(lines) == 2
     assert lines[0].startswith(f"munjang: '{folder}' does not say how to pool")
     assert lines[1].startswith("munjang: 1 of 2 texts were longer than")
+
+
+def test_what_the_library_logs_is_one_line(invoke: Invoke, model: Path) -> None:
+    result = invoke("encode", "가", "나", "--precision", "int8", "--json", "--model", model)
+    assert result.exit_code == 0
+    assert result.stderr.startswith("munjang: Quantising by the ranges of only 2 vectors")
+    assert result.stderr.count("\n") == 1

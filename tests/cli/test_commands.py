@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from conftest import Invoke
 from munjang import CrossEncoder, SentenceTransformer, Tokenizer
 from munjang.util import cos_sim, paraphrase_mining, semantic_search
+from support.program import Invoke
 from support.tiny import MAX_TOKENS
 
 SENTENCES = ["축구가 재미있어요.", "I like football.", "", "공차기가 재미있어요!", "Where is my cat?"]

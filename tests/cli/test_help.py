@@ -14,8 +14,8 @@ import pytest
 import typer
 from rich.text import Text
 
-from conftest import Invoke, program_environment
 from munjang.cli.app import app
+from support.program import Invoke, program_environment
 
 ROOT = Path(__file__).parents[2]
 

@@ -13,9 +13,9 @@ from pathlib import Path
 import pytest
 
 import munjang
-from conftest import Program, program_environment
 from munjang.checkpoints import DEFAULT_MODEL
 from munjang.cli import options
+from support.program import Program, program_environment
 
 HEAVY = ("numpy", "openvino", "torch", "tokenizers", "huggingface_hub", "pyarrow", "safetensors")
 
