@@ -1,4 +1,4 @@
-"""What every test may need: the real data, the catalogue's models, the hub; skipped where they can't be had."""
+"""What every test may need: the real data, the models of the catalogue, the hub; skipped without them."""
 
 from __future__ import annotations
 

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from munjang.runtime.model import Model
     from munjang.sentence.cross_encoder import CrossEncoder
     from munjang.sentence.transformer import SentenceTransformer
+    from munjang.tasks.explain import explain
     from munjang.tasks.pipelines import pipeline
     from munjang.tokenization import Tokenizer
 
@@ -27,6 +28,7 @@ __all__ = [
     "Tokenizer",
     "__version__",
     "errors",
+    "explain",
     "pipeline",
     "util",
 ]
@@ -40,6 +42,7 @@ _HOMES = {
     "MunjangError": "munjang.errors",
     "SentenceTransformer": "munjang.sentence.transformer",
     "Tokenizer": "munjang.tokenization",
+    "explain": "munjang.tasks.explain",
     "pipeline": "munjang.tasks.pipelines",
 }
 _MODULES = ("errors", "util")

@@ -56,10 +56,11 @@ def batch_for(model: Model) -> TokenBatch[Any]:
 
 
 def graph_of(model: Model, *outputs: str, taps: frozenset[str] = frozenset()) -> Any:
-    graph, names = build_graph(model.program(frozenset(outputs), taps), model.weights)
-    assert len(graph.results) == len(names)
-    assert set(names) == {*outputs, *taps}
-    return graph
+    graph = build_graph(model.program(frozenset(outputs), taps), model.weights)
+    assert len(graph.model.results) == len(graph.outputs)
+    assert set(graph.outputs) == {*outputs, *taps}
+    assert graph.tables == {}  # these are small
+    return graph.model
 
 
 def weights_in(graph: Any) -> set[str]:

@@ -85,7 +85,7 @@ def random_peer(
 ) -> Any:
     """Save a random checkpoint to a folder and give the reference model (in eval mode)."""
     config_class, defaults, encoder, classifier = ARCHITECTURES[architecture]
-    config = getattr(transformers, config_class)(**{**defaults, **(settings or {})}, num_labels=3)
+    config = getattr(transformers, config_class)(**{"num_labels": 3, **defaults, **(settings or {})})
     config._attn_implementation = "eager"
     torch.manual_seed(seed)
     model = getattr(transformers, classifier if head else encoder)(config).eval()

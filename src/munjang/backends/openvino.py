@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import atexit
+import os
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from queue import SimpleQueue
-from typing import Any, TypeAlias, TypeVar
+from typing import Any, NamedTuple, TypeAlias, TypeVar
 
 import numpy as np
 
@@ -27,6 +30,7 @@ __all__ = ["OpenVINOExecutor", "OpenVINOOps", "build_graph"]
 
 Node: TypeAlias = Any  # openvino publishes no types
 K = TypeVar("K")
+_LARGE_TABLE = 2**22  # bytes
 _LARGE_NEGATIVE = np.float32(-1e9)
 _INPUTS: Mapping[str, tuple[list[int], type[np.generic]]] = {
     "input_ids": ([-1], np.int32),
@@ -57,22 +61,20 @@ _ACTIVATIONS: Mapping[str, Callable[[Node], Node]] = {
 }
 
 
+def _shareable(array: Array) -> Array:
+    """OpenVINO shares writable memory only, though it writes to no weight."""
+    if array.flags.writeable:
+        return array
+    view = array.view()
+    try:
+        view.flags.writeable = True  # a memory-mapped file allows it: what is written stays in this process
+    except ValueError:
+        return array.copy()
+    return view
+
+
 def _constant(value: Any) -> Node:
-    """A constant that shares the array's memory: a memory-mapped table is not read until it is used."""
-    array = np.asarray(value)
-    if not array.flags.writeable:  # OpenVINO shares writable memory only; it never writes to a constant
-        array = array.view()
-        try:
-            array.flags.writeable = True
-        except ValueError:
-            array = array.copy()
-    return ov.op.Constant(array, shared_memory=True)
-
-
-def _named_constant(name: str, value: Array) -> Node:
-    constant = _constant(value)
-    constant.set_friendly_name(name)
-    return constant
+    return ov.op.Constant(_shareable(np.asarray(value)), shared_memory=True)
 
 
 def _axis(*axes: int) -> Node:
@@ -89,9 +91,21 @@ class OpenVINOOps:
         self._wanted = taps
         self.kept: dict[str, Node] = {}
         self.sinks: list[Node] = []  # what is written to the state of a session
+        self.tables: dict[str, Node] = {}  # large ones, by the names of their tensors
 
     def rows(self, table: Node, index: Node) -> Node:
-        return op.gather(table, index, _constant(_AXIS_0))
+        return op.gather(self._without_copy(table), index, _constant(_AXIS_0))
+
+    def _without_copy(self, table: Node) -> Node:
+        """Make a large table an input: compiling would read all of a constant, though texts need little."""
+        if table.get_type_name() != "Constant" or table.get_byte_size() < _LARGE_TABLE:
+            return table
+        name = table.get_friendly_name()
+        if name not in self.tables:
+            # The number of rows is left open, or every request would set aside memory for a table of its own.
+            self.tables[name] = op.parameter([-1, table.get_output_shape(0)[1]], np.float32)
+            self.tables[name].output(0).set_names({name})
+        return self.tables[name]
 
     def linear(self, x: Node, params: Params[Node]) -> Node:
         return self.affine(x, params["weight"], params.get("bias"))
@@ -218,32 +232,50 @@ def _parameter(name: str) -> Node:
     return parameter
 
 
+class Graph(NamedTuple):
+    """A program as a graph: the names of its outputs in order, and the tables that it takes as inputs."""
+
+    model: Any
+    outputs: list[str]
+    tables: dict[str, Array]
+
+
 def build_graph(
     program: Program, weights: Mapping[str, Array], make_ops: type[OpenVINOOps] = OpenVINOOps
-) -> tuple[Any, list[str]]:
-    """Build a program's `openvino.Model` and give its outputs' names, in order.
+) -> Graph:
+    """Build a program's `openvino.Model`.
 
     Only the inputs that the program uses are parameters of the graph, and only the outputs and taps that it
     asks for are results, so nothing else is computed.
     """
+    arrays: dict[str, Array] = {}
+
+    def constant(name: str, array: Array) -> Node:
+        arrays[name] = _shareable(array)
+        node = _constant(arrays[name])
+        node.set_friendly_name(name)
+        return node
+
     batch = TokenBatch(*(_parameter(name) for name in BATCH_FIELDS))
     ops = make_ops(program.taps)
-    root: Params[Node] = Params(MadeOnce(weights, _named_constant))
+    root: Params[Node] = Params(MadeOnce(weights, constant))
     named = gathered(program, ops.kept, program(ops, root, batch))
-    parameters = [getattr(batch, name) for name in BATCH_FIELDS]
+    parameters = [*(getattr(batch, name) for name in BATCH_FIELDS), *ops.tables.values()]
     results = [op.result(node) for node in named.values()]
     used = [p for p in parameters if p.output(0).get_target_inputs()]
-    return ov.Model(results, ops.sinks, used), list(named)
+    return Graph(ov.Model(results, ops.sinks, used), list(named), {name: arrays[name] for name in ops.tables})
 
 
 class _OpenVINOProgram:
     """A compiled graph, and the queues of requests that run on it."""
 
-    def __init__(self, compiled: Any, names: Sequence[str], jobs: int) -> None:
+    def __init__(self, compiled: Any, graph: Graph, jobs: int) -> None:
         self._compiled = compiled
-        self._names = names
+        self._names = graph.outputs
+        self._tables = graph.tables  # kept: the requests share their memory
         self._jobs = jobs
-        self._inputs = [port.get_any_name() for port in compiled.inputs]
+        names = (port.get_any_name() for port in compiled.inputs)
+        self._inputs = [name for name in names if name not in graph.tables]
         self._idle: list[Any] = []  # queues of requests, kept because making them takes time and memory
         self._lock = threading.Lock()
 
@@ -259,10 +291,9 @@ class _OpenVINOProgram:
 
     def run_many(self, batches: Iterable[tuple[K, TokenBatch[Array]]]) -> Iterator[tuple[K, Outputs]]:
         """Keep every stream busy while the caller prepares the next batch."""
-        queue = self._take()
         done: SimpleQueue[tuple[K, Outputs]] = SimpleQueue()
-        queue.set_callback(lambda request, job: done.put((job[0], self._collect(request))))
-        try:
+        with self._taken() as queue:
+            queue.set_callback(lambda request, job: done.put((job[0], self._collect(request))))
             for key, batch in batches:
                 # The batch travels along so that its arrays, which are shared, live as long as the request.
                 queue.start_async(self._feed(batch), (key, batch), share_inputs=True)
@@ -271,26 +302,47 @@ class _OpenVINOProgram:
             queue.wait_all()
             while not done.empty():
                 yield done.get()
+
+    def _new_queue(self) -> Any:
+        queue = ov.AsyncInferQueue(self._compiled, self._jobs)
+        for request in queue:
+            self._share_tables(request)
+        return queue
+
+    def _share_tables(self, request: Any) -> None:
+        for name, table in self._tables.items():
+            request.set_tensor(name, ov.Tensor(table, shared_memory=True))
+
+    @contextmanager
+    def _taken(self) -> Iterator[Any]:
+        """Lend a queue; its requests end with the block, or before Python does if the block never ends."""
+        with self._lock:
+            queue = self._idle.pop() if self._idle else self._new_queue()
+        owner = os.getpid()
+
+        def finish() -> None:
+            if os.getpid() == owner:  # a forked process has the queue but not its threads
+                queue.wait_all()
+
+        atexit.register(finish)  # a result that arrives while Python is being taken down would crash it
+        try:
+            yield queue
         finally:
-            queue.wait_all()
+            atexit.unregister(finish)
+            finish()
             with self._lock:
                 self._idle.append(queue)
 
     def session(self) -> Callable[[TokenBatch[Array]], Outputs]:
         """Give a function that runs batch after batch and remembers keys and values in between."""
         request = self._compiled.create_infer_request()
+        self._share_tables(request)
 
         def step(batch: TokenBatch[Array]) -> Outputs:
             request.infer(self._feed(batch), share_inputs=True)
             return self._collect(request)
 
         return step
-
-    def _take(self) -> Any:
-        with self._lock:
-            if self._idle:
-                return self._idle.pop()
-        return ov.AsyncInferQueue(self._compiled, self._jobs)
 
 
 class OpenVINOExecutor:
@@ -322,7 +374,7 @@ class OpenVINOExecutor:
 
     def compile(self, program: Program) -> _OpenVINOProgram:
         """Build the graph of a program and compile it for this CPU."""
-        graph, names = build_graph(program, self._weights, self._make_ops)
+        graph = build_graph(program, self._weights, self._make_ops)
         settings = {
             "INFERENCE_PRECISION_HINT": "f32",
             "NUM_STREAMS": self.streams,
@@ -333,6 +385,6 @@ class OpenVINOExecutor:
             "DYNAMIC_QUANTIZATION_GROUP_SIZE": 0,
             "KV_CACHE_PRECISION": "f32",
         }
-        compiled = self._core.compile_model(graph, "CPU", settings)
+        compiled = self._core.compile_model(graph.model, "CPU", settings)
         # One request more than streams: it is filled while the others run.
-        return _OpenVINOProgram(compiled, names, self.streams + 1)
+        return _OpenVINOProgram(compiled, graph, self.streams + 1)

@@ -24,7 +24,8 @@ from munjang.cli.options import (
     PromptName,
     examples,
 )
-from munjang.cli.output import clean, console, new_table, print_json, wants_progress, write_line
+from munjang.cli.output import clean, console, new_table, print_json, write_line
+from munjang.cli.progress import tracked
 from munjang.cli.texts import data_file, is_piped, sentence_model, usage_error
 from munjang.search.lines import STDIN
 
@@ -38,9 +39,8 @@ __all__ = ["EXAMPLES", "encode"]
 
 EXAMPLES = examples(
     'munjang encode "오늘은 날씨가 참 좋네요." "It is a fine day." --json',
-    "munjang encode --file examples/everyday_questions.csv --column question --prompt-name document"
-    " --output questions.npy",
-    "munjang encode --file reviews.txt.gz --output reviews.parquet --normalize --precision int8",
+    "munjang encode --file examples/everyday_questions.csv --prompt-name document --output questions.npy",
+    "munjang encode -f examples/everyday_questions.csv -o small.parquet --normalize --precision int8",
 )
 _SHOWN = 4  # numbers of a vector in the table
 
@@ -58,7 +58,7 @@ class Precision(StrEnum):
 def encode(
     texts: Annotated[
         list[str] | None,
-        typer.Argument(metavar="TEXT...", help="Texts; - for the lines of standard input."),
+        typer.Argument(metavar="TEXT", help="Texts; - for the lines of standard input."),
     ] = None,
     file: Annotated[
         str | None,
@@ -75,7 +75,10 @@ def encode(
     ] = False,
     normalize: Annotated[bool, typer.Option("--normalize", help="Scale each vector to length 1.")] = False,
     precision: Annotated[
-        Precision, typer.Option("--precision", help="Numbers of four bytes, of one, or of one bit.")
+        Precision,
+        typer.Option(
+            "--precision", metavar="KIND", help=f"What a number is stored as: {', '.join(Precision)}."
+        ),
     ] = Precision.FLOAT32,
     truncate_dim: Annotated[
         int | None,
@@ -116,11 +119,11 @@ def encode(
     file.
     """
     if texts and file is not None:
-        raise usage_error("Give texts or --file, not both.", "TEXT...")
+        raise usage_error("Give texts or --file, not both.", "TEXT")
     if output is not None and texts and texts != [STDIN]:
         raise usage_error("--output goes with --file.", "--output")
     if not texts and file is None and not is_piped():
-        raise usage_error("Give some texts or --file.", "TEXT...")
+        raise usage_error("Give some texts or --file.", "TEXT")
     from munjang.search.bulk import BulkEncoding, BulkOptions
     from munjang.search.writers import json_numbers
 
@@ -136,7 +139,7 @@ def encode(
     if output is not None:
         with BulkEncoding(source, output, options, restart=restart) as work:
             encoder = sentence_model(model, offline=offline, pooling=pooling)
-            _make_file(work, encoder, model or DEFAULT_MODEL, wants_progress(progress))
+            _make_file(work, encoder, model or DEFAULT_MODEL, progress)
             _print_made(output, work, as_json)
         return
     given = texts if texts and texts != [STDIN] else [row.text for row in source]
@@ -147,17 +150,15 @@ def encode(
         _print_table(given, vectors)
 
 
-def _make_file(work: BulkEncoding, encoder: SentenceTransformer, name: str, shown: bool) -> None:
-    from munjang.sentence.progress import track
-
+def _make_file(work: BulkEncoding, encoder: SentenceTransformer, name: str, progress: bool | None) -> None:
     done = work.start(encoder, name)
     if done:
         tell(f"Going on at row {done:,} of {work.rows:,}.")
     try:
-        with track(shown, work.rows, "Encoding") as advance:
+        with tracked(progress, work.rows, "Encoding") as advance:
             advance(done)
             work.run(advance)
-        with track(shown, work.rows, "Writing") as advance:
+        with tracked(progress, work.rows, "Writing") as advance:
             work.finish(advance)
     except KeyboardInterrupt:
         if work.done:

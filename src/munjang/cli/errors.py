@@ -6,6 +6,7 @@ status 2; Ctrl-C ends with 130. What is a mistake of ours keeps its traceback.
 
 from __future__ import annotations
 
+import logging
 import os
 import sys
 import warnings
@@ -61,12 +62,25 @@ def _let_go_of_stdout() -> None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
+class _Lines(logging.Handler):
+    """What the library logs, as lines too."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Write one line."""
+        tell(record.getMessage())
+
+
 @contextmanager
 def _warnings_as_lines() -> Iterator[None]:
-    with warnings.catch_warnings():
-        warnings.simplefilter("always", UserWarning)
-        warnings.showwarning = _show_warning
-        yield
+    logger, handler = logging.getLogger("munjang"), _Lines(logging.WARNING)
+    logger.addHandler(handler)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("always", UserWarning)
+            warnings.showwarning = _show_warning
+            yield
+    finally:
+        logger.removeHandler(handler)
 
 
 def _show_warning(

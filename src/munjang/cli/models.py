@@ -90,7 +90,7 @@ def _print_table(found: list[ModelInfo]) -> None:
     table = new_table(lines=True)
     table.add_column("model", ratio=1)
     table.add_column("here")
-    table.add_column("numbers", justify="right")
+    table.add_column("dimension", justify="right")
     table.add_column("size", justify="right", no_wrap=True)
     table.add_column("licence")
     for info in found:

@@ -21,7 +21,6 @@ __all__ = [
     "new_table",
     "print_json",
     "rounded",
-    "wants_progress",
     "write_line",
 ]
 
@@ -81,11 +80,6 @@ def clean(text: str) -> str:
 
 def _escaped(character: str) -> str:
     return character.encode("unicode_escape").decode("ascii")
-
-
-def wants_progress(asked: bool | None) -> bool:
-    """Say whether to draw progress bars: as asked, else if a person is watching standard error."""
-    return sys.stderr.isatty() if asked is None else asked
 
 
 def joined(parts: Iterable[str]) -> str:

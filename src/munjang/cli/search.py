@@ -18,7 +18,8 @@ from munjang.cli.options import (
     Progress,
     examples,
 )
-from munjang.cli.output import clean, console, joined, new_table, print_json, rounded, wants_progress
+from munjang.cli.output import clean, console, joined, new_table, print_json, rounded
+from munjang.cli.progress import has_bar
 from munjang.cli.texts import (
     data_file,
     file_or_stdin,
@@ -35,13 +36,14 @@ __all__ = ["RERANK_EXAMPLES", "SEARCH_EXAMPLES", "rerank", "search"]
 
 SEARCH_EXAMPLES = examples(
     'munjang search "밤에 잠들기가 어려워요" --file examples/everyday_questions.csv',
-    'munjang search "my puppy swallowed a chocolate bar" --file faq.jsonl --column question --top 3 --json',
-    'zcat reviews.txt.gz | head -1000 | munjang search "배우 연기가 좋다"',
+    'munjang search "my puppy swallowed a chocolate bar" -f examples/everyday_questions.csv --top 3 --json',
+    'cut -d, -f4 examples/everyday_questions.csv | munjang search "여권을 도둑맞았어요"',
 )
 RERANK_EXAMPLES = examples(
-    'munjang rerank "여권을 잃어버렸어요" --file hits.txt --model Dongjin-kr/ko-reranker',
-    'munjang rerank "How many people live in Berlin?" --document "Berlin has 3.5 million inhabitants."'
-    ' --document "Berlin has museums." --model cross-encoder/ms-marco-TinyBERT-L-2-v2',
+    'munjang rerank "How many people live in Berlin?" -d "Berlin has 3.5 million inhabitants."'
+    ' -d "Berlin has many museums." --model cross-encoder/ms-marco-TinyBERT-L-2-v2',
+    'munjang rerank "여권을 잃어버렸어요" --file examples/everyday_questions.csv --top 3'
+    " --model Dongjin-kr/ko-reranker",
 )
 _SHORT = 24  # characters of a value that shares its line with others
 _LONG = 240  # characters beyond which a value is left out of the table
@@ -89,9 +91,7 @@ def search(
     from munjang.sentence.mining import semantic_search
     from munjang.sentence.similarity import SimilarityFunction
 
-    documents = encoder.encode_document(
-        [row.text for row in rows], show_progress_bar=wants_progress(progress)
-    )
+    documents = encoder.encode_document([row.text for row in rows], show_progress_bar=has_bar(progress))
     found = semantic_search(
         encoder.encode_query(queries),
         documents,
@@ -140,9 +140,7 @@ def rerank(
     from munjang.sentence.cross_encoder import CrossEncoder
 
     encoder = CrossEncoder(model, local_files_only=True if offline else None)
-    ranked = encoder.rank(
-        query, [row.text for row in rows], top_k=top, show_progress_bar=wants_progress(progress)
-    )
+    ranked = encoder.rank(query, [row.text for row in rows], top_k=top, show_progress_bar=has_bar(progress))
     _show(query, [Hit(found["score"], rows[found["corpus_id"]]) for found in ranked], as_json)
 
 

@@ -20,7 +20,8 @@ from munjang.cli.options import (
     PromptName,
     examples,
 )
-from munjang.cli.output import clean, console, new_table, print_json, rounded, wants_progress
+from munjang.cli.output import clean, console, new_table, print_json, rounded
+from munjang.cli.progress import has_bar
 from munjang.cli.texts import (
     data_file,
     file_or_stdin,
@@ -37,12 +38,13 @@ __all__ = ["PAIRS_EXAMPLES", "SIMILARITY_EXAMPLES", "pairs", "similarity"]
 SIMILARITY_EXAMPLES = examples(
     'munjang similarity "축구가 재미있어요." "공차기는 즐거워요."',
     'munjang similarity "This is a red cat with a hat." "Have you seen my red cat?" -m all-MiniLM-L6-v2',
-    'cut -f1 titles.tsv | munjang similarity - "날씨가 좋네요" --json',
+    "printf '우산 챙겨.\\n배고파.\\n' | munjang similarity - \"비가 온대요.\" --json",
 )
 PAIRS_EXAMPLES = examples(
-    "munjang pairs examples/everyday_questions.csv --column question --top 5",
-    "munjang pairs sentences.txt --top 20 --json --model all-MiniLM-L6-v2",
+    "munjang pairs examples/everyday_questions.csv --top 5",
+    "cut -d, -f4 examples/everyday_questions.csv | head -40 | munjang pairs --top 3 --json",
 )
+_MANY = 20_000  # rows whose comparison takes long enough for a bar of its own
 
 
 def similarity(
@@ -114,13 +116,15 @@ def pairs(
     encoder = sentence_model(model, offline=offline, pooling=pooling)
     from munjang.sentence.mining import paraphrase_mining_embeddings
 
-    shown = wants_progress(progress)
+    shown = has_bar(progress)
     vectors = encoder.encode(
         [row.text for row in rows], prompt_name=prompt_name, prompt=prompt, show_progress_bar=shown
     )
     found = [
         (float(score), rows[int(i)], rows[int(j)])
-        for score, i, j in paraphrase_mining_embeddings(vectors, max_pairs=top, show_progress_bar=shown)[:top]
+        for score, i, j in paraphrase_mining_embeddings(
+            vectors, max_pairs=top, show_progress_bar=shown and len(rows) > _MANY
+        )[:top]
     ]
     if as_json:
         print_json([{"i": i.number, "j": j.number, "score": rounded(score)} for score, i, j in found])

@@ -19,6 +19,8 @@ from munjang.models.program import LOGITS, ModelProgram, Program
 __all__ = ["Shape", "check_checkpoint"]
 
 _TOKENS, _TEXTS, _LONGEST = 7, 3, 4  # any numbers do
+_ENCODER = ("encoder.", "embeddings", "transformer.")
+_HEADS = ("pooler.", "classifier.", "pre_classifier.")
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +87,7 @@ class ShapeOps:
     def __init__(self, tables: Mapping[str, tuple[int, int]], widths: Mapping[str, int]) -> None:
         self._tables = tables
         self._widths = widths
+        self.without_bias: list[str] = []
 
     def rows(self, table: Shape, index: Shape) -> Shape:
         for ending, dims in self._tables.items():
@@ -94,7 +97,10 @@ class ShapeOps:
         return Shape((*index.dims, table.dims[1]))
 
     def linear(self, x: Shape, params: Params[Shape]) -> Shape:
-        return self.affine(x, params["weight"], params.get("bias"))
+        bias = params.get("bias")
+        if bias is None:
+            self.without_bias.append(f"{params.prefix}bias")
+        return self.affine(x, params["weight"], bias)
 
     def affine(self, x: Shape, weight: Shape, bias: Shape | None, *, transposed: bool = True) -> Shape:
         _expect(weight, (None, x.dims[-1]) if transposed else (x.dims[-1], None))
@@ -203,6 +209,9 @@ def check_checkpoint(
     outputs = program(ops, root, batch)
     if LOGITS in outputs and isinstance(program, ModelProgram):
         _check_logits(program, outputs[LOGITS].dims[-1])
+    for name in ops.without_bias:  # a module that follows the model may have none
+        if name.removeprefix(f"{base_prefix}.").startswith(_ENCODER + _HEADS):
+            raise CheckpointError(f"The checkpoint has no tensor '{name}'.")
     _check_unused(tensors, base_prefix)
     return {name: shape.dims for name, shape in outputs.items()}
 
@@ -235,7 +244,7 @@ def _check_unused(tensors: _Recorded, base_prefix: str) -> None:
         name
         for name in tensors
         if name not in tensors.used
-        and name.removeprefix(f"{base_prefix}.").startswith(("encoder.", "embeddings", "transformer."))
+        and name.removeprefix(f"{base_prefix}.").startswith(_ENCODER)
         and not name.endswith(("position_ids", "token_type_ids"))
     ]
     if unused:

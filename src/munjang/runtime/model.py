@@ -15,7 +15,7 @@ from numpy.typing import ArrayLike, NDArray
 from munjang.backends.executor import Array, Outputs
 from munjang.backends.registry import make_executor
 from munjang.checkpoints import Checkpoint, open_checkpoint
-from munjang.errors import CheckpointError, InputError
+from munjang.errors import CheckpointError, InputError, InputTypeError
 from munjang.models.batch import TokenBatch
 from munjang.models.params import Params
 from munjang.models.program import (
@@ -213,10 +213,12 @@ class Model:
     def _wanted(self, outputs: Sequence[str] | None) -> frozenset[str]:
         if outputs is None:
             return self._default_outputs()
-        known = {LAST_HIDDEN_STATE, POOLER_OUTPUT, LOGITS}
+        if isinstance(outputs, str):
+            raise InputTypeError(f"outputs must be a list of names, got {outputs!r}.")
+        known = (LAST_HIDDEN_STATE, LOGITS, POOLER_OUTPUT)
         for name in outputs:
             if name not in known:
-                raise InputError(f"Unknown output '{name}'; there are {', '.join(sorted(known))}.")
+                raise InputError(f"Unknown output {name!r}; there are {', '.join(known)}.")
         if LOGITS in outputs and self.head is None:
             raise InputError(f"Logits need a head: open the model with one of {', '.join(self.heads)}.")
         if POOLER_OUTPUT in outputs:
@@ -279,21 +281,22 @@ class Model:
     ) -> None:
         """Grow (or shrink) the vocabulary, for a tokenizer to which tokens were added.
 
-        A new row starts as the mean of the rows of its ``pieces`` (the ids of what the new token used to be;
-        `Tokenizer.added_pieces` has them), or else as the mean of all old rows.
+        The row of a token in ``pieces`` starts as the mean of the rows of its pieces (the ids of what the
+        token used to be; `Tokenizer.added_pieces` has them), also where the checkpoint has a spare row for
+        it; any other new row starts as the mean of all old rows. Raises `InputError` for a size below 1.
         """
-        name = self._word_embeddings_name()
-        old = self.weights[name]
         if new_size < 1:
             raise InputError(f"The vocabulary must keep at least one token, got {new_size}.")
+        name = self._word_embeddings_name()
+        old = self.weights[name]
         grown = np.empty((new_size, old.shape[1]), dtype=np.float32)
         kept = min(new_size, len(old))
         grown[:kept] = old[:kept]
         grown[kept:] = old.mean(axis=0) if new_size > kept else 0
-        for row in range(kept, new_size):
-            former = [i for i in (pieces or {}).get(row, ()) if i < len(old)]
-            if former:
-                grown[row] = old[former].mean(axis=0)
+        for row, former in (pieces or {}).items():
+            known = [i for i in former if i < len(old)]
+            if row < new_size and known:
+                grown[row] = old[known].mean(axis=0)
         self.weights = ChainMap({name: grown}, self.weights)  # type: ignore[arg-type] # read, never written
         self.raw_config["vocab_size"] = new_size
         self.config = replace(self.config, vocab_size=new_size)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -11,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from munjang.backends.executor import Compiled, Executor, Outputs
+from munjang.errors import InputError
 from munjang.models.batch import TokenBatch
 from munjang.models.program import Program
 from munjang.runtime.batches import Layout, TokenIdsLike, check_lengths, pack, plan
@@ -63,15 +65,17 @@ class Runner:
         self.layout = layout
         self.token_budget = token_budget
         self.streams = streams
-        self._compiled: dict[Program, Compiled] = {}
+        self._compiled: dict[tuple[int, Program], Compiled] = {}
         self._lock = threading.Lock()
 
     def compiled(self, program: Program) -> Compiled:
         """Compile a program, or give the one compiled before."""
+        # The threads of a compiled program do not live on in a forked process, which would wait for them.
+        key = (os.getpid(), program)
         with self._lock:
-            if program not in self._compiled:
-                self._compiled[program] = self.executor.compile(program)
-            return self._compiled[program]
+            if key not in self._compiled:
+                self._compiled[key] = self.executor.compile(program)
+            return self._compiled[key]
 
     def run(
         self,
@@ -85,11 +89,14 @@ class Runner:
 
         Raises `InputError` if a text is empty or longer than the model takes.
         """
+        budget = self.token_budget if token_budget is None else token_budget
+        if budget < 1:
+            raise InputError(f"token_budget must be at least 1, got {budget}.")
         if not texts:
             return
         lengths = np.array([len(text.input_ids) for text in texts], dtype=np.int32)
         check_lengths(lengths, self.layout)  # here, where a text's place is the caller's
-        groups = plan(lengths.tolist(), token_budget=token_budget or self.token_budget, streams=self.streams)
+        groups = plan(lengths.tolist(), token_budget=budget, streams=self.streams)
 
         def batches() -> Iterator[tuple[int, TokenBatch[NDArray[Any]]]]:
             for number, indices in enumerate(groups):

@@ -63,6 +63,8 @@ class Staging:
     ) -> None:
         self.part = beside(output, "")
         self._state = beside(output, ".json")
+        self._new_state = beside(output, ".json.new")
+        self.finished = beside(output, ".out")  # the output while it is written
         self._model = model
         self._identity = dict(identity)
         self._probe = np.asarray(probe, dtype=np.float32)
@@ -114,9 +116,9 @@ class Staging:
 
     def discard(self) -> None:
         """Remove what stands beside the output."""
-        # The count last: without it the other would be taken for somebody else's file.
-        self.part.unlink(missing_ok=True)
-        self._state.unlink(missing_ok=True)
+        # The count last: without it the vectors would be taken for somebody else's file.
+        for path in (self.finished, self._new_state, self.part, self._state):
+            path.unlink(missing_ok=True)
 
     def _read_state(self) -> dict[str, Any]:
         try:
@@ -157,12 +159,11 @@ class Staging:
             "probe": self._probe.tolist(),
             "rows": self.rows,
         }
-        temporary = self._state.with_name(f"{self._state.name}.tmp")
-        with temporary.open("w", encoding="utf-8") as file:
+        with self._new_state.open("w", encoding="utf-8") as file:
             json.dump(state, file, ensure_ascii=False)
             file.flush()
             os.fsync(file.fileno())
-        temporary.replace(self._state)
+        self._new_state.replace(self._state)
         flush(self._state.parent)
 
 

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from munjang.errors import InputError
 from munjang.search.reading import Row
 from munjang.search.records import import_pyarrow
-from munjang.search.staging import Staging, beside, flush
+from munjang.search.staging import Staging, flush
 from munjang.sentence.quantization import quantize_embeddings
 
 if TYPE_CHECKING:
@@ -54,11 +54,10 @@ def write_output(
     if kind == ".npy" and precision == "float32":
         staging.part.replace(output)
     else:
-        finished = beside(output, ".out")
         writer = {".npy": _write_npy, ".parquet": _write_parquet, ".jsonl": _write_jsonl}[kind]
-        writer(finished, _in_precision(staging, precision, advance), rows, staging.rows)
-        flush(finished)
-        finished.replace(output)
+        writer(staging.finished, _in_precision(staging, precision, advance), rows, staging.rows)
+        flush(staging.finished)
+        staging.finished.replace(output)
     flush(output.parent)
     staging.discard()
 

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from munjang.errors import CheckpointError, InputError, InputTypeError
+from munjang.errors import InputError, InputTypeError
 from munjang.models.batch import TokenBatch
 from munjang.models.ops import A, Ops
 
@@ -60,16 +60,12 @@ class Pooling:
     def from_config(cls, config: Mapping[str, Any]) -> Pooling:
         """Read a ``1_Pooling/config.json``, of today's form or of the older one with a flag per mode.
 
-        Raises `CheckpointError` for a mode that there is not.
+        Raises `InputError` for a mode that there is not.
         """
         modes = config.get("pooling_mode")
         if modes is None:
             modes = [mode for flag, mode in _FLAGS.items() if config.get(flag)] or ["mean"]
         modes = tuple(modes) if isinstance(modes, list) else (modes,)
-        if not modes or not all(mode in POOLING_MODES for mode in modes):
-            raise CheckpointError(
-                f"The pooling config has the unknown pooling_mode {config['pooling_mode']!r}."
-            )
         return cls(modes, bool(config.get("include_prompt", True)))
 
     def to_config(self, width: int) -> dict[str, Any]:

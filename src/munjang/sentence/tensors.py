@@ -22,7 +22,7 @@ P = ParamSpec("P")
 def like_caller(array: NDArray[Any]) -> Any:
     """Give a torch tensor if the program has imported torch, else the array."""
     torch = sys.modules.get("torch")
-    return array if torch is None else torch.from_numpy(np.ascontiguousarray(array))
+    return array if torch is None else torch.from_numpy(np.asarray(array, order="C"))
 
 
 def tensors_for_tensors(function: Callable[P, NDArray[Any]]) -> Callable[P, Any]:

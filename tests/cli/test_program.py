@@ -1,0 +1,143 @@
+"""The real program in a process of its own: exit codes, streams, interruptions, and how soon it starts."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+import munjang
+from munjang.checkpoints import DEFAULT_MODEL
+from munjang.cli import options
+from support.program import Program, program_environment
+
+HEAVY = ("numpy", "openvino", "torch", "tokenizers", "huggingface_hub", "pyarrow", "safetensors")
+
+
+def test_help_and_version_load_no_engine(tmp_path: Path) -> None:
+    for argument in ("--help", "--version", "search"):
+        done = subprocess.run(
+            [sys.executable, "-X", "importtime", "-m", "munjang", argument, "--help"],
+            capture_output=True,
+            check=True,
+            env=program_environment(tmp_path),
+        )
+        loaded = {line.rpartition("|")[2].strip() for line in done.stderr.decode().splitlines()}
+        assert loaded.isdisjoint(HEAVY), loaded.intersection(HEAVY)
+
+
+def test_the_version(program: Program) -> None:
+    done = program("--version")
+    assert (done.returncode, done.stdout.decode(), done.stderr) == (
+        0,
+        f"munjang {munjang.__version__}\n",
+        b"",
+    )
+
+
+def test_the_default_model_is_the_librarys() -> None:
+    assert options.DEFAULT_MODEL == DEFAULT_MODEL
+
+
+def test_korean_under_a_locale_that_knows_none(program: Program, model: Path) -> None:
+    locale = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
+    arguments = ("tokenize", "-", "--model", model)
+    done = program(*arguments, stdin="축구".encode(), environment=locale)
+    assert done.returncode == 0
+    assert "축" in done.stdout.decode()
+    done = program(*arguments, "--json", stdin="축구".encode(), environment=locale)
+    assert json.loads(done.stdout)["tokens"] == ["[CLS]", "축", "##구", "[SEP]"]
+
+
+def test_a_users_error_is_one_line(program: Program) -> None:
+    done = program("search", "축구", "--file", "없는 파일.txt")
+    assert done.returncode == 1
+    assert done.stdout == b""
+    assert done.stderr.decode() == "munjang: There is no file '없는 파일.txt'.\n"
+
+
+def test_a_wrong_option_ends_with_two(program: Program) -> None:
+    done = program("search", "축구", "--fiel", "x")
+    assert done.returncode == 2
+    assert b"--fiel" in done.stderr
+    assert b"Traceback" not in done.stderr
+
+
+def test_nobody_reads_the_output(tmp_path: Path, model: Path) -> None:
+    reader, writer = os.pipe()
+    os.close(reader)
+    for arguments in (["tokenize", "-", "--json", "--model", str(model)], ["--help"]):
+        with subprocess.Popen(
+            [sys.executable, "-m", "munjang", *arguments],
+            stdin=subprocess.PIPE,
+            stdout=writer,
+            stderr=subprocess.PIPE,
+            env=program_environment(tmp_path),
+        ) as process:
+            _, stderr = process.communicate("축구는 재미있다\n".encode() * 2000)
+        assert stderr == b""
+        assert process.returncode in (1, 141)
+    os.close(writer)
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="this system has no full device")
+def test_the_output_is_full(tmp_path: Path, model: Path) -> None:
+    with Path("/dev/full").open("wb") as full:
+        done = subprocess.run(
+            [sys.executable, "-m", "munjang", "tokenize", "축구", "--model", str(model)],
+            stdout=full,
+            stderr=subprocess.PIPE,
+            env=program_environment(tmp_path),
+            check=False,
+        )
+    assert done.returncode == 1
+    assert done.stderr.decode() == "munjang: The output: No space left on device.\n"
+
+
+def test_control_c_ends_quietly_and_leaves_what_can_go_on(tmp_path: Path, model: Path) -> None:
+    source, output = tmp_path / "long.txt", tmp_path / "out.npy"
+    source.write_text("".join(f"{number} 번째 문장\n" for number in range(30_000)), encoding="utf-8")
+    arguments = ["encode", "--file", source, "--output", output, "--model", model]
+    command = [sys.executable, "-m", "munjang", *map(str, arguments)]
+    environment = program_environment(tmp_path)
+    with subprocess.Popen(command, stderr=subprocess.PIPE, env=environment) as process:
+        state = tmp_path / "out.npy.part.json"
+        while not state.exists() or json.loads(state.read_bytes())["rows"] == 0:
+            time.sleep(0.02)
+        process.send_signal(signal.SIGINT)
+        _, stderr = process.communicate()
+    done = json.loads(state.read_bytes())["rows"]
+    assert process.returncode == 130
+    assert stderr.decode() == f"munjang: Stopped. The same command goes on at row {done:,} of 30,000.\n"
+    assert not output.exists()
+    again = subprocess.run(command, capture_output=True, env=environment, check=True)
+    assert again.stderr.decode() == f"munjang: Going on at row {done:,} of 30,000.\n"
+    assert again.stdout.decode().endswith("30,000 vectors of 32 numbers\n")
+
+
+def test_control_c_while_reading_standard_input(tmp_path: Path, model: Path) -> None:
+    with subprocess.Popen(
+        [sys.executable, "-m", "munjang", "tokenize", "-", "--model", str(model)],
+        stdin=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        env=program_environment(tmp_path),
+    ) as process:
+        time.sleep(0.7)
+        process.send_signal(signal.SIGINT)
+        _, stderr = process.communicate()
+    assert process.returncode == 130
+    assert stderr == b""
+
+
+def test_a_progress_bar_only_where_it_is_wanted(program: Program, model: Path, tmp_path: Path) -> None:
+    source = tmp_path / "some.txt"
+    source.write_text("가\n나\n", encoding="utf-8")
+    arguments = ("encode", "--file", source, "--output", tmp_path / "out.npy", "--model", model)
+    assert program(*arguments).stderr == b""
+    assert program(*arguments, "--progress").stderr == b"Encoding: 2 of 2 (100%)\n"
