@@ -9,14 +9,14 @@ from typing import Any
 import numpy as np
 import pytest
 
-from munjang.backends.executor import MadeOnce
+from munjang.backends.executor import as_float32
 from munjang.backends.numpy import NumpyOps
 from munjang.backends.openvino import build_graph
 from munjang.backends.registry import BACKENDS
 from munjang.backends.torch import TorchExecutor, TorchOps, to_tensor
 from munjang.errors import InputError
 from munjang.models.batch import TokenBatch
-from munjang.models.params import Params
+from munjang.models.params import MadeOnce, Params
 from munjang.models.program import LAST_HIDDEN_STATE, LOGITS, POOLER_OUTPUT
 from munjang.runtime.batches import unpad
 from munjang.runtime.model import Model
@@ -190,10 +190,10 @@ def test_weights_are_made_once_and_only_when_asked_for() -> None:
 
     def make(name: str, array: Any) -> Any:
         made.append(name)
-        return array
+        return as_float32(name, array)
 
     arrays: dict[str, Any] = {"a": np.ones(3, np.float16), "b": np.ones(3, np.float32)}
-    weights: MadeOnce[Any] = MadeOnce(arrays, make)
+    weights = MadeOnce(arrays, make)
     assert len(weights) == 2
     assert list(weights) == ["a", "b"]
     assert "a" in weights
@@ -201,4 +201,4 @@ def test_weights_are_made_once_and_only_when_asked_for() -> None:
     assert weights["a"] is weights["a"]
     assert weights["a"].dtype == np.float32
     assert weights["b"] is arrays["b"]
-    assert made == ["a", "b"]
+    assert made == list(weights.made) == ["a", "b"]

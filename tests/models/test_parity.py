@@ -76,6 +76,7 @@ def test_sequence_classification(architecture: str, backend: str, tmp_path: Path
     "activation",
     [
         "gelu",
+        "gelu_python",
         "gelu_new",
         "gelu_fast",
         "gelu_pytorch_tanh",
@@ -83,6 +84,7 @@ def test_sequence_classification(architecture: str, backend: str, tmp_path: Path
         "relu",
         "relu6",
         "silu",
+        "swish",
         "mish",
         "tanh",
         "sigmoid",

@@ -17,7 +17,6 @@ __all__ = [
     "Array",
     "Compiled",
     "Executor",
-    "MadeOnce",
     "OneByOne",
     "Outputs",
     "as_float32",
@@ -59,35 +58,12 @@ class OneByOne(ABC):
             yield key, self(batch)
 
 
-class MadeOnce(Mapping[str, V]):
-    """Weights as an executor's own kind of array, each made when it is first asked for, and kept.
+def as_float32(name: str, array: Array) -> NDArray[np.float32]:
+    """Give a weight in single precision, without a copy if it is.
 
     Raises `CheckpointError` for a tensor that does not hold floating-point numbers: one of a quantised model,
     say, whose numbers mean nothing without their scales.
     """
-
-    def __init__(self, weights: Mapping[str, Array], make: Callable[[str, Array], V]) -> None:
-        self._weights = weights
-        self._make = make
-        self._made: dict[str, V] = {}
-
-    def __getitem__(self, name: str) -> V:
-        if name not in self._made:
-            self._made[name] = self._make(name, as_float32(name, self._weights[name]))
-        return self._made[name]
-
-    def __contains__(self, name: object) -> bool:
-        return name in self._weights
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._weights)
-
-    def __len__(self) -> int:
-        return len(self._weights)
-
-
-def as_float32(name: str, array: Array) -> NDArray[np.float32]:
-    """Give a weight in single precision, without a copy if it is; `CheckpointError` if it holds no floats."""
     if not np.issubdtype(array.dtype, np.floating):
         raise CheckpointError(
             f"Tensor '{name}' holds numbers of type {array.dtype}, not floating-point ones; "

@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from munjang.backends.executor import Array, MadeOnce, OneByOne, Outputs, gathered
+from munjang.backends.executor import Array, OneByOne, Outputs, as_float32, gathered
 from munjang.models.batch import TokenBatch
 from munjang.models.ops import PoolMode
-from munjang.models.params import Params
+from munjang.models.params import MadeOnce, Params
 from munjang.models.program import Program
 
 __all__ = ["NumpyExecutor", "NumpyOps"]
@@ -177,7 +177,7 @@ class NumpyExecutor:
     """Runs programs with NumPy alone."""
 
     def __init__(self, weights: Mapping[str, NDArray[Any]]) -> None:
-        self._params: Params[Array] = Params(MadeOnce(weights, lambda _, array: array))
+        self._params: Params[Array] = Params(MadeOnce(weights, as_float32))
 
     def compile(self, program: Program) -> _NumpyProgram:
         """Prepare a program: there is nothing to prepare."""

@@ -14,12 +14,12 @@ import numpy as np
 
 from munjang.backends.compression import EightBitMatrix
 from munjang.backends.cores import available_cores
-from munjang.backends.executor import Array, MadeOnce, Outputs, gathered
+from munjang.backends.executor import Array, Outputs, as_float32, gathered
 from munjang.backends.quiet import hidden
 from munjang.errors import InputError
 from munjang.models.batch import BATCH_FIELDS, TokenBatch
 from munjang.models.ops import PoolMode
-from munjang.models.params import Params
+from munjang.models.params import MadeOnce, Params
 from munjang.models.program import Program
 
 with hidden("openvino_telemetry"):
@@ -251,7 +251,7 @@ def build_graph(
     arrays: dict[str, Array] = {}
 
     def constant(name: str, array: Array) -> Node:
-        arrays[name] = _shareable(array)
+        arrays[name] = _shareable(as_float32(name, array))
         node = _constant(arrays[name])
         node.set_friendly_name(name)
         return node

@@ -1,7 +1,7 @@
 """GPT-2, with the names of its published checkpoints.
 
-"Language Models are Unsupervised Multitask Learners" (Radford et al., 2019): layers that normalise before, not
-after, and attention that looks back only; what a token may see is in ``attention_bias``.
+"Language Models are Unsupervised Multitask Learners" (Radford et al., 2019): layers that normalise
+before, not after, and attention that looks back only; what a token may see is in ``attention_bias``.
 """
 
 from __future__ import annotations

@@ -1,15 +1,16 @@
-"""A read-only view of a checkpoint's tensors under a prefix."""
+"""Read-only views of a checkpoint's tensors."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
 from munjang.errors import CheckpointError
 
-__all__ = ["Params"]
+__all__ = ["MadeOnce", "Params"]
 
+S = TypeVar("S")
 T = TypeVar("T")
 
 # Checkpoints converted from TensorFlow (bert-base-uncased among them) still carry these names.
@@ -58,3 +59,26 @@ class Params(Generic[T]):
             if full.endswith(new) and (renamed := full.removesuffix(new) + old) in self.tensors:
                 return renamed
         return None
+
+
+class MadeOnce(Mapping[str, T], Generic[S, T]):
+    """Tensors as an executor's own kind of array: made when first asked for, and kept in ``made``."""
+
+    def __init__(self, tensors: Mapping[str, S], make: Callable[[str, S], T]) -> None:
+        self._tensors = tensors
+        self._make = make
+        self.made: dict[str, T] = {}
+
+    def __getitem__(self, name: str) -> T:
+        if name not in self.made:
+            self.made[name] = self._make(name, self._tensors[name])
+        return self.made[name]
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._tensors
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._tensors)
+
+    def __len__(self) -> int:
+        return len(self._tensors)

@@ -6,14 +6,14 @@ uses, so a missing or misshapen one is found in milliseconds and named.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from munjang.errors import CheckpointError
 from munjang.models.batch import TokenBatch
 from munjang.models.config import EncoderConfig, LabelConfig
 from munjang.models.ops import PoolMode
-from munjang.models.params import Params
+from munjang.models.params import MadeOnce, Params
 from munjang.models.program import LOGITS, ModelProgram, Program
 
 __all__ = ["Shape", "check_checkpoint"]
@@ -41,27 +41,6 @@ class Shape:
 def _show(shape: Shape) -> str:
     named = f"'{shape.name}' of " if shape.name else ""
     return f"{named}shape {list(shape.dims)}"
-
-
-class _Recorded(Mapping[str, Shape]):
-    """Shapes by name, remembering which were asked for."""
-
-    def __init__(self, shapes: Mapping[str, tuple[int, ...]]) -> None:
-        self._shapes = shapes
-        self.used: set[str] = set()
-
-    def __getitem__(self, name: str) -> Shape:
-        self.used.add(name)
-        return Shape(self._shapes[name], name)
-
-    def __contains__(self, name: object) -> bool:
-        return name in self._shapes
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._shapes)
-
-    def __len__(self) -> int:
-        return len(self._shapes)
 
 
 def _expect(tensor: Shape, dims: tuple[int | None, ...]) -> None:
@@ -177,7 +156,7 @@ def check_checkpoint(
     Returns the shapes of the outputs for a batch of 7 tokens in 3 texts. Raises `CheckpointError`, naming the
     tensor, if one is missing or misshapen, or if the encoder has layers that the config does not mention.
     """
-    tensors = _Recorded(shapes)
+    tensors = MadeOnce(shapes, lambda name, dims: Shape(dims, name))
     ops = ShapeOps(
         {
             "word_embeddings.weight": (config.vocab_size, config.embedding_size),
@@ -212,7 +191,7 @@ def check_checkpoint(
     for name in ops.without_bias:  # a module that follows the model may have none
         if name.removeprefix(f"{base_prefix}.").startswith(_ENCODER + _HEADS):
             raise CheckpointError(f"The checkpoint has no tensor '{name}'.")
-    _check_unused(tensors, base_prefix)
+    _check_unused(shapes.keys() - tensors.made.keys(), base_prefix)
     return {name: shape.dims for name, shape in outputs.items()}
 
 
@@ -238,13 +217,12 @@ def _check_labels(labels: LabelConfig, width: int) -> None:
         )
 
 
-def _check_unused(tensors: _Recorded, base_prefix: str) -> None:
+def _check_unused(unused_names: Iterable[str], base_prefix: str) -> None:
     """An encoder tensor that nothing uses means that the config describes another model."""
     unused = [
         name
-        for name in tensors
-        if name not in tensors.used
-        and name.removeprefix(f"{base_prefix}.").startswith(_ENCODER)
+        for name in sorted(unused_names)
+        if name.removeprefix(f"{base_prefix}.").startswith(_ENCODER)
         and not name.endswith(("position_ids", "token_type_ids"))
     ]
     if unused:
