@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ import transformers
 
 from munjang.backends.registry import BACKENDS
 from munjang.models.program import LOGITS
+from munjang.runtime.batches import unpad
 from munjang.runtime.model import Model
 from support.peers import ARCHITECTURES, random_inputs, reference
 
@@ -121,19 +123,15 @@ def test_gradients_reach_tied_weights(tmp_path: Path) -> None:
     model = Model.from_pretrained(tmp_path, head="masked-lm", backend="torch")
     inputs = random_inputs(np.random.default_rng(8), pairs=False)
     executor: Any = model.runner.executor
-    from munjang.runtime.batches import unpad
-
     batch = unpad(
         inputs["input_ids"], inputs["attention_mask"], inputs["token_type_ids"], model.runner.layout
     )
     rows = np.array([3, 20], dtype=np.int32)
-    from dataclasses import replace
-
     out = executor.forward(model.program(frozenset({LOGITS})), replace(batch, rows=rows))[LOGITS]
     labels = torch.tensor([5, 9])
-    torch.nn.functional.cross_entropy(out, labels).backward()
+    torch.autograd.backward(torch.nn.functional.cross_entropy(out, labels))
     tensors = {name: torch.from_numpy(value) for name, value in inputs.items()}
     theirs = peer(**tensors).logits[torch.from_numpy(inputs["attention_mask"]) == 1][[3, 20]]
-    torch.nn.functional.cross_entropy(theirs, labels).backward()
+    torch.autograd.backward(torch.nn.functional.cross_entropy(theirs, labels))
     name = "bert.embeddings.word_embeddings.weight"
     assert torch.allclose(executor.parameters[name].grad, peer.get_parameter(name).grad, atol=1e-5, rtol=1e-3)

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from munjang.models.program import LOGITS, POOLER_OUTPUT
 from munjang.runtime.model import Model
-from munjang.tasks.explanation import Choice, Decision, Step
+from munjang.tasks.explained import Choice, Decision, Step
 from munjang.tasks.fill_mask_pieces import Pieces
 from munjang.tasks.scores import Function, choose_function, scores_of
 from munjang.tokenization import Tokenizer

@@ -87,7 +87,8 @@ def _batch(
 
 
 def _first_of(copies: int, texts: int) -> NDArray[np.bool_]:
-    return (np.arange(texts * copies) % copies == 0)[:, None]
+    first: NDArray[np.bool_] = np.arange(texts * copies) % copies == 0
+    return first[:, None]
 
 
 class Writer:

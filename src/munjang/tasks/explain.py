@@ -26,7 +26,8 @@ from munjang.runtime.model import Model
 from munjang.sentence.program import SENTENCE_EMBEDDING
 from munjang.sentence.transformer import SentenceTransformer
 from munjang.tasks.decisions import decide, head_steps
-from munjang.tasks.explanation import Embeddings, Explanation, Layer, Rows, SentenceVector, Step
+from munjang.tasks.explained import Embeddings, Layer, Rows, SentenceVector, Step
+from munjang.tasks.explanation import Explanation
 from munjang.tasks.loading import Loaded, ModelOptions, load
 from munjang.tokenization import Encoding, Tokenizer
 

@@ -136,7 +136,7 @@ class QuestionAnswering:
             yield _best(context, [(window, next(logits)) for window in group], search)
 
     def _windows(self, pairs: list[tuple[str, str]], search: _Search) -> list[list[Window]]:
-        found = []
+        found: list[list[Window]] = []
         for encoding in self.tokenizer.encode_batch(pairs, truncation=False):
             length = encoding.sequence_ids.count(0)
             if length > search.max_question_len:

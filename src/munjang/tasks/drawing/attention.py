@@ -12,7 +12,7 @@ import numpy as np
 
 from munjang.tasks.drawing.html import token
 from munjang.tasks.drawing.picture import strengths
-from munjang.tasks.explanation import Array, Layer, Rows, cosines
+from munjang.tasks.explained import Array, Layer, Rows, cosines
 
 __all__ = ["attention_section"]
 

@@ -19,10 +19,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from munjang.tasks.explanation import (
+from munjang.tasks.explained import (
     Decision,
     Embeddings,
-    Explanation,
+    Explained,
     Layer,
     SentenceVector,
     Step,
@@ -36,7 +36,7 @@ FIRST_NUMBERS = 4
 _DIGITS = 6
 
 
-def document(explanation: Explanation, *, layer: int | None, head: int | None) -> dict[str, Any]:
+def document(explanation: Explained, *, layer: int | None, head: int | None) -> dict[str, Any]:
     """Everything that is known, or of one layer or one head only."""
     rows = explanation.rows
     layers = [each for each in explanation.layers if layer in (None, each.number)]

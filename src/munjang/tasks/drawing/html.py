@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from munjang.tasks.drawing.visible import as_html
-from munjang.tasks.explanation import Rows
+from munjang.tasks.explained import Rows
 
 __all__ = ["bar", "cell", "section", "table", "token"]
 

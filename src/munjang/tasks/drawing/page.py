@@ -13,7 +13,7 @@ from munjang.tasks.drawing.attention import attention_section
 from munjang.tasks.drawing.html import bar, cell, section, table, token
 from munjang.tasks.drawing.picture import signed
 from munjang.tasks.drawing.visible import as_html
-from munjang.tasks.explanation import Array, Decision, Embeddings, Explanation, Layer, Rows, Step, norms
+from munjang.tasks.explained import Array, Decision, Embeddings, Explained, Layer, Rows, Step, norms
 
 __all__ = ["fragment", "page"]
 
@@ -22,7 +22,7 @@ _FIRST = 4
 _POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
 
 
-def page(explanation: Explanation, *, layer: int | None = None, head: int | None = None) -> str:
+def page(explanation: Explained, *, layer: int | None = None, head: int | None = None) -> str:
     """The whole page."""
     title = as_html(explanation.text[:80])
     return (
@@ -37,7 +37,7 @@ def page(explanation: Explanation, *, layer: int | None = None, head: int | None
     )
 
 
-def fragment(explanation: Explanation) -> str:
+def fragment(explanation: Explained) -> str:
     """The same for a notebook, where several may stand on one page."""
     return _body(explanation, f"munjang-{secrets.token_hex(4)}", None, None)
 
@@ -47,7 +47,7 @@ def _style() -> str:
     return Path(__file__).with_name("page.css").read_text(encoding="utf-8")
 
 
-def _body(explanation: Explanation, prefix: str, layer: int | None, head: int | None) -> str:
+def _body(explanation: Explained, prefix: str, layer: int | None, head: int | None) -> str:
     sections = list(_sections(explanation, prefix, layer, head))
     numbered = (section(number, *each) for number, each in enumerate(sections, start=1))
     return "\n".join(
@@ -56,7 +56,7 @@ def _body(explanation: Explanation, prefix: str, layer: int | None, head: int | 
 
 
 def _sections(
-    explanation: Explanation, prefix: str, layer: int | None, head: int | None
+    explanation: Explained, prefix: str, layer: int | None, head: int | None
 ) -> Iterable[tuple[str, str, str]]:
     rows = explanation.rows
     yield _tokens(rows)
@@ -77,7 +77,7 @@ def _sections(
         yield "The pooler", "What the model offers as a vector of the text.", _steps(explanation.steps)
 
 
-def _header(explanation: Explanation) -> str:
+def _header(explanation: Explained) -> str:
     pair = "" if explanation.pair is None else f"<small><bdi>{as_html(explanation.pair)}</bdi></small>"
     facts = [explanation.model, explanation.model_type, explanation.task, f"{len(explanation.rows)} tokens"]
     line = " · ".join(as_html(fact) for fact in facts if fact)
@@ -196,7 +196,7 @@ def _strip(vector: Array) -> str:
     )
 
 
-def _decisions(explanation: Explanation) -> Iterable[str]:
+def _decisions(explanation: Explained) -> Iterable[str]:
     rows = explanation.rows
     for decision in explanation.decisions:
         best = decision.choices[0] if decision.choices else None

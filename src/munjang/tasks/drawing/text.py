@@ -12,11 +12,11 @@ from rich.table import Table
 from rich.text import Text
 
 from munjang.tasks.drawing.visible import visible
-from munjang.tasks.explanation import (
+from munjang.tasks.explained import (
     Array,
     Decision,
     Embeddings,
-    Explanation,
+    Explained,
     Layer,
     Rows,
     Step,
@@ -33,7 +33,7 @@ _FIRST = 3
 _LONGEST_TOKEN = 12
 
 
-def as_text(explanation: Explanation, *, layer: int | None, head: int | None, width: int) -> str:
+def as_text(explanation: Explained, *, layer: int | None, head: int | None, width: int) -> str:
     """The tables without colour, at most ``width`` columns wide."""
     out = io.StringIO()
     console = Console(file=out, width=width, markup=False, emoji=False, highlight=False, no_color=True)
@@ -48,7 +48,7 @@ def heat(shares: Iterable[float]) -> str:
 
 
 def drawing(
-    explanation: Explanation, *, layer: int | None = None, head: int | None = None, width: int = _NARROWEST
+    explanation: Explained, *, layer: int | None = None, head: int | None = None, width: int = _NARROWEST
 ) -> RenderableType:
     """Every step as a table, with the attention of one layer (the last) and head (the mean of all)."""
     parts: list[RenderableType] = [_tokens(explanation.rows)]
