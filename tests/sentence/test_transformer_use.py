@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 import torch
 
-from munjang import Model, SentenceTransformer, Tokenizer
+from munjang import Model, SentenceTransformer, Tokenizer, util
 from munjang.errors import InputError, InputTypeError
 from support.peers import ARCHITECTURES
 from support.sentences import MAX_TOKENS, TEXTS, Trio, make_checkpoint, make_sentence_folder
@@ -112,6 +112,14 @@ def test_similarity(name: Any, bert: Trio) -> None:
     assert model.similarity_fn_name == "cosine"
     model.similarity_fn_name = name
     assert_similar(model, bert.peer, name)
+
+
+def test_similarity_functions_may_be_named_by_their_enum(bert: Trio, tmp_path: Path) -> None:
+    model = SentenceTransformer(bert.folder, similarity_fn_name=util.SimilarityFunction.DOT_PRODUCT)
+    assert model.similarity_fn_name == "dot"
+    model.similarity_fn_name = util.SimilarityFunction.EUCLIDEAN
+    model.save_pretrained(tmp_path)
+    assert SentenceTransformer(tmp_path).similarity_fn_name == "euclidean"
 
 
 def assert_similar(model: SentenceTransformer, peer: Any, name: str) -> None:

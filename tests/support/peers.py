@@ -13,6 +13,8 @@ from numpy.typing import NDArray
 
 __all__ = ["ARCHITECTURES", "random_inputs", "random_peer", "reference"]
 
+torch.set_num_threads(1)  # for models this small, more threads only wait for each other
+
 _SMALL = {
     "vocab_size": 67,
     "hidden_size": 32,

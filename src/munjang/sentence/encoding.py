@@ -73,7 +73,7 @@ class EncodeOptions:
     def finish(self, vectors: Vectors) -> Vectors:
         """Shorten and normalise float32 vectors ``[n, d]``, as asked."""
         if self.truncate_dim is not None:
-            vectors = vectors[:, : self.truncate_dim]
+            vectors = np.ascontiguousarray(vectors[:, : self.truncate_dim])
         return normalize_embeddings(vectors) if self.normalize_embeddings else vectors
 
     def quantize(self, vectors: Any) -> Any:

@@ -29,7 +29,7 @@ from munjang.sentence.progress import track
 from munjang.sentence.quantization import Precision
 from munjang.sentence.saving import staged
 from munjang.sentence.settings import SentenceSettings, check_choice, check_device
-from munjang.sentence.similarity import check_positive
+from munjang.sentence.similarity import SimilarityFunction, check_positive
 from munjang.tokenization import BatchEncoding, Tokenizer
 
 __all__ = ["AssumptionWarning", "SentenceTransformer", "TruncationWarning"]
@@ -72,7 +72,7 @@ class SentenceTransformer(Configured):
         pooling: str | Sequence[str] | None = None,
         prompts: Mapping[str, str] | None = None,
         default_prompt_name: str | None = None,
-        similarity_fn_name: str | None = None,
+        similarity_fn_name: str | SimilarityFunction | None = None,
         truncate_dim: int | None = None,
         cache_folder: str | os.PathLike[str] | None = None,
         revision: str | None = None,
@@ -103,7 +103,7 @@ class SentenceTransformer(Configured):
             pooling,
             prompts,
             default_prompt_name=default_prompt_name,
-            similarity_fn_name=similarity_fn_name,
+            similarity_fn_name=similarity_fn_name and SimilarityFunction(similarity_fn_name).value,
             truncate_dim=truncate_dim,
         )
         self.on_truncation: str = on_truncation
