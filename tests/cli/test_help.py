@@ -6,7 +6,8 @@ import importlib.util
 import shlex
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ import typer
 from rich.text import Text
 
 from munjang.cli.app import app
+from support.heads import MODEL_MAKERS
 from support.program import Invoke, program_environment
 
 ROOT = Path(__file__).parents[2]
@@ -56,37 +58,53 @@ def test_every_command_has_help_and_examples(invoke: Invoke, path: tuple[str, ..
         assert " ".join(example.split()[:4]) in text
 
 
-def with_tiny_model(example: str, model: Path, cross_encoder: Path) -> str:
+FILES = {"article.txt": "한국의 수도는 서울이다.", "sentences.txt": "이순신은 한성에서 태어났다.\n"}
+
+
+@pytest.fixture(scope="module")
+def model_for(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
+    """A tiny model that a command can work with; made when it is first asked for."""
+
+    @cache
+    def make(name: str) -> Path:
+        return MODEL_MAKERS[name](tmp_path_factory.mktemp("models"))
+
+    return lambda command: make(command if command in MODEL_MAKERS else "")
+
+
+def with_tiny_model(example: str, model_for: Callable[[str], Path]) -> str:
     """The same command with a tiny model, so that it runs anywhere."""
-    words = shlex.split(example.rpartition("munjang ")[2])
-    name = str(cross_encoder if words[0] == "rerank" else model)
+    command, redirection, file = example.rpartition("munjang ")[2].partition(" < ")
+    words = shlex.split(command)
+    name = str(model_for(words[0]))
     for option in ("--model", "-m"):
         if option in words:
             words[words.index(option) + 1] = name
             break
     else:
         words += ["--model", name]
-    return shlex.join(words)
+    return shlex.join(words) + redirection + file
 
 
 @pytest.mark.parametrize("example", EXAMPLES)
 def test_every_example_works(
     invoke: Invoke,
-    model: Path,
-    cross_encoder: Path,
+    model_for: Callable[[str], Path],
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     example: str,
 ) -> None:
     (tmp_path / "examples").symlink_to(ROOT / "examples")
+    for name, content in FILES.items():
+        (tmp_path / name).write_text(content, encoding="utf-8")
     monkeypatch.chdir(tmp_path)
-    command = with_tiny_model(example, model, cross_encoder)
-    if "|" not in example:
+    command = with_tiny_model(example, model_for)
+    if "|" not in example and "<" not in example:
         result = invoke(*shlex.split(command))
         assert result.exit_code == 0, result.output
         return
-    feed = example.rpartition("| munjang ")[0]
-    line = f"{feed} | {shlex.quote(sys.executable)} -m munjang {command}"
+    feed, piped, _ = example.rpartition("| munjang ")
+    line = f"{feed}{'| ' if piped else ''}{shlex.quote(sys.executable)} -m munjang {command}"
     done = subprocess.run(["bash", "-c", line], capture_output=True, env=program_environment(tmp_path))
     assert done.returncode == 0, done.stderr
     assert done.stdout
