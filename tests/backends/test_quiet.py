@@ -15,15 +15,7 @@ def test_hidden(loaded: bool) -> None:
     name = "colorsys"  # any small module
     sys.modules.pop(name, None)
     before = import_module(name) if loaded else None
-    with pytest.raises(ValueError, match="inside"), hidden(name):
-        with pytest.raises(ModuleNotFoundError):
-            import_module(name)
-        raise ValueError("inside")
+    with hidden(name), pytest.raises(ModuleNotFoundError):
+        import_module(name)
     assert sys.modules.get(name) is before
     assert (import_module(name) is before) is loaded
-
-
-def test_the_engine_came_without_its_telemetry() -> None:
-    import_module("munjang.backends.openvino")
-    stub = sys.modules["openvino.tools.ovc.telemetry_utils"].tm
-    assert stub.__name__ == "openvino.tools.ovc.telemetry_stub"

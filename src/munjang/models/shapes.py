@@ -157,35 +157,8 @@ def check_checkpoint(
     tensor, if one is missing or misshapen, or if the encoder has layers that the config does not mention.
     """
     tensors = MadeOnce(shapes, lambda name, dims: Shape(dims, name))
-    ops = ShapeOps(
-        {
-            "word_embeddings.weight": (config.vocab_size, config.embedding_size),
-            "position_embeddings.weight": (config.max_position_embeddings, config.embedding_size),
-            "token_type_embeddings.weight": (config.type_vocab_size, config.embedding_size),
-            "wte.weight": (config.vocab_size, config.embedding_size),
-            "wpe.weight": (config.max_position_embeddings, config.embedding_size),
-        },
-        {
-            "embeddings": config.hidden_size,
-            ".query": config.hidden_size,
-            ".intermediate": config.intermediate_size,
-            "pooler_output": config.hidden_size,
-        },
-    )
-    per_token = Shape((_TOKENS,))
-    padded = Shape((_TEXTS, _LONGEST))
-    batch = TokenBatch(
-        input_ids=per_token,
-        position_ids=per_token,
-        token_type_ids=per_token,
-        pad_index=padded,
-        attention_bias=Shape((_TEXTS, 1, 1, _LONGEST)),
-        unpad_index=per_token,
-        rows=Shape((_TEXTS,)),
-        pool_weights=Shape((_TEXTS, 1, _LONGEST)),
-    )
-    root: Params[Shape] = Params(tensors)
-    outputs = program(ops, root, batch)
+    ops = _ops_for(config)
+    outputs = program(ops, Params(tensors), _any_batch())
     if LOGITS in outputs and isinstance(program, ModelProgram):
         _check_logits(program, outputs[LOGITS].dims[-1])
     for name in ops.without_bias:  # a module that follows the model may have none
@@ -193,6 +166,37 @@ def check_checkpoint(
             raise CheckpointError(f"The checkpoint has no tensor '{name}'.")
     _check_unused(shapes.keys() - tensors.made.keys(), base_prefix)
     return {name: shape.dims for name, shape in outputs.items()}
+
+
+def _ops_for(config: EncoderConfig) -> ShapeOps:
+    tables = {
+        "word_embeddings.weight": (config.vocab_size, config.embedding_size),
+        "position_embeddings.weight": (config.max_position_embeddings, config.embedding_size),
+        "token_type_embeddings.weight": (config.type_vocab_size, config.embedding_size),
+        "wte.weight": (config.vocab_size, config.embedding_size),
+        "wpe.weight": (config.max_position_embeddings, config.embedding_size),
+    }
+    widths = {
+        "embeddings": config.hidden_size,
+        ".query": config.hidden_size,
+        ".intermediate": config.intermediate_size,
+        "pooler_output": config.hidden_size,
+    }
+    return ShapeOps(tables, widths)
+
+
+def _any_batch() -> TokenBatch[Shape]:
+    per_token = Shape((_TOKENS,))
+    return TokenBatch(
+        input_ids=per_token,
+        position_ids=per_token,
+        token_type_ids=per_token,
+        pad_index=Shape((_TEXTS, _LONGEST)),
+        attention_bias=Shape((_TEXTS, 1, 1, _LONGEST)),
+        unpad_index=per_token,
+        rows=Shape((_TEXTS,)),
+        pool_weights=Shape((_TEXTS, 1, _LONGEST)),
+    )
 
 
 def _check_logits(program: ModelProgram, width: int) -> None:
