@@ -1,16 +1,13 @@
-"""Encoding a file into a file: the same vectors as `encode`, whatever happens on the way."""
+"""Encoding a file into a file: the same vectors as `encode`, and what can't be."""
 
 from __future__ import annotations
 
 import json
 import os
-import random
 import resource
-import shutil
 import signal
 import subprocess
 import sys
-import time
 import warnings
 from collections.abc import Iterator
 from dataclasses import replace
@@ -20,7 +17,6 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-import munjang
 from munjang import SentenceTransformer
 from munjang.errors import DataFileError, InputError, MissingExtraError, MunjangError
 from munjang.search.bulk import BulkEncoding, BulkOptions
@@ -28,84 +24,7 @@ from munjang.search.reading import DataFile
 from munjang.sentence.quantization import Precision
 from munjang.sentence.transformer import TruncationWarning
 from munjang.util import quantize_embeddings
-from support.tiny import tiny_sentence_model
-
-ROWS = 9000  # three chunks
-SOURCE = Path(munjang.__file__).parents[1]
-
-
-def text(number: int) -> str:
-    return f"{number * 7919 % 9973} 번째 문장" if number % 50 else ""
-
-
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tiny_sentence_model(tmp_path_factory.mktemp("models") / "tiny")
-
-
-@pytest.fixture(scope="module")
-def model(folder: Path) -> SentenceTransformer:
-    return SentenceTransformer(folder)
-
-
-@pytest.fixture(scope="module")
-def long_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path = tmp_path_factory.mktemp("data") / "long.jsonl"
-    lines = (json.dumps({"id": f"n{number}", "text": text(number)}) for number in range(ROWS))
-    path.write_text("\n".join(lines), encoding="utf-8")
-    return path
-
-
-@pytest.fixture
-def short_file(tmp_path: Path) -> Path:
-    path = tmp_path / "short.txt"
-    path.write_text("".join(f"{text(number)}\n" for number in range(1, 60)), encoding="utf-8")
-    return path
-
-
-class StopError(Exception):
-    """Something that happens in the middle of the work."""
-
-
-def make(
-    model: SentenceTransformer,
-    source: Path | DataFile,
-    output: Path,
-    options: BulkOptions | None = None,
-    *,
-    restart: bool = False,
-    stop_after: int | None = None,
-    name: str = "tiny",
-) -> int:
-    """Do the work, or stop once so many rows are made; give how many were there at the start."""
-    made = 0
-
-    def advance(count: int) -> None:
-        nonlocal made
-        made += count
-        if stop_after is not None and made > stop_after:
-            raise StopError
-
-    data = source if isinstance(source, DataFile) else DataFile(path=str(source))
-    with BulkEncoding(data, output, options, restart=restart) as work:
-        done = work.start(model, name)
-        work.run(advance)
-        work.finish(lambda _: None)
-        return done
-
-
-@pytest.fixture(scope="module")
-def whole(model: SentenceTransformer, long_file: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The finished vectors of the long file."""
-    output = tmp_path_factory.mktemp("whole") / "whole.npy"
-    make(model, long_file, output)
-    return output
-
-
-def beside(output: Path) -> list[str]:
-    """What stands in the output's folder and begins with its name."""
-    return sorted(path.name for path in output.parent.iterdir() if path.name.startswith(output.name))
-
+from support.bulk import ROWS, StopError, beside, make, text
 
 # What comes out
 
@@ -213,179 +132,6 @@ def test_long_texts_are_counted_safe_more_often(
     with pytest.raises(StopError):
         make(model, source, output, stop_after=20)
     assert make(model, source, output) == 13
-
-
-# Going on after a stop
-
-
-@pytest.mark.parametrize("end", [".npy", ".parquet"])
-def test_the_finished_file_is_the_same_after_stops(
-    model: SentenceTransformer, long_file: Path, tmp_path: Path, end: str
-) -> None:
-    whole, output = tmp_path / f"whole{end}", tmp_path / f"out{end}"
-    make(model, long_file, whole)
-    starts = []
-    for stop_after in (1000, 5000, 4200):
-        with pytest.raises(StopError):
-            make(model, long_file, output, stop_after=stop_after)
-        starts.append(beside(output))
-        assert not output.exists()
-    assert make(model, long_file, output) == 8192
-    assert output.read_bytes() == whole.read_bytes()
-    # The first stop came before anything was safe, and left nothing.
-    assert starts[0] == []
-    assert starts[1] == [f"out{end}.part", f"out{end}.part.json"]
-    assert beside(output) == [output.name]
-
-
-@pytest.fixture(scope="module")
-def stopped_once(
-    model: SentenceTransformer, long_file: Path, tmp_path_factory: pytest.TempPathFactory
-) -> Path:
-    output = tmp_path_factory.mktemp("stopped") / "stopped.npy"
-    with pytest.raises(StopError):
-        make(model, long_file, output, BulkOptions(prompt_name="document"), stop_after=5000)
-    return output.parent
-
-
-@pytest.fixture
-def stopped(stopped_once: Path, tmp_path: Path) -> Path:
-    """The output of a run that was stopped."""
-    shutil.copytree(stopped_once, tmp_path, dirs_exist_ok=True)
-    return tmp_path / "stopped.npy"
-
-
-def test_restart_begins_anew(model: SentenceTransformer, short_file: Path, stopped: Path) -> None:
-    assert make(model, short_file, stopped, restart=True) == 0
-    assert len(np.load(stopped)) == 59
-    assert beside(stopped) == ["stopped.npy"]
-
-
-def test_an_output_that_exists_is_replaced_at_the_end(
-    model: SentenceTransformer, long_file: Path, stopped: Path
-) -> None:
-    stopped.write_bytes(b"old")
-    options = BulkOptions(prompt_name="document")
-    with pytest.raises(StopError):
-        make(model, long_file, stopped, options, stop_after=100)
-    assert stopped.read_bytes() == b"old"
-    assert make(model, long_file, stopped, options) == 4096
-    assert len(np.load(stopped)) == ROWS
-
-
-@pytest.mark.parametrize(
-    ("options", "message"),
-    [
-        (BulkOptions(prompt_name="query"), "was begun with the prompt 'say: ', now 'ask: '"),
-        (BulkOptions(prompt_name="document", normalize=True), "begun with normalize=False, now True"),
-        (BulkOptions(prompt_name="document", truncate_dim=3), "begun with truncate_dim=None, now 3"),
-        (BulkOptions(prompt_name="document", precision="int8"), "begun with precision float32, now int8"),
-    ],
-)
-def test_other_settings_do_not_go_on(
-    model: SentenceTransformer, long_file: Path, stopped: Path, options: BulkOptions, message: str
-) -> None:
-    before = beside(stopped)
-    with pytest.raises(InputError) as error:
-        make(model, long_file, stopped, options)
-    assert message in str(error.value)
-    assert "--restart" in str(error.value)
-    assert beside(stopped) == before
-
-
-def test_another_input_does_not_go_on(
-    model: SentenceTransformer, long_file: Path, stopped: Path, tmp_path: Path
-) -> None:
-    longer = tmp_path / "longer.jsonl"
-    longer.write_bytes(long_file.read_bytes() + b'\n{"id": "n", "text": "more"}')
-    with pytest.raises(InputError, match="begun with another content of the input file"):
-        make(model, longer, stopped, BulkOptions(prompt_name="document"))
-    data = DataFile(path=str(long_file), column="id")
-    with pytest.raises(InputError, match="begun with the column 'text', now 'id'"):
-        make(model, data, stopped, BulkOptions(prompt_name="document"))
-
-
-def test_another_model_does_not_go_on(long_file: Path, stopped: Path, folder: Path, tmp_path: Path) -> None:
-    options = BulkOptions(prompt_name="document")
-    other = SentenceTransformer(tiny_sentence_model(tmp_path / "other", seed=1))
-    with pytest.raises(InputError, match="begun with the model 'tiny', now 'other'"):
-        make(other, long_file, stopped, options, name="other")
-    with pytest.raises(InputError, match="begun with the model 'tiny' of other weights, now 'tiny'"):
-        make(other, long_file, stopped, options)
-    with pytest.raises(InputError, match="begun with pooling mean, now cls"):
-        make(SentenceTransformer(folder, pooling="cls"), long_file, stopped, options)
-
-
-def test_the_same_model_under_another_name_goes_on(
-    model: SentenceTransformer, long_file: Path, stopped: Path
-) -> None:
-    options = BulkOptions(prompt_name="document", batch_size=8)
-    assert make(model, long_file, stopped, options, name="./tiny") == 4096
-
-
-def test_a_file_in_the_way_is_not_touched(
-    model: SentenceTransformer, short_file: Path, tmp_path: Path
-) -> None:
-    mine = tmp_path / "out.npy.part"
-    mine.write_text("mine")
-    with pytest.raises(InputError, match="is in the way"):
-        make(model, short_file, tmp_path / "out.npy")
-    assert mine.read_text() == "mine"
-
-
-@pytest.mark.parametrize("content", ["", "[]", '{"version": 99}'])
-def test_a_broken_count(model: SentenceTransformer, long_file: Path, stopped: Path, content: str) -> None:
-    stopped.with_name("stopped.npy.part.json").write_text(content)
-    with pytest.raises(InputError, match="can't be read; pass --restart"):
-        make(model, long_file, stopped, BulkOptions(prompt_name="document"))
-
-
-def test_vectors_that_lost_their_end(model: SentenceTransformer, long_file: Path, stopped: Path) -> None:
-    os.truncate(stopped.with_name("stopped.npy.part"), 1000)
-    with pytest.raises(InputError, match="has lost its end"):
-        make(model, long_file, stopped, BulkOptions(prompt_name="document"))
-
-
-# Real kills
-
-
-@pytest.mark.parametrize("end", [".npy", ".jsonl"])
-def test_kills_at_random_moments_change_nothing(
-    folder: Path, long_file: Path, tmp_path: Path, end: str
-) -> None:
-    whole, output = tmp_path / f"whole{end}", tmp_path / f"out{end}"
-    process = run_program(folder, long_file, whole)
-    begun = wait_for_work(process, whole)
-    assert process.wait() == 0
-    seconds = time.monotonic() - begun
-    generator = random.Random(end)
-    for _ in range(4):
-        process = run_program(folder, long_file, output)
-        wait_for_work(process, output)
-        time.sleep(seconds * generator.uniform(0.0, 0.9))
-        process.send_signal(signal.SIGKILL)
-        if process.wait() == 0:
-            output.unlink()
-    assert run_program(folder, long_file, output).wait() == 0
-    assert output.read_bytes() == whole.read_bytes()
-    assert beside(output) == [output.name]
-
-
-def wait_for_work(process: subprocess.Popen[bytes], output: Path) -> float:
-    """Wait until a process has begun to make vectors; give the time."""
-    while not output.with_name(f"{output.name}.part.lock").exists() and process.poll() is None:
-        time.sleep(0.01)
-    return time.monotonic()
-
-
-def run_program(folder: Path, source: Path, output: Path) -> subprocess.Popen[bytes]:
-    arguments = ["encode", "--file", source, "--output", output, "--model", folder]
-    return subprocess.Popen(
-        [sys.executable, "-m", "munjang", *map(str, arguments)],
-        env={**os.environ, "PYTHONPATH": str(SOURCE)},
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
 
 
 # What can't be

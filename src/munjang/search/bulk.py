@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import hashlib
-import shutil
 import warnings
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import ExitStack, contextmanager, suppress
-from dataclasses import asdict, dataclass, replace
+from contextlib import ExitStack, contextmanager
+from dataclasses import asdict, dataclass
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,10 +14,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from munjang.errors import DataFileError, InputError, MunjangError
-from munjang.search.lines import opened
+from munjang.errors import DataFileError, InputError
+from munjang.search.guards import alone, explained, spooled
 from munjang.search.reading import DataFile, Row
-from munjang.search.staging import Staging, beside
+from munjang.search.staging import Staging
 from munjang.search.writers import check_output, write_output
 from munjang.sentence.encoding import CHUNK_TEXTS, EncodeCall, EncodeOptions
 from munjang.sentence.transformer import TruncationWarning
@@ -83,10 +82,10 @@ class BulkEncoding:
         """Check the files, and count the rows."""
         _check_options(self._options)
         check_output(self._output)
-        with self._resources as resources, _explained(self._output):
-            resources.enter_context(_alone(self._output))
+        with self._resources as resources, explained(self._output):
+            resources.enter_context(alone(self._output))
             if not self._source.rereadable:
-                self._source = resources.enter_context(_spooled(self._source, self._output))
+                self._source = resources.enter_context(spooled(self._source, self._output))
             self._stamp = _stamp(self._source)
             self._digest = _digest(self._source)
             self.rows, self._column = _count(self._source)
@@ -132,7 +131,7 @@ class BulkEncoding:
         }
         self._encode, self.width = encode, len(probe)
         staging = Staging(self._output, (self.rows, len(probe)), model_name, identity, probe)
-        with _explained(self._output):
+        with explained(self._output):
             staging.begin(restart=self._restart)
         self._staging = staging
         return staging.rows
@@ -140,7 +139,7 @@ class BulkEncoding:
     def run(self, advance: Advance) -> None:
         """Make the vectors that are missing; ``advance`` is called with the number of rows made."""
         staging = self._started()
-        with _last_truncation_warning(), _explained(self._output):
+        with _last_truncation_warning(), explained(self._output):
             for texts in _chunks(islice(self._source, staging.rows, None)):
                 staging.append(self._encode(texts, advance))
         self._check_unchanged(staging.rows)
@@ -148,7 +147,7 @@ class BulkEncoding:
     def finish(self, advance: Advance) -> None:
         """Write the output and remove what stood beside it."""
         staging = self._started()
-        with _explained(self._output):
+        with explained(self._output):
             write_output(staging, self._source, self._output, self._options.precision, advance)
 
     def _started(self) -> Staging:
@@ -231,51 +230,6 @@ def _digest(source: DataFile) -> str:
 def _stamp(source: DataFile) -> tuple[int, int]:
     status = Path(source.path).stat()
     return status.st_size, status.st_mtime_ns
-
-
-@contextmanager
-def _spooled(source: DataFile, output: Path) -> Iterator[DataFile]:
-    """Copy what can be read only once to the disk, beside the output."""
-    copy = beside(output, source.kind or ".txt")
-    try:
-        with opened(source.path) as file, copy.open("wb") as target:
-            shutil.copyfileobj(file, target)
-        yield replace(source, path=str(copy), called=source.name)
-    finally:
-        copy.unlink(missing_ok=True)
-
-
-@contextmanager
-def _alone(output: Path) -> Iterator[None]:
-    """Keep two processes from making the same file at once."""
-    from filelock import FileLock, Timeout
-
-    path = beside(output, ".lock")
-    lock = FileLock(path)
-    try:
-        lock.acquire(timeout=0)
-    except Timeout:
-        raise InputError(f"Another process is writing '{output}'.") from None
-    try:
-        yield
-    finally:
-        with suppress(OSError):  # some systems keep a file that is open; then it stays
-            path.unlink()
-        lock.release()
-
-
-@contextmanager
-def _explained(output: Path) -> Iterator[None]:
-    """Turn the system's errors into one line about the output."""
-    try:
-        yield
-    except MunjangError:
-        raise
-    except OSError as error:
-        reason = error.strerror or str(error)
-        raise DataFileError(
-            f"Can't write '{output}': {reason}. Once that is mended, the same command goes on."
-        ) from error
 
 
 @contextmanager
