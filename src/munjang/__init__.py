@@ -14,18 +14,21 @@ if TYPE_CHECKING:
     from munjang.runtime.arrays import ModelOutput
     from munjang.runtime.model import Model
     from munjang.sentence.cross_encoder import CrossEncoder
+    from munjang.sentence.notices import AssumptionWarning, TruncationWarning
     from munjang.sentence.transformer import SentenceTransformer
     from munjang.tasks.explain import explain
     from munjang.tasks.pipelines import pipeline
     from munjang.tokenization import Tokenizer
 
 __all__ = [
+    "AssumptionWarning",
     "CrossEncoder",
     "Model",
     "ModelOutput",
     "MunjangError",
     "SentenceTransformer",
     "Tokenizer",
+    "TruncationWarning",
     "__version__",
     "errors",
     "explain",
@@ -36,12 +39,14 @@ __all__ = [
 __version__ = "0.1.0"
 
 _HOMES = {
+    "AssumptionWarning": "munjang.sentence.notices",
     "CrossEncoder": "munjang.sentence.cross_encoder",
     "Model": "munjang.runtime.model",
     "ModelOutput": "munjang.runtime.arrays",
     "MunjangError": "munjang.errors",
     "SentenceTransformer": "munjang.sentence.transformer",
     "Tokenizer": "munjang.tokenization",
+    "TruncationWarning": "munjang.sentence.notices",
     "explain": "munjang.tasks.explain",
     "pipeline": "munjang.tasks.pipelines",
 }
