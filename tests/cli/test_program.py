@@ -121,6 +121,18 @@ def test_control_c_ends_quietly_and_leaves_what_can_go_on(tmp_path: Path, model:
     assert again.stdout.decode().endswith("30,000 vectors of 32 numbers\n")
 
 
+def wait_until_idle(process: int) -> None:
+    """Wait until a process has stopped computing: it waits for its input then."""
+    before, same = "", 0
+    while same < 10:
+        time.sleep(0.05)
+        fields = Path(f"/proc/{process}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()
+        now = " ".join(fields[11:13])  # its processor time
+        same = same + 1 if now == before and fields[0] == "S" and int(fields[11]) > 5 else 0
+        before = now
+
+
+@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="this system shows no processor times")
 def test_control_c_while_reading_standard_input(tmp_path: Path, model: Path) -> None:
     with subprocess.Popen(
         [sys.executable, "-m", "munjang", "tokenize", "-", "--model", str(model)],
@@ -128,7 +140,7 @@ def test_control_c_while_reading_standard_input(tmp_path: Path, model: Path) -> 
         stderr=subprocess.PIPE,
         env=program_environment(tmp_path),
     ) as process:
-        time.sleep(0.7)
+        wait_until_idle(process.pid)
         process.send_signal(signal.SIGINT)
         _, stderr = process.communicate()
     assert process.returncode == 130
