@@ -146,7 +146,9 @@ def require_head(
         )
     have = heads_of(architecture, root, raw_config)
     if head not in have:
+        tensor = architecture.heads[head].tensor
         raise CheckpointError(
-            f"The checkpoint has no trained {head} head; it has {', '.join(have) or 'no head at all'}. "
-            "An untrained head would give random answers: choose another model, or train one."
+            f"The checkpoint has no trained {head} head; it has {', '.join(have) or 'no head at all'} "
+            f"(such a head brings '{tensor}'). An untrained head would give random answers: "
+            "choose another model, or train one."
         )

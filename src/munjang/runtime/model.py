@@ -220,7 +220,8 @@ class Model:
             if name not in known:
                 raise InputError(f"Unknown output {name!r}; there are {', '.join(known)}.")
         if LOGITS in outputs and self.head is None:
-            raise InputError(f"Logits need a head: open the model with one of {', '.join(self.heads)}.")
+            have = ", ".join(self.heads) or "no trained head"
+            raise InputError(f"Logits need a head: open the model with head=...; the checkpoint has {have}.")
         if POOLER_OUTPUT in outputs:
             self._require_pooler()
         return frozenset(outputs)
