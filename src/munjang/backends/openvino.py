@@ -115,19 +115,8 @@ class OpenVINOOps:
         return y if bias is None else op.add(y, bias)
 
     def linears(self, x: Node, params: Sequence[Params[Node]]) -> Sequence[Node]:
-        """One matrix product for all projections: fewer, larger products keep the cores busier."""
-        weights = [p["weight"].data for p in params]
-        biases = [None if (bias := p.get("bias")) is None else bias.data for p in params]
-        stacked = _constant(np.concatenate(weights))
-        bias = None
-        if any(b is not None for b in biases):
-            filled = [
-                np.zeros(len(w), w.dtype) if b is None else b for w, b in zip(weights, biases, strict=True)
-            ]
-            bias = _constant(np.concatenate(filled))
-        y = self.affine(x, stacked, bias)
-        lengths = _axis(*(len(w) for w in weights))
-        return self._as_nodes(op.variadic_split(y, _constant(np.array(-1, dtype=np.int64)), lengths))
+        """One product each: cutting a fused one apart costs a copy, and its weights would be held twice."""
+        return [self.linear(x, p) for p in params]
 
     def layer_norm(self, x: Node, params: Params[Node], eps: float) -> Node:
         y = op.mvn(x, _axis(-1), normalize_variance=True, eps=eps, eps_mode="inside_sqrt")

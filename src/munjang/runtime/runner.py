@@ -19,7 +19,7 @@ from munjang.runtime.batches import Layout, TokenIdsLike, check_lengths, pack, p
 
 __all__ = ["DEFAULT_TOKEN_BUDGET", "BatchEdit", "Done", "Runner"]
 
-DEFAULT_TOKEN_BUDGET = 1024
+DEFAULT_TOKEN_BUDGET = 512  # from 256 to 1,024 a token costs the same; smaller requests end more evenly
 
 
 @dataclass(frozen=True, slots=True)
