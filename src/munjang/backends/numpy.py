@@ -80,9 +80,6 @@ class NumpyOps:
         y = x @ (weight.T if transposed else weight)
         return y if bias is None else y + bias
 
-    def linears(self, x: Array, params: Sequence[Params[Array]]) -> Sequence[Array]:
-        return [self.linear(x, p) for p in params]
-
     def layer_norm(self, x: Array, params: Params[Array], eps: float) -> Array:
         centred = x - x.mean(axis=-1, keepdims=True)
         variance = np.square(centred).mean(axis=-1, keepdims=True)

@@ -114,10 +114,6 @@ class OpenVINOOps:
         y = op.matmul(x, weight, transpose_a=False, transpose_b=transposed)
         return y if bias is None else op.add(y, bias)
 
-    def linears(self, x: Node, params: Sequence[Params[Node]]) -> Sequence[Node]:
-        """One product each: cutting a fused one apart costs a copy, and its weights would be held twice."""
-        return [self.linear(x, p) for p in params]
-
     def layer_norm(self, x: Node, params: Params[Node], eps: float) -> Node:
         y = op.mvn(x, _axis(-1), normalize_variance=True, eps=eps, eps_mode="inside_sqrt")
         return op.add(op.multiply(y, params["weight"]), params["bias"])

@@ -68,9 +68,6 @@ class TorchOps:
     def affine(self, x: Tensor, weight: Tensor, bias: Tensor | None, *, transposed: bool = True) -> Tensor:
         return functional.linear(x, weight if transposed else weight.T, bias)
 
-    def linears(self, x: Tensor, params: Sequence[Params[Tensor]]) -> Sequence[Tensor]:
-        return [self.linear(x, p) for p in params]
-
     def layer_norm(self, x: Tensor, params: Params[Tensor], eps: float) -> Tensor:
         return functional.layer_norm(x, x.shape[-1:], params["weight"], params["bias"], eps)
 

@@ -59,19 +59,19 @@ def embed(ops: Ops[A], p: Params[A], config: EncoderConfig, batch: TokenBatch[A]
 
 def attend(
     ops: Ops[A],
-    projections: Sequence[Params[A]],
+    projected: Sequence[A],
     config: EncoderConfig,
     x: A,
     batch: TokenBatch[A],
     *,
     name: str,
     last: bool,
+    cached: bool = False,
 ) -> tuple[A, A]:
     """Let each token look at its text: give ``x`` and what was seen, both ``[T, H]``, or ``[R, H]`` if last.
 
-    ``projections`` are those of query, key and value.
+    ``projected`` are query, key and value, each ``[T, H]``; ``cached`` as in `Ops.attention`.
     """
-    projected = ops.linears(x, projections)
     parts = zip(("query", "key", "value"), projected, strict=True)
     query, key, value = (ops.tap(f"{name}.{part}", y) for part, y in parts)
     context = ops.attention(
@@ -82,6 +82,7 @@ def attend(
         heads=config.num_attention_heads,
         dropout=config.attention_probs_dropout_prob,
         name=f"{name}.attention",
+        cached=cached,
     )
     if last:
         x, context = ops.rows(x, batch.rows), ops.rows(context, batch.rows)
@@ -93,8 +94,8 @@ def layer(
 ) -> A:
     """One encoder layer: ``[T, H]`` -> ``[T, H]``; the last one gives ``[R, H]`` if only rows are wanted."""
     attention = p / "attention"
-    projections = [attention / "self" / part for part in ("query", "key", "value")]
-    x, context = attend(ops, projections, config, x, batch, name=name, last=last)
+    projected = [ops.linear(x, attention / "self" / part) for part in ("query", "key", "value")]
+    x, context = attend(ops, projected, config, x, batch, name=name, last=last)
     y = ops.linear(context, attention / "output.dense")
     y = ops.dropout(y, config.hidden_dropout_prob)
     x = ops.layer_norm(y + x, attention / "output.LayerNorm", config.layer_norm_eps)

@@ -53,8 +53,8 @@ def layer(
 ) -> A:
     """One encoder layer: ``[T, H]`` -> ``[T, H]``; the last one gives ``[R, H]`` if only rows are wanted."""
     attention = p / "attention"
-    projections = [attention / part for part in ("q_lin", "k_lin", "v_lin")]
-    x, context = bert.attend(ops, projections, config, x, batch, name=name, last=last)
+    projected = [ops.linear(x, attention / part) for part in ("q_lin", "k_lin", "v_lin")]
+    x, context = bert.attend(ops, projected, config, x, batch, name=name, last=last)
     y = ops.linear(context, attention / "out_lin")
     x = ops.tap(f"{name}.attention", ops.layer_norm(y + x, p / "sa_layer_norm", config.layer_norm_eps))
     y = ops.activation(config.hidden_act, ops.linear(x, p / "ffn.lin1"))

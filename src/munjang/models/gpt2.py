@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from munjang.errors import UnsupportedModelError
+from munjang.models import bert
 from munjang.models.batch import TokenBatch
 from munjang.models.config import EncoderConfig, LabelConfig, number, reject_unsupported
 from munjang.models.ops import A, Ops
@@ -68,22 +69,9 @@ def layer(
 ) -> A:
     """One layer: ``[T, H]`` -> ``[T, H]``; the last one gives ``[R, H]`` if only rows are wanted."""
     y = ops.layer_norm(x, p / "ln_1", config.layer_norm_eps)
-    parts = ops.split(_conv1d(ops, y, p / "attn.c_attn"), 3)
-    names = ("query", "key", "value")
-    query, key, value = (ops.tap(f"{name}.{part}", z) for part, z in zip(names, parts, strict=True))
-    context = ops.attention(
-        query,
-        key,
-        value,
-        batch,
-        heads=config.num_attention_heads,
-        dropout=config.attention_probs_dropout_prob,
-        name=f"{name}.attention",
-        cached=cached,
-    )
-    if last:
-        x, context = ops.rows(x, batch.rows), ops.rows(context, batch.rows)
-    y = _conv1d(ops, ops.tap(f"{name}.attention.context", context), p / "attn.c_proj")
+    projected = ops.split(_conv1d(ops, y, p / "attn.c_attn"), 3)
+    x, context = bert.attend(ops, projected, config, x, batch, name=name, last=last, cached=cached)
+    y = _conv1d(ops, context, p / "attn.c_proj")
     x = ops.tap(f"{name}.attention", x + ops.dropout(y, config.hidden_dropout_prob))
     y = ops.layer_norm(x, p / "ln_2", config.layer_norm_eps)
     y = ops.activation(config.hidden_act, _conv1d(ops, y, p / "mlp.c_fc"))

@@ -53,10 +53,6 @@ class Ops(Protocol[A]):
         """``x @ weight.T + bias``, or ``x @ weight + bias`` if the matrix is stored ``[in, out]``."""
         ...
 
-    def linears(self, x: A, params: Sequence[Params[A]]) -> Sequence[A]:
-        """Several projections of one input, which an executor may fuse into one."""
-        ...
-
     def layer_norm(self, x: A, params: Params[A], eps: float) -> A:
         """Normalise over the last axis, then scale and shift (arXiv:1607.06450)."""
         ...

@@ -88,9 +88,6 @@ class ShapeOps:
             _expect(bias, (width,))
         return Shape((*x.dims[:-1], width))
 
-    def linears(self, x: Shape, params: Sequence[Params[Shape]]) -> Sequence[Shape]:
-        return [self.linear(x, p) for p in params]
-
     def layer_norm(self, x: Shape, params: Params[Shape], eps: float) -> Shape:
         _expect(params["weight"], (x.dims[-1],))
         _expect(params["bias"], (x.dims[-1],))
