@@ -20,6 +20,7 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from munjang.checkpoints.files import flush
 from munjang.checkpoints.progress import megabytes, say
 from munjang.errors import FetchError, MunjangError
 
@@ -63,7 +64,7 @@ def install_model(
             target = model_folder(root, name) / key
             target.parent.mkdir(parents=True, exist_ok=True)
             folder.rename(target)
-            _flush(target.parent)
+            flush(target.parent)
         _drop_others(target)
     return target
 
@@ -128,17 +129,7 @@ def _drop_others(keep: Path) -> None:
 
 def _flush_files(folder: Path) -> None:
     for path in folder.rglob("*"):
-        _flush(path)
-
-
-def _flush(path: Path) -> None:
-    """Make a file, or a rename inside a folder, last through a power cut, where the system can do that."""
-    if os.name == "posix":
-        descriptor = os.open(path, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
+        flush(path)
 
 
 @contextlib.contextmanager

@@ -18,9 +18,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from munjang.checkpoints.files import flush
 from munjang.errors import InputError
 
-__all__ = ["Staging", "beside", "flush"]
+__all__ = ["Staging", "beside"]
 
 _VERSION = 1
 _BLOCK_ROWS = 4096
@@ -39,16 +40,6 @@ _WHAT = {
 def beside(output: Path, end: str) -> Path:
     """Name a file that stands beside the output while it is made."""
     return output.with_name(f"{output.name}.part{end}")
-
-
-def flush(path: Path) -> None:
-    """Make a file, or a rename inside a folder, last through a power cut, where the system can do that."""
-    if os.name == "posix":
-        descriptor = os.open(path, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
 
 
 class Staging:

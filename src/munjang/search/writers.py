@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from munjang.checkpoints.files import flush
 from munjang.errors import InputError
 from munjang.search.reading import Row
 from munjang.search.records import import_pyarrow
-from munjang.search.staging import Staging, flush
+from munjang.search.staging import Staging
 from munjang.sentence.quantization import quantize_embeddings
 
 if TYPE_CHECKING:
