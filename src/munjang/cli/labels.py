@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
 
-from munjang.cli.options import AsJson, Offline, examples
+from munjang.cli.options import AsJson, Offline, TaskModel, examples
 from munjang.cli.output import clean, console, joined, new_table, print_json, rounded
 from munjang.cli.texts import text_or_lines, usage_error
 from munjang.errors import InputError
@@ -39,16 +39,6 @@ RELATE_EXAMPLES = examples(
 _BAR = 20  # cells of a full bar
 _PLACES = re.compile(r"(\d+):(\d+)(?::(.+))?")
 
-LabelModel = Annotated[
-    str,
-    typer.Option(
-        "--model",
-        "-m",
-        metavar="NAME",
-        help="A folder or a Hugging Face repository, with the head that the task needs.",
-        rich_help_panel="Model",
-    ),
-]
 Text = Annotated[
     str | None, typer.Argument(metavar="TEXT", help="A text; - for the lines of standard input.")
 ]
@@ -76,7 +66,7 @@ class Marking(StrEnum):
 
 
 def classify(
-    model: LabelModel,
+    model: TaskModel,
     text: Text = None,
     pair: Annotated[
         str | None, typer.Option("--pair", "-p", metavar="TEXT", help="A second text, judged with the first.")
@@ -130,7 +120,7 @@ def _zero_shot(
 
 
 def tag(
-    model: LabelModel,
+    model: TaskModel,
     text: Text = None,
     strategy: Annotated[
         TagStrategy, typer.Option("--strategy", "-s", help="How tokens are joined to entities.")
@@ -161,7 +151,7 @@ def tag(
 
 def relate(
     text: Annotated[str, typer.Argument(metavar="TEXT", help="A text with two entities.")],
-    model: LabelModel,
+    model: TaskModel,
     subject: Annotated[
         str,
         typer.Option(

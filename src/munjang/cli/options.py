@@ -19,6 +19,7 @@ __all__ = [
     "Progress",
     "Prompt",
     "PromptName",
+    "TaskModel",
     "examples",
     "split_pooling",
 ]
@@ -37,6 +38,16 @@ Model = Annotated[
         metavar="NAME",
         show_default=DEFAULT_MODEL,
         help="A folder, a name of `munjang models`, or a Hugging Face repository.",
+        rich_help_panel=_MODEL,
+    ),
+]
+TaskModel = Annotated[
+    str,
+    typer.Option(
+        "--model",
+        "-m",
+        metavar="NAME",
+        help="A folder or a Hugging Face repository, with the head that the task needs.",
         rich_help_panel=_MODEL,
     ),
 ]

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from munjang.cli.options import DEFAULT_MODEL, AsJson, Model, Offline, examples
+from munjang.cli.options import DEFAULT_MODEL, AsJson, Model, Offline, TaskModel, examples
 from munjang.cli.output import clean, console, joined, new_table, print_json
 from munjang.cli.texts import lines_of_stdin, text_or_lines, usage_error
 from munjang.search.lines import STDIN
@@ -45,16 +45,6 @@ FEATURES_EXAMPLES = examples(
 _SHOWN = 4  # numbers of a vector in a table
 
 # BERT with both of the heads that it was trained with; the models of the catalogue have none.
-WordModel = Annotated[
-    str,
-    typer.Option(
-        "--model",
-        "-m",
-        metavar="NAME",
-        help="A folder or a Hugging Face repository, with the head that the task needs.",
-        rich_help_panel="Model",
-    ),
-]
 _DEFAULT = "klue/bert-base"
 
 
@@ -84,7 +74,7 @@ def fill_mask(
     beam: Annotated[
         int, typer.Option("--beam", metavar="N", min=1, help="With several masks: how many fills to follow.")
     ] = 10,
-    model: WordModel = _DEFAULT,
+    model: TaskModel = _DEFAULT,
     offline: Offline = False,
     as_json: AsJson = False,
 ) -> None:
@@ -129,7 +119,7 @@ def _print_fills(fills: list[Fill], model: str) -> None:
 def next_sentence(
     a: Annotated[str, typer.Argument(metavar="A", help="A sentence; - for each line of standard input.")],
     b: Annotated[str, typer.Argument(metavar="B", help="Another; - for each line of standard input.")],
-    model: WordModel = _DEFAULT,
+    model: TaskModel = _DEFAULT,
     offline: Offline = False,
     as_json: AsJson = False,
 ) -> None:

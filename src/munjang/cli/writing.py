@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from munjang.cli.options import AsJson, Offline, examples
+from munjang.cli.options import AsJson, Offline, TaskModel, examples
 from munjang.cli.output import clean, console, joined, new_table, print_json, rounded, write_line
 from munjang.cli.texts import usage_error
 from munjang.errors import DataFileError
@@ -33,17 +33,6 @@ ANSWER_EXAMPLES = examples(
 # The catalogue has no model with either head.
 _WRITER = "openai-community/gpt2"
 _ANSWERER = "deepset/xlm-roberta-base-squad2"  # knows Korean too, and was taught when there is no answer
-
-TaskModel = Annotated[
-    str,
-    typer.Option(
-        "--model",
-        "-m",
-        metavar="NAME",
-        help="A folder or a Hugging Face repository, with the head that the task needs.",
-        rich_help_panel="Model",
-    ),
-]
 
 
 class Weights(StrEnum):
