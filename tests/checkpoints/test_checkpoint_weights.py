@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import json
 import struct
+from collections import ChainMap
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -11,12 +13,10 @@ import safetensors.torch
 import torch
 
 from munjang.checkpoints import Checkpoint, save_weights
-from munjang.checkpoints.weights import open_safetensors
+from munjang.checkpoints.weights import open_safetensors, release_pages
 from munjang.errors import CheckpointError, UnsafeCheckpointError
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from numpy.typing import NDArray
 
 
@@ -72,6 +72,30 @@ def test_float32_is_a_read_only_view_on_the_file(tmp_path: Path) -> None:
     while isinstance(base, np.ndarray) and base.base is not None:
         base = base.base
     assert not isinstance(base, np.ndarray)  # an mmap object
+
+
+@pytest.mark.skipif(not Path("/proc/self/smaps").exists(), reason="needs /proc")
+def test_pages_are_given_back_and_read_again(tmp_path: Path) -> None:
+    path = tmp_path / "model.safetensors"
+    big = np.random.default_rng(3).random((1024, 1024), dtype=np.float32)  # 4 MiB
+    save_weights(path, {"big": big})
+    weights = open_safetensors(path)
+    held = weights["big"]
+    total = held.sum()
+    before = resident(path)
+    release_pages(ChainMap({}, weights))  # type: ignore[arg-type]
+    assert before > 4000 and resident(path) < 100
+    assert held.sum() == total
+    np.testing.assert_array_equal(weights["big"], big)
+
+
+def resident(path: Path) -> int:
+    """KiB of a mapped file that this process holds in memory."""
+    lines = iter(Path("/proc/self/smaps").read_text().splitlines())
+    for line in lines:
+        if line.endswith(str(path)):
+            return next(int(line.split()[1]) for line in lines if line.startswith("Rss:"))
+    raise AssertionError("the file is not mapped")
 
 
 def test_unaligned_tensors_are_copied(tmp_path: Path) -> None:

@@ -16,6 +16,7 @@ from munjang.backends.compression import EightBitMatrix
 from munjang.backends.cores import available_cores
 from munjang.backends.executor import Array, Outputs, as_float32, gathered
 from munjang.backends.quiet import hidden
+from munjang.checkpoints.weights import release_pages
 from munjang.errors import InputError
 from munjang.models.batch import BATCH_FIELDS, TokenBatch
 from munjang.models.ops import PoolMode
@@ -371,5 +372,6 @@ class OpenVINOExecutor:
             "KV_CACHE_PRECISION": "f32",
         }
         compiled = self._core.compile_model(graph.model, "CPU", settings)
+        release_pages(self._weights)  # the engine has copies of its own, laid out for its kernels
         # One request more than streams: it is filled while the others run.
         return _OpenVINOProgram(compiled, graph, self.streams + 1)

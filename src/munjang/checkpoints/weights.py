@@ -7,6 +7,8 @@ shape and place, then the raw little-endian numbers (the safetensors README, sec
 from __future__ import annotations
 
 import json
+import mmap
+from collections import ChainMap
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
@@ -22,7 +24,14 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-__all__ = ["StoredTensor", "Weights", "open_safetensors", "open_shards", "read_weight_map"]
+__all__ = [
+    "StoredTensor",
+    "Weights",
+    "open_safetensors",
+    "open_shards",
+    "read_weight_map",
+    "release_pages",
+]
 
 # bfloat16 has no NumPy type: its bits are read as uint16 and widened.
 _DTYPES: dict[str, str] = {
@@ -78,6 +87,21 @@ class Weights(Mapping[str, "NDArray[Any]"]):
         """Give a tensor's place in the file; ``KeyError`` if it is not there."""
         return self._tensors[name]
 
+    def release_pages(self) -> None:
+        """Give back the memory of mapped files, where the system can; what is read again is fetched anew."""
+        if not hasattr(mmap, "MADV_DONTNEED"):
+            return
+        mapped = [tensor.file for tensor in self._tensors.values() if isinstance(tensor, _MappedTensor)]
+        for file in {id(file): file for file in mapped}.values():
+            file.madvise(mmap.MADV_DONTNEED)
+
+
+def release_pages(weights: Mapping[str, Any]) -> None:
+    """Give back the memory of mapped files behind weights, also where a ``ChainMap`` joins several."""
+    for part in weights.maps if isinstance(weights, ChainMap) else (weights,):
+        if isinstance(part, Weights):
+            part.release_pages()
+
 
 def open_safetensors(path: Path) -> Weights:
     """Open one safetensors file, memory-mapped.
@@ -90,13 +114,15 @@ def open_safetensors(path: Path) -> Weights:
         # Strict about the header: overlaps, gaps, sizes that do not fit the file.
         with safe_open(str(path), framework="numpy"):
             pass
-        data = np.memmap(path, dtype=np.uint8, mode="c").view(np.ndarray)
+        with path.open("rb") as stream:
+            # Copy on write, for OpenVINO shares writable memory only; nobody writes to it.
+            file = mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_COPY)
     except (SafetensorError, OSError) as error:
         reason = " ".join(str(error).split())
         raise CheckpointError(
             f"'{path}' can't be read as safetensors ({reason}). Get the file anew."
         ) from error
-    return Weights(_mapped_tensors(path, data))
+    return Weights(_mapped_tensors(path, file))
 
 
 def open_shards(index: Path) -> Weights:
@@ -131,6 +157,7 @@ def read_weight_map(index: Path) -> dict[str, str]:
 class _MappedTensor:
     """One tensor's bytes in a memory-mapped file."""
 
+    file: mmap.mmap
     data: NDArray[np.uint8]
     dtype: str
     shape: tuple[int, ...]
@@ -140,7 +167,8 @@ class _MappedTensor:
         return _widen(values, self.dtype).reshape(self.shape)
 
 
-def _mapped_tensors(path: Path, data: NDArray[np.uint8]) -> dict[str, _MappedTensor]:
+def _mapped_tensors(path: Path, file: mmap.mmap) -> dict[str, _MappedTensor]:
+    data = np.frombuffer(file, dtype=np.uint8)
     start = 8 + int.from_bytes(data[:8].tobytes(), "little")
     header = json.loads(data[8:start].tobytes())
     header.pop("__metadata__", None)
@@ -152,7 +180,7 @@ def _mapped_tensors(path: Path, data: NDArray[np.uint8]) -> dict[str, _MappedTen
             )
         first, last = entry["data_offsets"]
         tensors[name] = _MappedTensor(
-            data[start + first : start + last], entry["dtype"], tuple(entry["shape"])
+            file, data[start + first : start + last], entry["dtype"], tuple(entry["shape"])
         )
     return tensors
 
