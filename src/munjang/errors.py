@@ -11,6 +11,9 @@ The tree (a leaf also inherits the built-in exception that fits, so ``except Val
     ├── UnsupportedModelError (ValueError)   a config asks for arithmetic that we do not have
     ├── CheckpointError (ValueError)         a checkpoint's files are missing, broken or do not fit together
     │   └── UnsafeCheckpointError            weights are a pickle and the caller did not allow it
+    ├── StoreError (OSError)                 an index can't be read or written: full, read-only, broken, newer
+    │   └── StoreBusyError (TimeoutError)    another process kept writing to it for too long
+    ├── IndexMismatchError (ValueError)      an index was made with another model, analyser or other fields
     ├── FetchError (OSError)                 a download failed
     │   └── OfflineError                     a download was needed and is forbidden
     └── MissingExtraError (ImportError)      an optional dependency is not installed
@@ -24,11 +27,14 @@ __all__ = [
     "CheckpointError",
     "DataFileError",
     "FetchError",
+    "IndexMismatchError",
     "InputError",
     "InputTypeError",
     "MissingExtraError",
     "MunjangError",
     "OfflineError",
+    "StoreBusyError",
+    "StoreError",
     "TruncationError",
     "UnknownModelError",
     "UnsafeCheckpointError",
@@ -82,3 +88,15 @@ class OfflineError(FetchError):
 
 class MissingExtraError(MunjangError, ImportError):
     """An optional dependency is not installed; the message names the extra that brings it."""
+
+
+class StoreError(MunjangError, OSError):
+    """An index can't be read or written: the disk is full, the folder read-only, the file broken or newer."""
+
+
+class StoreBusyError(StoreError, TimeoutError):
+    """Another process kept writing to an index for longer than we wait."""
+
+
+class IndexMismatchError(MunjangError, ValueError):
+    """An index was made with another model, analyser or other fields than those it is used with."""

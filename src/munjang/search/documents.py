@@ -1,0 +1,95 @@
+"""What an index keeps: documents, the passages that they are cut into, and what a search gives back."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+__all__ = ["TEXT", "Document", "DocumentId", "Entry", "Hit", "Passage"]
+
+DocumentId: TypeAlias = int | str
+
+TEXT = "text"  # the field of documents that have only one
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Document:
+    """What a user puts into an index and gets back from it.
+
+    Attributes:
+        id: a whole number or a text; 17 and "17" are two documents.
+        fields: its texts by name, such as ``{"question": ..., "answer": ...}``.
+        metadata: anything that JSON can say, to filter by and to show.
+        source: the file that it was read from, if it was.
+    """
+
+    id: DocumentId
+    fields: Mapping[str, str]
+    metadata: Mapping[str, Any] = field(default_factory=dict)
+    source: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Passage:
+    """A piece of one field of a document, small enough for the model.
+
+    Attributes:
+        field: the field that it is a piece of.
+        start: where it begins in the field's text, in code points.
+        end: where it ends.
+        words: what the analyser made of it, in order, for search by word.
+        vector: ``[d]`` float32; ``None`` for a field that is searched by word alone.
+    """
+
+    field: str
+    start: int
+    end: int
+    words: Sequence[str]
+    vector: NDArray[np.float32] | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Entry:
+    """A document made ready to be stored: cut, analysed and encoded.
+
+    ``digest`` is of the document itself, so that one that has not changed need not be encoded again.
+    """
+
+    document: Document
+    digest: bytes
+    passages: Sequence[Passage]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Hit:
+    """One result of a search: a document, and the passage of it that fits best.
+
+    Attributes:
+        rank: 1 for the best.
+        id: the document's.
+        score: by ``mode`` similarity, BM25 or fused, or the cross-encoder's; comparable within one search.
+        text: the passage.
+        field: the field that the passage is a piece of.
+        start: where it begins in that field, in code points.
+        end: where it ends.
+        snippet: the part of the passage that shows the query's words.
+        marks: where those words are in ``snippet``, as ``(start, end)``.
+        document: the whole document.
+        scores: what the parts of the search said: ``semantic``, ``lexical``, ``rerank``, as far as asked.
+    """
+
+    rank: int
+    id: DocumentId
+    score: float
+    text: str
+    field: str
+    start: int
+    end: int
+    snippet: str
+    marks: Sequence[tuple[int, int]]
+    document: Document
+    scores: Mapping[str, float]

@@ -1,0 +1,136 @@
+"""`Filter`: which documents a search may find, by their metadata."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal, TypeAlias
+
+from munjang.errors import InputError, InputTypeError
+
+__all__ = ["Condition", "Filter", "Operator", "Scalar", "parse_filter"]
+
+Scalar: TypeAlias = str | int | float | bool | None
+Operator: TypeAlias = Literal["eq", "ne", "in", "not_in", "gt", "gte", "lt", "lte", "exists"]
+
+_ORDER = ("gt", "gte", "lt", "lte")
+_LISTS = ("in", "not_in")
+_OPERATORS: tuple[Operator, ...] = ("eq", "ne", "in", "not_in", "gt", "gte", "lt", "lte", "exists")
+
+
+@dataclass(frozen=True, slots=True)
+class Condition:
+    """One condition on one value of the metadata.
+
+    ``path`` leads to it: ``("author", "name")`` for ``{"author": {"name": ...}}``. Where the metadata has a
+    list there, the condition holds if it holds for any of its members (``ne`` and ``not_in``: for none of
+    them does the opposite hold). A value that is not there fulfils ``ne``, ``not_in`` and ``exists: false``
+    only. Numbers compare with numbers and texts with texts, by code point; others never do. True is not 1.
+    """
+
+    path: tuple[str, ...]
+    operator: Operator
+    value: Scalar | tuple[Scalar, ...]
+
+    def holds(self, metadata: Mapping[str, Any]) -> bool:
+        """Say whether metadata fulfils the condition."""
+        members = _members(metadata, self.path)
+        if self.operator == "exists":
+            return bool(members) == self.value
+        if self.operator in ("ne", "not_in"):
+            wanted = self.value if isinstance(self.value, tuple) else (self.value,)
+            return not any(_equal(member, one) for member in members for one in wanted)
+        return any(self._holds_for(member) for member in members)
+
+    def _holds_for(self, member: object) -> bool:
+        if isinstance(self.value, tuple):
+            return any(_equal(member, one) for one in self.value)
+        if self.operator == "eq":
+            return _equal(member, self.value)
+        return _ordered(member, self.operator, self.value)
+
+
+@dataclass(frozen=True, slots=True)
+class Filter:
+    """Conditions that must all hold."""
+
+    conditions: tuple[Condition, ...]
+
+    def holds(self, metadata: Mapping[str, Any]) -> bool:
+        """Say whether metadata fulfils every condition; what the stores say in SQL, in Python."""
+        return all(condition.holds(metadata) for condition in self.conditions)
+
+
+def parse_filter(wanted: Mapping[str, Any] | None) -> Filter | None:
+    """Read a filter as users write it: ``{"lang": "ko", "year": {"gte": 2020}, "tag": ["a", "b"]}``.
+
+    Raises `InputTypeError` or `InputError` that says which part is wrong.
+    """
+    if wanted is None:
+        return None
+    if not isinstance(wanted, Mapping) or not all(isinstance(name, str) for name in wanted):
+        raise InputTypeError(f"A filter is a mapping of names to values, got {wanted!r}.")
+    return Filter(tuple(one for name, value in wanted.items() for one in _conditions(name, value)))
+
+
+def _conditions(name: str, wanted: object) -> list[Condition]:
+    path = tuple(name.split("."))
+    if not all(path):
+        raise InputError(f"The filter's name '{name}' is empty or has an empty part.")
+    if not isinstance(wanted, Mapping):
+        return [_condition(path, "in" if isinstance(wanted, (list, tuple)) else "eq", wanted)]
+    if not wanted:
+        raise InputError(f"The filter for '{name}' is empty; say for example {{'gte': 2020}}.")
+    unknown = [operator for operator in wanted if operator not in _OPERATORS]
+    if unknown:
+        raise InputError(f"The filter for '{name}' has '{unknown[0]}'; there are {', '.join(_OPERATORS)}.")
+    return [_condition(path, operator, value) for operator, value in wanted.items()]
+
+
+def _condition(path: tuple[str, ...], operator: Operator, value: object) -> Condition:
+    name = ".".join(path)
+    if operator in _LISTS:
+        if not isinstance(value, (list, tuple)) or not all(_is_scalar(one) for one in value):
+            raise InputTypeError(f"The filter '{operator}' for '{name}' needs a list, got {value!r}.")
+        return Condition(path, operator, tuple(value))
+    if operator == "exists" and not isinstance(value, bool):
+        raise InputTypeError(f"The filter 'exists' for '{name}' is true or false, got {value!r}.")
+    if operator in _ORDER and (isinstance(value, bool) or not isinstance(value, (int, float, str))):
+        raise InputTypeError(f"The filter '{operator}' for '{name}' needs a number or a text, got {value!r}.")
+    if not _is_scalar(value):
+        raise InputTypeError(f"The filter for '{name}' can't compare with {value!r}.")
+    assert value is None or isinstance(value, (str, int, float))
+    return Condition(path, operator, value)
+
+
+def _is_scalar(value: object) -> bool:
+    return value is None or (isinstance(value, (str, int, float)) and value == value)  # not NaN
+
+
+def _members(metadata: Mapping[str, Any], path: tuple[str, ...]) -> list[Any]:
+    value: Any = metadata
+    for name in path:
+        if not isinstance(value, Mapping) or name not in value:
+            return []
+        value = value[name]
+    return list(value) if isinstance(value, (list, tuple)) else [value]
+
+
+def _equal(member: object, value: Scalar) -> bool:
+    if isinstance(member, bool) or isinstance(value, bool):
+        return member is value
+    return (type(member) is type(value) and member == value) or (
+        _both_numbers(member, value) and member == value
+    )
+
+
+def _both_numbers(member: object, value: object) -> bool:
+    return all(isinstance(one, (int, float)) and not isinstance(one, bool) for one in (member, value))
+
+
+def _ordered(member: Any, operator: Operator, value: Any) -> bool:
+    if not _both_numbers(member, value) and not (isinstance(member, str) and isinstance(value, str)):
+        return False
+    return bool(
+        {"gt": member > value, "gte": member >= value, "lt": member < value, "lte": member <= value}[operator]
+    )
