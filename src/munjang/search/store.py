@@ -166,8 +166,9 @@ class Store(Protocol):
         ...
 
     def stage(self, target: IndexSettings, entries: Sequence[Entry]) -> None:
-        """Keep prepared entries of the move aside; searches do not see them. A later `write` of a document
-        drops what was staged for it.
+        """Keep prepared entries of the move aside, unseen by searches, until `switch`.
+
+        A later `write` of a document drops what was staged for it.
         """
         ...
 
