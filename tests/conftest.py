@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from munjang.errors import MunjangError
+from support.postgres import postgres_server, postgres_url  # noqa: F401 - fixtures for every folder
 
 PROJECT = Path(__file__).resolve().parent.parent
 
