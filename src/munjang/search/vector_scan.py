@@ -1,0 +1,221 @@
+"""The exact nearest rows of a query, found by reading eight bits of every component and few rows in full.
+
+What is known of a row's score is an estimate and a bound on its error (see `vector_segment`). The
+``limit``-th best of "estimate minus bound" is a score that the results surely reach; so only rows whose
+"estimate plus bound" reaches it can be among them. These few are scored in full, in float64 from float32
+rows, and rounded to float32: the result is what a comparison with every row would have given.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import NamedTuple
+
+import numkong
+import numpy as np
+from numpy.typing import NDArray
+
+from munjang.search.vector_segment import Segment
+
+__all__ = ["Query", "Scored", "best", "joined", "products", "scan", "score"]
+
+_STEPS = 127
+_FULL_ROWS = 4096  # rows that are scored in full at a time, so that they take little memory
+_WORTH_A_THREAD = 2**23  # bytes of codes; starting a thread takes as long as reading about these
+# Each score is rounded to float32 at the end, and sums in float64 round too; relative to the lengths.
+_ROUNDING = 2.0**-22
+
+
+class Query:
+    """A query ``[d]``, finite float32, and its two approximations by int8.
+
+    ``vector ~ high_step * high`` and, closer, ``high_step * high + low_step * low``; the lengths of what is
+    left over are ``high_rest`` and ``low_rest``.
+    """
+
+    def __init__(self, vector: NDArray[np.float32]) -> None:
+        exact = vector.astype(np.float64)
+        self.vector = vector
+        self.length = float(np.linalg.norm(exact))
+        self.high, self.high_step, rest = _rounded(exact)
+        self.high_rest = float(np.linalg.norm(rest))
+        self.low, self.low_step, rest = _rounded(rest)
+        self.low_rest = float(np.linalg.norm(rest))
+
+
+def _rounded(vector: NDArray[np.float64]) -> tuple[NDArray[np.int8], float, NDArray[np.float64]]:
+    step = float(np.abs(vector).max()) / _STEPS
+    if step < np.finfo(np.float64).tiny:  # 0, or too small to divide by
+        return np.zeros((1, len(vector)), dtype=np.int8), 0.0, vector
+    codes = np.rint(vector / step)
+    return codes.astype(np.int8)[None], step, vector - step * codes
+
+
+class Scored(NamedTuple):
+    """Rows by number and what they score, in no order."""
+
+    numbers: NDArray[np.int64]
+    scores: NDArray[np.float32]
+
+
+class _Candidates(NamedTuple):
+    """Rows of one segment: positions, estimates of their scores, and how far those can be off."""
+
+    segment: Segment
+    rows: NDArray[np.intp]
+    estimates: NDArray[np.float64]
+    bounds: NDArray[np.float64]
+
+    def reaching(self, floor: float) -> _Candidates:
+        return self.only(self.estimates + self.bounds >= floor)
+
+    def only(self, chosen: NDArray[np.bool_]) -> _Candidates:
+        rows = np.flatnonzero(chosen)
+        return _Candidates(self.segment, self.rows[rows], self.estimates[rows], self.bounds[rows])
+
+
+class _Floor:
+    """The score that the results surely reach: the ``limit``-th best lower bound so far, or no score."""
+
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
+        self._bounds = np.empty(0)
+        self._lock = threading.Lock()
+        self.value = -np.inf
+
+    def offer(self, bounds: NDArray[np.float64]) -> None:
+        """Take lower bounds of scores of rows that were not offered before."""
+        with self._lock:
+            self._bounds = _largest(np.concatenate((self._bounds, bounds[bounds >= self.value])), self._limit)
+            if len(self._bounds) == self._limit:
+                self.value = float(self._bounds.min())
+
+    def with_these(self, bounds: NDArray[np.float64]) -> float:
+        """Give the floor, or a higher one if these rows, offered or not, have one by themselves."""
+        if len(bounds) < self._limit:
+            return self.value
+        return max(self.value, float(_largest(bounds, self._limit).min()))
+
+
+def _largest(values: NDArray[np.float64], limit: int) -> NDArray[np.float64]:
+    return values if len(values) <= limit else np.partition(values, len(values) - limit)[-limit:]
+
+
+def scan(
+    segments: Sequence[Segment],
+    query: Query,
+    limit: int,
+    *,
+    masks: Sequence[NDArray[np.bool_]] | None = None,
+    cores: int = 1,
+) -> Scored:
+    """Find the rows that can be among the ``limit`` best, and score them in full.
+
+    ``masks`` says of each segment which rows may be found; removed rows never are.
+    """
+    floor = _Floor(limit)
+    shares = _shares(segments, cores)
+
+    def run(share: range) -> list[_Candidates]:
+        return [_candidates(segments[i], query, floor, masks[i] if masks else None) for i in share]
+
+    if len(shares) == 1:
+        found = run(shares[0])
+    else:
+        with ThreadPoolExecutor(len(shares)) as pool:  # numkong and NumPy let go of the interpreter's lock
+            found = [one for part in pool.map(run, shares) for one in part]
+    return _rescored([one for one in found if len(one.rows)], query, limit, floor.value)
+
+
+def _shares(segments: Sequence[Segment], cores: int) -> list[range]:
+    """Deal the segments out, each core every so-manyth, so that shares are alike."""
+    work = sum(segment.codes.nbytes for segment in segments)
+    threads = max(1, min(cores, len(segments), work // _WORTH_A_THREAD))
+    return [range(first, len(segments), threads) for first in range(threads)]
+
+
+def _candidates(segment: Segment, query: Query, floor: _Floor, mask: NDArray[np.bool_] | None) -> _Candidates:
+    """Read all codes of a segment, and give the rows whose upper bound reaches the floor."""
+    base = float(segment.center.astype(np.float64) @ query.vector)
+    longest = float(np.linalg.norm(segment.center)) + segment.reach + segment.largest_error
+    rounding = 2 * _ROUNDING * query.length * longest
+    dots = np.asarray(numkong.cdist(query.high, segment.codes, metric="dot"))[0]
+    slack = query.high_rest * segment.reach + rounding
+    most = query.length * segment.largest_error + slack
+    rows = _promising(dots, floor.value - base - most, query.high_step * segment.largest_scale)
+    for allowed in (segment.alive, mask):
+        if allowed is not None:
+            rows = rows[allowed[rows]]
+    scales, errors = segment.scales[rows].astype(np.float64), segment.errors[rows].astype(np.float64)
+    estimates = base + query.high_step * scales * dots[rows]
+    rough = _Candidates(segment, rows, estimates, query.length * errors + slack)
+    closer = _closer(rough.reaching(floor.with_these(estimates - rough.bounds)), query, rounding)
+    floor.offer(closer.estimates - closer.bounds)
+    return closer.reaching(floor.value)
+
+
+def _promising(dots: NDArray[np.float64], missing: float, factor: float) -> NDArray[np.intp]:
+    """Give the rows that can make up what is ``missing``: one comparison each, with the largest scale."""
+    if missing <= 0 or factor <= 0:
+        return np.arange(len(dots))
+    return np.flatnonzero(dots >= missing / factor * (1 - 1e-9))
+
+
+def _closer(rough: _Candidates, query: Query, rounding: float) -> _Candidates:
+    """Estimate with both parts of the query, which leaves the errors of the rows alone."""
+    segment, rows, estimates, _ = rough
+    if not len(rows):
+        return rough
+    dots = np.asarray(numkong.cdist(query.low, segment.codes[rows], metric="dot"))[0]
+    bounds = query.length * segment.errors[rows].astype(np.float64)
+    bounds += query.low_rest * segment.reach + rounding
+    closer = estimates + query.low_step * segment.scales[rows].astype(np.float64) * dots
+    return _Candidates(segment, rows, closer, bounds)
+
+
+def _rescored(found: Sequence[_Candidates], query: Query, limit: int, floor: float) -> Scored:
+    """Score the likeliest rows in full, which raises the floor, and then those that still reach it."""
+    found = [one.reaching(floor) for one in found]
+    estimates = np.concatenate([one.estimates for one in found]) if found else np.empty(0)
+    middle = float(_largest(estimates, limit).min()) if len(estimates) else 0.0
+    likely = joined([score(one.segment, one.only(one.estimates >= middle).rows, query) for one in found])
+    if len(likely.scores) >= limit:
+        floor = max(floor, float(_largest(likely.scores.astype(np.float64), limit).min()))
+    others = [one.only(one.estimates < middle).reaching(floor) for one in found]
+    return joined([likely, *(score(one.segment, one.rows, query) for one in others)])
+
+
+def score(segment: Segment, rows: NDArray[np.intp], query: Query) -> Scored:
+    """Score rows of a segment in full: products of float32 summed in float64, rounded to float32."""
+    parts = [rows[start : start + _FULL_ROWS] for start in range(0, len(rows), _FULL_ROWS)]
+    scores = [products(segment.vectors[part], query) for part in parts]
+    return Scored(segment.numbers[rows], np.concatenate([*scores, np.empty(0, dtype=np.float32)]))
+
+
+def products(vectors: NDArray[np.float32], query: Query) -> NDArray[np.float32]:
+    """Score rows ``[n, d]``, at least one, in full."""
+    # The kernel takes each row by itself, so that equal rows score equally wherever they stand.
+    found: NDArray[np.float64] = np.asarray(numkong.cdist(query.vector[None], vectors, metric="dot"))[0]
+    return found.astype(np.float32)
+
+
+def joined(parts: Sequence[Scored]) -> Scored:
+    """Put rows of several places together."""
+    numbers = [part.numbers for part in parts]
+    scores = [part.scores for part in parts]
+    return Scored(
+        np.concatenate([*numbers, np.empty(0, dtype=np.int64)]),
+        np.concatenate([*scores, np.empty(0, dtype=np.float32)]),
+    )
+
+
+def best(parts: Sequence[Scored], limit: int) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+    """Give the best of all, best first, of equal ones the smaller number first."""
+    numbers, scores = joined(parts)
+    if len(scores) > limit:
+        kept = np.flatnonzero(scores >= np.partition(scores, len(scores) - limit)[-limit])
+        numbers, scores = numbers[kept], scores[kept]
+    order = np.lexsort((numbers, -scores))[:limit]
+    return numbers[order], scores[order]
