@@ -23,6 +23,7 @@ __all__ = ["Query", "Scored", "best", "joined", "products", "scan", "score"]
 
 _STEPS = 127
 _FULL_ROWS = 4096  # rows that are scored in full at a time, so that they take little memory
+_FIRST_ROWS = 4096  # rows that say what the best of a segment will at least reach
 _WORTH_A_THREAD = 2**23  # bytes of codes; starting a thread takes as long as reading about these
 # Each score is rounded to float32 at the end, and sums in float64 round too; relative to the lengths.
 _ROUNDING = 2.0**-22
@@ -67,6 +68,10 @@ class _Candidates(NamedTuple):
     rows: NDArray[np.intp]
     estimates: NDArray[np.float64]
     bounds: NDArray[np.float64]
+
+    @property
+    def lower(self) -> NDArray[np.float64]:
+        return self.estimates - self.bounds
 
     def reaching(self, floor: float) -> _Candidates:
         return self.only(self.estimates + self.bounds >= floor)
@@ -143,16 +148,22 @@ def _candidates(segment: Segment, query: Query, floor: _Floor, mask: NDArray[np.
     rounding = 2 * _ROUNDING * query.length * longest
     dots = np.asarray(numkong.cdist(query.high, segment.codes, metric="dot"))[0]
     slack = query.high_rest * segment.reach + rounding
+
+    def rough(rows: NDArray[np.intp]) -> _Candidates:
+        for allowed in (segment.alive, mask):
+            if allowed is not None:
+                rows = rows[allowed[rows]]
+        scales, errors = segment.scales[rows].astype(np.float64), segment.errors[rows].astype(np.float64)
+        estimates = base + query.high_step * scales * dots[rows]
+        return _Candidates(segment, rows, estimates, query.length * errors + slack)
+
+    level = floor.value
+    if level == -np.inf:  # nothing is known yet: a few rows tell enough to pass over most of the others
+        level = floor.with_these(rough(np.arange(min(_FIRST_ROWS, len(dots)))).lower)
     most = query.length * segment.largest_error + slack
-    rows = _promising(dots, floor.value - base - most, query.high_step * segment.largest_scale)
-    for allowed in (segment.alive, mask):
-        if allowed is not None:
-            rows = rows[allowed[rows]]
-    scales, errors = segment.scales[rows].astype(np.float64), segment.errors[rows].astype(np.float64)
-    estimates = base + query.high_step * scales * dots[rows]
-    rough = _Candidates(segment, rows, estimates, query.length * errors + slack)
-    closer = _closer(rough.reaching(floor.with_these(estimates - rough.bounds)), query, rounding)
-    floor.offer(closer.estimates - closer.bounds)
+    found = rough(_promising(dots, level - base - most, query.high_step * segment.largest_scale))
+    closer = _closer(found.reaching(max(level, floor.with_these(found.lower))), query, rounding)
+    floor.offer(closer.lower)
     return closer.reaching(floor.value)
 
 
