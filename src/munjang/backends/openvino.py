@@ -279,7 +279,7 @@ class _OpenVINOProgram:
     def run_many(self, batches: Iterable[tuple[K, TokenBatch[Array]]]) -> Iterator[tuple[K, Outputs]]:
         """Keep every stream busy while the caller prepares the next batch."""
         done: SimpleQueue[tuple[K, Outputs]] = SimpleQueue()
-        # Not this object, which holds the queue: no collector sees through a circle that the engine is part of.
+        # Not this object, which holds the queue: no collector sees through a circle with the engine in it.
         names = self._names
         with self._taken() as queue:
             queue.set_callback(lambda request, job: done.put((job[0], _collect(request, names))))
