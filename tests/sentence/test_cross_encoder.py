@@ -395,3 +395,17 @@ def test_modules_and_prompts_that_we_do_not_have(one: Scorer, tmp_path: Path) ->
     modify_json(tmp_path / "config_sentence_transformers.json", default_prompt_name="query")
     with pytest.raises(UnsupportedModelError, match="a cross-encoder with the default prompt 'query'"):
         CrossEncoder(tmp_path)
+
+
+def test_equal_pairs_are_scored_once(one: Scorer, monkeypatch: pytest.MonkeyPatch) -> None:
+    counts: list[int] = []
+    run = one.ours.model.runner.run
+
+    def counting(program: Any, texts: Any, **options: Any) -> Any:
+        counts.append(len(texts))
+        return run(program, texts, **options)
+
+    monkeypatch.setattr(one.ours.model.runner, "run", counting)
+    scores = one.ours.predict([*PAIRS, *PAIRS])
+    assert counts == [len(set(PAIRS))]
+    assert_close(scores, np.tile(one.peer.predict(PAIRS), 2))

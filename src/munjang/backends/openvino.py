@@ -252,6 +252,10 @@ def build_graph(
     return Graph(ov.Model(results, ops.sinks, used), list(named), {name: arrays[name] for name in ops.tables})
 
 
+def _collect(request: Any, names: list[str]) -> Outputs:
+    return {name: request.get_output_tensor(i).data.copy() for i, name in enumerate(names)}
+
+
 class _OpenVINOProgram:
     """A compiled graph, and the queues of requests that run on it."""
 
@@ -265,9 +269,6 @@ class _OpenVINOProgram:
         self._idle: list[Any] = []  # queues of requests, kept because making them takes time and memory
         self._lock = threading.Lock()
 
-    def _collect(self, request: Any) -> Outputs:
-        return {name: request.get_output_tensor(i).data.copy() for i, name in enumerate(self._names)}
-
     def _feed(self, batch: TokenBatch[Array]) -> dict[str, Array]:
         return {name: getattr(batch, name) for name in self._inputs}
 
@@ -278,8 +279,10 @@ class _OpenVINOProgram:
     def run_many(self, batches: Iterable[tuple[K, TokenBatch[Array]]]) -> Iterator[tuple[K, Outputs]]:
         """Keep every stream busy while the caller prepares the next batch."""
         done: SimpleQueue[tuple[K, Outputs]] = SimpleQueue()
+        # Not this object, which holds the queue: no collector sees through a circle with the engine in it.
+        names = self._names
         with self._taken() as queue:
-            queue.set_callback(lambda request, job: done.put((job[0], self._collect(request))))
+            queue.set_callback(lambda request, job: done.put((job[0], _collect(request, names))))
             for key, batch in batches:
                 # The batch travels along so that its arrays, which are shared, live as long as the request.
                 queue.start_async(self._feed(batch), (key, batch), share_inputs=True)
@@ -326,7 +329,7 @@ class _OpenVINOProgram:
 
         def step(batch: TokenBatch[Array]) -> Outputs:
             request.infer(self._feed(batch), share_inputs=True)
-            return self._collect(request)
+            return _collect(request, self._names)
 
         return step
 

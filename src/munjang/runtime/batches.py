@@ -14,7 +14,7 @@ from munjang.errors import InputError
 from munjang.models.batch import TokenBatch
 from munjang.models.config import EncoderConfig
 
-__all__ = ["MASKED", "Layout", "TokenIdsLike", "check_lengths", "pack", "plan", "unpad"]
+__all__ = ["MASKED", "Layout", "TokenIdsLike", "check_lengths", "different", "pack", "plan", "unpad"]
 
 Array = NDArray[np.int32]
 MASKED = np.float32(-1e9)  # added to an attention score, it makes the probability exactly zero
@@ -80,6 +80,20 @@ def plan(lengths: Sequence[int], *, token_budget: int, streams: int) -> list[lis
         groups[-1].append(i)
         used += lengths[i]
     return groups
+
+
+def different(texts: Sequence[TokenIdsLike]) -> tuple[list[TokenIdsLike], NDArray[np.intp]]:
+    """Give the texts without repetitions, and for each text its place among them."""
+    places: dict[object, int] = {}
+    found: list[TokenIdsLike] = []
+    inverse = np.empty(len(texts), dtype=np.intp)
+    for number, text in enumerate(texts):
+        types = text.token_type_ids
+        key = (tuple(text.input_ids), None if types is None else tuple(types))
+        inverse[number] = place = places.setdefault(key, len(found))
+        if place == len(found):
+            found.append(text)
+    return found, inverse
 
 
 def pack(texts: Sequence[TokenIdsLike], layout: Layout) -> TokenBatch[NDArray[Any]]:

@@ -29,6 +29,7 @@ from munjang.models.program import (
 )
 from munjang.models.registry import architecture_of
 from munjang.models.shapes import check_checkpoint
+from munjang.models.vocabulary import resized, vocabulary_tensors
 from munjang.runtime.arrays import ModelOutput, pad_attention, pad_tokens, whole_numbers
 from munjang.runtime.batches import Layout, unpad
 from munjang.runtime.runner import Runner
@@ -284,28 +285,20 @@ class Model:
 
         The row of a token in ``pieces`` starts as the mean of the rows of its pieces (the ids of what the
         token used to be; `Tokenizer.added_pieces` has them), also where the checkpoint has a spare row for
-        it; any other new row starts as the mean of all old rows. Raises `InputError` for a size below 1.
+        it; any other new row starts as the mean of all old rows. A head that scores the vocabulary grows in
+        the same way. Raises `InputError` for a size below 1.
         """
         if new_size < 1:
             raise InputError(f"The vocabulary must keep at least one token, got {new_size}.")
-        name = self._word_embeddings_name()
-        old = self.weights[name]
-        grown = np.empty((new_size, old.shape[1]), dtype=np.float32)
-        kept = min(new_size, len(old))
-        grown[:kept] = old[:kept]
-        grown[kept:] = old.mean(axis=0) if new_size > kept else 0
-        for row, former in (pieces or {}).items():
-            known = [i for i in former if i < len(old)]
-            if row < new_size and known:
-                grown[row] = old[known].mean(axis=0)
-        self.weights = ChainMap({name: grown}, self.weights)  # type: ignore[arg-type] # read, never written
+        prefix = self.architecture.base(Params(self.weights)).prefix
+        grown = {
+            name: resized(self.weights[name], new_size, pieces or {})
+            for name in vocabulary_tensors(self.weights, prefix)
+        }
+        self.weights = ChainMap(grown, self.weights)  # type: ignore[arg-type] # read, never written
         self.raw_config["vocab_size"] = new_size
         self.config = replace(self.config, vocab_size=new_size)
         self._start()
-
-    def _word_embeddings_name(self) -> str:
-        base = self.architecture.base(Params(self.weights))
-        return f"{base.prefix}embeddings.word_embeddings.weight"
 
     def save_pretrained(self, folder: str | os.PathLike[str], *, without: Sequence[str] = ()) -> None:
         """Write ``config.json`` and ``model.safetensors``, which `transformers` loads too.

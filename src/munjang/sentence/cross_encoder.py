@@ -11,6 +11,7 @@ import numpy as np
 from munjang.checkpoints import Checkpoint, open_checkpoint
 from munjang.errors import InputError, InputTypeError, TruncationError, UnsupportedModelError
 from munjang.models.program import LOGITS
+from munjang.runtime.batches import different
 from munjang.runtime.model import Model
 from munjang.sentence.activations import (
     Activation,
@@ -210,9 +211,13 @@ class CrossEncoder:
             for chunk in chunks(pairs, _length):
                 ids = self._tokenize(chunk, start)
                 cut += [pair.truncated for pair in ids if pair.truncated]
-                for done in self.model.runner.run(program, ids, token_budget=budget):
-                    logits[start:][done.indices] = done.outputs[LOGITS]
+                chosen, places = different(ids)
+                found = np.empty((len(chosen), self.num_labels), dtype=np.float32)
+                for done in self.model.runner.run(program, chosen, token_budget=budget):
+                    found[done.indices] = done.outputs[LOGITS]
                     advance(len(done.indices))
+                advance(len(ids) - len(chosen))
+                logits[start : start + len(chunk)] = found[places]
                 start += len(chunk)
         if cut and self.on_truncation == "warn":
             message = cut_notice("pairs", len(cut), len(pairs), self.max_length, sum(cut))

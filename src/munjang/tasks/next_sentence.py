@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from munjang.errors import InputError, InputTypeError, TruncationError
 from munjang.models.program import LOGITS
 from munjang.models.registry import NEXT_SENTENCE
+from munjang.runtime.batches import different
 from munjang.sentence.encoding import cut_notice
 from munjang.sentence.notices import TruncationWarning, notify
 from munjang.tasks.loading import Loaded, ModelOptions, load
@@ -111,11 +112,11 @@ class NextSentencePrediction:
         return [_judgement(row) for row in _log_softmax(self._logits(pairs)).tolist()]
 
     def _logits(self, pairs: Sequence[Pair]) -> NDArray[np.float32]:
-        logits = np.empty((len(pairs), 2), dtype=np.float32)
-        program = self.model.program(frozenset({LOGITS}))
-        for done in self.model.runner.run(program, self._tokenized(pairs)):
+        chosen, places = different(self._tokenized(pairs))
+        logits = np.empty((len(chosen), 2), dtype=np.float32)
+        for done in self.model.runner.run(self.model.program(frozenset({LOGITS})), chosen):
             logits[done.indices] = done.outputs[LOGITS]
-        return logits
+        return logits[places]
 
     def _tokenized(self, pairs: Sequence[Pair]) -> list[TokenIds]:
         ids = self.tokenizer.encode_ids(pairs, truncation="longest_first", max_length=self.max_length)

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from munjang.errors import InputError, InputTypeError
 from munjang.models.config import LabelConfig
 from munjang.models.program import LOGITS
-from munjang.runtime.batches import TokenIdsLike
+from munjang.runtime.batches import TokenIdsLike, different
 from munjang.runtime.model import Model
 from munjang.runtime.runner import BatchEdit
 from munjang.sentence.activations import sigmoid, softmax
@@ -77,11 +77,15 @@ def ranked(labels: LabelConfig, scores: Scores, top_k: int | None) -> list[Label
 
 
 def logits_of(model: Model, texts: Sequence[TokenIdsLike], edit: BatchEdit | None = None) -> Scores:
-    """Run a head that gives one row per text: ``[B, n]``, in the order of the texts."""
-    logits = np.zeros((len(texts), model.config.labels.num_labels), dtype=np.float32)
-    for done in model.runner.run(model.program(frozenset({LOGITS})), texts, edit=edit):
+    """Run a head that gives one row per text: ``[B, n]``, in the order of the texts.
+
+    Equal texts are run once, unless an ``edit`` tells them apart.
+    """
+    chosen, places = (texts, None) if edit else different(texts)
+    logits = np.zeros((len(chosen), model.config.labels.num_labels), dtype=np.float32)
+    for done in model.runner.run(model.program(frozenset({LOGITS})), chosen, edit=edit):
         logits[done.indices] = done.outputs[LOGITS]
-    return logits
+    return logits if places is None else logits[places]
 
 
 def require_opened_with(loaded: Loaded, *heads: str) -> None:

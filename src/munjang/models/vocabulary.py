@@ -1,0 +1,51 @@
+"""The tensors that have a row for every token of the vocabulary, and how they grow with it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+__all__ = ["resized", "vocabulary_tensors"]
+
+_EMBEDDINGS = ("embeddings.word_embeddings.weight", "wte.weight")  # under the encoder's prefix
+_HEADS = (
+    "cls.predictions.bias",
+    "cls.predictions.decoder.weight",
+    "cls.predictions.decoder.bias",
+    "lm_head.weight",
+    "lm_head.bias",
+    "lm_head.decoder.weight",
+    "lm_head.decoder.bias",
+    "generator_lm_head.weight",
+    "generator_lm_head.bias",
+    "vocab_projector.weight",
+    "vocab_projector.bias",
+)
+
+
+def vocabulary_tensors(names: Mapping[str, object], prefix: str) -> list[str]:
+    """Name those that a checkpoint has; ``prefix`` is the encoder's, with its dot."""
+    known = [*(prefix + name for name in _EMBEDDINGS), *_HEADS]
+    return [name for name in known if name in names]
+
+
+def resized(
+    table: NDArray[np.float32], size: int, pieces: Mapping[int, Sequence[int]]
+) -> NDArray[np.float32]:
+    """Give a matrix ``[V, ...]``, or a bias ``[V]``, another number of rows, ``[size, ...]``.
+
+    The row of a token in ``pieces`` becomes the mean of its pieces' rows, any other new one the mean of all.
+    So the score of a new token starts as the mean score of its pieces.
+    """
+    grown: NDArray[Any] = np.empty((size, *table.shape[1:]), dtype=np.float32)
+    kept = min(size, len(table))
+    grown[:kept] = table[:kept]
+    grown[kept:] = table.mean(axis=0) if size > kept else 0
+    for row, former in pieces.items():
+        known = [i for i in former if i < len(table)]
+        if row < size and known:
+            grown[row] = table[known].mean(axis=0)
+    return grown
