@@ -1,0 +1,181 @@
+"""`SqliteReader`: one moment of an index in SQLite."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import wraps
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from munjang.errors import IndexMismatchError, StoreError
+from munjang.search.documents import Document, DocumentId
+from munjang.search.filters import Filter
+from munjang.search.settings import read_settings
+from munjang.search.sqlite_connection import explained
+from munjang.search.sqlite_filters import condition_of
+from munjang.search.sqlite_vectors import DerivedVectors, Moment
+from munjang.search.sqlite_words import lexical
+from munjang.search.store import Found, IndexSettings, Match
+
+if TYPE_CHECKING:
+    import apsw
+
+__all__ = ["SqliteReader", "id_json"]
+
+_PAGE = 500  # documents that are held at once
+_IDS = 5000  # asked for at once
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+def id_json(identifier: DocumentId) -> str:
+    """Write an id as it is stored: 17 and "17" stay two."""
+    return json.dumps(identifier, ensure_ascii=False)
+
+
+def _reading(
+    method: Callable[Concatenate[SqliteReader, P], R],
+) -> Callable[Concatenate[SqliteReader, P], R]:
+    """Let a method fail clearly: after the snapshot's end, and where SQLite can't read."""
+
+    @wraps(method)
+    def explained_method(self: SqliteReader, /, *args: P.args, **kwargs: P.kwargs) -> R:
+        if self.ended:
+            raise StoreError(f"This snapshot of '{self.path}' has ended; take another one.")
+        with explained(self.path):
+            return method(self, *args, **kwargs)
+
+    return explained_method
+
+
+class SqliteReader:
+    """Reads inside one read transaction of ``connection``, which the caller has begun and ends."""
+
+    def __init__(self, connection: apsw.Connection, path: Path, vectors: DerivedVectors) -> None:
+        self.connection = connection
+        self.path = path
+        self.ended = False
+        self._vectors = vectors
+        # The transaction's moment is that of its first statement.
+        state = connection.execute("SELECT identity, generation, settings FROM state").fetchone()
+        assert state is not None
+        self.identity: str = state[0]
+        self.generation: int = state[1]
+        settings = state[2]
+        self.settings: IndexSettings | None = None if settings is None else read_settings(settings)
+
+    @property
+    def moment(self) -> Moment | None:
+        """What is seen; ``None`` before the index has settings."""
+        return None if self.settings is None else Moment(self.identity, self.generation, self.settings)
+
+    @_reading
+    def get(self, ids: Sequence[DocumentId]) -> dict[DocumentId, Document]:
+        """Give the documents that are there."""
+        documents = map(_document, self._rows("id, fields, metadata, source", ids))
+        return {document.id: document for document in documents}
+
+    @_reading
+    def digests(self, ids: Sequence[DocumentId]) -> dict[DocumentId, bytes]:
+        """Give the digests of those that are there."""
+        return {json.loads(identifier): digest for identifier, digest in self._rows("id, digest", ids)}
+
+    def documents(self, where: Filter | None = None) -> Iterator[Document]:
+        """Go through the documents in the order in which they were first put, without holding them all."""
+        last = 0
+        while page := self._page(where, last):
+            yield from (_document(row[1:]) for row in page)
+            last = page[-1][0]
+
+    @_reading
+    def ids_of_source(self, source: str) -> list[DocumentId]:
+        """Give the ids of the documents that were read from a file."""
+        found = self.connection.execute("SELECT id FROM document WHERE source = ? ORDER BY number", (source,))
+        return [json.loads(identifier) for (identifier,) in found]
+
+    @_reading
+    def count(self, where: Filter | None = None) -> int:
+        """Count the documents."""
+        condition, values = condition_of(where)
+        query = f"SELECT count(*) FROM document WHERE {condition}"  # noqa: S608
+        return int(self.connection.execute(query, values).get)
+
+    @_reading
+    def semantic(
+        self, vector: NDArray[np.float32], limit: int, where: Filter | None = None, *, exact: bool = False
+    ) -> list[Match]:
+        """Find the passages nearest to a vector ``[d]``, best first; ``exact`` forbids approximation."""
+        moment = self.moment
+        if moment is None or limit < 1:
+            return []
+        query = np.ascontiguousarray(vector, dtype=np.float32)
+        if query.shape != (moment.settings.dimension,):
+            raise IndexMismatchError(
+                f"The query's vector has the shape {query.shape}, but '{self.path}' "
+                f"has vectors of {moment.settings.dimension} dimensions."
+            )
+        allowed = None if where is None else self._allowed(where)
+        return self._vectors.search(self.connection, moment, query, limit, allowed=allowed, exact=exact)
+
+    @_reading
+    def lexical(self, words: Sequence[str], limit: int, where: Filter | None = None) -> list[Match]:
+        """Find the passages that have any of the words, best first; a higher score is better."""
+        return lexical(self.connection, words, limit, where)
+
+    @_reading
+    def find(self, passages: Sequence[int]) -> dict[int, Found]:
+        """Say where passages are."""
+        rows = self.connection.execute(
+            'SELECT passage.number, document.id, field, start, "end" '
+            "FROM passage JOIN document ON document.number = passage.document "
+            "WHERE passage.number IN (SELECT value FROM json_each(?))",
+            (json.dumps([int(passage) for passage in passages]),),
+        )
+        return {number: Found(json.loads(identifier), *place) for number, identifier, *place in rows}
+
+    @_reading
+    def waiting(self, limit: int) -> list[Document]:
+        """Give documents that a move has yet to prepare."""
+        rows = self.connection.execute(
+            "SELECT id, fields, metadata, source FROM waiting JOIN document ON number = waiting.document "
+            "ORDER BY waiting.document LIMIT ?",
+            (max(limit, 0),),
+        )
+        return [_document(row) for row in rows]
+
+    def _rows(self, columns: str, ids: Sequence[DocumentId]) -> Iterable[tuple[Any, ...]]:
+        query = f"SELECT {columns} FROM document WHERE id IN (SELECT value FROM json_each(?))"  # noqa: S608
+        for first in range(0, len(ids), _IDS):
+            wanted = json.dumps([id_json(one) for one in ids[first : first + _IDS]], ensure_ascii=False)
+            yield from self.connection.execute(query, (wanted,))
+
+    @_reading
+    def _page(self, where: Filter | None, last: int) -> list[tuple[Any, ...]]:
+        condition, values = condition_of(where)
+        query = (
+            "SELECT number, id, fields, metadata, source FROM document "  # noqa: S608
+            f"WHERE number > ? AND {condition} ORDER BY number LIMIT {_PAGE}"
+        )
+        return list(self.connection.execute(query, [last, *values]))
+
+    def _allowed(self, where: Filter) -> NDArray[np.int64]:
+        """Give the passages with vectors of the documents that a search may find, in order."""
+        condition, values = condition_of(where)
+        rows = self.connection.execute(
+            "SELECT passage.number FROM document JOIN passage ON passage.document = document.number "  # noqa: S608
+            f"WHERE {condition}",
+            values,
+        )
+        return np.sort(np.fromiter((number for (number,) in rows), dtype=np.int64))
+
+
+def _document(row: Sequence[Any]) -> Document:
+    identifier, fields, metadata, source = row
+    return Document(
+        id=json.loads(identifier), fields=json.loads(fields), metadata=json.loads(metadata), source=source
+    )

@@ -1,0 +1,59 @@
+"""Search by word in SQLite: FTS5 over words that the application made, ranked by BM25."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from munjang.search.filters import Filter
+from munjang.search.sqlite_filters import condition_of
+from munjang.search.store import Match
+
+if TYPE_CHECKING:
+    import apsw
+
+__all__ = ["joined", "lexical"]
+
+_MOST_WORDS = 128  # of one query, the longest; a longer one costs more than it says
+_LONGEST_WORD = 1000
+_SPACES = "".join(map(chr, [*range(33), 127]))  # what the tokenizer splits at
+
+
+def joined(words: Sequence[str]) -> str:
+    """Give words as the text that is indexed."""
+    return " ".join(words)
+
+
+def lexical(
+    connection: apsw.Connection, words: Sequence[str], limit: int, where: Filter | None
+) -> list[Match]:
+    """Find the passages that have any of the words, best first, of equal ones the older first."""
+    expression = _expression(words)
+    if not expression or limit < 1:
+        return []
+    condition, values = condition_of(where)
+    filtered = (
+        "AND EXISTS (SELECT 1 FROM passage JOIN document ON document.number = passage.document "
+        f"WHERE passage.number = words.rowid AND {condition})"
+    )
+    found = connection.execute(
+        "SELECT words.rowid, -bm25(words) AS score FROM words WHERE words MATCH ? "  # noqa: S608
+        f"{filtered if where is not None else ''} ORDER BY score DESC, words.rowid LIMIT ?",
+        [expression, *(values if where is not None else ()), limit],
+    )
+    return [Match(*row) for row in found]
+
+
+def _expression(words: Sequence[str]) -> str:
+    """Write a query of quoted words; inside quotes nothing has a meaning but the quote itself."""
+    distinct = [word for word in dict.fromkeys(words) if _can_be_indexed(word)]
+    if len(distinct) > _MOST_WORDS:
+        distinct = sorted(distinct, key=len, reverse=True)[:_MOST_WORDS]
+    return " OR ".join('"' + word.replace('"', '""') + '"' for word in distinct)
+
+
+def _can_be_indexed(word: str) -> bool:
+    """Whether this is one word to the tokenizer, and text to SQLite."""
+    if not 0 < len(word) <= _LONGEST_WORD or any(one in word for one in _SPACES):
+        return False
+    return not any("\ud800" <= one <= "\udfff" for one in word)
