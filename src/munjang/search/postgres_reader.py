@@ -1,0 +1,191 @@
+"""Reading one moment of an index in PostgreSQL."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from munjang.errors import IndexMismatchError, StoreError
+from munjang.search.documents import Document, DocumentId
+from munjang.search.filters import Filter
+from munjang.search.postgres_filters import documents_where, only_documents
+from munjang.search.postgres_schema import Layout, State
+from munjang.search.postgres_session import Connection, Session
+from munjang.search.postgres_text import (
+    escaped,
+    id_key,
+    read_body,
+    read_id,
+    read_vectors,
+    unescaped,
+    vector_text,
+)
+from munjang.search.postgres_words import find_words
+from munjang.search.store import Found, Match
+
+__all__ = ["PostgresReader"]
+
+_PAGE = 500  # documents that are fetched at once
+_SPARE = 16  # candidates beyond the limit: the server's rounding may order two that are close otherwise
+_CANDIDATES = (100, 1000)  # of HNSW: the fewest for a good recall, and the most that pgvector allows
+
+
+class PostgresReader:
+    """A `Reader` within one transaction."""
+
+    def __init__(self, session: Session, connection: Connection, state: State, exact_below: int) -> None:
+        self._session = session
+        self._connection = connection
+        self._state = state
+        self._exact_below = exact_below
+        self.ended = False
+
+    def get(self, ids: Sequence[DocumentId]) -> Mapping[DocumentId, Document]:
+        """Give the documents that are there."""
+        rows = self._rows("SELECT id, source, body FROM documents WHERE key = ANY(%s)", [_keys(ids)])
+        return {one.id: one for one in (read_body(*row) for row in rows)}
+
+    def digests(self, ids: Sequence[DocumentId]) -> Mapping[DocumentId, bytes]:
+        """Give the digests of those that are there."""
+        rows = self._rows("SELECT id, digest FROM documents WHERE key = ANY(%s)", [_keys(ids)])
+        return {read_id(row[0]): row[1] for row in rows}
+
+    def documents(self, where: Filter | None = None) -> Iterator[Document]:
+        """Go through the documents in the order in which they were first put."""
+        text, values = documents_where(where)
+        last = 0
+        while True:
+            rows = self._rows(
+                f"SELECT number, id, source, body FROM documents WHERE number > %s AND ({text}) "  # noqa: S608
+                "ORDER BY number LIMIT %s",
+                [last, *values, _PAGE],
+            )
+            for number, *row in rows:
+                last = number
+                yield read_body(*row)
+            if len(rows) < _PAGE:
+                return
+
+    def ids_of_source(self, source: str) -> Sequence[DocumentId]:
+        """Give the ids of the documents that were read from a file."""
+        rows = self._rows("SELECT id FROM documents WHERE source = %s ORDER BY number", [escaped(source)])
+        return [read_id(row[0]) for row in rows]
+
+    def count(self, where: Filter | None = None) -> int:
+        """Count the documents."""
+        if where is None:
+            return self._state.documents
+        text, values = documents_where(where)
+        return int(self._rows(f"SELECT count(*) FROM documents WHERE {text}", values)[0][0])  # noqa: S608
+
+    def semantic(
+        self, vector: NDArray[np.float32], limit: int, where: Filter | None = None, *, exact: bool = False
+    ) -> Sequence[Match]:
+        """Find the nearest passages, scored in float32 from the vectors as they were put.
+
+        Few vectors are always searched exactly, and so is what HNSW finds too little of: a filter that
+        almost nothing fulfils.
+        """
+        layout = self._state.layout
+        if layout is None or limit < 1 or not layout.vectors:
+            return []
+        query = np.asarray(vector, dtype=np.float32)
+        if query.shape != (layout.settings.dimension,):
+            raise IndexMismatchError(
+                f"The query's vector has the shape {query.shape}, but the index ({self._session.place}) "
+                f"has vectors of {layout.settings.dimension} dimensions."
+            )
+        small = layout.vectors <= self._exact_below
+        found: list[tuple[int, bytes]] = []
+        if not (exact or small or layout.indexed is None or not query.any()):
+            found = self._approximately(layout, query, limit, where)
+        if len(found) < min(limit, layout.vectors):
+            found = self._exactly(layout, query, limit, where)
+        return _best(layout, query, found)[:limit]
+
+    def lexical(self, words: Sequence[str], limit: int, where: Filter | None = None) -> Sequence[Match]:
+        """Find the passages that have any of the words; see `postgres_words.find_words` for the score."""
+        layout = self._state.layout
+        if layout is None or limit < 1:
+            return []
+        self._check_going_on()
+        with self._session.explained():
+            return find_words(self._connection, layout, words, limit, where)
+
+    def find(self, passages: Sequence[int]) -> Mapping[int, Found]:
+        """Say where passages are."""
+        if self._state.layout is None:
+            return {}
+        rows = self._rows(
+            "SELECT p.number, d.id, p.field, p.start, p.stop "  # noqa: S608
+            f"FROM passages_{self._state.layout.number} p JOIN documents d ON d.number = p.document "
+            "WHERE p.number = ANY(%s)",
+            [[int(one) for one in passages]],
+        )
+        return {row[0]: Found(read_id(row[1]), unescaped(row[2]), row[3], row[4]) for row in rows}
+
+    def _approximately(
+        self, layout: Layout, query: NDArray[np.float32], limit: int, where: Filter | None
+    ) -> list[tuple[int, bytes]]:
+        fewest, most = _CANDIDATES
+        self._rows(
+            "SELECT set_config('hnsw.iterative_scan', 'relaxed_order', true), "
+            "set_config('hnsw.ef_search', %s, true)",
+            [str(min(max(fewest, 2 * limit), most))],
+        )
+        kind = f"halfvec({layout.settings.dimension})" if "halfvec" in str(layout.indexed) else "vector"
+        order = f"{layout.indexed} {layout.distance} %s::{kind}"
+        return self._nearest(layout, query, limit, where, order)
+
+    def _exactly(
+        self, layout: Layout, query: NDArray[np.float32], limit: int, where: Filter | None
+    ) -> list[tuple[int, bytes]]:
+        # No index is on this expression. The cosine with a vector of zeros is NaN; it counts as 0 here.
+        order = f"coalesce(nullif(vector {layout.distance} %s::vector, 'NaN'), 1), passage"
+        return self._nearest(layout, query, limit, where, order)
+
+    def _nearest(
+        self, layout: Layout, query: NDArray[np.float32], limit: int, where: Filter | None, order: str
+    ) -> list[tuple[int, bytes]]:
+        """Give numbers and vectors; the vectors are fetched only of those that stay."""
+        condition, values = only_documents("document", where)
+        table = f"vectors_{layout.number}"
+        return self._rows(
+            f"WITH nearest AS MATERIALIZED (SELECT passage FROM {table} WHERE {condition} "  # noqa: S608
+            f"ORDER BY {order} LIMIT %s) "
+            f"SELECT passage, vector_send(vector) FROM nearest JOIN {table} USING (passage)",
+            [*values, vector_text(query), limit + _SPARE],
+        )
+
+    def _check_going_on(self) -> None:
+        if self.ended:
+            raise StoreError(
+                f"This snapshot of the index ({self._session.place}) has ended; take another one."
+            )
+
+    def _rows(self, query: str, values: Sequence[Any]) -> list[tuple[Any, ...]]:
+        self._check_going_on()
+        with self._session.explained():
+            return self._connection.execute(query.encode(), values, binary=True).fetchall()
+
+
+def _keys(ids: Sequence[DocumentId]) -> list[bytes]:
+    return [id_key(one) for one in ids]
+
+
+def _best(layout: Layout, query: NDArray[np.float32], found: Sequence[tuple[int, bytes]]) -> list[Match]:
+    """Score candidates exactly; the best first, and of equal ones the smaller number."""
+    if not found:
+        return []
+    passages = np.array([passage for passage, _ in found], dtype=np.int64)
+    vectors = read_vectors([sent for _, sent in found], layout.settings.dimension).astype(np.float64)
+    scores = vectors @ query.astype(np.float64)
+    if layout.settings.similarity != "dot":
+        lengths = np.linalg.norm(vectors, axis=1) * np.linalg.norm(query.astype(np.float64))
+        scores = np.divide(scores, lengths, out=np.zeros_like(scores), where=lengths > 0)
+    rounded = scores.astype(np.float32)
+    order = np.lexsort((passages, -rounded))
+    return [Match(int(passages[place]), float(rounded[place])) for place in order]

@@ -1,0 +1,60 @@
+"""Search by word in PostgreSQL: the words of a query, each weighed by how rare it is."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from munjang.search.filters import Filter
+from munjang.search.postgres_filters import only_documents
+from munjang.search.postgres_schema import Layout
+from munjang.search.postgres_session import Connection
+from munjang.search.postgres_text import words_query
+from munjang.search.store import Match
+
+__all__ = ["find_words"]
+
+_MOST_WORDS = 128  # of one query, the longest; a longer one costs more than it says
+_FREQUENT = 1.64493406685  # pi^2/6, by which ts_rank divides
+_SATURATION, _LENGTH = 1.2, 0.75  # the usual k1 and b of BM25
+
+
+def find_words(
+    connection: Connection, layout: Layout, words: Sequence[str], limit: int, where: Filter | None
+) -> list[Match]:
+    """Find the passages that have any of the words, best first, ties by the smaller number.
+
+    ``ts_rank`` knows nothing of rare and common words, so each word is ranked by itself and weighed as in
+    BM25 (Robertson and Zaragoza, 2009)::
+
+        sum over the words of  ln(1 + (N - n + 0.5) / (n + 0.5)) * f
+        divided by             (1 + k1 * (1 - b + b * length / mean length)) / (1 + k1)
+
+    where N passages are in the index, n of them have the word, and ``f`` is 1 + 1/4 + 1/9 + ... with as
+    many terms as the passage has the word: what ``ts_rank`` gives for one word of weight 1, times pi^2/6.
+    A filter changes which passages are found, not their scores.
+    """
+    asked = sorted((word for word in dict.fromkeys(words) if word), key=len, reverse=True)[:_MOST_WORDS]
+    if not asked or not layout.passages:
+        return []
+    query, values = _query(layout, asked, limit, where)
+    rows = connection.execute(query.encode(), values).fetchall()
+    return [Match(int(number), float(score)) for number, score in rows]
+
+
+def _query(layout: Layout, asked: Sequence[str], limit: int, where: Filter | None) -> tuple[str, list[Any]]:
+    condition, filtered = only_documents("document", where)
+    each = range(len(asked))
+    ranks = ", ".join(f"ts_rank('{{1,1,1,1}}', words, %s::tsquery) AS r{one}" for one in each)
+    counts = ", ".join(f"count(*) FILTER (WHERE r{one} > 0) AS n{one}" for one in each)
+    parts = (f"r{one} * ln(1 + ({layout.passages} - n{one} + 0.5) / (n{one} + 0.5))" for one in each)
+    mean = max(layout.words / layout.passages, 1.0)
+    length = f"(1 + {_SATURATION} * (1 - {_LENGTH} + {_LENGTH} * length / {mean})) / {1 + _SATURATION}"
+    query = (
+        f"WITH matched AS MATERIALIZED (SELECT number, document, length, {ranks} "  # noqa: S608
+        f"FROM passages_{layout.number} WHERE words @@ %s::tsquery), "
+        f"counted AS (SELECT {counts} FROM matched) "
+        f"SELECT number, {_FREQUENT} * ({' + '.join(parts)}) / ({length}) AS score "
+        f"FROM matched, counted WHERE {condition} ORDER BY score DESC, number LIMIT %s"
+    )
+    return query, [*(words_query([word]) for word in asked), words_query(asked), *filtered, limit]
