@@ -3,7 +3,7 @@
 ::
 
     prefix     8 bytes of magic, the version, where the directory is, its length, its CRC-32, the prefix's own
-    segments   each: numbers, scales, errors, center; codes; vectors (every part begins at a multiple of 64)
+    segments   each: numbers, scales, errors, leans, center; codes; vectors, at multiples of 64
     directory  JSON: the database's identity and generation, dimension, similarity, and for each segment where
                it is, its rows, its reach, and the CRC-32 of its small parts, of its codes and of its vectors
 
@@ -14,9 +14,12 @@ hundred of them at places all over the index, which here are as many reads, and 
 
 from __future__ import annotations
 
+import contextlib
+import glob
 import json
 import mmap
 import struct
+import time
 import zlib
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
@@ -29,13 +32,14 @@ from numpy.typing import NDArray
 from munjang.checkpoints.files import flush, replacing
 from munjang.search.vector_segment import Segment
 
-__all__ = ["Stamp", "UnfitError", "VectorFile", "write_segments"]
+__all__ = ["Stamp", "UnfitError", "VectorFile", "remove_left_overs", "write_segments"]
 
 _MAGIC = b"MJVECTOR"
 _VERSION = 1
 _PREFIX = struct.Struct("<8sIQQI")
 _ALIGNMENT = 64
 _START = 64  # of the first segment
+_ABANDONED = 3600  # seconds
 
 
 class UnfitError(Exception):
@@ -78,9 +82,9 @@ class VectorFile:
         try:
             self.stamp = Stamp(**directory["stamp"])
             self._entries = [_entry(values) for values in directory["segments"]]
+            self.segments = [self._segment(entry) for entry in self._entries]
         except (KeyError, TypeError, ValueError) as error:
             raise UnfitError(f"has a directory that makes no sense: {error!r}") from error
-        self.segments = [self._segment(entry) for entry in self._entries]
 
     def _directory(self) -> dict[str, Any]:
         if len(self._bytes) < _START:
@@ -103,10 +107,11 @@ class VectorFile:
         parts: list[NDArray[Any]] = [
             self._part(entry, *place) for place in _layout(entry.count, self.stamp.dimension)
         ]
-        numbers, scales, errors, center, codes, vectors = parts
-        if _checksum(parts[:4]) != entry.checksums[0]:
+        *small, codes, vectors = parts
+        if _checksum(small) != entry.checksums[0]:
             raise UnfitError(f"has a damaged segment at {entry.offset}")
-        return Segment(numbers, center, scales, errors, codes, vectors, entry.reach)
+        numbers, scales, errors, leans, center = small
+        return Segment(numbers, center, scales, errors, leans, codes, vectors, entry.reach)
 
     def _part(self, entry: _Entry, offset: int, shape: tuple[int, ...], kind: str) -> NDArray[Any]:
         count = int(np.prod(shape))
@@ -124,6 +129,7 @@ class VectorFile:
 
 def write_segments(path: Path, stamp: Stamp, segments: Iterable[Segment]) -> None:
     """Write a file that takes the place of ``path`` when it is whole and on the disk; raises `OSError`."""
+    remove_left_overs(path)
     with replacing(path) as file:
         file.seek(_START)
         entries = [_append(file, segment) for segment in segments]
@@ -136,10 +142,27 @@ def write_segments(path: Path, stamp: Stamp, segments: Iterable[Segment]) -> Non
     flush(path.parent)
 
 
+def remove_left_overs(path: Path) -> None:
+    """Remove what writers of ``path`` that were killed left beside it, which can be large.
+
+    They are told from writers that are at work by their last writing, an hour ago or more.
+    """
+    for left in path.parent.glob(f".{glob.escape(path.name)}.*.tmp"):
+        with contextlib.suppress(OSError):
+            if time.time() - left.stat().st_mtime > _ABANDONED:
+                left.unlink()
+
+
 def _append(file: BinaryIO, segment: Segment) -> _Entry:
     start = file.tell()
     count, dimension = segment.vectors.shape
-    small: list[NDArray[Any]] = [segment.numbers, segment.scales, segment.errors, segment.center]
+    small: list[NDArray[Any]] = [
+        segment.numbers,
+        segment.scales,
+        segment.errors,
+        segment.leans,
+        segment.center,
+    ]
     parts: list[NDArray[Any]] = [*small, segment.codes, segment.vectors]
     for part, (offset, _, kind) in zip(parts, _layout(count, dimension), strict=True):
         file.write(bytes(start + offset - file.tell()))
@@ -152,9 +175,9 @@ def _append(file: BinaryIO, segment: Segment) -> _Entry:
 def _layout(count: int, dimension: int) -> Sequence[tuple[int, tuple[int, ...], str]]:
     """Say where in a segment its parts are, and their shapes and kinds."""
     rows = (count, dimension)
-    parts = [((count,), "<i8"), ((count,), "<f4"), ((count,), "<f4"), ((dimension,), "<f4")]
+    small = [((count,), "<i8"), *[((count,), "<f4")] * 3, ((dimension,), "<f4")]
     places, offset = [], 0
-    for shape, kind in [*parts, (rows, "|i1"), (rows, "<f4")]:
+    for shape, kind in [*small, (rows, "|i1"), (rows, "<f4")]:
         places.append((offset, shape, kind))
         size = int(np.prod(shape)) * np.dtype(kind).itemsize
         offset += size + -size % _ALIGNMENT

@@ -26,7 +26,7 @@ _FULL_ROWS = 4096  # rows that are scored in full at a time, so that they take l
 _FIRST_ROWS = 4096  # rows that say what the best of a segment will at least reach
 _WORTH_A_THREAD = 2**23  # bytes of codes; starting a thread takes as long as reading about these
 # Each score is rounded to float32 at the end, and sums in float64 round too; relative to the lengths.
-_ROUNDING = 2.0**-22
+_ROUNDING = 2.0**-23
 
 
 class Query:
@@ -141,30 +141,45 @@ def _shares(segments: Sequence[Segment], cores: int) -> list[range]:
     return [range(first, len(segments), threads) for first in range(threads)]
 
 
+class _View:
+    """A query as one segment sees it: what all rows score alike, and what the errors weigh."""
+
+    def __init__(self, query: Query, segment: Segment) -> None:
+        exact, direction = query.vector.astype(np.float64), segment.direction
+        self.base = float(segment.center.astype(np.float64) @ exact)
+        self.along = float(direction @ exact)
+        self.across = float(np.linalg.norm(exact - self.along * direction))
+        longest = float(np.linalg.norm(segment.center)) + segment.reach + segment.largest_error
+        self.rounding = _ROUNDING * query.length * longest
+        self.slack = query.high_rest * segment.reach + self.rounding
+        self.most = self.across * segment.largest_error + abs(self.along) * segment.largest_lean + self.slack
+
+
 def _candidates(segment: Segment, query: Query, floor: _Floor, mask: NDArray[np.bool_] | None) -> _Candidates:
     """Read all codes of a segment, and give the rows whose upper bound reaches the floor."""
-    base = float(segment.center.astype(np.float64) @ query.vector)
-    longest = float(np.linalg.norm(segment.center)) + segment.reach + segment.largest_error
-    rounding = 2 * _ROUNDING * query.length * longest
+    view = _View(query, segment)
     dots = np.asarray(numkong.cdist(query.high, segment.codes, metric="dot"))[0]
-    slack = query.high_rest * segment.reach + rounding
 
     def rough(rows: NDArray[np.intp]) -> _Candidates:
         for allowed in (segment.alive, mask):
             if allowed is not None:
                 rows = rows[allowed[rows]]
-        scales, errors = segment.scales[rows].astype(np.float64), segment.errors[rows].astype(np.float64)
-        estimates = base + query.high_step * scales * dots[rows]
-        return _Candidates(segment, rows, estimates, query.length * errors + slack)
+        estimates = segment.scales[rows] * (query.high_step * dots[rows])
+        estimates += view.base + view.along * segment.leans[rows].astype(np.float64)
+        return _Candidates(segment, rows, estimates, _bounds(segment, rows, view.across, view.slack))
 
     level = floor.value
     if level == -np.inf:  # nothing is known yet: a few rows tell enough to pass over most of the others
         level = floor.with_these(rough(np.arange(min(_FIRST_ROWS, len(dots)))).lower)
-    most = query.length * segment.largest_error + slack
-    found = rough(_promising(dots, level - base - most, query.high_step * segment.largest_scale))
-    closer = _closer(found.reaching(max(level, floor.with_these(found.lower))), query, rounding)
+    found = rough(_promising(dots, level - view.base - view.most, query.high_step * segment.largest_scale))
+    closer = _closer(found.reaching(max(level, floor.with_these(found.lower))), query, view)
     floor.offer(closer.lower)
     return closer.reaching(floor.value)
+
+
+def _bounds(segment: Segment, rows: NDArray[np.intp], across: float, slack: float) -> NDArray[np.float64]:
+    bounds: NDArray[np.float64] = segment.errors[rows].astype(np.float64) * across + slack
+    return bounds
 
 
 def _promising(dots: NDArray[np.float64], missing: float, factor: float) -> NDArray[np.intp]:
@@ -174,16 +189,15 @@ def _promising(dots: NDArray[np.float64], missing: float, factor: float) -> NDAr
     return np.flatnonzero(dots >= missing / factor * (1 - 1e-9))
 
 
-def _closer(rough: _Candidates, query: Query, rounding: float) -> _Candidates:
+def _closer(found: _Candidates, query: Query, view: _View) -> _Candidates:
     """Estimate with both parts of the query, which leaves the errors of the rows alone."""
-    segment, rows, estimates, _ = rough
+    segment, rows, estimates, _ = found
     if not len(rows):
-        return rough
+        return found
     dots = np.asarray(numkong.cdist(query.low, segment.codes[rows], metric="dot"))[0]
-    bounds = query.length * segment.errors[rows].astype(np.float64)
-    bounds += query.low_rest * segment.reach + rounding
-    closer = estimates + query.low_step * segment.scales[rows].astype(np.float64) * dots
-    return _Candidates(segment, rows, closer, bounds)
+    closer = estimates + segment.scales[rows] * (query.low_step * dots)
+    slack = query.low_rest * segment.reach + view.rounding
+    return _Candidates(segment, rows, closer, _bounds(segment, rows, view.across, slack))
 
 
 def _rescored(found: Sequence[_Candidates], query: Query, limit: int, floor: float) -> Scored:

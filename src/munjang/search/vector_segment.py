@@ -4,7 +4,9 @@ A row ``x`` is kept twice: as float32, which gives the scores, and as ``center +
 which a search reads only the eight-bit ``codes`` of every row. The lengths of the rests are kept, so that by
 Cauchy and Schwarz ``|query . rest| <= |query| * error`` says how far a score from the codes can be off.
 Subtracting the center first matters: sentence vectors of one model point in much the same direction, and
-what distinguishes them is the small remainder, which then has all 255 steps for itself.
+what distinguishes them is the small remainder, which then has all 255 steps for itself. A query points that
+way too, so what the rests have in the direction of the center, their ``leans``, is kept as well, and the
+bound need only hold for the part of the query that is square to it.
 """
 
 from __future__ import annotations
@@ -40,29 +42,34 @@ class Segment:
         numbers: ``[n]`` int64, ascending.
         center: ``[d]`` float32, the mean of the rows.
         scales: ``[n]`` float32.
-        errors: ``[n]`` float32, at least the length of what the codes leave out.
+        errors: ``[n]`` float32, at least the length of what the codes leave out, the rest.
+        leans: ``[n]`` float32, the rests' components in the direction of the center.
         codes: ``[n, d]`` int8.
         vectors: ``[n, d]`` float32.
         reach: at least the length of the longest ``scale * codes``.
         alive: ``[n]``, false for rows that were removed; ``None`` while all are there.
         largest_scale: of all rows.
         largest_error: of all rows.
+        largest_lean: of all rows, either way.
     """
 
     numbers: NDArray[np.int64]
     center: NDArray[np.float32]
     scales: NDArray[np.float32]
     errors: NDArray[np.float32]
+    leans: NDArray[np.float32]
     codes: NDArray[np.int8]
     vectors: NDArray[np.float32]
     reach: float
     alive: NDArray[np.bool_] | None = None
     largest_scale: float = field(init=False)
     largest_error: float = field(init=False)
+    largest_lean: float = field(init=False)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "largest_scale", float(self.scales.max()))
         object.__setattr__(self, "largest_error", float(self.errors.max()))
+        object.__setattr__(self, "largest_lean", float(np.abs(self.leans).max()))
 
     def __len__(self) -> int:
         return len(self.numbers) if self.alive is None else int(np.count_nonzero(self.alive))
@@ -75,6 +82,11 @@ class Segment:
         alive = np.ones(len(self.numbers), dtype=np.bool_) if self.alive is None else self.alive.copy()
         alive[positions] = False
         return replace(self, alive=alive)
+
+    @property
+    def direction(self) -> NDArray[np.float64]:
+        """The center's, ``[d]`` of length one, or zero."""
+        return _direction(self.center)
 
     def positions(self, numbers: NDArray[np.int64]) -> NDArray[np.intp]:
         """Find the rows, removed ones too, that have one of these sorted numbers."""
@@ -92,8 +104,22 @@ class Segment:
         rows = np.flatnonzero(self.alive)
         if not len(rows):
             return None
-        parts = (self.scales[rows], self.errors[rows], self.codes[rows], self.vectors[rows])
-        return Segment(self.numbers[rows], self.center, *parts, self.reach)
+        return Segment(
+            self.numbers[rows],
+            self.center,
+            self.scales[rows],
+            self.errors[rows],
+            self.leans[rows],
+            self.codes[rows],
+            self.vectors[rows],
+            self.reach,
+        )
+
+
+def _direction(center: NDArray[np.float32]) -> NDArray[np.float64]:
+    exact = center.astype(np.float64)
+    length = float(np.linalg.norm(exact))
+    return exact / length if length else exact
 
 
 def _among(numbers: NDArray[np.int64], wanted: NDArray[np.int64]) -> NDArray[np.bool_]:
@@ -110,7 +136,8 @@ def quantize(numbers: NDArray[np.int64], vectors: NDArray[np.float32]) -> Segmen
     """Make a segment of rows ``[n, d]``, at least one, all finite."""
     count, dimension = vectors.shape
     center = vectors.mean(axis=0, dtype=np.float64).astype(np.float32)
-    scales, errors = np.empty(count, dtype=np.float32), np.empty(count, dtype=np.float32)
+    direction = _direction(center)
+    scales, errors, leans = (np.empty(count, dtype=np.float32) for _ in range(3))
     codes = np.empty((count, dimension), dtype=np.int8)
     reach = 0.0
     for rows in _chunks(count):
@@ -120,9 +147,11 @@ def quantize(numbers: NDArray[np.int64], vectors: NDArray[np.float32]) -> Segmen
         coded = np.rint(np.divide(offsets, steps, out=np.zeros_like(offsets), where=steps > 0))
         codes[rows] = np.clip(coded, -_STEPS, _STEPS, out=coded)  # a tiny scale may have been rounded down
         coded *= steps
-        errors[rows] = np.linalg.norm(offsets - coded, axis=1) * _UPWARDS + _TINY
+        rests = offsets - coded
+        errors[rows] = np.linalg.norm(rests, axis=1) * _UPWARDS + _TINY
+        leans[rows] = rests @ direction
         reach = max(reach, float(np.linalg.norm(coded, axis=1).max()) * _UPWARDS)
-    return Segment(numbers, center, scales, errors, codes, vectors, reach)
+    return Segment(numbers, center, scales, errors, leans, codes, vectors, reach)
 
 
 def _chunks(count: int) -> Iterator[slice]:

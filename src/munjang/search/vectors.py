@@ -120,10 +120,10 @@ class VectorMatrix:
     def update(self, added: Iterable[tuple[int, bytes]], removed: Sequence[int], generation: int) -> None:
         """Add rows, ``d`` little-endian float32 each, in the order of their numbers; then remove some.
 
-        Numbers that are there are not added again, those that are not there not removed, so that an update
-        may be repeated. Raises `InputError` for a vector of another length or with a component that is not
-        finite, and for a new number that is lower than one before it; what came before it stays, under the
-        old generation.
+        Numbers that are there are not added again, those that are not there not removed, so that what was
+        cut off may be repeated; a number that was removed never comes back. Raises `InputError` for a vector
+        of another length or with a component that is not finite, and for a new number that is lower than one
+        before it; what came before it stays, under the old generation.
         """
         with self._lock:
             source = iter(added)
@@ -209,6 +209,19 @@ class VectorMatrix:
                 return False
             return self._open(self.path)
 
+    def damage(self) -> list[str]:
+        """Read the whole file, and give a line for each part of it that is not what was written.
+
+        Opening checks everything but the codes and the vectors. What is damaged goes with `clear`, a new
+        `update` and a `save`.
+        """
+        if self.path is None or not self._rows.stored:
+            return []
+        try:
+            return [f"'{self.path}': {line}." for line in VectorFile(self.path).damage()]
+        except UnfitError as error:
+            return [f"'{self.path}' {error}."]
+
     def _packed(self) -> Iterator[Segment]:
         """Give the segments without removed rows, small ones after one another made into one."""
         most = rows_per_segment(self._stamp.dimension)
@@ -270,13 +283,13 @@ def _prepared(vectors: NDArray[np.float32], similarity: str) -> tuple[NDArray[np
         lengths[part] = np.linalg.norm(vectors[part].astype(np.float64), axis=1)
     if similarity == "dot":
         return vectors.astype(np.float32), lengths <= _LONGEST  # false for NaN too
-    lengths[lengths == 0] = 1
-    uneven = np.flatnonzero(np.abs(lengths - 1) > 1e-7)
+    usable = np.isfinite(lengths)
+    uneven = np.flatnonzero(usable & (lengths > 0) & (np.abs(lengths - 1) > 1e-7))
     prepared = vectors.astype(np.float32)
     for start in range(0, len(uneven), _MOST_FULL_ROWS):
         rows = uneven[start : start + _MOST_FULL_ROWS]
         prepared[rows] = vectors[rows].astype(np.float64) / lengths[rows, None]
-    return prepared, np.isfinite(lengths)
+    return prepared, usable
 
 
 def _merged(parts: Sequence[tuple[NDArray[np.int64], NDArray[np.float32]]]) -> Iterator[Segment]:
