@@ -303,7 +303,7 @@ def test_the_codes_are_as_close_as_they_say(sort: str) -> None:
     rows = sort_of(sort, 400, 40)
     made = vector_segment.quantize(np.arange(400), rows)
     coded = made.scales.astype(np.float64)[:, None] * made.codes
-    rests = rows.astype(np.float64) - made.center - coded
+    rests = rows.astype(np.float64) - made.center - coded * made.weights
     assert (np.linalg.norm(rests, axis=1) <= made.errors).all()
     assert np.linalg.norm(coded, axis=1).max() <= made.reach
 

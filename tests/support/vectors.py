@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from munjang.search.vectors import VectorMatrix
 
-__all__ = ["SORTS", "blobs", "check", "filled", "matrix", "similarities", "sort_of"]
+__all__ = ["IDENTITY", "SORTS", "blobs", "check", "filled", "matrix", "similarities", "sort_of"]
 
 IDENTITY = "a database"
 SORTS = ("random", "clustered", "compressed", "duplicates", "zeros", "unequal", "outliers", "equal")

@@ -3,7 +3,7 @@
 ::
 
     prefix     8 bytes of magic, the version, where the directory is, its length, its CRC-32, the prefix's own
-    segments   each: numbers, scales, errors, leans, center; codes; vectors, at multiples of 64
+    segments   each: numbers, scales, errors, leans, center, weights; codes; vectors, at multiples of 64
     directory  JSON: the database's identity and generation, dimension, similarity, and for each segment where
                it is, its rows, its reach, and the CRC-32 of its small parts, of its codes and of its vectors
 
@@ -110,8 +110,8 @@ class VectorFile:
         *small, codes, vectors = parts
         if _checksum(small) != entry.checksums[0]:
             raise UnfitError(f"has a damaged segment at {entry.offset}")
-        numbers, scales, errors, leans, center = small
-        return Segment(numbers, center, scales, errors, leans, codes, vectors, entry.reach)
+        numbers, scales, errors, leans, center, weights = small
+        return Segment(numbers, center, weights, scales, errors, leans, codes, vectors, entry.reach)
 
     def _part(self, entry: _Entry, offset: int, shape: tuple[int, ...], kind: str) -> NDArray[Any]:
         count = int(np.prod(shape))
@@ -156,13 +156,8 @@ def remove_left_overs(path: Path) -> None:
 def _append(file: BinaryIO, segment: Segment) -> _Entry:
     start = file.tell()
     count, dimension = segment.vectors.shape
-    small: list[NDArray[Any]] = [
-        segment.numbers,
-        segment.scales,
-        segment.errors,
-        segment.leans,
-        segment.center,
-    ]
+    rows: list[NDArray[Any]] = [segment.numbers, segment.scales, segment.errors, segment.leans]
+    small = [*rows, segment.center, segment.weights]
     parts: list[NDArray[Any]] = [*small, segment.codes, segment.vectors]
     for part, (offset, _, kind) in zip(parts, _layout(count, dimension), strict=True):
         file.write(bytes(start + offset - file.tell()))
@@ -175,7 +170,7 @@ def _append(file: BinaryIO, segment: Segment) -> _Entry:
 def _layout(count: int, dimension: int) -> Sequence[tuple[int, tuple[int, ...], str]]:
     """Say where in a segment its parts are, and their shapes and kinds."""
     rows = (count, dimension)
-    small = [((count,), "<i8"), *[((count,), "<f4")] * 3, ((dimension,), "<f4")]
+    small = [((count,), "<i8"), *[((count,), "<f4")] * 3, *[((dimension,), "<f4")] * 2]
     places, offset = [], 0
     for shape, kind in [*small, (rows, "|i1"), (rows, "<f4")]:
         places.append((offset, shape, kind))

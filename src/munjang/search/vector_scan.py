@@ -30,20 +30,12 @@ _ROUNDING = 2.0**-23
 
 
 class Query:
-    """A query ``[d]``, finite float32, and its two approximations by int8.
-
-    ``vector ~ high_step * high`` and, closer, ``high_step * high + low_step * low``; the lengths of what is
-    left over are ``high_rest`` and ``low_rest``.
-    """
+    """A query ``[d]``, finite float32, also as float64, and its length."""
 
     def __init__(self, vector: NDArray[np.float32]) -> None:
-        exact = vector.astype(np.float64)
         self.vector = vector
-        self.length = float(np.linalg.norm(exact))
-        self.high, self.high_step, rest = _rounded(exact)
-        self.high_rest = float(np.linalg.norm(rest))
-        self.low, self.low_step, rest = _rounded(rest)
-        self.low_rest = float(np.linalg.norm(rest))
+        self.exact = vector.astype(np.float64)
+        self.length = float(np.linalg.norm(self.exact))
 
 
 def _rounded(vector: NDArray[np.float64]) -> tuple[NDArray[np.int8], float, NDArray[np.float64]]:
@@ -142,37 +134,43 @@ def _shares(segments: Sequence[Segment], cores: int) -> list[range]:
 
 
 class _View:
-    """A query as one segment sees it: what all rows score alike, and what the errors weigh."""
+    """A query as one segment sees it: what all rows score alike, what errors weigh, and two parts in int8.
+
+    ``query * weights ~ high_step * high`` and, closer, ``high_step * high + low_step * low``.
+    """
 
     def __init__(self, query: Query, segment: Segment) -> None:
-        exact, direction = query.vector.astype(np.float64), segment.direction
-        self.base = float(segment.center.astype(np.float64) @ exact)
-        self.along = float(direction @ exact)
-        self.across = float(np.linalg.norm(exact - self.along * direction))
-        longest = float(np.linalg.norm(segment.center)) + segment.reach + segment.largest_error
-        self.rounding = _ROUNDING * query.length * longest
-        self.slack = query.high_rest * segment.reach + self.rounding
-        self.most = self.across * segment.largest_error + abs(self.along) * segment.largest_lean + self.slack
+        self.base = float(segment.center @ query.exact)
+        self.along = float(segment.direction @ query.exact)
+        self.across = float(np.linalg.norm(query.exact - self.along * segment.direction))
+        self.high, self.high_step, rest = _rounded(query.exact * segment.weights)
+        self.low, self.low_step, rest_of_rest = _rounded(rest)
+        most = query.length * (segment.longest + segment.largest_error)
+        rounding = _ROUNDING * most
+        self.high_slack = float(np.linalg.norm(rest)) * segment.reach + rounding
+        self.low_slack = float(np.linalg.norm(rest_of_rest)) * segment.reach + rounding
+        self.most = self.across * segment.largest_error + abs(self.along) * segment.largest_lean
+        self.most += self.high_slack
 
 
 def _candidates(segment: Segment, query: Query, floor: _Floor, mask: NDArray[np.bool_] | None) -> _Candidates:
     """Read all codes of a segment, and give the rows whose upper bound reaches the floor."""
     view = _View(query, segment)
-    dots = np.asarray(numkong.cdist(query.high, segment.codes, metric="dot"))[0]
+    dots = np.asarray(numkong.cdist(view.high, segment.codes, metric="dot"))[0]
 
     def rough(rows: NDArray[np.intp]) -> _Candidates:
         for allowed in (segment.alive, mask):
             if allowed is not None:
                 rows = rows[allowed[rows]]
-        estimates = segment.scales[rows] * (query.high_step * dots[rows])
+        estimates = segment.scales[rows] * (view.high_step * dots[rows])
         estimates += view.base + view.along * segment.leans[rows].astype(np.float64)
-        return _Candidates(segment, rows, estimates, _bounds(segment, rows, view.across, view.slack))
+        return _Candidates(segment, rows, estimates, _bounds(segment, rows, view.across, view.high_slack))
 
     level = floor.value
     if level == -np.inf:  # nothing is known yet: a few rows tell enough to pass over most of the others
         level = floor.with_these(rough(np.arange(min(_FIRST_ROWS, len(dots)))).lower)
-    found = rough(_promising(dots, level - view.base - view.most, query.high_step * segment.largest_scale))
-    closer = _closer(found.reaching(max(level, floor.with_these(found.lower))), query, view)
+    found = rough(_promising(dots, level - view.base - view.most, view.high_step * segment.largest_scale))
+    closer = _closer(found.reaching(max(level, floor.with_these(found.lower))), view)
     floor.offer(closer.lower)
     return closer.reaching(floor.value)
 
@@ -189,15 +187,14 @@ def _promising(dots: NDArray[np.float64], missing: float, factor: float) -> NDAr
     return np.flatnonzero(dots >= missing / factor * (1 - 1e-9))
 
 
-def _closer(found: _Candidates, query: Query, view: _View) -> _Candidates:
+def _closer(found: _Candidates, view: _View) -> _Candidates:
     """Estimate with both parts of the query, which leaves the errors of the rows alone."""
     segment, rows, estimates, _ = found
     if not len(rows):
         return found
-    dots = np.asarray(numkong.cdist(query.low, segment.codes[rows], metric="dot"))[0]
-    closer = estimates + segment.scales[rows] * (query.low_step * dots)
-    slack = query.low_rest * segment.reach + view.rounding
-    return _Candidates(segment, rows, closer, _bounds(segment, rows, view.across, slack))
+    dots = np.asarray(numkong.cdist(view.low, segment.codes[rows], metric="dot"))[0]
+    closer = estimates + segment.scales[rows] * (view.low_step * dots)
+    return _Candidates(segment, rows, closer, _bounds(segment, rows, view.across, view.low_slack))
 
 
 def _rescored(found: Sequence[_Candidates], query: Query, limit: int, floor: float) -> Scored:

@@ -1,10 +1,12 @@
 """`Segment`: some tens of thousands of vectors, and a copy in eight bits with what that copy leaves out.
 
-A row ``x`` is kept twice: as float32, which gives the scores, and as ``center + scale * codes + rest``, of
-which a search reads only the eight-bit ``codes`` of every row. The lengths of the rests are kept, so that by
+A row ``x`` is kept twice: as float32, which gives the scores, and as
+``center + scale * weights * codes + rest``, of which a search reads only the ``codes``, int8, of every row.
+The lengths of the rests are kept, so that by
 Cauchy and Schwarz ``|query . rest| <= |query| * error`` says how far a score from the codes can be off.
 Subtracting the center first matters: sentence vectors of one model point in much the same direction, and
-what distinguishes them is the small remainder, which then has all 255 steps for itself. A query points that
+what distinguishes them is the small remainder, which then has all 255 steps for itself. The weights, a spread
+for each component, do the same for components that are much larger than others. A query points the common
 way too, so what the rests have in the direction of the center, their ``leans``, is kept as well, and the
 bound need only hold for the part of the query that is square to it.
 """
@@ -41,13 +43,16 @@ class Segment:
     Attributes:
         numbers: ``[n]`` int64, ascending.
         center: ``[d]`` float32, the mean of the rows.
+        weights: ``[d]`` float32, how far the rows spread around it.
         scales: ``[n]`` float32.
         errors: ``[n]`` float32, at least the length of what the codes leave out, the rest.
         leans: ``[n]`` float32, the rests' components in the direction of the center.
         codes: ``[n, d]`` int8.
         vectors: ``[n, d]`` float32.
         reach: at least the length of the longest ``scale * codes``.
+        direction: the center's, ``[d]`` float64 of length one, or zero.
         alive: ``[n]``, false for rows that were removed; ``None`` while all are there.
+        longest: at least the length of the longest row, but for its rest.
         largest_scale: of all rows.
         largest_error: of all rows.
         largest_lean: of all rows, either way.
@@ -55,6 +60,7 @@ class Segment:
 
     numbers: NDArray[np.int64]
     center: NDArray[np.float32]
+    weights: NDArray[np.float32]
     scales: NDArray[np.float32]
     errors: NDArray[np.float32]
     leans: NDArray[np.float32]
@@ -62,11 +68,16 @@ class Segment:
     vectors: NDArray[np.float32]
     reach: float
     alive: NDArray[np.bool_] | None = None
+    direction: NDArray[np.float64] = field(init=False)
+    longest: float = field(init=False)
     largest_scale: float = field(init=False)
     largest_error: float = field(init=False)
     largest_lean: float = field(init=False)
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "direction", _direction(self.center))
+        longest = float(np.linalg.norm(self.center)) + self.reach * float(self.weights.max())
+        object.__setattr__(self, "longest", longest)
         object.__setattr__(self, "largest_scale", float(self.scales.max()))
         object.__setattr__(self, "largest_error", float(self.errors.max()))
         object.__setattr__(self, "largest_lean", float(np.abs(self.leans).max()))
@@ -82,11 +93,6 @@ class Segment:
         alive = np.ones(len(self.numbers), dtype=np.bool_) if self.alive is None else self.alive.copy()
         alive[positions] = False
         return replace(self, alive=alive)
-
-    @property
-    def direction(self) -> NDArray[np.float64]:
-        """The center's, ``[d]`` of length one, or zero."""
-        return _direction(self.center)
 
     def positions(self, numbers: NDArray[np.int64]) -> NDArray[np.intp]:
         """Find the rows, removed ones too, that have one of these sorted numbers."""
@@ -107,6 +113,7 @@ class Segment:
         return Segment(
             self.numbers[rows],
             self.center,
+            self.weights,
             self.scales[rows],
             self.errors[rows],
             self.leans[rows],
@@ -136,22 +143,33 @@ def quantize(numbers: NDArray[np.int64], vectors: NDArray[np.float32]) -> Segmen
     """Make a segment of rows ``[n, d]``, at least one, all finite."""
     count, dimension = vectors.shape
     center = vectors.mean(axis=0, dtype=np.float64).astype(np.float32)
-    direction = _direction(center)
+    direction, weights = _direction(center), _spread(vectors)
     scales, errors, leans = (np.empty(count, dtype=np.float32) for _ in range(3))
     codes = np.empty((count, dimension), dtype=np.int8)
     reach = 0.0
     for rows in _chunks(count):
         offsets = vectors[rows].astype(np.float64) - center
-        scales[rows] = np.abs(offsets).max(axis=1) / _STEPS
+        even = offsets / weights
+        scales[rows] = np.abs(even).max(axis=1) / _STEPS
         steps = scales[rows].astype(np.float64)[:, None]
-        coded = np.rint(np.divide(offsets, steps, out=np.zeros_like(offsets), where=steps > 0))
+        coded = np.rint(np.divide(even, steps, out=even, where=steps > 0))
         codes[rows] = np.clip(coded, -_STEPS, _STEPS, out=coded)  # a tiny scale may have been rounded down
         coded *= steps
-        rests = offsets - coded
+        rests = offsets - coded * weights
         errors[rows] = np.linalg.norm(rests, axis=1) * _UPWARDS + _TINY
         leans[rows] = rests @ direction
         reach = max(reach, float(np.linalg.norm(coded, axis=1).max()) * _UPWARDS)
-    return Segment(numbers, center, scales, errors, leans, codes, vectors, reach)
+    return Segment(numbers, center, weights, scales, errors, leans, codes, vectors, reach)
+
+
+def _spread(vectors: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Give the standard deviation of each component, of some rows; nearly constant ones get a small one."""
+    some = vectors[:: max(1, len(vectors) // _CHUNK)].astype(np.float64)
+    spread = some.std(axis=0)
+    mean = float(np.sqrt(np.square(spread).mean()))
+    least = mean / 1000 if mean > _TINY * 1e6 else 1.0
+    weights: NDArray[np.float32] = np.maximum(spread, least).astype(np.float32)
+    return weights
 
 
 def _chunks(count: int) -> Iterator[slice]:

@@ -88,7 +88,7 @@ class VectorMatrix:
         try:
             file = VectorFile(path)
         except UnfitError as error:
-            self.unfit = str(error) if path.exists() else None
+            self.unfit = None if isinstance(error.__cause__, FileNotFoundError) else str(error)
             return False
         if self._stamped(file.stamp.generation) != file.stamp:
             self.unfit = f"belongs to something else: {file.stamp}"
