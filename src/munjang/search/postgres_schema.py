@@ -18,7 +18,16 @@ from munjang.search.postgres_text import escaped, unescaped
 from munjang.search.settings import read_settings, write_settings
 from munjang.search.store import IndexSettings
 
-__all__ = ["HALF_DIMENSIONS", "Layout", "State", "add_layout", "drop_unused", "prepare_schema", "read_state"]
+__all__ = [
+    "HALF_DIMENSIONS",
+    "Layout",
+    "State",
+    "add_layout",
+    "drop_unused",
+    "hold_tables",
+    "prepare_schema",
+    "read_state",
+]
 
 VECTOR_DIMENSIONS = 2_000  # of the longest vector that HNSW takes as float32
 HALF_DIMENSIONS = 4_000  # and as float16
@@ -134,6 +143,19 @@ def read_state(connection: Connection) -> State:
     identity, generation, documents, next_document, next_passage, layout, moving = row
     counts = (identity, generation, documents, next_document, next_passage)
     return State(*counts, layouts.get(layout), layouts.get(moving))
+
+
+def hold_tables(connection: Connection, state: State) -> bool:
+    """Keep others from dropping the tables while the transaction lasts; false if they are gone already."""
+    from psycopg.errors import UndefinedTable
+
+    tables = [f"{table}_{layout.number}" for layout in state.layouts for table in ("passages", "vectors")]
+    try:
+        if tables:
+            connection.execute(f"LOCK TABLE {', '.join(tables)} IN ACCESS SHARE MODE".encode())
+    except UndefinedTable:
+        return False
+    return True
 
 
 # Coming to be

@@ -98,8 +98,12 @@ class Session:
     @contextmanager
     def reading(self) -> Iterator[Connection]:
         """A transaction that sees one moment."""
-        with self._transaction("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY;") as connection:
-            yield connection
+        with self.explained():
+            connection = self._begun("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY;")
+            try:
+                yield connection
+            finally:
+                self._undo(connection)
 
     @contextmanager
     def writing(self, *, lock: str | None = None) -> Iterator[Connection]:
@@ -107,13 +111,21 @@ class Session:
 
         Raises `StoreBusyError` when another writer takes too long.
         """
-        begin = f"BEGIN ISOLATION LEVEL READ COMMITTED; SET LOCAL lock_timeout = {self._timeout};"
-        with self._transaction(begin) as connection:
-            connection.execute(
-                "SELECT pg_advisory_xact_lock(hashtext('munjang'), hashtext(%s))",
-                [self.address.schema if lock is None else lock],
+        with self.explained():
+            connection = self._begun(
+                f"BEGIN ISOLATION LEVEL READ COMMITTED; SET LOCAL lock_timeout = {self._timeout};"
             )
-            yield connection
+            try:
+                connection.execute(
+                    "SELECT pg_advisory_xact_lock(hashtext('munjang'), hashtext(%s))",
+                    [self.address.schema if lock is None else lock],
+                )
+                yield connection
+                connection.execute("COMMIT")
+            except BaseException:
+                self._undo(connection)
+                raise
+            self._give_back(connection)
 
     @contextmanager
     def alone(self) -> Iterator[Connection]:
@@ -149,30 +161,19 @@ class Session:
         except self._psycopg.Error as error:
             raise StoreError(f"The index ({self.place}) failed: {self._message(error)}") from error
 
-    @contextmanager
-    def _transaction(self, begin: str) -> Iterator[Connection]:
-        with self.explained():
-            connection = self._begun(f"{begin} {self._path}".encode())
-            try:
-                yield connection
-                connection.execute("COMMIT")
-            except BaseException:
-                self._undo(connection)
-                raise
-            self._give_back(connection)
-
-    def _begun(self, begin: bytes) -> Connection:
+    def _begun(self, begin: str) -> Connection:
         """Begin on a connection; one that was lost while nobody used it is replaced."""
+        script = f"{begin} {self._path}".encode()
         while self._idle and not self._closed:
             connection = self._idle.pop()
             try:
-                connection.execute(begin)
+                connection.execute(script)
             except self._psycopg.OperationalError:
                 connection.close()
             else:
                 return connection
         connection = self._connect()
-        connection.execute(begin)
+        connection.execute(script)
         return connection
 
     def _connect(self) -> Connection:
@@ -199,6 +200,7 @@ class Session:
             self._idle.append(connection)
 
     def _undo(self, connection: Connection) -> None:
+        """Roll back; a connection that can't do it is closed."""
         with suppress(self._psycopg.Error):
             connection.execute("ROLLBACK")
             self._give_back(connection)

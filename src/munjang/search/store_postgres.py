@@ -7,7 +7,7 @@ readers see one moment and wait for nobody.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 
 from munjang.errors import IndexMismatchError, InputError, StoreError
 from munjang.search.documents import Document, Entry
@@ -17,6 +17,7 @@ from munjang.search.postgres_schema import (
     State,
     add_layout,
     drop_unused,
+    hold_tables,
     prepare_schema,
     read_state,
 )
@@ -180,8 +181,18 @@ class PostgresStore:
 
     @contextmanager
     def _moment(self) -> Iterator[tuple[Connection, State]]:
-        with self._session.reading() as connection:
-            yield connection, read_state(connection)
+        with ExitStack() as stack:
+            yield self._begun_moment(stack)
+
+    def _begun_moment(self, stack: ExitStack) -> tuple[Connection, State]:
+        """Begin to read, with the tables held; once more if `switch` dropped them just then."""
+        while True:
+            with ExitStack() as attempt:
+                connection = attempt.enter_context(self._session.reading())
+                state = read_state(connection)
+                if hold_tables(connection, state):
+                    stack.push(attempt.pop_all())
+                    return connection, state
 
     @contextmanager
     def _change(self) -> Iterator[tuple[Connection, State]]:
