@@ -64,24 +64,25 @@ def _paths(metadata: Any, before: tuple[str, ...] = ()) -> Iterator[tuple[tuple[
             yield from _paths(value, (*before, name))
 
 
+def _aimed(one: Condition, path: tuple[str, ...], value: Any, at: int) -> Condition:
+    """The condition for what is at a path, where it can be compared with that."""
+    member = value[at % len(value)] if isinstance(value, list) and value else value
+    ordered = (
+        one.operator in ("gt", "gte", "lt", "lte") and member is not None and not isinstance(member, bool)
+    )
+    usable = not isinstance(member, (list, dict)) and (ordered or one.operator in ("eq", "ne"))
+    return Condition(path, one.operator, member if usable else one.value)
+
+
 @st.composite
 def cases(draw: st.DrawFn) -> tuple[dict[str, Any], Filter]:
-    """Metadata and a filter; half of the conditions ask for what is there."""
+    """Metadata and a filter; one of the conditions asks for what is there."""
     metadata = draw(METADATA)
-    found = []
-    for one in draw(st.lists(conditions(), min_size=1, max_size=3)):
-        places = [(path, value) for path, value in _paths(metadata) if not isinstance(value, dict)]
-        if places and draw(st.booleans()):
-            path, value = draw(st.sampled_from(places))
-            members: list[Any] = value if isinstance(value, list) and value else [value]
-            member = draw(st.sampled_from(members))
-            wanted = one.value
-            ordered = one.operator in ("gt", "gte", "lt", "lte")
-            usable = isinstance(member, (str, int, float)) and not isinstance(member, bool)
-            if usable if ordered else (one.operator in ("eq", "ne") and not isinstance(member, (list, dict))):
-                wanted = member
-            one = Condition(path, one.operator, wanted)
-        found.append(one)
+    places = [(path, value) for path, value in _paths(metadata) if not isinstance(value, dict)]
+    found = draw(st.lists(conditions(), min_size=1, max_size=3))
+    if places:
+        path, value = draw(st.sampled_from(places))
+        found[0] = _aimed(found[0], path, value, draw(st.integers(0, 9)))
     return metadata, Filter(tuple(found))
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict, fields
+from typing import Any
 
 import numpy as np
 
@@ -24,8 +25,10 @@ def write_settings(settings: IndexSettings) -> str:
 
 def read_settings(text: str) -> IndexSettings:
     """Read what `write_settings` gave."""
-    read = json.loads(text)
-    return IndexSettings(**{name: tuple(one) if name in _TUPLES else one for name, one in read.items()})
+    read: dict[str, Any] = json.loads(text)
+    for name in _TUPLES:
+        read[name] = tuple(read[name])
+    return IndexSettings(**read)
 
 
 def difference(old: IndexSettings, new: IndexSettings) -> str | None:

@@ -18,7 +18,7 @@ from munjang.search.filters import Condition, Filter
 if TYPE_CHECKING:
     import apsw
 
-__all__ = ["condition_of", "install", "metadata_json"]
+__all__ = ["compact_json", "condition_of", "install", "metadata_json"]
 
 Sql = tuple[str, list[Any]]
 
@@ -27,6 +27,7 @@ _MOST_CONDITIONS = 300
 _MOST_DEPTH = 100
 # A number that SQLite may read as another one: more digits than it surely keeps, or with an exponent.
 _LONG_NUMBER = re.compile(r"[:,\[]-?(?:[0-9.]{16,}|[0-9.]+[eE])")
+compact_json = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode
 _ODD_NAME = re.compile(r'["\\\x00-\x1f\x7f\ud800-\udfff]')
 _ORDER = {"gt": ">", "gte": ">=", "lt": "<", "lte": "<="}
 
@@ -35,7 +36,7 @@ def metadata_json(metadata: Mapping[str, Any], owner: object) -> tuple[str, bool
     """Give metadata as JSON, and whether it is plain; `InputTypeError` if JSON can't say it."""
     try:
         _check_names(metadata, _MOST_DEPTH)
-        text = json.dumps(dict(metadata), ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+        text = compact_json(dict(metadata))
     except (TypeError, ValueError) as error:
         raise InputTypeError(f"The metadata of document {owner!r} can't be JSON: {error}.") from error
     return text, "\\u0000" not in text and _LONG_NUMBER.search(text) is None

@@ -16,7 +16,7 @@ from munjang.search.documents import Document, DocumentId
 from munjang.search.filters import Filter
 from munjang.search.settings import read_settings
 from munjang.search.sqlite_connection import explained
-from munjang.search.sqlite_filters import condition_of
+from munjang.search.sqlite_filters import compact_json, condition_of
 from munjang.search.sqlite_vectors import DerivedVectors, Moment
 from munjang.search.sqlite_words import lexical
 from munjang.search.store import Found, IndexSettings, Match
@@ -35,7 +35,7 @@ R = TypeVar("R")
 
 def id_json(identifier: DocumentId) -> str:
     """Write an id as it is stored: 17 and "17" stay two."""
-    return json.dumps(identifier, ensure_ascii=False)
+    return compact_json(identifier)
 
 
 def _reading(
@@ -151,7 +151,7 @@ class SqliteReader:
     def _rows(self, columns: str, ids: Sequence[DocumentId]) -> Iterable[tuple[Any, ...]]:
         query = f"SELECT {columns} FROM document WHERE id IN (SELECT value FROM json_each(?))"  # noqa: S608
         for first in range(0, len(ids), _IDS):
-            wanted = json.dumps([id_json(one) for one in ids[first : first + _IDS]], ensure_ascii=False)
+            wanted = compact_json([id_json(one) for one in ids[first : first + _IDS]])
             yield from self.connection.execute(query, (wanted,))
 
     @_reading

@@ -14,7 +14,7 @@ import numpy as np
 from munjang.errors import IndexMismatchError, InputError, InputTypeError
 from munjang.search.documents import DocumentId, Entry, Passage
 from munjang.search.settings import read_settings
-from munjang.search.sqlite_filters import metadata_json
+from munjang.search.sqlite_filters import compact_json, metadata_json
 from munjang.search.sqlite_reader import id_json
 from munjang.search.sqlite_words import joined
 from munjang.search.store import Changes, IndexSettings
@@ -67,7 +67,7 @@ def ready(entries: Iterable[Entry]) -> list[Ready]:
 def _ready(entry: Entry) -> Ready:
     document = entry.document
     metadata, plain = metadata_json(document.metadata, document.id)
-    fields = json.dumps(dict(document.fields), ensure_ascii=False, separators=(",", ":"))
+    fields = compact_json(dict(document.fields))
     return Ready(
         _checked_id(document.id),
         entry.digest,
@@ -100,7 +100,7 @@ def check_vectors(entries: Iterable[Ready], dimension: int) -> None:
 
 def ids_json(ids: Iterable[str]) -> str:
     """Give stored ids as one value for SQL."""
-    return json.dumps(list(ids), ensure_ascii=False)
+    return compact_json(list(ids))
 
 
 def numbers_of(connection: apsw.Connection, ids: Iterable[str]) -> dict[str, int]:

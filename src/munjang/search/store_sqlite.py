@@ -121,7 +121,14 @@ class SqliteStore:
     def snapshot(self) -> Iterator[SqliteReader]:
         """Read at one moment."""
         with explained(self.path):
-            connection = self._reader()
+            self._check_open()
+            connection = self._idle_reader() or self._new_reader()
+        with self._reading(connection) as reader:
+            yield reader
+
+    @contextmanager
+    def _reading(self, connection: apsw.Connection) -> Iterator[SqliteReader]:
+        with explained(self.path):
             try:
                 connection.execute("BEGIN")
                 reader = SqliteReader(connection, self.path, self._vectors)
@@ -182,7 +189,12 @@ class SqliteStore:
 
     def check(self) -> list[str]:
         """Give a line for each thing that is wrong; none when all is well."""
-        with self.snapshot() as reader, explained(self.path):
+        self._check_open()
+        with explained(self.path):
+            # In a connection that has searched, FTS5 checks what it remembers of an older moment, and finds
+            # damage where there is none.
+            connection = self._new_reader()
+        with self._reading(connection) as reader, explained(self.path):
             return list(problems(reader, self._vectors))
 
     def info(self) -> StoreInfo:
@@ -222,12 +234,14 @@ class SqliteStore:
         if self._closed:
             raise StoreError(f"The index '{self.path}' is closed.")
 
-    def _reader(self) -> apsw.Connection:
-        self._check_open()
+    def _idle_reader(self) -> apsw.Connection | None:
         try:
             return self._idle.pop()
         except IndexError:
-            connection = self._place.reader()
+            return None
+
+    def _new_reader(self) -> apsw.Connection:
+        connection = self._place.reader()
         install(connection)
         return connection
 
