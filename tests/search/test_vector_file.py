@@ -160,6 +160,9 @@ def test_a_read_only_folder_costs_no_search(path: Path) -> None:
 import os, pathlib, sys
 import numpy as np
 from munjang.search.vectors import VectorMatrix
+matrix = VectorMatrix(None, identity="x", dimension=1, similarity="dot")
+matrix.update([(1, bytes(4))], [], 1)
+matrix.search(np.ones(1, dtype=np.float32), 1)  # loads what the other user may not be able to read
 os.chdir(sys.argv[1])
 if os.geteuid() == 0:
     os.setuid(65534)

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import threading
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,7 @@ from numpy.typing import NDArray
 
 from munjang.backends.cores import available_cores
 from munjang.errors import InputError
+from munjang.search.approximate import Graph, GraphFacts, is_there
 from munjang.search.vector_file import Stamp, UnfitError, VectorFile, write_segments
 from munjang.search.vector_scan import Query, Scored, best, joined, products, scan, score
 from munjang.search.vector_segment import Segment, quantize, rows_per_segment
@@ -24,6 +26,9 @@ _UNSAVED_ROWS = 2**16  # a long update saves what it has when it holds more in m
 _FEW = 50  # up to one row in so many is scored in full right away; more are worth a scan
 _LONGEST = 1e18  # a vector longer than this could have a product that float32 can't hold
 _MOST_FULL_ROWS = 4096
+_APPROXIMATE_FROM = 500_000  # rows; exact search of so many takes some 10 ms
+_NEW_FOR_GRAPH = 5  # a graph is used while at most one row in so many is newer than it
+_PROBES = 200  # queries by which a graph's recall is measured
 
 
 @dataclass(frozen=True)
@@ -59,6 +64,7 @@ class VectorMatrix:
         identity: of the database that the vectors come from.
         dimension: of the vectors.
         similarity: ``cosine``, for which vectors are brought to length one, or ``dot``.
+        approximate_from: from so many rows on, searches use the graph that `build_graph` made, if it did.
 
     Attributes:
         generation: the generation of the database that it shows, 0 when it is empty.
@@ -67,17 +73,27 @@ class VectorMatrix:
     Searches may run in several threads, also while another updates or saves.
     """
 
-    def __init__(self, path: Path | None, *, identity: str, dimension: int, similarity: str) -> None:
+    def __init__(
+        self,
+        path: Path | None,
+        *,
+        identity: str,
+        dimension: int,
+        similarity: str,
+        approximate_from: int = _APPROXIMATE_FROM,
+    ) -> None:
         if similarity not in ("cosine", "dot"):
             raise InputError(f"Unknown similarity '{similarity}'; use 'cosine' or 'dot'.")
         self.path = path
         self.generation = 0
         self.unfit: str | None = None
+        self._approximate_from = approximate_from
+        self._graph: Graph | None = None
         self._stamp = Stamp(identity, 0, dimension, similarity)
         self._lock = threading.RLock()
         self._rows = self._nothing()
-        if path is not None:
-            self._open(path)
+        if path is not None and self._open(path) and len(self) >= approximate_from and is_there():
+            self._open_graph()
 
     def _nothing(self) -> _Rows:
         dimension = self._stamp.dimension
@@ -115,7 +131,7 @@ class VectorMatrix:
     def clear(self) -> None:
         """Forget everything, as when the file turns out to be newer than a database that was restored."""
         with self._lock:
-            self._rows, self.generation = self._nothing(), 0
+            self._rows, self.generation, self._graph = self._nothing(), 0, None
 
     def update(self, added: Iterable[tuple[int, bytes]], removed: Sequence[int], generation: int) -> None:
         """Add rows, ``d`` little-endian float32 each, in the order of their numbers; then remove some.
@@ -243,24 +259,76 @@ class VectorMatrix:
         limit: int,
         *,
         allowed: NDArray[np.int64] | None = None,
-        exact: bool = False,  # noqa: ARG002 - every search is exact as yet
+        exact: bool = False,
     ) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
         """Find the rows most similar to a query ``[d]``: numbers int64, and similarities float32, best first.
 
         ``allowed``, sorted numbers, limits what may be found. Of equally similar rows the one with the
-        smaller number comes first. Raises `InputError` for a query of another length or not finite.
+        smaller number comes first. Nothing is left out, unless there is a graph to search by (`build_graph`),
+        no filter, and ``exact`` is false; the similarities are exact even then. Raises `InputError` for a
+        query of another length or not finite.
         """
         wanted = self._query(query)
         rows = self._rows
         limit = min(limit, len(rows))
         if limit <= 0:
             return np.empty(0, dtype=np.int64), np.empty(0, dtype=np.float32)
+        graph = None if exact or allowed is not None else self._fitting_graph(rows)
+        if graph is not None:
+            numbers, scores = _proposed(rows, graph, wanted, limit)
+            if len(numbers) == limit:
+                return numbers, scores
         loose = _loose(rows, wanted, allowed)
         if allowed is not None and len(allowed) * _FEW <= len(rows):
             return best([loose, *_scored(rows.segments, wanted, allowed)], limit)
         masks = None if allowed is None else [_mask(segment, allowed) for segment in rows.segments]
         found = scan(rows.segments, wanted, limit, masks=masks, cores=available_cores())
         return best([loose, found], limit)
+
+    @property
+    def graph_path(self) -> Path | None:
+        """Where the graph is kept: beside the derived file."""
+        return None if self.path is None else self.path.with_name(f"{self.path.name}-graph")
+
+    @property
+    def graph(self) -> GraphFacts | None:
+        """What the graph in use was made from, and its measured recall."""
+        graph = self._fitting_graph(self._rows)
+        return None if graph is None else graph.facts
+
+    def build_graph(self, advance: Callable[[int], None] | None = None) -> GraphFacts | None:
+        """Make the graph for approximate search anew, measure its recall and save it, as far as that works.
+
+        Does nothing, and gives ``None``, below ``approximate_from`` rows. It takes minutes for a million
+        rows; searches go on meanwhile. Raises `MissingExtraError` without the extra ``ann``.
+        """
+        rows, generation = self._rows, self.generation
+        if len(rows) < max(1, self._approximate_from):
+            return None
+        segments = (*rows.segments, *_merged([(rows.numbers, rows.vectors)]))
+        made = Graph.build(segments, self._stamped(generation), cores=available_cores(), advance=advance)
+        made.facts = replace(made.facts, recall=_recall(rows, made))
+        self._graph = made
+        if self.graph_path is not None:
+            with contextlib.suppress(OSError, UnfitError):
+                made.save(self.graph_path)
+                self._graph = Graph.open(self.graph_path)  # the memory of the one just made is free again
+        return made.facts
+
+    def _open_graph(self) -> None:
+        assert self.graph_path is not None
+        with contextlib.suppress(UnfitError):
+            graph = Graph.open(self.graph_path)
+            stamp = graph.facts.stamp
+            if stamp == self._stamped(stamp.generation) and stamp.generation <= self.generation:
+                self._graph = graph
+
+    def _fitting_graph(self, rows: _Rows) -> Graph | None:
+        graph = self._graph
+        if graph is None or len(rows) < self._approximate_from:
+            return None
+        newer = len(rows) - graph.facts.count  # or fewer, if rows were removed
+        return graph if newer * _NEW_FOR_GRAPH <= len(rows) else None
 
     def _query(self, query: NDArray[np.float32]) -> Query:
         dimension = self._stamp.dimension
@@ -297,6 +365,37 @@ def _merged(parts: Sequence[tuple[NDArray[np.int64], NDArray[np.float32]]]) -> I
         yield quantize(
             np.concatenate([numbers for numbers, _ in parts]), np.concatenate([rows for _, rows in parts])
         )
+
+
+def _proposed(
+    rows: _Rows, graph: Graph, query: Query, limit: int
+) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+    """Score in full what a graph proposes, and find what is newer than it exactly."""
+    last, proposed = graph.facts.last, graph.propose(query.vector, limit)
+    parts = list(_scored(rows.segments, query, proposed))
+    newer = [segment for segment in rows.segments if segment.numbers[-1] > last]
+    masks = [segment.numbers > last for segment in newer]
+    parts.append(scan(newer, query, limit, masks=masks, cores=available_cores()))
+    parts.append(_loose(rows, query, None))
+    return best(parts, limit)
+
+
+def _recall(rows: _Rows, graph: Graph) -> float:
+    """Measure which share of the true ten nearest rows a graph finds, of stored rows moved a little."""
+    rng = np.random.default_rng(0)
+    shares = []
+    for _ in range(_PROBES):
+        segment = rows.segments[rng.integers(len(rows.segments))] if rows.segments else None
+        source = rows.vectors if segment is None else segment.vectors
+        vector = source[rng.integers(len(source))].astype(np.float64)
+        noise = rng.standard_normal(len(vector))
+        moved = vector + noise * (0.3 * np.linalg.norm(vector) / np.linalg.norm(noise))
+        query = Query(moved.astype(np.float32))
+        limit = min(10, len(rows))
+        exact, _ = best([_loose(rows, query, None), scan(rows.segments, query, limit)], limit)
+        found, _ = _proposed(rows, graph, query, limit)
+        shares.append(len(np.intersect1d(exact, found)) / limit)
+    return float(np.mean(shares))
 
 
 def _loose(rows: _Rows, query: Query, allowed: NDArray[np.int64] | None) -> Scored:
