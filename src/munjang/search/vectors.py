@@ -88,6 +88,7 @@ class VectorMatrix:
         self.generation = 0
         self.unfit: str | None = None
         self._approximate_from = approximate_from
+        self._cores = available_cores()
         self._graph: Graph | None = None
         self._stamp = Stamp(identity, 0, dimension, similarity)
         self._lock = threading.RLock()
@@ -282,7 +283,7 @@ class VectorMatrix:
         if allowed is not None and len(allowed) * _FEW <= len(rows):
             return best([loose, *_scored(rows.segments, wanted, allowed)], limit)
         masks = None if allowed is None else [_mask(segment, allowed) for segment in rows.segments]
-        found = scan(rows.segments, wanted, limit, masks=masks, cores=available_cores())
+        found = scan(rows.segments, wanted, limit, masks=masks, cores=self._cores)
         return best([loose, found], limit)
 
     @property
@@ -306,7 +307,7 @@ class VectorMatrix:
         if len(rows) < max(1, self._approximate_from):
             return None
         segments = (*rows.segments, *_merged([(rows.numbers, rows.vectors)]))
-        made = Graph.build(segments, self._stamped(generation), cores=available_cores(), advance=advance)
+        made = Graph.build(segments, self._stamped(generation), cores=self._cores, advance=advance)
         made.facts = replace(made.facts, recall=_recall(rows, made))
         self._graph = made
         if self.graph_path is not None:
@@ -375,7 +376,7 @@ def _proposed(
     parts = list(_scored(rows.segments, query, proposed))
     newer = [segment for segment in rows.segments if segment.numbers[-1] > last]
     masks = [segment.numbers > last for segment in newer]
-    parts.append(scan(newer, query, limit, masks=masks, cores=available_cores()))
+    parts.append(scan(newer, query, limit, masks=masks))
     parts.append(_loose(rows, query, None))
     return best(parts, limit)
 
