@@ -1,0 +1,131 @@
+"""`Chunker`: long texts cut by sentences into passages that a model reads whole."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import accumulate
+from typing import NamedTuple
+
+from munjang.search.sentences import sentences
+from munjang.tokenization import Tokenizer
+
+__all__ = ["Chunker", "Place"]
+
+Place = tuple[int, int]
+
+# Joined sentences can have a token or two more than the sum of theirs; then less is joined.
+_BUDGETS = (1.0, 0.94, 0.88, 0.75)
+
+
+class _Unit(NamedTuple):
+    """A sentence, or a part of one that is too long; what is not cut further."""
+
+    start: int
+    end: int
+    tokens: int
+
+
+class Chunker:
+    """Cuts texts into passages of at most ``tokens`` tokens of a model's tokeniser, special ones not counted.
+
+    A passage is made of whole sentences, and begins with the last sentences of the one before it as far as
+    they have at most ``overlap`` tokens. A sentence that is too long itself is cut between words, and a word
+    that is too long between characters. Every character that is not white space is in a passage.
+    """
+
+    def __init__(self, tokenizer: Tokenizer, *, tokens: int, overlap: int) -> None:
+        self._tokenizer = tokenizer
+        self._special = tokenizer.num_special_tokens_to_add()
+        self._tokens = tokens
+        self._overlap = overlap
+
+    def cut(self, texts: Sequence[str]) -> list[list[Place]]:
+        """Give the places of each text's passages, in code points; none for a text of white space.
+
+        Raises `InputError` for a text with a lone surrogate.
+        """
+        whole = [_stripped(text) for text in texts]
+        unsure = [i for i, text in enumerate(texts) if len(text.encode(errors="replace")) > self._tokens - 2]
+        counts = self._count([texts[i] for i in unsure])
+        long = {i for i, count in zip(unsure, counts, strict=True) if count > self._tokens}
+        return [self._passages(text) if i in long else whole[i] for i, text in enumerate(texts)]
+
+    def _count(self, texts: Sequence[str]) -> list[int]:
+        ids = self._tokenizer.encode_ids(texts, truncation=False)
+        return [len(text.input_ids) - self._special for text in ids]
+
+    def _passages(self, text: str) -> list[Place]:
+        units = self._units(text)
+        passages: list[Place] = []
+        for share in _BUDGETS:
+            passages = _joined(units, max(1, int(self._tokens * share)), self._overlap)
+            if max(self._count([text[start:end] for start, end in passages])) <= self._tokens:
+                break
+        return passages
+
+    def _units(self, text: str) -> list[_Unit]:
+        places = list(sentences(text))
+        counts = self._count([text[start:end] for start, end in places])
+        units: list[_Unit] = []
+        for (start, end), count in zip(places, counts, strict=True):
+            if count <= self._tokens:
+                units.append(_Unit(start, end, count))
+            else:
+                units += self._parts(text, start, end)
+        return units
+
+    def _parts(self, text: str, start: int, end: int) -> list[_Unit]:
+        """Cut a sentence that is too long."""
+        sentence = text[start:end]
+        (encoding,) = self._tokenizer.encode_batch([sentence], add_special_tokens=False)
+        begins = [begin for begin, _ in encoding.offsets]
+        parts: list[_Unit] = []
+        done = token = 0
+        while done < len(sentence):
+            last = token + self._tokens
+            cut = len(sentence) if last >= len(begins) else _cut(sentence, done, begins[last])
+            after = next((i for i in range(token, len(begins)) if begins[i] >= cut), len(begins))
+            parts.append(_Unit(start + done, start + len(sentence[:cut].rstrip()), after - token))
+            done, token = cut + _leading_blanks(sentence, cut), after
+        return parts
+
+
+def _leading_blanks(text: str, start: int) -> int:
+    end = start
+    while end < len(text) and text[end].isspace():
+        end += 1
+    return end - start
+
+
+def _cut(text: str, start: int, limit: int) -> int:
+    """Find the last place between words up to a limit, or else the limit."""
+    if limit <= start:
+        return start + 1  # one character has more tokens than a passage may have
+    for place in range(limit, start, -1):
+        if text[place - 1].isspace() or (place < len(text) and text[place].isspace()):
+            return place
+    return limit
+
+
+def _stripped(text: str) -> list[Place]:
+    start = len(text) - len(text.lstrip())
+    end = len(text.rstrip())
+    return [(start, end)] if end > start else []
+
+
+def _joined(units: Sequence[_Unit], budget: int, overlap: int) -> list[Place]:
+    """Join units to passages, greedily; each but the first begins with the end of the one before."""
+    ends = [0, *accumulate(unit.tokens for unit in units)]  # tokens before each unit
+    passages: list[Place] = []
+    first = done = 0
+    while done < len(units):
+        last = done + 1
+        while last < len(units) and ends[last + 1] - ends[first] <= budget:
+            last += 1
+        passages.append((units[first].start, units[last - 1].end))
+        done = first = last
+        if done < len(units):
+            room = min(overlap, budget - units[done].tokens)
+            while first > 0 and ends[done] - ends[first - 1] <= room:
+                first -= 1
+    return passages
