@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from munjang.errors import MunjangError
     from munjang.runtime.arrays import ModelOutput
     from munjang.runtime.model import Model
+    from munjang.search.index import Index
     from munjang.sentence.cross_encoder import CrossEncoder
     from munjang.sentence.notices import AssumptionWarning, TruncationWarning
     from munjang.sentence.transformer import SentenceTransformer
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 __all__ = [
     "AssumptionWarning",
     "CrossEncoder",
+    "Index",
     "Model",
     "ModelOutput",
     "MunjangError",
@@ -41,6 +43,7 @@ __version__ = "0.1.0"
 _HOMES = {
     "AssumptionWarning": "munjang.sentence.notices",
     "CrossEncoder": "munjang.sentence.cross_encoder",
+    "Index": "munjang.search.index",
     "Model": "munjang.runtime.model",
     "ModelOutput": "munjang.runtime.arrays",
     "MunjangError": "munjang.errors",

@@ -1,0 +1,130 @@
+"""Filling an index from files; only what is new or has changed is encoded, so what was stopped goes on."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from itertools import islice
+from typing import TYPE_CHECKING
+
+from munjang.errors import DataFileError
+from munjang.search.collecting import Source
+from munjang.search.documents import Document, DocumentId
+from munjang.search.preparing import Advance, digest
+from munjang.search.store import Changes
+
+if TYPE_CHECKING:
+    from munjang.search.engines import Engine
+    from munjang.search.index import Index
+
+__all__ = ["Built", "build"]
+
+_TRANSACTION = 1000  # documents
+_TOLD_APART = 8  # bytes of a digest; there may be millions of them
+
+
+@dataclass(slots=True, kw_only=True)
+class Built:
+    """What `build` did.
+
+    Attributes:
+        read: documents that the source has.
+        written: those of them that were new or had changed.
+        unchanged: those that were in the index already.
+        deleted: documents of the source that are gone from it.
+        skipped: files that were left out, by reason.
+    """
+
+    read: int = 0
+    written: int = 0
+    unchanged: int = 0
+    deleted: int = 0
+    skipped: Mapping[str, int] = field(default_factory=dict)
+
+
+def build(
+    index: Index,
+    source: Source | str | os.PathLike[str],
+    *,
+    prune: bool = False,
+    engine: Engine | None = None,
+    advance: Advance | None = None,
+) -> Built:
+    """Put the documents of a file or a folder into an index.
+
+    Every thousand documents are one transaction, so whatever stops it, what was written stays, and the same
+    call goes on with the rest.
+
+    Args:
+        index: where to.
+        source: a `Source`, or the path of a file or folder.
+        prune: delete documents that were read from this source before and are not in it any more.
+        engine: how the encoding is spread out; by default it is done here.
+        advance: called with the number of documents done.
+
+    Raises `DataFileError` for what can't be read, also for an id that stands twice in the source.
+    """
+    chosen = source if isinstance(source, Source) else Source(path=os.fspath(source))
+    built, seen = Built(), dict[DocumentId, bytes]()
+    batches = _changed(index, chosen, seen, built, advance or _nothing)
+    if engine is None:
+        for batch in batches:
+            index.put(index.preparer().prepare(batch, advance))
+            built.written += len(batch)
+    else:
+        for entries in engine.run(index.settings, index.model_name, batches):
+            index.put(entries)
+            built.written += len(entries)
+            (advance or _nothing)(len(entries))
+    built.skipped = dict(chosen.skipped)
+    if prune:
+        built.deleted = _prune(index, chosen, seen)
+    return built
+
+
+def _nothing(_: int) -> None:
+    """Tell nobody."""
+
+
+def _changed(
+    index: Index, source: Source, seen: dict[DocumentId, bytes], built: Built, advance: Advance
+) -> Iterator[list[Document]]:
+    """Give batches of documents that are not in the index as they are."""
+    documents = _once(source.documents(index.settings.fields), source, seen)
+    waiting: list[Document] = []
+    while batch := list(islice(documents, _TRANSACTION)):
+        changed = index.changed(batch)
+        built.read += len(batch)
+        built.unchanged += len(batch) - len(changed)
+        advance(len(batch) - len(changed))
+        waiting += changed
+        if len(waiting) >= _TRANSACTION:
+            yield waiting[:_TRANSACTION]
+            waiting = waiting[_TRANSACTION:]
+    if waiting:
+        yield waiting
+
+
+def _once(documents: Iterator[Document], source: Source, seen: dict[DocumentId, bytes]) -> Iterator[Document]:
+    """Give each document once: rows without an id of their own that say the same are one document."""
+    count = 0
+    for document in documents:
+        said = digest(document)[:_TOLD_APART]
+        if seen.setdefault(document.id, said) != said:
+            raise DataFileError(f"The id {document.id!r} stands twice in '{source.path}'; give each its own.")
+        if len(seen) > count:
+            count = len(seen)
+            yield document
+
+
+def _prune(index: Index, source: Source, seen: dict[DocumentId, bytes]) -> int:
+    gone = [
+        document.id
+        for document in index.documents()
+        if source.holds(document.source) and document.id not in seen
+    ]
+    return sum(
+        index.store.write(Changes(delete=gone[start : start + _TRANSACTION]))
+        for start in range(0, len(gone), _TRANSACTION)
+    )

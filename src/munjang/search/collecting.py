@@ -1,0 +1,208 @@
+"""`Source`: a user's file or folder as documents for an index."""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from munjang.errors import DataFileError, InputError
+from munjang.search.checking import checked_document, checked_id, content_id
+from munjang.search.documents import Document, DocumentId
+from munjang.search.lines import check_encoding, numbered_lines, opened
+from munjang.search.markdown import sections, slug
+from munjang.search.reading import DataFile, Row
+
+__all__ = ["Source"]
+
+_TABLES = (".csv", ".tsv", ".jsonl", ".ndjson", ".parquet")
+_MARKDOWN = (".md", ".markdown")
+_SNIFFED = 8192  # bytes in which a binary file has a NUL
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Source:
+    """A file or a folder to be read into an index.
+
+    A text file is one document, Markdown one for each section, and the rows of CSV, TSV, JSON Lines and
+    parquet are one each. A folder is read with all that is in it, in the order of the names; what is hidden,
+    binary or of a kind that can't be read is left out and counted in ``skipped``.
+
+    Args:
+        path: the file or folder.
+        columns: the column for each field of the index; by default those of the same name, and for an index
+            of one field the obvious one.
+        id: the column that holds the ids; by default ``id``, and without it an id is made of the content.
+        metadata: the columns to keep as metadata; by default all others that are texts, numbers or truth.
+        lines: read text files as one document per line.
+        encoding, quoting, header: as of `DataFile`.
+        name: what documents say that they were read from; by default the last part of the path.
+        skipped: how many files were left out, by reason.
+
+    Iterating raises `DataFileError` and `InputError` for what can't be read.
+    """
+
+    path: str
+    columns: Mapping[str, str] = field(default_factory=dict)
+    id: str | None = None
+    metadata: Sequence[str] | None = None
+    lines: bool = False
+    encoding: str = "utf-8"
+    quoting: bool = True
+    header: bool = True
+    name: str | None = None
+    skipped: Counter[str] = field(default_factory=Counter)
+
+    @property
+    def root(self) -> str:
+        """What documents say that they were read from, or what that begins with for those of a folder."""
+        return self.name or Path(self.path).resolve().name
+
+    def holds(self, source: str | None) -> bool:
+        """Say whether a document that was read from there was read from this file or folder."""
+        return source == self.root or (source or "").startswith(f"{self.root}/")
+
+    def documents(self, fields: Sequence[str]) -> Iterator[Document]:
+        """Read the documents, for an index with these fields."""
+        check_encoding(self.encoding)
+        unknown = [name for name in self.columns if name not in fields]
+        if unknown:
+            raise InputError(f"The index has no field '{unknown[0]}'; it has {', '.join(fields)}.")
+        self.skipped.clear()
+        if not Path(self.path).is_dir():
+            yield from self._file(self.path, self.root, fields)
+            return
+        for path, name in self._files():
+            yield from self._file(path, f"{self.root}/{name}", fields)
+
+    # Folders
+
+    def _files(self) -> Iterator[tuple[str, str]]:
+        """Give the files of the folder that can be read, and their names in it."""
+        for folder, folders, names in os.walk(self.path):
+            hidden = [name for name in folders if name.startswith(".")]
+            self.skipped.update(["hidden"] * len(hidden))
+            folders[:] = sorted(set(folders) - set(hidden))
+            for name in sorted(names):
+                path = Path(folder, name)
+                reason = "hidden" if name.startswith(".") else self._unreadable(path)
+                if reason:
+                    self.skipped[reason] += 1
+                else:
+                    yield str(path), path.relative_to(self.path).as_posix()
+
+    def _unreadable(self, path: Path) -> str | None:
+        """Say why a file is left out; ``None`` for one to read."""
+        try:
+            kind = DataFile(path=str(path)).kind
+        except DataFileError:
+            return "of another kind"
+        try:
+            with path.open("rb") as file:
+                begin = file.read(_SNIFFED)
+        except OSError:
+            return "unreadable"
+        if kind == ".parquet" or path.suffix.lower() == ".gz":
+            return None
+        if b"\0" in begin and not self.encoding.lower().startswith(("utf-16", "utf16", "utf-32", "utf32")):
+            return "binary"
+        return None if begin.strip() else "empty"
+
+    # Files
+
+    def _file(self, path: str, name: str, fields: Sequence[str]) -> Iterator[Document]:
+        kind = DataFile(path=path).kind
+        if kind in _TABLES or (self.lines and kind not in _MARKDOWN):
+            yield from self._table(path, name, fields)
+        elif self.columns or self.id or self.metadata is not None:
+            raise DataFileError(f"'{path}' is a text; it has no columns.")
+        elif kind in _MARKDOWN:
+            yield from self._markdown(path, name, fields[0])
+        else:
+            text = self._text(path)
+            if text.strip():
+                yield _checked(name, {fields[0]: text}, {}, name, fields)
+
+    def _text(self, path: str) -> str:
+        with opened(path) as file:
+            return "".join(line for _, line in numbered_lines(file, f"'{path}'", self.encoding))
+
+    def _markdown(self, path: str, name: str, field_name: str) -> Iterator[Document]:
+        used: Counter[str] = Counter()
+        for section in sections(self._text(path)):
+            anchor = "/".join(slug(title) for title in section.headings)
+            used[anchor] += 1
+            ending = f"-{used[anchor]}" if used[anchor] > 1 else ""
+            number = f"{name}#{anchor}{ending}" if anchor else f"{name}{ending}"
+            metadata = {"headings": list(section.headings)} if section.headings else {}
+            yield _checked(number, {field_name: section.text}, metadata, name, [field_name])
+
+    def _table(self, path: str, name: str, fields: Sequence[str]) -> Iterator[Document]:
+        data = DataFile(path=path, encoding=self.encoding, quoting=self.quoting, header=self.header)
+        columns: dict[str, str] | None = None
+        for row in replace(data, column=self._first_column(data, fields)):
+            if columns is None:
+                columns = self._columns(data, row, fields)
+            texts = {one: row.values.get(column) for one, column in columns.items()}
+            given = {one: text for one, text in texts.items() if text not in (None, "")}
+            if given:
+                yield self._row(row, given, columns, name, fields)
+
+    def _first_column(self, data: DataFile, fields: Sequence[str]) -> str | None:
+        """Say which column `DataFile` is to take for the text, where it could not find out."""
+        if self.columns:
+            return next(iter(self.columns.values()))
+        if data.kind not in _TABLES:
+            return None
+        there = data.columns()
+        return next((name for name in fields if name in there), None)
+
+    def _columns(self, data: DataFile, row: Row, fields: Sequence[str]) -> dict[str, str]:
+        """Give the column of each field."""
+        chosen = self.columns or {name: name for name in fields if name in row.values}
+        if not chosen and len(fields) == 1:
+            chosen = {fields[0]: row.column}
+        wanted = [*chosen.values(), *([self.id] if self.id else []), *(self.metadata or ())]
+        missing = [column for column in wanted if column not in row.values]
+        if missing or not chosen:
+            lacking = f"no column '{missing[0]}'" if missing else f"none of the columns {', '.join(fields)}"
+            raise DataFileError(
+                f"{data.name} has {lacking}; it has {', '.join(row.values)}. Say which column is which "
+                "field with --field FIELD=COLUMN."
+            )
+        return dict(chosen)
+
+    def _row(
+        self, row: Row, texts: Mapping[str, Any], columns: Mapping[str, str], name: str, fields: Sequence[str]
+    ) -> Document:
+        own = self.id or next((key for key in row.values if key.casefold() == "id"), None)
+        if own in columns.values():
+            own = None
+        kept = self.metadata if self.metadata is not None else [*row.values]
+        used = {*columns.values(), own} if self.metadata is None else set()
+        metadata = {key: row.values.get(key) for key in kept if key not in used}
+        metadata = {key: value for key, value in metadata.items() if _is_plain(value)}
+        number = row.values.get(own) if own else None
+        if number is None or number == "":
+            number = content_id(repr((name, sorted(texts.items()), sorted(metadata.items()))))
+        try:
+            return _checked(checked_id(number), texts, metadata, name, fields)
+        except (InputError, TypeError) as error:
+            raise DataFileError(f"'{name}', row {row.number + 1}: {error}") from None
+
+
+def _is_plain(value: object) -> bool:
+    return isinstance(value, str | int | float | bool) and value == value and value != ""
+
+
+def _checked(
+    number: DocumentId,
+    texts: Mapping[str, Any],
+    metadata: Mapping[str, Any],
+    name: str,
+    fields: Sequence[str],
+) -> Document:
+    return checked_document(Document(id=number, fields=texts, metadata=metadata, source=name), fields)

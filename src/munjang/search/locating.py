@@ -1,0 +1,38 @@
+"""The store behind an index's location: a file, or a database's address."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from munjang.errors import InputTypeError
+from munjang.search.store import Store
+
+__all__ = ["is_database", "is_new_file", "open_store"]
+
+_SCHEMES = ("postgresql://", "postgres://")
+
+
+def is_database(location: str | os.PathLike[str]) -> bool:
+    """Say whether a location is a database's address."""
+    if not isinstance(location, str | os.PathLike):
+        raise InputTypeError(f"An index is at a file or at postgresql://..., got {location!r:.80}.")
+    return isinstance(location, str) and location.startswith(_SCHEMES)
+
+
+def is_new_file(location: str | os.PathLike[str]) -> bool:
+    """Say whether a location is a file that is not there yet."""
+    return not is_database(location) and not Path(location).exists()
+
+
+def open_store(
+    location: str | os.PathLike[str], *, create: bool, readonly: bool, busy_timeout: float
+) -> Store:
+    """Open the store; its module, and the packages that it needs, are loaded now."""
+    if is_database(location):
+        from munjang.search.store_postgres import open_postgres
+
+        return open_postgres(str(location), create=create, readonly=readonly, busy_timeout=busy_timeout)
+    from munjang.search.store_sqlite import open_sqlite
+
+    return open_sqlite(Path(location), create=create, readonly=readonly, busy_timeout=busy_timeout)

@@ -1,0 +1,254 @@
+"""A search of an index: by meaning, by word or both, one result for each document, reranked if asked."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias, cast, get_args
+
+import numpy as np
+from numpy.typing import NDArray
+
+from munjang.errors import InputError, InputTypeError
+from munjang.search.analysis import Analyzer
+from munjang.search.checking import checked_text
+from munjang.search.documents import DocumentId, Hit
+from munjang.search.filters import Filter, parse_filter
+from munjang.search.fusion import reciprocal_rank_fusion
+from munjang.search.snippets import make_snippet
+from munjang.search.store import Found, Match, Reader
+
+if TYPE_CHECKING:
+    from munjang.sentence.cross_encoder import CrossEncoder
+
+__all__ = ["Mode", "SearchOptions", "checked_query", "query_words", "run_search", "search_options"]
+
+Mode: TypeAlias = Literal["hybrid", "semantic", "lexical"]
+
+SEMANTIC, LEXICAL, RERANK = "semantic", "lexical", "rerank"
+_PARTS: Mapping[str, tuple[str, ...]] = {
+    "hybrid": (SEMANTIC, LEXICAL),
+    "semantic": (SEMANTIC,),
+    "lexical": (LEXICAL,),
+}
+_LONGEST_QUERY = 20_000  # characters; a longer one is a document
+_WORDS = 256  # different words of a query that are looked up
+_DEEPEST = 10_000  # results, all pages together
+# So many passages of each part are looked at, twice as many for each doubling of what is asked for. That
+# depends on nothing else, so that the pages of one result fit together.
+_DEPTH = 256
+_PASSAGES_PER_DOCUMENT = 4
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SearchOptions:
+    """What a search was asked for, beside the query; see `Index.search`."""
+
+    mode: str = "hybrid"
+    limit: int = 10
+    offset: int = 0
+    where: Filter | None = None
+    min_score: float | None = None
+    weights: Mapping[str, float]
+    rerank: CrossEncoder | None = None
+    exact: bool = False
+
+    @property
+    def parts(self) -> tuple[str, ...]:
+        """The parts of the search that count."""
+        return tuple(part for part in _PARTS[self.mode] if self.weights[part] > 0)
+
+    @property
+    def wanted(self) -> int:
+        """How many documents must be known to give the page."""
+        return self.offset + self.limit
+
+    @property
+    def depth(self) -> int:
+        """How many passages of each part to look at."""
+        times = -(-self.wanted * _PASSAGES_PER_DOCUMENT // _DEPTH)
+        return int(_DEPTH << (times - 1).bit_length())
+
+
+def search_options(
+    *,
+    mode: str,
+    limit: int,
+    offset: int,
+    filter: Mapping[str, Any] | None,  # noqa: A002 -- what users call it
+    min_score: float | None,
+    weights: Mapping[str, float] | None,
+    rerank: CrossEncoder | None,
+    exact: bool,
+) -> SearchOptions:
+    """Check what a caller asks for; `InputError` or `InputTypeError` names what can't be."""
+    if mode not in get_args(Mode):
+        raise InputError(f"mode must be one of {', '.join(get_args(Mode))}, got {mode!r}.")
+    for name, value, least in (("limit", limit, 1), ("offset", offset, 0)):
+        if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < least:
+            raise InputError(f"{name} must be a whole number of at least {least}, got {value!r}.")
+    if limit + offset > _DEEPEST:
+        raise InputError(f"limit and offset are {limit + offset:,} together, more than {_DEEPEST:,}.")
+    if min_score is not None and (not isinstance(min_score, int | float) or math.isnan(min_score)):
+        raise InputError(f"min_score must be a number, got {min_score!r}.")
+    if rerank is not None and rerank.num_labels != 1:
+        raise InputError(f"rerank needs a model with one label, this one has {rerank.num_labels}.")
+    return SearchOptions(
+        mode=mode,
+        limit=int(limit),
+        offset=int(offset),
+        where=parse_filter(filter),
+        min_score=min_score,
+        weights=_weights(weights, mode),
+        rerank=rerank,
+        exact=exact,
+    )
+
+
+def _weights(given: Mapping[str, float] | None, mode: str) -> dict[str, float]:
+    weights = {SEMANTIC: 1.0, LEXICAL: 1.0}
+    if given is None:
+        return weights
+    if not isinstance(given, Mapping):
+        raise InputTypeError(f"weights must be like {weights}, got {given!r:.80}.")
+    for name, value in given.items():
+        known = name in weights and isinstance(value, int | float)
+        if not known or not math.isfinite(value) or value < 0:
+            raise InputError(f"weights must be like {weights}, none negative, got {name!r}: {value!r}.")
+        weights[name] = float(value)
+    if not any(weights[part] for part in _PARTS[mode]):
+        raise InputError(f"With the weights {weights}, nothing is left of a {mode} search.")
+    return weights
+
+
+def checked_query(query: object) -> str:
+    """Give a query on; `InputTypeError` or `InputError` for what can't be looked for."""
+    if isinstance(query, str) and len(query) > _LONGEST_QUERY:
+        raise InputError(
+            f"The query has {len(query):,} characters, more than {_LONGEST_QUERY:,}; look for a part of it."
+        )
+    return checked_text(query, "The query")
+
+
+def query_words(query: str, analyzer: Analyzer) -> list[str]:
+    """Give the different words of a query."""
+    return list(dict.fromkeys(analyzer.words(query)))[:_WORDS]
+
+
+@dataclass(frozen=True, slots=True)
+class _Candidate:
+    """A document that was found, by its best passage."""
+
+    id: DocumentId
+    place: Found
+    score: float
+    scores: Mapping[str, float]
+
+
+def run_search(
+    reader: Reader,
+    analyzer: Analyzer,
+    query: str,
+    vector: NDArray[np.float32] | None,
+    options: SearchOptions,
+) -> list[Hit]:
+    """Search; ``vector`` is the query's, ``[d]``, needed where the options have a semantic part."""
+    words = query_words(query, analyzer)
+    candidates = _candidates(reader, words, vector, options)
+    if options.rerank is not None:
+        candidates = _reranked(reader, query, candidates, options)
+    least = options.min_score
+    good = [one for one in candidates if least is None or one.score >= least]
+    page = good[options.offset : options.wanted]
+    return list(_hits(reader, page, analyzer, set(words), options.offset + 1))
+
+
+def _candidates(
+    reader: Reader, words: list[str], vector: NDArray[np.float32] | None, options: SearchOptions
+) -> list[_Candidate]:
+    """Find documents, best first."""
+    matches: dict[str, Sequence[Match]] = {}
+    for part in options.parts:
+        if part == SEMANTIC:
+            assert vector is not None
+            matches[part] = reader.semantic(vector, options.depth, options.where, exact=options.exact)
+        else:
+            matches[part] = reader.lexical(words, options.depth, options.where) if words else ()
+    places = reader.find(sorted({match.passage for found in matches.values() for match in found}))
+    best = {part: _best_of_documents(found, places) for part, found in matches.items()}
+    fused = dict(
+        reciprocal_rank_fusion(
+            {part: [match.passage for match in found] for part, found in matches.items()}, options.weights
+        )
+    )
+    shown: dict[DocumentId, int] = {}
+    for passage in fused:  # best first
+        shown.setdefault(places[passage].document, passage)
+    if len(best) == 1:
+        ((part, single),) = best.items()
+        ranking = list(single.items())
+    else:
+        ranking = reciprocal_rank_fusion({part: list(found) for part, found in best.items()}, options.weights)
+    return [
+        _Candidate(
+            number,
+            places[shown[number]],
+            score,
+            {part: found[number] for part, found in best.items() if number in found},
+        )
+        for number, score in ranking
+    ]
+
+
+def _best_of_documents(found: Sequence[Match], places: Mapping[int, Found]) -> dict[DocumentId, float]:
+    """Give the documents of passages, best first, with the score of the best passage."""
+    best: dict[DocumentId, float] = {}
+    for match in found:
+        best.setdefault(places[match.passage].document, float(match.score))
+    return best
+
+
+def _reranked(
+    reader: Reader, query: str, candidates: list[_Candidate], options: SearchOptions
+) -> list[_Candidate]:
+    """Order the first candidates by a cross-encoder; of equal scores the order is kept."""
+    assert options.rerank is not None
+    some = candidates[: options.depth // _PASSAGES_PER_DOCUMENT]
+    if not some:
+        return []
+    documents = reader.get([one.id for one in some])
+    pairs = [(query, _passage(documents[one.id].fields, one.place)) for one in some]
+    scores = cast("NDArray[np.float32]", options.rerank.predict(pairs))
+    order = np.argsort(-scores, kind="stable")
+    return [
+        replace(some[i], score=float(scores[i]), scores={**some[i].scores, RERANK: float(scores[i])})
+        for i in order
+    ]
+
+
+def _passage(fields: Mapping[str, str], place: Found) -> str:
+    return fields[place.field][place.start : place.end]
+
+
+def _hits(
+    reader: Reader, page: Sequence[_Candidate], analyzer: Analyzer, words: set[str], first: int
+) -> Iterator[Hit]:
+    documents = reader.get([one.id for one in page])
+    for rank, one in enumerate(page, first):
+        document = documents[one.id]
+        text = _passage(document.fields, one.place)
+        snippet = make_snippet(text, analyzer.spans(text) if words else (), words)
+        yield Hit(
+            rank=rank,
+            id=one.id,
+            score=one.score,
+            text=text,
+            field=one.place.field,
+            start=one.place.start,
+            end=one.place.end,
+            snippet=snippet.text,
+            marks=snippet.marks,
+            document=document,
+            scores=one.scores,
+        )

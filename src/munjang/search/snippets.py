@@ -1,0 +1,96 @@
+"""The stretch of a passage that shows best why it was found."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Sequence
+from typing import NamedTuple
+
+from munjang.search.analysis import Span
+
+__all__ = ["Snippet", "make_snippet"]
+
+_LENGTH = 160  # characters
+_LEAD = 24  # characters before the first mark, to begin with some of the sentence
+_MORE = "…"
+_BLANK = re.compile(r"\s")
+
+
+class Snippet(NamedTuple):
+    """A stretch of a text and where the words that were looked for are in it, as ``(start, end)``."""
+
+    text: str
+    marks: list[tuple[int, int]]
+
+
+def make_snippet(text: str, spans: Sequence[Span], wanted: Collection[str], length: int = _LENGTH) -> Snippet:
+    """Cut out the stretch of about ``length`` characters that has most of the wanted words, then most marks.
+
+    It begins and ends between words, with an ellipsis where the text goes on, and line ends in it are
+    spaces. A text with none of the words is shown from its beginning.
+
+    Args:
+        text: a passage.
+        spans: its words, as an analyser gives them.
+        wanted: the words of the query.
+        length: in characters.
+    """
+    found = sorted((start, end, word) for word, start, end in spans if word in wanted)
+    start, end = _window(text, found, length)
+    marks = _merged([(begin, stop) for begin, stop, _ in found if start <= begin and stop <= end])
+    before, after = _MORE if start else "", _MORE if end < len(text) else ""
+    shift = len(before) - start
+    shown = f"{before}{_BLANK.sub(' ', text[start:end])}{after}"
+    return Snippet(shown, [(begin + shift, stop + shift) for begin, stop in marks])
+
+
+def _window(text: str, found: list[tuple[int, int, str]], length: int) -> tuple[int, int]:
+    if len(text) <= length:
+        return 0, len(text)
+    first = max(range(len(found)), key=lambda i: _worth(found, i, length), default=None)
+    start = 0 if first is None else max(0, found[first][0] - _LEAD)
+    start = _word_begin(text, min(start, len(text) - length), found[first][0] if first is not None else 0)
+    return start, _word_end(text, start, min(len(text), start + length))
+
+
+def _worth(found: list[tuple[int, int, str]], first: int, length: int) -> tuple[int, int, int]:
+    """Say how many of the words, and how many marks, fit from this one on; the earlier of equals wins."""
+    limit = found[first][0] + length - 2 * _LEAD
+    words, marks = set(), 0
+    for start, end, word in found[first:]:
+        if end > limit and marks:
+            break
+        words.add(word)
+        marks += start >= 0
+    return len(words), marks, -first
+
+
+def _word_begin(text: str, start: int, limit: int) -> int:
+    """Go on to the beginning of a word, as long as that does not pass the limit."""
+    if start <= 0:
+        return 0
+    if text[start - 1].isspace():
+        return start
+    blank = _BLANK.search(text, start, limit)
+    return blank.end() if blank else start
+
+
+def _word_end(text: str, start: int, end: int) -> int:
+    """Go back to the end of a word, unless there is only one."""
+    if end == len(text) or text[end].isspace():
+        return end
+    for place in range(end, start + (end - start) // 2, -1):
+        if text[place - 1].isspace():
+            return place - 1
+    return end
+
+
+def _merged(marks: list[tuple[int, int]]) -> list[tuple[int, int]]:
+    """Join marks that overlap or touch, as bigrams do."""
+    joined: list[tuple[int, int]] = []
+    for start, end in marks:
+        if joined and start <= joined[-1][1]:
+            joined[-1] = (joined[-1][0], max(end, joined[-1][1]))
+        else:
+            joined.append((start, end))
+    return joined

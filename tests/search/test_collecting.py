@@ -1,0 +1,215 @@
+"""Files and folders as documents."""
+
+from __future__ import annotations
+
+import gzip
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from munjang.errors import DataFileError, InputError
+from munjang.search.collecting import Source
+from munjang.search.documents import Document
+from munjang.search.markdown import sections
+
+FIELDS = ("question", "answer")
+
+
+def read(path: Path, fields: tuple[str, ...] = ("text",), **options: object) -> list[Document]:
+    return list(Source(path=str(path), **options).documents(fields))  # type: ignore[arg-type]
+
+
+def write(path: Path, content: str) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(content, encoding="utf-8")
+    return path
+
+
+# Tables
+
+CSV = "id,question,answer,lang,year\nq1,언제?,내일,ko,2023\nq2,Where?,,en,\n"
+
+
+def test_a_table_has_a_document_for_each_row(tmp_path: Path) -> None:
+    first, second = read(write(tmp_path / "faq.csv", CSV), FIELDS)
+    assert first == Document(
+        id="q1",
+        fields={"question": "언제?", "answer": "내일"},
+        metadata={"lang": "ko", "year": "2023"},
+        source="faq.csv",
+    )
+    assert second.fields == {"question": "Where?"}
+    assert second.metadata == {"lang": "en"}
+
+
+def test_columns_ids_and_metadata_are_chosen(tmp_path: Path) -> None:
+    path = write(tmp_path / "t.csv", "Q,A,key,label\n언제?,내일,k1,0\n")
+    (found,) = read(path, FIELDS, columns={"question": "Q", "answer": "A"}, id="key", metadata=["label"])
+    assert found.id == "k1"
+    assert found.fields == {"question": "언제?", "answer": "내일"}
+    assert found.metadata == {"label": "0"}
+
+
+def test_one_field_takes_the_obvious_column(tmp_path: Path) -> None:
+    (found,) = read(write(tmp_path / "a.tsv", "id\tquestion\tn\n7\t언제?\t3\n"))
+    assert (found.id, found.fields, found.metadata) == ("7", {"text": "언제?"}, {"n": "3"})
+
+
+def test_rows_without_an_id_have_one_of_their_content(tmp_path: Path) -> None:
+    before = read(write(tmp_path / "a.csv", "text,n\n가,1\n나,2\n"))
+    after = read(write(tmp_path / "a.csv", "text,n\n다,3\n가,1\n나,2\n"))
+    assert [document.id for document in before] == [document.id for document in after[1:]]
+    assert len({document.id for document in after}) == 3
+
+
+def test_json_lines_and_parquet_keep_types(tmp_path: Path) -> None:
+    jsonl = write(
+        tmp_path / "a.jsonl", '{"id": 5, "text": "가", "n": 1.5, "ok": true, "tags": ["x"], "no": null}\n'
+    )
+    pq.write_table(pa.table({"id": [5], "text": ["가"], "n": [1.5], "ok": [True]}), tmp_path / "a.parquet")
+    for path in (jsonl, tmp_path / "a.parquet"):
+        (found,) = read(path)
+        assert found.id == 5
+        assert found.metadata == {"n": 1.5, "ok": True}
+
+
+def test_rows_without_text_are_left_out(tmp_path: Path) -> None:
+    assert len(read(write(tmp_path / "a.csv", "text,n\n,1\n나,2\n"))) == 1
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"columns": {"question": "Q"}}, "no column 'Q'"),
+        ({"id": "key"}, "no column 'key'"),
+        ({"metadata": ["key"]}, "no column 'key'"),
+    ],
+)
+def test_a_column_that_is_not_there(tmp_path: Path, options: dict[str, object], message: str) -> None:
+    with pytest.raises(DataFileError, match=message):
+        read(write(tmp_path / "faq.csv", CSV), FIELDS, **options)
+
+
+def test_fields_that_nobody_has(tmp_path: Path) -> None:
+    path = write(tmp_path / "faq.csv", "Q,A\n언제?,내일\n")
+    with pytest.raises(DataFileError, match="columns"):
+        read(path, FIELDS)
+    with pytest.raises(InputError, match="no field 'title'; it has question, answer"):
+        read(path, FIELDS, columns={"title": "Q"})
+
+
+def test_a_bad_id_is_named_with_its_row(tmp_path: Path) -> None:
+    path = write(tmp_path / "a.jsonl", '{"id": 1, "text": "가"}\n{"id": [2], "text": "나"}\n')
+    with pytest.raises(DataFileError, match=r"line 2|row 2"):
+        read(path)
+
+
+# Texts
+
+
+def test_a_text_is_one_document(tmp_path: Path) -> None:
+    (found,) = read(write(tmp_path / "note.txt", "첫 줄\n\n둘째 줄\n"))
+    assert found == Document(id="note.txt", fields={"text": "첫 줄\n\n둘째 줄\n"}, source="note.txt")
+
+
+def test_a_text_by_lines(tmp_path: Path) -> None:
+    found = read(write(tmp_path / "note.txt", "첫 줄\n\n둘째 줄\n"), lines=True)
+    assert [document.fields["text"] for document in found] == ["첫 줄", "둘째 줄"]
+
+
+def test_a_text_has_no_columns(tmp_path: Path) -> None:
+    with pytest.raises(DataFileError, match="it has no columns"):
+        read(write(tmp_path / "note.txt", "첫 줄"), id="key")
+
+
+MARKDOWN = """---
+title: x
+---
+들어가는 말
+
+# 설치
+본문 하나
+
+```sh
+# not a heading
+```
+
+## 윈도우 ##
+본문 둘
+
+설치
+====
+본문 셋
+
+# 빈 절
+"""
+
+
+def test_markdown_has_a_document_for_each_section(tmp_path: Path) -> None:
+    found = read(write(tmp_path / "guide.md", MARKDOWN))
+    assert [document.id for document in found] == [
+        "guide.md",
+        "guide.md#설치",
+        "guide.md#설치/윈도우",
+        "guide.md#설치-2",
+    ]
+    assert [document.metadata.get("headings") for document in found] == [
+        None,
+        ["설치"],
+        ["설치", "윈도우"],
+        ["설치"],
+    ]
+    assert found[1].fields["text"] == "설치\n본문 하나\n\n```sh\n# not a heading\n```"
+
+
+def test_what_looks_like_a_heading_and_is_none() -> None:
+    text = "#hashtag\n\n- item\n---\n\n| a |\n|---|\n\nparagraph of\ntwo lines\n---"
+    (section,) = sections(text)
+    assert section.headings == ()
+
+
+# Folders
+
+
+def test_a_folder_in_order_with_what_is_left_out(tmp_path: Path) -> None:
+    folder = tmp_path / "docs"
+    write(folder / "b.txt", "나")
+    write(folder / "a.txt", "가")
+    write(folder / "deep" / "er" / "c.md", "# 다\n글")
+    write(folder / "t.csv", "text\n라\n")
+    write(folder / ".git" / "x.txt", "숨음")
+    write(folder / ".hidden", "숨음")
+    write(folder / "empty.txt", " \n")
+    write(folder / "page.pdf", "x")
+    (folder / "picture.png").write_bytes(b"\x89PNG\0\0")
+    (folder / "z.txt.gz").write_bytes(gzip.compress("마".encode()))
+    source = Source(path=str(folder))
+    found = list(source.documents(("text",)))
+    assert [document.source for document in found] == [
+        "docs/a.txt",
+        "docs/b.txt",
+        "docs/t.csv",
+        "docs/z.txt.gz",
+        "docs/deep/er/c.md",
+    ]
+    assert source.skipped == {"hidden": 2, "empty": 1, "of another kind": 1, "binary": 1}
+
+
+def test_a_source_holds_its_own() -> None:
+    source = Source(path="somewhere/docs")
+    assert source.holds("docs")
+    assert source.holds("docs/a.txt")
+    assert not source.holds("docs2/a.txt")
+    assert not source.holds(None)
+    assert Source(path="x", name="mine").holds("mine/a.txt")
+
+
+def test_a_file_that_is_not_there(tmp_path: Path) -> None:
+    with pytest.raises(DataFileError, match="There is no file"):
+        read(tmp_path / "none.txt")
+    (tmp_path / "cp949.txt").write_bytes("한글".encode("cp949"))
+    with pytest.raises(DataFileError, match="looks like CP949"):
+        read(tmp_path / "cp949.txt")
+    assert read(tmp_path / "cp949.txt", encoding="cp949")[0].fields["text"] == "한글"

@@ -1,0 +1,500 @@
+"""`Index`: what it keeps, what it finds, and what it refuses."""
+
+from __future__ import annotations
+
+import shutil
+import unicodedata
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import munjang
+from munjang import CrossEncoder, Index, SentenceTransformer
+from munjang.errors import (
+    IndexMismatchError,
+    InputError,
+    InputTypeError,
+    StoreError,
+    TruncationError,
+    UnknownModelError,
+)
+from munjang.search.documents import Document
+from munjang.search.store import Changes
+from support.documents import FAQ
+from support.stores import STORES
+from support.tiny import MAX_TOKENS, PROMPTS, tiny_cross_encoder, tiny_sentence_model
+
+FIELDS = ["question", "answer"]
+DOCUMENTS: list[dict[str, Any]] = [
+    {
+        "id": row["id"],
+        "question": row["question"],
+        "answer": row["answer"],
+        "metadata": {"lang": row["lang"], "year": row["year"]},
+    }
+    for row in FAQ
+]
+
+
+@pytest.fixture(scope="session")
+def other_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tiny_sentence_model(tmp_path_factory.mktemp("models") / "other", seed=7)
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "faq.munjang"
+
+
+@pytest.fixture
+def index(path: Path, model: SentenceTransformer) -> Iterator[Index]:
+    with Index.open(path, model=model, fields=FIELDS) as opened:
+        opened.add(DOCUMENTS)
+        yield opened
+
+
+# Documents
+
+
+def test_documents_come_back_as_they_were(index: Index) -> None:
+    assert index.get("a") == Document(
+        id="a",
+        fields={"question": "Where is my parcel?", "answer": "It is on its way."},
+        metadata={"lang": "en", "year": 2021},
+    )
+    assert [document.id for document in index] == [1, 2, "a", "b"]
+    assert len(index) == index.count() == 4
+    assert index.count({"lang": "ko", "year": {"gte": 2020}}) == 2
+    assert 1 in index
+    assert "1" not in index
+    assert None not in index
+    assert index.get(99) is None
+
+
+def test_an_index_lasts(index: Index, path: Path, folder: Path) -> None:
+    index.close()
+    with Index.open(path) as again:
+        assert len(again) == 4
+        assert again.search("서울", limit=1)[0].id in (2, "b")
+        assert again.settings.model == str(folder)
+
+
+def test_add_refuses_what_is_there(index: Index) -> None:
+    with pytest.raises(InputError, match="id 'b' is in the index already; use upsert"):
+        index.add([{"id": "new", "question": "x"}, {"id": "b", "question": "x"}])
+    assert "new" not in index
+
+
+def test_upsert_encodes_only_what_has_changed(index: Index, monkeypatch: pytest.MonkeyPatch) -> None:
+    changed = {**DOCUMENTS[1], "answer": "부산에서 드세요."}
+    prepared: list[int] = []
+    prepare = munjang.search.preparing.Preparer.prepare  # type: ignore[attr-defined]
+
+    def counted(self: Any, documents: Any, advance: Any = None) -> Any:
+        prepared.append(len(documents))
+        return prepare(self, documents, advance)
+
+    monkeypatch.setattr("munjang.search.preparing.Preparer.prepare", counted)
+    seen: list[int] = []
+    assert index.upsert([*DOCUMENTS[:1], changed, *DOCUMENTS[2:]], advance=seen.append) == 1
+    assert prepared == [1]
+    assert sum(seen) == 4
+    assert index.search("부산", mode="lexical")[0].id == 2
+    assert index.upsert(DOCUMENTS[:1]) == 0
+
+
+def test_delete(index: Index) -> None:
+    assert index.delete(1) == 1
+    assert index.delete(["a", "nobody"]) == 1
+    assert [document.id for document in index] == [2, "b"]
+    assert index.search("배송", mode="lexical") == []
+
+
+def test_one_document_and_texts(path: Path, model: SentenceTransformer) -> None:
+    with Index.open(path, model=model) as index:
+        assert index.add("첫 문장") == 1
+        assert index.add({"id": 1, "text": "둘째 문장"}) == 1
+        assert index.add(f"{number}번 문장" for number in range(1500)) == 1500
+        assert index.upsert(["첫 문장", "첫 문장"]) == 0
+        assert len(index) == 1502
+
+
+def test_vectors_are_those_of_the_model(index: Index, model: SentenceTransformer) -> None:
+    entries = index.preparer().prepare([Document(id=0, fields={"answer": "서울에서 만나요."})])
+    (passage,) = entries[0].passages
+    wanted = model.encode(PROMPTS["document"] + "서울에서 만나요.", normalize_embeddings=True)
+    assert passage.vector is not None
+    np.testing.assert_allclose(passage.vector, wanted, atol=1e-6)
+    assert passage.words == ["서울", "만나다"]
+
+
+def test_only_embedded_fields_have_vectors(path: Path, model: SentenceTransformer) -> None:
+    with Index.open(path, model=model, fields=FIELDS, embedded=["question"]) as index:
+        index.add(DOCUMENTS)
+        assert index.info()["vectors"] == 4
+        assert index.info()["passages"] == 8
+        assert index.search("시장", mode="lexical")[0].field == "answer"
+        assert {hit.field for hit in index.search("시장", mode="semantic")} == {"question"}
+
+
+def test_a_long_document_is_cut_and_hits_point_into_it(path: Path, model: SentenceTransformer) -> None:
+    text = "".join(f"문장 {number}은 길지 않아요. " for number in range(40)) + "서울에 가요."
+    with Index.open(path, model=model) as index:
+        index.add([{"id": 1, "text": text}])
+        (hit,) = index.search("서울", mode="lexical")
+        assert hit.text == text[hit.start : hit.end]
+        assert hit.text.endswith("서울에 가요.")
+        assert len(hit.text) <= MAX_TOKENS
+        assert [hit.snippet[a:b] for a, b in hit.marks] == ["서울"]
+
+
+BAD: list[tuple[Any, type[Exception], str]] = [
+    ({"question": "x"}, InputError, "needs an 'id'"),
+    ({"id": 9, "question": "x", "title": "y"}, InputError, r"field 'title'.*question, answer.*metadata"),
+    ({"id": 9, "question": 3}, InputTypeError, "must be a text, got 3"),
+    ({"id": 9, "question": "a\ud800"}, InputError, r"U\+D800 at position 1"),
+    ({"id": 9, "question": "a\0"}, InputError, "NUL character at position 1"),
+    ({"id": True, "question": "x"}, InputTypeError, "got True"),
+    ({"id": 1.5, "question": "x"}, InputTypeError, "got 1.5"),
+    ({"id": "", "question": "x"}, InputError, "1 to 1000 characters"),
+    ({"id": 2**64, "question": "x"}, InputError, "64 bits"),
+    ({"id": 9, "question": "x", "metadata": {"n": float("nan")}}, InputTypeError, "nan.*JSON"),
+    ({"id": 9, "question": "x", "metadata": {"n": b"x"}}, InputTypeError, "bytes.*JSON"),
+    ({"id": 9, "question": "x", "metadata": {3: "x"}}, InputTypeError, "name 3"),
+    ({"id": 9, "question": "x", "metadata": ["x"]}, InputTypeError, "must be a dictionary"),
+    ({"id": 9, "question": "x", "metadata": {"a": {"b": ["\ud800"]}}}, InputError, "surrogate"),
+    (17, InputTypeError, "got a int"),
+]
+
+
+@pytest.mark.parametrize(("document", "error", "message"), BAD)
+def test_bad_documents_are_refused_before_anything_is_written(
+    index: Index, document: Any, error: type[Exception], message: str
+) -> None:
+    with pytest.raises(error, match=message):
+        index.add([{"id": "good", "question": "x"}, document])
+    assert "good" not in index
+
+
+def test_two_documents_of_one_id(index: Index) -> None:
+    with pytest.raises(InputError, match="id 5 is given to two"):
+        index.add([{"id": 5, "question": "x"}, {"id": 5, "question": "y"}])
+    assert index.add([{"id": 5, "question": "x"}] * 2) == 1
+
+
+def test_metadata_that_contains_itself(index: Index) -> None:
+    endless: dict[str, Any] = {}
+    endless["again"] = endless
+    with pytest.raises(InputError, match="nested too deeply"):
+        index.add({"id": 5, "question": "x", "metadata": endless})
+
+
+# Searching
+
+
+def ids(hits: list[Any]) -> list[Any]:
+    return [hit.id for hit in hits]
+
+
+def test_semantic_scores_are_similarities(index: Index, model: SentenceTransformer) -> None:
+    hits = index.search("언제 와요?", mode="semantic")
+    query = model.encode_query("언제 와요?", normalize_embeddings=True)
+    for hit in hits:
+        texts = list(hit.document.fields.values())
+        best = float((model.encode_document(texts, normalize_embeddings=True) @ query).max())
+        assert hit.score == pytest.approx(best, abs=1e-5)
+        assert hit.scores == {"semantic": hit.score}
+    assert [hit.score for hit in hits] == sorted((hit.score for hit in hits), reverse=True)
+    assert len(hits) == 4
+
+
+def test_lexical_needs_no_model(path: Path, folder: Path, model: SentenceTransformer) -> None:
+    with Index.open(path, model=model, fields=FIELDS) as index:
+        index.add(DOCUMENTS)
+    with Index.open(path) as index:
+        hits = index.search("서울", mode="lexical")
+        assert sorted(map(str, ids(hits))) == ["2", "b"]
+        assert index._model is None
+
+
+@pytest.mark.parametrize("query", ["맛있다", unicodedata.normalize("NFD", "맛있었어요"), "맛있겠네요"])
+def test_korean_by_word(index: Index, query: str) -> None:
+    (hit,) = index.search(query, mode="lexical")
+    assert hit.id == 2
+    assert [hit.snippet[a:b] for a, b in hit.marks] == ["맛있"]
+
+
+def test_hybrid_joins_both(index: Index) -> None:
+    semantic, lexical = (
+        index.search("서울에서 언제", mode="semantic"),
+        index.search("서울에서 언제", mode="lexical"),
+    )
+    hybrid = index.search("서울에서 언제")
+    ranks = [{hit.id: hit.rank for hit in hits} for hits in (semantic, lexical)]
+    for hit in hybrid:
+        wanted = sum(1 / (60 + rank[hit.id]) for rank in ranks if hit.id in rank)
+        assert hit.score == pytest.approx(wanted)
+    assert ids(index.search("서울에서 언제", weights={"lexical": 0})) == ids(semantic)
+    assert ids(index.search("서울에서 언제", weights={"semantic": 0.0})) == ids(lexical)
+
+
+def test_pages_fit_together(index: Index) -> None:
+    whole = index.search("언제 서울에서")
+    pages = [index.search("언제 서울에서", limit=1, offset=offset)[0] for offset in range(len(whole))]
+    assert pages == whole
+    assert index.search("언제", offset=50) == []
+
+
+def test_filters_and_least_score(index: Index) -> None:
+    assert set(ids(index.search("언제", filter={"lang": "ko"}))) == {1, 2, "b"}
+    assert ids(index.search("언제", filter={"lang": "xx"})) == []
+    scores = [hit.score for hit in index.search("언제", mode="semantic")]
+    assert len(index.search("언제", mode="semantic", min_score=scores[1])) == 2
+
+
+def test_rerank_orders_by_the_cross_encoder(index: Index, tmp_path: Path) -> None:
+    encoder = CrossEncoder(tiny_cross_encoder(tmp_path / "pairs"))
+    hits = index.search("서울에서 언제", rerank=encoder)
+    wanted = encoder.predict([("서울에서 언제", hit.text) for hit in hits])
+    np.testing.assert_allclose([hit.score for hit in hits], wanted, atol=1e-6)
+    assert [hit.scores["rerank"] for hit in hits] == sorted(wanted.tolist(), reverse=True)
+    assert [hit.rank for hit in hits] == [1, 2, 3, 4]
+
+
+def test_a_batch_is_its_queries(index: Index) -> None:
+    queries = ["서울", "", "언제?"]
+    assert index.search_batch(queries) == [index.search(query) for query in queries]
+
+
+@pytest.mark.parametrize(
+    "query", ["", " \n", '"', "*", "NEAR(", "a OR b AND NOT c", "^x", "😀", "';--", "서울*"]
+)
+@pytest.mark.parametrize("mode", ["hybrid", "semantic", "lexical"])
+def test_odd_queries_are_answered(index: Index, query: str, mode: Any) -> None:
+    hits = index.search(query, mode=mode)
+    assert len(hits) <= 4
+    if mode == "lexical" and query != "서울*":
+        assert hits == []
+
+
+@pytest.mark.parametrize(
+    ("query", "error", "message"),
+    [
+        ("가" * 1_000_000, InputError, "1,000,000 characters"),
+        ("a\ud800", InputError, "surrogate"),
+        ("a\0b", InputError, "NUL"),
+        (7, InputTypeError, "must be a text"),
+    ],
+)
+def test_queries_that_are_refused(index: Index, query: Any, error: type[Exception], message: str) -> None:
+    with pytest.raises(error, match=message):
+        index.search(query)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"mode": "fuzzy"}, "hybrid, semantic, lexical"),
+        ({"limit": 0}, "limit must be"),
+        ({"limit": True}, "limit must be"),
+        ({"offset": -1}, "offset must be"),
+        ({"limit": 10_001}, "more than 10,000"),
+        ({"min_score": float("nan")}, "min_score"),
+        ({"weights": {"semantic": -1}}, "none negative"),
+        ({"weights": {"other": 1}}, "'other'"),
+        ({"weights": {"semantic": 0, "lexical": 0}}, "nothing is left"),
+        ({"filter": {"year": {"above": 3}}}, "above"),
+    ],
+)
+def test_options_that_are_refused(index: Index, options: dict[str, Any], message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        index.search("x", **options)
+
+
+def test_a_cross_encoder_of_several_labels_is_refused(index: Index, tmp_path: Path) -> None:
+    encoder = CrossEncoder(tiny_cross_encoder(tmp_path / "pairs", labels=3))
+    with pytest.raises(InputError, match="this one has 3"):
+        index.search("x", rerank=encoder)
+
+
+# Opening
+
+
+def test_a_model_that_moved_is_the_same(index: Index, path: Path, folder: Path, tmp_path: Path) -> None:
+    index.close()
+    moved = shutil.copytree(folder, tmp_path / "moved")
+    with Index.open(path, model=moved) as again:
+        assert again.search("언제", mode="semantic")
+
+
+def test_a_model_that_is_gone(tmp_path: Path, path: Path) -> None:
+    gone = tiny_sentence_model(tmp_path / "gone")
+    Index.open(path, model=gone).close()
+    shutil.rmtree(gone)
+    with Index.open(path) as index, pytest.raises(UnknownModelError) as caught:
+        index.search("언제")
+    assert "say where with model=" in caught.value.__notes__[0]
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"fields": ["question"]}, r"fields \('question', 'answer'\), now \('question',\).*migrate"),
+        ({"embedded": ["question"]}, "embedded"),
+        ({"analyzer": "hangul-bigrams"}, r"analyzer 'kiwi/.*', now 'hangul-bigrams/1'"),
+        ({"chunk_tokens": 7}, "chunk_tokens .* now 7"),
+        ({"chunk_overlap": 1}, "chunk_overlap .* now 1"),
+    ],
+)
+def test_other_settings_are_refused(index: Index, path: Path, options: Any, message: str) -> None:
+    with pytest.raises(IndexMismatchError, match=message):
+        Index.open(path, **options)
+
+
+def test_another_model_is_refused(index: Index, path: Path, other_folder: Path) -> None:
+    with pytest.raises(IndexMismatchError, match=r"gives other vectors.*munjang index migrate"):
+        Index.open(path, model=other_folder)
+
+
+def test_prompts_of_a_model_are_kept(path: Path, folder: Path) -> None:
+    model = SentenceTransformer(folder, prompts={"query": "q: ", "document": "d: "})
+    Index.open(path, model=model).close()
+    with Index.open(path) as index:
+        index.add("서울")
+        assert index.model.prompts["query"] == "q: "
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"fields": ["id"]}, "names other than id"),
+        ({"fields": []}, "fields needs names"),
+        ({"fields": ["a", "a"]}, "different names"),
+        ({"fields": ["a"], "embedded": ["b"]}, "embedded names 'b'"),
+        ({"chunk_tokens": 999}, "the model reads"),
+        ({"chunk_tokens": 10, "chunk_overlap": 10}, "less than chunk_tokens"),
+        ({"analyzer": "mecab"}, "no analyser 'mecab'"),
+    ],
+)
+def test_settings_that_make_no_sense_leave_no_file(
+    path: Path, model: SentenceTransformer, options: Any, message: str
+) -> None:
+    with pytest.raises(InputError, match=message):
+        Index.open(path, model=model, **options)
+    assert not path.exists()
+
+
+def test_a_wrong_model_leaves_no_file(path: Path) -> None:
+    with pytest.raises(UnknownModelError):
+        Index.open(path, model="./nowhere")
+    assert not path.exists()
+
+
+def test_nothing_there(path: Path) -> None:
+    with pytest.raises(StoreError, match="There is no index"):
+        Index.open(path, create=False)
+    with pytest.raises(StoreError, match="There is no index"):
+        Index.open(path, readonly=True)
+    with pytest.raises(InputTypeError, match="An index is at a file"):
+        Index.open(7)  # type: ignore[arg-type]
+
+
+def test_truncation_is_told(path: Path, folder: Path) -> None:
+    model = SentenceTransformer(folder, on_truncation="error")
+    with Index.open(path, model=model) as index, pytest.raises(TruncationError):
+        index.search("긴 질문 " * 40)
+
+
+# Moving
+
+
+def test_migrate_encodes_all_anew(index: Index, path: Path, other_folder: Path) -> None:
+    seen: list[int] = []
+    assert index.migrate(other_folder, advance=seen.append) == sum(seen) == 4
+    other = SentenceTransformer(other_folder)
+    hit = index.search("언제", mode="semantic")[0]
+    wanted = other.encode_query("언제", normalize_embeddings=True) @ other.encode_document(
+        hit.text, normalize_embeddings=True
+    )
+    assert hit.score == pytest.approx(float(wanted), abs=1e-5)
+    with Index.open(path) as again:
+        assert again.settings.model == str(other_folder)
+        assert len(again.search("서울", mode="lexical")) == 2
+
+
+def test_a_migration_that_was_stopped_goes_on(
+    path: Path, model: SentenceTransformer, other_folder: Path
+) -> None:
+    with Index.open(path, model=model) as index:
+        index.add(f"{number}번 문장" for number in range(2100))
+        before = index.search("77번", limit=3)
+
+        done = [0]
+
+        def stop(count: int) -> None:
+            done[0] += count
+            if done[0] > 1500:
+                raise KeyboardInterrupt
+
+        with pytest.raises(KeyboardInterrupt):
+            index.migrate(other_folder, advance=stop)
+        assert index.search("77번", limit=3) == before
+        index.upsert([{"id": "new", "text": "그동안 온 문장"}])
+        assert index.migrate(other_folder) == 1101
+        assert "new" in index
+        assert len(index) == 2101
+        assert index.check() == []
+
+
+def test_migrate_to_another_analyser(index: Index) -> None:
+    assert index.search("맛있다", mode="lexical")
+    index.migrate(analyzer="hangul-bigrams")
+    assert index.settings.analyzer == "hangul-bigrams/1"
+    assert index.search("있는", mode="lexical")[0].id == 2
+
+
+def test_others_notice_that_an_index_was_moved(index: Index, path: Path, other_folder: Path) -> None:
+    with Index.open(path) as other:
+        other.search("언제")
+        index.migrate(other_folder)
+        for use in (lambda: other.search("언제"), lambda: other.add({"id": 77, "question": "x"})):
+            with pytest.raises(IndexMismatchError, match="open it again"):
+                use()
+
+
+# The rest
+
+
+def test_info_and_check(index: Index, path: Path, folder: Path) -> None:
+    info = index.info()
+    assert (info["documents"], info["passages"], info["vectors"]) == (4, 8, 8)
+    assert info["settings"]["model"] == str(folder)
+    assert "probe" not in info["settings"]
+    assert index.check() == []
+    index.rebuild()
+    assert len(index.search("서울", mode="lexical")) == 2
+
+
+@pytest.mark.parametrize("kind", STORES, ids=[kind.name for kind in STORES])
+def test_every_store_gives_the_same(kind: Any, tmp_path: Path, model: SentenceTransformer) -> None:
+    store = kind.place(tmp_path).open()
+    with Index.open(tmp_path / "x.munjang", model=model, fields=FIELDS) as index:
+        index.add(DOCUMENTS)
+        wanted = [index.search(query) for query in ("서울에서 언제", "parcel")]
+        store.create(index.settings)
+        store.write(Changes(put=index.preparer().prepare(list(index))))
+        with Index("there", store, index.settings, model=model) as there:
+            for query, hits in zip(("서울에서 언제", "parcel"), wanted, strict=True):
+                found = there.search(query)
+                assert ids(found) == ids(hits)
+                assert [hit.snippet for hit in found] == [hit.snippet for hit in hits]
+
+
+def test_closed_twice(index: Index) -> None:
+    index.close()
+    index.close()
+    with pytest.raises(StoreError, match="closed"):
+        len(index)
