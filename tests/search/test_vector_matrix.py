@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from munjang.errors import InputError
-from munjang.search import vector_scan, vector_segment, vectors
+from munjang.search import vector_rows, vector_scan, vector_segment, vectors
 from munjang.search.vectors import VectorMatrix
 from support.vectors import SORTS, blobs, check, filled, matrix, sort_of
 
@@ -22,9 +22,9 @@ def arrangement(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch)
     """Make segments so small that few rows come in every arrangement that many have."""
     name: str = request.param
     if name != "loose rows":
-        monkeypatch.setattr(vectors, "_LOOSE_ROWS", 64)
+        monkeypatch.setattr(vector_rows, "_LOOSE_ROWS", 64)
     if name in ("many segments", "two threads"):
-        monkeypatch.setattr(vectors, "rows_per_segment", lambda _: 100)
+        monkeypatch.setattr(vector_rows, "rows_per_segment", lambda _: 100)
         monkeypatch.setattr(vector_scan, "_FIRST_ROWS", 20)
     if name == "two threads":
         monkeypatch.setattr(vector_scan, "_WORTH_A_THREAD", 1)
@@ -175,9 +175,10 @@ def test_what_is_unsaved_is_counted(tmp_path: Path) -> None:
 def test_a_long_update_is_saved_on_its_way_under_the_old_generation(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(vectors, "rows_per_segment", lambda _: 100)
-    monkeypatch.setattr(vectors, "_LOOSE_ROWS", 64)
+    monkeypatch.setattr(vector_rows, "rows_per_segment", lambda _: 100)
+    monkeypatch.setattr(vector_rows, "_LOOSE_ROWS", 64)
     monkeypatch.setattr(vectors, "_UNSAVED_ROWS", 150)
+    monkeypatch.setattr(vectors, "_CHUNK", 100)
     rows = sort_of("random", 1000, 8)
     filled(rows, tmp_path / "vectors", generation=9)  # never saved by its user
     again = matrix(tmp_path / "vectors", 8)
@@ -217,8 +218,8 @@ def test_a_matrix_is_a_dictionary_that_can_be_searched(
     drawn: st.DataObject, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(vectors, "_LOOSE_ROWS", 5)
-        patch.setattr(vectors, "rows_per_segment", lambda _: 8)
+        patch.setattr(vector_rows, "_LOOSE_ROWS", 5)
+        patch.setattr(vector_rows, "rows_per_segment", lambda _: 8)
         patch.setattr(vector_scan, "_FIRST_ROWS", 3)
         path = tmp_path_factory.mktemp("matrix") / "vectors"
         dimension = drawn.draw(st.integers(1, 5))
