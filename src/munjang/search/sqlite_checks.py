@@ -72,6 +72,7 @@ def _vector_problems(connection: apsw.Connection, moment: Moment, vectors: Deriv
         yield f"'{vectors.path.name}' shows {derived} vectors, but there are {stored}; rebuild the index."
     elif not _agrees(connection, moment, vectors):
         yield f"A search in '{vectors.path.name}' finds something else than is stored; rebuild the index."
+    yield from vectors.damage()
 
 
 def _agrees(connection: apsw.Connection, moment: Moment, vectors: DerivedVectors) -> bool:

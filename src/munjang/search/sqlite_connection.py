@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 from urllib.parse import quote
 
 from munjang.errors import InputError, MunjangError, StoreBusyError, StoreError
@@ -16,7 +15,7 @@ from munjang.errors import InputError, MunjangError, StoreBusyError, StoreError
 if TYPE_CHECKING:
     import apsw
 
-__all__ = ["APPLICATION", "Place", "check_header", "explained", "is_immutable", "transaction"]
+__all__ = ["APPLICATION", "Place", "check_header", "explained", "is_immutable", "shut", "transaction"]
 
 APPLICATION = 0x4D756E6A  # "Munj", in the file's header
 _MAGIC = b"SQLite format 3\x00"
@@ -95,7 +94,7 @@ class Place:
         try:
             connection.execute("SELECT count(*) FROM sqlite_schema; PRAGMA query_only = ON").fetchall()
         except BaseException:
-            connection.close()
+            shut(connection)
             raise
         return connection
 
@@ -105,6 +104,14 @@ def is_immutable(connection: apsw.Connection) -> bool:
     import apsw
 
     return bool(connection.open_flags & apsw.SQLITE_OPEN_URI)
+
+
+def shut(connection: apsw.Connection) -> None:
+    """Close a connection; what it could not tidy up, the next one does."""
+    import apsw
+
+    with suppress(apsw.Error):
+        connection.close()
 
 
 def check_header(path: Path) -> None:
@@ -161,15 +168,13 @@ def transaction(connection: apsw.Connection) -> Iterator[None]:
     except BaseException:
         # A full disk may have rolled back already.
         if connection.in_transaction:
-            _forgiving(partial(connection.execute, "ROLLBACK"))
+            _roll_back(connection)
         raise
 
 
-def _forgiving(action: Any) -> None:
+def _roll_back(connection: apsw.Connection) -> None:
     """Roll back; where even that fails, SQLite does it when the connection is closed."""
     import apsw
 
-    try:
-        action()
-    except apsw.Error:
-        return
+    with suppress(apsw.Error):
+        connection.execute("ROLLBACK")

@@ -69,15 +69,34 @@ class DerivedVectors:
             matrix = self._matrix_at(connection, moment)
             return None if matrix is None else len(matrix)
 
+    def damage(self) -> list[str]:
+        """Read the whole derived file, and give a line for each part that is not what was written."""
+        with self._lock:
+            return [] if self._matrix is None else self._matrix.damage()
+
+    def describe(self, connection: apsw.Connection, moment: Moment) -> dict[str, str]:
+        """Say what is peculiar to the matrix: that its file did not fit, how good its graph is."""
+        with self._lock:
+            matrix = self._matrix or self._open(connection, moment)
+        facts = matrix.graph
+        return {
+            **({"derived vectors": f"are made anew: {matrix.unfit}"} if matrix.unfit else {}),
+            **({"graph": f"{facts.count} vectors, recall@10 {facts.recall:.3f}"} if facts else {}),
+        }
+
     def rebuild(self, connection: apsw.Connection, moment: Moment) -> None:
-        """Make the matrix and its file anew."""
+        """Make the matrix and its file anew, and the graph where there are enough vectors for one."""
+        from munjang.search.approximate import is_there
+
         with self._lock:
             self._matrix = None
             with suppress(OSError):
                 self.path.unlink()
             matrix = self._matrix_at(connection, moment)
-            if matrix is not None:
-                matrix.save()
+            assert matrix is not None  # it shows this moment
+            matrix.save()
+        if is_there():
+            matrix.build_graph()
 
     def close(self) -> None:
         """Let go of the matrix."""

@@ -17,6 +17,7 @@ from munjang.search.sqlite_connection import (
     check_header,
     explained,
     is_immutable,
+    shut,
     transaction,
 )
 from munjang.search.sqlite_filters import install
@@ -43,7 +44,7 @@ def open_sqlite(
     Args:
         path: the file; ``-wal``, ``-shm`` and ``-vectors`` are added to its name for what stands beside it.
         create: make the file if there is none; its folder must be there.
-        readonly: write nothing, and let nobody write through this store.
+        readonly: refuse to change the index; only what is derived from it may still be written beside it.
         busy_timeout: how many seconds a write waits for another writer.
         vfs: the name of a file system that was registered with SQLite, instead of the usual one.
 
@@ -74,7 +75,7 @@ def _prepare(place: Place, *, create: bool) -> None:
     try:
         migrate(connection, place.path)
     finally:
-        connection.close()
+        shut(connection)
 
 
 def _version(place: Place) -> int:
@@ -82,7 +83,7 @@ def _version(place: Place) -> int:
     try:
         return version_of(connection, place.path)
     finally:
-        connection.close()
+        shut(connection)
 
 
 class SqliteStore:
@@ -133,7 +134,7 @@ class SqliteStore:
                 connection.execute("BEGIN")
                 reader = SqliteReader(connection, self.path, self._vectors)
             except BaseException:
-                connection.close()
+                shut(connection)
                 raise
         try:
             yield reader
@@ -207,6 +208,8 @@ class SqliteStore:
             details = {"kind": "SQLite", "path": str(self.path), "version": str(VERSION)}
             if target := State.read(reader.connection).target:
                 details["moving to"] = f"{target.model}, {count['waiting']} documents to prepare"
+            if reader.moment is not None:
+                details |= self._vectors.describe(reader.connection, reader.moment)
             return StoreInfo(
                 documents=count["document"],
                 passages=count["passage"],
@@ -222,11 +225,11 @@ class SqliteStore:
             self._closed = True
             self._drop_writer()
             while self._idle:
-                self._idle.pop().close()
+                shut(self._idle.pop())
         self._vectors.close()
 
     def _bytes(self) -> dict[str, int]:
-        names = {"database": "", "log of changes": "-wal", "derived vectors": "-vectors"}
+        names = {"database": "", "log of changes": "-wal", "vectors": "-vectors", "graph": "-vectors-graph"}
         files = {what: self.path.with_name(self.path.name + end) for what, end in names.items()}
         return {what: file.stat().st_size for what, file in files.items() if file.exists()}
 
@@ -254,13 +257,13 @@ class SqliteStore:
             if connection.in_transaction:
                 connection.execute("ROLLBACK")
             if self._closed or is_immutable(connection) or len(self._idle) >= _KEPT_READERS:
-                connection.close()
+                shut(connection)
             else:
                 self._idle.append(connection)
 
     def _drop_writer(self) -> None:
         if self._writer is not None:
-            self._writer.close()
+            shut(self._writer)
             self._writer = None
 
     @contextmanager
