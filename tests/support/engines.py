@@ -1,0 +1,60 @@
+"""Batches that a test can watch on their way through an engine; workers of Ray import this module."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from munjang.search.documents import Document
+
+__all__ = ["DeadlyBatch", "WatchedBatch", "descendants"]
+
+
+class WatchedBatch(Sequence[Document]):
+    """Documents that write a line into a file whenever another process begins to work on them."""
+
+    def __init__(self, number: int, documents: Sequence[Document], log: Path) -> None:
+        self.number = number
+        self.documents = documents
+        self.log = log
+
+    def __len__(self) -> int:
+        return len(self.documents)
+
+    def __getitem__(self, place: Any) -> Any:
+        return self.documents[place]
+
+    def __reduce__(self) -> Any:
+        return type(self)._arrived, (self.number, self.documents, self.log)
+
+    @classmethod
+    def _arrived(cls, number: int, documents: Sequence[Document], log: Path) -> Sequence[Document]:
+        with log.open("a") as file:
+            file.write(f"{number} {os.getpid()}\n")
+        return documents
+
+
+class DeadlyBatch(WatchedBatch):
+    """Documents that nobody survives."""
+
+    @classmethod
+    def _arrived(cls, number: int, documents: Sequence[Document], log: Path) -> Sequence[Document]:
+        super()._arrived(number, documents, log)
+        os.kill(os.getpid(), signal.SIGKILL)
+        return documents
+
+
+def descendants(process: int) -> Iterator[int]:
+    """Go through the processes that a process started, and those that they started."""
+    for path in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            parent = int(path.read_text().rpartition(")")[2].split()[1])
+        except OSError:  # ended meanwhile
+            continue
+        if parent == process:
+            child = int(path.parent.name)
+            yield child
+            yield from descendants(child)
