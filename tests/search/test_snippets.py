@@ -1,0 +1,84 @@
+"""What of a passage is shown, and how rankings are joined."""
+
+from __future__ import annotations
+
+import unicodedata
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from munjang.search.analysis import analyzer_named
+from munjang.search.fusion import reciprocal_rank_fusion
+from munjang.search.snippets import Snippet, make_snippet
+
+BIGRAMS = analyzer_named("hangul-bigrams")
+
+
+def snippet(text: str, query: str, length: int = 160) -> Snippet:
+    return make_snippet(text, BIGRAMS.spans(text), set(BIGRAMS.words(query)), length)
+
+
+def marked(found: Snippet) -> list[str]:
+    return [found.text[start:end] for start, end in found.marks]
+
+
+def test_a_short_text_is_shown_whole() -> None:
+    found = snippet("서울에서\n만나요", "서울")
+    assert found == Snippet("서울에서 만나요", [(0, 2)])
+
+
+def test_marks_that_touch_are_one() -> None:
+    assert marked(snippet("대한민국 서울특별시", "서울특별시")) == ["서울특별시"]
+
+
+def test_the_stretch_with_most_of_the_words() -> None:
+    text = "사과 이야기. " + "채움 글월 " * 30 + "여기서 사과 배 포도 이야기가 나온다. " + "채움 글월 " * 30
+    found = snippet(text, "사과 포도", 80)
+    assert marked(found) == ["사과", "포도"]
+    assert found.text.startswith("…")
+    assert found.text.endswith("…")
+    assert len(found.text) <= 82
+
+
+def test_it_is_cut_between_words() -> None:
+    text = "alpha beta gamma delta " * 20 + "needle " + "alpha beta gamma delta " * 20
+    found = snippet(text, "needle", 60)
+    assert set(found.text.strip("…").split()) <= {"alpha", "beta", "gamma", "delta", "needle"}
+
+
+def test_without_a_word_it_is_the_beginning() -> None:
+    found = snippet("처음부터 " * 50, "다른")
+    assert found.text.startswith("처음부터 처음부터")
+    assert found.text.endswith("처음부터…")
+    assert found.marks == []
+
+
+def test_marks_in_decomposed_text() -> None:
+    text = unicodedata.normalize("NFD", "어제 서울에서 만났다")
+    assert [unicodedata.normalize("NFC", part) for part in marked(snippet(text, "서울"))] == ["서울"]
+
+
+@given(st.text(st.sampled_from("가나다 a\n."), max_size=300), st.text(st.sampled_from("가나다 a")))
+def test_marks_are_words_of_the_query(text: str, query: str) -> None:
+    found = snippet(text, query, 50)
+    words = set(BIGRAMS.words(query))
+    assert len(found.text) <= 52
+    for part in marked(found):
+        assert set(BIGRAMS.words(part)) & words
+    assert found.text.strip("…") in text.replace("\n", " ")
+
+
+# Fusion
+
+
+def test_reciprocal_ranks_are_summed() -> None:
+    found = reciprocal_rank_fusion({"a": ["x", "y"], "b": ["y", "z"]}, {"a": 1, "b": 2})
+    assert [item for item, _ in found] == ["y", "z", "x"]
+    assert [score for _, score in found] == pytest.approx([1 / 62 + 2 / 61, 2 / 62, 1 / 61])
+
+
+def test_ties_are_settled() -> None:
+    rankings = {"a": ["x", "p"], "b": ["y", "q"]}
+    assert [item for item, _ in reciprocal_rank_fusion(rankings, {})] == ["x", "y", "p", "q"]
+    assert reciprocal_rank_fusion({}, {}) == []
