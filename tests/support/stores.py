@@ -151,7 +151,9 @@ def fill(place: StorePlace, documents: Iterable[Document] = ()) -> Iterator[Stor
 
 def similarities(documents: Iterable[Document], query: NDArray[np.float32]) -> list[float]:
     """The similarities that a search of all passages must give, best first, by plain arithmetic."""
-    vectors = [one.vector for each in documents for one in entry(each).passages if one.vector is not None]
+    settings = other_settings(dimension=len(query))
+    passages = [one for each in documents for one in entry(each, settings).passages]
+    vectors = [one.vector for one in passages if one.vector is not None]
     return sorted((float(vector.astype(np.float64) @ query) for vector in vectors), reverse=True)
 
 

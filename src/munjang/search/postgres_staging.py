@@ -22,15 +22,17 @@ def first_unprepared(connection: Connection, number: int, limit: int) -> list[Do
     all are looked through for what was written meanwhile.
     """
     after = f"number > (SELECT coalesce(max(document), 0) FROM prepared_{number})"  # noqa: S608
+    found: list[Document] = []
     for condition in (after, _LEFT.format(number=number)):
         rows = connection.execute(
             f"SELECT id, source, body FROM documents WHERE {condition} ORDER BY documents.number "  # noqa: S608
             "LIMIT %s".encode(),
             [max(limit, 0)],
-        ).fetchall()
-        if rows:
-            return [read_body(*row) for row in rows]
-    return []
+        )
+        found = [read_body(*row) for row in rows]
+        if len(found) >= limit:
+            break
+    return found
 
 
 def unprepared(connection: Connection, number: int) -> bool:
