@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import shutil
@@ -89,7 +90,10 @@ def _measure(plan: Plan, count: int) -> dict[str, Outcome]:
     turns = take_turns(list(servers), plan.rounds, lambda name: _turn(plan, count, name, servers[name]))
     for name, server in servers.items():
         server.close()
-        _gather(outcomes[name], turns[name])
+        if None in turns[name]:
+            del outcomes[name]
+            continue
+        _gather(outcomes[name], [turn for turn in turns[name] if turn is not None])
         if name in (MUNJANG_GRAPH, "FAISS HNSW"):
             outcomes[name].recall = _recall(outcomes[name].found, outcomes[MUNJANG].found)
     for place in plan.place.glob("engine-*"):
@@ -157,19 +161,25 @@ class _Server:
         assert self._process.stdout is not None
         line = self._process.stdout.readline()
         if not line:
-            raise PeerError("its process died")
+            raise PeerError(f"its process ended with status {self._process.wait(timeout=60)}")
         answer: Mapping[str, Any] = json.loads(line)
         return answer
 
     def close(self) -> None:
         assert self._process.stdin is not None
-        self._process.stdin.close()
+        with contextlib.suppress(BrokenPipeError):
+            self._process.stdin.close()
         self._process.wait(timeout=60)
 
 
-def _turn(plan: Plan, count: int, name: str, server: _Server) -> Mapping[str, Any]:
+def _turn(plan: Plan, count: int, name: str, server: _Server) -> Mapping[str, Any] | None:
+    """Let an engine search for some seconds; ``None`` if its process has died, as for want of memory."""
     time.sleep(0.3)  # some libraries' threads spin on for 0.2 s
-    answer = server.search(TURN)
+    try:
+        answer = server.search(TURN)
+    except (PeerError, BrokenPipeError) as error:
+        plan.say(f"  {count:,} {name}: {error}")
+        return None
     median = statistics.median(answer["seconds"]) * 1000
     plan.say(f"  {count:,} {name}: {median:.2f} ms, {len(answer['seconds'])} searches")
     return answer

@@ -17,18 +17,18 @@ from munjang.search.vectors import VectorMatrix
 from support.vectors import SORTS, blobs, check, filled, matrix, sort_of
 
 
-@pytest.fixture(params=["loose rows", "one segment", "many segments", "two threads"])
+@pytest.fixture(params=["loose rows", "one segment", "many segments", "three threads"])
 def arrangement(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
     """Make segments so small that few rows come in every arrangement that many have."""
     name: str = request.param
     if name != "loose rows":
         monkeypatch.setattr(vector_rows, "_LOOSE_ROWS", 64)
-    if name in ("many segments", "two threads"):
+    if name in ("many segments", "three threads"):
         monkeypatch.setattr(vector_rows, "rows_per_segment", lambda _: 100)
         monkeypatch.setattr(vector_scan, "_FIRST_ROWS", 20)
-    if name == "two threads":
+    if name == "three threads":
         monkeypatch.setattr(vector_scan, "_WORTH_A_THREAD", 1)
-        monkeypatch.setattr(vectors, "available_cores", lambda: 2)
+        monkeypatch.setattr(vectors, "available_cores", lambda: 3)
     return name
 
 

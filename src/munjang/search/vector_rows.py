@@ -16,7 +16,7 @@ __all__ = ["UNUSABLE", "Rows", "decoded", "prepared"]
 
 _LOOSE_ROWS = 4096  # newest rows that are kept as they are; more are made into a segment
 _LONGEST = 1e18  # a vector longer than this could have a product that float32 can't hold
-_CHUNK = 4096  # rows that are worked on in float64 at a time
+_CHUNK = 256  # rows that are worked on in float64 at a time, in a core's cache
 
 UNUSABLE = f"has a component that is not finite, or is longer than {_LONGEST:.0e}; it can't be compared."
 

@@ -9,6 +9,7 @@ rows, and rounded to float32: the result is what a comparison with every row wou
 from __future__ import annotations
 
 import threading
+from collections import deque
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple
@@ -113,24 +114,33 @@ def scan(
     ``masks`` says of each segment which rows may be found; removed rows never are.
     """
     floor = _Floor(limit)
-    shares = _shares(segments, cores)
+    waiting = deque(range(len(segments)))  # whoever is done with one takes the next
 
-    def run(share: range) -> list[_Candidates]:
-        return [_candidates(segments[i], query, floor, masks[i] if masks else None) for i in share]
+    def run(_: int) -> list[_Candidates]:
+        found = []
+        while (number := _taken(waiting)) is not None:
+            found.append(_candidates(segments[number], query, floor, masks[number] if masks else None))
+        return found
 
-    if len(shares) == 1:
-        found = run(shares[0])
+    threads = _threads(segments, cores)
+    if threads == 1:
+        found = run(0)
     else:
-        with ThreadPoolExecutor(len(shares)) as pool:  # numkong and NumPy let go of the interpreter's lock
-            found = [one for part in pool.map(run, shares) for one in part]
+        with ThreadPoolExecutor(threads) as pool:  # numkong and NumPy let go of the interpreter's lock
+            found = [one for part in pool.map(run, range(threads)) for one in part]
     return _rescored([one for one in found if len(one.rows)], query, limit, floor.value)
 
 
-def _shares(segments: Sequence[Segment], cores: int) -> list[range]:
-    """Deal the segments out, each core every so-manyth, so that shares are alike."""
+def _taken(waiting: deque[int]) -> int | None:
+    try:
+        return waiting.popleft()
+    except IndexError:  # another thread took the last one
+        return None
+
+
+def _threads(segments: Sequence[Segment], cores: int) -> int:
     work = sum(segment.codes.nbytes for segment in segments)
-    threads = max(1, min(cores, len(segments), work // _WORTH_A_THREAD))
-    return [range(first, len(segments), threads) for first in range(threads)]
+    return max(1, min(cores, len(segments), work // _WORTH_A_THREAD))
 
 
 class _View:

@@ -22,7 +22,8 @@ from numpy.typing import NDArray
 __all__ = ["Segment", "quantize", "rows_per_segment"]
 
 _STEPS = 127
-_CHUNK = 4096  # rows that are quantised at a time, so that the float64 work takes little memory
+_CHUNK = 256  # rows that are quantised at a time, so that the float64 work stays in a core's cache
+_SAMPLE = 4096  # rows that tell how far a component spreads
 _UPWARDS = 1 + 2**-20  # rounding a bound to float32 must not lower it
 _TINY = float(np.finfo(np.float32).tiny)  # nor must what is below float32's range vanish
 
@@ -164,7 +165,7 @@ def quantize(numbers: NDArray[np.int64], vectors: NDArray[np.float32]) -> Segmen
 
 def _spread(vectors: NDArray[np.float32]) -> NDArray[np.float32]:
     """Give the standard deviation of each component, of some rows; nearly constant ones get a small one."""
-    some = vectors[:: max(1, len(vectors) // _CHUNK)].astype(np.float64)
+    some = vectors[:: max(1, len(vectors) // _SAMPLE)].astype(np.float64)
     spread = some.std(axis=0)
     mean = float(np.sqrt(np.square(spread).mean()))
     least = mean / 1000 if mean > _TINY * 1e6 else 1.0
