@@ -314,6 +314,9 @@ def test_words_keep_their_accents_and_marks(store: Store) -> None:
     assert lexical(store, "resume") == [2]
     assert lexical(store, "résumé") == [1]
     assert lexical(store, "ss", "s") == [4]
+    put(store, document(5, "Paris PARIS"))
+    assert lexical(store, "paris") == []
+    assert lexical(store, "Paris") == [5]
 
 
 def test_passages_are_found_by_vector(store: Store) -> None:

@@ -17,12 +17,18 @@ __all__ = ["joined", "lexical"]
 
 _MOST_WORDS = 128  # of one query, the longest; a longer one costs more than it says
 _LONGEST_WORD = 1000
+_CAPITALS = re.compile("[A-Z]")
 _SPLITTING = re.compile("[\x00-\x20\x7f\ud800-\udfff]")  # the tokenizer splits here; half pairs are no text
 
 
 def joined(words: Sequence[str]) -> str:
     """Give words as the text that is indexed."""
-    return " ".join(words)
+    return _marked(" ".join(words))
+
+
+def _marked(text: str) -> str:
+    """Mark capitals, for the tokenizer takes A to Z for a to z, but words are what the analyser made."""
+    return _CAPITALS.sub("\ue000\\g<0>", text)
 
 
 def lexical(
@@ -50,7 +56,7 @@ def _expression(words: Sequence[str]) -> str:
     distinct = [word for word in dict.fromkeys(words) if _can_be_indexed(word)]
     if len(distinct) > _MOST_WORDS:
         distinct = sorted(distinct, key=len, reverse=True)[:_MOST_WORDS]
-    return " OR ".join('"' + word.replace('"', '""') + '"' for word in distinct)
+    return " OR ".join('"' + _marked(word).replace('"', '""') + '"' for word in distinct)
 
 
 def _can_be_indexed(word: str) -> bool:
