@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import importlib.util
+import re
 import shlex
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -15,6 +17,7 @@ import pytest
 import typer
 from rich.text import Text
 
+from munjang import Index
 from munjang.cli.app import app
 from support.heads import MODEL_MAKERS
 from support.program import Invoke, program_environment
@@ -58,7 +61,20 @@ def test_every_command_has_help_and_examples(invoke: Invoke, path: tuple[str, ..
         assert " ".join(example.split()[:4]) in text
 
 
-FILES = {"article.txt": "한국의 수도는 서울이다.", "sentences.txt": "이순신은 한성에서 태어났다.\n"}
+FILES = {
+    "article.txt": "한국의 수도는 서울이다.",
+    "sentences.txt": "이순신은 한성에서 태어났다.\n",
+    "documents.jsonl": '{"id": "ko-001", "question": "택배는 언제 와요?", "metadata": {"lang": "ko"}}\n',
+}
+
+
+@pytest.fixture(scope="module")
+def index_file(tmp_path_factory: pytest.TempPathFactory, model_for: Callable[[str], Path]) -> Path:
+    """An index of the example questions, as the help of `munjang index` makes it."""
+    path = tmp_path_factory.mktemp("index") / "faq.munjang"
+    with Index.open(path, model=model_for(""), fields=["question", "answer"]) as index:
+        index.build(ROOT / "examples" / "everyday_questions.csv")
+    return path
 
 
 @pytest.fixture(scope="module")
@@ -74,15 +90,15 @@ def model_for(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]
 
 def with_tiny_model(example: str, model_for: Callable[[str], Path]) -> str:
     """The same command with a tiny model, so that it runs anywhere."""
-    command, redirection, file = example.rpartition("munjang ")[2].partition(" < ")
+    command, redirection, file = re.split(r"(?:^|\| )munjang ", example)[-1].partition(" < ")
     words = shlex.split(command)
-    name = str(model_for(words[0]))
+    name = str(model_for("" if words[0] == "index" else words[0]))
     for option in ("--model", "-m"):
         if option in words:
             words[words.index(option) + 1] = name
             break
     else:
-        words += ["--model", name]
+        words += ["--model", name] if words[0] != "index" else []  # an index knows its model
     return shlex.join(words) + redirection + file
 
 
@@ -92,11 +108,13 @@ def test_every_example_works(
     model_for: Callable[[str], Path],
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
+    index_file: Path,
     example: str,
 ) -> None:
     (tmp_path / "examples").symlink_to(ROOT / "examples")
     for name, content in FILES.items():
         (tmp_path / name).write_text(content, encoding="utf-8")
+    shutil.copy(index_file, tmp_path)
     monkeypatch.chdir(tmp_path)
     command = with_tiny_model(example, model_for)
     if "|" not in example and "<" not in example:

@@ -37,7 +37,7 @@ def test_a_table_has_a_document_for_each_row(tmp_path: Path) -> None:
     assert first == Document(
         id="q1",
         fields={"question": "언제?", "answer": "내일"},
-        metadata={"lang": "ko", "year": "2023"},
+        metadata={"lang": "ko", "year": 2023},
         source="faq.csv",
     )
     assert second.fields == {"question": "Where?"}
@@ -49,12 +49,17 @@ def test_columns_ids_and_metadata_are_chosen(tmp_path: Path) -> None:
     (found,) = read(path, FIELDS, columns={"question": "Q", "answer": "A"}, id="key", metadata=["label"])
     assert found.id == "k1"
     assert found.fields == {"question": "언제?", "answer": "내일"}
-    assert found.metadata == {"label": "0"}
+    assert found.metadata == {"label": 0}
 
 
 def test_one_field_takes_the_obvious_column(tmp_path: Path) -> None:
     (found,) = read(write(tmp_path / "a.tsv", "id\tquestion\tn\n7\t언제?\t3\n"))
-    assert (found.id, found.fields, found.metadata) == ("7", {"text": "언제?"}, {"n": "3"})
+    assert (found.id, found.fields, found.metadata) == ("7", {"text": "언제?"}, {"n": 3})
+
+
+def test_numbers_of_a_table_are_numbers(tmp_path: Path) -> None:
+    (found,) = read(write(tmp_path / "a.csv", "text,a,b,c,d,e\n가,3,-2.5,007,1e400,nan\n"))
+    assert found.metadata == {"a": 3, "b": -2.5, "c": "007", "d": "1e400", "e": "nan"}
 
 
 def test_rows_without_an_id_have_one_of_their_content(tmp_path: Path) -> None:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Callable
 from typing import Annotated, Any
 
 import typer
 from typer.core import TyperGroup
 
-from munjang.cli import encode, explain, labels, models, search, similarity, tokenize, words, writing
+from munjang.cli import encode, explain, index, labels, models, search, similarity, tokenize, words, writing
+from munjang.cli.commands import described
 from munjang.cli.errors import explained
 from munjang.cli.options import examples
 
@@ -46,10 +46,9 @@ app = typer.Typer(
 
 
 def _add(command: Callable[..., None], panel: str, epilog: str) -> None:
-    """Add a command; its docstring is its help, each paragraph as one line, for the terminal to wrap."""
-    paragraphs = (inspect.getdoc(command) or "").split("\n\n")
-    text = "\n\n".join(paragraph.replace("\n", " ") for paragraph in paragraphs)
-    app.command(command.__name__.replace("_", "-"), help=text, epilog=epilog, rich_help_panel=panel)(command)
+    """Add a command."""
+    name = command.__name__.replace("_", "-")
+    app.command(name, help=described(command), epilog=epilog, rich_help_panel=panel)(command)
 
 
 def _print_version(wanted: bool) -> None:
@@ -85,4 +84,5 @@ _add(writing.answer, _ASK, writing.ANSWER_EXAMPLES)
 _add(writing.generate, _ASK, writing.GENERATE_EXAMPLES)
 _add(encode.encode, _VECTORS, encode.EXAMPLES)
 _add(words.features, _VECTORS, words.FEATURES_EXAMPLES)
+app.add_typer(index.app, name="index", rich_help_panel=_COMPARE)
 app.add_typer(models.app, name="models", rich_help_panel=_MODELS)

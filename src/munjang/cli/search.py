@@ -6,6 +6,16 @@ from typing import Annotated, Any, NamedTuple
 
 import typer
 
+from munjang.cli.hits import (
+    Filters,
+    LeastScore,
+    Offset,
+    Reranker,
+    SearchMode,
+    SearchModeOption,
+    open_index,
+    search_index,
+)
 from munjang.cli.options import (
     AsJson,
     Column,
@@ -37,6 +47,7 @@ __all__ = ["RERANK_EXAMPLES", "SEARCH_EXAMPLES", "rerank", "search"]
 SEARCH_EXAMPLES = examples(
     'munjang search "밤에 잠들기가 어려워요" --file examples/everyday_questions.csv',
     'munjang search "my puppy swallowed a chocolate bar" -f examples/everyday_questions.csv --top 3 --json',
+    'munjang search "여권을 도둑맞았어요" --index faq.munjang --filter lang=ko',
     'cut -d, -f4 examples/everyday_questions.csv | munjang search "여권을 도둑맞았어요"',
 )
 RERANK_EXAMPLES = examples(
@@ -66,7 +77,18 @@ def search(
         str, typer.Argument(metavar="QUERY", help="What to look for; - for each line of standard input.")
     ],
     file: File = None,
+    index: Annotated[
+        str | None,
+        typer.Option(
+            "--index", "-i", metavar="INDEX", help="Search an index of `munjang index` instead of a file."
+        ),
+    ] = None,
     top: Annotated[int, typer.Option("--top", "-k", metavar="K", min=1, help="How many results.")] = 5,
+    mode: SearchModeOption = SearchMode.HYBRID,
+    filters: Filters = None,
+    offset: Offset = 0,
+    min_score: LeastScore = None,
+    rerank_with: Reranker = None,
     column: Column = None,
     encoding: Encoding = "utf-8",
     no_quoting: NoQuoting = False,
@@ -77,11 +99,33 @@ def search(
     progress: Progress = None,
     as_json: AsJson = False,
 ) -> None:
-    """Find the texts of a file that are nearest to a query in meaning, in whatever words or language.
+    """Find the texts of a file, or the documents of an index, that fit a query best.
 
-    The file is text with one entry per line, CSV, TSV, JSON Lines or parquet, as its name says. A result's id
-    is the row's own, if the file has a column of that name, else its number from 0.
+    A file is searched by meaning, in whatever words or language. It is text with one entry per line, CSV,
+    TSV, JSON Lines or parquet, as its name says. A result's id is the row's own, if the file has a column of
+    that name, else its number from 0. An index, which `munjang index build` makes, is searched by meaning
+    and by word.
     """
+    if index is not None:
+        if file is not None:
+            raise usage_error("Give --file or --index, not both.", "--index")
+        queries = lines_of_stdin() if query == STDIN else [query]
+        with open_index(index, model, offline=offline) as opened:
+            search_index(
+                opened,
+                queries,
+                top=top,
+                mode=mode,
+                filters=filters,
+                offset=offset,
+                min_score=min_score,
+                rerank=rerank_with,
+                offline=offline,
+                as_json=as_json,
+            )
+        return
+    if mode is not SearchMode.HYBRID or filters or offset or min_score is not None or rerank_with:
+        raise usage_error("--mode, --filter, --offset, --min-score and --rerank go with --index.", "--index")
     path = file_or_stdin(file, "--file")
     if query == path == STDIN:
         raise usage_error("Only one of QUERY and --file can be standard input.", "QUERY")

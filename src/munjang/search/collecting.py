@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
@@ -12,13 +13,14 @@ from typing import Any
 from munjang.errors import DataFileError, InputError
 from munjang.search.checking import checked_document, checked_id, content_id
 from munjang.search.documents import Document, DocumentId
-from munjang.search.lines import check_encoding, numbered_lines, opened
+from munjang.search.lines import check_encoding, check_path, numbered_lines, opened
 from munjang.search.markdown import sections, slug
 from munjang.search.reading import DataFile, Row
 
 __all__ = ["Source"]
 
 _TABLES = (".csv", ".tsv", ".jsonl", ".ndjson", ".parquet")
+_UNTYPED = (".csv", ".tsv")
 _MARKDOWN = (".md", ".markdown")
 _SNIFFED = 8192  # bytes in which a binary file has a NUL
 
@@ -65,9 +67,15 @@ class Source:
         """Say whether a document that was read from there was read from this file or folder."""
         return source == self.root or (source or "").startswith(f"{self.root}/")
 
+    def check(self) -> None:
+        """Raise `DataFileError` or `InputError` unless there is something to read."""
+        check_encoding(self.encoding)
+        if not Path(self.path).is_dir():
+            check_path(self.path)
+
     def documents(self, fields: Sequence[str]) -> Iterator[Document]:
         """Read the documents, for an index with these fields."""
-        check_encoding(self.encoding)
+        self.check()
         unknown = [name for name in self.columns if name not in fields]
         if unknown:
             raise InputError(f"The index has no field '{unknown[0]}'; it has {', '.join(fields)}.")
@@ -185,6 +193,8 @@ class Source:
         used = {*columns.values(), own} if self.metadata is None else set()
         metadata = {key: row.values.get(key) for key in kept if key not in used}
         metadata = {key: value for key, value in metadata.items() if _is_plain(value)}
+        if DataFile(path=name).kind in _UNTYPED:
+            metadata = {key: _number_or_text(value) for key, value in metadata.items()}
         number = row.values.get(own) if own else None
         if number is None or number == "":
             number = content_id(repr((name, sorted(texts.items()), sorted(metadata.items()))))
@@ -192,6 +202,18 @@ class Source:
             return _checked(checked_id(number), texts, metadata, name, fields)
         except (InputError, TypeError) as error:
             raise DataFileError(f"'{name}', row {row.number + 1}: {error}") from None
+
+
+def _number_or_text(value: Any) -> Any:
+    """Read a number that is written as numbers are, so that filters can compare it; "007" stays a text."""
+    for kind in (int, float):
+        try:
+            number = kind(value)
+        except ValueError:
+            continue
+        if str(number) == value and math.isfinite(number):
+            return number
+    return value
 
 
 def _is_plain(value: object) -> bool:

@@ -1,0 +1,253 @@
+"""``munjang index`` and ``munjang search --index``: a life of an index on the command line."""
+
+from __future__ import annotations
+
+import json
+import unicodedata
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from munjang import Index
+from munjang.cli.hits import read_filters
+from munjang.cli.index_build import read_id
+from munjang.errors import InputError
+from support.documents import faq_file
+from support.program import Invoke, Program
+from support.tiny import tiny_sentence_model
+
+
+@pytest.fixture
+def source(tmp_path: Path) -> Path:
+    return faq_file(tmp_path)
+
+
+@pytest.fixture
+def place(invoke: Invoke, source: Path, model: Path) -> Path:
+    path = source.with_name("faq.munjang")
+    arguments = ("index", "build", path, source, "--field", "question", "--field", "answer", "-m", model)
+    assert read(invoke(*arguments, "--json")) == {
+        "index": str(path),
+        "documents": 4,
+        "read": 4,
+        "written": 4,
+        "unchanged": 0,
+        "deleted": 0,
+        "skipped": {},
+    }
+    return path
+
+
+def read(result: Any) -> Any:
+    assert result.exit_code == 0, result.output
+    assert result.stderr == ""
+    return json.loads(result.stdout)
+
+
+def refused(result: Any, status: int = 1) -> str:
+    assert result.exit_code == status, result.output
+    assert result.stdout == ""
+    assert status == 2 or result.stderr.count("\n") == 1
+    return " ".join(result.stderr.split())
+
+
+# Building
+
+
+def test_a_second_build_changes_nothing(invoke: Invoke, place: Path, source: Path) -> None:
+    got = read(invoke("index", "build", place, source, "--json"))
+    assert (got["written"], got["unchanged"]) == (0, 4)
+
+
+def test_build_says_what_it_did(invoke: Invoke, place: Path, source: Path) -> None:
+    lines = source.read_text(encoding="utf-8").splitlines()
+    source.write_text("\n".join(lines[1:]), encoding="utf-8")
+    result = invoke("index", "build", place, source, "--prune")
+    assert result.stdout == f"{place}: 3 documents (0 written, 3 unchanged, 1 deleted)\n"
+
+
+def test_build_a_folder(invoke: Invoke, tmp_path: Path, model: Path) -> None:
+    folder = tmp_path / "docs"
+    folder.mkdir()
+    (folder / "guide.md").write_text("# 설치\n설치해요.\n# 사용\n찾아요.", encoding="utf-8")
+    (folder / "note.txt").write_text("메모를 적어요.", encoding="utf-8")
+    (folder / "picture.png").write_bytes(b"\0")
+    path = tmp_path / "x.munjang"
+    result = invoke("index", "build", path, folder, "-m", model)
+    assert result.stdout.splitlines() == [
+        f"{path}: 3 documents (3 written, 0 unchanged, 0 deleted)",
+        "left out of the folder: 1 binary",
+    ]
+    (hit,) = read(invoke("index", "search", path, "찾다", "--mode", "lexical", "--json"))
+    assert (hit["id"], hit["source"]) == ("docs/guide.md#사용", "docs/guide.md")
+    text = invoke("index", "search", path, "찾다", "--mode", "lexical").stdout
+    assert "headings: 사용 · source: docs/guide.md" in text
+
+
+def test_build_by_columns_and_lines(invoke: Invoke, tmp_path: Path, model: Path) -> None:
+    table = tmp_path / "t.csv"
+    table.write_text("Q,A,key,label\n언제?,내일,k1,0\n", encoding="utf-8")
+    options = ("--field", "question=Q", "--field", "answer=A", "--embed", "question", "--id", "key")
+    path = tmp_path / "x.munjang"
+    read(invoke("index", "build", path, table, *options, "--metadata", "label", "-m", model, "--json"))
+    with Index.open(path) as index:
+        (document,) = list(index)
+        assert (document.id, document.metadata) == ("k1", {"label": 0})
+        assert index.settings.embedded == ("question",)
+    lines = tmp_path / "lines.txt"
+    lines.write_text("하나\n둘\n", encoding="utf-8")
+    got = read(invoke("index", "build", tmp_path / "y.munjang", lines, "--lines", "-m", model, "--json"))
+    assert got["documents"] == 2
+
+
+def test_progress_for_a_log(invoke: Invoke, place: Path, source: Path) -> None:
+    result = invoke("index", "build", place, source, "--progress")
+    assert "Indexing: 4 of 4 (100%)" in result.stderr
+
+
+def test_a_missing_source_makes_no_index(invoke: Invoke, tmp_path: Path, model: Path) -> None:
+    path = tmp_path / "x.munjang"
+    assert "There is no file" in refused(invoke("index", "build", path, tmp_path / "no.csv", "-m", model))
+    assert not path.exists()
+
+
+def test_other_settings_are_refused(invoke: Invoke, place: Path, source: Path, tmp_path: Path) -> None:
+    other = tiny_sentence_model(tmp_path / "other", seed=3)
+    assert "munjang index migrate" in refused(invoke("index", "build", place, source, "-m", other))
+    assert "fields" in refused(invoke("index", "build", place, source, "--field", "question"))
+    refused(invoke("index", "build", place, source, "--workers", 2), 2)
+
+
+# Single documents
+
+
+def test_add_and_delete(invoke: Invoke, place: Path) -> None:
+    added = invoke(
+        "index", "add", place, "도서관은 언제 열어요?", "--id", "7", "--metadata", '{"n": 1}', "--json"
+    )
+    assert read(added) == {"index": str(place), "written": 1, "documents": 5}
+    with Index.open(place) as index:
+        document = index.get(7)
+        assert document is not None
+        assert document.metadata == {"n": 1}
+    assert "use upsert" in refused(invoke("index", "add", place, "다른 글", "--id", "7"))
+    assert invoke("index", "add", place, "다른 글", "--id", "7", "--replace").exit_code == 0
+    assert read(invoke("index", "delete", place, "7", "a", "--json"))["deleted"] == 2
+    assert "no document with the id '7'" in refused(invoke("index", "delete", place, "7"))
+
+
+def test_add_from_standard_input(invoke: Invoke, place: Path) -> None:
+    lines = '{"id": 8, "question": "가", "metadata": {"n": 2}}\n\n그냥 글\n'
+    assert read(invoke("index", "add", place, "--json", stdin=lines))["written"] == 2
+    broken = refused(invoke("index", "add", place, stdin='{"id": \n'))
+    assert "standard input, line 1: not JSON" in broken
+
+
+@pytest.mark.parametrize(("given", "number"), [("7", 7), ('"7"', "7"), ("ko-1", "ko-1"), ("true", "true")])
+def test_ids_as_they_are_typed(given: str, number: object) -> None:
+    assert read_id(given) == number
+
+
+# Searching
+
+
+def test_search_as_json(invoke: Invoke, place: Path) -> None:
+    query = unicodedata.normalize("NFD", "맛있다")
+    arguments = ("--mode", "lexical", "--json")
+    (hit,) = read(invoke("index", "search", place, query, *arguments))
+    assert list(hit) == [
+        *("rank", "id", "score", "text", "field", "start", "end", "snippet", "marks", "scores"),
+        *("fields", "metadata", "source"),
+    ]
+    assert (hit["rank"], hit["id"], hit["field"]) == (1, 2, "question")
+    assert hit["marks"] == [[5, 7]]
+    assert hit["metadata"] == {"lang": "ko", "year": 2019}
+    assert read(invoke("search", query, "--index", place, *arguments)) == [hit]
+
+
+def test_search_for_a_reader(invoke: Invoke, place: Path) -> None:
+    text = invoke("search", "서울", "--index", place, "--top", 1).stdout
+    assert "│ 1 │" in text
+    assert "found in:" in text
+    assert "faq.jsonl" in text
+    nothing = invoke("search", "서울", "--index", place, "--filter", "lang=xx").stdout
+    assert nothing == "서울: nothing found\n"
+
+
+def test_search_each_line_of_standard_input(invoke: Invoke, place: Path) -> None:
+    result = invoke("search", "-", "--index", place, "--json", stdin="서울\nparcel\n")
+    assert [len(json.loads(line)) for line in result.stdout.splitlines()] == [4, 4]
+
+
+def test_filters_pages_and_least_score(invoke: Invoke, place: Path) -> None:
+    def found(*options: object) -> list[Any]:
+        return [hit["id"] for hit in read(invoke("search", "언제", "-i", place, "--json", *options))]
+
+    assert set(found("--filter", "lang=ko", "--filter", "year>=2020")) == {1, "b"}
+    assert set(found("--filter", '{"year": {"lt": 2022}}')) == {2, "a"}
+    assert found("--offset", 1, "--top", 1) == found()[1:2]
+    assert found("--min-score", 9) == []
+
+
+def test_rerank(invoke: Invoke, place: Path, cross_encoder: Path) -> None:
+    hits = read(invoke("search", "언제", "-i", place, "--rerank", cross_encoder, "--json"))
+    assert [hit["score"] for hit in hits] == [hit["scores"]["rerank"] for hit in hits]
+
+
+def test_options_that_do_not_fit_together(invoke: Invoke, place: Path, source: Path) -> None:
+    refused(invoke("search", "x", "--index", place, "--file", source), 2)
+    refused(invoke("search", "x", "--file", source, "--mode", "lexical"), 2)
+    assert "not like lang=ko" in refused(invoke("search", "x", "--index", place, "--filter", "lang"))
+    assert "There is no index" in refused(invoke("search", "x", "--index", source.with_name("none")))
+
+
+@pytest.mark.parametrize(
+    ("given", "wanted"),
+    [
+        (None, None),
+        (["lang=ko"], {"lang": {"in": ["ko"]}}),
+        (["n=3"], {"n": {"in": [3, "3"]}}),
+        (["n!=3"], {"n": {"not_in": [3, "3"]}}),
+        (["year >= 2020", "year<2024"], {"year": {"gte": 2020, "lt": 2024}}),
+        (['{"a.b": ["x"], "c": null}'], {"a.b": {"in": ["x"]}, "c": {"eq": None}}),
+    ],
+)
+def test_filters_as_they_are_typed(given: list[str] | None, wanted: object) -> None:
+    assert read_filters(given) == wanted
+
+
+@pytest.mark.parametrize("given", [["x"], ["{x}"], ["=3"], ["n>1", "n>2"]])
+def test_filters_that_are_none(given: list[str]) -> None:
+    with pytest.raises(InputError):
+        read_filters(given)
+
+
+# The index itself
+
+
+def test_info_and_check(invoke: Invoke, place: Path, model: Path) -> None:
+    info = read(invoke("index", "info", place, "--json"))
+    assert info["documents"] == 4
+    assert info["settings"]["model"] == str(model)
+    text = invoke("index", "info", place).stdout
+    assert "question, answer" in text
+    assert "None" not in text
+    assert invoke("index", "check", place).stdout == f"{place}: 4 documents, all well\n"
+    assert read(invoke("index", "check", place, "--json"))["problems"] == []
+
+
+def test_migrate(invoke: Invoke, place: Path, tmp_path: Path) -> None:
+    other = tiny_sentence_model(tmp_path / "other", seed=3)
+    got = read(invoke("index", "migrate", place, "--model", other, "--json"))
+    assert (got["encoded"], got["model"]) == (4, str(other))
+    text = invoke("index", "migrate", place, "--analyzer", "hangul-bigrams").stdout
+    assert text == f"{place}: 4 documents encoded; {other}, hangul-bigrams/1\n"
+    assert invoke("index", "migrate", place, "--abandon").exit_code == 0
+
+
+def test_the_real_program(program: Program, place: Path) -> None:
+    done = program("search", "서울에서", "--index", place, "--mode", "lexical")
+    assert done.returncode == 0, done.stderr
+    assert "서울" in done.stdout.decode()
+    assert done.stderr == b""
