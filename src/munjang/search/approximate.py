@@ -32,7 +32,8 @@ __all__ = ["Graph", "GraphFacts", "is_there"]
 _MAGIC = b"MJGRAPH1"
 _END = struct.Struct("<8sQQI")
 _CONNECTIVITY = 16
-_EFFORT = 128  # rows that are kept in sight while building and, at least, while searching
+_BUILD_EFFORT = 64  # rows that are kept in sight while building; twice as many take twice as long
+_EFFORT = 128  # and, at least, while searching
 _BATCH = 4096
 
 
@@ -175,7 +176,7 @@ def _new(dimension: int) -> Any:
         metric="ip",  # rows are of length one for cosine
         dtype="f16",
         connectivity=_CONNECTIVITY,
-        expansion_add=_EFFORT,
+        expansion_add=_BUILD_EFFORT,
         expansion_search=_EFFORT,
         enable_key_lookups=False,
     )
