@@ -21,6 +21,7 @@ APPLICATION = 0x4D756E6A  # "Munj", in the file's header
 _MAGIC = b"SQLite format 3\x00"
 _CACHE_KIB = 32_768
 _CHECKPOINT_PAGES = 2000
+_LARGEST_LOG = 64 << 20  # bytes that are kept of the log of changes once they are in the database
 _MENDED = {
     "FullError": "the disk is full; make room and do it again",
     "ReadOnlyError": "it is read-only; give the file and its folder write permission",
@@ -53,6 +54,7 @@ class Place:
         # Fewer pages hold more vectors, and a page of 8 KiB has five of 384 dimensions and little waste.
         connection.execute("PRAGMA page_size = 8192; PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON")
         connection.execute(f"PRAGMA wal_autocheckpoint = {_CHECKPOINT_PAGES}")
+        connection.execute(f"PRAGMA journal_size_limit = {_LARGEST_LOG}")
         return connection
 
     def reader(self) -> apsw.Connection:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import threading
+from collections import deque
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
+from copy import copy
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -24,6 +26,7 @@ __all__ = ["DerivedVectors", "Moment", "compare_all"]
 
 _SAVED_SHARE = 5  # the file is written anew when more than a fifth of it has changed
 _SAVED_CHANGES = 1000  # fewer are read from the database in no time
+_EARLIER = 4  # moments that snapshots of other threads may still be at
 _BLOCK_ROWS = 4096
 
 
@@ -44,6 +47,7 @@ class DerivedVectors:
         self._lock = threading.Lock()
         self._matrix: VectorMatrix | None = None
         self._identity = ""
+        self._earlier: deque[VectorMatrix] = deque(maxlen=_EARLIER)
 
     def search(
         self,
@@ -60,7 +64,7 @@ class DerivedVectors:
             matrix = self._matrix_at(connection, moment)
             if matrix is not None:
                 return _matches(*matrix.search(query, limit, allowed=allowed, exact=exact))
-        # Another thread has already moved the matrix beyond this moment.
+        # Other threads have already moved the matrix beyond this moment.
         return compare_all(connection, moment, query, limit, allowed=allowed)
 
     def count(self, connection: apsw.Connection, moment: Moment) -> int | None:
@@ -102,14 +106,16 @@ class DerivedVectors:
         """Let go of the matrix."""
         with self._lock:
             self._matrix = None
+            self._earlier.clear()
 
     def _matrix_at(self, connection: apsw.Connection, moment: Moment) -> VectorMatrix | None:
         if self._matrix is None or self._identity != moment.identity:
             self._matrix = self._open(connection, moment)
             self._identity = moment.identity
+            self._earlier.clear()
         matrix = self._matrix
         if matrix.generation > moment.generation:
-            return None
+            return next((one for one in self._earlier if one.generation == moment.generation), None)
         if matrix.generation < moment.generation:
             self._update(matrix, connection, moment)
         return matrix
@@ -136,11 +142,13 @@ class DerivedVectors:
             "SELECT passage, value FROM vector WHERE passage > ? ORDER BY passage",
             (_last_passage(connection, since) or 0,),
         )
+        before = copy(matrix)  # shares what it holds, which an update replaces and does not change
         try:
             matrix.update(added, removed, moment.generation)
         except BaseException:
             self._matrix = None  # half updated
             raise
+        self._earlier.append(before)
         if matrix.unsaved > max(_SAVED_CHANGES, len(matrix) // _SAVED_SHARE):
             matrix.save()
 
