@@ -25,6 +25,7 @@ __all__ = [
     "add_layout",
     "drop_unused",
     "hold_tables",
+    "nearest_index",
     "prepare_schema",
     "read_state",
 ]
@@ -269,6 +270,17 @@ def _indexed(dimension: int) -> str | None:
     return f"(vector::halfvec({dimension}))" if dimension <= HALF_DIMENSIONS else None
 
 
+def nearest_index(number: int, settings: IndexSettings, how: str = "") -> str | None:
+    """Write the command that makes a layout's HNSW index; ``None`` for vectors that are too long for one."""
+    indexed = _indexed(settings.dimension)
+    if indexed is None:
+        return None
+    kind = "halfvec" if "halfvec" in indexed else "vector"
+    operators = f"{kind}_{'ip' if settings.similarity == 'dot' else 'cosine'}_ops"
+    name = f"vectors_{number}_nearest"
+    return f"CREATE INDEX {how} IF NOT EXISTS {name} ON vectors_{number} USING hnsw ({indexed} {operators})"
+
+
 def add_layout(connection: Connection, settings: IndexSettings) -> int:
     """Make the tables for settings, empty; give the layout's number."""
     row = connection.execute(
@@ -280,14 +292,9 @@ def add_layout(connection: Connection, settings: IndexSettings) -> int:
     connection.execute(_LAYOUT.format(number=number, dimension=dimension).encode())
     if dimension <= _INLINE_DIMENSIONS:  # reading a vector then reads one page
         connection.execute(f"ALTER TABLE vectors_{number} ALTER vector SET STORAGE PLAIN".encode())
-    indexed = _indexed(dimension)
-    if indexed is not None:
-        kind = "halfvec" if "halfvec" in indexed else "vector"
-        operators = f"{kind}_{'ip' if settings.similarity == 'dot' else 'cosine'}_ops"
-        connection.execute(
-            f"CREATE INDEX vectors_{number}_nearest ON vectors_{number} "
-            f"USING hnsw ({indexed} {operators})".encode()
-        )
+    command = nearest_index(number, settings)
+    if command is not None:
+        connection.execute(command.encode())
     connection.execute(
         "INSERT INTO layouts (number, settings) VALUES (%s, %s)", [number, escaped(write_settings(settings))]
     )

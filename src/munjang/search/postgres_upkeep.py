@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from decimal import Decimal
 from typing import Any
 
-from munjang.search.postgres_schema import MIGRATIONS, Layout, State, read_state
+from munjang.search.postgres_schema import MIGRATIONS, Layout, State, nearest_index, read_state
 from munjang.search.postgres_session import Connection, Session
 from munjang.search.postgres_text import comparable, id_key, read_body
 from munjang.search.store import StoreInfo
@@ -59,6 +59,7 @@ def describe_index(connection: Connection, state: State, place: str) -> StoreInf
 def rebuild_index(session: Session) -> None:
     """Count anew, then vacuum the tables and build their indexes anew; searches go on meanwhile.
 
+    A HNSW index that somebody dropped, as loading millions of vectors without it is faster, is made again.
     The space of deleted rows is free for new ones; only ``VACUUM FULL``, which keeps readers out, would give
     it back to the operating system.
     """
@@ -70,6 +71,10 @@ def rebuild_index(session: Session) -> None:
         for name in ("documents", *names):
             connection.execute(f"VACUUM (ANALYZE) {name}".encode())
             connection.execute(f"REINDEX TABLE CONCURRENTLY {name}".encode())
+        for layout in state.layouts:
+            command = nearest_index(layout.number, layout.settings, "CONCURRENTLY")
+            if command is not None:
+                connection.execute(command.encode())
 
 
 def _count_anew(connection: Connection, state: State) -> None:

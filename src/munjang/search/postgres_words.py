@@ -35,7 +35,7 @@ def find_words(
     A filter changes which passages are found, not their scores.
     """
     asked = sorted((word for word in dict.fromkeys(words) if word), key=len, reverse=True)[:_MOST_WORDS]
-    if not asked or not layout.passages:
+    if not asked or not layout.words:
         return []
     query, values = _query(layout, asked, limit, where)
     rows = connection.execute(query.encode(), values).fetchall()
@@ -46,15 +46,20 @@ def _query(layout: Layout, asked: Sequence[str], limit: int, where: Filter | Non
     condition, filtered = only_documents("document", where)
     each = range(len(asked))
     ranks = ", ".join(f"ts_rank('{{1,1,1,1}}', words, %s::tsquery) AS r{one}" for one in each)
-    counts = ", ".join(f"count(*) FILTER (WHERE r{one} > 0) AS n{one}" for one in each)
-    parts = (f"r{one} * ln(1 + ({layout.passages} - n{one} + 0.5) / (n{one} + 0.5))" for one in each)
-    mean = max(layout.words / layout.passages, 1.0)
-    length = f"(1 + {_SATURATION} * (1 - {_LENGTH} + {_LENGTH} * length / {mean})) / {1 + _SATURATION}"
+    # Casts to float8, as a plain 0.5 is a numeric, which takes ten times as long to reckon with.
+    counts = (f"(count(*) FILTER (WHERE r{one} > 0))::float8 AS n{one}" for one in each)
+    rarities = (
+        f"ln(1 + ({layout.passages} - n{one} + 0.5::float8) / (n{one} + 0.5::float8))" for one in each
+    )
+    weights = ", ".join(f"{rarity} AS w{one}" for one, rarity in enumerate(rarities))
+    score = " + ".join(f"w{one} * r{one}" for one in each)
+    scale = _FREQUENT * (1 + _SATURATION)
+    start, growth = 1 + _SATURATION * (1 - _LENGTH), _SATURATION * _LENGTH * layout.passages / layout.words
     query = (
         f"WITH matched AS MATERIALIZED (SELECT number, document, length, {ranks} "  # noqa: S608
         f"FROM passages_{layout.number} WHERE words @@ %s::tsquery), "
-        f"counted AS (SELECT {counts} FROM matched) "
-        f"SELECT number, {_FREQUENT} * ({' + '.join(parts)}) / ({length}) AS score "
-        f"FROM matched, counted WHERE {condition} ORDER BY score DESC, number LIMIT %s"
+        f"weighed AS (SELECT {weights} FROM (SELECT {', '.join(counts)} FROM matched) AS counted) "
+        f"SELECT number, {scale}::float8 * ({score}) / ({start}::float8 + {growth}::float8 * length) AS fit "
+        f"FROM matched, weighed WHERE {condition} ORDER BY fit DESC, number LIMIT %s"
     )
     return query, [*(words_query([word]) for word in asked), words_query(asked), *filtered, limit]
