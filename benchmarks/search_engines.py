@@ -169,9 +169,9 @@ def _serve(engine: Engine, queries: NDArray[np.float32], place: Path) -> None:
 
 def _turn(
     engine: Engine, queries: NDArray[np.float32], budget: float, found: list[list[int]]
-) -> dict[str, list[float]]:
-    """Search for some seconds, and, in turns with that, read what must be read."""
-    begun, seconds, reading = time.perf_counter(), list[float](), list[float]()
+) -> dict[str, Any]:
+    """Search for some seconds, and, in turns with that, read what must be read, by one core and by all."""
+    begun, seconds, reading = time.perf_counter(), list[float](), list[list[float]]()
     while len(seconds) < _FEWEST or (time.perf_counter() - begun < budget and len(seconds) < len(queries)):
         start = time.perf_counter()
         rows = engine.search(queries[len(seconds)])
@@ -179,7 +179,7 @@ def _turn(
         if len(seconds) > len(found):
             found.append(rows.tolist())
         if isinstance(engine, Munjang):
-            reading.append(min(_timed(engine.read, threads) for threads in {1, cores()}))
+            reading.append([_timed(engine.read, threads) for threads in sorted({1, cores()})])
     return {"seconds": seconds, "reading": reading}
 
 
