@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from munjang import errors, util
+    from munjang.chat.chatbot import ChatBot
     from munjang.errors import MunjangError
     from munjang.runtime.arrays import ModelOutput
     from munjang.runtime.model import Model
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "AssumptionWarning",
+    "ChatBot",
     "CrossEncoder",
     "Index",
     "Model",
@@ -42,6 +44,7 @@ __version__ = "0.1.0"
 
 _HOMES = {
     "AssumptionWarning": "munjang.sentence.notices",
+    "ChatBot": "munjang.chat.chatbot",
     "CrossEncoder": "munjang.sentence.cross_encoder",
     "Index": "munjang.search.index",
     "Model": "munjang.runtime.model",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -36,6 +36,7 @@ def describe(
     chunk_tokens: int | None,
     chunk_overlap: int | None,
     revision: str | None = None,
+    prompts: Mapping[str, str] | None = None,
 ) -> IndexSettings:
     """Write down all that decides about an index's vectors and words.
 
@@ -47,7 +48,8 @@ def describe(
         raise InputError(
             f"The model '{name}' compares vectors by {similarity}; an index needs cosine or dot."
         )
-    prompts = {"query": _prompt(model, "query"), "document": _prompt(model, *_DOCUMENT)}
+    own = {"query": _prompt(model, "query"), "document": _prompt(model, *_DOCUMENT)}
+    prompts = {**own, **_checked_prompts(prompts)}
     tokens, overlap = choose_chunks(model, chunk_tokens, chunk_overlap)
     settings = IndexSettings(
         model=_stored_name(name),
@@ -71,6 +73,16 @@ def describe(
 
 def _prompt(model: SentenceTransformer, *names: str) -> str:
     return next((model.prompts[name] for name in names if name in model.prompts), "")
+
+
+def _checked_prompts(prompts: Mapping[str, str] | None) -> dict[str, str]:
+    """Read what a caller wants in place of the model's own prompts."""
+    chosen = dict(prompts or {})
+    for name, text in chosen.items():
+        if name not in ("query", "document"):
+            raise InputError(f"prompts are those of a query and of a document, got '{name}'.")
+        checked_text(text, f"The prompt '{name}'")
+    return chosen
 
 
 def _stored_name(name: str) -> str:

@@ -13,7 +13,7 @@ from munjang.search.analysis import analyzer_named
 from munjang.search.checking import checked_documents, checked_id
 from munjang.search.describing import describe, room
 from munjang.search.documents import Document, DocumentId, Entry
-from munjang.search.locating import is_new_file, open_store
+from munjang.search.locating import is_new_file, open_store, shown
 from munjang.search.lookup import Lookup
 from munjang.search.opening import Wanted
 from munjang.search.preparing import Advance, Preparer, digest
@@ -57,6 +57,7 @@ class Index(Lookup):
         analyzer: str | None = None,
         chunk_tokens: int | None = None,
         chunk_overlap: int | None = None,
+        prompts: Mapping[str, str] | None = None,
         create: bool = True,
         readonly: bool = False,
         offline: bool | None = None,
@@ -75,6 +76,7 @@ class Index(Lookup):
             analyzer: what makes words of texts: ``"kiwi"`` or ``"hangul-bigrams"``.
             chunk_tokens: tokens of the longest passage that a text is cut into; by default 256.
             chunk_overlap: tokens that a passage may repeat of the one before it; by default an eighth.
+            prompts: what stands before a ``query`` and before a ``document``, instead of the model's own.
             create: begin an index if there is none.
             readonly: write nothing.
             offline: open no connection to fetch a model.
@@ -90,6 +92,7 @@ class Index(Lookup):
             analyzer=analyzer,
             chunk_tokens=chunk_tokens,
             chunk_overlap=chunk_overlap,
+            prompts=prompts,
             offline=offline,
         )
         create = create and not readonly
@@ -102,12 +105,12 @@ class Index(Lookup):
                 store.create(new[1])
             recorded = store.settings
             if recorded is None:
-                raise InputError(f"The index '{location}' has not been begun: open it with create.")
-            found = wanted.check(recorded, str(location)) if new is None else new[0]
+                raise InputError(f"The index '{shown(location)}' has not been begun: open it with create.")
+            found = wanted.check(recorded, shown(location)) if new is None else new[0]
         except BaseException:
             store.close()
             raise
-        return cls(str(location), store, recorded, model=found, offline=offline)
+        return cls(shown(location), store, recorded, model=found, offline=offline)
 
     # Writing
 

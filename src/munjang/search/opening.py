@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -30,6 +30,7 @@ class Wanted:
     analyzer: str | None = None
     chunk_tokens: int | None = None
     chunk_overlap: int | None = None
+    prompts: Mapping[str, str] | None = None
     offline: bool | None = None
 
     def opened(self, default: str) -> tuple[SentenceTransformer, str]:
@@ -56,6 +57,7 @@ class Wanted:
             analyzer=analyzer,
             chunk_tokens=self.chunk_tokens,
             chunk_overlap=self.chunk_overlap,
+            prompts=self.prompts,
         )
         return model, settings
 
@@ -75,6 +77,8 @@ class Wanted:
         for name in ("chunk_tokens", "chunk_overlap"):
             if getattr(self, name) is not None:
                 said[name] = getattr(self, name)
+        if self.prompts is not None:
+            said["prompts"] = {**recorded.prompts, **self.prompts}
         check_same_settings(recorded, replace(recorded, **said), place)  # type: ignore[arg-type]
         if self.model is None or self.model == recorded.model:
             return None
@@ -101,6 +105,7 @@ def check_model(recorded: IndexSettings, model: SentenceTransformer, name: str, 
         analyzer=recorded.analyzer,
         chunk_tokens=None,
         chunk_overlap=None,
+        prompts=recorded.prompts,
     )
     same = {"chunk_tokens": recorded.chunk_tokens, "chunk_overlap": recorded.chunk_overlap}
     check_same_settings(recorded, replace(found, **same), place)  # type: ignore[arg-type]

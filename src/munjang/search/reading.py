@@ -83,13 +83,14 @@ class DataFile:
         """Whether the file can be read more than once: it is neither standard input nor a pipe."""
         return self.path != STDIN and Path(self.path).is_file()
 
+    def columns(self) -> list[str]:
+        """Name the columns of the first row; a text file has one, ``text``."""
+        first, _ = self._begun()
+        return list(first.values)
+
     def __iter__(self) -> Iterator[Row]:
         """Give the rows in order."""
-        check_encoding(self.encoding)
-        records = self._records()
-        first = next(records, None)
-        if first is None:
-            raise DataFileError(f"{self.name} has no rows: it is empty.")
+        first, records = self._begun()
         column = self._choose_column(first)
         own_id = self._id_column(first, column)
         for number, record in enumerate(chain([first], records)):
@@ -100,6 +101,14 @@ class DataFile:
                 record.values,
                 column,
             )
+
+    def _begun(self) -> tuple[Record, Iterator[Record]]:
+        check_encoding(self.encoding)
+        records = self._records()
+        first = next(records, None)
+        if first is None:
+            raise DataFileError(f"{self.name} has no rows: it is empty.")
+        return first, records
 
     def _records(self) -> Iterator[Record]:
         check_path(self.path)

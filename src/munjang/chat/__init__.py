@@ -1,0 +1,8 @@
+"""A chatbot that answers from stored questions and their answers."""
+
+from munjang.chat.calibration import Calibration
+from munjang.chat.chatbot import ChatBot
+from munjang.chat.questions import QuestionAnswer
+from munjang.chat.turns import Neighbour, Turn
+
+__all__ = ["Calibration", "ChatBot", "Neighbour", "QuestionAnswer", "Turn"]

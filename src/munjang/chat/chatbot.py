@@ -1,0 +1,243 @@
+"""`ChatBot`: answers a question with the answer of the stored question that is nearest to it."""
+
+from __future__ import annotations
+
+import os
+import random
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Literal
+
+from munjang.chat.calibration import Calibration, calibrate
+from munjang.chat.follow_ups import has_hangul, joined, needs_context, points_back
+from munjang.chat.opening import Method, open_file, open_index
+from munjang.chat.retrieval import Retriever
+from munjang.chat.turns import Neighbour, Turn, TurnLog
+from munjang.errors import InputError, InputTypeError
+from munjang.search.index import Index
+from munjang.sentence.cross_encoder import CrossEncoder
+from munjang.sentence.transformer import SentenceTransformer
+
+__all__ = ["ChatBot"]
+
+_SAMPLE = 300  # held-out questions
+_KOREAN_UNKNOWN = "잘 모르겠어요."
+_ENGLISH_UNKNOWN = "I do not know."
+
+
+class ChatBot:
+    """Answers from stored questions; says so when none of them is near enough.
+
+    Example::
+
+        bot = munjang.ChatBot.from_file("examples/everyday_questions.csv")
+        bot("소포가 어디쯤 왔는지 알고 싶어요")  # the answer, a str
+        bot.ask("그럼 언제 도착해?").neighbours  # how it came about
+
+    Args:
+        retriever: where the stored questions are found; `from_file` and `from_index` make one.
+        threshold: the least similarity that is good for an answer; None finds it out on held-out questions
+            when it is first needed, see `calibration`.
+        neighbours: how many stored questions a turn shows.
+        unknown: what to say when nothing is near enough; None says it in the question's language.
+        seed: makes the choice among several answers of one question repeatable.
+        log: a file that each turn is added to, as JSON Lines.
+    """
+
+    def __init__(
+        self,
+        retriever: Retriever,
+        *,
+        threshold: float | None = None,
+        neighbours: int = 5,
+        unknown: str | None = None,
+        seed: int | None = None,
+        log: str | os.PathLike[str] | None = None,
+    ) -> None:
+        if neighbours < 1:
+            raise InputError(f"neighbours must be at least 1, got {neighbours}.")
+        self._retriever = retriever
+        self._threshold = threshold
+        self.neighbours = neighbours
+        self._unknown = unknown
+        self._chance = random.Random(seed)  # noqa: S311 - which of several answers is no secret
+        self._log = TurnLog(None if log is None else Path(log))
+        self._calibration: Calibration | None = None
+        self._said: set[str] = set()
+
+    @classmethod
+    def from_file(
+        cls,
+        path: str | os.PathLike[str],
+        *,
+        question: str | None = None,
+        answer: str | None = None,
+        method: Method = "hybrid",
+        model: str | SentenceTransformer | None = None,
+        pooling: str | None = None,
+        index: str | os.PathLike[str] | None = None,
+        rerank: CrossEncoder | None = None,
+        threshold: float | None = None,
+        neighbours: int = 5,
+        unknown: str | None = None,
+        seed: int | None = None,
+        log: str | os.PathLike[str] | None = None,
+        offline: bool | None = None,
+        show_progress_bar: bool = False,
+    ) -> ChatBot:
+        """Read questions and answers from CSV, TSV, JSON Lines or parquet.
+
+        Args:
+            path: the file.
+            question: the column of the questions; by default one of the usual names (question, Q, 질문).
+            answer: the column of the answers (answer, A, 답변).
+            method: ``"nearest"`` compares vectors, held in memory; ``"hybrid"`` searches an index by meaning
+                and by word.
+            model: the sentence model; by default multilingual-e5-small.
+            pooling: instead of the model's own, such as ``"cls"``.
+            index: the file of the index, for ``"hybrid"``; by default one in the cache. It is brought up to
+                date: only questions that are new or changed are encoded.
+            rerank: a cross-encoder that orders what was found anew, for ``"hybrid"``.
+            threshold: see the class, as for the others.
+            neighbours: see the class.
+            unknown: see the class.
+            seed: see the class.
+            log: see the class.
+            offline: fetch nothing.
+            show_progress_bar: draw a bar while questions are encoded.
+
+        Raises `DataFileError` for the file, what opening a model raises, and `InputError` for settings that
+        contradict each other.
+        """
+        retriever = open_file(
+            os.fspath(path),
+            question,
+            answer,
+            method=method,
+            model=model,
+            pooling=pooling,
+            index=index,
+            rerank=rerank,
+            offline=offline,
+            shown=show_progress_bar,
+        )
+        return cls(retriever, threshold=threshold, neighbours=neighbours, unknown=unknown, seed=seed, log=log)
+
+    @classmethod
+    def from_index(
+        cls,
+        index: Index | str | os.PathLike[str],
+        *,
+        question: str = "question",
+        answer: str = "answer",
+        mode: Literal["hybrid", "semantic", "lexical"] = "hybrid",
+        rerank: CrossEncoder | None = None,
+        threshold: float | None = None,
+        neighbours: int = 5,
+        unknown: str | None = None,
+        seed: int | None = None,
+        log: str | os.PathLike[str] | None = None,
+    ) -> ChatBot:
+        """Answer from an index whose documents have a field of questions and one of answers.
+
+        Raises `InputError` if the index lacks one of them, and what opening an index raises.
+        """
+        retriever = open_index(index, question, answer, mode, rerank)
+        return cls(retriever, threshold=threshold, neighbours=neighbours, unknown=unknown, seed=seed, log=log)
+
+    def __call__(self, question: str) -> str:
+        """Give the answer to a question; raises as `ask`."""
+        return self.ask(question).answer
+
+    def ask(self, question: str) -> Turn:
+        """Answer a question and say how: the neighbours, the similarity, the threshold.
+
+        Raises `InputTypeError` for anything but a text, `InputError` for one with nothing in it.
+        """
+        if not isinstance(question, str):
+            raise InputTypeError(f"A question must be a str, got a {type(question).__name__}.")
+        asked = question.strip()
+        if not asked:
+            raise InputError("The question is empty.")
+        searched, found = self._search(asked)
+        similarity = found[0].similarity if found else float("-inf")
+        known = bool(found) and similarity >= self.threshold
+        turn = Turn(
+            question=asked,
+            searched=searched,
+            answer=self._choose(found[0]) if known else self._unknown_reply(asked),
+            known=known,
+            similarity=similarity,
+            threshold=self.threshold,
+            neighbours=found,
+            at=datetime.now(UTC).isoformat(timespec="seconds"),
+        )
+        self._log.add(turn)
+        return turn
+
+    def nearest(self, question: str, limit: int | None = None) -> list[Neighbour]:
+        """Give the stored questions nearest to one, without answering it."""
+        return self._retriever.nearest(question, limit or self.neighbours)
+
+    @property
+    def threshold(self) -> float:
+        """The least similarity that is good for an answer."""
+        return self.calibration.threshold if self._threshold is None else self._threshold
+
+    @property
+    def calibration(self) -> Calibration:
+        """What held-out questions say about the threshold; found out when it is first asked for."""
+        if self._calibration is None:
+            self._calibration = calibrate(*self._retriever.held_out(_SAMPLE))
+        return self._calibration
+
+    @property
+    def log(self) -> list[Turn]:
+        """The turns so far."""
+        return self._log.turns
+
+    def reset(self) -> None:
+        """Forget the conversation; the log's file stays as it is."""
+        self._log.turns.clear()
+        self._said.clear()
+
+    def close(self) -> None:
+        """Let go of the index, if there is one."""
+        self._retriever.close()
+
+    def __enter__(self) -> ChatBot:
+        """Use the chatbot as a context manager."""
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Close it."""
+        self.close()
+
+    def _search(self, asked: str) -> tuple[str, list[Neighbour]]:
+        """Find neighbours of the question, or of the last one and this if it can't stand alone."""
+        found = self.nearest(asked)
+        last = self.log[-1] if self.log else None
+        if last is None or not needs_context(asked):
+            return asked, found
+        if found and found[0].similarity >= self.threshold and not points_back(asked):
+            return asked, found
+        both = joined(last.searched, asked)
+        others = self.nearest(both)
+        if not last.known or not others:
+            return both, others
+        # The question answered before is always near to itself with a few words more.
+        fresh = [one for one in others if one.question != last.neighbours[0].question]
+        good = fresh and fresh[0].similarity >= self.threshold
+        return both, fresh if good else others
+
+    def _choose(self, neighbour: Neighbour) -> str:
+        """Choose among several answers, one not yet said if there is one."""
+        fresh = [answer for answer in neighbour.answers if answer not in self._said]
+        answer = self._chance.choice(fresh or list(neighbour.answers))
+        self._said.add(answer)
+        return answer
+
+    def _unknown_reply(self, asked: str) -> str:
+        if self._unknown is not None:
+            return self._unknown
+        return _KOREAN_UNKNOWN if has_hangul(asked) else _ENGLISH_UNKNOWN

@@ -1,0 +1,39 @@
+"""Questions that can't stand alone, such as "그럼 비용은?" and "And when?"."""
+
+from __future__ import annotations
+
+import re
+
+__all__ = ["has_hangul", "joined", "needs_context", "points_back"]
+
+# Longer questions say themselves what they are about.
+_FEW_WORDS = 3
+_FEW_SYLLABLES = 14
+
+_KOREAN_OPENING = re.compile("그럼|그러면|그래서|그리고|그런데|근데|그건|그거|그게|그때|거기|거긴|이건|이거")
+_ENGLISH_OPENING = re.compile(r"(and|but|so|then|also|what about|how about|what if|that|it)\b", re.IGNORECASE)
+_HANGUL = re.compile("[가-힣ㄱ-ㅎㅏ-ㅣᄀ-ᇿ]")
+
+
+def needs_context(question: str) -> bool:
+    """Say whether a question is so short that an earlier one may be needed to understand it."""
+    words = question.split()
+    if has_hangul(question):
+        return len(words) <= _FEW_WORDS and len(question) <= _FEW_SYLLABLES
+    return len(words) <= _FEW_WORDS
+
+
+def points_back(question: str) -> bool:
+    """Say whether a question begins with a word that points to what was said before."""
+    opening = _KOREAN_OPENING if has_hangul(question) else _ENGLISH_OPENING
+    return opening.match(question) is not None
+
+
+def joined(earlier: str, question: str) -> str:
+    """Put an earlier question before one."""
+    return f"{earlier} {question}"
+
+
+def has_hangul(text: str) -> bool:
+    """Say whether there is Hangul in a text."""
+    return _HANGUL.search(text) is not None

@@ -1,0 +1,109 @@
+"""Stored questions in an index: found by meaning and by word, and reranked if there is a cross-encoder."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from itertools import islice
+
+import numpy as np
+
+from munjang.chat.retrieval import HeldOut
+from munjang.chat.turns import Neighbour
+from munjang.errors import InputError
+from munjang.search.documents import Document, Hit
+from munjang.search.index import Index
+from munjang.sentence.cross_encoder import CrossEncoder
+
+__all__ = ["IndexedQuestions"]
+
+_SEED = 7
+_SAME_ANSWER = 50  # hits among which questions with the held-out answer are looked for
+_RERANKED_SAMPLE = 40  # a cross-encoder is slow
+
+
+class IndexedQuestions:
+    """Questions and answers that are two fields of an index's documents.
+
+    Args:
+        index: with both fields, the question's searched by meaning.
+        question: the field of the questions.
+        answer: the field of the answers.
+        rerank: orders what was found anew.
+        mode: ``"hybrid"``, ``"semantic"`` or ``"lexical"``.
+
+    Raises `InputError` if the index lacks a field, or the question's is not searched by meaning.
+    """
+
+    def __init__(
+        self,
+        index: Index,
+        *,
+        question: str = "question",
+        answer: str = "answer",
+        rerank: CrossEncoder | None = None,
+        mode: str = "hybrid",
+    ) -> None:
+        self._index, self._question, self._answer = index, question, answer
+        self._rerank, self._mode = rerank, mode
+        _check_fields(index, question, answer)
+
+    def nearest(self, question: str, limit: int) -> list[Neighbour]:
+        """Give the stored questions that fit best; equal ones are one, with all their answers."""
+        hits = self._index.search(question, mode=self._mode, limit=3 * limit, rerank=self._rerank)
+        return self._neighbours(hits)[:limit]
+
+    def _neighbours(self, hits: Iterable[Hit]) -> list[Neighbour]:
+        best: dict[str, Hit] = {}
+        answers: dict[str, dict[str, None]] = {}
+        hits = list(hits)
+        for hit in hits:
+            asked = hit.document.fields.get(self._question, "")
+            best.setdefault(asked, hit)
+            answers.setdefault(asked, {})[hit.document.fields.get(self._answer, "")] = None
+        # What was found by its words alone is no nearer in meaning than the last that was found by that.
+        least = min((hit.scores["semantic"] for hit in hits if "semantic" in hit.scores), default=0.0)
+        return [
+            Neighbour(asked, tuple(answers[asked]), hit.score, self._similarity(hit, least))
+            for asked, hit in best.items()
+        ]
+
+    def _similarity(self, hit: Hit, least: float) -> float:
+        if self._rerank is not None and "rerank" in hit.scores:
+            return hit.scores["rerank"]
+        return hit.scores.get("semantic", least)
+
+    def held_out(self, sample: int) -> HeldOut:
+        """Ask a sample of the stored questions, and leave themselves out of what is found."""
+        answerable, unanswerable = [], []
+        for document in self._sample(min(sample, _RERANKED_SAMPLE) if self._rerank else sample):
+            asked, answer = document.fields[self._question], document.fields[self._answer]
+            hits = self._index.search(asked, mode=self._mode, limit=_SAME_ANSWER, rerank=self._rerank)
+            others = [one for one in self._neighbours(hits) if one.question != asked]
+            if any(answer in one.answers for one in others):
+                answerable.append(max(one.similarity for one in others))
+            strangers = [one.similarity for one in others if answer not in one.answers]
+            if strangers:
+                unanswerable.append(max(strangers))
+        return answerable, unanswerable
+
+    def _sample(self, size: int) -> list[Document]:
+        count = self._index.count()
+        if not count:
+            return []
+        chosen = set(np.random.default_rng(_SEED).permutation(count)[:size].tolist())
+        documents = (document for place, document in enumerate(self._index) if place in chosen)
+        both = (d for d in documents if d.fields.get(self._question) and d.fields.get(self._answer))
+        return list(islice(both, size))
+
+    def close(self) -> None:
+        """Close the index."""
+        self._index.close()
+
+
+def _check_fields(index: Index, question: str, answer: str) -> None:
+    fields = index.settings.fields
+    for name in (question, answer):
+        if name not in fields:
+            raise InputError(f"The index has no field '{name}'; it has {', '.join(fields)}.")
+    if question not in index.settings.embedded:
+        raise InputError(f"The index's field '{question}' is searched by word alone, not by meaning.")

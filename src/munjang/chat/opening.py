@@ -1,0 +1,116 @@
+"""From a file or an index to what a chatbot searches."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from pathlib import Path
+from typing import Literal, TypeAlias
+
+from munjang.chat.index_retrieval import IndexedQuestions
+from munjang.chat.questions import QuestionAnswer, read_questions
+from munjang.chat.retrieval import NearestQuestions, Retriever, grouped
+from munjang.checkpoints import DEFAULT_MODEL, cache_root
+from munjang.errors import InputError
+from munjang.search.documents import Document
+from munjang.search.index import Index
+from munjang.sentence.cross_encoder import CrossEncoder
+from munjang.sentence.progress import track
+from munjang.sentence.transformer import SentenceTransformer
+
+__all__ = ["Method", "is_index", "open_file", "open_index"]
+
+Method: TypeAlias = Literal["nearest", "hybrid"]
+_FIELDS = ("question", "answer")
+_AT_ONCE = 1000  # documents put by one call
+
+
+def open_file(
+    path: str,
+    question: str | None,
+    answer: str | None,
+    *,
+    method: Method,
+    model: str | SentenceTransformer | None,
+    pooling: str | None,
+    index: str | os.PathLike[str] | None,
+    rerank: CrossEncoder | None,
+    offline: bool | None,
+    shown: bool,
+) -> Retriever:
+    """Read a file of questions and answers, and make them searchable."""
+    if method not in ("nearest", "hybrid"):
+        raise InputError(f"Unknown method '{method}'; there are nearest and hybrid.")
+    if method == "nearest" and (index is not None or rerank is not None):
+        raise InputError("The method 'nearest' has no index and no reranking; use method='hybrid'.")
+    pairs = read_questions(path, question, answer)
+    encoder = _model(model, pooling, offline)
+    if method == "nearest":
+        return NearestQuestions(pairs, encoder, show_progress_bar=shown)
+    place = Path(index) if index is not None else _cached(path, encoder)
+    place.parent.mkdir(parents=True, exist_ok=True)
+    # A question is compared with questions, so both have the prompt of one.
+    prompts = {"document": encoder.prompts["query"]} if "query" in encoder.prompts else None
+    opened = Index.open(place, model=encoder, fields=_FIELDS, embedded=_FIELDS[:1], prompts=prompts)
+    _bring_up_to_date(opened, pairs, shown)
+    return IndexedQuestions(opened, rerank=rerank)
+
+
+def is_index(location: str) -> bool:
+    """Say whether a location names an index rather than a file of questions and answers."""
+    return location.startswith(("postgresql://", "postgres://")) or Path(location).suffix == ".munjang"
+
+
+def open_index(
+    index: Index | str | os.PathLike[str],
+    question: str,
+    answer: str,
+    mode: str,
+    rerank: CrossEncoder | None,
+) -> Retriever:
+    """Use an index that is there."""
+    opened = index if isinstance(index, Index) else Index.open(os.fspath(index), create=False)
+    return IndexedQuestions(opened, question=question, answer=answer, rerank=rerank, mode=mode)
+
+
+def _model(
+    model: str | SentenceTransformer | None, pooling: str | None, offline: bool | None
+) -> SentenceTransformer:
+    if isinstance(model, SentenceTransformer):
+        if pooling is not None:
+            raise InputError("pooling is set where the model is opened; the one given is open already.")
+        return model
+    return SentenceTransformer(
+        model or DEFAULT_MODEL, pooling=pooling, local_files_only=True if offline else None
+    )
+
+
+def _cached(path: str, model: SentenceTransformer) -> Path:
+    """Name the index in the cache for this file and this model."""
+    vector = model.encode(["munjang"])[0]
+    identity = hashlib.sha256(os.path.realpath(path).encode("utf-8", "surrogateescape"))
+    identity.update(vector.round(3).tobytes())
+    return Path(cache_root(None)) / "chat" / f"{identity.hexdigest()[:20]}.munjang"
+
+
+def _bring_up_to_date(index: Index, pairs: list[QuestionAnswer], shown: bool) -> None:
+    """Put what is new, and take away what the file has no longer."""
+    documents = [
+        Document(id=_id(question, answer), fields={"question": question, "answer": answer})
+        for question, answers in grouped(pairs).items()
+        for answer in answers
+    ]
+    wanted = {document.id for document in documents}
+    gone = [document.id for document in index if document.id not in wanted]
+    if gone:
+        index.delete(gone)
+    new = [document for document in documents if document.id not in index]
+    with track(shown and bool(new), len(new), "Encoding") as advance:
+        for start in range(0, len(new), _AT_ONCE):
+            index.upsert(new[start : start + _AT_ONCE])
+            advance(len(new[start : start + _AT_ONCE]))
+
+
+def _id(question: str, answer: str) -> str:
+    """What a pair says is its id, so one that has not changed is known again."""
+    return hashlib.sha256(f"{question}\0{answer}".encode()).hexdigest()[:24]

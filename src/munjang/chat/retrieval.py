@@ -1,0 +1,112 @@
+"""Where a chatbot finds the stored questions that are near to a new one."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from munjang.chat.questions import QuestionAnswer
+from munjang.chat.turns import Neighbour
+from munjang.errors import InputError
+from munjang.sentence.similarity import normalize_embeddings
+from munjang.sentence.transformer import SentenceTransformer
+
+__all__ = ["HeldOut", "NearestQuestions", "Retriever", "grouped"]
+
+HeldOut = tuple[list[float], list[float]]  # similarities of answerable and of unanswerable questions
+_SEED = 7
+
+
+class Retriever(Protocol):
+    """Finds stored questions."""
+
+    def nearest(self, question: str, limit: int) -> list[Neighbour]:
+        """Give the stored questions nearest to one, best first."""
+        ...
+
+    def held_out(self, sample: int) -> HeldOut:
+        """Ask stored questions that are taken out, and give the similarity of the nearest of the others.
+
+        First those whose answer another question has too; then all, with every question of the same answer
+        taken out.
+        """
+        ...
+
+    def close(self) -> None:
+        """Let go of what is open."""
+        ...
+
+
+class NearestQuestions:
+    """The simplest way: compare the new question's vector with the vector of every stored question.
+
+    Args:
+        pairs: the stored questions and answers; equal questions are one with several answers.
+        model: what makes the vectors; all of them with the prompt for queries, if it has one.
+        show_progress_bar: draw a bar while the stored questions are encoded.
+    """
+
+    def __init__(
+        self, pairs: Iterable[QuestionAnswer], model: SentenceTransformer, *, show_progress_bar: bool = False
+    ) -> None:
+        self._answers = grouped(pairs)
+        if not self._answers:
+            raise InputError("A chatbot needs at least one question with its answer, got none.")
+        self._questions = list(self._answers)
+        self._places = {question: place for place, question in enumerate(self._questions)}
+        self._model = model
+        vectors = model.encode_query(self._questions, show_progress_bar=show_progress_bar)
+        self._vectors: NDArray[np.float32] = normalize_embeddings(np.asarray(vectors))
+
+    def nearest(self, question: str, limit: int) -> list[Neighbour]:
+        """Give the stored questions nearest by cosine, best first."""
+        vector = normalize_embeddings(np.asarray(self._model.encode_query([question])))[0]
+        similarities = self._vectors @ vector
+        order = np.argsort(-similarities, kind="stable")[:limit]
+        return [self._neighbour(int(i), float(similarities[i])) for i in order]
+
+    def _neighbour(self, place: int, similarity: float) -> Neighbour:
+        question = self._questions[place]
+        return Neighbour(question, self._answers[question], similarity, similarity)
+
+    def held_out(self, sample: int) -> HeldOut:
+        """Compare a sample of the stored questions with the others."""
+        places = np.random.default_rng(_SEED).permutation(len(self._questions))[:sample]
+        same = _sharing(self._answers)
+        answerable, unanswerable = [], []
+        for place in places:
+            similarities = self._vectors @ self._vectors[place]
+            similarities[place] = -np.inf
+            kin = same[self._questions[place]]
+            if kin:
+                answerable.append(float(similarities.max()))
+            similarities[[self._places[question] for question in kin]] = -np.inf
+            if np.isfinite(best := similarities.max()):
+                unanswerable.append(float(best))
+        return answerable, unanswerable
+
+    def close(self) -> None:
+        """Nothing is open."""
+
+
+def grouped(pairs: Iterable[QuestionAnswer]) -> dict[str, tuple[str, ...]]:
+    """Give each different question with its different answers, both in the order in which they came."""
+    found: dict[str, dict[str, None]] = {}
+    for question, answer in pairs:
+        found.setdefault(question, {})[answer] = None
+    return {question: tuple(answers) for question, answers in found.items()}
+
+
+def _sharing(answers: Mapping[str, Sequence[str]]) -> dict[str, set[str]]:
+    """Give for each question the other questions that have one of its answers."""
+    asked: dict[str, set[str]] = {}
+    for question, known in answers.items():
+        for answer in known:
+            asked.setdefault(answer, set()).add(question)
+    return {
+        question: set().union(*(asked[answer] for answer in known)) - {question}
+        for question, known in answers.items()
+    }

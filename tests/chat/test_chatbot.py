@@ -1,0 +1,182 @@
+"""The chatbot answers what is stored, says when it does not know, and tells how it came to its answer."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from munjang import ChatBot, Index, SentenceTransformer
+from munjang.chat.follow_ups import needs_context, points_back
+from munjang.chat.questions import QuestionAnswer
+from munjang.chat.retrieval import NearestQuestions
+from munjang.errors import DataFileError, InputError, InputTypeError
+from support.tiny import tiny_sentence_model
+
+PAIRS = [
+    ("여권을 잃어버렸어요", "대사관에 연락하세요."),
+    ("배송은 언제 되나요?", "이틀 걸려요."),
+    ("배송은 언제 되나요?", "모레 와요."),
+    ("언제 도착해요?", "이틀 걸려요."),
+    ("How do I cancel my order?", "Press cancel."),
+    ("안녕", "안녕하세요!"),
+]
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> SentenceTransformer:
+    return SentenceTransformer(tiny_sentence_model(tmp_path_factory.mktemp("model") / "tiny"))
+
+
+@pytest.fixture
+def table(tmp_path: Path) -> Path:
+    path = tmp_path / "qa.csv"
+    rows = [f'"{question}","{answer}"' for question, answer in PAIRS]
+    path.write_text("\n".join(["Q,A", *rows]), encoding="utf-8")
+    return path
+
+
+@pytest.fixture(params=["nearest", "hybrid"])
+def bot(
+    request: pytest.FixtureRequest, table: Path, model: SentenceTransformer, tmp_path: Path
+) -> Iterator[ChatBot]:
+    index = tmp_path / "qa.munjang" if request.param == "hybrid" else None
+    with ChatBot.from_file(
+        table, method=request.param, model=model, index=index, threshold=0.99, seed=1, neighbours=3
+    ) as opened:
+        yield opened
+
+
+def test_stored_questions_get_their_answers(bot: ChatBot) -> None:
+    for question in ("여권을 잃어버렸어요", "How do I cancel my order?", "언제 도착해요?"):
+        turn = bot.ask(f" {question} ")
+        assert turn.known
+        assert turn.answer == dict(PAIRS)[question]
+        assert turn.neighbours[0].question == question
+        assert turn.similarity == pytest.approx(1, abs=1e-5)
+        assert len(turn.neighbours) == 3
+        assert not turn.follows_up
+    assert len(bot.log) == 3
+    bot.reset()
+    assert bot.log == []
+
+
+def test_several_answers_take_turns(bot: ChatBot) -> None:
+    answers = [bot("배송은 언제 되나요?") for _ in range(2)]
+    assert sorted(answers) == ["모레 와요.", "이틀 걸려요."]
+    assert bot("배송은 언제 되나요?") in answers
+
+
+@pytest.mark.parametrize(
+    ("question", "reply"),
+    [
+        ("완전히 다른 아주 긴 이야기를 물어볼게요", "잘 모르겠어요."),
+        ("What a long unrelated thing", "I do not know."),
+    ],
+)
+def test_what_is_not_known_is_said(
+    question: str, reply: str, table: Path, model: SentenceTransformer
+) -> None:
+    strict = ChatBot.from_file(table, method="nearest", model=model, threshold=1.5)
+    turn = strict.ask(question)
+    assert not turn.known
+    assert turn.answer == reply
+    assert turn.neighbours
+    own = ChatBot.from_file(table, method="nearest", model=model, threshold=1.5, unknown="?")
+    assert own(question) == "?"
+
+
+def test_the_threshold_is_found_out(bot: ChatBot, table: Path, model: SentenceTransformer) -> None:
+    assert bot.threshold == 0.99
+    free = ChatBot.from_file(table, method="nearest", model=model)
+    calibration = free.calibration
+    assert free.threshold == calibration.threshold
+    assert calibration.answerable == 2  # two questions share an answer
+    assert calibration.unanswerable == 5
+
+
+def test_held_out_similarities(model: SentenceTransformer) -> None:
+    retriever = NearestQuestions([QuestionAnswer(*pair) for pair in PAIRS], model)
+    questions = list(dict(PAIRS))
+    vectors = model.encode_query(questions, normalize_embeddings=True)
+    similarities = vectors @ vectors.T
+    np.fill_diagonal(similarities, -1)
+    answerable, _ = retriever.held_out(100)
+    pair = [questions.index("배송은 언제 되나요?"), questions.index("언제 도착해요?")]
+    assert sorted(answerable) == pytest.approx(sorted(similarities[pair].max(axis=1)), abs=1e-5)
+    similarities[pair[0], pair[1]] = similarities[pair[1], pair[0]] = -1
+    _, unanswerable = retriever.held_out(100)
+    assert sorted(unanswerable) == pytest.approx(sorted(similarities.max(axis=1)), abs=1e-5)
+
+
+def test_turns_are_written_down(table: Path, model: SentenceTransformer, tmp_path: Path) -> None:
+    log = tmp_path / "turns.jsonl"
+    bot = ChatBot.from_file(table, method="nearest", model=model, threshold=0.9, log=log)
+    bot.ask("안녕")
+    bot.ask("여권을 잃어버렸어요")
+    first, second = map(json.loads, log.read_text(encoding="utf-8").splitlines())
+    assert (first["question"], first["answer"], first["known"]) == ("안녕", "안녕하세요!", True)
+    assert second["neighbours"][0]["question"] == "여권을 잃어버렸어요"
+    unwritable = ChatBot.from_file(table, method="nearest", model=model, threshold=0.9, log=tmp_path)
+    with pytest.raises(DataFileError, match="can't be written"):
+        unwritable.ask("안녕")
+
+
+def test_an_index_in_a_file_follows_the_questions(
+    table: Path, model: SentenceTransformer, tmp_path: Path
+) -> None:
+    place = tmp_path / "kept.munjang"
+    ChatBot.from_file(table, model=model, index=place, threshold=0).close()
+    with Index.open(place, model=model) as index:
+        before = {document.id for document in index}
+    assert len(before) == len(PAIRS)
+    content = table.read_text(encoding="utf-8").replace("Press cancel.", "Write to us.")
+    table.write_text(content, encoding="utf-8")
+    with ChatBot.from_file(table, model=model, index=place, threshold=0.9) as bot:
+        assert bot("How do I cancel my order?") == "Write to us."
+    with Index.open(place, model=model) as index:
+        after = {document.id for document in index}
+    assert len(before & after) == len(PAIRS) - 1
+    with ChatBot.from_index(place, threshold=0.9) as bot:
+        assert bot("안녕") == "안녕하세요!"
+
+
+def test_short_questions_follow_up(table: Path, model: SentenceTransformer) -> None:
+    bot = ChatBot.from_file(table, method="nearest", model=model, threshold=0.9999)
+    bot.ask("여권을 잃어버렸어요")
+    turn = bot.ask("그럼 언제?")
+    assert turn.searched == "여권을 잃어버렸어요 그럼 언제?"
+    assert turn.follows_up
+    assert bot.ask("안녕").searched == "안녕"  # short, and known by itself
+
+
+def test_what_can_stand_alone() -> None:
+    for short in ("그럼 비용은?", "언제요?", "and when?", "why?"):
+        assert needs_context(short)
+    for short in ("그럼 비용은?", "근데 어디서?", "And when?", "what about Monday?"):
+        assert points_back(short)
+    for long in ("여권을 잃어버렸는데 어떻게 해야 하나요?", "How do I cancel my order?"):
+        assert not needs_context(long)
+        assert not points_back(long.removeprefix("How "))
+
+
+def test_bad_calls(bot: ChatBot, table: Path, model: SentenceTransformer, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="The question is empty"):
+        bot.ask("  ")
+    with pytest.raises(InputTypeError, match="must be a str, got a int"):
+        bot.ask(3)  # type: ignore[arg-type]
+    with pytest.raises(InputError, match="neighbours must be at least 1"):
+        ChatBot.from_file(table, method="nearest", model=model, neighbours=0)
+    with pytest.raises(InputError, match="Unknown method 'best'"):
+        ChatBot.from_file(table, method="best")  # type: ignore[arg-type]
+    with pytest.raises(InputError, match="no index and no reranking"):
+        ChatBot.from_file(table, method="nearest", model=model, index=tmp_path / "i.munjang")
+    with pytest.raises(InputError, match="pooling is set where the model is opened"):
+        ChatBot.from_file(table, method="nearest", model=model, pooling="cls")
+    place = tmp_path / "plain.munjang"
+    Index.open(place, model=model).close()
+    with pytest.raises(InputError, match="has no field 'question'; it has text"):
+        ChatBot.from_index(place)
