@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
 
 from munjang.errors import InputTypeError
 from munjang.search.store import Store
 
-__all__ = ["is_database", "is_new_file", "open_store"]
+__all__ = ["is_database", "is_new_file", "open_store", "shown"]
 
 _SCHEMES = ("postgresql://", "postgres://")
+_PASSWORD = re.compile(r"(^\w+://[^:@/]*:).*(?=@)|(?<=password=)[^&]*")
 
 
 def is_database(location: str | os.PathLike[str]) -> bool:
@@ -23,6 +25,11 @@ def is_database(location: str | os.PathLike[str]) -> bool:
 def is_new_file(location: str | os.PathLike[str]) -> bool:
     """Say whether a location is a file that is not there yet."""
     return not is_database(location) and not Path(location).exists()
+
+
+def shown(location: str | os.PathLike[str]) -> str:
+    """Write a location without the password that an address may have."""
+    return _PASSWORD.sub(r"\1***", str(location)) if is_database(location) else str(location)
 
 
 def open_store(
