@@ -22,6 +22,7 @@ from munjang.errors import (
     UnknownModelError,
 )
 from munjang.search.documents import Document
+from munjang.search.locating import shown_location
 from munjang.search.store import Changes
 from support.documents import FAQ
 from support.stores import STORES
@@ -491,6 +492,22 @@ def test_every_store_gives_the_same(kind: Any, tmp_path: Path, model: SentenceTr
                 found = there.search(query)
                 assert ids(found) == ids(hits)
                 assert [hit.snippet for hit in found] == [hit.snippet for hit in hits]
+
+
+def test_a_password_is_not_shown() -> None:
+    assert shown_location("postgresql://me:secret@host:5432/faq") == "postgresql://me:***@host:5432/faq"
+    assert shown_location("postgresql://host/faq") == "postgresql://host/faq"
+    assert shown_location(Path("a:b@c.munjang")) == "a:b@c.munjang"
+
+
+@pytest.mark.models
+def test_meaning_and_words_with_a_real_model(path: Path) -> None:
+    with Index.open(path, model="multilingual-e5-small", fields=FIELDS) as index:
+        index.add(DOCUMENTS)
+        assert index.search("택배가 어디쯤 왔는지 궁금해요", limit=1, mode="semantic")[0].id in (1, "a")
+        assert index.search("refund please", limit=1, mode="semantic")[0].id == "b"
+        assert index.search("맛있었던 식당", limit=1)[0].id == 2
+        assert index.settings.chunk_tokens == 256
 
 
 def test_closed_twice(index: Index) -> None:

@@ -3,25 +3,52 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from munjang.errors import DataFileError
 from munjang.search.collecting import Source
-from munjang.search.documents import Document, DocumentId
-from munjang.search.preparing import Advance, digest
-from munjang.search.store import Changes
+from munjang.search.documents import Document, DocumentId, Entry
+from munjang.search.preparing import Advance, Preparer, digest
+from munjang.search.store import Changes, IndexSettings, Store
 
 if TYPE_CHECKING:
     from munjang.search.engines import Engine
-    from munjang.search.index import Index
 
-__all__ = ["Built", "build"]
+__all__ = ["Built", "Target", "build"]
 
 _TRANSACTION = 1000  # documents
 _TOLD_APART = 8  # bytes of a digest; there may be millions of them
+
+
+class Target(Protocol):
+    """What an index offers to whoever fills it; `munjang.Index` is one."""
+
+    settings: IndexSettings
+    store: Store
+
+    @property
+    def model_name(self) -> str:
+        """Where the model is."""
+        ...
+
+    def changed(self, documents: Sequence[Document]) -> list[Document]:
+        """Give those of the documents that are not in the index as they are."""
+        ...
+
+    def preparer(self) -> Preparer:
+        """Give what makes entries of documents."""
+        ...
+
+    def put(self, entries: Sequence[Entry]) -> None:
+        """Write entries as one transaction."""
+        ...
+
+    def documents(self) -> Iterator[Document]:
+        """Go through all documents."""
+        ...
 
 
 @dataclass(slots=True, kw_only=True)
@@ -44,7 +71,7 @@ class Built:
 
 
 def build(
-    index: Index,
+    index: Target,
     source: Source | str | os.PathLike[str],
     *,
     prune: bool = False,
@@ -88,7 +115,7 @@ def _nothing(_: int) -> None:
 
 
 def _changed(
-    index: Index, source: Source, seen: dict[DocumentId, bytes], built: Built, advance: Advance
+    index: Target, source: Source, seen: dict[DocumentId, bytes], built: Built, advance: Advance
 ) -> Iterator[list[Document]]:
     """Give batches of documents that are not in the index as they are."""
     documents = _once(source.documents(index.settings.fields), source, seen)
@@ -118,7 +145,7 @@ def _once(documents: Iterator[Document], source: Source, seen: dict[DocumentId, 
             yield document
 
 
-def _prune(index: Index, source: Source, seen: dict[DocumentId, bytes]) -> int:
+def _prune(index: Target, source: Source, seen: dict[DocumentId, bytes]) -> int:
     gone = [
         document.id
         for document in index.documents()

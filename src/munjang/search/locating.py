@@ -5,13 +5,17 @@ from __future__ import annotations
 import os
 import re
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from munjang.errors import InputTypeError
-from munjang.search.store import Store
+
+if TYPE_CHECKING:
+    pass
 
 __all__ = ["is_database", "is_new_file", "open_store", "shown"]
 
 _SCHEMES = ("postgresql://", "postgres://")
+_PASSWORD = re.compile(r"(://[^:/@]*):[^@]*@")
 _PASSWORD = re.compile(r"(^\w+://[^:@/]*:).*(?=@)|(?<=password=)[^&]*")
 
 
@@ -29,17 +33,4 @@ def is_new_file(location: str | os.PathLike[str]) -> bool:
 
 def shown(location: str | os.PathLike[str]) -> str:
     """Write a location without the password that an address may have."""
-    return _PASSWORD.sub(r"\1***", str(location)) if is_database(location) else str(location)
-
-
-def open_store(
-    location: str | os.PathLike[str], *, create: bool, readonly: bool, busy_timeout: float
-) -> Store:
-    """Open the store; its module, and the packages that it needs, are loaded now."""
-    if is_database(location):
-        from munjang.search.store_postgres import open_postgres
-
-        return open_postgres(str(location), create=create, readonly=readonly, busy_timeout=busy_timeout)
-    from munjang.search.store_sqlite import open_sqlite
-
-    return open_sqlite(Path(location), create=create, readonly=readonly, busy_timeout=busy_timeout)
+    return _PASSWORD.sub(r"\1:***@", str(location)) if is_database(location) else str(location)
