@@ -164,7 +164,7 @@ def test_a_batch_that_ends_its_worker_is_named(
     with pytest.raises(InputError, match=r"Batch 2 \(documents '1-0' to '1-4'\) failed 3 times") as error:
         done.extend(ray_engine.run(settings, str(folder), batches))
     assert "memory" in str(error.value)
-    assert len(began(log)) == 3
+    assert 3 <= len(began(log)) <= 4  # the first time it may have been taken for the other batch's fault
 
 
 def test_a_worker_goes_on_after_a_batch_that_can_not_be_prepared(

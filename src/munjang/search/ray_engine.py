@@ -129,6 +129,7 @@ class _Batch:
     number: int
     documents: Sequence[Document]
     failures: list[str] = field(default_factory=list)
+    suspect: bool = False  # a worker had it when it ended
 
     def fail(self, reason: str) -> None:
         """Note a failure; raises `InputError` when there were too many."""
@@ -148,6 +149,15 @@ class _Member:
     ready: Any  # the answer to the first call
     there: bool = False
     batches: deque[tuple[Any, _Batch]] = field(default_factory=deque)  # in the order that it works on them
+
+    def takes(self, *, suspect: bool) -> bool:
+        """Say whether another batch may be given; one whose worker ended is prepared with no other waiting.
+
+        So it is known what ended the next worker.
+        """
+        if not self.there or any(batch.suspect for _, batch in self.batches):
+            return False
+        return len(self.batches) < (1 if suspect else _QUEUED)
 
 
 class _Crew:
@@ -184,7 +194,7 @@ class _Crew:
         """Give each worker that is there something to do; false if there was nothing left to give."""
         for _ in range(_QUEUED):
             for member in self._members:
-                if not member.there or len(member.batches) >= _QUEUED:
+                if not member.takes(suspect=bool(self._again)):
                     continue
                 batch = self._again.popleft() if self._again else next(coming, None)
                 if batch is None:
@@ -249,7 +259,8 @@ class _Crew:
     def _replace(self, member: _Member, reason: str) -> list[list[Entry]]:
         """Put another worker in the place of one that ended; give what it prepared, take the rest back.
 
-        Only the first batch of the rest can be the reason: a worker takes them one by one.
+        The first batch of the rest is taken for the reason, as a worker takes them one by one. Its answer may
+        have been lost on the way, though, and the second be the reason; the next time tells, see `takes`.
         """
         self._lost += not member.there
         if self._lost >= _TRIES:
@@ -259,6 +270,7 @@ class _Crew:
             try:
                 answers.append(self._ray.get(reference))
             except self._ray.exceptions.RayError:
+                batch.suspect = True
                 rest.append(batch)
         self._again.extendleft(reversed(rest))
         self._members[self._members.index(member)] = self._hire()
