@@ -22,7 +22,6 @@ from munjang.errors import (
     UnknownModelError,
 )
 from munjang.search.documents import Document
-from munjang.search.locating import shown_location
 from munjang.search.store import Changes
 from support.documents import FAQ
 from support.stores import STORES
@@ -492,12 +491,6 @@ def test_every_store_gives_the_same(kind: Any, tmp_path: Path, model: SentenceTr
                 found = there.search(query)
                 assert ids(found) == ids(hits)
                 assert [hit.snippet for hit in found] == [hit.snippet for hit in hits]
-
-
-def test_a_password_is_not_shown() -> None:
-    assert shown_location("postgresql://me:secret@host:5432/faq") == "postgresql://me:***@host:5432/faq"
-    assert shown_location("postgresql://host/faq") == "postgresql://host/faq"
-    assert shown_location(Path("a:b@c.munjang")) == "a:b@c.munjang"
 
 
 @pytest.mark.models

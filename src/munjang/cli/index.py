@@ -32,7 +32,7 @@ from munjang.cli.progress import tracked
 from munjang.cli.texts import lines_of_stdin
 from munjang.errors import InputError
 from munjang.search.lines import STDIN
-from munjang.search.locating import shown_location
+from munjang.search.locating import shown
 
 if TYPE_CHECKING:
     from munjang.search.documents import DocumentId
@@ -100,7 +100,7 @@ def info(location: Location, as_json: AsJson = False) -> None:
     if as_json:
         print_json(found)
         return
-    table = new_table(clean(shown_location(location)))
+    table = new_table(clean(shown(location)))
     table.add_column("what")
     table.add_column("value", ratio=1)
     for name in ("documents", "passages", "vectors"):
@@ -126,11 +126,11 @@ def check(location: Location, as_json: AsJson = False) -> None:
         problems = index.check()
         count = len(index)
     if as_json:
-        print_json({"index": shown_location(location), "documents": count, "problems": problems})
+        print_json({"index": shown(location), "documents": count, "problems": problems})
     elif not problems:
-        write_line(f"{shown_location(location)}: {count:,} documents, all well")
+        write_line(f"{shown(location)}: {count:,} documents, all well")
     for problem in problems if not as_json else ():
-        write_line(f"{shown_location(location)}: {clean(problem)}")
+        write_line(f"{shown(location)}: {clean(problem)}")
     if problems:
         raise typer.Exit(1)
 
@@ -173,11 +173,9 @@ def migrate(
         settings = index.settings
     if as_json:
         made_with = {"model": settings.model, "analyzer": settings.analyzer}
-        print_json({"index": shown_location(location), "encoded": done, **made_with})
+        print_json({"index": shown(location), "encoded": done, **made_with})
     else:
-        write_line(
-            f"{shown_location(location)}: {done:,} documents encoded; {settings.model}, {settings.analyzer}"
-        )
+        write_line(f"{shown(location)}: {done:,} documents encoded; {settings.model}, {settings.analyzer}")
 
 
 def _migrate(
@@ -217,9 +215,9 @@ def delete(
         done = index.delete(chosen)
         count = len(index)
     if as_json:
-        print_json({"index": shown_location(location), "deleted": done, "documents": count})
+        print_json({"index": shown(location), "deleted": done, "documents": count})
     else:
-        write_line(f"{shown_location(location)}: {done:,} deleted, {count:,} documents")
+        write_line(f"{shown(location)}: {done:,} deleted, {count:,} documents")
 
 
 def _there(index: Index, given: str) -> DocumentId:

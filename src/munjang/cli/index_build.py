@@ -16,7 +16,7 @@ from munjang.cli.output import print_json, write_line
 from munjang.cli.progress import has_bar, tracked
 from munjang.cli.texts import is_piped, lines_of_stdin, usage_error
 from munjang.errors import DataFileError
-from munjang.search.locating import shown_location
+from munjang.search.locating import shown
 
 if TYPE_CHECKING:
     from munjang.search.building import Built
@@ -193,7 +193,7 @@ def _print_built(location: str, built: Built, documents: int, as_json: bool) -> 
     if as_json:
         print_json(
             {
-                "index": shown_location(location),
+                "index": shown(location),
                 "documents": documents,
                 "read": built.read,
                 "written": built.written,
@@ -205,7 +205,7 @@ def _print_built(location: str, built: Built, documents: int, as_json: bool) -> 
         return
     done = [f"{built.written:,} written", f"{built.unchanged:,} unchanged", f"{built.deleted:,} deleted"]
     skipped = [f"{count:,} {reason}" for reason, count in built.skipped.items()]
-    write_line(f"{shown_location(location)}: {documents:,} documents ({', '.join(done)})")
+    write_line(f"{shown(location)}: {documents:,} documents ({', '.join(done)})")
     if skipped:
         write_line(f"left out of the folder: {', '.join(skipped)}")
 
@@ -252,9 +252,9 @@ def add(
             done = (index.upsert if replace else index.add)(documents, advance=advance)
         count = len(index)
     if as_json:
-        print_json({"index": shown_location(location), "written": done, "documents": count})
+        print_json({"index": shown(location), "written": done, "documents": count})
     else:
-        write_line(f"{shown_location(location)}: {done:,} written, {count:,} documents")
+        write_line(f"{shown(location)}: {done:,} written, {count:,} documents")
 
 
 def _given(index: Index, texts: list[str], number: str | None, metadata: str | None) -> list[Any]:

@@ -10,12 +10,11 @@ from typing import TYPE_CHECKING
 from munjang.errors import InputTypeError
 
 if TYPE_CHECKING:
-    pass
+    from munjang.search.store import Store
 
 __all__ = ["is_database", "is_new_file", "open_store", "shown"]
 
 _SCHEMES = ("postgresql://", "postgres://")
-_PASSWORD = re.compile(r"(://[^:/@]*):[^@]*@")
 _PASSWORD = re.compile(r"(^\w+://[^:@/]*:).*(?=@)|(?<=password=)[^&]*")
 
 
@@ -33,4 +32,17 @@ def is_new_file(location: str | os.PathLike[str]) -> bool:
 
 def shown(location: str | os.PathLike[str]) -> str:
     """Write a location without the password that an address may have."""
-    return _PASSWORD.sub(r"\1:***@", str(location)) if is_database(location) else str(location)
+    return _PASSWORD.sub(r"\1***", str(location)) if is_database(location) else str(location)
+
+
+def open_store(
+    location: str | os.PathLike[str], *, create: bool, readonly: bool, busy_timeout: float
+) -> Store:
+    """Open the store; its module, and the packages that it needs, are loaded now."""
+    if is_database(location):
+        from munjang.search.store_postgres import open_postgres
+
+        return open_postgres(str(location), create=create, readonly=readonly, busy_timeout=busy_timeout)
+    from munjang.search.store_sqlite import open_sqlite
+
+    return open_sqlite(Path(location), create=create, readonly=readonly, busy_timeout=busy_timeout)
