@@ -178,10 +178,12 @@ class Index(Lookup):
         rest: Iterator[object] = iter(documents)
         if rest is not documents:
             whole = checked_documents(documents, fields)
+            batches = [whole[start : start + TRANSACTION] for start in range(0, len(whole), TRANSACTION)]
             if check is not None:
-                for start in range(0, len(whole), TRANSACTION):
-                    check(whole[start : start + TRANSACTION])
-            rest = iter(whole)
+                for batch in batches:
+                    check(batch)
+            yield from batches
+            return
         while some := list(islice(rest, TRANSACTION)):
             batch = checked_documents(some, fields)
             if check:
