@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import json
 import re
 import shlex
 import shutil
@@ -64,6 +65,14 @@ def test_every_command_has_help_and_examples(invoke: Invoke, path: tuple[str, ..
 FILES = {
     "article.txt": "한국의 수도는 서울이다.",
     "sentences.txt": "이순신은 한성에서 태어났다.\n",
+    "qa.csv": "Q,A\n택배는 언제 와요?,이틀 걸려요.\n어디로 가요?,집으로요.\n",
+    "ChatbotData.csv": "Q,A\n" + "".join(f"질문 {n},답 {n % 5}\n" for n in range(30)),
+    "KorQuAD_v1.0_dev.json": json.dumps(
+        {"data": [{"paragraphs": [{"context": "서울은 수도이다.", "qas": [{"question": "수도는?"}]}]}]}
+    ),
+    "scifact/corpus.jsonl": '{"_id": "d", "title": "", "text": "one"}\n',
+    "scifact/queries.jsonl": '{"_id": "q", "text": "one?"}\n',
+    "scifact/qrels/test.tsv": "query-id\tcorpus-id\tscore\nq\td\t1\n",
     "documents.jsonl": '{"id": "ko-001", "question": "택배는 언제 와요?", "metadata": {"lang": "ko"}}\n',
 }
 
@@ -93,12 +102,15 @@ def with_tiny_model(example: str, model_for: Callable[[str], Path]) -> str:
     command, redirection, file = re.split(r"(?:^|\| )munjang ", example)[-1].partition(" < ")
     words = shlex.split(command)
     name = str(model_for("" if words[0] == "index" else words[0]))
+    if "--rerank" in words:
+        words[words.index("--rerank") + 1] = str(model_for("rerank"))
+    knows_its_model = words[0] == "index" or words[:2] == ["chat", "faq.munjang"]
     for option in ("--model", "-m"):
         if option in words:
             words[words.index(option) + 1] = name
             break
     else:
-        words += ["--model", name] if words[0] != "index" else []  # an index knows its model
+        words += [] if knows_its_model else ["--model", name]
     return shlex.join(words) + redirection + file
 
 
@@ -112,7 +124,9 @@ def test_every_example_works(
     example: str,
 ) -> None:
     (tmp_path / "examples").symlink_to(ROOT / "examples")
+    monkeypatch.setenv("MUNJANG_CACHE", str(tmp_path / "cache"))
     for name, content in FILES.items():
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_text(content, encoding="utf-8")
     shutil.copy(index_file, tmp_path)
     monkeypatch.chdir(tmp_path)

@@ -232,11 +232,16 @@ def test_hybrid_joins_both(index: Index) -> None:
         index.search("서울에서 언제", mode="semantic"),
         index.search("서울에서 언제", mode="lexical"),
     )
-    hybrid = index.search("서울에서 언제")
+    hybrid = index.search("서울에서 언제", fusion="ranks")
     ranks = [{hit.id: hit.rank for hit in hits} for hits in (semantic, lexical)]
     for hit in hybrid:
         wanted = sum(1 / (60 + rank[hit.id]) for rank in ranks if hit.id in rank)
         assert hit.score == pytest.approx(wanted)
+    scores = index.search("서울에서 언제")
+    worst, best = semantic[-1].score, semantic[0].score
+    for hit in scores:
+        meaning = (hit.scores["semantic"] - worst) / (best - worst)
+        assert hit.score == pytest.approx((meaning + hit.scores.get("lexical", 0) / lexical[0].score) / 2)
     assert ids(index.search("서울에서 언제", weights={"lexical": 0})) == ids(semantic)
     assert ids(index.search("서울에서 언제", weights={"semantic": 0.0})) == ids(lexical)
 

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from munjang.search.analysis import analyzer_named
-from munjang.search.fusion import reciprocal_rank_fusion
+from munjang.search.fusion import convex_combination, fuse, reciprocal_rank_fusion
 from munjang.search.snippets import Snippet, make_snippet
 
 BIGRAMS = analyzer_named("hangul-bigrams")
@@ -82,3 +82,23 @@ def test_ties_are_settled() -> None:
     rankings = {"a": ["x", "p"], "b": ["y", "q"]}
     assert [item for item, _ in reciprocal_rank_fusion(rankings, {})] == ["x", "y", "p", "q"]
     assert reciprocal_rank_fusion({}, {}) == []
+
+
+def test_scores_are_brought_between_0_and_1() -> None:
+    rankings = {"semantic": [("x", 0.9), ("y", 0.8), ("z", 0.7)], "lexical": [("z", 12.0), ("x", 3.0)]}
+    found = convex_combination(rankings, {"semantic": 1, "lexical": 3}, {"lexical": 0.0})
+    assert [item for item, _ in found] == ["z", "x", "y"]
+    assert [score for _, score in found] == pytest.approx([0.75, 0.25 + 0.75 * 0.25, 0.25 * 0.5])
+    assert convex_combination({"semantic": [("x", 0.5)], "lexical": []}, {}, {}) == [("x", 0.5)]
+    assert convex_combination({}, {}, {}) == []
+
+
+def test_ties_of_scores_are_settled() -> None:
+    rankings = {"a": [("x", 2.0), ("p", 1.0)], "b": [("y", 2.0), ("q", 1.0)]}
+    assert [item for item, _ in convex_combination(rankings, {}, {})] == ["x", "y", "p", "q"]
+
+
+def test_a_fusion_by_name() -> None:
+    rankings = {"a": [("x", 2.0), ("y", 1.9)], "b": [("y", 2.0), ("z", 1.0)]}
+    assert fuse("ranks", rankings, {}, {}) == reciprocal_rank_fusion({"a": ["x", "y"], "b": ["y", "z"]}, {})
+    assert fuse("scores", rankings, {}, {}) == convex_combination(rankings, {}, {})

@@ -6,7 +6,6 @@ import os
 import random
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Literal
 
 from munjang.chat.calibration import Calibration, calibrate
 from munjang.chat.follow_ups import has_hangul, joined, needs_context, points_back
@@ -15,6 +14,7 @@ from munjang.chat.retrieval import Retriever
 from munjang.chat.turns import Neighbour, Turn, TurnLog
 from munjang.errors import InputError, InputTypeError
 from munjang.search.index import Index
+from munjang.search.searching import Mode
 from munjang.sentence.cross_encoder import CrossEncoder
 from munjang.sentence.transformer import SentenceTransformer
 
@@ -130,7 +130,7 @@ class ChatBot:
         *,
         question: str = "question",
         answer: str = "answer",
-        mode: Literal["hybrid", "semantic", "lexical"] = "hybrid",
+        mode: Mode = "hybrid",
         rerank: CrossEncoder | None = None,
         threshold: float | None = None,
         neighbours: int = 5,

@@ -12,6 +12,7 @@ from munjang.chat.turns import Neighbour
 from munjang.errors import InputError
 from munjang.search.documents import Document, Hit
 from munjang.search.index import Index
+from munjang.search.searching import Mode
 from munjang.sentence.cross_encoder import CrossEncoder
 
 __all__ = ["IndexedQuestions"]
@@ -41,7 +42,7 @@ class IndexedQuestions:
         question: str = "question",
         answer: str = "answer",
         rerank: CrossEncoder | None = None,
-        mode: str = "hybrid",
+        mode: Mode = "hybrid",
     ) -> None:
         self._index, self._question, self._answer = index, question, answer
         self._rerank, self._mode = rerank, mode
@@ -75,9 +76,15 @@ class IndexedQuestions:
     def held_out(self, sample: int) -> HeldOut:
         """Ask a sample of the stored questions, and leave themselves out of what is found."""
         answerable, unanswerable = [], []
-        for document in self._sample(min(sample, _RERANKED_SAMPLE) if self._rerank else sample):
+        documents = self._sample(min(sample, _RERANKED_SAMPLE) if self._rerank else sample)
+        results = self._index.search_batch(
+            [document.fields[self._question] for document in documents],
+            mode=self._mode,
+            limit=_SAME_ANSWER,
+            rerank=self._rerank,
+        )
+        for document, hits in zip(documents, results, strict=True):
             asked, answer = document.fields[self._question], document.fields[self._answer]
-            hits = self._index.search(asked, mode=self._mode, limit=_SAME_ANSWER, rerank=self._rerank)
             others = [one for one in self._neighbours(hits) if one.question != asked]
             if any(answer in one.answers for one in others):
                 answerable.append(max(one.similarity for one in others))

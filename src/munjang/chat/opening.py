@@ -14,6 +14,7 @@ from munjang.checkpoints import DEFAULT_MODEL, cache_root
 from munjang.errors import InputError
 from munjang.search.documents import Document
 from munjang.search.index import Index
+from munjang.search.searching import Mode
 from munjang.sentence.cross_encoder import CrossEncoder
 from munjang.sentence.progress import track
 from munjang.sentence.transformer import SentenceTransformer
@@ -65,7 +66,7 @@ def open_index(
     index: Index | str | os.PathLike[str],
     question: str,
     answer: str,
-    mode: str,
+    mode: Mode,
     rerank: CrossEncoder | None,
 ) -> Retriever:
     """Use an index that is there."""

@@ -8,7 +8,20 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from munjang.cli import encode, explain, index, labels, models, search, similarity, tokenize, words, writing
+from munjang.cli import (
+    chat,
+    encode,
+    evaluate,
+    explain,
+    index,
+    labels,
+    models,
+    search,
+    similarity,
+    tokenize,
+    words,
+    writing,
+)
 from munjang.cli.commands import described
 from munjang.cli.errors import explained
 from munjang.cli.options import examples
@@ -82,7 +95,9 @@ _add(labels.tag, _ASK, labels.TAG_EXAMPLES)
 _add(labels.relate, _ASK, labels.RELATE_EXAMPLES)
 _add(writing.answer, _ASK, writing.ANSWER_EXAMPLES)
 _add(writing.generate, _ASK, writing.GENERATE_EXAMPLES)
+_add(chat.chat, _ASK, chat.EXAMPLES)
 _add(encode.encode, _VECTORS, encode.EXAMPLES)
 _add(words.features, _VECTORS, words.FEATURES_EXAMPLES)
 app.add_typer(index.app, name="index", rich_help_panel=_COMPARE)
 app.add_typer(models.app, name="models", rich_help_panel=_MODELS)
+app.add_typer(evaluate.app, name="evaluate", rich_help_panel=_MODELS)

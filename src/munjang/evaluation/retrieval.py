@@ -8,11 +8,13 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import cast
 
 from munjang.errors import InputError
 from munjang.evaluation.metrics import Estimate, ranking_metrics
 from munjang.search.documents import Document, DocumentId
 from munjang.search.index import Index
+from munjang.search.searching import Mode
 from munjang.sentence.cross_encoder import CrossEncoder
 from munjang.sentence.transformer import SentenceTransformer
 
@@ -124,7 +126,7 @@ def _one_mode(
         some = task.queries[start : start + _AT_ONCE]
         results = index.search_batch(
             some,
-            mode="hybrid" if mode == "reranked" else mode,
+            mode=cast("Mode", "hybrid" if mode == "reranked" else mode),
             limit=_DEPTH,
             weights=weights if mode in ("hybrid", "reranked") else None,
             rerank=rerank if mode == "reranked" else None,

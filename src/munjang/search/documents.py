@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import dataclasses
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
+
+from munjang.search.snippets import Snippet
 
 __all__ = ["TEXT", "Document", "DocumentId", "Entry", "Hit", "Passage"]
 
@@ -76,8 +79,6 @@ class Hit:
         field: the field that the passage is a piece of.
         start: where it begins in that field, in code points.
         end: where it ends.
-        snippet: the part of the passage that shows the query's words.
-        marks: where those words are in ``snippet``, as ``(start, end)``.
         document: the whole document.
         scores: what the parts of the search said: ``semantic``, ``lexical``, ``rerank``, as far as asked.
     """
@@ -89,7 +90,16 @@ class Hit:
     field: str
     start: int
     end: int
-    snippet: str
-    marks: Sequence[tuple[int, int]]
     document: Document
     scores: Mapping[str, float]
+    make_snippet: Callable[[], Snippet] = dataclasses.field(repr=False, compare=False)
+
+    @property
+    def snippet(self) -> str:
+        """The part of the passage that shows the query's words; made when it is asked for."""
+        return self.make_snippet().text
+
+    @property
+    def marks(self) -> Sequence[tuple[int, int]]:
+        """Where the query's words are in ``snippet``, as ``(start, end)``."""
+        return self.make_snippet().marks

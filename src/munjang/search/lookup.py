@@ -16,6 +16,7 @@ from munjang.search.checking import checked_id
 from munjang.search.describing import open_recorded
 from munjang.search.documents import Document, DocumentId, Hit
 from munjang.search.filters import parse_filter
+from munjang.search.fusion import Fusion
 from munjang.search.opening import check_model
 from munjang.search.searching import SEMANTIC, Mode, checked_query, run_search, search_options
 from munjang.search.store import IndexSettings, Store
@@ -111,6 +112,7 @@ class Lookup:
         filter: Mapping[str, Any] | None = None,  # noqa: A002 -- what users call it
         min_score: float | None = None,
         weights: Mapping[str, float] | None = None,
+        fusion: Fusion = "scores",
         rerank: CrossEncoder | None = None,
         exact: bool = False,
     ) -> list[Hit]:
@@ -119,13 +121,15 @@ class Lookup:
         Args:
             query: a text; one without anything to look for finds nothing.
             mode: ``"semantic"`` by meaning (the score is the similarity), ``"lexical"`` by word (BM25), or
-                ``"hybrid"``, which joins both rankings (a sum of reciprocal ranks, at most about 0.033).
+                ``"hybrid"``, which joins both.
             limit: how many documents.
             offset: how many of the best to leave out, for the next page.
             filter: conditions on metadata, as ``{"lang": "ko", "year": {"gte": 2020}}``; see
                 `munjang.search.filters`.
             min_score: leave out what scores less.
-            weights: of the two rankings in hybrid mode, by default ``{"semantic": 1, "lexical": 1}``.
+            weights: of the two parts in hybrid mode, by default ``{"semantic": 1, "lexical": 1}``.
+            fusion: ``"scores"`` joins by a weighted mean of scores between 0 and 1 (convex combination),
+                ``"ranks"`` by a sum of reciprocal ranks, at most about 0.033 (reciprocal rank fusion).
             rerank: a cross-encoder that reads the query with each of the 64 best passages (or more, for later
                 pages) and orders them; its scores take the place of the others.
             exact: compare with every vector, also where there is an approximate index.
@@ -141,6 +145,7 @@ class Lookup:
             filter=filter,
             min_score=min_score,
             weights=weights,
+            fusion=fusion,
             rerank=rerank,
             exact=exact,
         )[0]
@@ -155,6 +160,7 @@ class Lookup:
         filter: Mapping[str, Any] | None = None,  # noqa: A002
         min_score: float | None = None,
         weights: Mapping[str, float] | None = None,
+        fusion: Fusion = "scores",
         rerank: CrossEncoder | None = None,
         exact: bool = False,
     ) -> list[list[Hit]]:
@@ -168,6 +174,7 @@ class Lookup:
             filter=filter,
             min_score=min_score,
             weights=weights,
+            fusion=fusion,
             rerank=rerank,
             exact=exact,
         )

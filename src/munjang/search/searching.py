@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cache
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, cast, get_args
 
 import numpy as np
@@ -15,8 +16,8 @@ from munjang.search.analysis import Analyzer
 from munjang.search.checking import checked_text
 from munjang.search.documents import DocumentId, Hit
 from munjang.search.filters import Filter, parse_filter
-from munjang.search.fusion import reciprocal_rank_fusion
-from munjang.search.snippets import make_snippet
+from munjang.search.fusion import FUSIONS, fuse
+from munjang.search.snippets import Snippet, make_snippet
 from munjang.search.store import Found, Match, Reader
 
 if TYPE_CHECKING:
@@ -32,6 +33,7 @@ _PARTS: Mapping[str, tuple[str, ...]] = {
     "semantic": (SEMANTIC,),
     "lexical": (LEXICAL,),
 }
+_LOWEST = {LEXICAL: 0.0}  # BM25 begins there; where a model's similarities begin, nobody says
 _LONGEST_QUERY = 20_000  # characters; a longer one is a document
 _WORDS = 256  # different words of a query that are looked up
 _DEEPEST = 10_000  # results, all pages together
@@ -51,6 +53,7 @@ class SearchOptions:
     where: Filter | None = None
     min_score: float | None = None
     weights: Mapping[str, float]
+    fusion: str = "scores"
     rerank: CrossEncoder | None = None
     exact: bool = False
 
@@ -79,12 +82,15 @@ def search_options(
     filter: Mapping[str, Any] | None,  # noqa: A002 -- what users call it
     min_score: float | None,
     weights: Mapping[str, float] | None,
+    fusion: str,
     rerank: CrossEncoder | None,
     exact: bool,
 ) -> SearchOptions:
     """Check what a caller asks for; `InputError` or `InputTypeError` names what can't be."""
     if mode not in get_args(Mode):
         raise InputError(f"mode must be one of {', '.join(get_args(Mode))}, got {mode!r}.")
+    if fusion not in FUSIONS:
+        raise InputError(f"fusion must be one of {', '.join(FUSIONS)}, got {fusion!r}.")
     for name, value, least in (("limit", limit, 1), ("offset", offset, 0)):
         if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < least:
             raise InputError(f"{name} must be a whole number of at least {least}, got {value!r}.")
@@ -101,6 +107,7 @@ def search_options(
         where=parse_filter(filter),
         min_score=min_score,
         weights=_weights(weights, mode),
+        fusion=fusion,
         rerank=rerank,
         exact=exact,
     )
@@ -177,19 +184,16 @@ def _candidates(
             matches[part] = reader.lexical(words, options.depth, options.where) if words else ()
     places = reader.find(sorted({match.passage for found in matches.values() for match in found}))
     best = {part: _best_of_documents(found, places) for part, found in matches.items()}
-    fused = dict(
-        reciprocal_rank_fusion(
-            {part: [match.passage for match in found] for part, found in matches.items()}, options.weights
-        )
-    )
+    fused = fuse(options.fusion, matches, options.weights, _LOWEST)
     shown: dict[DocumentId, int] = {}
-    for passage in fused:  # best first
+    for passage, _ in fused:  # best first
         shown.setdefault(places[passage].document, passage)
     if len(best) == 1:
         ((part, single),) = best.items()
         ranking = list(single.items())
     else:
-        ranking = reciprocal_rank_fusion({part: list(found) for part, found in best.items()}, options.weights)
+        listed = {part: list(found.items()) for part, found in best.items()}
+        ranking = fuse(options.fusion, listed, options.weights, _LOWEST)
     return [
         _Candidate(
             number,
@@ -238,7 +242,6 @@ def _hits(
     for rank, one in enumerate(page, first):
         document = documents[one.id]
         text = _passage(document.fields, one.place)
-        snippet = make_snippet(text, analyzer.spans(text) if words else (), words)
         yield Hit(
             rank=rank,
             id=one.id,
@@ -247,8 +250,12 @@ def _hits(
             field=one.place.field,
             start=one.place.start,
             end=one.place.end,
-            snippet=snippet.text,
-            marks=snippet.marks,
             document=document,
             scores=one.scores,
+            make_snippet=_snippet_maker(text, analyzer, words),
         )
+
+
+def _snippet_maker(text: str, analyzer: Analyzer, words: set[str]) -> Callable[[], Snippet]:
+    """Put off the snippet, for which the passage must be analysed, until somebody wants to see it."""
+    return cache(lambda: make_snippet(text, analyzer.spans(text) if words else (), words))

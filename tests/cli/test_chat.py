@@ -1,0 +1,115 @@
+"""``munjang chat``: one question, questions piped in, and a conversation at a terminal."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from munjang import ChatBot
+from munjang.cli.conversation import converse
+from support.program import Invoke, Program
+
+
+@pytest.fixture
+def table(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("MUNJANG_CACHE", str(tmp_path / "cache"))
+    path = tmp_path / "qa.csv"
+    rows = ["여권을 잃어버렸어요,대사관에 연락하세요.", "언제 도착해요?,이틀 걸려요.", "안녕,안녕하세요!"]
+    path.write_text("\n".join(["Q,A", *rows]), encoding="utf-8")
+    return path
+
+
+def test_once(invoke: Invoke, table: Path, model: Path) -> None:
+    found = invoke("chat", table, "--once", "언제 도착해요?", "-m", model, "--threshold", "0.99", "--json")
+    assert found.exit_code == 0, found.output
+    turn = json.loads(found.stdout)
+    assert (turn["answer"], turn["known"], turn["similarity"]) == ("이틀 걸려요.", True, 1.0)
+    assert turn["neighbours"][0]["question"] == "언제 도착해요?"
+    plain = invoke("chat", table, "--once", "언제 도착해요?", "-m", model, "--threshold", "0.99")
+    assert plain.stdout == "이틀 걸려요.\n"
+
+
+def test_the_index_in_the_cache_is_used_again(
+    invoke: Invoke, table: Path, model: Path, tmp_path: Path
+) -> None:
+    for _ in range(2):
+        assert invoke("chat", table, "--once", "안녕", "-m", model, "--threshold", "0.9").exit_code == 0
+    assert len(list((tmp_path / "cache" / "chat").glob("*.munjang"))) == 1
+
+
+def test_what_is_not_known(invoke: Invoke, table: Path, model: Path) -> None:
+    arguments = ("chat", table, "--method", "nearest", "-m", model, "--threshold", "1.1")
+    found = invoke(*arguments, "--once", "비행기가 몇 시에 떠나나요?")
+    lines = found.stdout.splitlines()
+    assert lines[0] == "잘 모르겠어요."
+    assert all(line.startswith("  · ") for line in lines[1:])
+    assert len(lines) == 4
+
+
+def test_questions_piped_in(program: Program, table: Path, model: Path, tmp_path: Path) -> None:
+    log = tmp_path / "turns.jsonl"
+    found = program(
+        "chat", table, "--method", "nearest", "-m", model, "--threshold", "0.99", "--log", log,
+        stdin="안녕\n\n언제 도착해요?\n".encode(),
+    )  # fmt: skip
+    assert found.stdout.decode() == "안녕하세요!\n이틀 걸려요.\n"
+    assert len(log.read_text(encoding="utf-8").splitlines()) == 2
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "message"),
+    [
+        (("missing.csv", "--once", "a"), 1, "missing.csv"),
+        (("{table}", "--once", "  "), 1, "The question is empty"),
+        (("{table}", "--question", "frage", "--once", "a"), 1, "has no column 'frage'; it has Q, A"),
+        (("{table}", "--method", "nearest", "--rerank", "{pairs}", "--once", "a"), 1, "no reranking"),
+        (("{table}", "--method", "best", "--once", "a"), 2, "best"),
+        (("missing.munjang", "--once", "a"), 1, "missing.munjang"),
+        (("faq.munjang", "--model", "x", "--once", "a"), 2, "made with"),
+    ],
+)
+def test_bad_calls(
+    arguments: tuple[str, ...], code: int, message: str, program: Program, table: Path, model: Path,
+    cross_encoder: Path,
+) -> None:  # fmt: skip
+    given = [one.format(table=table, pairs=cross_encoder) for one in arguments]
+    if "munjang" not in arguments[0]:
+        given += ["-m", str(model)]
+    found = program("chat", *given)
+    assert found.returncode == code
+    assert message in " ".join(found.stderr.decode().split())
+    assert "Traceback" not in found.stderr.decode()
+
+
+def test_a_conversation(table: Path, model: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    from prompt_toolkit.application import create_app_session
+    from prompt_toolkit.input import create_pipe_input
+    from prompt_toolkit.output import DummyOutput
+
+    typed = [
+        "/why",
+        "안녕",
+        "/why",
+        "/top 1",
+        "/top many",
+        "/nonsense",
+        "없는 질문이지만 꽤 길게 물어봅니다",
+        "/new",
+        "/quit",
+    ]
+    bot = ChatBot.from_file(table, method="nearest", model=str(model), threshold=0.99)
+    with create_pipe_input() as keys, create_app_session(input=keys, output=DummyOutput()):
+        keys.send_text("".join(f"{line}\r" for line in typed))
+        converse(bot, "qa.csv")
+    shown = capsys.readouterr().out
+    assert "Nothing was asked yet." in shown
+    assert "안녕하세요!" in shown
+    assert "An answer needs a similarity of 0.990." in shown
+    assert "Say how many, for example /top 10." in shown
+    assert "There is no /nonsense." in shown
+    assert "잘 모르겠어요." in shown
+    assert "가까운 질문" in shown
+    assert bot.neighbours == 1
+    assert bot.log == []
