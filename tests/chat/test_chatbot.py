@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from munjang import ChatBot, Index, SentenceTransformer
 from munjang.chat.follow_ups import needs_context, points_back
 from munjang.chat.questions import QuestionAnswer
 from munjang.chat.retrieval import NearestQuestions
+from munjang.chat.turns import lead
 from munjang.errors import DataFileError, InputError, InputTypeError
 from support.tiny import tiny_sentence_model
 
@@ -45,7 +47,7 @@ def bot(
 ) -> Iterator[ChatBot]:
     index = tmp_path / "qa.munjang" if request.param == "hybrid" else None
     with ChatBot.from_file(
-        table, method=request.param, model=model, index=index, threshold=0.99, seed=1, neighbours=3
+        table, method=request.param, model=model, index=index, threshold=0.0, seed=1, neighbours=3
     ) as opened:
         yield opened
 
@@ -56,7 +58,8 @@ def test_stored_questions_get_their_answers(bot: ChatBot) -> None:
         assert turn.known
         assert turn.answer == dict(PAIRS)[question]
         assert turn.neighbours[0].question == question
-        assert turn.similarity == pytest.approx(1, abs=1e-5)
+        assert turn.neighbours[0].similarity == pytest.approx(1, abs=1e-5)
+        assert turn.confidence > 0
         assert len(turn.neighbours) == 3
         assert not turn.follows_up
     assert len(bot.log) == 3
@@ -90,7 +93,7 @@ def test_what_is_not_known_is_said(
 
 
 def test_the_threshold_is_found_out(bot: ChatBot, table: Path, model: SentenceTransformer) -> None:
-    assert bot.threshold == 0.99
+    assert bot.threshold == 0.0
     free = ChatBot.from_file(table, method="nearest", model=model)
     calibration = free.calibration
     assert free.threshold == calibration.threshold
@@ -98,29 +101,40 @@ def test_the_threshold_is_found_out(bot: ChatBot, table: Path, model: SentenceTr
     assert calibration.unanswerable == 5
 
 
-def test_held_out_similarities(model: SentenceTransformer) -> None:
+def test_held_out_confidence(model: SentenceTransformer) -> None:
     retriever = NearestQuestions([QuestionAnswer(*pair) for pair in PAIRS], model)
     questions = list(dict(PAIRS))
     vectors = model.encode_query(questions, normalize_embeddings=True)
     similarities = vectors @ vectors.T
-    np.fill_diagonal(similarities, -1)
-    answerable, _ = retriever.held_out(100)
-    pair = [questions.index("배송은 언제 되나요?"), questions.index("언제 도착해요?")]
-    assert sorted(answerable) == pytest.approx(sorted(similarities[pair].max(axis=1)), abs=1e-5)
-    similarities[pair[0], pair[1]] = similarities[pair[1], pair[0]] = -1
-    _, unanswerable = retriever.held_out(100)
-    assert sorted(unanswerable) == pytest.approx(sorted(similarities.max(axis=1)), abs=1e-5)
+    pair = {questions.index("배송은 언제 되나요?"), questions.index("언제 도착해요?")}
+
+    def confidence(place: int, out: set[int]) -> float:
+        rest = sorted(similarities[place][[i for i in range(len(questions)) if i not in out]])
+        return float(rest[-1] - np.mean(rest[:-1]))
+
+    answerable, unanswerable = retriever.held_out(100)
+    assert sorted(answerable) == pytest.approx(sorted(confidence(i, {i}) for i in pair), abs=1e-5)
+    expected = [confidence(i, pair if i in pair else {i}) for i in range(len(questions))]
+    assert sorted(unanswerable) == pytest.approx(sorted(expected), abs=1e-5)
+
+
+def test_what_stands_out() -> None:
+    surroundings = [0.5] * 5 + [0.4] * 20 + [0.1] * 30
+    assert lead(0.9, [0.9, *surroundings]) == pytest.approx(0.5 - 0.005)  # the 6th is one of the five
+    assert lead(0.9, [0.9, 0.7, 0.5]) == pytest.approx(0.3)
+    assert lead(0.9, [0.9]) == 0.9
+    assert lead(0.9, [0.9, math.nan, 0.5]) == pytest.approx(0.4)
 
 
 def test_turns_are_written_down(table: Path, model: SentenceTransformer, tmp_path: Path) -> None:
     log = tmp_path / "turns.jsonl"
-    bot = ChatBot.from_file(table, method="nearest", model=model, threshold=0.9, log=log)
+    bot = ChatBot.from_file(table, method="nearest", model=model, threshold=0.0, log=log)
     bot.ask("안녕")
     bot.ask("여권을 잃어버렸어요")
     first, second = map(json.loads, log.read_text(encoding="utf-8").splitlines())
     assert (first["question"], first["answer"], first["known"]) == ("안녕", "안녕하세요!", True)
     assert second["neighbours"][0]["question"] == "여권을 잃어버렸어요"
-    unwritable = ChatBot.from_file(table, method="nearest", model=model, threshold=0.9, log=tmp_path)
+    unwritable = ChatBot.from_file(table, method="nearest", model=model, threshold=0.0, log=tmp_path)
     with pytest.raises(DataFileError, match="can't be written"):
         unwritable.ask("안녕")
 
@@ -135,17 +149,17 @@ def test_an_index_in_a_file_follows_the_questions(
     assert len(before) == len(PAIRS)
     content = table.read_text(encoding="utf-8").replace("Press cancel.", "Write to us.")
     table.write_text(content, encoding="utf-8")
-    with ChatBot.from_file(table, model=model, index=place, threshold=0.9) as bot:
+    with ChatBot.from_file(table, model=model, index=place, threshold=0.0) as bot:
         assert bot("How do I cancel my order?") == "Write to us."
     with Index.open(place, model=model) as index:
         after = {document.id for document in index}
     assert len(before & after) == len(PAIRS) - 1
-    with ChatBot.from_index(place, threshold=0.9) as bot:
+    with ChatBot.from_index(place, threshold=0.0) as bot:
         assert bot("안녕") == "안녕하세요!"
 
 
 def test_short_questions_follow_up(table: Path, model: SentenceTransformer) -> None:
-    bot = ChatBot.from_file(table, method="nearest", model=model, threshold=0.9999)
+    bot = ChatBot.from_file(table, method="nearest", model=model, threshold=0.2)
     bot.ask("여권을 잃어버렸어요")
     turn = bot.ask("그럼 언제?")
     assert turn.searched == "여권을 잃어버렸어요 그럼 언제?"

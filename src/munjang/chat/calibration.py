@@ -1,4 +1,4 @@
-"""How near a stored question must be to give its answer: found out on questions that are held out."""
+"""How sure a chatbot must be to answer: found out on questions that are held out."""
 
 from __future__ import annotations
 
@@ -11,8 +11,9 @@ from numpy.typing import NDArray
 __all__ = ["Calibration", "calibrate"]
 
 _ENOUGH = 20  # held-out questions of each kind, fewer say nothing
-_FALSE_ANSWERS = 0.1  # of the questions that can't be answered
-_FALLBACK = 0.5  # with nothing to learn from
+# Held out among stored questions of the same kind, a question is harder to refuse than what people ask.
+_FALSE_ANSWERS = 0.25
+_FALLBACK = 0.05  # with nothing to learn from; about what multilingual-e5-small needs
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -20,7 +21,7 @@ class Calibration:
     """A threshold, and how often it was wrong on held-out questions.
 
     Attributes:
-        threshold: the least similarity that is good for an answer.
+        threshold: the least confidence that is good for an answer.
         answerable: held-out questions whose answer another stored question has.
         unanswerable: held-out questions whose answer was taken away.
         refused: the part of the answerable that fell below the threshold; NaN if there were none.
@@ -35,10 +36,10 @@ class Calibration:
 
 
 def calibrate(answerable: Sequence[float], unanswerable: Sequence[float]) -> Calibration:
-    """Choose a threshold from the similarities of held-out questions to the nearest that is left.
+    """Choose a threshold from the confidence about held-out questions.
 
     With enough of both kinds it is the one that is right most often when both kinds are equally likely
-    (Youden's J statistic, Youden 1950). Without answerable ones, it is the one that one in ten of the
+    (Youden's J statistic, Youden 1950). Without answerable ones, it is the one that one in four of the
     unanswerable reaches.
     """
     positive, negative = np.sort(np.array(answerable, float)), np.sort(np.array(unanswerable, float))

@@ -11,7 +11,7 @@ from munjang.chat.calibration import Calibration, calibrate
 from munjang.chat.follow_ups import has_hangul, joined, needs_context, points_back
 from munjang.chat.opening import Method, open_file, open_index
 from munjang.chat.retrieval import Retriever
-from munjang.chat.turns import Neighbour, Turn, TurnLog
+from munjang.chat.turns import Nearest, Neighbour, Turn, TurnLog
 from munjang.errors import InputError, InputTypeError
 from munjang.search.index import Index
 from munjang.search.searching import Mode
@@ -36,8 +36,8 @@ class ChatBot:
 
     Args:
         retriever: where the stored questions are found; `from_file` and `from_index` make one.
-        threshold: the least similarity that is good for an answer; None finds it out on held-out questions
-            when it is first needed, see `calibration`.
+        threshold: the least confidence (see `Turn`) that is good for an answer; None finds it out on held-out
+            questions when it is first needed, see `calibration`; 0 always answers.
         neighbours: how many stored questions a turn shows.
         unknown: what to say when nothing is near enough; None says it in the question's language.
         seed: makes the choice among several answers of one question repeatable.
@@ -150,7 +150,7 @@ class ChatBot:
         return self.ask(question).answer
 
     def ask(self, question: str) -> Turn:
-        """Answer a question and say how: the neighbours, the similarity, the threshold.
+        """Answer a question and say how: the neighbours, the confidence, the threshold.
 
         Raises `InputTypeError` for anything but a text, `InputError` for one with nothing in it.
         """
@@ -160,16 +160,15 @@ class ChatBot:
         if not asked:
             raise InputError("The question is empty.")
         searched, found = self._search(asked)
-        similarity = found[0].similarity if found else float("-inf")
-        known = bool(found) and similarity >= self.threshold
+        known = bool(found.neighbours) and found.confidence >= self.threshold
         turn = Turn(
             question=asked,
             searched=searched,
-            answer=self._choose(found[0]) if known else self._unknown_reply(asked),
+            answer=self._choose(found.neighbours[0]) if known else self._unknown_reply(asked),
             known=known,
-            similarity=similarity,
+            confidence=found.confidence,
             threshold=self.threshold,
-            neighbours=found,
+            neighbours=found.neighbours,
             at=datetime.now(UTC).isoformat(timespec="seconds"),
         )
         self._log.add(turn)
@@ -177,11 +176,11 @@ class ChatBot:
 
     def nearest(self, question: str, limit: int | None = None) -> list[Neighbour]:
         """Give the stored questions nearest to one, without answering it."""
-        return self._retriever.nearest(question, limit or self.neighbours)
+        return self._retriever.nearest(question, limit or self.neighbours).neighbours
 
     @property
     def threshold(self) -> float:
-        """The least similarity that is good for an answer."""
+        """The least confidence that is good for an answer."""
         return self.calibration.threshold if self._threshold is None else self._threshold
 
     @property
@@ -213,22 +212,20 @@ class ChatBot:
         """Close it."""
         self.close()
 
-    def _search(self, asked: str) -> tuple[str, list[Neighbour]]:
+    def _search(self, asked: str) -> tuple[str, Nearest]:
         """Find neighbours of the question, or of the last one and this if it can't stand alone."""
-        found = self.nearest(asked)
+        found = self._retriever.nearest(asked, self.neighbours)
         last = self.log[-1] if self.log else None
         if last is None or not needs_context(asked):
             return asked, found
-        if found and found[0].similarity >= self.threshold and not points_back(asked):
+        if found.confidence >= self.threshold and not points_back(asked):
             return asked, found
         both = joined(last.searched, asked)
-        others = self.nearest(both)
-        if not last.known or not others:
-            return both, others
-        # The question answered before is always near to itself with a few words more.
-        fresh = [one for one in others if one.question != last.neighbours[0].question]
-        good = fresh and fresh[0].similarity >= self.threshold
-        return both, fresh if good else others
+        others = self._retriever.nearest(both, self.neighbours + 1)
+        if last.known and others.neighbours and others.neighbours[0].question == last.neighbours[0].question:
+            # The question answered before is always near to itself with a few words more.
+            others = others._replace(neighbours=others.neighbours[1:] or others.neighbours)
+        return both, others._replace(neighbours=others.neighbours[: self.neighbours])
 
     def _choose(self, neighbour: Neighbour) -> str:
         """Choose among several answers, one not yet said if there is one."""

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import math
+from collections.abc import Iterable, Sequence
 from itertools import islice
 
 import numpy as np
 
 from munjang.chat.retrieval import HeldOut
-from munjang.chat.turns import Neighbour
+from munjang.chat.turns import BACKGROUND, Nearest, Neighbour, lead
 from munjang.errors import InputError
 from munjang.search.documents import Document, Hit
 from munjang.search.index import Index
@@ -18,6 +19,7 @@ from munjang.sentence.cross_encoder import CrossEncoder
 __all__ = ["IndexedQuestions"]
 
 _SEED = 7
+_SURROUNDINGS = BACKGROUND.stop + 1
 _SAME_ANSWER = 50  # hits among which questions with the held-out answer are looked for
 _RERANKED_SAMPLE = 40  # a cross-encoder is slow
 
@@ -48,30 +50,33 @@ class IndexedQuestions:
         self._rerank, self._mode = rerank, mode
         _check_fields(index, question, answer)
 
-    def nearest(self, question: str, limit: int) -> list[Neighbour]:
+    def nearest(self, question: str, limit: int) -> Nearest:
         """Give the stored questions that fit best; equal ones are one, with all their answers."""
-        hits = self._index.search(question, mode=self._mode, limit=3 * limit, rerank=self._rerank)
-        return self._neighbours(hits)[:limit]
+        depth = max(_SURROUNDINGS, 3 * limit)
+        hits = self._index.search(question, mode=self._mode, limit=depth, rerank=self._rerank)
+        found = self._neighbours(hits)
+        return Nearest(found[:limit], self._confidence(found))
 
     def _neighbours(self, hits: Iterable[Hit]) -> list[Neighbour]:
         best: dict[str, Hit] = {}
         answers: dict[str, dict[str, None]] = {}
-        hits = list(hits)
         for hit in hits:
             asked = hit.document.fields.get(self._question, "")
             best.setdefault(asked, hit)
             answers.setdefault(asked, {})[hit.document.fields.get(self._answer, "")] = None
-        # What was found by its words alone is no nearer in meaning than the last that was found by that.
-        least = min((hit.scores["semantic"] for hit in hits if "semantic" in hit.scores), default=0.0)
         return [
-            Neighbour(asked, tuple(answers[asked]), hit.score, self._similarity(hit, least))
+            Neighbour(asked, tuple(answers[asked]), hit.score, hit.scores.get("semantic", math.nan))
             for asked, hit in best.items()
         ]
 
-    def _similarity(self, hit: Hit, least: float) -> float:
-        if self._rerank is not None and "rerank" in hit.scores:
-            return hit.scores["rerank"]
-        return hit.scores.get("semantic", least)
+    def _confidence(self, found: Sequence[Neighbour]) -> float:
+        """Say how sure the first is; one that was found by its words alone is not sure at all."""
+        if not found:
+            return -math.inf
+        if self._rerank is not None or self._mode == "lexical":
+            return found[0].score
+        similarity = found[0].similarity
+        return 0.0 if math.isnan(similarity) else lead(similarity, [one.similarity for one in found])
 
     def held_out(self, sample: int) -> HeldOut:
         """Ask a sample of the stored questions, and leave themselves out of what is found."""
@@ -87,10 +92,10 @@ class IndexedQuestions:
             asked, answer = document.fields[self._question], document.fields[self._answer]
             others = [one for one in self._neighbours(hits) if one.question != asked]
             if any(answer in one.answers for one in others):
-                answerable.append(max(one.similarity for one in others))
-            strangers = [one.similarity for one in others if answer not in one.answers]
+                answerable.append(self._confidence(others))
+            strangers = [one for one in others if answer not in one.answers]
             if strangers:
-                unanswerable.append(max(strangers))
+                unanswerable.append(self._confidence(strangers))
         return answerable, unanswerable
 
     def _sample(self, size: int) -> list[Document]:

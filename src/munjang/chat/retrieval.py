@@ -9,26 +9,27 @@ import numpy as np
 from numpy.typing import NDArray
 
 from munjang.chat.questions import QuestionAnswer
-from munjang.chat.turns import Neighbour
+from munjang.chat.turns import BACKGROUND, Nearest, Neighbour, lead
 from munjang.errors import InputError
 from munjang.sentence.similarity import normalize_embeddings
 from munjang.sentence.transformer import SentenceTransformer
 
 __all__ = ["HeldOut", "NearestQuestions", "Retriever", "grouped"]
 
-HeldOut = tuple[list[float], list[float]]  # similarities of answerable and of unanswerable questions
+HeldOut = tuple[list[float], list[float]]  # confidence about answerable and about unanswerable questions
 _SEED = 7
+_SURROUNDINGS = BACKGROUND.stop
 
 
 class Retriever(Protocol):
     """Finds stored questions."""
 
-    def nearest(self, question: str, limit: int) -> list[Neighbour]:
+    def nearest(self, question: str, limit: int) -> Nearest:
         """Give the stored questions nearest to one, best first."""
         ...
 
     def held_out(self, sample: int) -> HeldOut:
-        """Ask stored questions that are taken out, and give the similarity of the nearest of the others.
+        """Ask stored questions that are taken out, and give how sure the best of the others is.
 
         First those whose answer another question has too; then all, with every question of the same answer
         taken out.
@@ -61,12 +62,13 @@ class NearestQuestions:
         vectors = model.encode_query(self._questions, show_progress_bar=show_progress_bar)
         self._vectors: NDArray[np.float32] = normalize_embeddings(np.asarray(vectors))
 
-    def nearest(self, question: str, limit: int) -> list[Neighbour]:
+    def nearest(self, question: str, limit: int) -> Nearest:
         """Give the stored questions nearest by cosine, best first."""
         vector = normalize_embeddings(np.asarray(self._model.encode_query([question])))[0]
         similarities = self._vectors @ vector
         order = np.argsort(-similarities, kind="stable")[:limit]
-        return [self._neighbour(int(i), float(similarities[i])) for i in order]
+        neighbours = [self._neighbour(int(i), float(similarities[i])) for i in order]
+        return Nearest(neighbours, _lead(similarities))
 
     def _neighbour(self, place: int, similarity: float) -> Neighbour:
         question = self._questions[place]
@@ -82,14 +84,20 @@ class NearestQuestions:
             similarities[place] = -np.inf
             kin = same[self._questions[place]]
             if kin:
-                answerable.append(float(similarities.max()))
+                answerable.append(_lead(similarities))
             similarities[[self._places[question] for question in kin]] = -np.inf
-            if np.isfinite(best := similarities.max()):
-                unanswerable.append(float(best))
+            if np.isfinite(similarities.max()):
+                unanswerable.append(_lead(similarities))
         return answerable, unanswerable
 
     def close(self) -> None:
         """Nothing is open."""
+
+
+def _lead(similarities: NDArray[np.float32]) -> float:
+    known = similarities[np.isfinite(similarities)]
+    some = np.partition(known, -_SURROUNDINGS)[-_SURROUNDINGS:] if len(known) > _SURROUNDINGS else known
+    return lead(float(some.max()), some.tolist())
 
 
 def grouped(pairs: Iterable[QuestionAnswer]) -> dict[str, tuple[str, ...]]:

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from munjang.errors import DataFileError
 
-__all__ = ["Neighbour", "Turn", "TurnLog"]
+__all__ = ["BACKGROUND", "Nearest", "Neighbour", "Turn", "TurnLog", "lead"]
+
+BACKGROUND = slice(5, 25)  # the neighbours that any question has in a collection
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,15 +23,34 @@ class Neighbour:
     Attributes:
         question: the stored question.
         answers: its answers, most of the time one.
-        score: what the neighbours are ranked by.
-        similarity: what is held against the threshold: the cosine of the two questions' vectors, or the
-            cross-encoder's score if there is one.
+        score: what the neighbours are ranked by: the cosine, the index's score, or the cross-encoder's.
+        similarity: the cosine of the two questions' vectors; NaN where only words were compared.
     """
 
     question: str
     answers: tuple[str, ...]
     score: float
     similarity: float
+
+
+class Nearest(NamedTuple):
+    """What a search found: neighbours, best first, and how sure the best of them is."""
+
+    neighbours: list[Neighbour]
+    confidence: float
+
+
+def lead(similarity: float, others: Sequence[float]) -> float:
+    """Give by how much a similarity exceeds the mean of those of the 6th to 25th nearest stored questions.
+
+    The cosines of one model lie close together, and higher for some questions and languages than for others;
+    what stands out from a question's own surroundings says more than the cosine alone. ``others`` are the
+    similarities of all that was found, that of the best included, in any order. With fewer than six, the
+    surroundings are all but the best. Never below zero for the most similar one.
+    """
+    ordered = sorted((one for one in others if not math.isnan(one)), reverse=True)
+    background = ordered[BACKGROUND] or ordered[1:]
+    return similarity - sum(background) / len(background) if background else similarity
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,8 +62,9 @@ class Turn:
         searched: what was searched for: the question, after an earlier one if it can't stand alone.
         answer: what to say; for a question that nothing stored comes near to, that we do not know.
         known: whether the answer is a stored one.
-        similarity: of the nearest stored question.
-        threshold: what it had to reach.
+        confidence: how far the nearest stored question stands out from those that are merely like it, see
+            `lead`; or the cross-encoder's score, if there is one.
+        threshold: what the confidence had to reach.
         neighbours: the nearest stored questions, best first.
         at: when, in UTC, as ISO 8601.
     """
@@ -49,7 +73,7 @@ class Turn:
     searched: str
     answer: str
     known: bool
-    similarity: float
+    confidence: float
     threshold: float
     neighbours: Sequence[Neighbour]
     at: str

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 import sys
 from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated, Any
@@ -74,7 +75,7 @@ def chat(
             "--threshold",
             metavar="S",
             show_default="found out on held-out questions",
-            help="The least similarity that is good for an answer.",
+            help="The least confidence that is good for an answer; 0 always answers.",
         ),
     ] = None,
     top: Annotated[
@@ -171,8 +172,13 @@ def _tell(turn: Turn, as_json: bool) -> None:
 
 def _as_json(turn: Turn) -> dict[str, Any]:
     shown = dataclasses.asdict(turn)
-    shown["similarity"], shown["threshold"] = rounded(turn.similarity), rounded(turn.threshold)
+    shown["confidence"], shown["threshold"] = _number(turn.confidence), rounded(turn.threshold)
     for neighbour in shown["neighbours"]:
         neighbour["score"] = rounded(neighbour["score"])
-        neighbour["similarity"] = rounded(neighbour["similarity"])
+        neighbour["similarity"] = _number(neighbour["similarity"])
     return shown
+
+
+def _number(value: float) -> float | None:
+    """JSON has no infinity, and nothing that is no number."""
+    return rounded(value) if math.isfinite(value) else None

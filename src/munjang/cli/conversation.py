@@ -29,7 +29,7 @@ def converse(bot: ChatBot, name: str) -> None:
     """Ask and answer until the person leaves."""
     screen = console()
     screen.print(
-        f"{Path(name).name}: answers from a similarity of {bot.threshold:.2f}. /help, /why, /quit.",
+        f"{Path(name).name}: answers from a confidence of {bot.threshold:.3f}. /help, /why, /quit.",
         style="dim",
     )
     session = _session()
@@ -99,7 +99,7 @@ def _top(bot: ChatBot, count: str) -> None:
     bot.neighbours = int(count)
     if bot.log:
         try:
-            _neighbours(bot.nearest(bot.log[-1].searched), bot.threshold)
+            _neighbours(bot.nearest(bot.log[-1].searched))
         except InputError as error:
             console().print(str(error), style="yellow")
 
@@ -111,17 +111,17 @@ def _why(bot: ChatBot) -> None:
     turn = bot.log[-1]
     if turn.follows_up:
         console().print(f"Searched for: {clean(turn.searched)}", style="dim")
-    _neighbours(turn.neighbours, turn.threshold)
+    _neighbours(turn.neighbours)
+    verdict = f"Confidence {turn.confidence:.3f}, an answer needs {turn.threshold:.3f}."
+    console().print(verdict, style="dim")
 
 
-def _neighbours(neighbours: Sequence[Neighbour], threshold: float) -> None:
+def _neighbours(neighbours: Sequence[Neighbour]) -> None:
     table = new_table()
     table.add_column("similarity", justify="right")
     table.add_column("stored question")
     table.add_column("answer")
     for neighbour in neighbours:
-        style = None if neighbour.similarity >= threshold else "dim"
         answers = " / ".join(map(clean, neighbour.answers))
-        table.add_row(f"{neighbour.similarity:.3f}", clean(neighbour.question), answers, style=style)
-    table.caption = f"An answer needs a similarity of {threshold:.3f}."
+        table.add_row(f"{neighbour.similarity:.3f}", clean(neighbour.question), answers)
     console().print(table)
