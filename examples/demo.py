@@ -52,7 +52,7 @@ def show(console: Console, turn: Turn) -> None:
     console.print(f"[bold cyan]→[/bold cyan] {turn.answer}")
     table = Table(box=box.ROUNDED, border_style="dim", header_style="dim", width=console.width)
     table.add_column("similarity", justify="right", no_wrap=True)
-    table.add_column("stored question", ratio=1)
+    table.add_column("stored question", ratio=1, overflow="fold")
     for neighbour in turn.neighbours:
         style = "dim" if table.row_count else ""
         table.add_row(f"{neighbour.similarity:.3f}", neighbour.question, style=style)

@@ -6,9 +6,8 @@ import re
 
 __all__ = ["has_hangul", "joined", "needs_context", "points_back"]
 
-# Longer questions say themselves what they are about.
-_FEW_WORDS = 3
-_FEW_SYLLABLES = 14
+_FEW_WORDS = 6  # a longer question says itself what it is about, however it begins
+_SHORT_WORD = 6  # letters of a question of one word
 
 _KOREAN_OPENING = re.compile("그럼|그러면|그래서|그리고|그런데|근데|그건|그거|그게|그때|거기|거긴|이건|이거")
 _ENGLISH_OPENING = re.compile(r"(and|but|so|then|also|what about|how about|what if|that|it)\b", re.IGNORECASE)
@@ -16,11 +15,11 @@ _HANGUL = re.compile("[가-힣ㄱ-ㅎㅏ-ㅣᄀ-ᇿ]")
 
 
 def needs_context(question: str) -> bool:
-    """Say whether a question is so short that an earlier one may be needed to understand it."""
+    """Say whether an earlier question may be needed to understand one: it points back, or is a mere word."""
     words = question.split()
-    if has_hangul(question):
-        return len(words) <= _FEW_WORDS and len(question) <= _FEW_SYLLABLES
-    return len(words) <= _FEW_WORDS
+    return len(words) <= _FEW_WORDS and (
+        points_back(question) or (len(words) == 1 and len(question) <= _SHORT_WORD)
+    )
 
 
 def points_back(question: str) -> bool:

@@ -119,8 +119,8 @@ def _why(bot: ChatBot) -> None:
 def _neighbours(neighbours: Sequence[Neighbour]) -> None:
     table = new_table()
     table.add_column("similarity", justify="right")
-    table.add_column("stored question")
-    table.add_column("answer")
+    table.add_column("stored question", overflow="fold")
+    table.add_column("answer", overflow="fold")
     for neighbour in neighbours:
         answers = " / ".join(map(clean, neighbour.answers))
         table.add_row(f"{neighbour.similarity:.3f}", clean(neighbour.question), answers)

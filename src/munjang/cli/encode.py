@@ -189,7 +189,7 @@ def _vectors(encoder: SentenceTransformer, texts: list[str], options: BulkOption
 def _print_table(texts: list[str], vectors: NDArray[Any]) -> None:
     table = new_table()
     table.add_column("#", justify="right")
-    table.add_column("text")
+    table.add_column("text", overflow="fold")
     table.add_column("vector", no_wrap=True)
     for number, (text, vector) in enumerate(zip(texts, vectors, strict=True)):
         some = "  ".join(

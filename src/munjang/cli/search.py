@@ -206,7 +206,7 @@ def _print_table(query: str, hits: list[Hit]) -> None:
     table.add_column("#", justify="right")
     table.add_column("score", justify="right")
     table.add_column("id", justify="right", style="dim", no_wrap=True)
-    table.add_column(hits[0].row.column if hits else "text", ratio=1)
+    table.add_column(hits[0].row.column if hits else "text", ratio=1, overflow="fold")
     for rank, hit in enumerate(hits, 1):
         text = Text(clean(hit.row.text))
         for line in _details(hit.row):

@@ -83,7 +83,7 @@ def similarity(
 def _print_scores(scores: list[float], texts: list[str]) -> None:
     table = new_table()
     table.add_column("cos_sim", justify="right")
-    table.add_column("text")
+    table.add_column("text", overflow="fold")
     for score, text in zip(scores, texts, strict=True):
         table.add_row(f"{score:.4f}", clean(text))
     console().print(table)
@@ -136,7 +136,7 @@ def _print_pairs(found: list[tuple[float, Row, Row]]) -> None:
     table = new_table()
     table.add_column("score", justify="right")
     table.add_column("row", justify="right")
-    table.add_column("text")
+    table.add_column("text", overflow="fold")
     for score, first, second in found:
         table.add_row(f"{score:.4f}", str(first.number), clean(first.text))
         table.add_row("", str(second.number), clean(second.text))

@@ -106,7 +106,7 @@ def _print_fills(fills: list[Fill], model: str) -> None:
     table = new_table()
     table.add_column("score", justify="right")
     table.add_column("fill")
-    table.add_column("text")
+    table.add_column("text", overflow="fold")
     for fill in fills:
         word = fill.get("token_str") or " + ".join(fill.get("token_strs", []))
         table.add_row(f"{fill['score']:.4f}", clean(word), clean(fill["sequence"]))
@@ -143,7 +143,7 @@ def _print_judgements(pairs: list[tuple[str, str]], found: list[NextSentence], m
     table = new_table(lines=True)
     for name in ("label", "follows", "unrelated"):
         table.add_column(name, justify="right")
-    table.add_column("sentences")
+    table.add_column("sentences", overflow="fold")
     for pair, each in zip(pairs, found, strict=True):
         said = "0, follows" if each["label"] == 0 else "1, unrelated"
         shown = "\n".join(map(clean, pair))

@@ -231,7 +231,7 @@ def _as_dict(found: Answer) -> dict[str, Any]:
 def _print_answers(found: list[Answer], model: str) -> None:
     table = new_table()
     table.add_column("score", justify="right")
-    table.add_column("answer")
+    table.add_column("answer", overflow="fold")
     table.add_column("characters", justify="right")
     for each in found:
         place = f"{each['start']}-{each['end']}" if each["answer"] else ""
