@@ -202,3 +202,48 @@ def test_equal_texts_are_told_by_ids_and_types() -> None:
     assert found == [texts[0], texts[1], texts[3]]
     assert places.tolist() == [0, 1, 0, 2, 1]
     assert different([])[0] == []
+
+
+class CountingExecutor:
+    """A real executor that remembers what it has compiled."""
+
+    def __init__(self, executor: Any) -> None:
+        self.executor = executor
+        self.compiled: list[Any] = []
+
+    def compile(self, program: Any) -> Any:
+        self.compiled.append(program)
+        return self.executor.compile(program)
+
+
+def test_single_requests_that_keep_coming_get_every_core(models: Any) -> None:
+    model = models("openvino")
+    program = model.program(frozenset({LAST_HIDDEN_STATE}))
+    many = CountingExecutor(model.runner.executor)
+    one = CountingExecutor(model.runner.executor.for_sessions())
+    runner = Runner(many, model.runner.layout, streams=2, all_cores=lambda: one)
+    text = TokenIds(list(range(2, 22)), None, 0)
+    results = [next(iter(runner.run(program, [text]))).outputs[LAST_HIDDEN_STATE] for _ in range(7)]
+    assert (len(many.compiled), len(one.compiled)) == (1, 1)
+    for result in results[1:]:
+        np.testing.assert_allclose(result, results[0], rtol=0, atol=1e-6)
+    list(runner.run(program, [text] * 12, token_budget=40))
+    assert (len(many.compiled), len(one.compiled)) == (1, 1)
+
+    # While another call runs, one core for each is better.
+    uncounted = Runner(many, model.runner.layout, streams=2, all_cores=lambda: one)
+    other = runner_in_the_middle(uncounted, program, text)
+    for _ in range(7):
+        list(uncounted.run(program, [text]))
+    assert len(one.compiled) == 1
+    other.close()
+    for _ in range(7):
+        list(uncounted.run(program, [text]))
+    assert len(one.compiled) == 2
+
+
+def runner_in_the_middle(runner: Runner, program: Any, text: TokenIds) -> Any:
+    """A call that has given one result and has more to give."""
+    results = runner.run(program, [text] * 12, token_budget=40)
+    next(results)
+    return results

@@ -130,7 +130,12 @@ class Model:
 
     def _start(self) -> None:
         executor = make_executor(self._backend, self.weights, threads=self._threads, streams=self._streams)
-        self.runner = Runner(executor, Layout.of(self.config), streams=getattr(executor, "streams", 1))
+        self.runner = Runner(
+            executor,
+            Layout.of(self.config),
+            streams=getattr(executor, "streams", 1),
+            all_cores=getattr(executor, "for_sessions", None) if self._streams is None else None,
+        )
 
     def check(self, program: Program) -> dict[str, tuple[int, ...]]:
         """Raise `CheckpointError` if the weights do not fit a program; give the shapes of its outputs.

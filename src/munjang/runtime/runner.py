@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import os
 import threading
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -19,6 +22,7 @@ from munjang.runtime.batches import Layout, TokenIdsLike, check_lengths, pack, p
 
 __all__ = ["DEFAULT_TOKEN_BUDGET", "BatchEdit", "Done", "Runner"]
 
+_SINGLE_CALLS = 4  # that come alone, before it is worth compiling for them
 DEFAULT_TOKEN_BUDGET = 512  # from 256 to 1,024 a token costs the same; smaller requests end more evenly
 
 
@@ -51,6 +55,7 @@ class Runner:
         layout: the model's limits.
         token_budget: tokens per request; more use more memory, fewer pay more often for starting a request.
         streams: how many requests the executor runs side by side.
+        all_cores: makes an executor that gives one request every core.
     """
 
     def __init__(
@@ -60,22 +65,49 @@ class Runner:
         *,
         token_budget: int = DEFAULT_TOKEN_BUDGET,
         streams: int = 1,
+        all_cores: Callable[[], Executor] | None = None,
     ) -> None:
         self.executor = executor
         self.layout = layout
         self.token_budget = token_budget
         self.streams = streams
-        self._compiled: dict[tuple[int, Program], Compiled] = {}
+        self._compiled: dict[tuple[int, Program, bool], Compiled] = {}
         self._lock = threading.Lock()
+        self._all_cores = None if streams == 1 or all_cores is None else cache(all_cores)
+        self._single_calls: Counter[Program] = Counter()
+        self._running = 0
 
     def compiled(self, program: Program) -> Compiled:
         """Compile a program, or give the one compiled before."""
+        return self._get(program, all_cores=False)
+
+    def _get(self, program: Program, *, all_cores: bool) -> Compiled:
         # The threads of a compiled program do not live on in a forked process, which would wait for them.
-        key = (os.getpid(), program)
+        key = (os.getpid(), program, all_cores)
         with self._lock:
             if key not in self._compiled:
-                self._compiled[key] = self.executor.compile(program)
+                executor = self._all_cores() if all_cores and self._all_cores else self.executor
+                self._compiled[key] = executor.compile(program)
             return self._compiled[key]
+
+    @contextmanager
+    def _fitting(self, program: Program, requests: int) -> Iterator[Compiled]:
+        """Lend the program as it is best for so many requests.
+
+        Requests run side by side, a core for each. One that comes alone would leave the others idle: when
+        such calls keep coming, the program is compiled once more, with every core for one request.
+        """
+        with self._lock:
+            self._running += 1
+            alone = requests == 1 and self._all_cores is not None and self._running == 1
+            if alone:
+                self._single_calls[program] += 1
+            alone = alone and self._single_calls[program] > _SINGLE_CALLS
+        try:
+            yield self._get(program, all_cores=alone)
+        finally:
+            with self._lock:
+                self._running -= 1
 
     def run(
         self,
@@ -103,9 +135,10 @@ class Runner:
                 batch = pack([texts[i] for i in indices], self.layout)
                 yield number, edit(batch, indices) if edit else batch
 
-        for number, outputs in self.compiled(program).run_many(batches()):
-            indices = groups[number]
-            yield Done(indices, lengths[indices], outputs)
+        with self._fitting(program, len(groups)) as compiled:
+            for number, outputs in compiled.run_many(batches()):
+                indices = groups[number]
+                yield Done(indices, lengths[indices], outputs)
 
     def run_batch(self, program: Program, batch: TokenBatch[NDArray[Any]]) -> Outputs:
         """Run a program on one packed batch, as it is."""
