@@ -29,7 +29,11 @@ def run(page: Path, codes: list[str], capsys: pytest.CaptureFixture[str]) -> Non
 
 @pytest.mark.models
 @pytest.mark.parametrize("page", [p for p in PAGES if blocks(p, hub=False)], ids=lambda p: p.name)
-def test_examples(page: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_examples(
+    page: Path, capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "examples").symlink_to(PROJECT / "examples")
+    monkeypatch.chdir(tmp_path)  # what an example writes goes there
     run(page, blocks(page, hub=False), capsys)
 
 
