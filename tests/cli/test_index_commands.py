@@ -251,3 +251,13 @@ def test_the_real_program(program: Program, place: Path) -> None:
     assert done.returncode == 0, done.stderr
     assert "서울" in done.stdout.decode()
     assert done.stderr == b""
+
+
+def test_rebuild(invoke: Invoke, place: Path) -> None:
+    before = read(invoke("index", "search", place, "언제", "--json"))
+    found = read(invoke("index", "rebuild", place, "--json"))
+    assert (found["index"], found["documents"]) == (str(place), 4)
+    assert found["bytes"] > 0
+    assert "4 documents" in invoke("index", "rebuild", place).stdout
+    assert read(invoke("index", "search", place, "언제", "--json")) == before
+    assert invoke("index", "rebuild", place.with_name("gone.munjang")).exit_code == 1
