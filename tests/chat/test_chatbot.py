@@ -14,7 +14,7 @@ from munjang import ChatBot, Index, SentenceTransformer
 from munjang.chat.follow_ups import needs_context, points_back
 from munjang.chat.questions import QuestionAnswer
 from munjang.chat.retrieval import NearestQuestions
-from munjang.chat.turns import lead
+from munjang.chat.turns import Neighbour, Turn, lead
 from munjang.errors import DataFileError, InputError, InputTypeError
 from support.tiny import tiny_sentence_model
 
@@ -195,3 +195,19 @@ def test_bad_calls(bot: ChatBot, table: Path, model: SentenceTransformer, tmp_pa
     Index.open(place, model=model).close()
     with pytest.raises(InputError, match="has no field 'question'; it has text"):
         ChatBot.from_index(place)
+
+
+def test_what_json_can_not_say_is_null() -> None:
+    turn = Turn(
+        question="q",
+        searched="q",
+        answer="a",
+        known=False,
+        confidence=-math.inf,
+        threshold=0.1,
+        neighbours=[Neighbour("x", ("y",), 1.0, math.nan)],
+        at="2026-01-01T00:00:00+00:00",
+    )
+    content = json.loads(json.dumps(turn.as_json(), allow_nan=False))
+    assert content["confidence"] is None
+    assert content["neighbours"] == [{"question": "x", "answers": ["y"], "score": 1.0, "similarity": None}]

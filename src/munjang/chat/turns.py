@@ -7,12 +7,13 @@ import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from munjang.errors import DataFileError
 
 __all__ = ["BACKGROUND", "Nearest", "Neighbour", "Turn", "TurnLog", "lead"]
 
+_DIGITS = 6  # float32 has no more to say
 BACKGROUND = slice(5, 25)  # the neighbours that any question has in a collection
 
 
@@ -83,6 +84,15 @@ class Turn:
         """Whether an earlier question was needed to understand this one."""
         return self.searched != self.question
 
+    def as_json(self) -> dict[str, Any]:
+        """Give the turn in what JSON can say; it has no infinity, and nothing that is no number."""
+        content = asdict(self)
+        for part in (content, *content["neighbours"]):
+            for name, value in part.items():
+                if isinstance(value, float):
+                    part[name] = round(value, _DIGITS) if math.isfinite(value) else None
+        return content
+
 
 class TurnLog:
     """The turns of a conversation, and a file that they are added to as JSON Lines, if one is named.
@@ -99,7 +109,7 @@ class TurnLog:
         self.turns.append(turn)
         if self.path is None:
             return
-        line = json.dumps(asdict(turn), ensure_ascii=False)
+        line = json.dumps(turn.as_json(), ensure_ascii=False)
         try:
             with self.path.open("a", encoding="utf-8") as file:
                 file.write(line + "\n")

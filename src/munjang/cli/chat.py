@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
-import math
 import sys
 from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated, Any
@@ -11,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from munjang.cli.options import AsJson, Model, Offline, Pooling, Progress, examples
-from munjang.cli.output import print_json, rounded, write_line
+from munjang.cli.output import print_json, write_line
 from munjang.cli.progress import has_bar
 from munjang.cli.texts import is_piped, usage_error
 
@@ -162,23 +160,9 @@ def _cross_encoder(name: str | None, offline: bool) -> Any:
 
 def _tell(turn: Turn, as_json: bool) -> None:
     if as_json:
-        print_json(_as_json(turn))
+        print_json(turn.as_json())
         return
     write_line(turn.answer)
     if not turn.known:
         for neighbour in turn.neighbours[:3]:
             write_line(f"  · {neighbour.question}")
-
-
-def _as_json(turn: Turn) -> dict[str, Any]:
-    shown = dataclasses.asdict(turn)
-    shown["confidence"], shown["threshold"] = _number(turn.confidence), rounded(turn.threshold)
-    for neighbour in shown["neighbours"]:
-        neighbour["score"] = rounded(neighbour["score"])
-        neighbour["similarity"] = _number(neighbour["similarity"])
-    return shown
-
-
-def _number(value: float) -> float | None:
-    """JSON has no infinity, and nothing that is no number."""
-    return rounded(value) if math.isfinite(value) else None
