@@ -12,6 +12,7 @@ from munjang.chat.questions import QuestionAnswer, read_questions
 from munjang.chat.retrieval import NearestQuestions, Retriever, grouped
 from munjang.checkpoints import DEFAULT_MODEL, cache_root
 from munjang.errors import InputError
+from munjang.search.analysis import analyzer_named
 from munjang.search.documents import Document
 from munjang.search.index import Index
 from munjang.search.searching import Mode
@@ -87,10 +88,10 @@ def _model(
 
 
 def _cached(path: str, model: SentenceTransformer) -> Path:
-    """Name the index in the cache for this file and this model."""
+    """Name the index in the cache for this file, this model and this analyser."""
     vector = model.encode(["munjang"])[0]
     identity = hashlib.sha256(os.path.realpath(path).encode("utf-8", "surrogateescape"))
-    identity.update(vector.round(3).tobytes())
+    identity.update(vector.round(3).tobytes() + analyzer_named(None).name.encode())
     return Path(cache_root(None)) / "chat" / f"{identity.hexdigest()[:20]}.munjang"
 
 
