@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 from functools import cache
 from pathlib import Path
 
@@ -10,6 +11,10 @@ import pytest
 
 from munjang.errors import MunjangError
 from support.postgres import postgres_server, postgres_url  # noqa: F401 - fixtures for every folder
+
+# In the background of a shell the tests ignore Ctrl-C, and so would the programs that they start.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 PROJECT = Path(__file__).resolve().parent.parent
 

@@ -34,7 +34,11 @@ def test_a_home_folder_is_expanded(model: Path, monkeypatch: pytest.MonkeyPatch)
 
 
 @pytest.mark.parametrize("name", ["./nothing", "/no/such/folder", "~/nothing", "nothing/", "a/b/c", "../x"])
-def test_a_path_that_leads_nowhere_asks_no_hub(name: str) -> None:
+def test_a_path_that_leads_nowhere_asks_no_hub(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "inner").mkdir()
+    monkeypatch.chdir(tmp_path / "inner")
     with pytest.raises(UnknownModelError, match=r"there is no such folder") as error:
         open_checkpoint(name)
     assert name in str(error.value)
