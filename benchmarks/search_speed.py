@@ -80,8 +80,8 @@ def _measure(plan: Plan, count: int) -> dict[str, Outcome]:
     outcomes, servers = dict[str, Outcome](), dict[str, _Server]()
     graphs = GRAPH_FROM <= count <= GRAPH_UP_TO
     names = [name for name in ENGINES if graphs or name not in (MUNJANG_GRAPH, "FAISS HNSW")]
-    for name in names:
-        place = plan.place / f"engine-{len(outcomes)}"
+    for number, name in enumerate(names):
+        place = plan.place / f"engine-{number}"
         try:
             outcome = outcomes[name] = _built(name, vectors, place)
             plan.say(f"  {count:,} {name}: built in {outcome.build:.1f} s")
