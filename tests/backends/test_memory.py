@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import hashlib
 import json
+import time
 import weakref
 from copy import deepcopy
 from pathlib import Path
@@ -17,6 +18,7 @@ import torch
 from munjang.backends.openvino import build_graph
 from munjang.backends.registry import BACKENDS
 from munjang.models.program import LAST_HIDDEN_STATE
+from munjang.runtime import runner
 from munjang.runtime.model import Model
 from support.peers import random_peer, reference
 from support.processes import run_python
@@ -117,12 +119,16 @@ def test_the_file_is_not_written_to(backend: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("backend", BACKENDS)
-def test_a_model_that_is_gone_gives_its_memory_back(backend: str, tmp_path: Path) -> None:
+def test_a_model_that_is_gone_gives_its_memory_back(
+    backend: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     random_peer("bert", tmp_path, settings={"hidden_size": WIDTH, "num_hidden_layers": 1})
     model = Model.from_pretrained(tmp_path, backend=backend)
     model(np.arange(1, 13).reshape(2, 6), outputs=["last_hidden_state"])
     compiled = weakref.ref(model.runner.compiled(model.program(frozenset({LAST_HIDDEN_STATE}))))
     assert compiled() is not None
+    time.sleep(0.5)
+    monkeypatch.setattr(runner, "_GRACE", 0.0)
     del model
     gc.collect()
     assert compiled() is None

@@ -256,6 +256,10 @@ def _collect(request: Any, names: list[str]) -> Outputs:
     return {name: request.get_output_tensor(i).data.copy() for i, name in enumerate(names)}
 
 
+def _ignore(request: Any, job: Any) -> None:
+    """Stand in for a callback."""
+
+
 class _OpenVINOProgram:
     """A compiled graph, and the queues of requests that run on it."""
 
@@ -279,10 +283,10 @@ class _OpenVINOProgram:
     def run_many(self, batches: Iterable[tuple[K, TokenBatch[Array]]]) -> Iterator[tuple[K, Outputs]]:
         """Keep every stream busy while the caller prepares the next batch."""
         done: SimpleQueue[tuple[K, Outputs]] = SimpleQueue()
-        # Not this object, which holds the queue: no collector sees through a circle with the engine in it.
-        names = self._names
         with self._taken() as queue:
-            queue.set_callback(lambda request, job: done.put((job[0], _collect(request, names))))
+            # Through the callback the engine keeps this object until `release`: were it taken down while one of
+            # its threads still waits for Python's lock to leave the callback, both would wait for ever.
+            queue.set_callback(lambda request, job: done.put((job[0], _collect(request, self._names))))
             for key, batch in batches:
                 # The batch travels along so that its arrays, which are shared, live as long as the request.
                 queue.start_async(self._feed(batch), (key, batch), share_inputs=True)
@@ -321,6 +325,13 @@ class _OpenVINOProgram:
             finish()
             with self._lock:
                 self._idle.append(queue)
+
+    def release(self) -> None:
+        """Let the engine's memory go, some seconds after the last request."""
+        with self._lock:
+            idle, self._idle = self._idle, []
+        for queue in idle:
+            queue.set_callback(_ignore)
 
     def session(self) -> Callable[[TokenBatch[Array]], Outputs]:
         """Give a function that runs batch after batch and remembers keys and values in between."""

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import threading
+import time
+import weakref
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -47,6 +49,23 @@ class Done:
 BatchEdit = Callable[[TokenBatch[NDArray[Any]], Sequence[int]], TokenBatch[NDArray[Any]]]
 
 
+_GRACE = 5.0  # seconds after which no thread of an engine is still on its way out of a request
+_retired: list[tuple[float, list[Compiled]]] = []
+
+
+def _retire(compiled: dict[tuple[int, Program, bool], Compiled]) -> None:
+    """Release the programs of runners that are gone, when they have been idle for long enough."""
+    now = time.monotonic()
+    _retired.append((now, list(compiled.values())))
+    while _retired and now - _retired[0][0] >= _GRACE:
+        for program in _retired.pop(0)[1]:
+            getattr(program, "release", _nothing)()
+
+
+def _nothing() -> None:
+    """Most programs hold nothing that must be released."""
+
+
 class Runner:
     """Runs programs over token ids with one executor.
 
@@ -76,6 +95,7 @@ class Runner:
         self._all_cores = None if streams == 1 or all_cores is None else cache(all_cores)
         self._single_calls: Counter[Program] = Counter()
         self._running = 0
+        weakref.finalize(self, _retire, self._compiled).atexit = False
 
     def compiled(self, program: Program) -> Compiled:
         """Compile a program, or give the one compiled before."""
