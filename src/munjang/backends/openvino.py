@@ -284,8 +284,8 @@ class _OpenVINOProgram:
         """Keep every stream busy while the caller prepares the next batch."""
         done: SimpleQueue[tuple[K, Outputs]] = SimpleQueue()
         with self._taken() as queue:
-            # The callback holds this object until `release`. Taken down while a thread of the engine still waits
-            # for Python's lock to leave the callback, it would wait for that thread for ever.
+            # The callback holds this object until `release`: taken down while a thread of the engine still
+            # waits for Python's lock to leave its callback, it would wait for that thread for ever.
             queue.set_callback(lambda request, job: done.put((job[0], _collect(request, self._names))))
             for key, batch in batches:
                 # The batch travels along so that its arrays, which are shared, live as long as the request.
