@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import unicodedata
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -175,6 +176,8 @@ def test_what_can_stand_alone() -> None:
     for whole in ("여권을 잃어버렸는데 어떻게 해야 하나요?", "주식 추천해줘", "How do I cancel my order?"):
         assert not needs_context(whole)
         assert not points_back(whole)
+    assert points_back(unicodedata.normalize("NFD", "그럼 비용은?"))
+    assert needs_context(unicodedata.normalize("NFD", "언제요?"))
     assert not needs_context("그럼 제가 어제 주문한 물건을 오늘 취소하면 돈은 언제 돌려받아요?")
 
 

@@ -44,6 +44,10 @@ class Compiled(Protocol):
         """Run batches as they come, some at a time; give each result with its key as it is ready."""
         ...
 
+    def release(self) -> None:
+        """Let go of what no collector would free; nobody uses the program any more."""
+        ...
+
 
 class OneByOne(ABC):
     """`Compiled` for an executor that uses every core for one batch."""
@@ -56,6 +60,9 @@ class OneByOne(ABC):
         """Run the batches in their order."""
         for key, batch in batches:
             yield key, self(batch)
+
+    def release(self) -> None:  # noqa: B027 - may be overridden, need not be
+        """There is nothing that a collector would not free."""
 
 
 def as_float32(name: str, array: Array) -> NDArray[np.float32]:

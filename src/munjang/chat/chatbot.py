@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import random
 from datetime import UTC, datetime
+from functools import cached_property
 from pathlib import Path
 
 from munjang.chat.calibration import Calibration, calibrate
@@ -62,7 +63,6 @@ class ChatBot:
         self._unknown = unknown
         self._chance = random.Random(seed)  # noqa: S311 - which of several answers is no secret
         self._log = TurnLog(None if log is None else Path(log))
-        self._calibration: Calibration | None = None
         self._said: set[str] = set()
 
     @classmethod
@@ -183,12 +183,10 @@ class ChatBot:
         """The least confidence that is good for an answer."""
         return self.calibration.threshold if self._threshold is None else self._threshold
 
-    @property
+    @cached_property
     def calibration(self) -> Calibration:
         """What held-out questions say about the threshold; found out when it is first asked for."""
-        if self._calibration is None:
-            self._calibration = calibrate(*self._retriever.held_out(_SAMPLE))
-        return self._calibration
+        return calibrate(*self._retriever.held_out(_SAMPLE))
 
     @property
     def log(self) -> list[Turn]:

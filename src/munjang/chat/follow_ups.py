@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 
+from munjang.tokenization import nfc
+
 __all__ = ["has_hangul", "joined", "needs_context", "points_back"]
 
 _FEW_WORDS = 6  # a longer question says itself what it is about, however it begins
@@ -16,16 +18,17 @@ _HANGUL = re.compile("[가-힣ㄱ-ㅎㅏ-ㅣᄀ-ᇿ]")
 
 def needs_context(question: str) -> bool:
     """Say whether an earlier question may be needed to understand one: it points back, or is a mere word."""
-    words = question.split()
+    words = nfc(question).split()
     return len(words) <= _FEW_WORDS and (
-        points_back(question) or (len(words) == 1 and len(question) <= _SHORT_WORD)
+        points_back(question) or (len(words) == 1 and len(words[0]) <= _SHORT_WORD)
     )
 
 
 def points_back(question: str) -> bool:
     """Say whether a question begins with a word that points to what was said before."""
-    opening = _KOREAN_OPENING if has_hangul(question) else _ENGLISH_OPENING
-    return opening.match(question) is not None
+    composed = nfc(question)
+    opening = _KOREAN_OPENING if has_hangul(composed) else _ENGLISH_OPENING
+    return opening.match(composed) is not None
 
 
 def joined(earlier: str, question: str) -> str:

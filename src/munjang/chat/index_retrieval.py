@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
-from itertools import islice
 
 import numpy as np
 
@@ -99,13 +98,9 @@ class IndexedQuestions:
         return answerable, unanswerable
 
     def _sample(self, size: int) -> list[Document]:
-        count = self._index.count()
-        if not count:
-            return []
-        chosen = set(np.random.default_rng(_SEED).permutation(count)[:size].tolist())
+        chosen = set(np.random.default_rng(_SEED).permutation(self._index.count())[:size].tolist())
         documents = (document for place, document in enumerate(self._index) if place in chosen)
-        both = (d for d in documents if d.fields.get(self._question) and d.fields.get(self._answer))
-        return list(islice(both, size))
+        return [d for d in documents if d.fields.get(self._question) and d.fields.get(self._answer)]
 
     def close(self) -> None:
         """Close the index."""

@@ -15,6 +15,7 @@ from munjang.errors import InputError
 from munjang.search.analysis import analyzer_named
 from munjang.search.documents import Document
 from munjang.search.index import Index
+from munjang.search.locating import is_database
 from munjang.search.searching import Mode
 from munjang.sentence.cross_encoder import CrossEncoder
 from munjang.sentence.progress import track
@@ -24,7 +25,6 @@ __all__ = ["Method", "is_index", "open_file", "open_index"]
 
 Method: TypeAlias = Literal["nearest", "hybrid"]
 _FIELDS = ("question", "answer")
-_AT_ONCE = 1000  # documents put by one call
 
 
 def open_file(
@@ -60,7 +60,7 @@ def open_file(
 
 def is_index(location: str) -> bool:
     """Say whether a location names an index rather than a file of questions and answers."""
-    return location.startswith(("postgresql://", "postgres://")) or Path(location).suffix == ".munjang"
+    return is_database(location) or Path(location).suffix == ".munjang"
 
 
 def open_index(
@@ -106,11 +106,9 @@ def _bring_up_to_date(index: Index, pairs: list[QuestionAnswer], shown: bool) ->
     gone = [document.id for document in index if document.id not in wanted]
     if gone:
         index.delete(gone)
-    new = [document for document in documents if document.id not in index]
+    new = index.changed(documents)
     with track(shown and bool(new), len(new), "Encoding") as advance:
-        for start in range(0, len(new), _AT_ONCE):
-            index.upsert(new[start : start + _AT_ONCE])
-            advance(len(new[start : start + _AT_ONCE]))
+        index.upsert(new, advance=advance)
 
 
 def _id(question: str, answer: str) -> str:

@@ -45,7 +45,7 @@ def read_questions(
 
 def _columns(path: str, encoding: str) -> list[str]:
     file = DataFile(path=path, encoding=encoding)
-    if file.kind not in (".csv", ".tsv", ".jsonl", ".ndjson", ".parquet"):
+    if not file.has_columns:
         raise DataFileError(
             f"'{path}' has no columns; questions and answers come as .csv, .tsv, .jsonl or .parquet."
         )

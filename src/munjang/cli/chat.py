@@ -11,7 +11,7 @@ import typer
 from munjang.cli.options import AsJson, Model, Offline, Pooling, Progress, examples
 from munjang.cli.output import print_json, write_line
 from munjang.cli.progress import has_bar
-from munjang.cli.texts import is_piped, usage_error
+from munjang.cli.texts import cross_encoder, is_piped, usage_error
 
 if TYPE_CHECKING:
     from munjang.chat import ChatBot, Turn
@@ -100,7 +100,8 @@ def chat(
     """
     if as_json and once is None and not is_piped():
         raise usage_error("--json needs --once QUESTION, or questions piped in.", "--json")
-    settings: dict[str, Any] = {"rerank": _cross_encoder(rerank, offline), "threshold": threshold}
+    reranker = None if rerank is None else cross_encoder(rerank, offline=offline)
+    settings: dict[str, Any] = {"rerank": reranker, "threshold": threshold}
     settings |= {"neighbours": top, "seed": seed, "log": log}
     bot = _open(file, question, answer, method, model, pooling, offline, has_bar(progress), settings)
     with bot:
@@ -148,14 +149,6 @@ def _open(
         show_progress_bar=shown,
         **settings,
     )
-
-
-def _cross_encoder(name: str | None, offline: bool) -> Any:
-    if name is None:
-        return None
-    from munjang.sentence.cross_encoder import CrossEncoder
-
-    return CrossEncoder(name, local_files_only=True if offline else None)
 
 
 def _tell(turn: Turn, as_json: bool) -> None:

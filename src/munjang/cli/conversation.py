@@ -38,7 +38,15 @@ def converse(bot: ChatBot, name: str) -> None:
             if _command(bot, line) is False:
                 break
         elif line:
-            show(bot.ask(line))
+            _ask(bot, line)
+
+
+def _ask(bot: ChatBot, question: str) -> None:
+    """Answer; a question that can't be asked, such as one of megabytes, does not end the conversation."""
+    try:
+        show(bot.ask(question))
+    except InputError as error:
+        console().print(str(error), style="yellow")
 
 
 def _session() -> PromptSession[str]:
@@ -96,12 +104,12 @@ def _top(bot: ChatBot, count: str) -> None:
     if not count.isdecimal() or int(count) < 1:
         console().print("Say how many, for example /top 10.", style="yellow")
         return
-    bot.neighbours = int(count)
-    if bot.log:
-        try:
-            _neighbours(bot.nearest(bot.log[-1].searched))
-        except InputError as error:
-            console().print(str(error), style="yellow")
+    try:
+        if bot.log:
+            _neighbours(bot.nearest(bot.log[-1].searched, int(count)))
+        bot.neighbours = int(count)
+    except InputError as error:
+        console().print(str(error), style="yellow")
 
 
 def _why(bot: ChatBot) -> None:

@@ -12,7 +12,7 @@ from munjang.cli.commands import described
 from munjang.cli.options import AsJson, Model, Offline, Pooling, Progress, examples
 from munjang.cli.output import console, new_table, print_json, rounded
 from munjang.cli.progress import tracked
-from munjang.cli.texts import sentence_model, usage_error
+from munjang.cli.texts import cross_encoder, sentence_model, usage_error
 
 if TYPE_CHECKING:
     from munjang.evaluation import RetrievalResult, RetrievalTask
@@ -79,12 +79,12 @@ def retrieval(
     modes = mode or ["semantic", "lexical", "hybrid", *(["reranked"] if rerank else [])]
     task = _task(data, queries)
     encoder = sentence_model(model, offline=offline, pooling=pooling)
-    cross_encoder = _cross_encoder(rerank, offline)
+    reranker = None if rerank is None else cross_encoder(rerank, offline=offline)
     with ExitStack() as stack:
         with tracked(progress, len(task.documents), "Indexing") as advance:
             index = stack.enter_context(indexed(task, encoder, analyzer=analyzer, advance=advance))
         with tracked(progress, len(modes) * len(task.queries), "Asking") as advance:
-            results = evaluate_retrieval(task, index, modes, rerank=cross_encoder, advance=advance)
+            results = evaluate_retrieval(task, index, modes, rerank=reranker, advance=advance)
     _show(task, results, as_json)
 
 
@@ -107,14 +107,6 @@ def _task(data: str, queries: int | None) -> RetrievalTask:
     if path.suffix in (".csv", ".tsv", ".jsonl", ".parquet"):
         return chatbot_questions(path, queries)
     raise usage_error(f"'{data}' is neither a folder nor .json, .csv, .tsv, .jsonl or .parquet.", "DATA")
-
-
-def _cross_encoder(name: str | None, offline: bool) -> Any:
-    if name is None:
-        return None
-    from munjang.sentence.cross_encoder import CrossEncoder
-
-    return CrossEncoder(name, local_files_only=True if offline else None)
 
 
 def _show(task: RetrievalTask, results: list[RetrievalResult], as_json: bool) -> None:

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from munjang.cli.output import clean, console, joined, new_table, print_json, rounded
+from munjang.cli.output import clean, console, detail_lines, new_table, print_json, rounded
+from munjang.cli.texts import cross_encoder
 from munjang.errors import InputError
 
 if TYPE_CHECKING:
@@ -33,8 +34,6 @@ __all__ = [
 _SEARCH = "How an index is searched"
 _CONDITION = re.compile(r"\s*([^=<>!\s]+)\s*(>=|<=|!=|=|>|<)\s*(.*?)\s*", re.DOTALL)
 _OPERATORS = {">=": "gte", "<=": "lte", ">": "gt", "<": "lt"}
-_SHORT = 24  # characters of a value that shares its line with others
-_LONG = 240  # characters beyond which a value is left out
 
 
 class SearchMode(StrEnum):
@@ -147,12 +146,8 @@ def search_index(
     as_json: bool,
 ) -> None:
     """Search an index and print what is found."""
-    reranker = None
     wanted = read_filters(filters)
-    if rerank is not None:
-        from munjang.sentence.cross_encoder import CrossEncoder
-
-        reranker = CrossEncoder(rerank, local_files_only=True if offline else None)
+    reranker = None if rerank is None else cross_encoder(rerank, offline=offline)
     found = index.search_batch(
         queries,
         mode=mode.value,
@@ -225,8 +220,6 @@ def _details(hit: Hit, *, several: bool) -> list[str]:
     }
     if isinstance(headings := hit.document.metadata.get("headings"), list):
         values["headings"] = clean(" / ".join(map(str, headings)))
-    short = [f"{name}: {value}" for name, value in values.items() if len(value) <= _SHORT]
-    long = [f"{name}: {value}" for name, value in values.items() if _SHORT < len(value) <= _LONG]
     where = [f"found in: {hit.field}"] if several else []
     source = [] if hit.document.source is None else [f"source: {clean(hit.document.source)}"]
-    return [*long, joined([*where, *short, *source])] if where or short or source else long
+    return detail_lines(values, before=where, after=source)

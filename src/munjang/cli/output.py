@@ -6,7 +6,7 @@ import io
 import json
 import re
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -25,6 +25,8 @@ __all__ = [
 ]
 
 _DIGITS = 6  # of a score in JSON; float32 has no more to say
+_SHORT = 24  # characters of a value that shares its line with others
+_LONG = 240  # characters beyond which a value is left out
 _CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
 
 
@@ -80,6 +82,19 @@ def clean(text: str) -> str:
 
 def _escaped(character: str) -> str:
     return character.encode("unicode_escape").decode("ascii")
+
+
+def detail_lines(
+    values: Mapping[str, str], before: Sequence[str] = (), after: Sequence[str] = ()
+) -> list[str]:
+    """Write values for below a text: long ones each on a line, short ones side by side on the last.
+
+    ``before`` and ``after`` are parts that share the last line. What is longer still is left out.
+    """
+    long = [f"{name}: {value}" for name, value in values.items() if _SHORT < len(value) <= _LONG]
+    short = [f"{name}: {value}" for name, value in values.items() if len(value) <= _SHORT]
+    parts = [*before, *short, *after]
+    return [*long, *([joined(parts)] if parts else [])]
 
 
 def joined(parts: Iterable[str]) -> str:

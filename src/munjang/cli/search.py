@@ -28,9 +28,10 @@ from munjang.cli.options import (
     Progress,
     examples,
 )
-from munjang.cli.output import clean, console, joined, new_table, print_json, rounded
+from munjang.cli.output import clean, console, detail_lines, new_table, print_json, rounded
 from munjang.cli.progress import has_bar
 from munjang.cli.texts import (
+    cross_encoder,
     data_file,
     file_or_stdin,
     is_piped,
@@ -56,8 +57,6 @@ RERANK_EXAMPLES = examples(
     'munjang rerank "여권을 잃어버렸어요" --file examples/everyday_questions.csv --top 3'
     " --model Dongjin-kr/ko-reranker",
 )
-_SHORT = 24  # characters of a value that shares its line with others
-_LONG = 240  # characters beyond which a value is left out of the table
 
 File = Annotated[
     str | None,
@@ -181,9 +180,7 @@ def rerank(
     else:
         path = STDIN if file is None and is_piped() else file_or_stdin(file, "--file")
         rows = rows_with_text(data_file(path, column, encoding, no_quoting=no_quoting, no_header=no_header))
-    from munjang.sentence.cross_encoder import CrossEncoder
-
-    encoder = CrossEncoder(model, local_files_only=True if offline else None)
+    encoder = cross_encoder(model, offline=offline)
     ranked = encoder.rank(query, [row.text for row in rows], top_k=top, show_progress_bar=has_bar(progress))
     _show(query, [Hit(found["score"], rows[found["corpus_id"]]) for found in ranked], as_json)
 
@@ -217,10 +214,8 @@ def _print_table(query: str, hits: list[Hit]) -> None:
 
 def _details(row: Row) -> list[str]:
     """Show the row's other columns: short values side by side, longer ones on lines of their own."""
-    values = {name: clean(str(value)) for name, value in row.values.items() if _is_shown(row, name, value)}
-    short = [f"{name}: {value}" for name, value in values.items() if len(value) <= _SHORT]
-    long = [f"{name}: {value}" for name, value in values.items() if _SHORT < len(value) <= _LONG]
-    return [*long, *([joined(short)] if short else [])]
+    shown = {name: value for name, value in row.values.items() if _is_shown(row, name, value)}
+    return detail_lines({name: clean(str(value)) for name, value in shown.items()})
 
 
 def _is_shown(row: Row, name: str, value: object) -> bool:

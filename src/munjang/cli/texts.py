@@ -13,9 +13,11 @@ from munjang.search.lines import STDIN
 from munjang.search.reading import DataFile, Row
 
 if TYPE_CHECKING:
+    from munjang.sentence.cross_encoder import CrossEncoder
     from munjang.sentence.transformer import SentenceTransformer
 
 __all__ = [
+    "cross_encoder",
     "data_file",
     "file_or_stdin",
     "is_piped",
@@ -76,3 +78,10 @@ def sentence_model(model: str | None, *, offline: bool, pooling: str | None = No
     return SentenceTransformer(
         model or DEFAULT_MODEL, pooling=split_pooling(pooling), local_files_only=True if offline else None
     )
+
+
+def cross_encoder(name: str, *, offline: bool) -> CrossEncoder:
+    """Open a model for scores of pairs."""
+    from munjang.sentence.cross_encoder import CrossEncoder
+
+    return CrossEncoder(name, local_files_only=True if offline else None)

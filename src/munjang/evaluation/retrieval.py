@@ -23,7 +23,6 @@ __all__ = ["MODES", "RetrievalResult", "RetrievalTask", "evaluate_retrieval", "i
 MODES = ("semantic", "lexical", "hybrid", "reranked")
 _DEPTH = 10
 _AT_ONCE = 64  # queries searched by one call
-_PUT = 500  # documents put by one call
 
 Advance = Callable[[int], None]
 
@@ -93,10 +92,7 @@ def indexed(
         TemporaryDirectory() as place,
         Index.open(Path(place) / "task.munjang", model=model, analyzer=analyzer) as index,
     ):
-        for start in range(0, len(task.documents), _PUT):
-            some = task.documents[start : start + _PUT]
-            index.upsert(some)
-            advance(len(some))
+        index.upsert(task.documents, advance=advance)
         yield index
 
 

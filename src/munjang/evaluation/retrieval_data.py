@@ -14,6 +14,7 @@ from munjang.chat.questions import read_questions
 from munjang.errors import DataFileError
 from munjang.evaluation.retrieval import RetrievalTask
 from munjang.search.documents import Document
+from munjang.search.reading import DataFile
 
 __all__ = ["beir_folder", "chatbot_questions", "korquad"]
 
@@ -107,22 +108,12 @@ def _paragraphs(path: Path) -> list[Mapping[str, Any]]:
     return found
 
 
-def _json_lines(path: Path) -> list[dict[str, Any]]:
-    rows = []
-    try:
-        with path.open(encoding="utf-8") as file:
-            for number, line in enumerate(file, start=1):
-                row = json.loads(line)
-                if not isinstance(row.get("_id"), str) or not isinstance(row.get("text"), str):
-                    raise DataFileError(f"'{path}', line {number}: there is no '_id' and 'text'.")
-                rows.append(row)
-    except OSError as error:
-        raise DataFileError(f"'{path}' can't be read: {error.strerror or error}.") from error
-    except (ValueError, AttributeError) as error:
-        if isinstance(error, DataFileError):
-            raise
-        raise DataFileError(f"'{path}' is not JSON Lines with '_id' and 'text'.") from error
-    return rows
+def _json_lines(path: Path) -> list[Mapping[str, Any]]:
+    rows = list(DataFile(path=str(path), column="text"))
+    for row in rows:
+        if not isinstance(row.values.get("_id"), str):
+            raise DataFileError(f"'{path}', line {row.number + 1}: there is no '_id'.")
+    return [row.values for row in rows]
 
 
 def _judgements(path: Path) -> list[tuple[str, str, int]]:

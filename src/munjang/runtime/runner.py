@@ -59,11 +59,7 @@ def _retire(compiled: dict[tuple[int, Program, bool], Compiled]) -> None:
     _retired.append((now, list(compiled.values())))
     while _retired and now - _retired[0][0] >= _GRACE:
         for program in _retired.pop(0)[1]:
-            getattr(program, "release", _nothing)()
-
-
-def _nothing() -> None:
-    """Most programs hold nothing that must be released."""
+            program.release()
 
 
 class Runner:

@@ -12,14 +12,13 @@ from munjang.errors import DataFileError
 from munjang.search.collecting import Source
 from munjang.search.documents import Document, DocumentId, Entry
 from munjang.search.preparing import Advance, Preparer, digest
-from munjang.search.store import Changes, IndexSettings, Store
+from munjang.search.store import TRANSACTION, Changes, IndexSettings, Store
 
 if TYPE_CHECKING:
     from munjang.search.engines import Engine
 
 __all__ = ["Built", "Target", "build"]
 
-_TRANSACTION = 1000  # documents
 _TOLD_APART = 8  # bytes of a digest; there may be millions of them
 
 
@@ -120,15 +119,15 @@ def _changed(
     """Give batches of documents that are not in the index as they are."""
     documents = _once(source.documents(index.settings.fields), source, seen)
     waiting: list[Document] = []
-    while batch := list(islice(documents, _TRANSACTION)):
+    while batch := list(islice(documents, TRANSACTION)):
         changed = index.changed(batch)
         built.read += len(batch)
         built.unchanged += len(batch) - len(changed)
         advance(len(batch) - len(changed))
         waiting += changed
-        if len(waiting) >= _TRANSACTION:
-            yield waiting[:_TRANSACTION]
-            waiting = waiting[_TRANSACTION:]
+        if len(waiting) >= TRANSACTION:
+            yield waiting[:TRANSACTION]
+            waiting = waiting[TRANSACTION:]
     if waiting:
         yield waiting
 
@@ -152,6 +151,6 @@ def _prune(index: Target, source: Source, seen: dict[DocumentId, bytes]) -> int:
         if source.holds(document.source) and document.id not in seen
     ]
     return sum(
-        index.store.write(Changes(delete=gone[start : start + _TRANSACTION]))
-        for start in range(0, len(gone), _TRANSACTION)
+        index.store.write(Changes(delete=gone[start : start + TRANSACTION]))
+        for start in range(0, len(gone), TRANSACTION)
     )

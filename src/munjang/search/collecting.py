@@ -19,7 +19,6 @@ from munjang.search.reading import DataFile, Row
 
 __all__ = ["Source"]
 
-_TABLES = (".csv", ".tsv", ".jsonl", ".ndjson", ".parquet")
 _UNTYPED = (".csv", ".tsv")
 _MARKDOWN = (".md", ".markdown")
 _SNIFFED = 8192  # bytes in which a binary file has a NUL
@@ -122,8 +121,9 @@ class Source:
     # Files
 
     def _file(self, path: str, name: str, fields: Sequence[str]) -> Iterator[Document]:
-        kind = DataFile(path=path).kind
-        if kind in _TABLES or (self.lines and kind not in _MARKDOWN):
+        data = DataFile(path=path)
+        kind = data.kind
+        if data.has_columns or (self.lines and kind not in _MARKDOWN):
             yield from self._table(path, name, fields)
         elif self.columns or self.id or self.metadata is not None:
             raise DataFileError(f"'{path}' is a text; it has no columns.")
@@ -163,7 +163,7 @@ class Source:
         """Say which column `DataFile` is to take for the text, where it could not find out."""
         if self.columns:
             return next(iter(self.columns.values()))
-        if data.kind not in _TABLES:
+        if not data.has_columns:
             return None
         there = data.columns()
         return next((name for name in fields if name in there), None)

@@ -17,7 +17,7 @@ from munjang.search.locating import is_new_file, open_store, shown
 from munjang.search.lookup import Lookup
 from munjang.search.opening import Wanted
 from munjang.search.preparing import Advance, Preparer, digest
-from munjang.search.store import Changes
+from munjang.search.store import TRANSACTION, Changes
 
 if TYPE_CHECKING:
     from munjang.search.building import Built
@@ -25,9 +25,7 @@ if TYPE_CHECKING:
     from munjang.search.engines import Engine
     from munjang.sentence.transformer import SentenceTransformer
 
-__all__ = ["TRANSACTION", "Index"]
-
-TRANSACTION = 1000  # documents that are written together
+__all__ = ["Index"]
 
 _Check = Callable[[Sequence[Document]], None]
 

@@ -6,14 +6,12 @@ from typing import TYPE_CHECKING
 
 from munjang.search.analysis import analyzer_named
 from munjang.search.preparing import Advance, Preparer
-from munjang.search.store import IndexSettings, Store
+from munjang.search.store import TRANSACTION, IndexSettings, Store
 
 if TYPE_CHECKING:
     from munjang.sentence.transformer import SentenceTransformer
 
 __all__ = ["migrate"]
-
-_TRANSACTION = 1000  # documents
 
 
 def migrate(
@@ -35,7 +33,7 @@ def migrate(
     preparer = Preparer(target, model, analyzer_named(target.analyzer))
     done = 0
     while True:
-        documents = store.unstaged(target, _TRANSACTION)
+        documents = store.unstaged(target, TRANSACTION)
         if documents:
             store.stage(target, preparer.prepare(documents, advance))
             done += len(documents)

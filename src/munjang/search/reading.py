@@ -145,13 +145,14 @@ class DataFile:
         return kind
 
     @property
-    def _has_columns(self) -> bool:
+    def has_columns(self) -> bool:
+        """Whether a file of this kind has columns; a text has not."""
         return self.kind in (*_DELIMITERS, *_JSON_LINES, _PARQUET)
 
     def _choose_column(self, first: Record) -> str:
         columns = list(first.values)
         if self.column is not None:
-            if not self._has_columns:
+            if not self.has_columns:
                 raise DataFileError(f"{self.name} is a text file, one text per line; it has no columns.")
             if self.column not in columns:
                 raise DataFileError(

@@ -13,7 +13,9 @@ from numpy.typing import NDArray
 from munjang.search.documents import Document, DocumentId, Entry
 from munjang.search.filters import Filter
 
-__all__ = ["Changes", "Found", "IndexSettings", "Match", "Reader", "Store", "StoreInfo"]
+__all__ = ["TRANSACTION", "Changes", "Found", "IndexSettings", "Match", "Reader", "Store", "StoreInfo"]
+
+TRANSACTION = 1000  # documents that are written together, where there are many
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
