@@ -119,7 +119,7 @@ def _show(task: RetrievalTask, results: list[RetrievalResult], as_json: bool) ->
         table.add_column(name, justify="right")
     table.add_column("ms/query", justify="right")
     for result in results:
-        cells = [f"{e.mean:.3f}\n{e.low:.3f}–{e.high:.3f}" for e in result.metrics.values()]
+        cells = [f"{e.value:.3f}\n{e.low:.3f}–{e.high:.3f}" for e in result.metrics.values()]
         table.add_row(result.mode, *cells, f"{1000 * result.seconds_per_query:.1f}")
     table.caption = f"{task.notes}; below each mean its 95% interval"
     console().print(table)
@@ -127,7 +127,7 @@ def _show(task: RetrievalTask, results: list[RetrievalResult], as_json: bool) ->
 
 def _row(result: RetrievalResult) -> dict[str, Any]:
     metrics = {
-        name: {"mean": rounded(e.mean), "low": rounded(e.low), "high": rounded(e.high)}
+        name: {"value": rounded(e.value), "low": rounded(e.low), "high": rounded(e.high)}
         for name, e in result.metrics.items()
     }
     return {"mode": result.mode, **metrics, "seconds_per_query": rounded(result.seconds_per_query)}
