@@ -80,10 +80,10 @@ class Entry:
             raise self.error(f"{what} is {_kind(value)}, not a text.")
         if not value.strip():
             raise self.error(f"{what} is empty.")
-        if any(
-            "\ud800" <= character <= "\udfff" for character in value
-        ):  # JSON can say what no text can hold
-            raise self.error(f"{what} holds half a surrogate pair, which is no character.")
+        try:
+            value.encode()
+        except UnicodeEncodeError:  # JSON can say what no text can hold
+            raise self.error(f"{what} holds half a surrogate pair, which is no character.") from None
         return value
 
     def as_number(self, value: object, what: str) -> float:
