@@ -25,9 +25,11 @@ class NumberPairs:
         self.count = len(self._gold.values)
 
     @property
-    def is_constant(self) -> bool:
-        """Whether one side has the same number throughout, so that no correlation is defined."""
-        return any(len(side.distinct) == 1 for side in (self._gold, self._predicted))
+    def notes(self) -> str:
+        """Say why no correlation is defined, if a side has the same number throughout."""
+        sides = (("gold scores", self._gold), ("model's scores", self._predicted))
+        same = [f"all of the {name} are {side.values[0]:g}" for name, side in sides if side.is_constant]
+        return f"correlations are undefined: {' and '.join(same)}" if same else ""
 
     def pearson(self, weights: Weights) -> Values:
         """Give Pearson's correlation; nan where a side has one number only."""
@@ -54,6 +56,11 @@ class _Numbers:
         self.distinct, self._place = np.unique(values, return_inverse=True)
         self._order = np.argsort(self._place, kind="stable")
         self._starts = np.searchsorted(self._place[self._order], np.arange(len(self.distinct)))
+
+    @property
+    def is_constant(self) -> bool:
+        """Whether it is one number throughout."""
+        return len(self.distinct) == 1
 
     def centred(self, weights: Weights) -> Weights:
         """Subtract each sample's mean: ``[R, n]``."""
