@@ -111,7 +111,8 @@ class Entry:
         """Give the start and end of a part of ``text``, from the first two of a list of places."""
         if not isinstance(value, list) or len(value) < 2:
             raise self.error(f"{what} is {_shown(value)}, not a list [start, end, type].")
-        start, end = self.as_place(value[0], f"{what}'s start"), self.as_place(value[1], f"{what}'s end")
+        start = self.as_place(value[0], f"the start of {what}")
+        end = self.as_place(value[1], f"the end of {what}")
         if not start < end <= len(text):
             raise self.error(f"{what} [{start}, {end}] is no part of the text of {len(text)} characters.")
         if not text[start:end].strip():
