@@ -128,7 +128,7 @@ class TextClassificationObjective(Objective[_Example]):
     def evaluate(self) -> Mapping[str, float]:
         """Accuracy and macro F1, or the correlations."""
         found = evaluate_classification(self._classifier, self._held_out, intervals=False)
-        return {name: estimate.mean for name, estimate in found.metrics.items()}
+        return {name: estimate.value for name, estimate in found.metrics.items()}
 
     def save(self, folder: Path) -> None:
         """Write the model and its tokenizer."""
