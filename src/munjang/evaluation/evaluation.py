@@ -41,6 +41,11 @@ class Evaluation:
     notes: str = ""
 
     @property
+    def values(self) -> dict[str, float]:
+        """The measures alone, without their intervals."""
+        return {name: estimate.value for name, estimate in self.metrics.items()}
+
+    @property
     def title(self) -> str:
         """What was measured, in a few words."""
         place = f" of {self.data}" if self.data else ""
