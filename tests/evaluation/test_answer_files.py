@@ -129,8 +129,8 @@ def test_other_layouts(content: object, message: str, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"id": None}, "article 1, paragraph 1, question 1: the label 'id' is empty."),
-        ({"id": " "}, "the label 'id' is empty."),
+        ({"id": None}, "article 1, paragraph 1, question 1: 'id' is empty."),
+        ({"id": " "}, "'id' is empty."),
         ({"question": ""}, "question 'q1': 'question' is empty."),
         ({"answers": None}, "question 'q1': 'answers' is null, not a list."),
         ({"answers": ["서울"]}, "question 'q1': an entry of 'answers' is a text, not an object."),

@@ -37,6 +37,10 @@ def test_negatives(tmp_path: Path) -> None:
         '{"query": "가", "positive": "나", "negatives": ["다", "라"]}\n{"query": "마", "positive": "바"}\n'
     )
     assert read_contrasts(write(tmp_path / "a.jsonl", lines)) == expected
+    later = (
+        '{"query": "마", "positive": "바"}\n{"query": "가", "positive": "나", "hard_negatives": ["다", "라"]}'
+    )
+    assert read_contrasts(write(tmp_path / "later.jsonl", later)) == expected[::-1]
     nothing = '{"query": "마", "positive": "바", "negative": null, "negatives": []}\n'
     assert read_contrasts(write(tmp_path / "b.jsonl", nothing)) == expected[1:]
 
@@ -49,10 +53,19 @@ def test_columns_that_are_named(tmp_path: Path) -> None:
     assert read_contrasts(path, anchor="1", positive="2", header=False) == [Contrast("가", "나")]
 
 
-@pytest.mark.parametrize("yes_no_neither", [("entailment", "contradiction", "neutral"), ("0", "2", "1")])
-@pytest.mark.parametrize("columns", ["sentence1\tsentence2\tgold_label", "premise\thypothesis\tlabel"])
-def test_inference(yes_no_neither: tuple[str, str, str], columns: str, tmp_path: Path) -> None:
-    yes, no, neither = yes_no_neither
+NAMES, NUMBERS = ("entailment", "contradiction", "neutral"), ("0", "2", "1")
+
+
+@pytest.mark.parametrize(
+    ("columns", "labels"),
+    [
+        ("sentence1\tsentence2\tgold_label", NAMES),
+        ("premise\thypothesis\tlabel", NAMES),
+        ("premise\thypothesis\tlabel", NUMBERS),
+    ],
+)
+def test_inference(columns: str, labels: tuple[str, str, str], tmp_path: Path) -> None:
+    yes, no, neither = labels
     rows = [
         ("비가 온다", "날이 맑다", no),
         ("해가 떴다", "해다", neither),
@@ -91,7 +104,8 @@ def test_inference(yes_no_neither: tuple[str, str, str], columns: str, tmp_path:
             "line 2: 'label' is 'yes', not entailment, neutral or",
         ),
         ("a.csv", "premise,hypothesis,label\n가,나,neutral\n", "has no row with the label 'entailment'"),
-        ("a.csv", "premise,hypothesis,label\n가,나,\n", "line 2: the label 'label' is empty"),
+        ("a.csv", "sentence1,sentence2,label\n가,나,0\n", "line 2: 'label' is '0', not entailment"),
+        ("a.csv", "premise,hypothesis,label\n가,나,\n", "line 2: 'label' is empty"),
         ("a.csv", "premise,hypothesis,label\n가,,entailment\n", "line 2: 'hypothesis' is empty"),
         (
             "a.jsonl",

@@ -8,11 +8,15 @@ Each is one line that names the file.
 from __future__ import annotations
 
 import gzip
+import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from munjang.errors import DataFileError
 from munjang.evaluation import example_files
@@ -139,3 +143,75 @@ def test_an_archive_that_is_cut_short(reader: tuple[Read, str, str], tmp_path: P
     assert "is not a whole gzip file" in refused(read, tmp_path / f"{name}.gz")
     (tmp_path / f"{name}.gz").write_bytes(content.encode())
     assert "is not a whole gzip file" in refused(read, tmp_path / f"{name}.gz")
+
+
+# Whatever a file holds, there are examples or one line that says what is wrong.
+
+LEAVES = (
+    st.none()
+    | st.booleans()
+    | st.integers(-3, 3)
+    | st.floats()
+    | st.sampled_from(["", " ", "가", "서울\n", "O"])
+)
+KEYS = st.sampled_from(
+    ["text", "entities", "subject", "object", "label", "sentence", "subject_entity", "word", "start_idx"]
+) | st.sampled_from(
+    ["query", "positive", "negatives", "documents", "scores", "sentence1", "sentence2", "score"]
+)
+VALUES = st.recursive(
+    LEAVES,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(KEYS, inner, max_size=6),
+    max_leaves=12,
+)
+LINES = st.lists(
+    st.lists(
+        st.sampled_from(["text", "label", "score", "가", "서울 시", "O", "B-LC", '"', "1", "", " "]),
+        max_size=4,
+    ),
+    max_size=5,
+)
+
+
+def readable(read: Read, path: Path, content: str) -> None:
+    path.write_text(content, encoding="utf-8")
+    try:
+        assert read(path)
+    except DataFileError as error:
+        assert "\n" not in str(error)  # noqa: PT017 - most files are bad, but not all
+        assert path.name in str(error)  # noqa: PT017
+
+
+@pytest.mark.parametrize("name", READERS)
+@settings(max_examples=30)
+@given(values=st.lists(VALUES, min_size=1, max_size=3))
+def test_any_objects(name: str, values: list[object]) -> None:
+    read, file, _ = READERS[name]
+    lines = "\n".join(map(json.dumps, values))
+    with TemporaryDirectory() as folder:
+        readable(read, Path(folder) / (file if name == "questions" else "a.jsonl"), lines)
+
+
+ANSWERS = VALUES | st.lists(st.fixed_dictionaries({"text": LEAVES, "answer_start": LEAVES}), max_size=3)
+QUESTIONS_OF_ANY_KIND = VALUES | st.lists(
+    st.fixed_dictionaries({"id": LEAVES, "question": st.just("가"), "answers": ANSWERS}), max_size=3
+)
+PARAGRAPHS = VALUES | st.lists(
+    st.fixed_dictionaries({"context": st.just("서울"), "qas": QUESTIONS_OF_ANY_KIND}), max_size=3
+)
+
+
+@given(paragraphs=PARAGRAPHS)
+def test_any_questions(paragraphs: object) -> None:
+    with TemporaryDirectory() as folder:
+        content = json.dumps({"data": [{"paragraphs": paragraphs}]})
+        readable(read_questions, Path(folder) / "a.json", content)
+
+
+@pytest.mark.parametrize("name", READERS)
+@settings(max_examples=30)
+@given(lines=LINES, separator=st.sampled_from("\t, "))
+def test_any_lines(name: str, lines: list[list[str]], separator: str) -> None:
+    read, file, _ = READERS[name]
+    with TemporaryDirectory() as folder:
+        readable(read, Path(folder) / file, "\n".join(separator.join(fields) for fields in lines))

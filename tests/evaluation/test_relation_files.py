@@ -74,8 +74,8 @@ def test_places_are_those_of_the_text_as_it_stands(tmp_path: Path) -> None:
     [
         ({"text": None}, "'text' is empty."),
         ({"text": 1}, "'text' is a number, not a text."),
-        ({"label": " "}, "the label 'label' is empty."),
-        ({"label": None}, "the label 'label' is empty."),
+        ({"label": " "}, "'label' is empty."),
+        ({"label": None}, "'label' is empty."),
         ({"subject": [8, 99]}, "'subject' [8, 99] is no part of the text of 17 characters."),
         ({"subject": [-1, 2]}, "the start of 'subject' is -1; places count from 0."),
         ({"object": [5, 5]}, "'object' [5, 5] is no part of the text"),

@@ -31,7 +31,7 @@ def read_questions(path: FilePath) -> list[QuestionExample]:
     for paragraph in _paragraphs(Entry(name, "at the top", document)):
         for question in _questions(paragraph):
             if question.id in found:
-                raise DataFileError(f"{name}, question '{question.id}': there is another with this id.")
+                raise DataFileError(f"{name}, question {question.id!r}: there is another with this id.")
             found[question.id] = question
     if not found:
         raise DataFileError(f"{name} has no questions.")
@@ -49,7 +49,7 @@ def _questions(paragraph: Entry) -> Iterator[QuestionExample]:
     context = paragraph.text("context")
     for number, values in enumerate(paragraph.objects("qas"), 1):
         identifier = _id(Entry(paragraph.file, f"{paragraph.place}, question {number}", values))
-        question = Entry(paragraph.file, f"question '{identifier}'", values)
+        question = Entry(paragraph.file, f"question {identifier!r}", values)
         yield QuestionExample(identifier, question.text("question"), context, _answers(question, context))
 
 

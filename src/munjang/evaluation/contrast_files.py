@@ -18,9 +18,9 @@ _NEGATIVE = re.compile(r"(hard_)?(negative|neg)_?\d*")
 _NEGATIVES = ("negatives", "hard_negatives")
 _INFERENCE = (("sentence1", "sentence2"), ("premise", "hypothesis"))
 _RELATIONS = ("gold_label", "label")
-# Numbers are those of the published data sets of inference; "-" is a pair about which people disagreed.
-_MEANINGS = {"entailment": "yes", "0": "yes", "contradiction": "no", "2": "no"}
-_IGNORED = ("neutral", "1", "-", "-1")
+_MEANINGS = {"entailment": "yes", "contradiction": "no", "neutral": "", "-": ""}  # "-": people disagreed
+# The numbers that data sets with premises use. In those with two sentences 0 and 1 mean other things.
+_NUMBERS = {"0": "yes", "1": "", "2": "no", "-1": ""}
 _SCORES = ("score", "is_duplicate", "similarity", "relevance")
 
 
@@ -53,8 +53,11 @@ def read_contrasts(
         _refuse_scores(table)
     one = table.choose(anchor, _ANCHORS, "anchors")
     other = table.choose(positive, _POSITIVES, "positives")
-    named = _negative_columns(table, negatives)
-    return [Contrast(entry.text(one), entry.text(other), tuple(_negatives(entry, named))) for entry in table]
+    for name in negatives or ():
+        table.choose(name, (), "negatives")
+    return [
+        Contrast(entry.text(one), entry.text(other), tuple(_negatives(entry, negatives))) for entry in table
+    ]
 
 
 def _refuse_scores(table: Table) -> None:
@@ -66,18 +69,14 @@ def _refuse_scores(table: Table) -> None:
         )
 
 
-def _negative_columns(table: Table, named: Sequence[str] | None) -> list[str]:
-    if named is not None:
-        return [table.choose(name, (), "negatives") for name in named]
-    return [
-        column
-        for column in table.columns
-        if column.casefold() in _NEGATIVES or _NEGATIVE.fullmatch(column.casefold())
-    ]
+def _is_negative(column: str) -> bool:
+    name = column.strip().casefold()
+    return name in _NEGATIVES or _NEGATIVE.fullmatch(name) is not None
 
 
-def _negatives(entry: Entry, columns: Sequence[str]) -> Iterator[str]:
-    for column in columns:
+def _negatives(entry: Entry, named: Sequence[str] | None) -> Iterator[str]:
+    # The columns of this row: in JSON Lines another may have more.
+    for column in filter(_is_negative, entry.values) if named is None else named:
         value = entry.values.get(column)
         if isinstance(value, list):
             yield from (entry.as_text(text, f"an entry of '{column}'") for text in value)
@@ -86,15 +85,14 @@ def _negatives(entry: Entry, columns: Sequence[str]) -> Iterator[str]:
 
 
 def _inferred(table: Table, premise: str, hypothesis: str, label: str) -> list[Contrast]:
+    meanings = _MEANINGS | (_NUMBERS if premise.strip().casefold() == "premise" else {})
     found: dict[str, dict[str, list[str]]] = {}
     for entry in table:
         relation = entry.label(label)
-        if relation in _IGNORED:
-            continue
-        if relation not in _MEANINGS:
-            raise entry.error(f"'{label}' is {relation!r}, not entailment, neutral or contradiction.")
-        texts = found.setdefault(entry.text(premise), {"yes": [], "no": []})
-        texts[_MEANINGS[relation]].append(entry.text(hypothesis))
+        if relation not in meanings:
+            raise entry.error(f"'{label}' is {relation!r:.60}, not entailment, neutral or contradiction.")
+        texts = found.setdefault(entry.text(premise), {"yes": [], "no": [], "": []})
+        texts[meanings[relation]].append(entry.text(hypothesis))
     contrasts = [
         Contrast(text, entailed, tuple(texts["no"]))
         for text, texts in found.items()

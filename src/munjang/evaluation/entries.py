@@ -47,9 +47,9 @@ class Entry:
         if isinstance(value, bool):
             return "true" if value else "false"
         if isinstance(value, int | float):
-            self.as_number(value, f"the label '{key}'")
+            self.as_number(value, f"'{key}'")
             return str(value)
-        return self.as_text(value, f"the label '{key}'")
+        return self.as_text(value, f"'{key}'")
 
     def number(self, key: str) -> float:
         """Give a finite number."""
@@ -91,7 +91,7 @@ class Entry:
         if isinstance(value, bool) or not isinstance(value, int | float | str):
             raise self.error(f"{what} is {_kind(value)}, not a number.")
         try:
-            number = float(value)
+            number = float(value.replace("_", "?") if isinstance(value, str) else value)  # 1_0 is a name
         except (ValueError, OverflowError):
             raise self.error(f"{what} is {_shown(value)}, not a number.") from None
         if not math.isfinite(number):

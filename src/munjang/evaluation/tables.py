@@ -16,6 +16,7 @@ __all__ = ["FilePath", "Table"]
 
 FilePath: TypeAlias = str | os.PathLike[str]
 _TABS = ".tsv"
+_LONGEST_SHOWN = 40
 
 
 class Table:
@@ -53,7 +54,7 @@ class Table:
     def find(self, named: str | None, usual: Sequence[str]) -> str | None:
         """Give the column that is named, which must be there, or the first of the usual names that is."""
         if named is not None and named not in self.columns:
-            raise DataFileError(f"{self.name} has no column '{named}'; it has {', '.join(self.columns)}.")
+            raise DataFileError(f"{self.name} has no column {named!r}; it has {self._shown_columns()}.")
         return named or next(iter(self.first.columns(usual)), None)
 
     def choose(self, named: str | None, usual: Sequence[str], what: str) -> str:
@@ -61,9 +62,16 @@ class Table:
         found = self.find(named, usual)
         if found is None:
             raise DataFileError(
-                f"{self.name} has the columns {', '.join(self.columns)}; say which holds the {what}."
+                f"{self.name} has the columns {self._shown_columns()}; say which holds the {what}."
             )
         return found
+
+    def _shown_columns(self) -> str:
+        """Name the columns in one line, also where the first row is no header but a text."""
+        shown = (name if name.isprintable() else repr(name) for name in self.columns)
+        return ", ".join(
+            name if len(name) <= _LONGEST_SHOWN else f"{name[:_LONGEST_SHOWN]}..." for name in shown
+        )
 
     def choose_two(self, one: str | None, other: str | None, usual: Sequence[tuple[str, str]]) -> list[str]:
         """Give the two columns of a pair: those that are named, or the first pair of usual names."""
