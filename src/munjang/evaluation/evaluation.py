@@ -97,7 +97,7 @@ def in_steps(
     found: list[R] = []
     for start in range(0, len(items), _STEP):
         some = items[start : start + _STEP]
-        found += run(some)
+        found.extend(run(some))
         advance(len(some))
     return found
 
