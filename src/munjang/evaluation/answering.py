@@ -13,7 +13,7 @@ from munjang.evaluation.examples import QuestionExample
 from munjang.evaluation.resampling import Statistic, estimates, mean_of
 from munjang.tasks.question_answering import Answer, QuestionAnswering
 
-__all__ = ["evaluate_answers"]
+__all__ = ["check_places", "evaluate_answers"]
 
 
 def evaluate_answers(
@@ -35,7 +35,7 @@ def evaluate_answers(
     require_examples(questions)
     check_normalization(normalization)
     for one in questions:
-        _check_places(one)
+        check_places(one)
     vain = sum(not one.answers for one in questions)
 
     def ask(some: Sequence[QuestionExample]) -> list[Answer]:
@@ -65,7 +65,8 @@ def _statistics(
     return {"exact_match": mean_of(np.array(exact)), "f1": mean_of(np.array(shared))}
 
 
-def _check_places(question: QuestionExample) -> None:
+def check_places(question: QuestionExample) -> None:
+    """Raise `InputError` for an answer that does not stand at its place."""
     for answer in question.answers:
         there = question.context[answer.start : answer.start + len(answer.text)]
         if there != answer.text:
