@@ -42,6 +42,7 @@ READERS: dict[str, tuple[Read, str, str]] = {
     "labelled": (read_labelled_texts, "a.tsv", "id\tdocument\tlabel\n1\t좋아요\t1\n2\t싫어요\t0\n"),
     "labelled csv": (read_labelled_texts, "a.csv", 'text,label\n"좋아요, 정말",1\n"싫어요",0\n'),
     "labelled jsonl": (read_labelled_texts, "a.jsonl", '{"text": "좋아요", "label": 1}\n'),
+    "labelled json": (read_labelled_texts, "a.json", '[{"text": "좋아요", "label": 1}]\n'),
     "scored": (read_scored_pairs, "a.csv", "가다,오다,1.5\n서다,앉다,0\n"),
     "characters": (read_tagged_texts, "a.tsv", "## 글\n이\tB-PS\n가\tO\n \tO\n온\tO\n\n나\tO\n"),
     "sentences": (read_tagged_texts, "a.tsv", "이순신 장군\tPER-B O\n서울\tLOC-B\n"),

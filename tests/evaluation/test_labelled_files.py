@@ -117,6 +117,24 @@ def test_texts_are_not_changed(tmp_path: Path) -> None:
     assert read_labelled_texts(path) == [LabelledText(text, None, "1")]
 
 
+def test_the_files_of_klue(tmp_path: Path) -> None:
+    inference = {"guid": "1", "premise": "비가 온다", "hypothesis": "날이 궂다", "gold_label": "entailment"}
+    path = write(tmp_path / "klue-nli.json", json.dumps([{**inference, "author2": "neutral"}], indent=2))
+    assert read_labelled_texts(path) == [PAIR]
+    topics = [{"guid": "1", "title": "재미있다", "label": "1", "annotations": {"annotators": ["13"]}}]
+    assert read_labelled_texts(write(tmp_path / "ynat.json", json.dumps(topics))) == [SINGLE]
+    similar = {
+        "sentence1": "가",
+        "sentence2": "나",
+        "labels": {"label": 3.7, "real-label": 3.71, "binary-label": 1},
+    }
+    path = write(tmp_path / "klue-sts.json", json.dumps([similar]))
+    assert read_scored_pairs(path) == [ScoredPair("가", "나", 3.7)]
+    assert read_scored_pairs(path, score="labels.real-label") == [ScoredPair("가", "나", 3.71)]
+    lines = write(tmp_path / "klue-sts.jsonl", json.dumps(similar))
+    assert read_labelled_texts(lines, label="labels.binary-label") == [LabelledText("가", "나", "1")]
+
+
 # Scored pairs
 
 
@@ -132,6 +150,13 @@ def test_scored_pairs_with_and_without_header(tmp_path: Path) -> None:
     assert read_scored_pairs(named, sentence1="sentence2", sentence2="sentence1") == [
         ScoredPair("오다, 서다", "가다", 1.5)
     ]
+
+
+def test_a_column_without_a_name_is_none_of_the_pair(tmp_path: Path) -> None:
+    path = write(tmp_path / "a.csv", ",one,two,score\n0,가,나,1\n")
+    with pytest.raises(DataFileError, match="say which holds the first texts of the pairs"):
+        read_scored_pairs(path)
+    assert read_scored_pairs(path, sentence1="one", sentence2="two") == [ScoredPair("가", "나", 1.0)]
 
 
 @pytest.mark.parametrize("score", ["", "viel", "nan", "inf", "-Infinity"])
@@ -235,7 +260,9 @@ def test_what_is_not_quoted_comes_back(texts: list[str]) -> None:
         ("a.jsonl", '{"text": "가", "label": 1}\n{', "line 2: not JSON"),
         ("a.jsonl", "[1]", "line 1: a list; each line must be an object"),
         ("a.txt", "가\t1\n", "has no columns; labelled texts come as"),
-        ("a.json", "[]", "can't be read as it is"),
+        ("a.json", "[]", "has no entries: its list is empty"),
+        ("a.json", '[{"text": "가", "label": 1}, {"text": "나"}]', "entry 2: there is no 'label'"),
+        ("a.xlsx", "", "can't be read as it is"),
     ],
 )
 def test_bad_files(name: str, content: str, message: str, tmp_path: Path) -> None:
@@ -278,5 +305,9 @@ def test_an_encoding_of_its_own(tmp_path: Path) -> None:
     path = tmp_path / "a.tsv"
     path.write_bytes("text\tlabel\n재미있다\t1\n".encode("cp949"))
     assert read_labelled_texts(path, encoding="cp949") == [SINGLE]
-    with pytest.raises(InputError, match="no character encoding 'utf-9'"):
-        read_labelled_texts(path, encoding="utf-9")
+    lines = tmp_path / "a.json"
+    lines.write_bytes('[{"text": "재미있다", "label": 1}]'.encode("cp949"))
+    assert read_labelled_texts(lines, encoding="cp949") == [SINGLE]
+    for each in (path, lines):
+        with pytest.raises(InputError, match="no character encoding 'utf-9'"):
+            read_labelled_texts(each, encoding="utf-9")

@@ -6,11 +6,10 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from munjang.errors import DataFileError
-from munjang.evaluation.entries import Entry
+from munjang.evaluation.entries import Entry, FilePath
 from munjang.evaluation.examples import AnswerSpan, QuestionExample
 from munjang.evaluation.json_files import json_document
 from munjang.evaluation.misplaced import check_place
-from munjang.evaluation.tables import FilePath
 
 __all__ = ["read_questions"]
 

@@ -6,9 +6,9 @@ import re
 from collections.abc import Iterator, Sequence
 
 from munjang.errors import DataFileError
-from munjang.evaluation.entries import Entry
+from munjang.evaluation.entries import Entry, FilePath
 from munjang.evaluation.examples import Contrast
-from munjang.evaluation.tables import FilePath, Table
+from munjang.evaluation.tables import Table
 
 __all__ = ["read_contrasts"]
 

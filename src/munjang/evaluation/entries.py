@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeAlias
 
 from munjang.errors import DataFileError
 from munjang.search.records import json_type
 
-__all__ = ["Entry"]
+__all__ = ["Entry", "FilePath"]
 
+FilePath: TypeAlias = str | os.PathLike[str]
 _LONGEST_SHOWN = 40
 
 

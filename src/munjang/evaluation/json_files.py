@@ -9,9 +9,8 @@ from itertools import chain
 from typing import Any
 
 from munjang.errors import DataFileError
-from munjang.evaluation.entries import Entry
-from munjang.evaluation.tables import FilePath
-from munjang.search.lines import numbered_lines, opened, shown_name
+from munjang.evaluation.entries import Entry, FilePath
+from munjang.search.lines import check_encoding, numbered_lines, opened, shown_name
 from munjang.search.records import json_records
 
 __all__ = ["json_document", "json_entries"]
@@ -31,15 +30,17 @@ def json_document(path: FilePath) -> tuple[str, Any]:
     return name, _parsed(content, name)
 
 
-def json_entries(path: FilePath) -> Iterator[Entry]:
+def json_entries(path: FilePath, encoding: str = _ENCODING) -> Iterator[Entry]:
     """Read objects from JSON Lines or from one JSON list, whichever the file is.
 
-    Raises `DataFileError`, with the line or the number of the entry, for anything else.
+    Raises `DataFileError`, with the line or the number of the entry, for anything else, and `InputError` for
+    an unknown encoding.
     """
     place = os.fspath(path)
     name = shown_name(place)
+    check_encoding(encoding)
     with opened(place) as file:
-        lines = numbered_lines(file, name, _ENCODING)
+        lines = numbered_lines(file, name, encoding)
         first = next((line for line in lines if line[1].strip()), None)
         if first is None:
             raise DataFileError(f"{name} has no entries: it is empty.")

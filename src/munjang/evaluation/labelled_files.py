@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from munjang.errors import InputError
+from munjang.evaluation.entries import FilePath
 from munjang.evaluation.examples import LabelledText, ScoredPair
-from munjang.evaluation.tables import FilePath, Table
+from munjang.evaluation.tables import Table
 
 __all__ = ["PAIRS", "read_labelled_texts", "read_scored_pairs"]
 
@@ -20,8 +21,8 @@ PAIRS = (
 )
 _TEXTS = ("text", "document", "sentence", "review", "comment", "utterance", "title", "question", "q")
 _LABELS = ("gold_label", "label", "labels", "is_duplicate", "category", "class", "intent", "sentiment")
-_NUMBERS = ("score", "label", "labels", "rating", "similarity", "value")
-_SCORES = ("score", "similarity_score", "similarity", "label", "labels")
+_NUMBERS = ("score", "labels.label", "label", "labels", "rating", "similarity", "value")
+_SCORES = ("score", "similarity_score", "similarity", "labels.label", "label", "labels")
 
 
 def read_labelled_texts(
@@ -35,11 +36,11 @@ def read_labelled_texts(
     quoting: bool | None = None,
     header: bool = True,
 ) -> list[LabelledText]:
-    """Read texts or pairs of texts with their labels from CSV, TSV, JSON Lines or parquet, ``.gz`` or not.
+    """Read texts or pairs of texts with their labels from CSV, TSV, JSON (Lines) or parquet, ``.gz`` or not.
 
     Columns that are not named are found by the names that published data has: those of NSMC, KorNLI, XNLI,
-    MNLI, question pairs, GLUE. Who names ``text`` alone gets no pairs. Without a ``header`` the columns are
-    called 1, 2, 3, ... Labels are given as they stand, as texts; with ``numeric`` they are numbers, for
+    MNLI, question pairs, KLUE, GLUE. Who names ``text`` alone gets no pairs. Without a ``header`` the columns
+    are called 1, 2, 3, ..., and what stands in an object of JSON has a name such as ``labels.label``. Labels are given as they stand, as texts; with ``numeric`` they are numbers, for
     regression. ``quoting`` is whether quotes are quotes; None decides by the file.
 
     Raises `DataFileError`, with the line, for a file that is not as it should be, a column that is missing,
@@ -71,9 +72,9 @@ def read_scored_pairs(
     quoting: bool | None = None,
     header: bool | None = None,
 ) -> list[ScoredPair]:
-    """Read pairs of sentences with a score, as in KorSTS and the STS benchmark; see `read_labelled_texts`.
+    """Read pairs of sentences with a score, as in KorSTS, KLUE-STS and the STS benchmark.
 
-    ``header`` None decides by the first row: three columns of which the last is a number are already a pair
+    Files and options are those of `read_labelled_texts`, but for the names of the columns. ``header`` None decides by the first row: three columns of which the last is a number are already a pair
     and its score. Scores stay on the scale of the file. Raises as `read_labelled_texts`.
     """
     named = (sentence1, sentence2, score)

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from munjang.evaluation.entries import Entry
+from munjang.evaluation.entries import Entry, FilePath
 from munjang.evaluation.examples import RankedList
-from munjang.evaluation.tables import FilePath, Table
+from munjang.evaluation.tables import Table
 
 __all__ = ["read_ranked_lists"]
 

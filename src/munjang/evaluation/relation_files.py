@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from munjang.evaluation.entries import Entry
+from munjang.evaluation.entries import Entry, FilePath
 from munjang.evaluation.examples import RelationExample
 from munjang.evaluation.json_files import json_entries
 from munjang.evaluation.misplaced import check_place
-from munjang.evaluation.tables import FilePath
 from munjang.tasks.markers import KLUE_RE_LABELS, Span
 
 __all__ = ["read_relations"]

@@ -1,21 +1,23 @@
-"""Files of labelled rows: CSV, TSV, JSON Lines and parquet, and which of their columns is what."""
+"""Files of labelled rows: CSV, TSV, JSON, JSON Lines and parquet, and which of their columns is what."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Sequence
-from typing import TypeAlias
+from dataclasses import replace
+from pathlib import PurePath
 
 from munjang.errors import DataFileError
-from munjang.evaluation.entries import Entry
+from munjang.evaluation.entries import Entry, FilePath
+from munjang.evaluation.json_files import json_entries
 from munjang.evaluation.quoting import quotes_are_quotes
-from munjang.search.lines import check_encoding, check_path
+from munjang.search.lines import check_encoding, check_path, shown_name
 from munjang.search.reading import DataFile
 
-__all__ = ["FilePath", "Table"]
+__all__ = ["Table"]
 
-FilePath: TypeAlias = str | os.PathLike[str]
 _TABS = ".tsv"
+_JSON_LINES = (".jsonl", ".ndjson")
 _LONGEST_SHOWN = 40
 
 
@@ -32,17 +34,13 @@ class Table:
     def __init__(
         self, path: FilePath, *, encoding: str = "utf-8", quoting: bool | None = None, header: bool = True
     ) -> None:
-        file = DataFile(path=os.fspath(path), encoding=encoding, header=header)
-        self.name = file.name
-        check_path(file.path)
-        if not file.has_columns:
-            raise DataFileError(
-                f"{self.name} has no columns; labelled texts come as .csv, .tsv, .jsonl or .parquet."
-            )
-        if quoting is None:
-            quoting = _decided(file)
-        file = DataFile(path=file.path, encoding=encoding, header=header, quoting=quoting)
-        self._rows = (Entry(self.name, *record) for record in file.records())
+        place = os.fspath(path)
+        self.name = shown_name(place)
+        self._rows = (
+            map(_flat, json_entries(place, encoding))
+            if _is_json(place)
+            else _rows(place, encoding, quoting, header)
+        )
         self.first = next(self._rows)
         self.columns = list(self.first.values)
 
@@ -75,11 +73,40 @@ class Table:
 
     def choose_two(self, one: str | None, other: str | None, usual: Sequence[tuple[str, str]]) -> list[str]:
         """Give the two columns of a pair: those that are named, or the first pair of usual names."""
-        found = next((pair for pair in usual if len(self.first.columns(pair)) == 2), ("", ""))
+        found: tuple[str, ...] = next((pair for pair in usual if len(self.first.columns(pair)) == 2), ())
         return [
             self.choose(one, found[:1], "first texts of the pairs"),
             self.choose(other, found[1:], "second texts of the pairs"),
         ]
+
+
+def _is_json(path: str) -> bool:
+    return PurePath(path.lower().removesuffix(".gz")).suffix == ".json"
+
+
+def _rows(path: str, encoding: str, quoting: bool | None, header: bool) -> Iterator[Entry]:
+    check_path(path)
+    file = DataFile(path=path, encoding=encoding, header=header)
+    if not file.has_columns:
+        raise DataFileError(
+            f"{file.name} has no columns; labelled texts come as .csv, .tsv, .json, .jsonl or .parquet."
+        )
+    if quoting is None:
+        quoting = _decided(file)
+    file = replace(file, quoting=quoting)
+    rows = (Entry(file.name, *record) for record in file.records())
+    return map(_flat, rows) if file.kind in _JSON_LINES else rows
+
+
+def _flat(entry: Entry) -> Entry:
+    """Make what stands in objects columns of their own, as KLUE's ``{"labels": {"label": 3.7}}`` needs."""
+    inner = {
+        f"{name}.{key}": value
+        for name, nested in entry.values.items()
+        if isinstance(nested, dict)
+        for key, value in nested.items()
+    }
+    return Entry(entry.file, entry.place, {**entry.values, **inner}) if inner else entry
 
 
 def _decided(file: DataFile) -> bool:

@@ -8,8 +8,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import groupby, pairwise
 
 from munjang.errors import DataFileError
-from munjang.evaluation.entries import Entry
-from munjang.evaluation.tables import FilePath
+from munjang.evaluation.entries import Entry, FilePath
 from munjang.search.lines import numbered_lines, opened, shown_name
 from munjang.search.records import json_records
 from munjang.tasks.ner_files import Line, klue_sentences, naver_sentences

@@ -6,7 +6,7 @@ import os
 from collections.abc import Iterable, Iterator
 
 from munjang.errors import DataFileError, InputError
-from munjang.evaluation.tables import FilePath
+from munjang.evaluation.entries import FilePath
 from munjang.search.reading import DataFile
 
 __all__ = ["read_texts"]
