@@ -78,7 +78,9 @@ class _Run:
         self.costs = objective.costs()
         if not len(self.costs):
             raise InputError("There are no examples to learn from.")
-        self.order = Order(self.costs, options, whole_batches=objective.whole_batches)
+        self.order = Order(
+            self.costs, options, whole_batches=objective.whole_batches, conflicts=objective.conflicts
+        )
         self.optimizer = Optimizer(self.network, options)
         identity = {"task": objective.name, **objective.describe(), **options.deciding()}
         self.folder = RunFolder(output, identity)
@@ -106,7 +108,9 @@ class _Run:
             last = update.number == self.order.steps
             if last or self._is_due(update, self.options.evaluation_steps):
                 self._evaluate(update.number)
-            if stopped or self._is_due(update, self.options.checkpoint_steps or self.options.evaluation_steps):
+            if stopped or self._is_due(
+                update, self.options.checkpoint_steps or self.options.evaluation_steps
+            ):
                 self._checkpoint()
             if stopped and not last:
                 raise KeyboardInterrupt(f"stopped after update {update.number}; the same command goes on")
@@ -156,7 +160,9 @@ class _Run:
                 rng = generator(self.options.seed, *seed)
                 torch.manual_seed(int(rng.integers(2**62)))  # of dropout
                 with self._memory(update):
-                    tally = self.objective.accumulate([self.objective.examples[i] for i in part.tolist()], rng)
+                    tally = self.objective.accumulate(
+                        [self.objective.examples[i] for i in part.tolist()], rng
+                    )
                 total, count, place = total + tally.total, count + tally.count, place + 1
         return total, count
 
@@ -172,7 +178,9 @@ class _Run:
         try:
             yield
         except (MemoryError, RuntimeError) as error:
-            if not isinstance(error, MemoryError | torch.OutOfMemoryError) and "allocate memory" not in str(error):
+            if not isinstance(error, MemoryError | torch.OutOfMemoryError) and "allocate memory" not in str(
+                error
+            ):
                 raise
             smaller = "batch_size" if self.objective.whole_batches else "token_budget"
             value = getattr(self.options, smaller)
@@ -220,7 +228,9 @@ class _Run:
         result = self._result(self._summary())
         if self.group.leads:
             self.objective.save(self.folder.folder)
-            write_report(self.folder.folder, self.objective, self.options, result, self.order, self.progress.tokens)
+            write_report(
+                self.folder.folder, self.objective, self.options, result, self.order, self.progress.tokens
+            )
             self.folder.finish(**self._summary())
         return result
 

@@ -47,12 +47,14 @@ class Objective(ABC, Generic[E]):
         metric: which value of `evaluate` decides what is best; ``None`` without held-out data.
         lower_is_better: whether smaller values of the metric are better.
         whole_batches: whether the loss looks at a batch as a whole, so that it must not be cut.
+        conflicts: ``[n, k]``, numbers that two examples of one batch should not share; ``None`` if any may.
         network: what is trained.
     """
 
     name: ClassVar[str]
     lower_is_better: ClassVar[bool] = False
     whole_batches: bool = False
+    conflicts: NDArray[np.intp] | None = None
     metric: str | None = None
     examples: Sequence[E]
     network: Network
@@ -89,7 +91,9 @@ class Objective(ABC, Generic[E]):
         """Show how to use the saved model: lines of Python."""
 
 
-def cut_into_parts(places: NDArray[np.intp], costs: NDArray[np.intp], budget: int) -> Iterator[NDArray[np.intp]]:
+def cut_into_parts(
+    places: NDArray[np.intp], costs: NDArray[np.intp], budget: int
+) -> Iterator[NDArray[np.intp]]:
     """Cut a batch into parts of at most ``budget`` tokens; an example that is larger stands alone."""
     start = used = 0
     for at, cost in enumerate(costs[places]):
