@@ -40,8 +40,10 @@ def read_labelled_texts(
 
     Columns that are not named are found by the names that published data has: those of NSMC, KorNLI, XNLI,
     MNLI, question pairs, KLUE, GLUE. Who names ``text`` alone gets no pairs. Without a ``header`` the columns
-    are called 1, 2, 3, ..., and what stands in an object of JSON has a name such as ``labels.label``. Labels are given as they stand, as texts; with ``numeric`` they are numbers, for
-    regression. ``quoting`` is whether quotes are quotes; None decides by the file.
+    are called 1, 2, 3, ...; what stands in an object of JSON has a name such as ``labels.label``.
+
+    Labels are given as they stand, as texts; with ``numeric`` they are numbers, for regression. ``quoting``
+    is whether quotes are quotes; None decides by the file.
 
     Raises `DataFileError`, with the line, for a file that is not as it should be, a column that is missing,
     a text or label that is empty, and a label that is no finite number where it should be one; `InputError`
@@ -74,8 +76,9 @@ def read_scored_pairs(
 ) -> list[ScoredPair]:
     """Read pairs of sentences with a score, as in KorSTS, KLUE-STS and the STS benchmark.
 
-    Files and options are those of `read_labelled_texts`, but for the names of the columns. ``header`` None decides by the first row: three columns of which the last is a number are already a pair
-    and its score. Scores stay on the scale of the file. Raises as `read_labelled_texts`.
+    Files and options are those of `read_labelled_texts`, but for the names of the columns. ``header`` None
+    decides by the first row: three columns of which the last is a number are already a pair and its score.
+    Scores stay on the scale of the file. Raises as `read_labelled_texts`.
     """
     named = (sentence1, sentence2, score)
     if header is None:
