@@ -1,13 +1,15 @@
-"""``munjang evaluate retrieval``: how well documents are found, on published data."""
+"""``munjang evaluate``: its commands, and ``retrieval``: how well documents are found, on published data."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from munjang.cli import evaluate_labels, evaluate_sentences, evaluate_texts
 from munjang.cli.commands import described
 from munjang.cli.options import AsJson, Model, Offline, Pooling, Progress, examples
 from munjang.cli.output import console, new_table, print_json, rounded
@@ -88,12 +90,30 @@ def retrieval(
     _show(task, results, as_json)
 
 
-app.command(help=described(retrieval), epilog=RETRIEVAL_EXAMPLES)(retrieval)
-
-
-@app.callback(epilog=RETRIEVAL_EXAMPLES)
+@app.callback(
+    epilog=examples(
+        "munjang evaluate similarity sts-test.tsv",
+        "munjang evaluate classification reviews.tsv --model MODEL --markdown",
+    )
+)
 def evaluate() -> None:
-    """Measure how good a model is, on published data."""
+    """Measure how good a model is, on data of yours or on published data."""
+
+
+def _add(command: Callable[..., None], epilog: str) -> None:
+    """Add a command."""
+    name = command.__name__.replace("_", "-")
+    app.command(name, help=described(command), epilog=epilog)(command)
+
+
+_add(retrieval, RETRIEVAL_EXAMPLES)
+_add(evaluate_sentences.similarity, evaluate_sentences.SIMILARITY_EXAMPLES)
+_add(evaluate_sentences.reranking, evaluate_sentences.RERANKING_EXAMPLES)
+_add(evaluate_labels.classification, evaluate_labels.CLASSIFICATION_EXAMPLES)
+_add(evaluate_labels.entities, evaluate_labels.ENTITIES_EXAMPLES)
+_add(evaluate_labels.relations, evaluate_labels.RELATIONS_EXAMPLES)
+_add(evaluate_texts.answers, evaluate_texts.ANSWERS_EXAMPLES)
+_add(evaluate_texts.language_model, evaluate_texts.LANGUAGE_MODEL_EXAMPLES)
 
 
 def _task(data: str, queries: int | None) -> RetrievalTask:
