@@ -93,8 +93,10 @@ class TorchOps:
         if self._groups is not None and not cached and not self._wanted & looked_at:
             parts = zip(*(self._groups.split(x) for x in (query, key, value)), strict=True)
             seen = [
-                self._attend(*(_heads(x, group, heads) for x in part), group, dropout)
-                for part, group in zip(parts, self._groups.groups, strict=True)
+                self._attend(
+                    _heads(q, group, heads), _heads(k, group, heads), _heads(v, group, heads), group, dropout
+                )
+                for (q, k, v), group in zip(parts, self._groups.groups, strict=True)
             ]
             return self._groups.join(seen)
         q, k, v = (_heads(x, batch, heads) for x in (query, key, value))

@@ -1,8 +1,8 @@
 """How the torch executor lays packed tokens out for attention: with gradients that only gather.
 
-Each packed row stands in exactly one cell of the padded view, and no gradient ever reaches a cell of padding: its
-key and value have probability zero, and what it saw is thrown away. So the gradient of laying out is taking
-together, and the other way round; torch's own gradient of indexing would add up, row by row.
+Each packed row stands in exactly one cell of the padded view, and no gradient ever reaches a cell of padding:
+its key and value have probability zero, and what it saw is thrown away. So the gradient of laying out is
+taking together, and the other way round; torch's own gradient of indexing would add up, row by row.
 """
 
 from __future__ import annotations
@@ -64,14 +64,18 @@ class _Reorder(torch.autograd.Function):
         return gradients[0].index_select(0, inverse), None, None
 
 
+def _apply(function: type[torch.autograd.Function], *given: Tensor) -> Tensor:
+    return cast(Tensor, function.apply(*given))  # type: ignore[no-untyped-call]
+
+
 def lay_out(x: Tensor, batch: TokenBatch[Tensor] | Group) -> Tensor:
     """Packed rows in the padded view: ``[T, H]`` -> ``[B, L, H]``."""
-    return cast(Tensor, _LayOut.apply(x, batch.pad_index, batch.unpad_index))
+    return _apply(_LayOut, x, batch.pad_index, batch.unpad_index)
 
 
 def take_together(cells: Tensor, batch: TokenBatch[Tensor] | Group) -> Tensor:
     """The cells of the padded view that hold tokens: ``[B * L, H]`` -> ``[T, H]``."""
-    return cast(Tensor, _TakeTogether.apply(cells, batch.unpad_index))
+    return _apply(_TakeTogether, cells, batch.unpad_index)
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,16 +98,16 @@ class Groups:
 
     def split(self, x: Tensor) -> Sequence[Tensor]:
         """Packed rows ``[T, H]`` as the groups' rows."""
-        ordered = cast(Tensor, _Reorder.apply(x, self.order, self.inverse))
-        return ordered.split([group.count for group in self.groups])
+        ordered = _apply(_Reorder, x, self.order, self.inverse)
+        return torch.split(ordered, [group.count for group in self.groups])
 
     def join(self, parts: Sequence[Tensor]) -> Tensor:
         """The groups' rows as packed rows ``[T, H]``."""
-        return cast(Tensor, _Reorder.apply(torch.cat(tuple(parts)), self.inverse, self.order))
+        return _apply(_Reorder, torch.cat(tuple(parts)), self.inverse, self.order)
 
 
 def grouped(batch: TokenBatch[Array], device: torch.device) -> Groups | None:
-    """Put texts of like length together, so that attention meets little padding; None if that gains nothing."""
+    """Put texts of like length together, so that attention meets little padding; None if it gains nothing."""
     is_token = np.zeros(batch.pad_index.size, dtype=bool)
     is_token[batch.unpad_index] = True
     lengths = is_token.reshape(batch.pad_index.shape).sum(axis=1)

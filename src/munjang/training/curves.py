@@ -28,7 +28,9 @@ def draw_curves(log: Sequence[Mapping[str, Any]], folder: Path, metric: str | No
     figure = Figure(figsize=(8, 4.5), layout="constrained")
     axes = figure.subplots()
     numbers, losses = _smoothed(steps)
-    axes.plot([line["step"] for line in steps], [line["loss"] for line in steps], color="#c7d3e3", linewidth=0.7)
+    axes.plot(
+        [line["step"] for line in steps], [line["loss"] for line in steps], color="#c7d3e3", linewidth=0.7
+    )
     axes.plot(numbers, losses, color="#1f4e8c", label="loss (smoothed)")
     axes.set_xlabel("update")
     axes.set_ylabel("loss")

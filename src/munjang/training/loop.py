@@ -261,7 +261,7 @@ def _stop_requests() -> Iterator[threading.Event]:
         yield stop  # signals are the main thread's
         return
 
-    def ask(number: int, frame: FrameType | None) -> None:
+    def ask(number: int, frame: FrameType | None) -> None:  # noqa: ARG001 - what a handler gets
         if stop.is_set():  # somebody is in a hurry
             raise KeyboardInterrupt
         stop.set()

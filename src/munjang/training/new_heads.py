@@ -142,10 +142,18 @@ def _classifier(kind: str, width: int, labels: int) -> dict[str, Shape]:
 def _masked_lm(kind: str, config: EncoderConfig) -> dict[str, Shape]:
     """The head whose decoder is the word embeddings' matrix."""
     dense, norm, bias = {
-        "bert": ("cls.predictions.transform.dense", "cls.predictions.transform.LayerNorm", "cls.predictions.bias"),
+        "bert": (
+            "cls.predictions.transform.dense",
+            "cls.predictions.transform.LayerNorm",
+            "cls.predictions.bias",
+        ),
         "roberta": ("lm_head.dense", "lm_head.layer_norm", "lm_head.bias"),
         "xlm-roberta": ("lm_head.dense", "lm_head.layer_norm", "lm_head.bias"),
-        "electra": ("generator_predictions.dense", "generator_predictions.LayerNorm", "generator_lm_head.bias"),
+        "electra": (
+            "generator_predictions.dense",
+            "generator_predictions.LayerNorm",
+            "generator_lm_head.bias",
+        ),
         "distilbert": ("vocab_transform", "vocab_layer_norm", "vocab_projector.bias"),
     }[kind]
     width = config.embedding_size if kind == "electra" else config.hidden_size

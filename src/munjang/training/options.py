@@ -11,6 +11,22 @@ from munjang.errors import InputError, InputTypeError
 __all__ = ["Schedule", "TrainingOptions"]
 
 Schedule = Literal["linear", "cosine", "constant"]
+_POSITIVE = ("epochs", "learning_rate", "adam_epsilon", "layer_decay")
+_SHARES = ("warmup_ratio", "adam_beta1", "adam_beta2", "layer_decay")
+_COUNTS = {
+    "max_steps": 1,
+    "batch_size": 1,
+    "batch_tokens": 1,
+    "gradient_accumulation_steps": 1,
+    "token_budget": 1,
+    "evaluation_steps": 1,
+    "checkpoint_steps": 1,
+    "patience": 1,
+    "weight_decay": 0,
+    "max_grad_norm": 0,
+    "freeze_layers": 0,
+    "seed": 0,
+}
 _WITHOUT_EFFECT = ("checkpoint_steps", "device")  # on the result, so a run may go on with others
 
 
@@ -69,22 +85,14 @@ class TrainingOptions:
 
     def __post_init__(self) -> None:
         for field in fields(self):
-            _check_type(field.name, getattr(self, field.name), str(field.type))
-        for name in ("batch_size", "gradient_accumulation_steps", "token_budget"):
-            _at_least(name, getattr(self, name), 1)
-        for name in ("max_steps", "batch_tokens", "evaluation_steps", "checkpoint_steps", "patience"):
-            if (value := getattr(self, name)) is not None:
-                _at_least(name, value, 1)
-        for name in ("weight_decay", "max_grad_norm", "freeze_layers", "seed"):
-            _at_least(name, getattr(self, name), 0)
-        for name in ("epochs", "learning_rate", "adam_epsilon", "layer_decay"):
-            if getattr(self, name) <= 0:
-                raise InputError(f"{name} must be more than 0, got {getattr(self, name)}.")
-        for name, most in (("warmup_ratio", 1.0), ("adam_beta1", 1.0), ("adam_beta2", 1.0), ("layer_decay", 1.0)):
-            if not 0 <= getattr(self, name) <= most:
-                raise InputError(f"{name} must be between 0 and {most:g}, got {getattr(self, name)}.")
+            value = getattr(self, field.name)
+            _check_type(field.name, value, str(field.type))
+            if value is not None:
+                _check_range(field.name, value)
         if self.schedule not in get_args(Schedule):
-            raise InputError(f"Unknown schedule {self.schedule!r}; there are {', '.join(get_args(Schedule))}.")
+            raise InputError(
+                f"Unknown schedule {self.schedule!r}; there are {', '.join(get_args(Schedule))}."
+            )
 
     def deciding(self) -> dict[str, Any]:
         """The settings that decide the result: a run goes on only with the same."""
@@ -104,6 +112,10 @@ def _check_type(name: str, value: object, declared: str) -> None:
         raise InputError(f"{name} must be a number, got {value}.")
 
 
-def _at_least(name: str, value: float, least: int) -> None:
-    if value < least:
-        raise InputError(f"{name} must be at least {least}, got {value}.")
+def _check_range(name: str, value: Any) -> None:
+    if name in _POSITIVE and value <= 0:
+        raise InputError(f"{name} must be more than 0, got {value}.")
+    if name in _COUNTS and value < _COUNTS[name]:
+        raise InputError(f"{name} must be at least {_COUNTS[name]}, got {value}.")
+    if name in _SHARES and not 0 <= value <= 1:
+        raise InputError(f"{name} must be between 0 and 1, got {value}.")

@@ -5,7 +5,7 @@ Each works on its share of every batch; gradients are added up, so the result is
 
 from __future__ import annotations
 
-import datetime
+import datetime as dt
 import os
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -20,7 +20,7 @@ from munjang.errors import InputError
 
 __all__ = ["Processes", "processes"]
 
-_PATIENCE = datetime.timedelta(hours=4)  # others wait while one evaluates
+_PATIENCE = dt.timedelta(hours=4)  # others wait while one evaluates
 
 
 class Processes:
@@ -35,7 +35,7 @@ class Processes:
         return self.rank == 0
 
     def share(self, places: NDArray[np.intp]) -> NDArray[np.intp]:
-        """This process's part of a batch."""
+        """Give this process's part of a batch."""
         return places[self.rank :: self.count]
 
     def add_up(self, numbers: Sequence[float], device: torch.device) -> list[float]:

@@ -68,7 +68,12 @@ def _report(
     yield from (f"| {name} | {value} |" for name, value in objective.describe().items())
     yield from ("", "## Settings", "", "| setting | value |", "| --- | --- |")
     yield from (f"| {name} | {value} |" for name, value in options.deciding().items())
-    yield from ("", "## Versions", "", f"Python {platform.python_version()}, {platform.machine()}; {_versions()}.")
+    yield from (
+        "",
+        "## Versions",
+        "",
+        f"Python {platform.python_version()}, {platform.machine()}; {_versions()}.",
+    )
     yield from ("", "## How to use it", "", "```python", objective.usage(Path(folder.name)), "```")
 
 

@@ -1,7 +1,7 @@
 """The files of a run that is not finished: from them the same command goes on, exactly.
 
-``run.json`` says what the run is; ``checkpoint/last.safetensors`` is everything at some update, in one file, so
-that it is there whole or not at all; ``checkpoint/best.safetensors`` is what learned, at the best evaluation.
+``run.json`` says what the run is; ``checkpoint/last.safetensors`` is everything at some update, in one
+file, so that it is whole or not there; ``checkpoint/best.safetensors`` is what learned, at the best evaluation.
 """
 
 from __future__ import annotations
@@ -69,7 +69,9 @@ class RunFolder:
                 raise InputError(f"'{self.folder}' holds another run: {self._difference(other)}. {_ADVICE}")
             return isinstance(found, dict) and bool(found.get("finished"))
         if self.folder.is_dir() and any(self.folder.iterdir()):
-            raise InputError(f"'{self.folder}' is not empty, and what is in it is no run of training. {_ADVICE}")
+            raise InputError(
+                f"'{self.folder}' is not empty, and what is in it is no run of training. {_ADVICE}"
+            )
         self._write(finished=False)
         return False
 
@@ -99,7 +101,9 @@ class RunFolder:
 
     def save_best(self, progress: Progress, network: Network) -> None:
         """Write what learned, as the best so far."""
-        self._save("best.safetensors", {f"{_NETWORK}{name}": value for name, value in network.state()}, progress)
+        self._save(
+            "best.safetensors", {f"{_NETWORK}{name}": value for name, value in network.state()}, progress
+        )
 
     def _save(self, name: str, tensors: dict[str, NDArray[Any]], progress: Progress) -> None:
         text = json.dumps(progress.to_json()).encode()

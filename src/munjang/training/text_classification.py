@@ -86,7 +86,7 @@ class TextClassificationObjective(Objective[_Example]):
         self._held_out = held_out
         self.metric = ("spearman" if regression else "accuracy") if held_out else None
         self._max_length = min(loaded.max_length, max_length or _MAX_LENGTH)
-        self._description = {
+        self._description: Mapping[str, str | int | float] = {
             "model": str(source.model),
             "model checksum": checksum(self.model.weights),
             "examples": len(examples),

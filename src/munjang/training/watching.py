@@ -52,7 +52,7 @@ class Log:
         self._path = path
         self._file: TextIO | None = None
 
-    def begin(self, steps: int, done: int) -> None:
+    def begin(self, steps: int, done: int) -> None:  # noqa: ARG002 - the log has no end
         """Go on behind the update ``done``: lines of updates that will be done again are taken out."""
         kept = [line for line in read_log(self._path) if line["step"] <= done]
         try:
@@ -132,7 +132,7 @@ class _Lines:
         self._steps = self._every = 1
         self._losses: list[float] = []
 
-    def begin(self, steps: int, done: int) -> None:
+    def begin(self, steps: int, done: int) -> None:  # noqa: ARG002 - lines say where they are
         self._steps, self._every = steps, max(1, steps // 20)
 
     def step(self, step: Step) -> None:
@@ -166,9 +166,13 @@ def shown(asked: bool | None, name: str) -> Iterator[Sequence[Watcher]]:
         from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
         columns = (
-            TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[loss]}"),
-            TextColumn("{task.fields[speed]}"), TimeRemainingColumn(),
-        )  # fmt: skip
+            TextColumn("{task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TextColumn("{task.fields[loss]}"),
+            TextColumn("{task.fields[speed]}"),
+            TimeRemainingColumn(),
+        )
         with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
             yield (_Bar(bar, name),)
     else:
