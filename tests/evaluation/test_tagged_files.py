@@ -66,7 +66,16 @@ def test_words(content: str, tmp_path: Path) -> None:
 
 def test_numbers_among_the_words_are_words(tmp_path: Path) -> None:
     path = write(tmp_path / "a.txt", "1 NUM B-QT\n2 NUM B-QT\n\n3 NUM O\n")
-    assert [example["text"] for example in read_tagged_texts(path)][1] == "3"
+    assert [example["text"] for example in read_tagged_texts(path)] == ["1 2", "3"]
+    path = write(tmp_path / "b.txt", "1 B-QT\n2 B-QT\n")
+    assert [example["text"] for example in read_tagged_texts(path)] == ["1 2"]
+    path = write(tmp_path / "c.txt", "0 a O\n1 b O\n\n0 c O\n")
+    assert [example["text"] for example in read_tagged_texts(path)] == ["a b", "c"]
+
+
+def test_a_number_sign_with_a_tag_is_a_word(tmp_path: Path) -> None:
+    path = write(tmp_path / "a.txt", "# id 1\n# O\n1 B-QT\n##ing O\n")
+    assert read_tagged_texts(path) == [{"text": "# 1 ##ing", "entities": [(2, 3, "QT")]}]
 
 
 def test_an_entity_may_begin_without_its_first_tag(tmp_path: Path) -> None:
@@ -103,6 +112,7 @@ def test_objects_keep_their_places(tmp_path: Path) -> None:
         ("가 나\tO O\n다 라\n", "line 2: 2 words, but 0 tags"),
         ("Seoul O\nis\n", "line 2: 'is' is not a word and its tag"),
         ("Seoul O\nis NN\n", "line 2: 'is NN' is not a word and its tag"),
+        ("1\tSeoul\tO\n2\t\tO\n", "line 2: '2  O' is not a word and its tag"),
         ("Seoul\tO\n\tO\n", "line 2: ' O' is not a word and its tag"),
     ],
 )

@@ -90,12 +90,20 @@ def _sentences(lines: Iterable[Line], name: str) -> Iterator[TaggedText]:
 
 
 def _words(lines: Sequence[Line], name: str) -> Iterator[TaggedText]:
-    kept = [line for line in lines if not _is_comment(line[1])]
-    rows = [(number, _columns(text)) for number, text in kept]
-    suffixed = has_suffixes({columns[-1] for _, columns in rows if columns and columns[-1]})
-    for blank, group in groupby(rows, key=lambda row: not any(row[1])):
-        if not blank:
-            yield _sentence([_checked(row, name) for row in group], suffixed=suffixed)
+    rows = [(number, _columns(text)) for number, text in lines if not _is_comment(text)]
+    groups = groupby(rows, key=lambda row: not any(row[1]))
+    sentences = [[_checked(row, name) for row in group] for blank, group in groups if not blank]
+    suffixed = has_suffixes({columns[-1] for sentence in sentences for columns in sentence})
+    # Of a whole file, because a sentence may well be the one word "1".
+    word = 1 if all(map(_is_counted, sentences)) else 0
+    for sentence in sentences:
+        yield _sentence([(row[word], row[-1]) for row in sentence], suffixed=suffixed)
+
+
+def _is_counted(rows: Sequence[Sequence[str]]) -> bool:
+    """Say whether the first of several columns numbers the words of a sentence from 0 or 1."""
+    numbers = [row[0] for row in rows if len(row) > 2]
+    return numbers in ([str(number) for number in range(start, start + len(rows))] for start in (0, 1))
 
 
 def _is_comment(text: str) -> bool:
@@ -104,21 +112,18 @@ def _is_comment(text: str) -> bool:
 
 def _checked(row: tuple[int, list[str]], name: str) -> list[str]:
     number, columns = row
-    if len(columns) < 2 or not columns[0].strip() or not _TAG.fullmatch(columns[-1]):
+    if len(columns) < 2 or not all(map(str.strip, columns[:2])) or not _TAG.fullmatch(columns[-1]):
         shown = " ".join(columns)
         raise DataFileError(f"{name}, line {number}: {shown!r:.40} is not a word and its tag (B-PS or O).")
     return columns
 
 
-def _sentence(rows: Sequence[Sequence[str]], *, suffixed: bool) -> TaggedText:
-    counted = all(len(row) > 2 for row in rows) and [row[0] for row in rows] in (
-        [str(number) for number in range(start, start + len(rows))] for start in (0, 1)
-    )
+def _sentence(rows: Iterable[tuple[str, str]], *, suffixed: bool) -> TaggedText:
     text, pieces = "", []
-    for row in rows:
+    for word, tag in rows:
         start = len(text) + 1 if text else 0
-        text = f"{text} {row[counted]}" if text else row[counted]
-        pieces.append((start, len(text), row[-1]))
+        text = f"{text} {word}" if text else word
+        pieces.append((start, len(text), tag))
     return TaggedText(text=text, entities=entities_of_tags(pieces, suffixed=suffixed))
 
 
