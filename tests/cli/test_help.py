@@ -73,6 +73,35 @@ FILES = {
     "scifact/corpus.jsonl": '{"_id": "d", "title": "", "text": "one"}\n',
     "scifact/queries.jsonl": '{"_id": "q", "text": "one?"}\n',
     "scifact/qrels/test.tsv": "query-id\tcorpus-id\tscore\nq\td\t1\n",
+    "sts-test.tsv": "sentence1\tsentence2\tscore\n배고파\t밥 먹자\t4.2\n비 와\t맑다\t1.0\n춥다\t덥다\t0\n",
+    "stsb-en-test.csv": "A cat.,One cat.,4.8\nA dog.,The sky.,0.2\nIt rains.,It pours.,3.1\n",
+    "lists.jsonl": '{"query": "수도", "documents": ["서울이다", "밥"], "relevance": [2, 0]}\n',
+    "reviews.tsv": "id\tdocument\tlabel\n1\t재미있다\t1\n2\t별로다\t0\n",
+    "pairs.csv": "one,other,same\n언제 와요?,언제 오나요?,1\n언제 와요?,누구세요?,0\n",
+    "klue-ner.tsv": "이\tB-PS\n순\tI-PS\n신\tI-PS\n은\tO\n\n한\tB-LC\n성\tI-LC\n",
+    "klue-re.json": json.dumps(
+        [{"text": "이순신은 한성에서", "subject": [0, 3], "object": [5, 7], "label": "good"}]
+    ),
+    "korquad.json": json.dumps(
+        {
+            "data": [
+                {
+                    "paragraphs": [
+                        {
+                            "context": "한국의 수도는 서울이다.",
+                            "qas": [
+                                {
+                                    "id": "1",
+                                    "question": "어디?",
+                                    "answers": [{"text": "서울", "answer_start": 8}],
+                                }
+                            ],
+                        }
+                    ]
+                }
+            ]
+        }
+    ),
     "documents.jsonl": '{"id": "ko-001", "question": "택배는 언제 와요?", "metadata": {"lang": "ko"}}\n',
 }
 
@@ -101,7 +130,8 @@ def with_tiny_model(example: str, model_for: Callable[[str], Path]) -> str:
     """The same command with a tiny model, so that it runs anywhere."""
     command, redirection, file = re.split(r"(?:^|\| )munjang ", example)[-1].partition(" < ")
     words = shlex.split(command)
-    name = str(model_for("" if words[0] == "index" else words[0]))
+    both = " ".join(words[:2])
+    name = str(model_for(both if both in MODEL_MAKERS else "" if words[0] == "index" else words[0]))
     if "--rerank" in words:
         words[words.index("--rerank") + 1] = str(model_for("rerank"))
     knows_its_model = words[0] == "index" or words[:2] == ["chat", "faq.munjang"]
