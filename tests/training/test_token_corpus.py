@@ -7,6 +7,7 @@ import gzip
 import os
 import unicodedata
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -168,17 +169,35 @@ def test_mistakes(tmp_path: Path, tokenizer: Tokenizer) -> None:
         TokenCorpus.open(tmp_path / "taken")
 
 
+def test_two_builders_build_once(tmp_path: Path, tokenizer: Tokenizer) -> None:
+    file = write(tmp_path / "a.txt", TEXTS * 200)
+    read: list[int] = []
+
+    def build(_: int) -> int:
+        return len(TokenCorpus.build(file, tokenizer, tmp_path / "corpus", advance=read.append))
+
+    with ThreadPoolExecutor(4) as pool:
+        assert list(pool.map(build, range(4))) == [2400] * 4
+    assert sum(read) == 2400
+
+
 def test_a_broken_corpus(tmp_path: Path, tokenizer: Tokenizer) -> None:
-    folder = tmp_path / "corpus"
-    TokenCorpus.build(write(tmp_path / "a.txt", TEXTS), tokenizer, folder)
+    folder, file = tmp_path / "corpus", write(tmp_path / "a.txt", TEXTS)
+    TokenCorpus.build(file, tokenizer, folder)
     tokens = (folder / "tokens.bin").read_bytes()
     for content in (tokens[:-2], tokens[:-1], b""):
         (folder / "tokens.bin").write_bytes(content)
         with pytest.raises(DataFileError, match="broken"):
             TokenCorpus.open(folder)
-    (folder / "corpus.json").write_text("{}")
-    with pytest.raises(DataFileError, match="holds no corpus"):
+    assert len(TokenCorpus.build(file, tokenizer, folder)) == len(TEXTS)
+    (folder / "texts.bin").unlink()
+    with pytest.raises(DataFileError, match="broken"):
         TokenCorpus.open(folder)
+    for about in ("{}", "{"):
+        (folder / "corpus.json").write_text(about)
+        with pytest.raises(DataFileError, match="holds no corpus"):
+            TokenCorpus.open(folder)
+    assert len(TokenCorpus.build(file, tokenizer, folder)) == len(TEXTS)
 
 
 def test_spans_cover_everything_once(tmp_path: Path, tokenizer: Tokenizer) -> None:

@@ -6,6 +6,7 @@ import gzip
 import sys
 import unicodedata
 from collections.abc import Iterator
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from tokenizers import models, normalizers, pre_tokenizers, trainers
 
 from munjang import Tokenizer
 from munjang.errors import CheckpointError, DataFileError, InputError, InputTypeError, MissingExtraError
+from munjang.training.morphemes import morpheme_starts
 from munjang.training.pieces import WordCounts
 from munjang.training.vocabulary import train_wordpiece
 
@@ -156,10 +158,30 @@ def test_symbols_beyond_the_first_plane(tmp_path: Path) -> None:
 def test_memory_is_bounded() -> None:
     words = WordCounts(most=100)
     for i in range(1000):
-        words.add([f"{i:04}"])
-        words.add(["자주"])
-    assert len(words.counts) <= 100
-    assert max(words.counts.values()) == 1000
+        words.add([f"{i:04}", "자주"])
+    assert len(words.words) <= 100
+    assert words.words["자주"] == words.parts().most_common(1)[0][1] == 1000
+
+
+@pytest.mark.data
+def test_pieces_cross_morphemes_far_less_often(tmp_path: Path, data: Path) -> None:
+    with gzip.open(data / "nsmc" / "reviews.txt.gz", "rt", encoding="utf-8") as file:
+        lines = [line.strip() for line in islice(file, 3300)]
+    held_out = lines[3000:]
+    starts = list(morpheme_starts(held_out))
+    shares = []
+    for aware in (False, True):
+        tokenizer = train_wordpiece(None, tmp_path, texts=lines[:3000], vocab_size=6000, morphemes=aware)
+        spans = [encoding.offsets for encoding in tokenizer.encode_batch(held_out, add_special_tokens=False)]
+        crossing = [
+            any(place in cuts for place in range(start + 1, end))
+            for found, cuts in zip(spans, starts, strict=True)
+            for start, end in found
+        ]
+        shares.append(sum(crossing) / len(crossing))
+    plain, morphemes = shares
+    assert plain > 0.15
+    assert morphemes < plain / 4
 
 
 def test_progress_is_shown(

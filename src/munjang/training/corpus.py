@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from munjang.checkpoints.files import read_json
 from munjang.errors import CheckpointError, DataFileError, InputError
-from munjang.training.corpus_build import FORMAT, build, fingerprint
+from munjang.training.corpus_build import FORMAT, build, fingerprint, is_whole
 from munjang.training.text_files import Files, file_list
 
 if TYPE_CHECKING:
@@ -48,15 +48,12 @@ class TokenCorpus:
             self.offsets: NDArray[np.int64] = np.memmap(folder / "texts.bin", dtype="<i8", mode="r")
             self.documents: NDArray[np.int64] = np.memmap(folder / "documents.bin", dtype="<i8", mode="r")
             starts = (folder / "word_starts.bin").read_bytes()
-        except (OSError, ValueError) as error:
-            raise DataFileError(f"The corpus '{folder}' is broken ({error}); build it again.") from error
+        except OSError as error:
+            raise DataFileError(f"Can't read the corpus '{folder}': {error.strerror or error}.") from error
         self.word_starts = np.frombuffer(starts, dtype=np.bool_) if starts else None
         self.vocabulary_size: int = about["vocabulary_size"]
         self.sentences: bool = about["sentences"]
         self.fingerprint: str = about["fingerprint"]
-        counts = {"tokens": len(self.tokens), "texts": len(self), "documents": len(self.documents) - 1}
-        if any(about[name] != count for name, count in counts.items()):
-            raise DataFileError(f"The corpus '{folder}' is broken (its files are cut off); build it again.")
 
     @classmethod
     def build(
@@ -146,4 +143,8 @@ def _read_about(folder: Path) -> dict[str, Any]:
         raise DataFileError(f"'{folder}' holds no corpus of tokens: {error}") from error
     if not isinstance(about, dict) or about.get("format") != FORMAT:
         raise DataFileError(f"'{folder}' holds no corpus of tokens that this version reads; build it again.")
+    if not is_whole(folder, about):
+        raise DataFileError(
+            f"The corpus '{folder}' is broken (files are missing or cut off); build it again."
+        )
     return about

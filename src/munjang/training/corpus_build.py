@@ -20,7 +20,7 @@ from munjang.training.word_starts import word_starts
 if TYPE_CHECKING:
     from munjang.tokenization import Tokenizer
 
-__all__ = ["FORMAT", "build", "fingerprint"]
+__all__ = ["FORMAT", "build", "fingerprint", "is_whole"]
 
 FORMAT = 1
 _CHARACTERS = 1_000_000  # of text that are tokenised at once
@@ -74,8 +74,19 @@ def build(
 def _fits(folder: Path, mark: str) -> bool:
     if not (folder / "corpus.json").is_file():
         return False
-    about = read_json(folder / "corpus.json")
-    return isinstance(about, dict) and about.get("fingerprint") == mark
+    try:
+        about = read_json(folder / "corpus.json")
+    except MunjangError:
+        return False
+    return isinstance(about, dict) and about.get("fingerprint") == mark and is_whole(folder, about)
+
+
+def is_whole(folder: Path, about: dict[str, Any]) -> bool:
+    """Say whether the files of a corpus are there and as long as they were."""
+    return all(
+        (folder / name).is_file() and (folder / name).stat().st_size == size
+        for name, size in about["sizes"].items()
+    )
 
 
 def _check_replaceable(folder: Path) -> None:
@@ -123,9 +134,7 @@ def _write(
         "dtype": dtype,
         "sentences": sentences,
         "vocabulary_size": size,
-        "tokens": writer.tokens,
-        "texts": writer.texts,
-        "documents": writer.documents,
+        "sizes": {path.name: path.stat().st_size for path in sorted(folder.iterdir())},
     }
 
 

@@ -11,11 +11,12 @@ vocabulary, which the library's own ``##`` does not promise.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-__all__ = ["PREFIX", "WordCounts", "learn_pieces"]
+__all__ = ["BREAK", "PREFIX", "WordCounts", "alphabet", "learn_pieces"]
 
 PREFIX = "##"
+BREAK = "\x1f"  # a control character, which no word holds
 _SHIFT = 0xF0000  # takes the first two planes of Unicode to its private ones, 15 and 16
 _PLANES = 0x20000  # what lies beyond is rare ideographs and private characters, not Korean or English
 _LONGEST = 100  # characters; a longer word is unknown to every WordPiece tokeniser
@@ -23,38 +24,41 @@ _MOST_WORDS = 4_000_000  # about 500 MB
 
 
 class WordCounts:
-    """How often each part of a word was seen, in bounded memory.
+    """How often each word was seen, in bounded memory; `BREAK` stands where no piece may cross.
 
-    When there are too many different parts, the rarest go (lossy counting): they would not have been learnt.
+    When there are too many different words, the rarest go (lossy counting): little would have been learnt
+    from them.
     """
 
     def __init__(self, most: int = _MOST_WORDS) -> None:
-        self.counts: Counter[str] = Counter()
+        self.words: Counter[str] = Counter()
         self._most = most
 
-    def add(self, parts: Sequence[str]) -> None:
-        """Count a word, given as the parts that no piece may cross; a word in one part is itself."""
-        word = "".join(parts)
-        if len(word) <= _LONGEST and _can_shift(word):
-            self.counts.update(_shifted(parts))
-            if len(self.counts) > self._most:
-                self._drop_rarest()
+    def add(self, words: Iterable[str]) -> None:
+        """Count words."""
+        self.words.update(words)
+        if len(self.words) > self._most:
+            self._drop_rarest()
 
     def _drop_rarest(self) -> None:
         floor = 0
-        while len(self.counts) > self._most // 2:
+        while len(self.words) > self._most // 2:
             floor += 1
-            self.counts = Counter({part: n for part, n in self.counts.items() if n > floor})
+            self.words = Counter({word: n for word, n in self.words.items() if n > floor})
+
+    def parts(self) -> Counter[str]:
+        """Count the parts between breaks, each in the characters that tell where it stands."""
+        counts: Counter[str] = Counter()
+        for word, count in self.words.items():
+            first, *others = word.split(BREAK)
+            if first and len(word) - len(others) <= _LONGEST and _can_shift(word):
+                for part in (first[0] + _shift(first[1:]), *map(_shift, others)):
+                    counts[part] += count
+        return counts
 
 
 def _can_shift(word: str) -> bool:
-    return word[:1] < chr(_SHIFT) and all(ord(character) < _PLANES for character in word[1:])
-
-
-def _shifted(parts: Sequence[str]) -> Iterator[str]:
-    first, *others = parts
-    yield first[0] + _shift(first[1:])
-    yield from map(_shift, others)
+    return word[0] < chr(_SHIFT) and all(ord(character) < _PLANES for character in word[1:])
 
 
 def _shift(text: str) -> str:
@@ -100,7 +104,7 @@ def learn_pieces(
 
 
 def _repeated(counts: Mapping[str, int], most: int = 1000) -> Iterator[str]:
-    """Give each word as often as it was counted; the library takes texts, not counts."""
+    """Give each part as often as it was counted; the library takes texts, not counts."""
     for part, count in counts.items():
         for done in range(0, count, most):
             yield f"{part} " * min(most, count - done)

@@ -12,7 +12,7 @@ from collections import ChainMap
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,7 +21,7 @@ from munjang.errors import InputError, InputTypeError
 from munjang.models.params import Params
 from munjang.models.vocabulary import vocabulary_tensors
 from munjang.runtime.model import Model
-from munjang.tokenization import Tokenizer, nfc
+from munjang.tokenization import nfc
 from munjang.training.opened import open_model
 from munjang.training.scripts import KOREAN_AND_ENGLISH, in_scripts, scripts_of
 from munjang.training.trimmed_tokenizer import (
@@ -31,6 +31,9 @@ from munjang.training.trimmed_tokenizer import (
     piece_text,
     without_others,
 )
+
+if TYPE_CHECKING:
+    from munjang.tokenization import Tokenizer
 
 __all__ = ["Trimmed", "trim_vocabulary"]
 
@@ -104,7 +107,7 @@ def trim_vocabulary(
     kept = chosen.closed()
     former_model, former_tokenizer = opened.model, opened.tokenizer
     backend = without_others(former_tokenizer, chosen.content, kept.tolist())
-    opened.tokenizer = Tokenizer(backend, former_tokenizer._settings)
+    opened.tokenizer = former_tokenizer.with_backend(backend)
     opened.model = _cut(former_model, kept)
     opened.save(folder)
     return Trimmed(

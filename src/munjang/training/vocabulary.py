@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Iterator
-from itertools import chain, islice
+from itertools import chain, islice, pairwise
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +29,7 @@ from munjang.tokenization.builders import add_post_processor
 from munjang.tokenization.files import Settings
 from munjang.tokenization.special_tokens import BERT
 from munjang.training.morphemes import morpheme_starts
-from munjang.training.pieces import PREFIX, WordCounts, alphabet, learn_pieces
+from munjang.training.pieces import BREAK, PREFIX, WordCounts, alphabet, learn_pieces
 from munjang.training.text_files import Files, file_list, lines_of
 
 __all__ = ["train_wordpiece"]
@@ -57,7 +57,8 @@ def train_wordpiece(
 
     The texts are read once, line by line; memory grows with the number of different words, up to a bound.
     The same texts give the same vocabulary. Hangul stays in whole syllables (NFC), accents stay, and Chinese
-    characters stand alone, as in BERT. Written are ``tokenizer.json``, ``tokenizer_config.json``,
+    characters stand alone, as in BERT. Finding morphemes takes kiwi about a minute for 100,000 short texts.
+    Written are ``tokenizer.json``, ``tokenizer_config.json``,
     ``special_tokens_map.json`` and ``vocab.txt``, which `transformers` reads as well.
 
     Args:
@@ -85,8 +86,7 @@ def train_wordpiece(
     with track(show_progress_bar, None, "Counting words") as advance:
         for batch in _batches(lines):
             normal = [normalizer.normalize_str(nfc(line)) for line in batch]
-            for parts in _words(normal, splitter.pre_tokenize_str, morphemes):
-                words.add(parts)
+            words.add(_words(normal, splitter.pre_tokenize_str, morphemes))
             advance(len(batch))
     pieces = _learn(words, vocab_size, limit_alphabet, min_frequency)
     tokenizer = _tokenizer(pieces, normalizer, splitter, lowercase, model_max_length, os.fspath(folder))
@@ -127,15 +127,15 @@ def _batches(lines: Iterator[str]) -> Iterator[list[str]]:
 
 def _words(
     texts: list[str], split: Callable[[str], list[tuple[str, tuple[int, int]]]], morphemes: bool
-) -> Iterator[list[str]]:
-    """Give the words of texts, each as the parts that no piece may cross."""
+) -> Iterator[str]:
+    """Give the words of texts, with breaks where no piece may cross."""
     if not morphemes:
-        yield from ([word] for text in texts for word, _ in split(text))
+        yield from (word for text in texts for word, _ in split(text))
         return
     for text, starts in zip(texts, morpheme_starts(texts), strict=True):
         for word, (begin, _) in split(text):
             cuts = [at for at in range(1, len(word)) if begin + at in starts]
-            yield [word[a:b] for a, b in zip([0, *cuts], [*cuts, len(word)], strict=True)]
+            yield BREAK.join(word[a:b] for a, b in pairwise([0, *cuts, len(word)]))
 
 
 def _normalizer(lowercase: bool) -> Any:
@@ -155,17 +155,18 @@ def _splitter() -> Any:
 
 
 def _learn(words: WordCounts, vocab_size: int, limit: int | None, min_frequency: int) -> list[str]:
-    if not words.counts:
+    counts = words.parts()
+    if not counts:
         raise DataFileError("There is no text to learn a vocabulary from.")
     most = min(_MOST_CHARACTERS, vocab_size // 4) if limit is None else limit
-    characters = alphabet(words.counts, most)
+    characters = alphabet(counts, most)
     room = vocab_size - len(_SPECIAL)
     if not most or len(characters) > room:
         raise InputError(
             f"vocab_size={vocab_size} has no room for {len(_SPECIAL)} special tokens and {len(characters)} "
             "single characters; raise it or lower limit_alphabet."
         )
-    return [*_SPECIAL, *learn_pieces(words.counts, characters, room, min_frequency)]
+    return [*_SPECIAL, *learn_pieces(counts, characters, room, min_frequency)]
 
 
 def _tokenizer(
