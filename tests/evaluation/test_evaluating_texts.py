@@ -100,7 +100,7 @@ def test_reranking(scorer: CrossEncoder) -> None:
     ranks = [mean_reciprocal_rank(row, one.relevance) for row, one in zip(scores, lists, strict=True)]
     gains = [graded_ndcg(row, one.relevance) for row, one in zip(scores, lists, strict=True)]
     assert found.values == pytest.approx({"MRR@10": np.mean(ranks), "nDCG@10": np.mean(gains)})
-    assert found.notes == "12 documents; 1 of the lists have nothing relevant and count 0"
+    assert found.notes == "12 documents; 1 list has nothing relevant, which counts 0"
 
 
 @pytest.mark.parametrize(
@@ -193,7 +193,7 @@ def test_pseudo_perplexity_as_its_paper_defines_it(tmp_path: Path) -> None:
     done: list[int] = []
     found = evaluate_language_model(model, texts, advance=done.append)
     assert found.values == pytest.approx({"pseudo_perplexity": math.exp(total / count)}, rel=1e-4)
-    assert found.notes == f"{count} tokens"
+    assert found.notes == f"{count} tokens foreseen"
     assert sum(done) == 2
     with pytest.warns(TruncationWarning):
         evaluate_language_model(model, ["tea " * (model.max_length + 5)], intervals=False)

@@ -87,13 +87,14 @@ def report(measure: Measure, data: Path, total: int, form: Form, progress: bool 
 def _print_table(found: Evaluation) -> None:
     from munjang.evaluation.evaluation import in_words, interval_in_words
 
-    table = new_table(clean(found.title))
+    table = new_table()
     table.add_column("measure")
     table.add_column("value", justify="right")
     table.add_column("95% interval")
     for name, estimate in found.metrics.items():
         table.add_row(clean(name), in_words(estimate.value), interval_in_words(estimate))
     out = console()
+    out.print(clean(found.title), style="bold")  # a table's own title is folded to its width
     out.print(table)
     if found.notes:
         out.print(clean(found.notes), style="dim")

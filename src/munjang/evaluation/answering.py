@@ -8,7 +8,14 @@ import numpy as np
 
 from munjang.errors import InputError
 from munjang.evaluation.answers import Normalization, answer_f1, check_normalization, exact_match
-from munjang.evaluation.evaluation import Advance, Evaluation, check_finite, in_steps, require_examples
+from munjang.evaluation.evaluation import (
+    Advance,
+    Evaluation,
+    check_finite,
+    in_steps,
+    quantity,
+    require_examples,
+)
 from munjang.evaluation.examples import QuestionExample
 from munjang.evaluation.resampling import Statistic, estimates, mean_of
 from munjang.tasks.question_answering import Answer, QuestionAnswering
@@ -49,7 +56,7 @@ def evaluate_answers(
     found = in_steps(ask, questions, advance)
     check_finite([answer["score"] for answer in found])
     metrics = estimates(_statistics(found, questions, normalization), len(questions), intervals=intervals)
-    without = f", {vain:,} questions have no answer" if vain else ""
+    without = f", {quantity(vain, 'question has', 'questions have')} no answer" if vain else ""
     return Evaluation("answers", "", len(questions), metrics, f"normalised as {normalization}{without}")
 
 

@@ -10,7 +10,17 @@ from typing import Any, TypeAlias, TypeVar
 from munjang.errors import InputError
 from munjang.evaluation.resampling import Estimate
 
-__all__ = ["Advance", "Evaluation", "check_finite", "in_steps", "listed", "require_examples"]
+__all__ = [
+    "Advance",
+    "Evaluation",
+    "check_finite",
+    "in_steps",
+    "in_words",
+    "interval_in_words",
+    "listed",
+    "quantity",
+    "require_examples",
+]
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -49,7 +59,7 @@ class Evaluation:
     def title(self) -> str:
         """What was measured, in a few words."""
         place = f" of {self.data}" if self.data else ""
-        return f"{self.task}, {self.count:,} {'example' if self.count == 1 else 'examples'}{place}"
+        return f"{self.task}, {quantity(self.count, 'example', 'examples')}{place}"
 
     def to_markdown(self) -> str:
         """Write a table with a row per measure, and the title above it."""
@@ -74,6 +84,11 @@ class Evaluation:
             intervals = [interval_in_words(estimate) for estimate in self.metrics.values()]
             rows = [[*row, last] for row, last in zip(rows, ["95% interval", "---", *intervals], strict=True)]
         return [f"| {' | '.join(row)} |" for row in rows]
+
+
+def quantity(count: int, one: str, many: str) -> str:
+    """Write how many there are of something."""
+    return f"{count:,} {one if count == 1 else many}"
 
 
 def in_words(value: float) -> str:

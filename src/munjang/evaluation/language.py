@@ -8,7 +8,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from munjang.errors import InputError, InputTypeError
-from munjang.evaluation.evaluation import Advance, Evaluation, check_finite, in_steps, require_examples
+from munjang.evaluation.evaluation import (
+    Advance,
+    Evaluation,
+    check_finite,
+    in_steps,
+    quantity,
+    require_examples,
+)
 from munjang.evaluation.resampling import Statistic, Weights, estimates
 from munjang.tasks.fill_mask import FillMask
 from munjang.tasks.fill_mask_search import Query, log_probabilities
@@ -49,8 +56,8 @@ def evaluate_language_model(
         raise InputTypeError(f"The model must be a TextGeneration or FillMask, got a {type(model).__name__}.")
     check_finite([float(one.sum()) for one in losses])
     metrics = estimates({name: _perplexity_of(losses)}, len(texts), intervals=intervals)
-    tokens = sum(len(one) for one in losses)
-    return Evaluation("language-model", "", len(texts), metrics, f"{tokens:,} tokens")
+    tokens = quantity(sum(len(one) for one in losses), "token", "tokens")
+    return Evaluation("language-model", "", len(texts), metrics, f"{tokens} foreseen")
 
 
 def perplexity(losses: Sequence[Losses]) -> float:

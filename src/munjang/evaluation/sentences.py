@@ -10,7 +10,14 @@ from numpy.typing import NDArray
 
 from munjang.errors import InputError
 from munjang.evaluation.counts import check_paired
-from munjang.evaluation.evaluation import Advance, Evaluation, check_finite, in_steps, require_examples
+from munjang.evaluation.evaluation import (
+    Advance,
+    Evaluation,
+    check_finite,
+    in_steps,
+    quantity,
+    require_examples,
+)
 from munjang.evaluation.examples import RankedList, ScoredPair
 from munjang.evaluation.numbers import NumberPairs
 from munjang.evaluation.rankings import graded_ndcg, mean_reciprocal_rank
@@ -126,5 +133,5 @@ def _check_list(one: RankedList, place: int) -> None:
 def _notes_on(lists: Sequence[RankedList]) -> str:
     vain = sum(not any(one.relevance) for one in lists)
     documents = sum(len(one.documents) for one in lists)
-    more = f"; {vain} of the lists have nothing relevant and count 0" if vain else ""
-    return f"{documents:,} documents{more}"
+    more = f"; {quantity(vain, 'list has', 'lists have')} nothing relevant, which counts 0" if vain else ""
+    return f"{quantity(documents, 'document', 'documents')}{more}"

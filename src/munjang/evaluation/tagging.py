@@ -12,6 +12,7 @@ from munjang.evaluation.evaluation import (
     check_finite,
     in_steps,
     listed,
+    quantity,
     require_examples,
 )
 from munjang.evaluation.resampling import Statistic, estimates
@@ -51,7 +52,8 @@ def evaluate_entities(
     check_finite([sum(one["score"] for one in groups) for groups in found])
     predicted = [[_as_entity(one) for one in groups if one["entity_group"] != OUTSIDE] for groups in found]
     metrics = estimates(_statistics(gold, predicted), len(texts), intervals=intervals)
-    return Evaluation("entities", "", len(texts), metrics, f"{sum(map(len, gold)):,} entities")
+    notes = quantity(sum(map(len, gold)), "entity", "entities")
+    return Evaluation("entities", "", len(texts), metrics, notes)
 
 
 def _statistics(gold: Sequence[list[Entity]], predicted: Sequence[list[Entity]]) -> dict[str, Statistic]:
