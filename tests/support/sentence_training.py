@@ -16,7 +16,14 @@ from munjang.training.sentence_losses import InputExample, SentenceLoss
 from munjang.training.sentences import SentenceObjective
 from support.sentences import make_sentence_folder, modify_json
 
-__all__ = ["LABELS", "TEXTS", "assert_same_gradients", "encoder_without_dropout", "examples_of", "objective_on"]
+__all__ = [
+    "LABELS",
+    "TEXTS",
+    "assert_same_gradients",
+    "encoder_without_dropout",
+    "examples_of",
+    "objective_on",
+]
 
 WIDTH = 32
 LABELS = [0.9, 0.1, 0.5, 0.5, 0.0]

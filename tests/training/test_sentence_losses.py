@@ -76,7 +76,7 @@ CASES: dict[str, tuple[SentenceLoss, Make, list[InputExample]]] = {
     "ranking": (ours.MultipleNegativesRankingLoss(), theirs.MultipleNegativesRankingLoss, PAIRS),
     "ranking-negatives": (ours.MultipleNegativesRankingLoss(), theirs.MultipleNegativesRankingLoss, TRIPLETS),
     "ranking-dot": (
-        ours.MultipleNegativesRankingLoss(scale=0.2, similarity="dot"),
+        ours.MultipleNegativesRankingLoss(0.2, "dot", skip_false_negatives=False),
         lambda m: theirs.MultipleNegativesRankingLoss(m, scale=0.2, similarity_fct=dot_score),
         TWO_NEGATIVES,
     ),
@@ -172,15 +172,13 @@ def test_a_text_that_belongs_to_an_anchor_is_not_its_negative(folder: Path) -> N
         columns = [vectors[0, places], vectors[1, places]]
         return float(loss(Batch(columns, torch.zeros(len(places)), texts[:, places])))
 
-    # Only for the anchors 0 and 5 the two are one; each of them then has the loss that it has without the other.
+    # Only for the anchors 0 and 5 the two are one; each has the loss that it has without the other.
     both, without = value([0, 1, 2, 3, 4, 5]), value([0, 1, 2, 3, 4])
     kept = ours.MultipleNegativesRankingLoss(skip_false_negatives=False)
     all_kept = float(kept(Batch([vectors[0], vectors[1]], torch.zeros(6), texts)))
     assert without < both < all_kept
     first = -torch.log_softmax(
-        torch.nn.functional.normalize(vectors[0, :1])
-        @ torch.nn.functional.normalize(vectors[1, :5]).T
-        * 20,
+        torch.nn.functional.normalize(vectors[0, :1]) @ torch.nn.functional.normalize(vectors[1, :5]).T * 20,
         dim=1,
     )[0, 0]
     others = [

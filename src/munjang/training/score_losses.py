@@ -36,6 +36,12 @@ class CoSENTLoss(SentenceLoss):
             raise InputError(f"scale must be more than 0, got {scale}.")
         self.scale = scale
 
+    def check(self, examples: Sequence[InputExample], width: int) -> None:
+        """Raise `InputError` if the scores have no order."""
+        super().check(examples, width)
+        if len({example.label for example in examples}) < 2:
+            raise InputError(f"{self.describe()} learns the order of scores; all have the same score.")
+
     def similarity(self, u: Tensor, v: Tensor) -> Tensor:
         """How alike the texts of each pair are: two ``[B, d]`` -> ``[B]``."""
         return functional.cosine_similarity(u, v)
