@@ -92,6 +92,7 @@ def test_the_longer_sentence_is_cut_first(tmp_path: Path) -> None:
         expected = ["[CLS]", *long.split()[:a], "[SEP]", *short.split()[:b], "[SEP]"]
         assert words_of(tokenizer, pair) == expected
         assert pair.token_type_ids.tolist() == [0] * (a + 2) + [1] * (b + 1)
+        assert pairs.costs().tolist() == [len(expected)] * 2
 
 
 def cut_one_by_one(a: int, b: int, room: int) -> tuple[int, int]:

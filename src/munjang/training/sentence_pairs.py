@@ -62,6 +62,13 @@ class SentencePairs:
         """Count the pairs of an epoch."""
         return len(self._firsts)
 
+    def costs(self) -> NDArray[np.intp]:
+        """Give about how many tokens each pair has, ``[n]``: as many as with the sentence that follows."""
+        lengths = np.diff(self._corpus.offsets)
+        both = lengths[self._firsts] + lengths[self._firsts + 1]
+        costs: NDArray[np.intp] = np.minimum(both, self._room).astype(np.intp) + _SPECIAL
+        return costs
+
     def pair(self, epoch: int, index: int) -> SentencePair:
         """Give a pair; the same for the same seed, epoch and index, and a new draw in each epoch.
 
