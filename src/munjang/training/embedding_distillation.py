@@ -102,7 +102,7 @@ class EncoderDistillation(Objective[_Example]):
         reduce: Literal["pca"] | None = None,
     ) -> None:
         lessons = lessons_of(examples, goals.highest_score)
-        opened = SentenceTransformer(teacher)
+        opened = SentenceTransformer(teacher, on_truncation="ignore")
         self.model, self._goals, self._dropout, self._held_out = student, goals, dropout, held_out
         self.metric = "spearman" if held_out else None
         self._prompt = _default_prompt(student) if prompt is None else prompt
@@ -146,6 +146,7 @@ class EncoderDistillation(Objective[_Example]):
             "reduce": str(reduce),
             "prompt": repr(self._prompt),
             "longest text in tokens": student.max_seq_length,
+            "texts that were cut": sum(text.truncated > 0 for text in ids.values()),
         }
 
     def _matched(

@@ -8,7 +8,6 @@ import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -24,29 +23,11 @@ from munjang.training.options import TrainingOptions
 from munjang.training.order import Order, Update, generator
 from munjang.training.processes import Processes, processes
 from munjang.training.report import write_report
+from munjang.training.result import TrainingResult
 from munjang.training.resuming import Progress, RunFolder
 from munjang.training.watching import Log, Step, Watcher
 
 __all__ = ["TrainingResult", "train"]
-
-
-@dataclass(frozen=True, slots=True)
-class TrainingResult:
-    """How a run ended.
-
-    Attributes:
-        folder: holds the trained model, ``report.md``, the curves and ``log.jsonl``.
-        steps: updates that were made.
-        best_step: the update whose model was kept.
-        metrics: what was measured of that model on the held-out data.
-        seconds: how long the updates took.
-    """
-
-    folder: Path
-    steps: int
-    best_step: int
-    metrics: Mapping[str, float]
-    seconds: float
 
 
 def train(

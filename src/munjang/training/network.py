@@ -143,7 +143,7 @@ def depth_of(name: str) -> int | None:
 def choose_device(name: str) -> torch.device:
     """Find the device that a name means; `InputError` if it is not there."""
     if name == "auto":
-        return torch.device("cuda" if _has_gpu() else "cpu")
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:
         device = torch.device(name)
     except RuntimeError:
@@ -155,17 +155,13 @@ def choose_device(name: str) -> torch.device:
     return device
 
 
-def _has_gpu() -> bool:
-    return bool(torch.cuda.is_available())  # type: ignore[no-untyped-call]
-
-
 def _check_bfloat16(options: TrainingOptions, device: torch.device) -> None:
     if not options.bfloat16:
         return
     if device.type == "cuda":
         fits = torch.cuda.is_bf16_supported()
     else:
-        fits = torch.backends.mkldnn.is_available() and torch.ops.mkldnn._is_mkldnn_bf16_supported()
+        fits = bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
     if not fits:
         raise InputError(
             f"bfloat16 was asked for, but this {device.type} can't multiply in it; leave it out."

@@ -7,18 +7,16 @@ from collections.abc import Iterator
 from contextlib import suppress
 from importlib import metadata
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from munjang.checkpoints.files import replacing
 from munjang.errors import CheckpointError
 from munjang.training.curves import draw_curves
+from munjang.training.objective import Objective
 from munjang.training.options import TrainingOptions
+from munjang.training.order import Order
+from munjang.training.result import TrainingResult
 from munjang.training.watching import read_log
-
-if TYPE_CHECKING:
-    from munjang.training.loop import TrainingResult
-    from munjang.training.objective import Objective
-    from munjang.training.order import Order
 
 __all__ = ["write_report"]
 

@@ -1,7 +1,7 @@
 """The files of a run that is not finished: from them the same command goes on, exactly.
 
-``run.json`` says what the run is; ``checkpoint/last.safetensors`` is everything at some update, in one
-file, so that it is whole or not there; ``checkpoint/best.safetensors`` is what learned, at the best evaluation.
+``run.json`` says what the run is. ``checkpoint/last.safetensors`` is everything at some update, in one file,
+so that it is whole or not there; ``checkpoint/best.safetensors`` is what learned, at the best evaluation.
 """
 
 from __future__ import annotations
@@ -89,8 +89,9 @@ class RunFolder:
             self.folder.mkdir(parents=True, exist_ok=True)
             write_json(self.folder / "run.json", {"finished": finished, **more, "identity": self._identity})
         except OSError as error:
+            reason = error.strerror or error
             raise CheckpointError(
-                f"Can't write into '{self.folder}': {error.strerror or error}. Choose another folder or make room."
+                f"Can't write into '{self.folder}': {reason}. Choose another folder or make room."
             ) from error
 
     def save(self, progress: Progress, network: Network, optimizer: Optimizer) -> None:

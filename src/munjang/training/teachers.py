@@ -17,6 +17,7 @@ from munjang.sentence.transformer import SentenceTransformer
 from munjang.tasks.loading import Loaded, ModelOptions, load
 from munjang.tokenization import Tokenizer
 from munjang.training.new_heads import with_head
+from munjang.training.sentence_training import open_encoder
 from munjang.training.starting import Source, open_for_training
 from munjang.training.students import choose_layers, student_tensors
 
@@ -67,9 +68,9 @@ def open_student_encoder(teacher: Name, student: Name | None, layers: Layers) ->
 
     Raises what `open_student_classifier` raises.
     """
-    if _one_of(student, layers) is not None:
-        return SentenceTransformer(student, backend="torch")
-    encoder = SentenceTransformer(teacher, backend="numpy")
+    if (own := _one_of(student, layers)) is not None:
+        return open_encoder(own)
+    encoder = SentenceTransformer(teacher, backend="numpy", on_truncation="ignore")
     chosen = choose_layers(_half(layers, encoder.model), encoder.model.config.num_hidden_layers)
     raw, tensors = student_tensors(encoder.model.raw_config, encoder.model.weights, chosen)
     encoder.model = Model(raw, tensors, backend="torch")
