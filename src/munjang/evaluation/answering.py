@@ -53,7 +53,7 @@ def evaluate_answers(
             trim_particles=trim_particles,
         )
 
-    found = in_steps(ask, questions, advance)
+    found = in_steps(ask, questions, advance, bounded=True)
     check_finite([answer["score"] for answer in found])
     metrics = estimates(_statistics(found, questions, normalization), len(questions), intervals=intervals)
     without = f", {quantity(vain, 'question has', 'questions have')} no answer" if vain else ""

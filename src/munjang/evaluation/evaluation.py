@@ -26,7 +26,8 @@ T = TypeVar("T")
 R = TypeVar("R")
 Advance: TypeAlias = Callable[[int], None]
 
-_STEP = 256  # examples that go through the model between two reports of progress
+_STEP = 256  # examples that go through the model between two reports of progress, or more
+_STEPS = 20  # at most, where each may warn of texts that were cut
 _LISTED = 12  # labels named in a message
 _DIGITS = 6  # of a measure in a dictionary
 _SMALL = 100  # above, a measure is written with fewer digits: perplexities
@@ -104,16 +105,25 @@ def interval_in_words(estimate: Estimate) -> str:
 
 
 def in_steps(
-    run: Callable[[Sequence[T]], Sequence[R]], items: Sequence[T], advance: Advance | None
+    run: Callable[[Sequence[T]], Sequence[R]],
+    items: Sequence[T],
+    advance: Advance | None,
+    *,
+    bounded: bool = False,
 ) -> list[R]:
-    """Run a model over items, all at once unless somebody wants to see how far it has come."""
-    if advance is None:
+    """Run a model over items, all at once unless somebody wants to see how far it has come.
+
+    ``bounded`` is for what takes much memory for each item: never more than 256 at once.
+    """
+    if advance is None and not bounded:
         return list(run(items))
+    step = _STEP if bounded else max(_STEP, math.ceil(len(items) / _STEPS))
     found: list[R] = []
-    for start in range(0, len(items), _STEP):
-        some = items[start : start + _STEP]
+    for start in range(0, len(items), step):
+        some = items[start : start + step]
         found.extend(run(some))
-        advance(len(some))
+        if advance is not None:
+            advance(len(some))
     return found
 
 

@@ -51,7 +51,7 @@ def evaluate_language_model(
     if isinstance(model, FillMask):
         name, losses = "pseudo_perplexity", pseudo_losses(model, texts, advance)
     elif isinstance(model, TextGeneration):
-        name, losses = "perplexity", in_steps(model.losses, texts, advance)
+        name, losses = "perplexity", in_steps(model.losses, texts, advance, bounded=True)
     else:
         raise InputTypeError(f"The model must be a TextGeneration or FillMask, got a {type(model).__name__}.")
     check_finite([float(one.sum()) for one in losses])

@@ -47,7 +47,7 @@ def evaluate_entities(
     def tag(some: Sequence[str]) -> list[list[EntityGroup]]:
         return tagger(some, aggregation_strategy=strategy, ignore_labels=())
 
-    found = in_steps(tag, [one["text"] for one in texts], advance)
+    found = in_steps(tag, [one["text"] for one in texts], advance, bounded=True)
     # What is outside is looked at too: where no score is a number, nothing seems to be an entity.
     check_finite([sum(one["score"] for one in groups) for groups in found])
     predicted = [[_as_entity(one) for one in groups if one["entity_group"] != OUTSIDE] for groups in found]
