@@ -18,8 +18,10 @@ from hypothesis import strategies as st
 
 from munjang import Model, SentenceTransformer, Tokenizer
 from munjang.errors import InputError, InputTypeError
-from munjang.training.trimming import trim_vocabulary
+from munjang.training.trimmed_tokenizer import without_others
+from munjang.training.trimming import _Choice, trim_vocabulary
 from support.vocabularies import KOREAN, MAKERS, OTHER_LANGUAGES, as_sentence_encoder
+from support.wordpiece import VOCABULARY, model_with_words
 
 MORE = [
     "부산의 영화는 서울까지 타고 좋았다",
@@ -170,6 +172,43 @@ def test_mistakes(tmp_path: Path) -> None:
                 **{"model": tmp_path / "model", "texts": None, "output": tmp_path / "new", **arguments}
             )
     assert not (tmp_path / "new").exists()
+
+
+@pytest.mark.parametrize("name", ["ElectraForMaskedLM", "DistilBertForMaskedLM", "BertForPreTraining"])
+def test_every_family_with_a_vocabulary(name: str, tmp_path: Path) -> None:
+    (tmp_path / "model").mkdir()
+    reference = model_with_words(tmp_path / "model", name)
+    done = trim_vocabulary(tmp_path / "model", None, tmp_path / "new", scripts=["Hangul", "Common"])
+    assert done.after < done.before == len(VOCABULARY)
+    trimmed = getattr(transformers, name).from_pretrained(tmp_path / "new").eval()
+    ids = Tokenizer.from_pretrained(tmp_path / "new")("축구는 정말 [MASK] 스포츠다.", return_tensors="np")[
+        "input_ids"
+    ]
+    with torch.no_grad():
+        new = trimmed(torch.from_numpy(ids))[0].numpy()
+        old = reference(torch.from_numpy(done.kept[ids]))[0].numpy()
+    assert 1 not in ids
+    assert np.abs(old[..., done.kept] - new).max() < 1e-5
+
+
+def test_any_texts_stay_as_they_were(former: Path) -> None:
+    before = Tokenizer.from_pretrained(former)
+    words = sorted({word for text in (*KOREAN, *OTHER_LANGUAGES) for word in text.split()})
+    letters = sorted({letter for word in words for letter in word})
+    word = st.one_of(st.sampled_from(words), st.text(st.sampled_from(letters), min_size=1, max_size=6))
+
+    @settings(max_examples=50, suppress_health_check=[HealthCheck.too_slow], deadline=None)
+    @given(st.lists(st.lists(word, min_size=1, max_size=5).map(" ".join), min_size=1, max_size=3))
+    def same(texts: list[str]) -> None:
+        chosen = _Choice(before)
+        chosen.add_texts(texts, 1)
+        kept = chosen.closed()
+        after = before.with_backend(without_others(before, chosen.content, kept.tolist()))
+        assert len(after) == len(kept)
+        for text in texts:
+            assert pieces(after, text) == pieces(before, text)
+
+    same()
 
 
 def test_spare_merges_go(tmp_path: Path) -> None:

@@ -20,6 +20,7 @@ from munjang.errors import CheckpointError, DataFileError, InputError, InputType
 from munjang.training.morphemes import morpheme_starts
 from munjang.training.pieces import WordCounts
 from munjang.training.vocabulary import train_wordpiece
+from support.processes import run_python
 
 TEXTS = [
     "서울에서 부산까지 기차를 타고 갔다.",
@@ -153,6 +154,14 @@ def test_symbols_beyond_the_first_plane(tmp_path: Path) -> None:
     texts = ["좋아요😀 😀😀", "𠀋 좋아요"] * 5
     tokenizer = train_wordpiece(None, tmp_path, texts=texts, vocab_size=80, morphemes=True)
     assert "".join(tokenizer.tokenize("좋아요😀 𠀋")).replace("##", "") == "좋아요😀𠀋"
+
+
+def test_nothing_here_needs_torch(tmp_path: Path) -> None:
+    modules = ["vocabulary", "corpus", "masking", "sentence_pairs", "trimming", "adding_tokens"]
+    imports = "; ".join(f"import munjang.training.{module}" for module in modules)
+    assert (
+        run_python(f"import sys; {imports}; print('torch' in sys.modules)", home=tmp_path).strip() == "False"
+    )
 
 
 def test_memory_is_bounded() -> None:

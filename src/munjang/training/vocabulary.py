@@ -58,8 +58,9 @@ def train_wordpiece(
     The texts are read once, line by line; memory grows with the number of different words, up to a bound.
     The same texts give the same vocabulary. Hangul stays in whole syllables (NFC), accents stay, and Chinese
     characters stand alone, as in BERT. Finding morphemes takes kiwi about a minute for 100,000 short texts.
-    Written are ``tokenizer.json``, ``tokenizer_config.json``,
-    ``special_tokens_map.json`` and ``vocab.txt``, which `transformers` reads as well.
+    Written are ``tokenizer.json``, ``tokenizer_config.json``, ``special_tokens_map.json`` and ``vocab.txt``,
+    which `transformers` reads as well. (Its ``AutoTokenizer`` takes the tokeniser as it is. Its
+    ``BertTokenizerFast`` makes a normaliser of its own, which composes no Hangul: give it text in NFC.)
 
     Args:
         files: a path or a list of paths; ``None`` if there are ``texts``.
