@@ -6,14 +6,17 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
-from munjang.checkpoints import open_checkpoint
+from munjang.checkpoints import Checkpoint, open_checkpoint
 from munjang.errors import CheckpointError, InputError
 from munjang.runtime.model import Model
+from munjang.sentence.files import read_entries
 from munjang.sentence.saving import staged
 from munjang.sentence.transformer import SentenceTransformer
 from munjang.tokenization import Tokenizer
 
 __all__ = ["Opened", "open_model"]
+
+_CROSS_ENCODER_FILE = "config_sentence_transformers.json"
 
 
 @dataclass
@@ -56,11 +59,12 @@ def open_model(name: str | os.PathLike[str]) -> Opened:
     the model), `UnsupportedModelError`.
     """
     checkpoint = open_checkpoint(name)
-    if checkpoint.has("modules.json"):
+    if checkpoint.has("modules.json") and not _is_cross_encoder(checkpoint):
         encoder = SentenceTransformer(name, backend="numpy")
         opened = Opened(checkpoint.path, encoder.model, encoder.tokenizer, encoder)
     else:
         model = Model.from_checkpoint(checkpoint, backend="numpy")
+        _keep_activation(checkpoint, model)
         opened = Opened(checkpoint.path, model, Tokenizer.from_checkpoint(checkpoint), None)
     tokens, rows = len(opened.tokenizer), opened.model.config.vocab_size
     if tokens > rows:
@@ -68,3 +72,15 @@ def open_model(name: str | os.PathLike[str]) -> Opened:
             f"The tokeniser of '{checkpoint.name}' has {tokens} tokens, but the model has rows for {rows}."
         )
     return opened
+
+
+def _is_cross_encoder(checkpoint: Checkpoint) -> bool:
+    return [(entry.kind, entry.path) for entry in read_entries(checkpoint)] == [("Transformer", "")]
+
+
+def _keep_activation(checkpoint: Checkpoint, model: Model) -> None:
+    """Let the config name what makes scores of logits, if a file that is not saved again names it."""
+    if checkpoint.has(_CROSS_ENCODER_FILE):
+        name = checkpoint.read_json(_CROSS_ENCODER_FILE).get("activation_fn")
+        if name is not None:
+            model.raw_config["sentence_transformers"] = {"activation_fn": name}
