@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from pathlib import Path
@@ -28,7 +27,6 @@ _LAYERS: Mapping[str, tuple[str, str]] = {
     "electra": _BERT_LIKE,
     "distilbert": ("transformer.layer.", "n_layers"),
 }
-_CROSS_ENCODER_FILE = "config_sentence_transformers.json"  # may name the function of the scores
 
 
 def spread(count: int, of: int) -> tuple[int, ...]:
@@ -107,8 +105,6 @@ def make_student(
     raw, tensors = student_tensors(opened.model.raw_config, opened.model.weights, chosen)
     opened.model = Model(raw, tensors, backend="numpy")
     opened.save(folder)
-    if opened.encoder is None and (opened.folder / _CROSS_ENCODER_FILE).is_file():
-        shutil.copyfile(opened.folder / _CROSS_ENCODER_FILE, folder / _CROSS_ENCODER_FILE)
     return chosen
 
 
