@@ -240,7 +240,10 @@ WRONG_TYPES: dict[str, tuple[Sequence[Any], dict[str, Any]]] = {
     "mixed": ([SCORED[0], CONTRASTS[0]], {}),
     "no list of texts": ([InputExample("ab", 1.0)], {"loss": losses.CosineSimilarityLoss()}),
     "no text": ([InputExample(["a", 3], 1.0)], {"loss": losses.CosineSimilarityLoss()}),  # type: ignore[list-item]
-    "a label as text": ([InputExample(["a", "b"], "1")], {"loss": losses.CosineSimilarityLoss()}),
+    "a label as text": (
+        [InputExample(["a", "b"], "1")],  # type: ignore[arg-type]
+        {"loss": losses.CosineSimilarityLoss()},
+    ),
     "three prompts": (SCORED, {"prompt": ("a", "b", "c")}),
     "held-out examples": (SCORED, {"held_out": [InputExample(["a", "b"], 1.0)]}),
 }
