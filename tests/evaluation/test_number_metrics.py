@@ -56,7 +56,8 @@ def test_a_sample_with_one_number_only_has_no_correlation() -> None:
     for statistic in (pairs.pearson, pairs.spearman):
         assert np.isnan(statistic(weights)).tolist() == [True, True, False]
     assert pairs.notes == ""
-    assert NumberPairs([1, 2], [0.5, 0.5]).notes == "correlations are undefined: all of the model's scores are 0.5"
+    notes = NumberPairs([1, 2], [0.5, 0.5]).notes
+    assert notes == "correlations are undefined: all of the model's scores are 0.5"
 
 
 @pytest.mark.parametrize("measure", [pearson, spearman, mean_squared_error])
