@@ -22,7 +22,7 @@ from munjang.models.program import Program
 from munjang.runtime.model import Model
 from munjang.training.options import TrainingOptions
 
-__all__ = ["Network", "depth_of"]
+__all__ = ["Network", "choose_device", "depth_of", "has_bfloat16"]
 
 _WORDS = "embeddings.word_embeddings.weight"
 _LAYER = re.compile(r"(?:^|\.)(?:encoder\.layer|transformer\.layer|h)\.(\d+)\.")
@@ -155,14 +155,15 @@ def choose_device(name: str) -> torch.device:
     return device
 
 
+def has_bfloat16(device: torch.device | None = None) -> bool:
+    """Whether a device, by default the one that ``auto`` means, can multiply in bfloat16."""
+    if (device or choose_device("auto")).type == "cuda":
+        return bool(torch.cuda.is_bf16_supported())
+    return bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
+
+
 def _check_bfloat16(options: TrainingOptions, device: torch.device) -> None:
-    if not options.bfloat16:
-        return
-    if device.type == "cuda":
-        fits = torch.cuda.is_bf16_supported()
-    else:
-        fits = bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
-    if not fits:
+    if options.bfloat16 and not has_bfloat16(device):
         raise InputError(
             f"bfloat16 was asked for, but this {device.type} can't multiply in it; leave it out."
         )
