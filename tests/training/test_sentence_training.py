@@ -131,6 +131,21 @@ def test_two_prompts_are_saved_as_those_of_queries_and_documents(folder: Path, t
     assert_works_everywhere(result.folder, prompt_name="query")
 
 
+def test_the_model_s_default_prompt_is_used(folder: Path, tmp_path: Path) -> None:
+    encoder = SentenceTransformer(folder, prompts={"usual": "say: "}, default_prompt_name="usual")
+    encoder.save_pretrained(tmp_path / "prompted")
+    options = TrainingOptions(max_steps=2, batch_size=5, device="cpu")
+    alone, told = (
+        train_sentence_transformer(SCORED, model=model, output=output, prompt=prompt, options=options)
+        for model, output, prompt in (
+            (tmp_path / "prompted", tmp_path / "alone", None),
+            (folder, tmp_path / "told", "say: "),
+        )
+    )
+    assert losses_of(alone) == losses_of(told)
+    assert_works_everywhere(alone.folder)
+
+
 def test_what_is_measured_is_what_the_evaluation_says(folder: Path, tmp_path: Path) -> None:
     from munjang.evaluation.sentences import evaluate_similarity
 

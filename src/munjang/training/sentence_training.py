@@ -18,6 +18,7 @@ from munjang.training.sentence_data import SentenceSource, prepare
 from munjang.training.sentence_losses import SentenceLoss
 from munjang.training.sentence_measures import measure_for
 from munjang.training.sentences import SentenceObjective
+from munjang.training.starting import fingerprint_of_texts
 from munjang.training.watching import Watcher
 
 __all__ = ["open_encoder", "train_sentence_transformer"]
@@ -31,7 +32,7 @@ def train_sentence_transformer(
     loss: SentenceLoss | None = None,
     held_out: Sequence[SentenceSource] = (),
     pooling: str | Sequence[str] | None = None,
-    prompt: str | tuple[str, str] = "",
+    prompt: str | tuple[str, str] | None = None,
     max_seq_length: int | None = None,
     labels: Sequence[str] | None = None,
     score_scale: float | None = None,
@@ -50,7 +51,8 @@ def train_sentence_transformer(
         held_out: what the model is measured on, of any kind but `InputExample`, see `measure_for`.
         pooling: ``mean``, ``cls``, ``max`` or a tuple of them; by default what the model's files say, the
             mean for one that says nothing.
-        prompt: put before every text, or two: before the first text of an example and before the others.
+        prompt: put before every text, or two: before the first text of an example and before the others; by
+            default what `SentenceTransformer.encode` puts there, for most models nothing.
         max_seq_length: the longest text in tokens.
         labels: the labels in the order of their numbers; by default numbers by size, names by the alphabet.
         score_scale: the score of two texts that mean the same; by default 5, or 1 if no score is above 1.
@@ -60,10 +62,10 @@ def train_sentence_transformer(
     Raises what `SentenceTransformer`, `prepare`, `SentenceObjective`, `measure_for` and `train` raise.
     """
     chosen = options or TrainingOptions()
-    prompts = _prompts(prompt)
     data = prepare(examples, loss, labels=labels, score_scale=score_scale)
-    measure, metric = measure_for(held_out, data.loss, data.labels, prompts) if held_out else (None, None)
     encoder = open_encoder(model, pooling=pooling, max_seq_length=max_seq_length)
+    prompts = _prompts(prompt, encoder)
+    measure, metric = measure_for(held_out, data.loss, data.labels, prompts) if held_out else (None, None)
     if prompts[0] != prompts[1]:
         names = {"query": prompts[0], "document": prompts[1]}
         encoder.settings = replace(encoder.settings, prompts={**encoder.prompts, **names})
@@ -75,7 +77,12 @@ def train_sentence_transformer(
         measure=measure,
         metric=metric,
         prompts=prompts,
-        description={"model": str(model), "held out": len(held_out), **data.notes},
+        description={
+            "model": str(model),
+            "held out": len(held_out),
+            "held-out checksum": fingerprint_of_texts(held_out),
+            **data.notes,
+        },
     )
     return train(objective, Path(output), chosen, watchers=watchers)
 
@@ -100,7 +107,10 @@ def open_encoder(
     return encoder
 
 
-def _prompts(prompt: str | tuple[str, str]) -> tuple[str, str]:
+def _prompts(prompt: str | tuple[str, str] | None, encoder: SentenceTransformer) -> tuple[str, str]:
+    if prompt is None:
+        name = encoder.default_prompt_name
+        prompt = "" if name is None else encoder.settings.prompt(name)
     if isinstance(prompt, str):
         return prompt, prompt
     if len(prompt) != 2 or not all(isinstance(one, str) for one in prompt):

@@ -16,6 +16,7 @@ from munjang.errors import InputError
 from munjang.runtime.batches import pack
 from munjang.sentence.program import SENTENCE_EMBEDDING
 from munjang.sentence.transformer import SentenceTransformer
+from munjang.tokenization import nfc
 from munjang.tokenization.encoding import TokenIds
 from munjang.training.cached_gradients import accumulate_in_parts
 from munjang.training.network import Network
@@ -119,7 +120,7 @@ class SentenceObjective(Objective[_Tokenised]):
         return [
             _Tokenised(
                 row,
-                tuple(numbers.setdefault(text, len(numbers)) for text in example.texts),
+                tuple(numbers.setdefault(nfc(text), len(numbers)) for text in example.texts),
                 np.asarray(example.label, dtype=np.float32),
             )
             for row, example in zip(zip(*columns, strict=True), examples, strict=True)
