@@ -21,6 +21,7 @@ from munjang import Tokenizer
 from munjang.errors import DataFileError, InputError
 from munjang.training import corpus_build
 from munjang.training.corpus import TokenCorpus
+from munjang.training.corpus_part import Part
 from munjang.training.vocabulary import train_wordpiece
 from munjang.training.word_starts import word_starts
 
@@ -286,3 +287,46 @@ def test_a_vocabulary_without_marks(tmp_path: Path) -> None:
     corpus = TokenCorpus.build(write(tmp_path / "a.txt", ["a a"]), tokenizer, tmp_path / "corpus")
     assert corpus.word_starts is None
     assert corpus[0].tolist() == [0, 0]
+
+
+@pytest.mark.parametrize("sentences", [False, True])
+def test_a_part_is_held_out_and_the_rest_is_learned_from(
+    tmp_path: Path, tokenizer: Tokenizer, sentences: bool
+) -> None:
+    """Documents are neither lost, nor cut, nor in both parts, whichever of several files they stand in."""
+    documents = [f"{TEXTS[i % 4]} {i}\n{TEXTS[0]} {i}" for i in range(60)]
+    files = [tmp_path / "a.txt", tmp_path / "b.txt"]
+    between = "\n\n" if sentences else "\n"
+    for file, some in zip(files, (documents[:25], documents[25:]), strict=True):
+        file.write_text(between.join(some), encoding="utf-8")
+    parts = []
+    for held_out in (False, True):
+        part = Part(0.3, held_out, seed=5)
+        folder = tmp_path / f"corpus-{held_out}"
+        corpus = TokenCorpus.build(files, tokenizer, folder, sentences=sentences, part=part)
+        ends = corpus.documents if sentences else np.arange(len(corpus) + 1)
+        parts.append([[tuple(corpus[i].tolist()) for i in range(a, b)] for a, b in pairwise(ends.tolist())])
+        assert (
+            corpus.fingerprint
+            == TokenCorpus.build(files, tokenizer, folder, sentences=sentences, part=part).fingerprint
+        )
+    whole = TokenCorpus.build(files, tokenizer, tmp_path / "whole", sentences=sentences)
+    found = sorted(text for part in parts for document in part for text in document)
+    assert found == sorted(tuple(ids.tolist()) for ids in whole)
+    count = len(whole.documents) - 1
+    assert [len(parts[0]) + len(parts[1]), sentences] == [count, count == 60]
+    assert 0.1 * count < len(parts[1]) < 0.5 * count
+    if sentences:
+        assert all(len(document) == 2 for part in parts for document in part)
+
+
+def test_a_part_without_text_is_refused(tmp_path: Path, tokenizer: Tokenizer) -> None:
+    file = write(tmp_path / "a.txt", TEXTS)
+    with pytest.raises(InputError, match="Holding out 1e-06 of the texts leaves none to measure on"):
+        TokenCorpus.build(file, tokenizer, tmp_path / "corpus", part=Part(1e-6, held_out=True))
+    with pytest.raises(InputError, match="leaves none to learn from"):
+        TokenCorpus.build(file, tokenizer, tmp_path / "corpus", part=Part(1 - 1e-6, held_out=False))
+    for share in (0.0, 1.0, float("nan")):
+        with pytest.raises(InputError, match="lies between 0 and 1"):
+            Part(share, held_out=True)
+    assert not (tmp_path / "corpus").exists()

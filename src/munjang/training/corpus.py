@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from munjang.checkpoints.files import read_json
 from munjang.errors import CheckpointError, DataFileError, InputError
 from munjang.training.corpus_build import FORMAT, build, fingerprint, is_whole
+from munjang.training.corpus_part import Part
 from munjang.training.text_files import Files, file_list
 
 if TYPE_CHECKING:
@@ -39,6 +40,8 @@ class TokenCorpus:
             ``corpus.word_starts[corpus[i]]`` is the bit per token. ``None`` if the vocabulary can't tell.
         vocabulary_size: V, of the tokeniser that it was built with.
         sentences: whether texts are sentences and blank lines separated the documents.
+        fingerprint: tells what the corpus was made of: files, tokeniser, settings.
+        vocabulary: a mark of the pieces and their ids, as `vocabulary_mark` gives it for a tokeniser.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -54,6 +57,7 @@ class TokenCorpus:
         self.vocabulary_size: int = about["vocabulary_size"]
         self.sentences: bool = about["sentences"]
         self.fingerprint: str = about["fingerprint"]
+        self.vocabulary: str = about["vocabulary"]
 
     @classmethod
     def build(
@@ -65,6 +69,7 @@ class TokenCorpus:
         sentences: bool = False,
         encoding: str = "utf-8",
         advance: Callable[[int], None] | None = None,
+        part: Part | None = None,
     ) -> TokenCorpus:
         """Tokenise text files (``.gz`` too) into a folder, or open it if that has been done.
 
@@ -75,12 +80,14 @@ class TokenCorpus:
         A corpus in the folder is used as it is if it was made from the same files (by name, size and time of
         change), tokeniser and settings, and replaced otherwise. It is put in place when it is whole; two
         processes that build the same one do so once. ``advance`` is told how many more lines have been read.
+        With a ``part``, only some of the documents are taken: those held out, or the others.
 
         Raises `DataFileError` for files that can't be read, are not of this encoding (with the line), or have
-        no text, for a folder that holds something else, and when there is no room; `InputError`.
+        no text, for a folder that holds something else, and when there is no room; `InputError` also for a
+        part that has no text.
         """
         paths, target = file_list(files), Path(folder)
-        mark = fingerprint(paths, tokenizer, sentences=sentences, encoding=encoding)
+        mark = fingerprint(paths, tokenizer, sentences=sentences, encoding=encoding, part=part)
         build(
             paths,
             tokenizer,
@@ -89,6 +96,7 @@ class TokenCorpus:
             sentences=sentences,
             encoding=encoding,
             advance=advance or (lambda _: None),
+            part=part,
         )
         return cls(target)
 

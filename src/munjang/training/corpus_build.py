@@ -14,25 +14,34 @@ import numpy as np
 from munjang.checkpoints.files import flush, read_json, write_json
 from munjang.errors import DataFileError, InputError, MunjangError
 from munjang.tokenization import nfc
+from munjang.training.corpus_part import Part
 from munjang.training.text_files import lines_of
 from munjang.training.word_starts import word_starts
 
 if TYPE_CHECKING:
     from munjang.tokenization import Tokenizer
 
-__all__ = ["FORMAT", "build", "fingerprint", "is_whole"]
+__all__ = ["FORMAT", "build", "fingerprint", "is_whole", "vocabulary_mark"]
 
-FORMAT = 1
+FORMAT = 2
 _CHARACTERS = 1_000_000  # of text that are tokenised at once
 
 
-def fingerprint(paths: Sequence[str], tokenizer: Tokenizer, *, sentences: bool, encoding: str) -> str:
+def vocabulary_mark(tokenizer: Tokenizer) -> str:
+    """Tell vocabularies apart: equal marks mean the same pieces with the same ids."""
+    pieces = sorted(tokenizer.get_vocab().items())
+    return hashlib.sha256(repr(pieces).encode("utf-8", "surrogatepass")).hexdigest()[:16]
+
+
+def fingerprint(
+    paths: Sequence[str], tokenizer: Tokenizer, *, sentences: bool, encoding: str, part: Part | None = None
+) -> str:
     """Tell apart what a corpus is made of: files by name, size and time of change, tokeniser, settings."""
     digest = hashlib.sha256(tokenizer.backend_tokenizer.to_str().encode())
     for path in paths:
         about = Path(path).stat()
         digest.update(repr((str(Path(path).absolute()), about.st_size, about.st_mtime_ns)).encode())
-    digest.update(repr((FORMAT, sentences, encoding)).encode())
+    digest.update(repr((FORMAT, sentences, encoding, part)).encode())
     return digest.hexdigest()
 
 
@@ -45,6 +54,7 @@ def build(
     sentences: bool,
     encoding: str,
     advance: Callable[[int], None],
+    part: Part | None = None,
 ) -> None:
     """Put a corpus of these files into a folder, unless the one that is there fits."""
     from filelock import FileLock
@@ -58,7 +68,7 @@ def build(
             with tempfile.TemporaryDirectory(prefix=f".{folder.name}-", dir=folder.parent) as temporary:
                 new = Path(temporary) / "new"
                 new.mkdir()
-                about = _write(paths, tokenizer, new, sentences, encoding, advance)
+                about = _write(paths, tokenizer, new, sentences, encoding, advance, part)
                 write_json(new / "corpus.json", {**about, "fingerprint": mark})
                 flush(new)
                 _take_place(new, folder, Path(temporary) / "old")
@@ -113,6 +123,7 @@ def _write(
     sentences: bool,
     encoding: str,
     advance: Callable[[int], None],
+    part: Part | None,
 ) -> dict[str, Any]:
     size = max(tokenizer.get_vocab().values()) + 1
     dtype = "<u2" if size <= 1 << 16 else "<u4"
@@ -123,10 +134,12 @@ def _write(
     ):
         writer = _Writer(tokens, texts, documents, dtype)
         backend = _plain_backend(tokenizer)
-        for path in paths:
-            for document in _tokenized(lines_of(path, encoding), backend, sentences, advance):
+        for lines in _lines(paths, encoding, sentences, part):
+            for document in _tokenized(lines, backend, sentences, advance):
                 writer.add(document)
     if not writer.texts:
+        if part is not None:
+            raise part.is_empty()
         raise DataFileError("The files have no text that the tokeniser has tokens for.")
     (folder / "word_starts.bin").write_bytes(_word_starts(tokenizer))
     return {
@@ -134,8 +147,17 @@ def _write(
         "dtype": dtype,
         "sentences": sentences,
         "vocabulary_size": size,
+        "vocabulary": vocabulary_mark(tokenizer),
         "sizes": {path.name: path.stat().st_size for path in sorted(folder.iterdir())},
     }
+
+
+def _lines(
+    paths: Sequence[str], encoding: str, sentences: bool, part: Part | None
+) -> Iterator[Iterator[str]]:
+    """Give the lines of one file after another."""
+    files = (lines_of(path, encoding) for path in paths)
+    return files if part is None else part.of_files(files, sentences=sentences)
 
 
 def _word_starts(tokenizer: Tokenizer) -> bytes:
