@@ -52,7 +52,8 @@ def list_net(logits: Tensor, targets: Tensor, sizes: list[int]) -> Loss:
     """ListNet: the cross-entropy of two softmaxes over a list, of the grades and of the logits (Cao 2007)."""
     total = logits.new_zeros(())
     for scores, grades in zip(torch.split(logits, sizes), torch.split(targets, sizes), strict=True):
-        total = total - grades.softmax(dim=0) @ scores.log_softmax(dim=0)
+        # No `@`, which would be in half precision where matrices are multiplied so.
+        total = total - (grades.softmax(dim=0) * scores.log_softmax(dim=0)).sum()
     return Loss(total, len(sizes))
 
 

@@ -93,7 +93,9 @@ class RelationObjective(TaskObjective[_Example]):
             raise InputError(
                 f"Unknown head {head!r}; there are relation-extraction, sequence-classification."
             )
-        loaded = open_for_training(source, head, labels=numbers, seed=options.seed)
+        loaded = open_for_training(
+            source, head, labels=numbers, problem_type="single_label_classification", seed=options.seed
+        )
         description = description_of(source, loaded, examples, held_out)
         self._points = head == RELATION_EXTRACTION
         longest = longest_of(loaded, max_length)
