@@ -16,7 +16,15 @@ from munjang.training.options import TrainingOptions
 from munjang.training.task_objective import TaskObjective
 from munjang.training.watching import read_log
 
-__all__ = ["LEARNING", "assert_learned", "assert_same_gradients", "assert_same_logits", "padded", "saved"]
+__all__ = [
+    "LEARNING",
+    "assert_cutting_changes_nothing",
+    "assert_learned",
+    "assert_same_gradients",
+    "assert_same_logits",
+    "padded",
+    "saved",
+]
 
 LEARNING = TrainingOptions(
     epochs=30, batch_size=4, learning_rate=3e-3, warmup_ratio=0, evaluation_steps=1000, device="cpu"
@@ -78,6 +86,20 @@ def _gradients(objective: TaskObjective[Any], count: float) -> dict[str, NDArray
             gradient = whole
         found[name] = gradient
     return found
+
+
+def assert_cutting_changes_nothing(objective: TaskObjective[Any]) -> None:
+    """A batch that goes through the model in parts has the loss and the gradients of the whole."""
+    rng = np.random.default_rng(0)
+    whole = objective.accumulate(objective.examples, rng)
+    wanted = _gradients(objective, whole.count)
+    for value in objective.network.trained.values():
+        value.grad = None
+    parts = [objective.accumulate([one], rng) for one in objective.examples]
+    assert sum(part.count for part in parts) == whole.count
+    assert abs(sum(part.total for part in parts) - whole.total) < 1e-4 * abs(whole.total)
+    for name, gradient in _gradients(objective, whole.count).items():
+        np.testing.assert_allclose(gradient, wanted[name], atol=1e-5 * max(1, np.abs(gradient).max()))
 
 
 def assert_learned(folder: Path) -> None:

@@ -26,6 +26,7 @@ from support.answers import LENGTH, LONG, QUESTION, SHORT, make_answerer
 from support.sentences import modify_json
 from support.task_training import (
     LEARNING,
+    assert_cutting_changes_nothing,
     assert_learned,
     assert_same_gradients,
     assert_same_logits,
@@ -79,6 +80,10 @@ def test_gradients(architecture: str, tmp_path: Path) -> None:
         return total / len(made.examples)
 
     assert_same_gradients(made, peer, loss)
+
+
+def test_parts_of_a_batch(model: Path) -> None:
+    assert_cutting_changes_nothing(objective(model))
 
 
 def test_learns_and_serves(model: Path, tmp_path: Path) -> None:

@@ -23,7 +23,12 @@ from munjang.training.reranking import CrossEncoderObjective, train_cross_encode
 from munjang.training.starting import Source
 from support.learning import tiny_model
 from support.sentences import TEXTS
-from support.task_training import LEARNING, assert_learned, assert_same_gradients
+from support.task_training import (
+    LEARNING,
+    assert_cutting_changes_nothing,
+    assert_learned,
+    assert_same_gradients,
+)
 
 QUERY, OTHER = "A man is eating food.", "오늘 하루 어떻게 보냈나요?"
 LABELLED = [
@@ -131,6 +136,11 @@ def test_learns_and_serves(examples: Any, loss: Any, metric: str, model: Path, t
     np.testing.assert_allclose(ours.predict(pairs), peer.predict(pairs), atol=1e-5)
     if loss != "ranknet" and not isinstance(examples[0], RankedList):
         assert_learned(result.folder)
+
+
+@pytest.mark.parametrize("loss", ["binary-cross-entropy", "mean-squared-error", "listnet", "ranknet"])
+def test_parts_of_a_batch(loss: Any, model: Path) -> None:
+    assert_cutting_changes_nothing(objective(model, LISTS, loss=loss))
 
 
 def test_activations(model: Path, tmp_path: Path) -> None:

@@ -30,7 +30,14 @@ from munjang.training.starting import Source
 from munjang.training.tagged_windows import NO_TAG, TaggedWindows
 from munjang.training.tagging import TokenClassificationObjective, train_token_classification
 from support.learning import tiny_model
-from support.task_training import LEARNING, assert_learned, assert_same_gradients, assert_same_logits, saved
+from support.task_training import (
+    LEARNING,
+    assert_cutting_changes_nothing,
+    assert_learned,
+    assert_same_gradients,
+    assert_same_logits,
+    saved,
+)
 from support.task_training import padded as padded_texts
 
 TAGS = ["O", "B-DT", "I-DT", "B-LC", "I-LC", "B-PS", "I-PS"]
@@ -65,6 +72,10 @@ def test_gradients(architecture: str, tmp_path: Path) -> None:
         labels[row, : len(one.tags)] = torch.tensor(one.tags)
     assert set(labels.flatten().tolist()) == {-100, *range(len(TAGS))}
     assert_same_gradients(made, peer, lambda: peer(**inputs, labels=labels).loss)
+
+
+def test_parts_of_a_batch(model: Path) -> None:
+    assert_cutting_changes_nothing(objective(model))
 
 
 def test_learns_and_serves(model: Path, tmp_path: Path) -> None:

@@ -21,7 +21,15 @@ from munjang.evaluation.examples import RelationExample
 from munjang.training.relations import RelationObjective, train_relation_extraction
 from munjang.training.starting import Source
 from support.learning import tiny_model
-from support.task_training import LEARNING, assert_learned, assert_same_gradients, padded, saved
+from support.sentences import modify_json
+from support.task_training import (
+    LEARNING,
+    assert_cutting_changes_nothing,
+    assert_learned,
+    assert_same_gradients,
+    padded,
+    saved,
+)
 
 EXAMPLES = [
     RelationExample("한국의 수도는 서울이다.", (0, 3, "LOC"), (8, 12, "LOC"), "capital"),
@@ -103,6 +111,10 @@ def test_learns_and_serves(markers: Any, model: Path, tmp_path: Path) -> None:
     assert peer.config.vocab_size == len(transformers.AutoTokenizer.from_pretrained(result.folder))
 
 
+def test_parts_of_a_batch(model: Path) -> None:
+    assert_cutting_changes_nothing(objective(model))
+
+
 def test_a_classifier_serves(model: Path, tmp_path: Path) -> None:
     result = train_relation_extraction(
         EXAMPLES,
@@ -133,6 +145,26 @@ def test_labels_in_the_order_given(model: Path) -> None:
     made = objective(model, labels=order)
     assert list(made.loaded.model.config.labels.id2label.values()) == order
     assert [order[one.target] for one in made.examples] == [one.label for one in EXAMPLES]
+
+
+def test_a_regression_becomes_a_classifier(tmp_path: Path) -> None:
+    """What a model was before decides nothing about its scores."""
+    folder = tiny_model(tmp_path / "model", dropout=0.0)
+    modify_json(folder / "config.json", problem_type="regression")
+    made = objective(folder)
+    made.save(tmp_path / "saved")
+    relate = munjang.pipeline("relation-extraction", tmp_path / "saved")
+    scores = [one["score"] for one in relate(GOOD.text, GOOD.subject, GOOD.object, top_k=None)]
+    assert sum(scores) == pytest.approx(1)
+
+
+def test_goes_on_with_its_own_markers(model: Path, tmp_path: Path) -> None:
+    made = objective(model, markers="typed")
+    made.save(tmp_path / "first")
+    again = objective(tmp_path / "first", markers="typed")
+    assert again.loaded.model.config.vocab_size == made.loaded.model.config.vocab_size
+    for name, value in made.loaded.model.weights.items():
+        assert np.array_equal(again.loaded.model.weights[name], value), name
 
 
 def relation(text: str, subject: Any = (0, 2, "LOC"), object: Any = (3, 5, "LOC")) -> RelationExample:  # noqa: A002
