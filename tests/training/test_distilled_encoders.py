@@ -19,6 +19,7 @@ from munjang.evaluation.examples import ScoredPair
 from munjang.training import teachers
 from munjang.training.embedding_distillation import EncoderDistillation, distill_sentence_encoder
 from munjang.training.hidden_states import LayerMatching
+from munjang.training.loop import TrainingResult
 from munjang.training.options import TrainingOptions
 from munjang.training.students import make_student
 from munjang.training.teachers import open_student_encoder, table
@@ -265,3 +266,23 @@ def test_a_plain_bert_can_be_the_student(tmp_path: Path) -> None:
         tmp_path / "teacher", SENTENCES, output=tmp_path / "run", student=tmp_path / "plain", options=options
     )
     assert munjang.SentenceTransformer(tmp_path / "run").pooling.modes == ("mean",)
+
+
+def test_the_same_call_finds_its_run_again(tmp_path: Path) -> None:
+    """A finished one is not trained again, and one with another aim is another run."""
+    make_sentence_folder("bert", tmp_path / "teacher")
+
+    def run(goals: Goals | None = None) -> TrainingResult:
+        return distill_sentence_encoder(
+            tmp_path / "teacher",
+            [*SENTENCES, *PAIRS],
+            output=tmp_path / "run",
+            options=TrainingOptions(max_steps=2, device="cpu"),
+            held_out=PAIRS,
+            goals=goals,
+            matching=LayerMatching(attention=1.0),
+        )
+
+    assert run() == run()
+    with pytest.raises(InputError, match="holds another run: 'goals' is"):
+        run(Goals(gold=0.0))

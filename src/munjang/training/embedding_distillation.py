@@ -44,7 +44,7 @@ __all__ = ["DISTILLING", "EncoderDistillation", "distill_sentence_encoder"]
 
 # Exact targets bear a far higher learning rate than fine-tuning. The embeddings come from the teacher and
 # stay: then words that no example holds keep fitting the layers.
-DISTILLING = TrainingOptions(epochs=4, batch_size=64, learning_rate=3e-4, freeze_embeddings=True)
+DISTILLING = TrainingOptions(epochs=4, batch_size=32, learning_rate=3e-4, freeze_embeddings=True)
 
 
 @dataclass(frozen=True)

@@ -42,7 +42,7 @@ class LayerMatching:
         embeddings: the weight of what goes into the first layer.
         attention_values: ``probabilities``, or the ``scores`` that the softmax makes them of.
 
-    Raises `InputError` for weights below 0 or all 0.
+    Raises `InputError` for weights below 0 or all 0, `InputTypeError` for values of other types.
     """
 
     layers: Sequence[int] | None = None
@@ -56,6 +56,8 @@ class LayerMatching:
             check_weight(name, getattr(self, name))
         if not (self.hidden_states or self.attention or self.embeddings):
             raise InputError("Nothing is matched: hidden_states, attention and embeddings are all 0.")
+        if any(not isinstance(layer, int) or isinstance(layer, bool) for layer in self.layers or ()):
+            raise InputTypeError(f"layers must be whole numbers, got {self.layers!r}.")
         check_choice("attention_values", self.attention_values, ("probabilities", "scores"))
 
     def describe(self) -> str:

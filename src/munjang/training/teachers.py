@@ -14,7 +14,7 @@ from munjang.errors import CheckpointError, InputError
 from munjang.models.registry import SEQUENCE_CLASSIFICATION
 from munjang.runtime.model import Model
 from munjang.sentence.transformer import SentenceTransformer
-from munjang.tasks.loading import Loaded, ModelOptions, load
+from munjang.tasks.loading import Loaded, load
 from munjang.tokenization import Tokenizer
 from munjang.training.new_heads import with_head
 from munjang.training.sentence_training import open_encoder
@@ -37,9 +37,9 @@ _COMPARED = 200  # texts
 _IN_MEMORY = 1 << 30  # bytes of vectors; more of them stand in a file
 
 
-def open_teacher_classifier(teacher: Name, backend: str = "openvino") -> Loaded:
+def open_teacher_classifier(teacher: Name) -> Loaded:
     """Open a teacher with its trained classification head; `CheckpointError` if it has none."""
-    return load(teacher, SEQUENCE_CLASSIFICATION, ModelOptions(backend=backend))
+    return load(teacher, SEQUENCE_CLASSIFICATION)
 
 
 def open_student_classifier(
