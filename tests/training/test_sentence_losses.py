@@ -213,6 +213,44 @@ def test_cached_gradients_with_dropout_are_those_of_the_same_dropout(tmp_path: P
     assert abs(without_seed.total.item() - tally.total) > 1e-3  # there is dropout
 
 
+def test_a_cached_loss_needs_memory_for_one_part_only(folder: Path) -> None:
+    """However large the batch: what torch keeps for the gradients stays that of the token budget."""
+
+    def kept(loss: SentenceLoss, repeats: int) -> int:
+        objective = objective_on(folder, TRIPLETS * repeats, loss, token_budget=60)
+        alive = most = 0
+
+        def pack(tensor: torch.Tensor) -> _Kept:
+            nonlocal alive, most
+            alive += tensor.numel()
+            most = max(most, alive)
+            return _Kept(tensor, forget)
+
+        def forget(size: int) -> None:
+            nonlocal alive
+            alive -= size
+
+        with torch.autograd.graph.saved_tensors_hooks(pack, lambda one: one.tensor):
+            objective.accumulate(objective.examples, np.random.default_rng(0))
+        return most
+
+    cached, whole = ours.CachedMultipleNegativesRankingLoss(), ours.MultipleNegativesRankingLoss()
+    assert kept(cached, 16) < 2 * kept(cached, 2)
+    assert kept(whole, 16) > 6 * kept(whole, 2)
+    assert objective_on(folder, TRIPLETS, cached).memory_setting == "token_budget"
+    assert objective_on(folder, TRIPLETS, whole).memory_setting == "batch_size"
+
+
+class _Kept:
+    """A tensor that is kept for the gradients; says when it is let go."""
+
+    def __init__(self, tensor: torch.Tensor, forget: Callable[[int], None]) -> None:
+        self.tensor, self._forget = tensor, forget
+
+    def __del__(self) -> None:
+        self._forget(self.tensor.numel())
+
+
 def test_a_triplet_of_equal_texts_has_a_gradient() -> None:
     vectors = torch.ones(2, 4, requires_grad=True)
     loss = ours.TripletLoss()(Batch([vectors, vectors, vectors + 1], torch.zeros(2)))

@@ -163,7 +163,7 @@ class _Run:
                 error
             ):
                 raise
-            smaller = "batch_size" if self.objective.whole_batches else "token_budget"
+            smaller = self.objective.memory_setting
             value = getattr(self.options, smaller)
             raise TrainingError(
                 f"Memory ran out at update {update.number} with {smaller}={value}; try {max(1, value // 2)}."

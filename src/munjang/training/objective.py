@@ -59,6 +59,11 @@ class Objective(ABC, Generic[E]):
     examples: Sequence[E]
     network: Network
 
+    @property
+    def memory_setting(self) -> str:
+        """The option that decides how much memory a batch takes."""
+        return "batch_size" if self.whole_batches else "token_budget"
+
     @abstractmethod
     def costs(self) -> NDArray[np.intp]:
         """The tokens of each example, ``[n]``."""

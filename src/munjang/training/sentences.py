@@ -98,6 +98,11 @@ class SentenceObjective(Objective[_Tokenised]):
         self.network = Network(model.model, options, used_ids=ids, more=own)
         self._program = model.program()
 
+    @property
+    def memory_setting(self) -> str:
+        """A cached loss needs memory for one part of a batch only."""
+        return "token_budget" if self._loss.cached else super().memory_setting
+
     def _tokens_of_prompt(self) -> int:
         if self.model.pooling.include_prompt or not any(self._prompts):
             return 0
