@@ -6,7 +6,14 @@ from collections.abc import Callable
 
 import typer
 
-from munjang.cli import train_distill, train_labels, train_sentences, train_texts, train_vocabulary
+from munjang.cli import (
+    train_distill,
+    train_labels,
+    train_language,
+    train_sentences,
+    train_texts,
+    train_vocabulary,
+)
 from munjang.cli.commands import described
 from munjang.cli.options import examples
 
@@ -43,6 +50,7 @@ _add(train_labels.relations, _TASKS, train_labels.RELATIONS_EXAMPLES)
 _add(train_texts.answers, _TASKS, train_texts.ANSWERS_EXAMPLES)
 _add(train_texts.reranker, _TASKS, train_texts.RERANKER_EXAMPLES)
 _add(train_sentences.sentences, _TASKS, train_sentences.SENTENCES_EXAMPLES)
+_add(train_language.language_model, _TASKS, train_language.LANGUAGE_MODEL_EXAMPLES)
 app.add_typer(train_distill.app, name="distill", rich_help_panel=_TASKS)
 _add(train_sentences.mine, _WORDS, train_sentences.MINE_EXAMPLES)
 _add(train_vocabulary.vocabulary, _WORDS, train_vocabulary.VOCABULARY_EXAMPLES)

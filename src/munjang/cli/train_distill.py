@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -27,7 +28,7 @@ CLASSIFICATION_EXAMPLES = examples(
 )
 SENTENCES_EXAMPLES = examples(
     'munjang train distill sentences --teacher my-encoder --data sts-train.tsv --prompt "query: " -o small',
-    "munjang train distill sentences --teacher my-encoder --data article.txt --kind texts --layers 2 -o small",
+    "munjang train distill sentences --teacher my-encoder --data article.txt --kind texts -o small",
 )
 RERANKER_EXAMPLES = examples(
     "munjang train distill reranker --teacher my-reranker --data sts-train.tsv --dev-share 0.1 -o small",
@@ -37,7 +38,7 @@ SCORES_EXAMPLES = examples(
     "munjang train distill scores --teacher my-reranker --data mined.jsonl --kind contrasts -o my-encoder",
 )
 # As munjang.training.embedding_distillation has them, which would load PyTorch before any help is shown.
-DISTILLING_ENCODERS = TrainingOptions(epochs=4, batch_size=64, learning_rate=3e-4, freeze_embeddings=True)
+DISTILLING_ENCODERS = TrainingOptions(epochs=4, batch_size=32, learning_rate=3e-4, freeze_embeddings=True)
 DISTILLING = TrainingOptions(learning_rate=5e-5)
 INSIDE = "What else of the teacher is learned"
 
@@ -174,7 +175,11 @@ def classification(
     )
 
 
-@trains(DISTILLING_ENCODERS, without=("model", "max_length"))
+@trains(
+    DISTILLING_ENCODERS,
+    without=("model", "max_length"),
+    open_ones={"freeze_embeddings": "with the teacher's layers"},
+)
 def sentences(
     run: Run,
     teacher: Teacher,
@@ -231,6 +236,7 @@ def sentences(
     from munjang.training import Goals, distill_sentence_encoder
 
     _check_share(run, kind.value)
+    defaults = replace(DISTILLING_ENCODERS, freeze_embeddings=student is None)  # a student's own may not fit
     goals = Goals(
         distance=distance.value, vectors=vectors, pairs=pairs, gold=gold, highest_score=highest_score
     )
@@ -254,7 +260,7 @@ def sentences(
             student=student,
             layers=_layers(layers),
             held_out=held_out,
-            options=run.options,
+            options=run.options_over(defaults),
             goals=goals,
             matching=matching,
             prompt=prompt,
@@ -270,7 +276,7 @@ Pairs = Annotated[
     typer.Option(
         "--kind",
         metavar="NAME",
-        help="What the data are: pairs (their own scores are left aside), or contrasts (margins are learned).",
+        help="What the data are: pairs (their scores are left aside), or contrasts (margins are learned).",
     ),
 ]
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Annotated, Any, get_type_hints
 
@@ -124,6 +124,11 @@ class Run:
     progress: bool | None
     as_json: bool
     options: TrainingOptions
+    left: tuple[str, ...]  # settings whose default depends on others, and that nobody chose
+
+    def options_over(self, defaults: TrainingOptions) -> TrainingOptions:
+        """The options, with these defaults for what was left open."""
+        return replace(self.options, **{name: getattr(defaults, name) for name in self.left})
 
 
 Command = Callable[..., None]
@@ -147,21 +152,28 @@ _LEFT_OUT: Mapping[str, Any] = {
 
 
 def trains(
-    defaults: TrainingOptions | None = None, *, without: tuple[str, ...] = ()
+    defaults: TrainingOptions | None = None,
+    *,
+    without: tuple[str, ...] = (),
+    open_ones: Mapping[str, str] | None = None,
 ) -> Callable[[Command], Command]:
-    """Give a command the options of a run but for those ``without`` which it does, as a `Run`."""
+    """Give a command the options of a run but for those ``without`` which it does, as a `Run`.
+
+    ``open_ones`` names the settings whose default depends on other options, each with what the help says.
+    """
+    usual, left = defaults or TrainingOptions(), open_ones or {}
 
     def decorate(command: Command) -> Command:
         own = dict(list(inspect.signature(command, eval_str=True).parameters.items())[1:])
 
         def run(**given: Any) -> None:
             with one_voice(), without_connections(given["offline"]):
-                command(_run(given), **{name: given[name] for name in own})
+                command(_run(given, usual), **{name: given[name] for name in own})
 
         shown = {
             **_parameters(_BEFORE, without),
             **{name: one.replace(kind=inspect.Parameter.KEYWORD_ONLY) for name, one in own.items()},
-            **_loop(defaults or TrainingOptions()),
+            **_loop(usual, left),
             **_parameters(_AFTER, without),
         }
         run.__name__, run.__doc__ = command.__name__, command.__doc__
@@ -172,12 +184,17 @@ def trains(
     return decorate
 
 
-def _run(given: Mapping[str, Any]) -> Run:
+def _run(given: Mapping[str, Any], defaults: TrainingOptions) -> Run:
     if given.get("dev") is not None and given.get("dev_share") is not None:
         raise usage_error("It does not go together with --dev.", "--dev-share")
-    options = TrainingOptions(**{name: given[name] for name in _LOOP})
-    own = {one.name for one in fields(Run)} - {"options"}
-    return Run(**{name: given.get(name, _LEFT_OUT.get(name)) for name in own}, options=options)
+    chosen = {name: given[name] for name in _LOOP if given[name] is not None}
+    left = tuple(name for name in _LOOP if given[name] is None and getattr(defaults, name) is not None)
+    own = {one.name for one in fields(Run)} - {"options", "left"}
+    return Run(
+        **{name: given.get(name, _LEFT_OUT.get(name)) for name in own},
+        options=replace(defaults, **chosen),
+        left=left,
+    )
 
 
 def _parameters(
@@ -194,15 +211,20 @@ def _parameter(name: str, annotation: Any, default: Any) -> inspect.Parameter:
     return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=annotation)
 
 
-def _loop(defaults: TrainingOptions) -> dict[str, inspect.Parameter]:
+def _loop(defaults: TrainingOptions, left: Mapping[str, str]) -> dict[str, inspect.Parameter]:
     types = get_type_hints(TrainingOptions)
-    return {
-        name: _parameter(name, Annotated[types[name], _option(name)], getattr(defaults, name))
-        for name in _LOOP
-    }
+    found: dict[str, inspect.Parameter] = {}
+    for name in _LOOP:
+        shown = left.get(name, _WHEN_NONE.get(name, True))
+        kind = types[name] | None if name in left else types[name]
+        default = None if name in left else getattr(defaults, name)
+        if default is not None:
+            shown = True
+        found[name] = _parameter(name, Annotated[kind, _option(name, shown)], default)
+    return found
 
 
-def _option(name: str) -> Any:
+def _option(name: str, shown: str | bool) -> Any:
     panel, value, text = _LOOP[name]
     flag = f"--{name.replace('_', '-')}"
     if not value:
@@ -212,5 +234,5 @@ def _option(name: str) -> Any:
         metavar=value or None,
         help=text,
         rich_help_panel=panel,
-        show_default=_WHEN_NONE.get(name, True),
+        show_default=shown,
     )

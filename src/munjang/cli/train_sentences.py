@@ -141,9 +141,9 @@ def sentences(
     """Train a sentence encoder (Sentence-BERT), from another one or from a plain BERT.
 
     The loss says what the file holds. CosineSimilarityLoss, CoSENTLoss and AnglELoss: two sentences and a
-    score, as in KorSTS. SoftmaxLoss: two sentences and a label, as in KorNLI; ContrastiveLoss: the label 1 or 0. The
-    others: a text, one that belongs to it and maybe some that do not, as questions with answers, KorNLI, or
-    what `train mine` writes.
+    score, as in KorSTS. SoftmaxLoss: two sentences and a label, as in KorNLI; ContrastiveLoss: the
+    label 1 or 0. The others: a text, one that belongs to it and maybe some that do not, as questions with
+    answers, KorNLI, or what `train mine` writes.
     """
     from munjang.training import train_sentence_transformer
 

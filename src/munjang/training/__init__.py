@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from munjang.training.objective import Loss, Objective
     from munjang.training.options import TrainingOptions
     from munjang.training.pretraining import MaskedLanguageObjective
+    from munjang.training.pretraining_runs import train_masked_language_model
     from munjang.training.relations import train_relation_extraction
     from munjang.training.reranking import train_cross_encoder
     from munjang.training.result import TrainingResult
@@ -63,6 +64,7 @@ __all__ = [
     "suggest_tokens",
     "train",
     "train_cross_encoder",
+    "train_masked_language_model",
     "train_question_answering",
     "train_relation_extraction",
     "train_sentence_transformer",
@@ -84,6 +86,7 @@ _HOMES = {
     "objective": ("Loss", "Objective"),
     "options": ("TrainingOptions",),
     "pretraining": ("MaskedLanguageObjective",),
+    "pretraining_runs": ("train_masked_language_model",),
     "relations": ("train_relation_extraction",),
     "reranking": ("train_cross_encoder",),
     "result": ("TrainingResult",),
