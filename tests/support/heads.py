@@ -57,4 +57,7 @@ MODEL_MAKERS: Mapping[str, Callable[[Path], Path]] = {
     "evaluate reranking": lambda folder: tiny_cross_encoder(folder / "model"),
     "evaluate answers": _answerer,
     "evaluate language-model": _words,
+    "train distill classification": lambda folder: labelled_model(folder, labels=("LABEL_0", "LABEL_1")),
+    "train distill reranker": lambda folder: tiny_cross_encoder(folder / "model"),
+    "train distill scores": lambda folder: tiny_cross_encoder(folder / "model"),
 }
