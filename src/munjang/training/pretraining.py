@@ -1,11 +1,12 @@
-"""Pre-training: masked words, with next sentences if the corpus has them (arXiv:1810.04805)."""
+"""Pre-training by hidden tokens (arXiv:1810.04805), and what other kinds of pre-training share with it."""
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -19,22 +20,22 @@ from munjang.models.ops import A, Ops
 from munjang.models.params import Params
 from munjang.models.program import ModelProgram
 from munjang.models.registry import MASKED_LM
-from munjang.runtime.batches import pack_arrays
 from munjang.runtime.model import Model
 from munjang.tokenization import Tokenizer
 from munjang.training.corpus import TokenCorpus
-from munjang.training.masking import MaskingVocabulary, mask_tokens
+from munjang.training.hiding import Hider, Packed, check_corpora, cut_by_tokens
 from munjang.training.network import Network
 from munjang.training.new_heads import with_head
 from munjang.training.new_models import new_encoder
 from munjang.training.objective import Loss, Objective
 from munjang.training.options import TrainingOptions
-from munjang.training.word_starts import word_starts
+from munjang.training.starting import checksum, fingerprint_of_texts
 
-__all__ = ["MaskedLanguageObjective", "MaskedTexts"]
+__all__ = ["MaskedLanguageObjective", "MaskedTexts", "Pretraining"]
 
 _LOGITS = "masked"
-_EVALUATED_TOKENS = 8192  # at once
+_SIZES = ("model_type", "num_hidden_layers", "hidden_size", "intermediate_size", "vocab_size")
+E = TypeVar("E")
 
 
 class MaskedTexts(Sequence[NDArray[np.int32]]):
@@ -43,6 +44,8 @@ class MaskedTexts(Sequence[NDArray[np.int32]]):
     def __init__(self, corpus: TokenCorpus, tokenizer: Tokenizer, *, max_length: int) -> None:
         if tokenizer.cls_token_id is None or tokenizer.sep_token_id is None:
             raise InputError(f"The vocabulary of {tokenizer.name_or_path!r} lacks the tokens around a text.")
+        if max_length < 3:
+            raise InputError(f"max_length={max_length} leaves no room for a text; use at least 3.")
         self._ends = np.array([[tokenizer.cls_token_id], [tokenizer.sep_token_id]], dtype=np.int32)
         self._tokens = corpus.tokens
         self._spans = corpus.spans(max_length - 2)
@@ -59,6 +62,80 @@ class MaskedTexts(Sequence[NDArray[np.int32]]):
     def lengths(self) -> NDArray[np.intp]:
         """The tokens of each text, ``[n]``."""
         return (self._spans[:, 1] - self._spans[:, 0] + 2).astype(np.intp)
+
+
+class Pretraining(Objective[E]):
+    """What pre-training on a corpus is, whatever the loss.
+
+    Subclasses set ``model``, ``tokenizer``, ``network`` and ``examples``, and say how to measure a part of
+    the held-out texts.
+    """
+
+    lower_is_better = True
+    model: Model
+    tokenizer: Tokenizer
+    _held_out_lengths: NDArray[np.intp] | None
+    _description: dict[str, str | int | float]
+
+    def _describe(
+        self,
+        corpus: TokenCorpus,
+        held_out: TokenCorpus | None,
+        lengths: NDArray[np.intp],
+        longest: int,
+        more: Mapping[str, str | int | float] | None,
+    ) -> None:
+        raw = self.model.raw_config
+        self.metric = None if self._held_out_lengths is None else "loss"
+        self._description = {
+            "texts": len(lengths),
+            "tokens": int(lengths.sum()),
+            "corpus": corpus.fingerprint,
+            "held-out texts": 0 if self._held_out_lengths is None else len(self._held_out_lengths),
+            "held-out corpus": "none" if held_out is None else held_out.fingerprint,
+            "longest text in tokens": longest,
+            **{name: raw[name] for name in _SIZES if name in raw},
+            "config checksum": fingerprint_of_texts([sorted(raw.items(), key=str)]),
+            "model checksum": checksum(self.model.weights),
+            **(more or {}),
+        }
+
+    def evaluate(self) -> Mapping[str, float]:
+        """Measure on the held-out texts, always with the same tokens hidden."""
+        assert self._held_out_lengths is not None  # or there is no metric
+        sums: dict[str, float] = {}
+        for number, part in enumerate(cut_by_tokens(self._held_out_lengths)):
+            rng = np.random.default_rng([0, number])
+            with torch.inference_mode(), self.network.precision():
+                for name, value in self._measured(part, rng).items():
+                    sums[name] = sums.get(name, 0.0) + value
+        return self._measures(sums)
+
+    @abstractmethod
+    def _measured(self, part: Sequence[int], rng: np.random.Generator) -> Mapping[str, float]:
+        """Sums over some of the held-out texts, by name."""
+
+    @abstractmethod
+    def _measures(self, sums: Mapping[str, float]) -> dict[str, float]:
+        """What `evaluate` gives, of the sums over all held-out texts."""
+
+    def save(self, folder: Path) -> None:
+        """Write the model and its tokenizer."""
+        self.model.set_weights(self.network.weights())
+        self.model.save_pretrained(folder)
+        self.tokenizer.save_pretrained(folder)
+
+    def describe(self) -> Mapping[str, str | int | float]:
+        """Name the texts and the model."""
+        return self._description
+
+    def usage(self, folder: Path) -> str:
+        """Show how to fill a mask."""
+        return (
+            "import munjang\n\n"
+            f'fill = munjang.pipeline("fill-mask", "{folder}")\n'
+            f'fill("... {self.tokenizer.mask_token} ...")'
+        )
 
 
 @dataclass(frozen=True)
@@ -80,7 +157,7 @@ class _Masked:
         return {_LOGITS: self.model.chosen_head.function(ops, root, base, config, x)}
 
 
-class MaskedLanguageObjective(Objective[NDArray[np.int32]]):
+class MaskedLanguageObjective(Pretraining[NDArray[np.int32]]):
     """Cross-entropy of the hidden tokens; others are hidden each time a text is seen.
 
     Args:
@@ -93,13 +170,13 @@ class MaskedLanguageObjective(Objective[NDArray[np.int32]]):
         max_length: tokens of a text, special ones included; a longer text is cut into parts.
         whole_words: hide all pieces of a word together (arXiv:1906.08101).
         probability: the part of the tokens that is hidden.
+        description: what else tells the run apart.
 
     Raises `InputError` for a vocabulary without a mask token or special tokens, and for a corpus that
     another tokenizer made.
     """
 
     name = "masked-language-model"
-    lower_is_better = True
 
     def __init__(
         self,
@@ -115,33 +192,25 @@ class MaskedLanguageObjective(Objective[NDArray[np.int32]]):
         probability: float = 0.15,
         description: Mapping[str, str | int | float] | None = None,
     ) -> None:
+        self.tokenizer = tokenizer
+        self._hider = Hider(tokenizer, probability=probability, whole_words=whole_words)
         start = new_encoder(raw_config, seed=options.seed) if weights is None else weights
         raw, tensors = with_head(raw_config, start, MASKED_LM, seed=options.seed)
         self.model = Model(raw, tensors, head=MASKED_LM, backend="torch")
-        self.tokenizer = tokenizer
-        self._vocabulary = MaskingVocabulary.of(tokenizer)
-        self._probability = probability
-        self._word_starts = word_starts(tokenizer) if whole_words else None
+        check_corpora(tokenizer, self.model.config.vocab_size, corpus, held_out)
         length = min(max_length, self.model.config.max_length)
-        self._texts = MaskedTexts(corpus, tokenizer, max_length=length)
-        self.examples = self._texts
+        self.examples = MaskedTexts(corpus, tokenizer, max_length=length)
+        self._lengths = self.examples.lengths()
         self._held_out = None if held_out is None else MaskedTexts(held_out, tokenizer, max_length=length)
-        self.metric = None if held_out is None else "loss"
-        self._description = {
-            "texts": len(self.examples),
-            "tokens": int(self._texts.lengths().sum()),
-            "held-out texts": 0 if self._held_out is None else len(self._held_out),
-            "longest text in tokens": length,
-            "hidden": f"{probability:g} of the tokens" + (", whole words" if whole_words else ""),
-            **{name: raw[name] for name in _SIZES},
-            **(description or {}),
-        }
+        self._held_out_lengths = None if self._held_out is None else self._held_out.lengths()
+        more = {"hidden": self._hider.describe(), **(description or {})}
+        self._describe(corpus, held_out, self._lengths, length, more)
         self.network = Network(self.model, options)
         self._program = _Masked(self.model.program(frozenset({"logits"})))
 
     def costs(self) -> NDArray[np.intp]:
         """The tokens of each text."""
-        return self._texts.lengths()
+        return self._lengths
 
     def loss(self, examples: Sequence[NDArray[np.int32]], rng: np.random.Generator) -> Loss:
         """Cross-entropy, summed over the hidden tokens."""
@@ -152,73 +221,26 @@ class MaskedLanguageObjective(Objective[NDArray[np.int32]]):
         self, examples: Sequence[NDArray[np.int32]], rng: np.random.Generator, *, training: bool
     ) -> tuple[Tensor, Tensor]:
         """Scores ``[M, V]`` and what stood at the hidden places ``[M]``."""
-        ids = np.concatenate(list(examples))
-        lengths = np.array([len(text) for text in examples], dtype=np.int32)
-        masked = mask_tokens(
-            ids,
-            self._vocabulary.maskable(ids),
-            rng,
-            vocabulary=self._vocabulary,
-            probability=self._probability,
-            word_starts=None if self._word_starts is None else self._word_starts[ids],
-            lengths=lengths.astype(np.int64),
-        )
-        batch = self._batch(masked.input_ids, lengths, masked.positions)
+        packed = Packed.of(examples)
+        masked = self._hider(packed, rng)
+        batch = packed.batch(self.model.config, masked.positions, masked.input_ids)
         logits = self.network.forward(self._program, batch, training=training)[_LOGITS].float()
         return logits, torch.from_numpy(masked.labels.astype(np.int64)).to(logits.device)
 
-    def _batch(
-        self, ids: NDArray[Any], lengths: NDArray[np.int32], rows: NDArray[Any]
-    ) -> TokenBatch[NDArray[Any]]:
-        starts = np.cumsum(lengths) - lengths
-        positions = np.arange(len(ids)) - np.repeat(starts, lengths) + self.model.config.position_offset
-        batch = pack_arrays(
-            ids.astype(np.int32), np.zeros(len(ids), dtype=np.int32), positions.astype(np.int32), lengths
-        )
-        return replace(batch, rows=rows.astype(np.int32))
+    def _measured(self, part: Sequence[int], rng: np.random.Generator) -> Mapping[str, float]:
+        assert self._held_out is not None
+        logits, labels = self._scores([self._held_out[i] for i in part], rng, training=False)
+        return masked_sums(logits, labels)
 
-    def evaluate(self) -> Mapping[str, float]:
+    def _measures(self, sums: Mapping[str, float]) -> dict[str, float]:
         """The mean cross-entropy of the hidden tokens, and how many are guessed right."""
-        assert self._held_out is not None  # or there is no metric
-        total = right = count = 0.0
-        for number, part in enumerate(_parts(self._held_out.lengths())):
-            rng = np.random.default_rng([0, number])
-            with torch.inference_mode(), self.network.precision():
-                logits, labels = self._scores([self._held_out[i] for i in part], rng, training=False)
-            total += float(functional.cross_entropy(logits, labels, reduction="sum"))
-            right += float((logits.argmax(dim=-1) == labels).sum())
-            count += len(labels)
-        return {"loss": total / count, "accuracy": right / count}
-
-    def save(self, folder: Path) -> None:
-        """Write the model and its tokenizer."""
-        self.model.set_weights(self.network.weights())
-        self.model.save_pretrained(folder)
-        self.tokenizer.save_pretrained(folder)
-
-    def describe(self) -> Mapping[str, str | int | float]:
-        """Name the texts and the model's size."""
-        return self._description
-
-    def usage(self, folder: Path) -> str:
-        """Show how to fill a mask."""
-        return (
-            "import munjang\n\n"
-            f'fill = munjang.pipeline("fill-mask", "{folder}")\n'
-            f'fill("... {self.tokenizer.mask_token} ...")'
-        )
+        return {name: sums[name] / max(sums["count"], 1) for name in ("loss", "accuracy")}
 
 
-_SIZES = ("model_type", "num_hidden_layers", "hidden_size", "intermediate_size", "vocab_size")
-
-
-def _parts(lengths: NDArray[np.intp]) -> list[list[int]]:
-    parts: list[list[int]] = [[]]
-    used = 0
-    for i, length in enumerate(lengths.tolist()):
-        if used + length > _EVALUATED_TOKENS and parts[-1]:
-            parts.append([])
-            used = 0
-        parts[-1].append(i)
-        used += length
-    return parts
+def masked_sums(logits: Tensor, labels: Tensor) -> dict[str, float]:
+    """Sum the cross-entropy and the right guesses over the hidden tokens: ``[M, V]`` and ``[M]``."""
+    return {
+        "loss": float(functional.cross_entropy(logits, labels, reduction="sum")),
+        "accuracy": float((logits.argmax(dim=-1) == labels).sum()),
+        "count": len(labels),
+    }
