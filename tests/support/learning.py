@@ -23,12 +23,12 @@ EXAMPLES = [
     for label, texts in (("good", _GOOD), ("bad", _BAD))
     for text in texts
 ]
-OPTIONS = TrainingOptions(epochs=6, batch_size=8, learning_rate=1e-2, device="cpu")
+OPTIONS = TrainingOptions(epochs=6, batch_size=8, learning_rate=2e-3, device="cpu")
 # With small steps, what is added up in another order stays the same to many digits.
 CAREFUL = replace(OPTIONS, epochs=2, learning_rate=1e-4)
 
 
-def tiny_model(folder: Path, architecture: str = "bert", *, dropout: float = 0.1) -> Path:
+def tiny_model(folder: Path, architecture: str = "bert", *, dropout: float = 0.02) -> Path:
     """Write a random checkpoint with its tokenizer."""
     settings = {"hidden_dropout_prob": dropout, "attention_probs_dropout_prob": dropout}
     if architecture == "distilbert":

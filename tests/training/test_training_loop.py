@@ -1,7 +1,7 @@
 """The loop: it learns, goes on exactly where it was stopped, and loses nothing when it fails.
 
-What can be wrong: the output folder (another run, other files, not writable), the examples (none), the loss (no
-number), memory (runs out), a kill, Ctrl-C.
+What can be wrong: the output folder (another run, other files, not writable), the examples (none), the loss
+(no number), memory (runs out), a kill, Ctrl-C.
 """
 
 from __future__ import annotations
@@ -82,7 +82,7 @@ def test_a_run_learns_and_leaves_everything(whole_run: Path) -> None:
     assert (whole_run / "curves.png").read_bytes()[:4] == b"\x89PNG"
     report = (whole_run / "report.md").read_text(encoding="utf-8")
     assert "| accuracy | " in report
-    assert "| learning_rate | 0.01 |" in report
+    assert "| learning_rate | 0.002 |" in report
     assert "munjang.pipeline" in report
 
 
@@ -162,8 +162,8 @@ def test_a_finished_run_is_not_done_again(model: Path, whole_run: Path) -> None:
 
 
 def test_another_run_is_not_written_over(model: Path, whole_run: Path) -> None:
-    other = replace(OPTIONS, learning_rate=2e-2)
-    with pytest.raises(InputError, match=r"another run: 'learning_rate' is 0.02 here and 0.01 there"):
+    other = replace(OPTIONS, learning_rate=3e-3)
+    with pytest.raises(InputError, match=r"another run: 'learning_rate' is 0.003 here and 0.002 there"):
         train(classifier(model, other), whole_run, other)
     with pytest.raises(InputError, match="another run: 'data checksum'"):
         train(classifier(model, examples=EXAMPLES[1:]), whole_run, OPTIONS)
@@ -186,7 +186,7 @@ class Broken(TextClassificationObjective):
 
     updates = 0
 
-    def loss(self, examples: Sequence[Any], rng: np.random.Generator) -> Loss:
+    def loss(self, examples: Sequence[Any], rng: object) -> Loss:
         self.updates += 1
         loss = super().loss(examples, rng)
         return Loss(loss.total * float("nan") if self.updates == 4 else loss.total, loss.count)

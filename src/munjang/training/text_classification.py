@@ -2,34 +2,31 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch.nn import functional
 
 from munjang.errors import InputError
 from munjang.evaluation.classifying import evaluate_classification
 from munjang.evaluation.examples import LabelledText
-from munjang.models.program import LOGITS
 from munjang.models.registry import SEQUENCE_CLASSIFICATION
-from munjang.runtime.batches import pack
 from munjang.tasks.text_classification import TextClassification
 from munjang.tokenization.encoding import TokenIds
-from munjang.training.loop import TrainingResult, train
-from munjang.training.network import Network
-from munjang.training.objective import Loss, Objective
+from munjang.training.loop import train
+from munjang.training.objective import Loss
 from munjang.training.options import TrainingOptions
-from munjang.training.starting import (
-    Source,
-    checksum,
-    fingerprint_of_texts,
-    numbered,
-    open_for_training,
-    used_ids,
+from munjang.training.result import TrainingResult
+from munjang.training.starting import Source, numbered, open_for_training
+from munjang.training.task_objective import (
+    TaskObjective,
+    description_of,
+    longest_of,
+    require_examples,
+    values_of,
 )
 from munjang.training.watching import Watcher
 
@@ -38,23 +35,27 @@ __all__ = ["TextClassificationObjective", "train_text_classification"]
 
 @dataclass(frozen=True, slots=True)
 class _Example:
-    ids: TokenIds
-    target: float  # the label's number, or the value
+    """A text or a pair, and its label's number or its value."""
+
+    texts: tuple[TokenIds]
+    target: float
 
 
-class TextClassificationObjective(Objective[_Example]):
-    """Cross-entropy over labels, or mean squared error of a number (regression).
+class TextClassificationObjective(TaskObjective[_Example]):
+    """Cross-entropy over labels, or the squared error of a number (regression).
 
     Args:
         source: the model to begin with.
         examples: texts or pairs with labels; numbers if ``regression``.
         held_out: examples to measure on.
         options: of the run.
-        labels: all labels in their order, by default those that occur.
+        labels: all labels in their order, by default those that occur: numbers by size, names by alphabet.
         regression: learn numbers.
-        max_length: tokens that are read of an example, by default 256 or what the model takes.
+        max_length: tokens that are read of an example, by default what the model takes; what is beyond is cut
+            off, and the description says of how many examples.
 
-    Raises `InputError` for one label only, for labels outside ``labels`` and in held-out data.
+    Raises `InputError` for data without examples, of one label only or with labels outside ``labels``, and
+    for values that are no numbers.
     """
 
     name = "text-classification"
@@ -70,54 +71,37 @@ class TextClassificationObjective(Objective[_Example]):
         regression: bool = False,
         max_length: int | None = None,
     ) -> None:
-        if not examples:
-            raise InputError("There are no examples to learn from.")
-        self._regression = regression
-        numbers = {0: "score"} if regression else numbered((str(e.label) for e in examples), labels)
+        require_examples(examples)
+        names = {0: "score"} if regression else numbered((str(e.label) for e in examples), labels)
+        targets = _values(examples) if regression else _numbers(examples, names)
+        # What is wrong with the held-out data is said now, not after the first epoch.
+        _values(held_out) if regression else _numbers(held_out, names)
         loaded = open_for_training(
             source,
             SEQUENCE_CLASSIFICATION,
-            labels=numbers,
+            labels=names,
             problem_type="regression" if regression else "single_label_classification",
             seed=options.seed,
         )
-        self.model, self.tokenizer = loaded.model, loaded.tokenizer
-        self._classifier = TextClassification(loaded)
-        self._held_out = held_out
-        self.metric = ("spearman" if regression else "accuracy") if held_out else None
-        self._max_length = min(loaded.max_length, max_length or _MAX_LENGTH)
-        self._description: Mapping[str, str | int | float] = {
-            "model": str(source.model),
-            "model checksum": checksum(self.model.weights),
-            "examples": len(examples),
-            "held out": len(held_out),
-            "data checksum": fingerprint_of_texts([*examples, *held_out]),
-            "labels": ", ".join(numbers.values()),
-            "longest text in tokens": self._max_length,
-        }
-        self.examples = self._prepared(examples, numbers)
-        ids = used_ids(example.ids for example in self.examples)
-        self.network = Network(self.model, options, used_ids=ids)
-        self._program = self.model.program(frozenset({LOGITS}))
-
-    def _prepared(self, examples: Sequence[LabelledText], labels: Mapping[int, str]) -> list[_Example]:
         texts = [e.text if e.text_pair is None else (e.text, e.text_pair) for e in examples]
-        ids = self.tokenizer.encode_ids(texts, truncation=True, max_length=self._max_length)
-        if self._regression:
-            targets = [float(e.label) for e in examples]
-        else:
-            numbers = {label: float(number) for number, label in labels.items()}
-            targets = [numbers[str(e.label)] for e in examples]
-        return [_Example(*example) for example in zip(ids, targets, strict=True)]
+        longest = longest_of(loaded, max_length)
+        ids = loaded.tokenizer.encode_ids(texts, truncation=True, max_length=longest)
+        description = description_of(source, loaded, examples, held_out) | {
+            "labels": ", ".join(names.values()),
+            "longest text in tokens": longest,
+            "texts that were cut": sum(text.truncated > 0 for text in ids),
+        }
+        prepared = [_Example((text,), target) for text, target in zip(ids, targets, strict=True)]
+        super().__init__(loaded, prepared, options, description)
+        self._regression = regression
+        self._held_out = held_out
+        self._classifier = TextClassification(loaded)
+        if held_out:
+            self.metric = "spearman" if regression else "accuracy"
 
-    def costs(self) -> NDArray[np.intp]:
-        """The tokens of each example."""
-        return np.array([len(example.ids.input_ids) for example in self.examples], dtype=np.intp)
-
-    def loss(self, examples: Sequence[_Example], rng: np.random.Generator) -> Loss:  # noqa: ARG002
-        """Cross-entropy, or squared error."""
-        batch = pack([example.ids for example in examples], self.model.runner.layout)
-        logits = self.network.forward(self._program, batch)[LOGITS].float()
+    def loss(self, examples: Sequence[_Example], rng: object) -> Loss:  # noqa: ARG002
+        """Cross-entropy or squared error, summed over the examples."""
+        logits = self.logits(examples)
         targets = torch.tensor([example.target for example in examples], device=logits.device)
         if self._regression:
             total = functional.mse_loss(logits[:, 0], targets, reduction="sum")
@@ -126,19 +110,8 @@ class TextClassificationObjective(Objective[_Example]):
         return Loss(total, len(examples))
 
     def evaluate(self) -> Mapping[str, float]:
-        """Accuracy and macro F1, or the correlations."""
-        found = evaluate_classification(self._classifier, self._held_out, intervals=False)
-        return {name: estimate.value for name, estimate in found.metrics.items()}
-
-    def save(self, folder: Path) -> None:
-        """Write the model and its tokenizer."""
-        self.model.set_weights(self.network.weights())
-        self.model.save_pretrained(folder)
-        self.tokenizer.save_pretrained(folder)
-
-    def describe(self) -> Mapping[str, str | int | float]:
-        """Name the data and the model."""
-        return self._description
+        """Accuracy and what else `evaluate_classification` gives; correlations for numbers."""
+        return values_of(evaluate_classification(self._classifier, self._held_out, intervals=False))
 
     def usage(self, folder: Path) -> str:
         """Show how to classify."""
@@ -149,7 +122,26 @@ class TextClassificationObjective(Objective[_Example]):
         )
 
 
-_MAX_LENGTH = 256
+def _numbers(examples: Sequence[LabelledText], labels: Mapping[int, str]) -> list[float]:
+    numbers = {label: float(number) for number, label in labels.items()}
+    for place, example in enumerate(examples):
+        if str(example.label) not in numbers:
+            known = ", ".join(map(repr, numbers))
+            raise InputError(f"Example {place} has the label {example.label!r}; there are {known}.")
+    return [numbers[str(example.label)] for example in examples]
+
+
+def _values(examples: Sequence[LabelledText]) -> list[float]:
+    found = []
+    for place, example in enumerate(examples):
+        try:
+            value = float(example.label)
+        except ValueError:
+            value = math.nan
+        if not math.isfinite(value):
+            raise InputError(f"Example {place} has {example.label!r} in place of a number.")
+        found.append(value)
+    return found
 
 
 def train_text_classification(
