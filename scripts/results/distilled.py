@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from scripts.results.measuring import times_as_fast
+from dataclasses import replace
+
+from scripts.results.measuring import has_bfloat16, times_as_fast
 from scripts.results.outcome import Outcome, Place
 
 import munjang
 from munjang.evaluation import evaluate_similarity
 from munjang.evaluation.example_files import read_labelled_texts, read_scored_pairs
-from munjang.training.embedding_distillation import distill_sentence_encoder
+from munjang.training.embedding_distillation import DISTILLING, distill_sentence_encoder
 
 __all__ = ["distilled"]
 
@@ -23,8 +25,7 @@ def distilled(place: Place) -> Outcome:
     }
     texts = [
         text
-        for part in ("dev", "test")
-        for pair in read_labelled_texts(place.data / "kornli" / f"xnli.{part}.ko.tsv")
+        for pair in read_labelled_texts(place.data / "kornli" / "xnli.test.ko.tsv")
         for text in (pair.text, pair.text_pair)
         if text
     ]
@@ -32,9 +33,10 @@ def distilled(place: Place) -> Outcome:
         str(teacher),
         [*parts["train"], *dict.fromkeys(texts)],
         output=place.run("distilled"),
-        layers=6,
+        layers=[1, 3, 5, 7, 9, 11],
         held_out=parts["dev"],
         prompt=PROMPT,
+        options=replace(DISTILLING, epochs=3, bfloat16=has_bfloat16()),
         watchers=place.watchers,
     )
     student, whole = munjang.SentenceTransformer(result.folder), munjang.SentenceTransformer(teacher)

@@ -133,20 +133,20 @@ def kornli_korsts(place: Place) -> Outcome:
 def nsmc(place: Place) -> Outcome:
     """Whether a review of a film is a good one."""
     train, held_out = split(read_labelled_texts(place.data / "nsmc" / "train.tsv.gz"), held_out=2_000)
-    _, train = split(train, held_out=40_000, seed=1)
+    _, train = split(train, held_out=30_000, seed=1)
     result = train_text_classification(
         train,
         model=E5,
         output=place.run("nsmc"),
         held_out=held_out,
         max_length=96,
-        options=_options(epochs=1, learning_rate=5e-5),
+        options=_options(epochs=1, learning_rate=1e-4),
         watchers=place.watchers,
     )
     test = read_labelled_texts(place.data / "nsmc" / "dev.tsv.gz")
     return Outcome(
         "Sentiment of film reviews (NSMC), from multilingual-e5-small",
-        "an accuracy of 0.86 on the dev split, from 40,000 of the 213,362 training reviews",
+        "an accuracy of 0.86 on the dev split, from 30,000 of the 213,362 training reviews",
         result,
         [evaluate_classification(TextClassification(result.folder), test)],
     )
@@ -162,7 +162,7 @@ def question_pairs(place: Place) -> Outcome:
         output=place.run("question-pairs"),
         held_out=held_out,
         max_length=96,
-        options=_options(epochs=5, learning_rate=8e-5, batch_size=16),
+        options=_options(epochs=4, learning_rate=1e-4),
         watchers=place.watchers,
     )
     test = read_labelled_texts(place.data / "question-pair" / "dev.tsv")
@@ -183,7 +183,7 @@ def klue_ner(place: Place) -> Outcome:
         model=E5,
         output=place.run("klue-ner"),
         held_out=held_out,
-        options=_options(epochs=5, learning_rate=1e-4, batch_size=16),
+        options=_options(epochs=4, learning_rate=1.5e-4),
         watchers=place.watchers,
     )
     return Outcome(
@@ -202,7 +202,9 @@ def korquad(place: Place) -> Outcome:
         train,
         model=E5,
         output=place.run("korquad"),
-        options=_options(epochs=2, learning_rate=1e-4, batch_size=16),
+        max_length=256,
+        negative_windows=0.3,
+        options=_options(epochs=1, learning_rate=1.5e-4),
         watchers=place.watchers,
     )
     found = evaluate_answers(QuestionAnswering(result.folder), test)
