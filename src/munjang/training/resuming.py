@@ -78,7 +78,8 @@ class RunFolder:
     def _difference(self, other: object) -> str:
         if not isinstance(other, dict):
             return "its run.json says nothing"
-        names = sorted(self._identity.keys() | other.keys())
+        # A checksum says nothing to a person: it comes last.
+        names = sorted(self._identity.keys() | other.keys(), key=lambda name: ("checksum" in name, name))
         for name in names:
             if self._identity.get(name) != other.get(name):
                 return f"'{name}' is {self._identity.get(name)!r:.80} here and {other.get(name)!r:.80} there"
