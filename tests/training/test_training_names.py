@@ -18,4 +18,4 @@ def test_every_name_leads_somewhere() -> None:
 
 def test_a_name_that_is_none() -> None:
     with pytest.raises(AttributeError, match="no attribute 'train_everything'"):
-        training.train_everything  # type: ignore[attr-defined]  # noqa: B018 - the access is the test
+        training.train_everything  # noqa: B018 - the access is the test
