@@ -25,7 +25,6 @@ __all__ = [
     "objective_on",
 ]
 
-WIDTH = 32
 LABELS = [0.9, 0.1, 0.5, 0.5, 0.0]
 TEXTS = [
     ("A man is eating food.", "A man eats.", "The girl is carrying a baby"),
@@ -68,7 +67,7 @@ def assert_same_gradients(
     """Compare the loss of all examples as one batch, and the gradient of every parameter."""
     tally = objective.accumulate(objective.examples, np.random.default_rng(0))
     peer = peer_loss.model
-    peer.eval()  # there is no dropout, but the peer computes the pooled output only then in the same way
+    peer.eval()  # without dropout, as ours
     features = [peer.preprocess(list(column)) for column in zip(*(e.texts for e in examples), strict=True)]
     labels = torch.tensor(np.array([np.asarray(e.label) for e in examples]))
     value = peer_loss(features, labels.float() if labels.is_floating_point() else labels)
