@@ -22,6 +22,7 @@ from munjang.training.word_starts import word_starts
 __all__ = ["Hider", "Packed", "check_corpora", "cut_by_tokens"]
 
 _EVALUATED_TOKENS = 8192  # at once
+_BLOCK = 1 << 16  # tokens that are looked at together
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,14 +117,22 @@ class Hider:
 
 
 def check_corpora(tokenizer: Tokenizer, rows: int, *corpora: TokenCorpus | None) -> None:
-    """Raise `InputError` unless the corpora were made with this vocabulary and the model has rows for it."""
-    mark = vocabulary_mark(tokenizer)
+    """Raise `InputError` unless the corpora were made with this vocabulary and the model has rows for it.
+
+    There must be something to hide in each, too.
+    """
+    mark, vocabulary = vocabulary_mark(tokenizer), MaskingVocabulary.of(tokenizer)
     for corpus in corpora:
-        if corpus is not None and corpus.vocabulary != mark:
+        if corpus is None:
+            continue
+        if corpus.vocabulary != mark:
             raise InputError(
                 f"The corpus was made with another vocabulary than that of {tokenizer.name_or_path!r}; build "
                 "it again with this tokeniser."
             )
+        blocks = range(0, len(corpus.tokens), _BLOCK)
+        if not any(vocabulary.maskable(corpus.tokens[at : at + _BLOCK]).any() for at in blocks):
+            raise InputError("The vocabulary knows no word of the texts, so there is nothing to hide.")
     needed = max(tokenizer.get_vocab().values()) + 1
     if needed > rows:
         raise InputError(

@@ -166,7 +166,7 @@ class ReplacedTokenObjective(Pretraining[NDArray[np.int32]]):
 
     def _measured(self, part: Sequence[int], rng: np.random.Generator) -> Mapping[str, float]:
         assert self._held_out is not None
-        luck = torch.Generator(self.network.device).manual_seed(int(rng.integers(2**62)))
+        luck = torch.Generator(self.network.device).manual_seed(part[0])
         scores = self._scores([self._held_out[i] for i in part], rng, training=False, luck=luck)
         judged = functional.binary_cross_entropy_with_logits(scores.replaced, scores.labels, reduction="sum")
         called, replaced = scores.replaced > 0, scores.labels > 0
