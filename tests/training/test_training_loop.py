@@ -151,6 +151,46 @@ def test_a_killed_run_goes_on_exactly(model: Path, whole_run: Path, tmp_path: Pa
     assert losses(output) == losses(whole_run)
 
 
+def test_a_full_disk_keeps_the_last_checkpoint(model: Path, whole_run: Path, tmp_path: Path) -> None:
+    """Files may not grow beyond what the first checkpoint needs less a bit, from the third update on."""
+    code = (
+        "import resource, sys\n"
+        "from dataclasses import replace\n"
+        "from pathlib import Path\n"
+        "from support.learning import OPTIONS, classifier\n"
+        "from munjang.errors import CheckpointError\n"
+        "from munjang.training.loop import train\n"
+        "class Full:\n"
+        "    def begin(self, steps, done): pass\n"
+        "    def evaluation(self, *a): pass\n"
+        "    def step(self, step):\n"
+        "        if step.step == 3: resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000))\n"
+        "options = replace(OPTIONS, checkpoint_steps=2)\n"
+        "try:\n"
+        "    train(classifier(Path(sys.argv[1]), options), Path(sys.argv[2]), options, watchers=[Full()])\n"
+        "except CheckpointError as error:\n"
+        "    print(error)\n"
+    )
+    output = tmp_path / "run"
+    environment = python_environment(tmp_path)
+    environment["PYTHONPATH"] += f"{os.pathsep}{Path(__file__).parents[1]}"
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(model), str(output)],
+        env=environment,
+        timeout=120,
+        capture_output=True,
+        text=True,
+    )
+    assert "Can't write" in done.stdout, done.stderr
+    assert "make room" in done.stdout
+    assert [path.name for path in (output / "checkpoint").iterdir()] == ["last.safetensors"]
+    options = replace(OPTIONS, checkpoint_steps=2)
+    resumed = StopAfter(0)
+    train(classifier(model, options), output, options, watchers=[resumed])
+    assert resumed.done == 2
+    assert losses(output) == losses(whole_run)
+
+
 def test_a_finished_run_is_not_done_again(model: Path, whole_run: Path) -> None:
     before = (whole_run / "model.safetensors").stat().st_mtime_ns
     began = time.perf_counter()
@@ -166,7 +206,7 @@ def test_another_run_is_not_written_over(model: Path, whole_run: Path) -> None:
     with pytest.raises(InputError, match=r"another run: 'learning_rate' is 0.003 here and 0.002 there"):
         train(classifier(model, other), whole_run, other)
     with pytest.raises(InputError, match="another run: 'data checksum'"):
-        train(classifier(model, examples=EXAMPLES[1:]), whole_run, OPTIONS)
+        train(classifier(model, examples=[*EXAMPLES[1:], EXAMPLES[1]]), whole_run, OPTIONS)
 
 
 def test_other_files_are_not_written_over(model: Path, tmp_path: Path) -> None:

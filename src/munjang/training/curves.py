@@ -6,17 +6,15 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from munjang.errors import MissingExtraError
-
 __all__ = ["draw_curves"]
 
 _POINTS = 400  # of the smoothed loss
 
 
 def draw_curves(log: Sequence[Mapping[str, Any]], folder: Path, metric: str | None) -> bool:
-    """Draw ``curves.png`` and ``curves.svg`` from a log; False if the log is empty.
+    """Draw ``curves.png`` and ``curves.svg`` from a log.
 
-    Raises `MissingExtraError` without matplotlib.
+    False if the log is empty or matplotlib is not installed: a run must not fail at its end for a picture.
     """
     steps = [line for line in log if "loss" in line]
     if not steps:
@@ -24,7 +22,7 @@ def draw_curves(log: Sequence[Mapping[str, Any]], folder: Path, metric: str | No
     try:
         from matplotlib.figure import Figure
     except ModuleNotFoundError:
-        raise MissingExtraError("Curves need matplotlib: pip install 'munjang[train]'.") from None
+        return False
     figure = Figure(figsize=(8, 4.5), layout="constrained")
     axes = figure.subplots()
     numbers, losses = _smoothed(steps)

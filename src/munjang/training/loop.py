@@ -29,6 +29,8 @@ from munjang.training.watching import Log, Step, Watcher
 
 __all__ = ["TrainingResult", "train"]
 
+_LONGEST_LOSS = 600.0  # seconds of work that a kill may cost, however long an epoch is
+
 
 def train(
     objective: Objective[Any], output: Path, options: TrainingOptions, *, watchers: Sequence[Watcher] = ()
@@ -84,20 +86,26 @@ class _Run:
         return self._end()
 
     def _updates(self, stop: threading.Event) -> None:
+        self._kept_at = time.monotonic()
         for update in self.order.updates(after=self.progress.step):
+            if self._gave_up():
+                return
             stopped = self._update(update, bool(stop.is_set()))
             last = update.number == self.order.steps
             if last or self._is_due(update, self.options.evaluation_steps):
                 self._evaluate(update.number)
-            if stopped or self._is_due(
-                update, self.options.checkpoint_steps or self.options.evaluation_steps
-            ):
+            if stopped or self._is_time_to_keep(update):
                 self._checkpoint()
             if stopped and not last:
                 raise KeyboardInterrupt(f"stopped after update {update.number}; the same command goes on")
-            patience = self.options.patience
-            if patience is not None and self.progress.without_better >= patience:
-                return
+
+    def _gave_up(self) -> bool:
+        patience = self.options.patience
+        return patience is not None and self.progress.without_better >= patience
+
+    def _is_time_to_keep(self, update: Update) -> bool:
+        every = self.options.checkpoint_steps or self.options.evaluation_steps
+        return self._is_due(update, every) or time.monotonic() - self._kept_at > _LONGEST_LOSS
 
     def _is_due(self, update: Update, every: int | None) -> bool:
         return update.ends_epoch if every is None else update.number % every == 0
@@ -197,6 +205,7 @@ class _Run:
             watcher.evaluation(step, metrics, better)
 
     def _checkpoint(self) -> None:
+        self._kept_at = time.monotonic()
         if self.group.leads:
             self.folder.save(self.progress, self.network, self.optimizer)
 

@@ -52,7 +52,8 @@ class TrainingOptions:
         freeze_layers: how many of the lowest layers, and the embeddings with them, stay as they are.
         freeze_embeddings: the embeddings alone stay as they are.
         evaluation_steps: updates between evaluations; by default one each epoch, and one at the end always.
-        checkpoint_steps: updates between checkpoints to go on from; by default with each evaluation.
+        checkpoint_steps: updates between checkpoints to go on from; by default with each evaluation. There is
+            one every ten minutes anyway.
         patience: evaluations without a better result after which to stop.
         seed: of everything drawn at random.
         device: ``auto`` (a GPU if there is one), ``cpu``, ``cuda`` or ``cuda:1``.

@@ -60,8 +60,8 @@ def _report(
         f"({order.per_epoch:,} an epoch), in {_duration(result.seconds)}: "
         f"{tokens / max(result.seconds, 1e-9):,.0f} tokens per second."
     )
-    if drawn:
-        yield from ("", "![The loss and the measure by update](curves.png)")
+    curves = "![The loss and the measure by update](curves.png)"
+    yield from ("", curves if drawn else "There are no curves: they need matplotlib (`munjang[train]`).")
     yield from ("", "## Data and model", "", "| | |", "| --- | --- |")
     yield from (f"| {name} | {value} |" for name, value in objective.describe().items())
     yield from ("", "## Settings", "", "| setting | value |", "| --- | --- |")
