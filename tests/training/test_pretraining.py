@@ -182,8 +182,21 @@ def test_texts_with_nothing_to_hide(tokenizer: Tokenizer, tmp_path: Path) -> Non
     with pytest.raises(InputError, match="knows no word of the texts"):
         objective(tokenizer, unknown)
     (tmp_path / "b.txt").write_text("\n".join([*lines, "기차를 탔다."]), encoding="utf-8")
-    made = objective(tokenizer, TokenCorpus.build(tmp_path / "b.txt", tokenizer, tmp_path / "more"))
+    known = TokenCorpus.build(tmp_path / "b.txt", tokenizer, tmp_path / "more")
+    made = objective(tokenizer, known)
     tally = made.accumulate([made.examples[0]], np.random.default_rng(0))
     assert (tally.total, tally.count) == (0.0, 0)
     with pytest.raises(InputError, match="knows no word of the texts"):
-        objective(tokenizer, unknown, held_out=unknown)
+        objective(tokenizer, known, held_out=unknown)
+
+
+def test_a_head_with_a_matrix_of_its_own_is_refused(tokenizer: Tokenizer, corpus: TokenCorpus) -> None:
+    made = objective(tokenizer, corpus)
+    shared = made.model.weights["bert.embeddings.word_embeddings.weight"]
+    weights = {**made.model.weights, "cls.predictions.decoder.weight": shared + 1}
+    raw = {**made.model.raw_config, "tie_word_embeddings": False}
+    with pytest.raises(InputError, match=r"a matrix of its own \('cls.predictions.decoder.weight'\)"):
+        MaskedLanguageObjective(raw, weights, corpus, tokenizer, None, OPTIONS)
+    # A copy that is not used is no harm.
+    again = MaskedLanguageObjective(made.model.raw_config, weights, corpus, tokenizer, None, OPTIONS)
+    assert again.describe()["model checksum"] == made.describe()["model checksum"]

@@ -25,16 +25,22 @@ from munjang.tokenization import Tokenizer
 from munjang.training.corpus import TokenCorpus
 from munjang.training.hiding import Hider, Packed, check_corpora, cut_by_tokens
 from munjang.training.network import Network
-from munjang.training.new_heads import with_head
+from munjang.training.new_heads import Tensors, with_head
 from munjang.training.new_models import new_encoder
 from munjang.training.objective import Loss, Objective
 from munjang.training.options import TrainingOptions
 from munjang.training.starting import checksum, fingerprint_of_texts
 
-__all__ = ["MaskedLanguageObjective", "MaskedTexts", "Pretraining"]
+__all__ = ["MaskedLanguageObjective", "MaskedTexts", "Pretraining", "masked_sums", "with_masked_head"]
 
 _LOGITS = "masked"
 _SIZES = ("model_type", "num_hidden_layers", "hidden_size", "intermediate_size", "vocab_size")
+_DECODERS = (
+    "cls.predictions.decoder.weight",
+    "lm_head.decoder.weight",
+    "generator_lm_head.weight",
+    "vocab_projector.weight",
+)
 E = TypeVar("E")
 
 
@@ -172,8 +178,8 @@ class MaskedLanguageObjective(Pretraining[NDArray[np.int32]]):
         probability: the part of the tokens that is hidden.
         description: what else tells the run apart.
 
-    Raises `InputError` for a vocabulary without a mask token or special tokens, and for a corpus that
-    another tokenizer made.
+    Raises `InputError` for a vocabulary without a mask token or special tokens, for a corpus that another
+    tokenizer made, and for a checkpoint whose scores of the vocabulary have a matrix of their own.
     """
 
     name = "masked-language-model"
@@ -194,8 +200,7 @@ class MaskedLanguageObjective(Pretraining[NDArray[np.int32]]):
     ) -> None:
         self.tokenizer = tokenizer
         self._hider = Hider(tokenizer, probability=probability, whole_words=whole_words)
-        start = new_encoder(raw_config, seed=options.seed) if weights is None else weights
-        raw, tensors = with_head(raw_config, start, MASKED_LM, seed=options.seed)
+        raw, tensors = with_masked_head(raw_config, weights, options.seed)
         self.model = Model(raw, tensors, head=MASKED_LM, backend="torch")
         check_corpora(tokenizer, self.model.config.vocab_size, corpus, held_out)
         length = min(max_length, self.model.config.max_length)
@@ -235,6 +240,23 @@ class MaskedLanguageObjective(Pretraining[NDArray[np.int32]]):
     def _measures(self, sums: Mapping[str, float]) -> dict[str, float]:
         """The mean cross-entropy of the hidden tokens, and how many are guessed right."""
         return {name: sums[name] / max(sums["count"], 1) for name in ("loss", "accuracy")}
+
+
+def with_masked_head(
+    raw_config: Mapping[str, Any], weights: Mapping[str, NDArray[Any]] | None, seed: int
+) -> tuple[dict[str, Any], Tensors]:
+    """Give a config and tensors with a masked-word head; without weights, of a model at its beginning.
+
+    Raises `InputError` for a head that does not share the matrix of the word embeddings.
+    """
+    own = [name for name in _DECODERS if weights is not None and name in weights]
+    if own and raw_config.get("tie_word_embeddings") is False:
+        raise InputError(
+            f"The checkpoint's masked-word head has a matrix of its own ('{own[0]}'), which can't be trained "
+            "here; choose a model whose head shares the word embeddings."
+        )
+    start = new_encoder(raw_config, seed=seed) if weights is None else weights
+    return with_head(raw_config, start, MASKED_LM, seed=seed)
 
 
 def masked_sums(logits: Tensor, labels: Tensor) -> dict[str, float]:

@@ -24,10 +24,9 @@ from munjang.training.corpus import TokenCorpus
 from munjang.training.hiding import Hider, Packed, check_corpora
 from munjang.training.network import Network
 from munjang.training.new_heads import Tensors, with_head
-from munjang.training.new_models import new_encoder
 from munjang.training.objective import Loss
 from munjang.training.options import TrainingOptions
-from munjang.training.pretraining import Pretraining, masked_sums
+from munjang.training.pretraining import Pretraining, masked_sums, with_masked_head
 from munjang.training.sentence_pairs import SentencePair, SentencePairs
 
 __all__ = ["NextSentenceObjective"]
@@ -176,8 +175,8 @@ def _with_both_heads(
     raw_config: Mapping[str, Any], weights: Mapping[str, NDArray[Any]] | None, seed: int
 ) -> tuple[dict[str, Any], Tensors]:
     """Give a config and tensors with the two heads that `BertForPreTraining` has."""
-    start = new_encoder(raw_config, seed=seed) if weights is None else weights
+    raw, masked = with_masked_head(raw_config, weights, seed)
     # Another seed, or the pooler would begin as the masked-word head's first matrix does.
-    _, following = with_head(raw_config, start, NEXT_SENTENCE, seed=seed + 1)
-    raw, masked = with_head(raw_config, start, MASKED_LM, seed=seed)
+    old = masked if weights is None else weights
+    _, following = with_head(raw_config, old, NEXT_SENTENCE, seed=seed + 1)
     return {**raw, "architectures": ["BertForPreTraining"]}, {**following, **masked}
