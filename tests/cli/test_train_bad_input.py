@@ -143,6 +143,14 @@ def test_a_teacher_without_head(invoke: Invoke, start: Path, texts: Path, tmp_pa
     assert "classif" in the_line(result)
 
 
+def test_a_loss_that_is_no_number(invoke: Invoke, start: Path, texts: Path, tmp_path: Path) -> None:
+    more = ("--learning-rate", 1e30, "--batch-size", 4, "--max-steps", 4, "--warmup-ratio", 0)
+    result = train(invoke, "classification", texts, tmp_path / "out", "--model", start, *more)
+    line = the_line(result)
+    assert "the loss is " in line
+    assert "Lower the learning rate (1e+30) or look at these examples." in line
+
+
 # The output folder
 
 

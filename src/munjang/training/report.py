@@ -50,13 +50,14 @@ def _report(
     tokens: int,
     drawn: bool,
 ) -> Iterator[str]:
-    yield from (f"# {objective.name}", "", "## Result", "")
+    yield from (f"# Training: {objective.name}", "", "## Result on the held-out data", "")
     if result.metrics:
         yield from ("| measure | value |", "| --- | --- |")
         yield from (f"| {name} | {value:.4f} |" for name, value in result.metrics.items())
-        yield ""
+    else:
+        yield "There was none."
     yield (
-        f"The model of update {result.best_step:,} was kept, of {result.steps:,} that were made "
+        f"\nThe model of update {result.best_step:,} was kept, of {result.steps:,} that were made "
         f"({order.per_epoch:,} an epoch), in {_duration(result.seconds)}: "
         f"{tokens / max(result.seconds, 1e-9):,.0f} tokens per second."
     )
