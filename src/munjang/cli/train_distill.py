@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from enum import StrEnum
 from pathlib import Path
@@ -276,7 +276,7 @@ Pairs = Annotated[
     typer.Option(
         "--kind",
         metavar="NAME",
-        help="What the data are: pairs (their scores are left aside), or contrasts (margins are learned).",
+        help="What the data are: pairs with scores, which are left aside, or contrasts: margins are learned.",
     ),
 ]
 
@@ -367,8 +367,11 @@ def _pairs(run: Run, kind: PairKind) -> tuple[list[Any], list[Any]]:
     if kind is PairKind.SCORES:
         learned, held_out = examples_of(run, read_scored_pairs, key=lambda one: one.sentence1)
         return [(one.sentence1, one.sentence2) for one in learned], held_out
-    found, measured = examples_of(run, read_contrasts, read_dev=read_scored_pairs)
-    return list(found), list(measured)
+    read: Callable[[Path], Sequence[Any]] = read_contrasts
+    found, measured = examples_of(run, read, read_dev=read_scored_pairs)
+    if any(one.negatives for one in found):
+        return found, measured
+    return [(one.anchor, one.positive) for one in found], measured
 
 
 def _check_share(run: Run, kind: str) -> None:

@@ -236,4 +236,5 @@ def add_tokens(
         )
         return
     known = f", {len(added.known):,} known before" if added.known else ""
-    write_line(f"{output}: {len(added.tokens):,} words added{known}, {added.vocabulary_size:,} pieces now")
+    count = f"{len(added.tokens):,} word{'' if len(added.tokens) == 1 else 's'}"
+    write_line(f"{output}: {count} added{known}, {added.vocabulary_size:,} pieces now")
