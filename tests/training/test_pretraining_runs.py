@@ -124,6 +124,35 @@ def test_a_checkpoint_gets_used_to_other_texts(
     assert munjang.pipeline("fill-mask", folder)("서울에서 기차를 [MASK].")
 
 
+def test_a_generator_is_found_named_or_begun(tokenizer: Tokenizer, texts: list[Path], tmp_path: Path) -> None:
+    """Published generators stand in folders of their own; without one, guesses begin at random."""
+    first = train_masked_language_model(
+        texts, tokenizer=tokenizer, output=tmp_path / "first", objective="electra", options=OPTIONS, **SIZES
+    )
+    apart = (first.folder / "generator").rename(tmp_path / "apart")
+    found: dict[str, float] = {}
+    ways: dict[str, dict[str, Any]] = {
+        "named": {"generator": apart},
+        "begun": {},
+        "wide": {"generator_size": 1.0},
+    }
+    for name, settings in ways.items():
+        result = train_masked_language_model(
+            texts,
+            model=first.folder,
+            output=tmp_path / name,
+            held_out=texts[0],
+            objective="electra",
+            options=replace(OPTIONS, learning_rate=1e-9, max_steps=1),
+            **settings,
+        )
+        found[name] = result.metrics["generator_loss"]
+    assert found["named"] < 0.9 * found["begun"]
+    assert found["wide"] > found["named"]
+    width = munjang.Model.from_pretrained(tmp_path / "wide" / "generator").config.hidden_size
+    assert width == SIZES["width"]
+
+
 def test_no_text_is_in_both_parts(tokenizer: Tokenizer, texts: list[Path], tmp_path: Path) -> None:
     options = replace(OPTIONS, max_steps=1)
     train_masked_language_model(
