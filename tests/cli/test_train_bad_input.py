@@ -8,6 +8,7 @@ model, settings that are out of range or do not go together, no GPU.
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -187,7 +188,8 @@ def test_mined_rows_that_can_not_be_written(invoke: Invoke, model: Path, tmp_pat
 def test_an_unknown_model(invoke: Invoke, texts: Path, tmp_path: Path, option: str) -> None:
     task = "classification" if option == "--model" else "distill classification"
     line = the_line(train(invoke, task, texts, tmp_path / "out", option, "munjang/no-such-model"))
-    assert "munjang/no-such-model" in line
+    assert "Model 'munjang/no-such-model' is not in the cache, and offline mode forbids to fetch it." in line
+    assert "MUNJANG_OFFLINE" not in os.environ  # --offline holds for this command alone
 
 
 @pytest.mark.parametrize(

@@ -10,6 +10,7 @@ from munjang.cli import (
     train_distill,
     train_labels,
     train_language,
+    train_mining,
     train_sentences,
     train_texts,
     train_vocabulary,
@@ -52,7 +53,7 @@ _add(train_texts.reranker, _TASKS, train_texts.RERANKER_EXAMPLES)
 _add(train_sentences.sentences, _TASKS, train_sentences.SENTENCES_EXAMPLES)
 _add(train_language.language_model, _TASKS, train_language.LANGUAGE_MODEL_EXAMPLES)
 app.add_typer(train_distill.app, name="distill", rich_help_panel=_TASKS)
-_add(train_sentences.mine, _WORDS, train_sentences.MINE_EXAMPLES)
+_add(train_mining.mine, _WORDS, train_mining.MINE_EXAMPLES)
 _add(train_vocabulary.vocabulary, _WORDS, train_vocabulary.VOCABULARY_EXAMPLES)
 _add(train_vocabulary.trim, _WORDS, train_vocabulary.TRIM_EXAMPLES)
 _add(train_vocabulary.suggest_tokens, _WORDS, train_vocabulary.SUGGEST_TOKENS_EXAMPLES)

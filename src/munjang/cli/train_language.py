@@ -87,6 +87,13 @@ def language_model(
             help="Learn which sentences follow each other, too: one per line, blank lines between texts.",
         ),
     ] = False,
+    added_tokens_only: Annotated[
+        bool,
+        typer.Option(
+            "--added-tokens-only",
+            help="Train nothing but the embeddings of tokens that `train add-tokens` added.",
+        ),
+    ] = False,
     whole_words: Annotated[
         bool, typer.Option("--whole-words", help="Hide all pieces of a word together.")
     ] = False,
@@ -165,6 +172,7 @@ def language_model(
             held_out=run.dev_share if run.dev is None else run.dev,
             next_sentences=next_sentences,
             whole_words=whole_words,
+            added_tokens_only=added_tokens_only,
             objective=objective.value,
             model_type=None if family is None else family.value,
             layers=layers,
