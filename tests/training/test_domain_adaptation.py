@@ -13,6 +13,9 @@ import transformers
 
 import munjang
 from munjang import Tokenizer
+from munjang.checkpoints.weights import open_safetensors
+from munjang.errors import InputError
+from munjang.training.adding_tokens import add_domain_tokens
 from munjang.training.pretraining_runs import train_masked_language_model
 from support.pretraining import OPTIONS, losses, write_documents
 from support.vocabularies import byte_level, unigram, wordpiece
@@ -69,3 +72,43 @@ def test_a_published_model_gets_used_to_a_domain(family: str, tmp_path: Path) ->
     assert np.abs(logits["moved"] - logits["model"]).max() > 0.1
     seen = losses(tmp_path / "moved")
     assert np.mean(seen[-4:]) < 0.9 * np.mean(seen[:4])
+
+
+def test_the_embeddings_of_added_tokens_alone(tmp_path: Path) -> None:
+    FAMILIES["bert"](tmp_path / "model")
+    file = write_documents(tmp_path / "a.txt")
+    words = ["축구", "기차"]
+    added = add_domain_tokens(tmp_path / "model", words, tmp_path / "more")
+    rows = sorted(added.tokens.values())
+    assert rows
+    train_masked_language_model(
+        file,
+        model=tmp_path / "more",
+        output=tmp_path / "run",
+        added_tokens_only=True,
+        probability=0.5,
+        options=replace(OPTIONS, epochs=3, learning_rate=1e-2, weight_decay=0.1),
+    )
+    before = open_safetensors(tmp_path / "more" / "model.safetensors")
+    after = open_safetensors(tmp_path / "run" / "model.safetensors")
+    table = next(name for name in after if name.endswith("word_embeddings.weight"))
+    assert all(np.array_equal(after[name], before[name]) for name in after if name != table)
+    changed = np.flatnonzero((after[table] != before[table]).any(axis=1))
+    assert changed.tolist() == rows
+
+
+def test_a_vocabulary_to_which_nothing_was_added(tmp_path: Path) -> None:
+    FAMILIES["bert"](tmp_path / "model")
+    file = write_documents(tmp_path / "a.txt")
+    with pytest.raises(InputError, match="No token was added"):
+        train_masked_language_model(
+            file, model=tmp_path / "model", output=tmp_path / "run", added_tokens_only=True
+        )
+    with pytest.raises(InputError, match="by masked words alone"):
+        train_masked_language_model(
+            file,
+            model=tmp_path / "model",
+            output=tmp_path / "run",
+            added_tokens_only=True,
+            next_sentences=True,
+        )

@@ -40,6 +40,7 @@ class Network:
         model: a model with the backend ``torch``; it always computes with what was learned last.
         options: what is frozen, the device and the precision.
         used_ids: the ids that occur in the examples; ``None`` if any may.
+        only_rows: rows of the word embeddings; nothing but these is trained. They don't decay.
         more: tensors that are trained beside the model's, such as those of a loss, by name.
     """
 
@@ -49,6 +50,7 @@ class Network:
         options: TrainingOptions,
         *,
         used_ids: NDArray[np.integer[Any]] | None = None,
+        only_rows: NDArray[np.integer[Any]] | None = None,
         more: Mapping[str, NDArray[np.float32]] | None = None,
     ) -> None:
         executor = model.runner.executor
@@ -67,8 +69,14 @@ class Network:
         self._words = model.architecture.base(executor.params).prefix + _WORDS
         self._places: NDArray[np.int32] | None = None
         self.trained = {name: value for name, value in executor.parameters.items() if self._learns(name)}
+        self.undecayed: frozenset[str] = frozenset()
+        if only_rows is not None:
+            self.trained = {self._words: executor.parameters[self._words]}
+            self.undecayed = frozenset(self.trained)  # or the other rows would decay
         for name, value in executor.parameters.items():
             value.requires_grad_(name in self.trained)
+        if only_rows is not None:
+            self._keep_gradients_of(only_rows)
         if used_ids is not None and self._words in self.trained:
             self._train_rows(used_ids)
         self.trained |= self.more
@@ -83,6 +91,13 @@ class Network:
         if depth == 0:
             return not (frozen or self.options.freeze_embeddings)
         return depth > frozen
+
+    def _keep_gradients_of(self, ids: NDArray[np.integer[Any]]) -> None:
+        """Let the other rows of the word embeddings have no gradient."""
+        table = self.trained[self._words]
+        kept = torch.zeros(len(table), 1, device=self.device)
+        kept[torch.from_numpy(ids.astype(np.int64)).to(self.device)] = 1
+        table.register_hook(lambda gradient: gradient * kept)  # type: ignore[no-untyped-call]
 
     def _train_rows(self, used_ids: NDArray[np.integer[Any]]) -> None:
         ids = np.unique(used_ids)

@@ -46,7 +46,8 @@ class Optimizer:
         self._layers = network.model.config.num_hidden_layers
         groups: dict[tuple[bool, float], list[Tensor]] = {}
         for name, value in self._trained.items():
-            groups.setdefault((decays(name, value), self._scale(name)), []).append(value)
+            decaying = decays(name, value) and name not in network.undecayed
+            groups.setdefault((decaying, self._scale(name)), []).append(value)
         self._adam = torch.optim.AdamW(
             [
                 {"params": values, "weight_decay": options.weight_decay * decaying, "scale": scale}

@@ -176,6 +176,7 @@ class MaskedLanguageObjective(Pretraining[NDArray[np.int32]]):
         max_length: tokens of a text, special ones included; a longer text is cut into parts.
         whole_words: hide all pieces of a word together (arXiv:1906.08101).
         probability: the part of the tokens that is hidden.
+        only_rows: the ids whose rows of the word embeddings are all that is trained.
         description: what else tells the run apart.
 
     Raises `InputError` for a vocabulary without a mask token or special tokens, for a corpus that another
@@ -196,6 +197,7 @@ class MaskedLanguageObjective(Pretraining[NDArray[np.int32]]):
         max_length: int = 128,
         whole_words: bool = False,
         probability: float = 0.15,
+        only_rows: Sequence[int] | None = None,
         description: Mapping[str, str | int | float] | None = None,
     ) -> None:
         self.tokenizer = tokenizer
@@ -208,9 +210,12 @@ class MaskedLanguageObjective(Pretraining[NDArray[np.int32]]):
         self._lengths = self.examples.lengths()
         self._held_out = None if held_out is None else MaskedTexts(held_out, tokenizer, max_length=length)
         self._held_out_lengths = None if self._held_out is None else self._held_out.lengths()
-        more = {"hidden": self._hider.describe(), **(description or {})}
+        more: dict[str, str | int | float] = {"hidden": self._hider.describe(), **(description or {})}
+        if only_rows is not None:
+            more["trained rows"] = len(only_rows)
         self._describe(corpus, held_out, self._lengths, length, more)
-        self.network = Network(self.model, options)
+        rows = None if only_rows is None else np.array(only_rows, dtype=np.int64)
+        self.network = Network(self.model, options, only_rows=rows)
         self._program = _Masked(self.model.program(frozenset({"logits"})))
 
     def costs(self) -> NDArray[np.intp]:

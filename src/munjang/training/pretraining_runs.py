@@ -57,6 +57,7 @@ def train_masked_language_model(
     generator_size: float | None = None,
     max_length: int = 128,
     probability: float = 0.15,
+    added_tokens_only: bool = False,
     corpus_folder: str | Path | None = None,
     encoding: str = "utf-8",
     options: TrainingOptions | None = None,
@@ -89,6 +90,8 @@ def train_masked_language_model(
         max_length: tokens that are read at once; a longer text is cut into parts, a pair to this length. A
             new model takes no more than this.
         probability: the part of the tokens that is hidden.
+        added_tokens_only: train nothing but the embeddings of the tokens that were added to a checkpoint's
+            vocabulary, as `add_domain_tokens` does it.
         corpus_folder: where the tokenised texts go, by default beside the output, as ``OUTPUT.corpus``.
         encoding: of the files.
         options: of the run; by default with a learning rate of 5e-4 for a new model, else of 5e-5, and about
@@ -121,6 +124,10 @@ def train_masked_language_model(
         "probability": probability,
         "description": {"model": start.name},
     }
+    if added_tokens_only:
+        if next_sentences or objective != "masked":
+            raise InputError("The embeddings of added tokens alone are trained by masked words alone.")
+        settings["only_rows"] = _added(start.tokenizer)
     made: type[Pretraining[Any]] = NextSentenceObjective if next_sentences else MaskedLanguageObjective
     if objective == "electra":
         made = ReplacedTokenObjective
@@ -198,6 +205,15 @@ def _begun(
     # What is saved with the model says how much the model takes.
     opened.model_max_length = min(opened.model_max_length, max_length)
     return _Start(raw, None, opened, "new")
+
+
+def _added(tokenizer: Tokenizer) -> list[int]:
+    """The ids of the words that were added to a vocabulary."""
+    special = set(tokenizer.all_special_ids)
+    found = sorted(i for i in tokenizer.get_added_vocab().values() if i not in special)
+    if not found:
+        raise InputError(f"No token was added to the vocabulary of {tokenizer.name_or_path!r}.")
+    return found
 
 
 def _generator(
