@@ -19,7 +19,8 @@ import typer
 
 import munjang
 from munjang.cli.app import app
-from munjang.cli.train_distill import DISTILLING, DISTILLING_ENCODERS
+from munjang.cli.train_distill_options import DISTILLING
+from munjang.cli.train_distill_students import DISTILLING_ENCODERS
 from munjang.cli.train_language import GOING_ON, NEW
 from munjang.training import embedding_distillation, pretraining_runs
 from munjang.training.options import TrainingOptions
