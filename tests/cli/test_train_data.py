@@ -158,9 +158,11 @@ def test_a_model_from_nothing(invoke: Invoke, texts: Path, tmp_path: Path) -> No
     found = identity(tmp_path / "small")
     assert (found["num_hidden_layers"], found["hidden_size"], found["learning_rate"]) == (1, 32, 5e-4)
     assert munjang.pipeline("fill-mask", tmp_path / "small")("밥은 [MASK] 있는")
-    more = ("--data", texts, "--model", tmp_path / "small", "--output", tmp_path / "more")
+    assert found["batch_tokens"] == 4096
+    more = ("--data", texts, "--model", tmp_path / "small", "--output", tmp_path / "more", "--batch-size", 4)
     answered(invoke("train", "language-model", *more, *ONCE))
-    assert identity(tmp_path / "more")["learning_rate"] == 5e-5
+    found = identity(tmp_path / "more")
+    assert (found["learning_rate"], found["batch_size"], found["batch_tokens"]) == (5e-5, 4, None)
     electra = ("--data", texts, "--tokenizer", words, "--objective", "electra", *size)
     answered(invoke("train", "language-model", *electra, "--output", tmp_path / "electra", *ONCE))
     assert identity(tmp_path / "electra")["task"] == "replaced-token-detection"

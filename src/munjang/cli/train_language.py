@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
@@ -53,7 +54,9 @@ def _size(flag: str, text: str, default: str) -> object:
     NEW,
     without=("model", "limit", "max_length"),
     open_ones={
-        name: f"{getattr(NEW, name):g}, or {getattr(GOING_ON, name):g} with --model" for name in _OPEN
+        "batch_size": "--batch-tokens",
+        "batch_tokens": f"{NEW.batch_tokens} without --batch-size",
+        **{name: f"{getattr(NEW, name):g}, or {getattr(GOING_ON, name):g} with --model" for name in _OPEN},
     },
 )
 def language_model(
@@ -186,7 +189,15 @@ def language_model(
             probability=probability,
             corpus_folder=corpus,
             encoding=encoding,
-            options=run.options_over(NEW if model is None else GOING_ON),
+            options=_options(run, new=model is None),
             watchers=watchers,
         ),
     )
+
+
+def _options(run: Run, *, new: bool) -> TrainingOptions:
+    """The options of the run; who gives a number of texts per batch wants no number of tokens."""
+    options = run.options_over(NEW if new else GOING_ON)
+    if "batch_tokens" in run.left and "batch_size" not in run.left:
+        return replace(options, batch_tokens=None)
+    return options
