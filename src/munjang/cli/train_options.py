@@ -16,7 +16,7 @@ import typer
 
 from munjang.cli.options import DEFAULT_MODEL, AsJson, Offline, Progress
 from munjang.cli.texts import usage_error
-from munjang.cli.train_processes import one_voice, without_connections
+from munjang.cli.train_processes import leads, one_voice, without_connections
 from munjang.training.options import TrainingOptions
 
 __all__ = ["Run", "trains"]
@@ -167,6 +167,10 @@ def trains(
         own = dict(list(inspect.signature(command, eval_str=True).parameters.items())[1:])
 
         def run(**given: Any) -> None:
+            from munjang.training.output import check_output
+
+            if leads():  # the others may come when the folder has just been made
+                check_output(given["output"])
             with one_voice(), without_connections(given["offline"]):
                 command(_run(given, usual), **{name: given[name] for name in own})
 

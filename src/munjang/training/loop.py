@@ -6,6 +6,7 @@ import math
 import signal
 import threading
 import time
+import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -17,6 +18,7 @@ import torch
 from numpy.typing import NDArray
 
 from munjang.errors import InputError, TrainingError
+from munjang.sentence.notices import TruncationWarning
 from munjang.training.objective import Objective, cut_into_parts
 from munjang.training.optimizer import Optimizer, learning_rate_at
 from munjang.training.options import TrainingOptions
@@ -191,7 +193,7 @@ class _Run:
         if self.objective.metric is None:
             return
         self.network.settle()
-        metrics = self.group.told(dict(self.objective.evaluate()) if self.group.leads else None)
+        metrics = self.group.told(self._measured() if self.group.leads else None)
         value = metrics[self.objective.metric]
         best = self.progress.best
         sign = -1 if self.objective.lower_is_better else 1
@@ -203,6 +205,12 @@ class _Run:
             self.folder.save_best(self.progress, self.network)
         for watcher in self.watchers:
             watcher.evaluation(step, metrics, better)
+
+    def _measured(self) -> dict[str, float]:
+        with warnings.catch_warnings():
+            # How many texts are cut is said once, in the description.
+            warnings.simplefilter("ignore", TruncationWarning)
+            return dict(self.objective.evaluate())
 
     def _checkpoint(self) -> None:
         self._kept_at = time.monotonic()

@@ -16,7 +16,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, distributed
 
-from munjang.errors import InputError
+from munjang.errors import TrainingError
 
 __all__ = ["Processes", "processes"]
 
@@ -78,7 +78,7 @@ def _gradient(value: Tensor) -> Tensor:
 def processes(device: torch.device) -> Iterator[Processes]:
     """Join the processes that ``torchrun`` started, or be the only one.
 
-    Raises `InputError` if there are more processes than GPUs.
+    Raises `TrainingError` if there are more processes than GPUs.
     """
     count = int(os.environ.get("WORLD_SIZE", "1"))
     if count == 1:
@@ -87,7 +87,9 @@ def processes(device: torch.device) -> Iterator[Processes]:
     if device.type == "cuda":
         local = int(os.environ.get("LOCAL_RANK", "0"))
         if local >= torch.cuda.device_count():
-            raise InputError(f"Process {local} has no GPU of its own: there are {torch.cuda.device_count()}.")
+            raise TrainingError(
+                f"Process {local} has no GPU of its own: there are {torch.cuda.device_count()}."
+            )
         torch.cuda.set_device(local)
     distributed.init_process_group("nccl" if device.type == "cuda" else "gloo", timeout=_PATIENCE)
     try:

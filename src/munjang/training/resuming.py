@@ -22,6 +22,7 @@ from munjang.checkpoints.weights import open_safetensors
 from munjang.errors import CheckpointError, InputError
 from munjang.training.network import Network
 from munjang.training.optimizer import Optimizer
+from munjang.training.output import ADVICE, RUN_FILE, check_output
 
 __all__ = ["Progress", "RunFolder"]
 
@@ -61,17 +62,14 @@ class RunFolder:
 
         Raises `InputError` if another run, or something else, is in the folder.
         """
-        path = self.folder / "run.json"
+        check_output(self.folder)
+        path = self.folder / RUN_FILE
         if path.is_file():
             found = read_json(path)
             other = found.get("identity") if isinstance(found, dict) else None
             if other != self._identity:
-                raise InputError(f"'{self.folder}' holds another run: {self._difference(other)}. {_ADVICE}")
+                raise InputError(f"'{self.folder}' holds another run: {self._difference(other)}. {ADVICE}")
             return isinstance(found, dict) and bool(found.get("finished"))
-        if self.folder.is_dir() and any(self.folder.iterdir()):
-            raise InputError(
-                f"'{self.folder}' is not empty, and what is in it is no run of training. {_ADVICE}"
-            )
         self._write(finished=False)
         return False
 
@@ -88,7 +86,7 @@ class RunFolder:
     def _write(self, *, finished: bool, **more: Any) -> None:
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
-            write_json(self.folder / "run.json", {"finished": finished, **more, "identity": self._identity})
+            write_json(self.folder / RUN_FILE, {"finished": finished, **more, "identity": self._identity})
         except OSError as error:
             reason = error.strerror or error
             raise CheckpointError(
@@ -138,11 +136,8 @@ class RunFolder:
 
     def result(self) -> dict[str, Any]:
         """What a finished run said of itself."""
-        found = read_json(self.folder / "run.json")
+        found = read_json(self.folder / RUN_FILE)
         return found if isinstance(found, dict) else {}
-
-
-_ADVICE = "Choose another output folder, or remove that one."
 
 
 def _under(prefix: str, tensors: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
