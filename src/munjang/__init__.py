@@ -9,7 +9,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from munjang import errors, util
+    from munjang import errors, evaluation, training, util
     from munjang.chat.chatbot import ChatBot
     from munjang.errors import MunjangError
     from munjang.runtime.arrays import ModelOutput
@@ -35,8 +35,10 @@ __all__ = [
     "TruncationWarning",
     "__version__",
     "errors",
+    "evaluation",
     "explain",
     "pipeline",
+    "training",
     "util",
 ]
 
@@ -56,7 +58,7 @@ _HOMES = {
     "explain": "munjang.tasks.explain",
     "pipeline": "munjang.tasks.pipelines",
 }
-_MODULES = ("errors", "util")
+_MODULES = ("errors", "evaluation", "training", "util")
 
 
 def __getattr__(name: str) -> object:

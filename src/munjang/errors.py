@@ -14,6 +14,7 @@ The tree (a leaf also inherits the built-in exception that fits, so ``except Val
     ├── StoreError (OSError)                 an index can't be read or written: full, read-only, broken, newer
     │   └── StoreBusyError (TimeoutError)    another process kept writing to it for too long
     ├── IndexMismatchError (ValueError)      an index was made with another model, analyser or other fields
+    ├── TrainingError (RuntimeError)         training can't go on: the loss is no number, memory ran out
     ├── FetchError (OSError)                 a download failed
     │   └── OfflineError                     a download was needed and is forbidden
     └── MissingExtraError (ImportError)      an optional dependency is not installed
@@ -35,6 +36,7 @@ __all__ = [
     "OfflineError",
     "StoreBusyError",
     "StoreError",
+    "TrainingError",
     "TruncationError",
     "UnknownModelError",
     "UnsafeCheckpointError",
@@ -100,3 +102,7 @@ class StoreBusyError(StoreError, TimeoutError):
 
 class IndexMismatchError(MunjangError, ValueError):
     """An index was made with another model, analyser or other fields than those it is used with."""
+
+
+class TrainingError(MunjangError, RuntimeError):
+    """Training can't go on: the loss is no number any more, or memory ran out."""

@@ -27,7 +27,7 @@ def test_json(invoke: Invoke, squad: Path, model: Path) -> None:
     content = json.loads(found.stdout)
     assert content["notes"] == "2 questions, 2 paragraphs"
     assert [row["mode"] for row in content["rows"]] == ["semantic", "lexical", "hybrid"]
-    assert content["rows"][1]["Recall@1"] == {"mean": 1.0, "low": 1.0, "high": 1.0}
+    assert content["rows"][1]["Recall@1"] == {"value": 1.0, "low": 1.0, "high": 1.0}
 
 
 def test_table(invoke: Invoke, squad: Path, model: Path) -> None:

@@ -65,7 +65,8 @@ def test_every_command_has_help_and_examples(invoke: Invoke, path: tuple[str, ..
 FILES = {
     "article.txt": "한국의 수도는 서울이다.",
     "sentences.txt": "이순신은 한성에서 태어났다.\n",
-    "qa.csv": "Q,A\n택배는 언제 와요?,이틀 걸려요.\n어디로 가요?,집으로요.\n",
+    "qa.csv": "Q,A\n택배는 언제 와요?,이틀 걸려요.\n어디로 가요?,집으로요.\n"
+    + "".join(f"{word} 있어요?,{word} 있지요.\n" for word in ["물", "불", "쌀", "콩", "빵", "떡"]),
     "ChatbotData.csv": "Q,A\n" + "".join(f"질문 {n},답 {n % 5}\n" for n in range(30)),
     "KorQuAD_v1.0_dev.json": json.dumps(
         {"data": [{"paragraphs": [{"context": "서울은 수도이다.", "qas": [{"question": "수도는?"}]}]}]}
@@ -73,6 +74,55 @@ FILES = {
     "scifact/corpus.jsonl": '{"_id": "d", "title": "", "text": "one"}\n',
     "scifact/queries.jsonl": '{"_id": "q", "text": "one?"}\n',
     "scifact/qrels/test.tsv": "query-id\tcorpus-id\tscore\nq\td\t1\n",
+    "sts-test.tsv": "sentence1\tsentence2\tscore\n배고파\t밥 먹자\t4.2\n비 와\t맑다\t1.0\n춥다\t덥다\t0\n",
+    "stsb-en-test.csv": "A cat.,One cat.,4.8\nA dog.,The sky.,0.2\nIt rains.,It pours.,3.1\n",
+    "lists.jsonl": '{"query": "수도", "documents": ["서울이다", "밥"], "relevance": [2, 0]}\n'
+    '{"query": "점심", "documents": ["비", "밥"], "relevance": [0, 1]}\n',
+    "sts-train.tsv": "sentence1\tsentence2\tscore\n"
+    + "".join(f"{n}은 좋다\t{n}이 참 좋다\t{n % 6}\n" for n in range(20)),
+    "nli.tsv": "sentence1\tsentence2\tgold_label\n"
+    + "".join(f"{n}\t{n} {label}\t{label}\n" for n in range(4) for label in ("entailment", "contradiction")),
+    "mined.jsonl": '{"anchor": "수도", "positive": "서울이다", "negatives": ["밥", "떡"]}\n'
+    '{"anchor": "점심", "positive": "밥", "negatives": ["수도", "비"]}\n',
+    "words.txt": "심근경색\n고지혈증\n",
+    "reviews.tsv": "id\tdocument\tlabel\n" + "".join(f"{n}\t재미{n}\t{n % 2}\n" for n in range(20)),
+    "pairs.csv": "one,other,same\n언제 와요?,언제 오나요?,1\n언제 와요?,누구세요?,0\n",
+    "klue-ner.tsv": "".join(
+        f"이\tB-PS\n순\tI-PS\n신\tI-PS\n은\tO\n{end}\tO\n한\tB-LC\n성\tI-LC\n\n" for end in "가나다라"
+    ),
+    "klue-re.json": json.dumps(
+        [
+            {
+                "guid": f"{n}",
+                "sentence": f"이순신은 한성에서 {n}",
+                "subject_entity": {"word": "이순신", "start_idx": 0, "end_idx": 2, "type": "PER"},
+                "object_entity": {"word": "한성", "start_idx": 5, "end_idx": 6, "type": "LOC"},
+                "label": ("good", "bad")[n % 2],
+            }
+            for n in range(8)
+        ]
+    ),
+    "korquad.json": json.dumps(
+        {
+            "data": [
+                {
+                    "paragraphs": [
+                        {
+                            "context": f"한국의 수도는 서울이다. {n}",
+                            "qas": [
+                                {
+                                    "id": f"{n}",
+                                    "question": "어디?",
+                                    "answers": [{"text": "서울", "answer_start": 8}],
+                                }
+                            ],
+                        }
+                        for n in range(3)
+                    ]
+                }
+            ]
+        }
+    ),
     "documents.jsonl": '{"id": "ko-001", "question": "택배는 언제 와요?", "metadata": {"lang": "ko"}}\n',
 }
 
@@ -101,10 +151,22 @@ def with_tiny_model(example: str, model_for: Callable[[str], Path]) -> str:
     """The same command with a tiny model, so that it runs anywhere."""
     command, redirection, file = re.split(r"(?:^|\| )munjang ", example)[-1].partition(" < ")
     words = shlex.split(command)
-    name = str(model_for("" if words[0] == "index" else words[0]))
+    names = (" ".join(words[:count]) for count in (3, 2))
+    chosen = next((name for name in names if name in MODEL_MAKERS), "" if words[0] == "index" else words[0])
+    name = str(model_for(chosen))
     if "--rerank" in words:
         words[words.index("--rerank") + 1] = str(model_for("rerank"))
-    knows_its_model = words[0] == "index" or words[:2] == ["chat", "faq.munjang"]
+    for option in ("--teacher", "--tokenizer"):
+        if option in words:
+            words[words.index(option) + 1] = name
+    if words[:3] == ["train", "distill", "scores"]:
+        name = str(model_for(""))
+    knows_its_model = (
+        words[0] == "index"
+        or words[:2] in (["chat", "faq.munjang"], ["train", "vocabulary"])
+        or "--tokenizer" in words
+        or ("--teacher" in words and words[2] != "scores")
+    )
     for option in ("--model", "-m"):
         if option in words:
             words[words.index(option) + 1] = name

@@ -45,11 +45,11 @@ def test_intervals_hold_the_mean_and_narrow_with_more_queries() -> None:
     many = ranking_metrics(few * 25, [{1}] * 1000)
     assert tuple(metrics) == METRICS
     for name in METRICS:
-        assert metrics[name].low <= metrics[name].mean <= metrics[name].high
+        assert metrics[name].low <= metrics[name].value <= metrics[name].high
         width = metrics[name].high - metrics[name].low
-        assert many[name].mean == pytest.approx(metrics[name].mean)
+        assert many[name].value == pytest.approx(metrics[name].value)
         assert (many[name].high - many[name].low) == pytest.approx(width / 5, rel=0.25)
     # The normal approximation of a proportion, 40 draws.
-    mean = metrics["Recall@1"].mean
+    mean = metrics["Recall@1"].value
     expected = 2 * 1.96 * math.sqrt(mean * (1 - mean) / 40)
     assert metrics["Recall@1"].high - metrics["Recall@1"].low == pytest.approx(expected, rel=0.15)

@@ -37,8 +37,8 @@ def test_words_are_found_where_they_are(model: SentenceTransformer) -> None:
         [lexical, hybrid] = evaluate_retrieval(the_task(), index, ["lexical", "hybrid"], advance=done.append)
     assert sum(done) == len(TEXTS) + 2 * 3
     assert lexical.mode == "lexical"
-    assert lexical.metrics["Recall@1"].mean == pytest.approx(2 / 3)  # no text has the third query's word
-    assert hybrid.metrics["Recall@10"].mean == 1  # by meaning, everything is found somewhere
+    assert lexical.metrics["Recall@1"].value == pytest.approx(2 / 3)  # no text has the third query's word
+    assert hybrid.metrics["Recall@10"].value == 1  # by meaning, everything is found somewhere
     assert lexical.seconds_per_query > 0
 
 
@@ -48,7 +48,7 @@ def test_reranked(model: SentenceTransformer, tmp_path: Path) -> None:
     rerank = CrossEncoder(tiny_cross_encoder(tmp_path / "pairs"))
     with indexed(the_task(), model, analyzer="hangul-bigrams") as index:
         [result] = evaluate_retrieval(the_task(), index, ["reranked"], rerank=rerank)
-        assert result.metrics["Recall@10"].mean == 1
+        assert result.metrics["Recall@10"].value == 1
         with pytest.raises(InputError, match="needs a cross-encoder"):
             evaluate_retrieval(the_task(), index, ["reranked"])
         with pytest.raises(InputError, match="Unknown mode 'best'"):

@@ -409,3 +409,16 @@ def test_equal_pairs_are_scored_once(one: Scorer, monkeypatch: pytest.MonkeyPatc
     scores = one.ours.predict([*PAIRS, *PAIRS])
     assert counts == [len(set(PAIRS))]
     assert_close(scores, np.tile(one.peer.predict(PAIRS), 2))
+
+
+def test_of_an_open_model(one: Scorer) -> None:
+    """A model in training is scored as it is, without a folder."""
+    made = CrossEncoder.of(one.ours.model, one.ours.tokenizer, activation_fn="sigmoid")
+    assert_close(made.predict(PAIRS), one.peer.predict(PAIRS))
+    short = CrossEncoder.of(
+        one.ours.model, one.ours.tokenizer, activation_fn="identity", max_length=8, on_truncation="error"
+    )
+    with pytest.raises(TruncationError):
+        short.predict([(LONG, LONG)])
+    with pytest.raises(InputError, match="on_truncation"):
+        CrossEncoder.of(one.ours.model, one.ours.tokenizer, activation_fn="sigmoid", on_truncation="cut")  # type: ignore[arg-type]

@@ -51,4 +51,13 @@ MODEL_MAKERS: Mapping[str, Callable[[Path], Path]] = {
     "relate": _relater,
     "answer": _answerer,
     "generate": lambda folder: make_gpt2(folder).folder,
+    "evaluate classification": lambda folder: labelled_model(folder, labels=("LABEL_0", "LABEL_1")),
+    "evaluate entities": lambda folder: labelled_model(folder, "BertForTokenClassification", NER_LABELS),
+    "evaluate relations": _relater,
+    "evaluate reranking": lambda folder: tiny_cross_encoder(folder / "model"),
+    "evaluate answers": _answerer,
+    "evaluate language-model": _words,
+    "train distill classification": lambda folder: labelled_model(folder, labels=("LABEL_0", "LABEL_1")),
+    "train distill reranker": lambda folder: tiny_cross_encoder(folder / "model"),
+    "train distill scores": lambda folder: tiny_cross_encoder(folder / "model"),
 }

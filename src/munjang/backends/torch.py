@@ -12,6 +12,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from munjang.backends.executor import Array, OneByOne, Outputs, as_float32, gathered
+from munjang.backends.torch_attention import Group, Groups, grouped, lay_out, take_together
 from munjang.models.batch import TokenBatch
 from munjang.models.ops import PoolMode
 from munjang.models.params import Params
@@ -53,8 +54,10 @@ class TorchOps:
         *,
         training: bool = False,
         cache: dict[str, Tensor] | None = None,
+        groups: Groups | None = None,
     ) -> None:
         self._wanted = taps
+        self._groups = groups
         self._cache = {} if cache is None else cache
         self._training = training
         self.kept: dict[str, Tensor] = {}
@@ -86,30 +89,38 @@ class TorchOps:
         name: str,
         cached: bool = False,
     ) -> Tensor:
-        q, k, v = (self._split(x, batch, heads) for x in (query, key, value))
+        looked_at = {f"{name}.scores", f"{name}.probabilities"}
+        if self._groups is not None and not cached and not self._wanted & looked_at:
+            parts = zip(*(self._groups.split(x) for x in (query, key, value)), strict=True)
+            seen = [
+                self._attend(
+                    _heads(q, group, heads), _heads(k, group, heads), _heads(v, group, heads), group, dropout
+                )
+                for (q, k, v), group in zip(parts, self._groups.groups, strict=True)
+            ]
+            return self._groups.join(seen)
+        q, k, v = (_heads(x, batch, heads) for x in (query, key, value))
         if cached:
             k, v = self._remember(f"{name}.key", k), self._remember(f"{name}.value", v)
-        if self._wanted & {f"{name}.scores", f"{name}.probabilities"}:
-            scores = self.tap(f"{name}.scores", q @ k.transpose(-1, -2) / math.sqrt(q.shape[-1]))
-            probabilities = self.softmax(scores + batch.attention_bias)
-            self.tap(f"{name}.probabilities", probabilities)
-            context = self.dropout(probabilities, dropout) @ v
-        else:
-            rate = dropout if self._training else 0.0
-            context = functional.scaled_dot_product_attention(
-                q, k, v, attn_mask=batch.attention_bias.to(q.dtype), dropout_p=rate
-            )
-        return context.transpose(1, 2).reshape(-1, value.shape[-1])[batch.unpad_index]
+        if not self._wanted & looked_at:
+            return self._attend(q, k, v, batch, dropout)
+        scores = self.tap(f"{name}.scores", q @ k.transpose(-1, -2) / math.sqrt(q.shape[-1]))
+        probabilities = self.softmax(scores + batch.attention_bias)
+        self.tap(f"{name}.probabilities", probabilities)
+        return _rows(self.dropout(probabilities, dropout) @ v, batch)
+
+    def _attend(
+        self, q: Tensor, k: Tensor, v: Tensor, texts: TokenBatch[Tensor] | Group, dropout: float
+    ) -> Tensor:
+        rate = dropout if self._training else 0.0
+        bias = texts.attention_bias.to(q.dtype)
+        return _rows(functional.scaled_dot_product_attention(q, k, v, attn_mask=bias, dropout_p=rate), texts)
 
     def _remember(self, name: str, new: Tensor) -> Tensor:
         """Put what this call brings behind what earlier calls brought: ``[B, heads, L, d]``."""
         past = self._cache.get(name)
         self._cache[name] = new if past is None else torch.cat([past, new], dim=2)
         return self._cache[name]
-
-    def _split(self, x: Tensor, batch: TokenBatch[Tensor], heads: int) -> Tensor:
-        padded = functional.embedding(batch.pad_index, x)  # [B, L, H]
-        return padded.view(*padded.shape[:2], heads, -1).transpose(1, 2)  # [B, heads, L, H / heads]
 
     def softmax(self, x: Tensor) -> Tensor:
         return x.softmax(dim=-1)
@@ -121,7 +132,7 @@ class TorchOps:
         return torch.cat(tuple(parts), dim=-1)
 
     def pool(self, x: Tensor, batch: TokenBatch[Tensor], mode: PoolMode, weighting: int) -> Tensor:
-        padded = functional.embedding(batch.pad_index, x)
+        padded = lay_out(x, batch)
         weights = batch.pool_weights[:, weighting, :, None]
         if mode == "sum":
             return (padded * weights).sum(dim=1)
@@ -139,6 +150,18 @@ class TorchOps:
         return x
 
 
+def _heads(x: Tensor, texts: TokenBatch[Tensor] | Group, heads: int) -> Tensor:
+    """Lay packed rows out, the heads apart: ``[T, H]`` -> ``[B, heads, L, H / heads]``."""
+    padded = lay_out(x, texts)
+    return padded.view(*padded.shape[:2], heads, -1).transpose(1, 2)
+
+
+def _rows(context: Tensor, texts: TokenBatch[Tensor] | Group) -> Tensor:
+    """Take the tokens together again: ``[B, heads, L, d]`` -> ``[T, H]``."""
+    joined = context.transpose(1, 2)
+    return take_together(joined.reshape(-1, joined.shape[2] * joined.shape[3]), texts)
+
+
 def to_tensor(array: Array, device: torch.device | str = "cpu") -> Tensor:
     """Copy a batch array or a weight to a device; index arrays become int64, as torch wants them."""
     tensor = torch.from_numpy(np.array(array))
@@ -146,9 +169,9 @@ def to_tensor(array: Array, device: torch.device | str = "cpu") -> Tensor:
 
 
 class _TorchProgram(OneByOne):
-    def __init__(self, program: Program, params: Params[Tensor]) -> None:
+    def __init__(self, program: Program, executor: TorchExecutor) -> None:
         self._program = program
-        self._params = params
+        self._executor = executor
 
     def __call__(self, batch: TokenBatch[Array]) -> Outputs:
         return self._run(batch, None)
@@ -156,9 +179,9 @@ class _TorchProgram(OneByOne):
     def _run(self, batch: TokenBatch[Array], cache: dict[str, Tensor] | None) -> Outputs:
         ops = TorchOps(self._program.taps, cache=cache)
         with torch.inference_mode():
-            outputs = self._program(ops, self._params, batch.map(to_tensor))
+            outputs = self._program(ops, self._executor.params, self._executor.batch(batch))
             found = gathered(self._program, ops.kept, outputs)
-            return {name: value.numpy() for name, value in found.items()}
+            return {name: value.float().cpu().numpy() for name, value in found.items()}
 
     def session(self) -> Callable[[TokenBatch[Array]], Outputs]:
         cache: dict[str, Tensor] = {}
@@ -166,23 +189,44 @@ class _TorchProgram(OneByOne):
 
 
 class TorchExecutor:
-    """Runs programs with torch; ``parameters`` are leaves that a caller may train."""
+    """Runs programs with torch; ``parameters`` are leaves that a caller may train, or move with `to`."""
 
     def __init__(self, weights: Mapping[str, Array]) -> None:
+        self.device = torch.device("cpu")
         self.parameters: dict[str, Tensor] = {
             name: _parameter(name, value) for name, value in weights.items()
         }
 
+    @property
+    def params(self) -> Params[Tensor]:
+        """The parameters as models read them."""
+        return Params(self.parameters)
+
+    def to(self, device: torch.device) -> None:
+        """Move every parameter to a device."""
+        self.device = device
+        for name, value in self.parameters.items():
+            self.parameters[name] = value.detach().to(device).requires_grad_(value.requires_grad)
+
+    def batch(self, batch: TokenBatch[Array]) -> TokenBatch[Tensor]:
+        """Copy a batch to where the parameters are."""
+        return batch.map(lambda array: to_tensor(array, self.device))
+
     def compile(self, program: Program) -> _TorchProgram:
         """Prepare a program: torch runs it as it is."""
-        return _TorchProgram(program, Params(self.parameters))
+        return _TorchProgram(program, self)
 
     def forward(
-        self, program: Program, batch: TokenBatch[Array], *, training: bool = False
+        self,
+        program: Program,
+        batch: TokenBatch[Array],
+        *,
+        training: bool = False,
+        params: Params[Tensor] | None = None,
     ) -> dict[str, Any]:
-        """Run a program with gradients; the results are tensors."""
-        ops = TorchOps(program.taps, training=training)
-        outputs = program(ops, Params(self.parameters), batch.map(to_tensor))
+        """Run a program with gradients; the results are tensors. ``params`` may stand in for the own ones."""
+        ops = TorchOps(program.taps, training=training, groups=grouped(batch, self.device))
+        outputs = program(ops, params or self.params, self.batch(batch))
         return gathered(program, ops.kept, outputs)
 
 

@@ -19,6 +19,7 @@ from munjang.cli import (
     search,
     similarity,
     tokenize,
+    train,
     words,
     writing,
 )
@@ -101,3 +102,4 @@ _add(words.features, _VECTORS, words.FEATURES_EXAMPLES)
 app.add_typer(index.app, name="index", rich_help_panel=_COMPARE)
 app.add_typer(models.app, name="models", rich_help_panel=_MODELS)
 app.add_typer(evaluate.app, name="evaluate", rich_help_panel=_MODELS)
+app.add_typer(train.app, name="train", rich_help_panel=_MODELS)

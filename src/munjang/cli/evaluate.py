@@ -1,13 +1,15 @@
-"""``munjang evaluate retrieval``: how well documents are found, on published data."""
+"""``munjang evaluate``: its commands, and ``retrieval``: how well documents are found, on published data."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from munjang.cli import evaluate_labels, evaluate_sentences, evaluate_texts
 from munjang.cli.commands import described
 from munjang.cli.options import AsJson, Model, Offline, Pooling, Progress, examples
 from munjang.cli.output import console, new_table, print_json, rounded
@@ -88,12 +90,30 @@ def retrieval(
     _show(task, results, as_json)
 
 
-app.command(help=described(retrieval), epilog=RETRIEVAL_EXAMPLES)(retrieval)
-
-
-@app.callback(epilog=RETRIEVAL_EXAMPLES)
+@app.callback(
+    epilog=examples(
+        "munjang evaluate similarity sts-test.tsv",
+        "munjang evaluate classification reviews.tsv --model MODEL --markdown",
+    )
+)
 def evaluate() -> None:
-    """Measure how good a model is, on published data."""
+    """Measure how good a model is, on data of yours or on published data."""
+
+
+def _add(command: Callable[..., None], epilog: str) -> None:
+    """Add a command."""
+    name = command.__name__.replace("_", "-")
+    app.command(name, help=described(command), epilog=epilog)(command)
+
+
+_add(retrieval, RETRIEVAL_EXAMPLES)
+_add(evaluate_sentences.similarity, evaluate_sentences.SIMILARITY_EXAMPLES)
+_add(evaluate_sentences.reranking, evaluate_sentences.RERANKING_EXAMPLES)
+_add(evaluate_labels.classification, evaluate_labels.CLASSIFICATION_EXAMPLES)
+_add(evaluate_labels.entities, evaluate_labels.ENTITIES_EXAMPLES)
+_add(evaluate_labels.relations, evaluate_labels.RELATIONS_EXAMPLES)
+_add(evaluate_texts.answers, evaluate_texts.ANSWERS_EXAMPLES)
+_add(evaluate_texts.language_model, evaluate_texts.LANGUAGE_MODEL_EXAMPLES)
 
 
 def _task(data: str, queries: int | None) -> RetrievalTask:
@@ -119,7 +139,7 @@ def _show(task: RetrievalTask, results: list[RetrievalResult], as_json: bool) ->
         table.add_column(name, justify="right")
     table.add_column("ms/query", justify="right")
     for result in results:
-        cells = [f"{e.mean:.3f}\n{e.low:.3f}–{e.high:.3f}" for e in result.metrics.values()]
+        cells = [f"{e.value:.3f}\n{e.low:.3f}–{e.high:.3f}" for e in result.metrics.values()]
         table.add_row(result.mode, *cells, f"{1000 * result.seconds_per_query:.1f}")
     table.caption = f"{task.notes}; below each mean its 95% interval"
     console().print(table)
@@ -127,7 +147,7 @@ def _show(task: RetrievalTask, results: list[RetrievalResult], as_json: bool) ->
 
 def _row(result: RetrievalResult) -> dict[str, Any]:
     metrics = {
-        name: {"mean": rounded(e.mean), "low": rounded(e.low), "high": rounded(e.high)}
+        name: {"value": rounded(e.value), "low": rounded(e.low), "high": rounded(e.high)}
         for name, e in result.metrics.items()
     }
     return {"mode": result.mode, **metrics, "seconds_per_query": rounded(result.seconds_per_query)}

@@ -4,25 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
 
 import numpy as np
 
-__all__ = ["METRICS", "Estimate", "ndcg", "ranking_metrics", "recall", "reciprocal_rank"]
+from munjang.evaluation.resampling import Estimate, estimates, mean_of
+
+__all__ = ["METRICS", "ndcg", "ranking_metrics", "recall", "reciprocal_rank"]
 
 METRICS = ("MRR@10", "nDCG@10", "Recall@1", "Recall@10")
-_RESAMPLES = 2000
-_SEED = 1
-_CONFIDENCE = 0.95
-
-
-@dataclass(frozen=True, slots=True)
-class Estimate:
-    """A mean over queries, and the interval that holds it with 95% confidence."""
-
-    mean: float
-    low: float
-    high: float
 
 
 def reciprocal_rank(found: Sequence[object], relevant: Collection[object], k: int = 10) -> float:
@@ -47,8 +36,8 @@ def ranking_metrics(
 ) -> Mapping[str, Estimate]:
     """Give every measure of `METRICS` for rankings, one per query, each with what is relevant to it.
 
-    Recall@k is the part of the queries with something relevant among the first k. The intervals are
-    percentiles of 2,000 bootstrap samples of the queries (Efron 1979), drawn with a fixed seed.
+    Recall@k is the part of the queries with something relevant among the first k. The intervals are those of
+    `munjang.evaluation.resampling.estimates`. Raises `InputError` if there are no queries.
     """
     rows = {
         "MRR@10": [reciprocal_rank(f, r) for f, r in zip(found, relevant, strict=True)],
@@ -56,12 +45,5 @@ def ranking_metrics(
         "Recall@1": [recall(f, r, 1) for f, r in zip(found, relevant, strict=True)],
         "Recall@10": [recall(f, r, 10) for f, r in zip(found, relevant, strict=True)],
     }
-    return {name: _estimate(values) for name, values in rows.items()}
-
-
-def _estimate(values: Sequence[float]) -> Estimate:
-    array = np.array(values, dtype=np.float64)
-    rng = np.random.default_rng(_SEED)
-    means = [array[rng.integers(len(array), size=len(array))].mean() for _ in range(_RESAMPLES)]
-    low, high = np.quantile(means, [(1 - _CONFIDENCE) / 2, (1 + _CONFIDENCE) / 2])
-    return Estimate(float(array.mean()), float(low), float(high))
+    means = {name: mean_of(np.array(values, dtype=np.float64)) for name, values in rows.items()}
+    return estimates(means, len(found))

@@ -11,7 +11,8 @@ from tempfile import TemporaryDirectory
 from typing import cast
 
 from munjang.errors import InputError
-from munjang.evaluation.metrics import Estimate, ranking_metrics
+from munjang.evaluation.metrics import ranking_metrics
+from munjang.evaluation.resampling import Estimate
 from munjang.search.documents import Document, DocumentId
 from munjang.search.index import Index
 from munjang.search.searching import Mode

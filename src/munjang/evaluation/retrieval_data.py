@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,7 @@ import numpy as np
 from munjang.chat.questions import read_questions
 from munjang.errors import DataFileError
 from munjang.evaluation.retrieval import RetrievalTask
+from munjang.evaluation.sampling import sample
 from munjang.search.documents import Document
 from munjang.search.reading import DataFile
 
@@ -32,7 +33,7 @@ def korquad(path: Path, queries: int | None = None) -> RetrievalTask:
     for paragraph in _paragraphs(path):
         identifier = places.setdefault(paragraph["context"], f"p{len(places)}")
         asked += [(qa["question"], identifier) for qa in paragraph["qas"]]
-    chosen = _sample(asked, queries)
+    chosen = sample(asked, queries)
     return RetrievalTask(
         name="KorQuAD 1.0, question to paragraph",
         documents=[Document(id=number, fields={"text": text}) for text, number in places.items()],
@@ -59,7 +60,7 @@ def chatbot_questions(
         by_answer.setdefault(pairs[place].answer, set()).add(place)
     possible = [(pairs[place].question, by_answer.get(pairs[place].answer)) for place in sorted(held)]
     asked = [(text, frozenset(found)) for text, found in possible if found]
-    chosen = _sample(asked, queries)
+    chosen = sample(asked, queries)
     return RetrievalTask(
         name="chatbot, question to a question with the same answer",
         documents=[Document(id=place, fields={"text": pairs[place].question}) for place in stored],
@@ -81,7 +82,7 @@ def beir_folder(folder: Path, split: str = "test", queries: int | None = None) -
     for query, document, score in _judgements(folder / "qrels" / f"{split}.tsv"):
         if score > 0 and document in corpus and query in texts:
             relevant.setdefault(query, set()).add(document)
-    chosen = _sample(sorted(relevant), queries)
+    chosen = sample(sorted(relevant), queries)
     return RetrievalTask(
         name=f"{folder.name}, {split}",
         documents=[
@@ -125,10 +126,3 @@ def _judgements(path: Path) -> list[tuple[str, str, int]]:
         raise DataFileError(f"'{path}' can't be read: {error.strerror or error}.") from error
     except ValueError as error:
         raise DataFileError(f"'{path}' must have three columns: query, document, score.") from error
-
-
-def _sample(asked: Sequence[Any], size: int | None) -> list[Any]:
-    if size is None or size >= len(asked):
-        return list(asked)
-    chosen = np.random.default_rng(_SEED).permutation(len(asked))[:size]
-    return [asked[place] for place in sorted(int(place) for place in chosen)]

@@ -88,6 +88,11 @@ class DataFile:
         first, _ = self._begun()
         return list(first.values)
 
+    def records(self) -> Iterator[Record]:
+        """Give the rows in order as the file has them, each with the place where it stands; at least one."""
+        first, records = self._begun()
+        return chain([first], records)
+
     def __iter__(self) -> Iterator[Row]:
         """Give the rows in order."""
         first, records = self._begun()
@@ -107,7 +112,8 @@ class DataFile:
         records = self._records()
         first = next(records, None)
         if first is None:
-            raise DataFileError(f"{self.name} has no rows: it is empty.")
+            bare = " or has nothing but a header" if self.kind in _DELIMITERS and self.header else ""
+            raise DataFileError(f"{self.name} has no rows: it is empty{bare}.")
         return first, records
 
     def _records(self) -> Iterator[Record]:

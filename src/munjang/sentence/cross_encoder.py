@@ -92,17 +92,40 @@ class CrossEncoder:
             allow_pickle=allow_pickle,
         )
         _check_modules(checkpoint)
-        self.tokenizer = Tokenizer.from_checkpoint(checkpoint)
-        self.model = Model.from_checkpoint(
+        model = Model.from_checkpoint(
             checkpoint, head="sequence-classification", backend=backend, threads=threads, streams=streams
         )
-        self.max_length = self.tokenizer.model_max_length if max_length is None else max_length
-        self.on_truncation: str = on_truncation
-        self.activation_fn = (
+        self._begin(model, Tokenizer.from_checkpoint(checkpoint), max_length, on_truncation)
+        self.activation_fn: Activation = (
             published_activation(checkpoint, self.num_labels)
             if activation_fn is None
             else choose_activation(activation_fn, softmax)
         )
+
+    @classmethod
+    def of(
+        cls,
+        model: Model,
+        tokenizer: Tokenizer,
+        *,
+        activation_fn: str | Activation,
+        max_length: int | None = None,
+        on_truncation: Literal["warn", "error", "ignore"] = "warn",
+    ) -> CrossEncoder:
+        """Make one of a model with a sequence-classification head that is open, such as one in training.
+
+        Raises `InputError` for values that can't be used.
+        """
+        check_choice("on_truncation", on_truncation, ("warn", "error", "ignore"))
+        made = cls.__new__(cls)
+        made._begin(model, tokenizer, max_length, on_truncation)
+        made.activation_fn = choose_activation(activation_fn, softmax)
+        return made
+
+    def _begin(self, model: Model, tokenizer: Tokenizer, max_length: int | None, on_truncation: str) -> None:
+        self.model, self.tokenizer = model, tokenizer
+        self.max_length = tokenizer.model_max_length if max_length is None else max_length
+        self.on_truncation = on_truncation
 
     @property
     def num_labels(self) -> int:

@@ -164,20 +164,22 @@ class Reader:
             texts += [written[i : i + copies] for i in range(0, len(written), copies)]
         return texts
 
-    def losses(self, texts: list[str]) -> NDArray[np.float64]:
-        """Give the negative log-likelihood of each token given those before it, of all texts together.
+    def losses(self, texts: list[str]) -> list[NDArray[np.float64]]:
+        """Give, for each text, the negative log-likelihood of each of its tokens given those before it.
 
-        The first token of a text has none. Raises `InputError` if no text has two tokens.
+        The first token of a text has none, and so has the first of each part of a text that is read in parts
+        because it is longer than the model.
         """
         limit = self._max_length
-        parts = [
-            ids[start : start + limit]
+        return [
+            np.concatenate(
+                [
+                    np.empty(0),
+                    *(self._losses_of(ids[at : at + limit]) for at in range(0, len(ids) - 1, limit)),
+                ]
+            )
             for ids in self.encode(texts)
-            for start in range(0, len(ids) - 1, limit)
         ]
-        if not parts:
-            raise InputError("Perplexity needs a text of at least two tokens.")
-        return np.concatenate([self._losses_of(part) for part in parts])
 
     def _losses_of(self, ids: list[int]) -> NDArray[np.float64]:
         session = self.session()

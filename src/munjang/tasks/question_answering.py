@@ -19,9 +19,10 @@ from munjang.tasks.sampling import whole_number
 from munjang.tasks.scores import check_text, require_opened_with
 from munjang.tasks.spans import Span, Window, best_spans, merged, null_score, windows_of
 
-__all__ = ["Answer", "QuestionAnswering"]
+__all__ = ["LONGEST_QUESTION", "LONGEST_WINDOW", "Answer", "QuestionAnswering"]
 
-_LONGEST_WINDOW = 384
+LONGEST_WINDOW = 384  # tokens, and those of the question in it, unless the caller says otherwise
+LONGEST_QUESTION = 64
 
 
 class Answer(TypedDict):
@@ -80,7 +81,7 @@ class QuestionAnswering:
         doc_stride: int | None = None,
         max_seq_len: int | None = None,
         max_answer_len: int = 30,
-        max_question_len: int = 64,
+        max_question_len: int = LONGEST_QUESTION,
         handle_impossible_answer: bool = False,
         trim_particles: bool = False,
     ) -> Answer | list[Answer] | list[Answer | list[Answer]]:
@@ -124,7 +125,7 @@ class QuestionAnswering:
     def _window_length(self, asked: int | None) -> int:
         most = self._loaded.max_length
         if asked is None:
-            return min(_LONGEST_WINDOW, most)
+            return min(LONGEST_WINDOW, most)
         if whole_number("max_seq_len", asked) > most:
             raise InputError(f"max_seq_len={asked}, but the model takes {most} tokens at most.")
         return asked

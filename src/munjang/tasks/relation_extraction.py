@@ -35,9 +35,17 @@ from munjang.tasks.scores import (
     scores_of,
     warn_of_cut,
 )
+from munjang.tokenization import Tokenizer
 from munjang.tokenization.encoding import Encoding
 
-__all__ = ["KLUE_RE_LABELS", "RelationExtraction", "RelationInput", "add_markers"]
+__all__ = [
+    "KLUE_RE_LABELS",
+    "RelationExtraction",
+    "RelationInput",
+    "add_markers",
+    "point_at_markers",
+    "with_markers",
+]
 
 
 class RelationInput(TypedDict):
@@ -134,37 +142,49 @@ class RelationExtraction:
 
     def _logits(self, marked: list[Marked]) -> Scores:
         limit = self._loaded.max_length
-        ids = [[self._id(marker) for marker in one.markers] for one in marked]
         whole = self.tokenizer.encode_batch([one.text for one in marked], truncation=False)
-        texts = [_around(encoding, of, limit) for encoding, of in zip(whole, ids, strict=True)]
+        found = [
+            with_markers(encoding, one, self.tokenizer, limit)
+            for encoding, one in zip(whole, marked, strict=True)
+        ]
+        texts = [encoding for encoding, _ in found]
         warn_of_cut([text.truncated for text in texts], limit, "")
         if self.model.head != RELATION_EXTRACTION:
             return logits_of(self.model, texts)
-        starts = [
-            [text.input_ids.index(of[0]), text.input_ids.index(of[2])]
-            for text, of in zip(texts, ids, strict=True)
-        ]
-
-        def point_at_markers(
-            batch: TokenBatch[NDArray[Any]], indices: Sequence[int]
-        ) -> TokenBatch[NDArray[Any]]:
-            weights = np.zeros((len(indices), 2, batch.pad_index.shape[1]), dtype=np.float32)
-            for row, index in enumerate(indices):
-                weights[row, (0, 1), starts[index]] = 1
-            return replace(batch, pool_weights=weights)
-
-        return logits_of(self.model, texts, point_at_markers)
-
-    def _id(self, marker: str) -> int:
-        index = self.tokenizer.convert_tokens_to_ids(marker)
-        assert index is not None  # the markers were found in the vocabulary
-        return index
+        return logits_of(
+            self.model,
+            texts,
+            lambda batch, indices: point_at_markers(batch, [found[index][1] for index in indices]),
+        )
 
 
 def _open(model: str | os.PathLike[str], options: ModelOptions | None) -> Loaded:
     heads = load(model, None, options).model.heads
     is_classifier = SEQUENCE_CLASSIFICATION in heads and RELATION_EXTRACTION not in heads
     return load(model, SEQUENCE_CLASSIFICATION if is_classifier else RELATION_EXTRACTION, options)
+
+
+def with_markers(
+    encoding: Encoding, marked: Marked, tokenizer: Tokenizer, limit: int
+) -> tuple[Encoding, tuple[int, int]]:
+    """Cut the encoding of a marked text to ``limit`` tokens around its entities; give where they begin.
+
+    Raises `InputError` if they stand too far apart.
+    """
+    found = tokenizer.convert_tokens_to_ids(marked.markers)
+    ids = [index for index in found if index is not None]  # all: the markers were found in the vocabulary
+    cut = _around(encoding, ids, limit)
+    return cut, (cut.input_ids.index(ids[0]), cut.input_ids.index(ids[2]))
+
+
+def point_at_markers(
+    batch: TokenBatch[NDArray[Any]], starts: Sequence[tuple[int, int]]
+) -> TokenBatch[NDArray[Any]]:
+    """Let a batch's ``pool_weights`` ``[B, 2, L]`` point at the two start markers of each text."""
+    weights = np.zeros((len(starts), 2, batch.pad_index.shape[1]), dtype=np.float32)
+    for row, places in enumerate(starts):
+        weights[row, (0, 1), places] = 1
+    return replace(batch, pool_weights=weights)
 
 
 def _around(encoding: Encoding, markers: Sequence[int], limit: int) -> Encoding:

@@ -99,7 +99,9 @@ def best_spans(window: Window, logits: NDArray[np.float32], *, max_tokens: int) 
     ends = np.arange(count)[:, None] + widths  # [n, widest]
     inside = ends < count
     scores = probabilities[:, :1] * probabilities[np.minimum(ends, count - 1), 1]
-    order = np.argsort(np.where(inside, -scores, np.inf), axis=None, kind="stable")
+    # Broken weights give nan, which sorting would put behind what is not inside.
+    ordered_by = np.where(inside, -np.nan_to_num(scores), np.inf)
+    order = np.argsort(ordered_by, axis=None, kind="stable")
     for place in order[: int(inside.sum())]:
         first, width = divmod(int(place), len(widths))
         yield Span(window.offsets[first][0], window.offsets[first + width][1], float(scores[first, width]))

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 from typing import TypedDict, overload
 
 import numpy as np
+from numpy.typing import NDArray
 
 from munjang.errors import InputError
 from munjang.models.registry import CAUSAL_LM
@@ -257,8 +258,17 @@ class TextGeneration:
         tokens of all texts together. A text longer than the model is read in parts, each on its own. Raises
         `InputError` if no text has two tokens.
         """
-        losses = self._reader.losses(checked_texts([texts] if isinstance(texts, str) else texts))
+        losses = np.concatenate([np.empty(0), *self.losses([texts] if isinstance(texts, str) else texts)])
+        if not losses.size:
+            raise InputError("Perplexity needs a text of at least two tokens.")
         return math.exp(float(losses.mean()))
+
+    def losses(self, texts: Sequence[str]) -> list[NDArray[np.float64]]:
+        """Give each text's negative log-likelihoods, one for each token but the first; see `perplexity`.
+
+        A text of one token has none. Raises `InputTypeError` for anything but texts.
+        """
+        return self._reader.losses(checked_texts(texts, "Text"))
 
 
 def _joined(start: str, pieces: Iterator[tuple[int, str]]) -> Iterator[str]:

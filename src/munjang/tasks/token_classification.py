@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, Literal, TypeAlias, overload
 
 import numpy as np
@@ -23,7 +23,7 @@ from munjang.tasks.aggregation import (
 )
 from munjang.tasks.loading import Loaded, ModelOptions, load
 from munjang.tasks.scores import Scores, check_text, require_opened_with
-from munjang.tasks.windows import Window, windows
+from munjang.tasks.windows import Window, context_of, windows
 from munjang.tokenization.encoding import Encoding
 
 __all__ = ["TokenClassification"]
@@ -157,19 +157,12 @@ def _merged(encoding: Encoding, parts: Sequence[tuple[Window, Scores]]) -> Score
     merged = np.zeros((len(encoding), parts[0][1].shape[1]), dtype=np.float32)
     best = np.full(len(encoding), -1)
     for window, scores in parts:
-        context = _context(window, length)
+        context = context_of(window, length)
         for position, row in zip(window.positions, scores, strict=True):
             room = next(context) if encoding.sequence_ids[position] == 0 else 0
             if room > best[position]:
                 best[position], merged[position] = room, row
     return merged
-
-
-def _context(window: Window, length: int) -> Iterator[int]:
-    for at in range(window.start, window.end):
-        before = at - window.start if window.start else length
-        after = window.end - 1 - at if window.end < length else length
-        yield min(before, after)
 
 
 def _texts(texts: Any) -> list[str]:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from munjang.errors import InputError
 from munjang.tokenization.encoding import Encoding
 
-__all__ = ["Window", "windows"]
+__all__ = ["Window", "context_of", "windows"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +48,17 @@ def windows(encoding: Encoding, max_length: int) -> list[Window]:
         positions = sorted([*others, *own[start : start + room]])
         found.append(Window(encoding.select(positions), positions, start, start + room))
     return found
+
+
+def context_of(window: Window, length: int) -> Iterator[int]:
+    """Give for each of a window's own tokens how many stand between it and the nearest cut.
+
+    ``length`` is the number of the whole text's own tokens; its two ends are no cuts.
+    """
+    for at in range(window.start, window.end):
+        before = at - window.start if window.start else length
+        after = window.end - 1 - at if window.end < length else length
+        yield min(before, after)
 
 
 def _starts(length: int, room: int) -> list[int]:

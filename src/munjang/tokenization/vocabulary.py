@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import copy
 import operator
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, overload
+from typing import TYPE_CHECKING, Any, Self, overload
 
 from munjang.errors import InputError, InputTypeError
 from munjang.tokenization.files import Settings, save
@@ -267,6 +268,10 @@ class Vocabulary:
         steps = list(own) if several else [] if own is None else [own]
         if not any(isinstance(step, normalizers.Lowercase) for step in steps):
             self._backend.normalizer = normalizers.Sequence([normalizers.Lowercase(), *steps])
+
+    def with_backend(self, backend: LibraryTokenizer) -> Self:
+        """Return a tokeniser with this one's settings over another object of the library."""
+        return type(self)(backend, copy.deepcopy(self._settings))
 
     def save_pretrained(self, folder: str | os.PathLike[str]) -> None:
         """Write tokenizer.json, tokenizer_config.json and special_tokens_map.json into a folder."""

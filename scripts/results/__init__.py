@@ -1,0 +1,1 @@
+"""The trainings whose results stand in docs/results/, each as one function."""

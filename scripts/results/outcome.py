@@ -1,0 +1,61 @@
+"""What a recipe gives, and the page that is written of it."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from munjang.evaluation import Evaluation
+from munjang.training.result import TrainingResult
+from munjang.training.watching import Watcher
+
+__all__ = ["Outcome", "Place", "page"]
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where the data is, where runs go, and who follows them."""
+
+    data: Path
+    runs: Path
+    watchers: Sequence[Watcher] = ()
+
+    def run(self, name: str) -> Path:
+        """The folder of a run."""
+        self.runs.mkdir(parents=True, exist_ok=True)
+        return self.runs / name
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """A trained model and what was measured of it on data that no choice was made with."""
+
+    title: str
+    goal: str
+    result: TrainingResult
+    evaluations: Sequence[Evaluation]
+    remarks: Sequence[str] = field(default=())
+
+
+def page(name: str, outcome: Outcome) -> str:
+    """Write the page: what was reached, and the report of the run below it."""
+    report = (outcome.result.folder / "report.md").read_text(encoding="utf-8")
+    report = report.partition("\n## How to use it")[0]  # the folder is not in the project
+    report = re.sub(r"^#", "##", report.replace("curves.png", f"{name}.png"), flags=re.MULTILINE)
+    parts = [
+        f"# {outcome.title}",
+        f"Wanted: {outcome.goal}. Made by `make results RESULTS={name}` on {_machine()}.",
+        *(evaluation.to_markdown().strip() for evaluation in outcome.evaluations),
+        *outcome.remarks,
+        report.strip(),
+    ]
+    return "\n\n".join(parts) + "\n"
+
+
+def _machine() -> str:
+    text = Path("/proc/cpuinfo").read_text(encoding="utf-8") if Path("/proc/cpuinfo").exists() else ""
+    found = re.search(r"model name\s*: (.+)", text)
+    return f"{len(os.sched_getaffinity(0))} cores of {found[1] if found else 'a CPU'}"

@@ -1,0 +1,292 @@
+"""Distilling a sentence encoder: a student learns the vectors that a teacher makes, also across languages."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import chain
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from munjang.evaluation.examples import ScoredPair
+from munjang.evaluation.sentences import evaluate_similarity
+from munjang.models.batch import TokenBatch
+from munjang.models.ops import A, Ops
+from munjang.models.params import Params
+from munjang.models.program import Program
+from munjang.runtime.batches import pack
+from munjang.sentence.program import SENTENCE_EMBEDDING
+from munjang.sentence.transformer import SentenceTransformer
+from munjang.tokenization.encoding import TokenIds
+from munjang.training.hidden_states import LayerMatcher, LayerMatching
+from munjang.training.loop import TrainingResult, train
+from munjang.training.network import Network
+from munjang.training.objective import Loss, Objective
+from munjang.training.options import TrainingOptions
+from munjang.training.starting import checksum, fingerprint_of_texts, used_ids
+from munjang.training.teachers import Layers, Name, check_same_tokens, open_student_encoder
+from munjang.training.vector_targets import (
+    EncoderExample,
+    Goals,
+    TeacherVectors,
+    lessons_of,
+    pair_errors,
+    vector_errors,
+)
+from munjang.training.watching import Watcher
+
+__all__ = ["DISTILLING", "EncoderDistillation", "distill_sentence_encoder"]
+
+# Exact targets bear a far higher learning rate than fine-tuning. The embeddings come from the teacher and
+# stay: then words that no example holds keep fitting the layers.
+DISTILLING = TrainingOptions(epochs=4, batch_size=32, learning_rate=3e-4, freeze_embeddings=True)
+
+
+@dataclass(frozen=True)
+class _Tapped:
+    """A program whose intermediate values are wanted too."""
+
+    program: Program
+    taps: frozenset[str]
+
+    def __call__(self, ops: Ops[A], root: Params[A], batch: TokenBatch[A]) -> dict[str, A]:
+        return self.program(ops, root, batch)
+
+
+@dataclass(frozen=True, slots=True)
+class _Example:
+    texts: tuple[TokenIds, ...]
+    sources: tuple[str, ...]
+    score: float | None
+    read: tuple[bool, ...]  # which texts are those that the teacher reads
+
+
+class EncoderDistillation(Objective[_Example]):
+    """The teacher's vectors, the cosines of pairs, and if wanted the teacher's layers.
+
+    Args:
+        teacher: a sentence encoder; it reads every text once, before training.
+        student: a `SentenceTransformer` with the backend ``torch``.
+        examples: texts, tuples of a text and its translations, and pairs with scores.
+        held_out: scored pairs to measure on.
+        options: of the run.
+        goals: what counts how much.
+        matching: learn from the teacher's layers too; then it runs beside the student on every batch.
+        prompt: put before every text, for the teacher too; by default the model's own default.
+        dropout: drop values of the student's while it learns, as its config says.
+        reduce: see `TeacherVectors`.
+
+    Raises `InputError` and `InputTypeError` for examples that `lessons_of` refuses, for vectors of different
+    widths, and with ``matching`` for tokenizers that differ.
+    """
+
+    name = "encoder-distillation"
+
+    def __init__(
+        self,
+        teacher: Name,
+        student: SentenceTransformer,
+        examples: Sequence[EncoderExample],
+        held_out: Sequence[ScoredPair],
+        options: TrainingOptions,
+        *,
+        goals: Goals,
+        matching: LayerMatching | None = None,
+        prompt: str | None = None,
+        dropout: bool = False,
+        reduce: Literal["pca"] | None = None,
+    ) -> None:
+        lessons = lessons_of(examples, goals.highest_score)
+        opened = SentenceTransformer(teacher, on_truncation="ignore")
+        self.model, self._goals, self._dropout, self._held_out = student, goals, dropout, held_out
+        self.metric = "spearman" if held_out else None
+        self._prompt = _default_prompt(student) if prompt is None else prompt
+        self._prompt_length = len(student.tokenizer.encode(self._prompt)) - 1 if self._prompt else 0
+        texts = list(dict.fromkeys(text for lesson in lessons for text in lesson.texts))
+        self._matcher = self._matched(teacher, opened, texts, matching, options.seed)
+        ids = dict(zip(texts, self._tokenised(texts), strict=True))
+        self.examples = [
+            _Example(tuple(ids[text] for text in lesson.texts), lesson.sources, lesson.score, lesson.read)
+            for lesson in lessons
+        ]
+        self._targets = TeacherVectors(
+            opened,
+            [source for lesson in lessons for source in lesson.sources],
+            prompt=self._prompt,
+            width=student.get_sentence_embedding_dimension(),
+            reduce=reduce,
+        )
+        self.network = Network(
+            student.model,
+            options,
+            used_ids=used_ids(ids.values()),
+            more=self._matcher.tensors() if self._matcher else None,
+        )
+        self._program: Program = student.program()
+        if self._matcher is not None:
+            self._matcher.to(self.network.device)
+            self._program = _Tapped(student.program(tokens=True), self._matcher.taps)
+        self._description: dict[str, str | int | float] = {
+            "model": student.tokenizer.name_or_path,
+            "model checksum": checksum(student.model.weights),
+            "layers": student.model.config.num_hidden_layers,
+            "teacher": str(teacher),
+            "teacher checksum": checksum(opened.model.weights),
+            "examples": len(examples),
+            "held out": len(held_out),
+            "data checksum": fingerprint_of_texts([*examples, *held_out]),
+            "goals": goals.describe(),
+            "matching": matching.describe() if matching else "none",
+            "dropout": str(dropout),
+            "reduce": str(reduce),
+            "prompt": repr(self._prompt),
+            "longest text in tokens": student.max_seq_length,
+            "texts that were cut": sum(text.truncated > 0 for text in ids.values()),
+        }
+
+    def _matched(
+        self,
+        name: Name,
+        teacher: SentenceTransformer,
+        texts: Sequence[str],
+        matching: LayerMatching | None,
+        seed: int,
+    ) -> LayerMatcher | None:
+        if matching is None:
+            return None
+        check_same_tokens(self.model.tokenizer, teacher.tokenizer, texts)
+        self.model.max_seq_length = min(self.model.max_seq_length, teacher.max_seq_length)
+        beside = SentenceTransformer(name, backend="torch").model
+        return LayerMatcher(matching, self.model.model, beside, seed=seed)
+
+    def _tokenised(self, texts: Sequence[str]) -> list[TokenIds]:
+        return self.model.tokenizer.encode_ids(
+            [self._prompt + text for text in texts], truncation=True, max_length=self.model.max_seq_length
+        )
+
+    def costs(self) -> NDArray[np.intp]:
+        """The tokens of each example, all its texts together."""
+        return np.array(
+            [sum(len(text.input_ids) for text in example.texts) for example in self.examples], dtype=np.intp
+        )
+
+    def loss(self, examples: Sequence[_Example], rng: np.random.Generator) -> Loss:  # noqa: ARG002
+        """The sum over examples of the mean over their texts, and of the errors of pairs."""
+        texts = list(chain.from_iterable(example.texts for example in examples))
+        batch = self.model.pooling.prepare(pack(texts, self.model.model.runner.layout), self._prompt_length)
+        found = self.network.forward(self._program, batch, training=self._dropout)
+        vectors = found[SENTENCE_EMBEDDING].float()[:, : self.model.get_sentence_embedding_dimension()]
+        sources = list(chain.from_iterable(example.sources for example in examples))
+        targets = torch.from_numpy(self._targets(sources)).to(vectors.device)
+        shares = vectors.new_tensor([1 / len(e.texts) for e in examples for _ in e.texts])
+        total = self._goals.vectors * (shares * vector_errors(vectors, targets, self._goals.distance)).sum()
+        total = total + self._goals.pairs * self._pairs(examples, vectors, targets)
+        if self._matcher is not None:
+            total = total + self._layers(examples, found, batch, shares)
+        return Loss(total, len(examples))
+
+    def _pairs(self, examples: Sequence[_Example], vectors: Tensor, targets: Tensor) -> Tensor:
+        starts = np.cumsum([0, *(len(example.texts) for example in examples)])
+        scored = [place for place, example in enumerate(examples) if example.score is not None]
+        if not scored or not self._goals.pairs:
+            return vectors.new_zeros(())
+        rows = torch.from_numpy(starts[scored][:, None] + np.arange(2)).to(vectors.device)
+        scores = vectors.new_tensor([score for e in examples if (score := e.score) is not None])
+        return pair_errors(vectors[rows], targets[rows], scores, self._goals.gold).sum()
+
+    def _layers(
+        self,
+        examples: Sequence[_Example],
+        found: Mapping[str, Tensor],
+        batch: TokenBatch[NDArray[Any]],
+        shares: Tensor,
+    ) -> Tensor:
+        """What the layers differ, on the texts that the teacher reads: it may not know a translation."""
+        assert self._matcher is not None
+        read = shares.new_tensor([float(is_read) for example in examples for is_read in example.read])
+        return (shares * read * self._matcher(found, batch, self.network.more)).sum()
+
+    def evaluate(self) -> Mapping[str, float]:
+        """How the student's cosines go with people's scores."""
+        found = evaluate_similarity(self.model, self._held_out, prompt=self._prompt, intervals=False)
+        return {name: estimate.value for name, estimate in found.metrics.items()}
+
+    def save(self, folder: Path) -> None:
+        """Write the student so that this library and `sentence-transformers` load it."""
+        self.model.model.set_weights(self.network.weights())
+        self.model.save_pretrained(folder)
+
+    def describe(self) -> Mapping[str, str | int | float]:
+        """Name the data, the models and the settings."""
+        return self._description
+
+    def usage(self, folder: Path) -> str:
+        """Show how to encode."""
+        prompt = f", prompt={self._prompt!r}" if self._prompt else ""
+        return (
+            "import munjang\n\n"
+            f'model = munjang.SentenceTransformer("{folder}")\n'
+            f'vectors = model.encode(["...", "..."]{prompt})'
+        )
+
+
+def _default_prompt(model: SentenceTransformer) -> str:
+    name = model.default_prompt_name
+    return "" if name is None else model.settings.prompt(name)
+
+
+def distill_sentence_encoder(
+    teacher: Name,
+    examples: Sequence[EncoderExample],
+    *,
+    output: str | Path,
+    student: Name | None = None,
+    layers: Layers = None,
+    held_out: Sequence[ScoredPair] = (),
+    options: TrainingOptions | None = None,
+    goals: Goals | None = None,
+    matching: LayerMatching | None = None,
+    prompt: str | None = None,
+    dropout: bool = False,
+    reduce: Literal["pca"] | None = None,
+    watchers: Sequence[Watcher] = (),
+) -> TrainingResult:
+    """Train a small sentence encoder to make a large one's vectors (arXiv:2004.09813).
+
+    Args:
+        teacher: a sentence encoder, by folder, catalogue name or repository.
+        examples: texts to learn the teacher's vectors of; tuples of a text and its translations, which all
+            get the teacher's vector of the first; pairs with people's scores. All kinds may be mixed.
+        output: the folder of the run.
+        student: the model to train, or
+        layers: how many of the teacher's layers the student begins with, or which; by default half of them.
+        held_out: scored pairs to measure on; the best student by their Spearman correlation is kept.
+        options: of the run, by default `DISTILLING`.
+        goals: what the vectors are to be like.
+        matching: learn from the teacher's layers too, which costs the teacher's time on every batch.
+        prompt: put before every text, for the teacher too; by default the model's own default.
+        dropout: drop values of the student's while it learns; the teacher's are exact, so by default not.
+        reduce: ``pca`` for a student with shorter vectors than the teacher's.
+        watchers: told of every step.
+
+    Raises what `EncoderDistillation`, `make_student` and `train` raise.
+    """
+    chosen = options or (DISTILLING if student is None else replace(DISTILLING, freeze_embeddings=False))
+    objective = EncoderDistillation(
+        teacher,
+        open_student_encoder(teacher, student, layers),
+        examples,
+        held_out,
+        chosen,
+        goals=goals or Goals(),
+        matching=matching,
+        prompt=prompt,
+        dropout=dropout,
+        reduce=reduce,
+    )
+    return train(objective, Path(output), chosen, watchers=watchers)

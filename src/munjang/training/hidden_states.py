@@ -1,0 +1,200 @@
+"""Learning what happens inside a teacher: the hidden states and the attention of its layers.
+
+As in TinyBERT (arXiv:1909.10351, section 3.1): mean squared errors between a layer of the student and one of
+the teacher, hidden states through a trained projection where the widths differ. The teacher runs beside the
+student, on the same tokens, without dropout and without gradients.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.nn import functional
+
+from munjang.backends.torch import TorchExecutor
+from munjang.errors import InputError, InputTypeError
+from munjang.models.batch import TokenBatch
+from munjang.models.program import LAST_HIDDEN_STATE
+from munjang.runtime.model import Model
+from munjang.sentence.settings import check_choice
+
+__all__ = ["LayerMatcher", "LayerMatching", "check_weight", "uniform_map"]
+
+Batch = TokenBatch[NDArray[Any]]
+_HIDDEN, _EMBEDDED = "projection.hidden_states.weight", "projection.embedded.weight"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LayerMatching:
+    """What of a teacher's inside a student learns, and how much each counts in the loss.
+
+    Attributes:
+        layers: the teacher's layer, from 0 on, that each student layer learns; by default `uniform_map`.
+        hidden_states: the weight of the layers' outputs, the mean over layers, tokens and components.
+        attention: the weight of the attention, the mean over layers, heads and pairs of tokens.
+        embeddings: the weight of what goes into the first layer.
+        attention_values: ``probabilities``, or the ``scores`` that the softmax makes them of.
+
+    Raises `InputError` for weights below 0 or all 0, `InputTypeError` for values of other types.
+    """
+
+    layers: Sequence[int] | None = None
+    hidden_states: float = 1.0
+    attention: float = 0.0
+    embeddings: float = 0.0
+    attention_values: Literal["probabilities", "scores"] = "probabilities"
+
+    def __post_init__(self) -> None:
+        for name in ("hidden_states", "attention", "embeddings"):
+            check_weight(name, getattr(self, name))
+        if not (self.hidden_states or self.attention or self.embeddings):
+            raise InputError("Nothing is matched: hidden_states, attention and embeddings are all 0.")
+        if any(not isinstance(layer, int) or isinstance(layer, bool) for layer in self.layers or ()):
+            raise InputTypeError(f"layers must be whole numbers, got {self.layers!r}.")
+        check_choice("attention_values", self.attention_values, ("probabilities", "scores"))
+
+    def describe(self) -> str:
+        """Its settings, in a line."""
+        layers = "uniform" if self.layers is None else ", ".join(map(str, self.layers))
+        return (
+            f"layers {layers}; hidden states {self.hidden_states:g}, "
+            f"attention {self.attention:g} ({self.attention_values}), embeddings {self.embeddings:g}"
+        )
+
+
+def check_weight(name: str, value: object) -> None:
+    """Raise `InputTypeError` unless a weight is a number, `InputError` if it is below 0 or not finite."""
+    if not isinstance(value, int | float) or isinstance(value, bool):
+        raise InputTypeError(f"{name} must be a number, got {value!r}.")
+    if not math.isfinite(value) or value < 0:
+        raise InputError(f"{name} must be 0 or more, got {value}.")
+
+
+def uniform_map(student: int, teacher: int) -> tuple[int, ...]:
+    """Let each student layer stand for equally many of the teacher's: it learns the last of them.
+
+    6 of 12 learn ``(1, 3, 5, 7, 9, 11)`` (arXiv:1909.10351, section 4.1).
+    """
+    return tuple((i + 1) * teacher // student - 1 for i in range(student))
+
+
+class LayerMatcher:
+    """A teacher that runs beside a student, and how far the student's inside is from its own.
+
+    Args:
+        matching: what counts how much.
+        student: the model that learns.
+        teacher: a model with the backend ``torch``; it must read the same tokens.
+        seed: of the projection.
+
+    Raises `InputError` for a map that does not fit the layers, or attention with other heads.
+    """
+
+    def __init__(self, matching: LayerMatching, student: Model, teacher: Model, *, seed: int) -> None:
+        self._matching = matching
+        self._teacher = teacher
+        self._widths = student.config.hidden_size, teacher.config.hidden_size
+        self._rng = np.random.default_rng([seed, 13])
+        self._layers = self._checked_map(student.config.num_hidden_layers, teacher.config.num_hidden_layers)
+        heads = student.config.num_attention_heads, teacher.config.num_attention_heads
+        if matching.attention and heads[0] != heads[1]:
+            raise InputError(
+                f"The student has {heads[0]} attention heads, the teacher {heads[1]}: their attention "
+                "can't be compared; leave it out with attention=0."
+            )
+        self.taps = self._taps(range(len(self._layers)))
+        self._program = teacher.program(frozenset({LAST_HIDDEN_STATE}), self._taps(self._layers))
+
+    def _checked_map(self, student: int, teacher: int) -> tuple[int, ...]:
+        chosen = self._matching.layers
+        if chosen is None:
+            if student > teacher:
+                raise InputError(f"The student has {student} layers, the teacher only {teacher}.")
+            return uniform_map(student, teacher)
+        if len(chosen) != student:
+            raise InputError(f"The student has {student} layers, but {len(chosen)} are mapped.")
+        for layer in chosen:
+            if not 0 <= layer < teacher:
+                raise InputError(f"A layer is mapped to {layer}, but the teacher has 0 to {teacher - 1}.")
+        return tuple(chosen)
+
+    def _taps(self, layers: Sequence[int]) -> frozenset[str]:
+        matching = self._matching
+        found = {f"layer.{i}" for i in layers} if matching.hidden_states else set()
+        if matching.attention:
+            found |= {f"layer.{i}.attention.{matching.attention_values}" for i in layers}
+        return frozenset(found | {"embeddings"} if matching.embeddings else found)
+
+    def tensors(self) -> dict[str, NDArray[np.float32]]:
+        """The projections, which are trained too: ``[teacher's width, student's width]``, if they differ."""
+        student, teacher = self._widths
+        if student == teacher:
+            return {}
+        wanted = {_HIDDEN: self._matching.hidden_states, _EMBEDDED: self._matching.embeddings}
+        bound = student**-0.5
+        return {
+            name: self._rng.uniform(-bound, bound, (teacher, student)).astype(np.float32)
+            for name, weight in wanted.items()
+            if weight
+        }
+
+    def to(self, device: torch.device) -> None:
+        """Move the teacher to a device."""
+        self._executor.to(device)
+
+    @property
+    def _executor(self) -> TorchExecutor:
+        executor = self._teacher.runner.executor
+        assert isinstance(executor, TorchExecutor)  # opened so
+        return executor
+
+    def __call__(self, found: Mapping[str, Tensor], batch: Batch, own: Mapping[str, Tensor]) -> Tensor:
+        """Give the loss of each text, ``[B]``.
+
+        ``found`` is the student's output with its `taps`, ``batch`` what it read, ``own`` the projections.
+        """
+        with torch.no_grad():
+            wanted = self._executor.forward(self._program, batch)
+        is_token = batch.attention_bias[:, 0, 0, :] == 0  # [B, L]
+        mask = torch.from_numpy(is_token).to(next(iter(wanted.values())).device)
+        matching = self._matching
+        total = torch.zeros(len(mask), device=mask.device)
+        if matching.embeddings:
+            student = _projected(found["embeddings"].float(), own.get(_EMBEDDED))
+            total = total + matching.embeddings * _per_text(student, wanted["embeddings"], mask)
+        for i, layer in enumerate(self._layers):
+            share = 1 / len(self._layers)
+            if matching.hidden_states:
+                student = _projected(found[f"layer.{i}"].float(), own.get(_HIDDEN))
+                error = _per_text(student, wanted[f"layer.{layer}"], mask)
+                total = total + share * matching.hidden_states * error
+            if matching.attention:
+                seen = f"attention.{matching.attention_values}"
+                error = _per_view(found[f"layer.{i}.{seen}"], wanted[f"layer.{layer}.{seen}"], mask)
+                total = total + share * matching.attention * error
+        return total
+
+
+def _projected(x: Tensor, projection: Tensor | None) -> Tensor:
+    return x if projection is None else functional.linear(x, projection)
+
+
+def _per_text(student: Tensor, teacher: Tensor, mask: Tensor) -> Tensor:
+    """The mean squared error of packed rows ``[T, H]`` over each text: ``[B]``."""
+    errors = (student - teacher.float()).square().mean(dim=-1)
+    text = mask.nonzero()[:, 0]
+    return errors.new_zeros(len(mask)).index_add(0, text, errors) / mask.sum(dim=1)
+
+
+def _per_view(student: Tensor, teacher: Tensor, mask: Tensor) -> Tensor:
+    """The mean squared error of attention ``[B, heads, L, L]`` over each text's own tokens: ``[B]``."""
+    pairs = mask[:, :, None] & mask[:, None, :]
+    errors = (student.float() - teacher.float()).square().mean(dim=1)
+    return (errors * pairs).sum(dim=(1, 2)) / mask.sum(dim=1).square()

@@ -1,0 +1,98 @@
+"""Several processes that train one model together, as ``torchrun`` starts them.
+
+Each works on its share of every batch; gradients are added up, so the result is that of one process.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import os
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, distributed
+
+from munjang.errors import TrainingError
+
+__all__ = ["Processes", "processes"]
+
+_PATIENCE = dt.timedelta(hours=4)  # others wait while one evaluates
+
+
+class Processes:
+    """The processes of a run; one alone needs no communication."""
+
+    def __init__(self, rank: int = 0, count: int = 1) -> None:
+        self.rank, self.count = rank, count
+
+    @property
+    def leads(self) -> bool:
+        """Whether this one evaluates, writes and reports."""
+        return self.rank == 0
+
+    def share(self, places: NDArray[np.intp]) -> NDArray[np.intp]:
+        """Give this process's part of a batch."""
+        return places[self.rank :: self.count]
+
+    def add_up(self, numbers: Sequence[float], device: torch.device) -> list[float]:
+        """Sum numbers over all processes."""
+        if self.count == 1:
+            return list(numbers)
+        total = torch.tensor(list(numbers), dtype=torch.float64, device=device)
+        distributed.all_reduce(total)
+        return [float(number) for number in total]
+
+    def add_up_gradients(self, trained: Iterable[Tensor]) -> None:
+        """Sum gradients over all processes; one that none of them has stays absent."""
+        if self.count == 1:
+            return
+        tensors = list(trained)
+        have = torch.tensor([float(value.grad is not None) for value in tensors], device=tensors[0].device)
+        distributed.all_reduce(have)
+        chosen = [value for value, there in zip(tensors, have.tolist(), strict=True) if there]
+        flat = torch.cat([_gradient(value).reshape(-1) for value in chosen])
+        distributed.all_reduce(flat)
+        start = 0
+        for value in chosen:
+            value.grad = flat[start : start + value.numel()].view_as(value).clone()
+            start += value.numel()
+
+    def told(self, value: Any) -> Any:
+        """Give every process what the leading one has."""
+        if self.count == 1:
+            return value
+        box = [value]
+        distributed.broadcast_object_list(box)
+        return box[0]
+
+
+def _gradient(value: Tensor) -> Tensor:
+    return torch.zeros_like(value) if value.grad is None else value.grad
+
+
+@contextmanager
+def processes(device: torch.device) -> Iterator[Processes]:
+    """Join the processes that ``torchrun`` started, or be the only one.
+
+    Raises `TrainingError` if there are more processes than GPUs.
+    """
+    count = int(os.environ.get("WORLD_SIZE", "1"))
+    if count == 1:
+        yield Processes()
+        return
+    if device.type == "cuda":
+        local = int(os.environ.get("LOCAL_RANK", "0"))
+        if local >= torch.cuda.device_count():
+            raise TrainingError(
+                f"Process {local} has no GPU of its own: there are {torch.cuda.device_count()}."
+            )
+        torch.cuda.set_device(local)
+    distributed.init_process_group("nccl" if device.type == "cuda" else "gloo", timeout=_PATIENCE)
+    try:
+        yield Processes(distributed.get_rank(), distributed.get_world_size())
+    finally:
+        distributed.destroy_process_group()

@@ -1,0 +1,209 @@
+"""What a loss on sentence vectors is, and the two of the first Sentence-BERT (arXiv:1908.10084).
+
+A loss sees the vectors of a batch's texts and gives the sum over the examples. Their length is as the model
+makes it, 1 only if the model ends with a normalisation.
+"""
+
+from __future__ import annotations
+
+import math
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import ClassVar, Literal, TypeAlias
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.nn import functional
+
+from munjang.errors import InputError, InputTypeError
+
+__all__ = [
+    "Batch",
+    "CosineSimilarityLoss",
+    "Distance",
+    "InputExample",
+    "Label",
+    "SentenceLoss",
+    "SoftmaxLoss",
+    "Wanted",
+    "check_labels",
+    "choose_distance",
+    "columns_of",
+    "label_vector",
+]
+
+Label: TypeAlias = float | Sequence[float] | NDArray[np.floating]
+Wanted: TypeAlias = Literal["score", "label", "nothing", "vector"]
+Distance: TypeAlias = Literal["cosine", "euclidean", "manhattan"]
+
+
+@dataclass(frozen=True, slots=True)
+class InputExample:
+    """Texts that are learned from together, with the names of `sentence-transformers`.
+
+    Attributes:
+        texts: one or more.
+        label: a score, a label's number, or a vector of numbers; which of them the loss says.
+        guid: a name, which nothing depends on.
+    """
+
+    texts: Sequence[str]
+    label: Label = 0.0
+    guid: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """What a loss sees.
+
+    Attributes:
+        columns: the vectors of the examples' first texts, of their second texts, ..., ``[B, d]`` each.
+        labels: ``[B]``, or ``[B, k]`` where labels are vectors.
+        texts: ``[len(columns), B]``, equal numbers for equal texts; without them all count as different.
+        own: the tensors that belong to the loss.
+    """
+
+    columns: Sequence[Tensor]
+    labels: Tensor
+    texts: NDArray[np.intp] | None = None
+    own: Mapping[str, Tensor] = field(default_factory=dict)
+
+
+class SentenceLoss(ABC):
+    """A loss on the vectors of a batch of examples.
+
+    Attributes:
+        wants: what an example's label must be.
+        columns: texts in each example; 0 if any number will do.
+        fewest_columns: texts that each example must have at least.
+        looks_at_batch: whether other examples of the batch take part in an example's loss.
+        in_batch_negatives: whether they take part as what does not belong to it, so that no text should stand
+            twice in a batch.
+        cached: whether large batches go through the model in parts, once more for the gradients
+            (arXiv:2101.06983).
+    """
+
+    wants: Wanted = "score"
+    columns: int = 2
+    fewest_columns: int = 1
+    looks_at_batch: bool = False
+    in_batch_negatives: bool = False
+    cached: bool = False
+
+    @abstractmethod
+    def __call__(self, batch: Batch) -> Tensor:
+        """Give the sum of the examples' losses."""
+
+    def tensors(self, width: int, seed: int) -> dict[str, NDArray[np.float32]]:  # noqa: ARG002
+        """Tensors that are trained with the model and needed no more afterwards, by name."""
+        return {}
+
+    def check(self, examples: Sequence[InputExample], width: int) -> None:  # noqa: ARG002
+        """Raise `InputError` if labels are not what the loss wants; ``width`` is that of the vectors."""
+        if self.wants != "nothing":
+            check_labels(self.describe(), examples, -math.inf, math.inf)
+
+    def describe(self) -> str:
+        """Its name and settings."""
+        return type(self).__name__
+
+
+def check_labels(
+    loss: str, examples: Sequence[InputExample], least: float, most: float, *, whole: bool = False
+) -> None:
+    """Raise `InputError` unless every label is a number from ``least`` to ``most``, whole if asked."""
+    for place, example in enumerate(examples):
+        label = example.label
+        if not isinstance(label, int | float | np.number):
+            raise InputTypeError(
+                f"{loss} needs a number as label, example {place} has a {type(label).__name__}."
+            )
+        number = float(label)
+        fits = math.isfinite(number) and least <= number <= most and not (whole and number % 1)
+        if not fits:
+            kind = "a whole number" if whole else "a number"
+            limits = f" from {least:g} to {most:g}" if math.isfinite(most) else ""
+            raise InputError(f"{loss} needs {kind}{limits} as label, example {place} has {label}.")
+
+
+def label_vector(loss: str, example: InputExample, place: int) -> NDArray[np.float32]:
+    """Read a label as numbers ``[k]``; `InputError` unless all are finite."""
+    vector = np.atleast_1d(np.asarray(example.label, dtype=np.float32))
+    if vector.ndim != 1 or not np.isfinite(vector).all():
+        raise InputError(f"{loss} needs a row of finite numbers as label; example {place} has another.")
+    return vector
+
+
+def choose_distance(name: str) -> Distance:
+    """Check a distance's name; `InputError` for one that there is not."""
+    for known in ("cosine", "euclidean", "manhattan"):
+        if name == known:
+            return known
+    raise InputError(f"Unknown distance {name!r}; there are cosine, euclidean, manhattan.")
+
+
+def columns_of(vectors: Tensor, count: int) -> tuple[Tensor, ...]:
+    """Cut vectors ``[columns * count, d]`` into columns."""
+    return tuple(vectors[start : start + count] for start in range(0, len(vectors), count))
+
+
+class CosineSimilarityLoss(SentenceLoss):
+    """The squared difference between the cosine of two texts and their score (arXiv:1908.10084).
+
+    Scores are from -1 to 1.
+    """
+
+    def check(self, examples: Sequence[InputExample], width: int) -> None:  # noqa: ARG002
+        """Raise `InputError` for a score that is no cosine."""
+        check_labels(self.describe(), examples, -1.0, 1.0)
+
+    def __call__(self, batch: Batch) -> Tensor:
+        """Give the sum over the pairs."""
+        u, v = batch.columns
+        cosines = functional.cosine_similarity(u, v)
+        return functional.mse_loss(cosines, batch.labels, reduction="sum")
+
+
+class SoftmaxLoss(SentenceLoss):
+    """The cross-entropy of ``softmax(W [u; v; |u - v|] + b)`` and a pair's label (arXiv:1908.10084).
+
+    Labels are numbers from 0 to ``num_labels - 1``.
+    """
+
+    wants = "label"
+    _WEIGHT: ClassVar[str] = "softmax_loss.weight"
+    _BIAS: ClassVar[str] = "softmax_loss.bias"
+
+    def __init__(self, num_labels: int) -> None:
+        if num_labels < 2:
+            raise InputError(f"SoftmaxLoss needs two labels at least, got {num_labels}.")
+        self.num_labels = num_labels
+
+    def check(self, examples: Sequence[InputExample], width: int) -> None:  # noqa: ARG002
+        """Raise `InputError` for a label that is not a number of one."""
+        check_labels(self.describe(), examples, 0, self.num_labels - 1, whole=True)
+
+    def tensors(self, width: int, seed: int) -> dict[str, NDArray[np.float32]]:
+        """``W`` and ``b``, uniform in +-1/sqrt(3 d) as a linear layer begins in torch."""
+        rng = np.random.default_rng([seed, 11])
+        bound = (3 * width) ** -0.5
+        shapes = {self._WEIGHT: (self.num_labels, 3 * width), self._BIAS: (self.num_labels,)}
+        return {name: rng.uniform(-bound, bound, shape).astype(np.float32) for name, shape in shapes.items()}
+
+    def logits(self, u: Tensor, v: Tensor, own: Mapping[str, Tensor]) -> Tensor:
+        """Score the labels of pairs: two ``[B, d]`` -> ``[B, num_labels]``."""
+        features = torch.cat([u, v, (u - v).abs()], dim=-1)
+        return functional.linear(features, own[self._WEIGHT], own[self._BIAS])
+
+    def __call__(self, batch: Batch) -> Tensor:
+        """Give the sum over the pairs."""
+        u, v = batch.columns
+        logits = self.logits(u, v, batch.own)
+        return functional.cross_entropy(logits, batch.labels.long(), reduction="sum")
+
+    def describe(self) -> str:
+        """Its name and the number of labels."""
+        return f"SoftmaxLoss({self.num_labels} labels)"

@@ -1,0 +1,108 @@
+"""What a run starts from: a model with the head for its task, on the torch executor, and its tokenizer."""
+
+from __future__ import annotations
+
+import os
+import zlib
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from munjang.checkpoints import open_checkpoint
+from munjang.errors import InputError
+from munjang.runtime.model import Model
+from munjang.tasks.loading import Loaded
+from munjang.tokenization import Tokenizer
+from munjang.tokenization.encoding import TokenIds
+from munjang.training.new_heads import with_head
+
+__all__ = ["Source", "checksum", "fingerprint_of_texts", "numbered", "open_for_training", "used_ids"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Source:
+    """Where the model to begin with is found, with the names of `Model.from_pretrained`."""
+
+    model: str | os.PathLike[str]
+    revision: str | None = None
+    cache_dir: str | os.PathLike[str] | None = None
+    token: str | None = None
+    offline: bool | None = None
+
+
+def open_for_training(
+    source: Source,
+    head: str,
+    *,
+    labels: Mapping[int, str] | None = None,
+    problem_type: str | None = None,
+    seed: int = 1,
+) -> Loaded:
+    """Open a model with a head for a task; a head that it lacks begins at random.
+
+    Raises what `Model.from_pretrained` raises, and `InputError` if the architecture has no such head.
+    """
+    checkpoint = open_checkpoint(
+        source.model,
+        revision=source.revision,
+        cache_dir=source.cache_dir,
+        token=source.token,
+        offline=source.offline,
+    )
+    raw, weights = with_head(
+        checkpoint.config(), checkpoint.weights(), head, labels=labels, problem_type=problem_type, seed=seed
+    )
+    return Loaded(Model(raw, weights, head=head, backend="torch"), Tokenizer.from_checkpoint(checkpoint))
+
+
+def numbered(labels: Iterable[str], order: Sequence[str] | None = None) -> dict[int, str]:
+    """Number the labels that occur, in the order given or their own: numbers by size, names by the alphabet.
+
+    Raises `InputError` if there are fewer than two, or if one is not in the order given.
+    """
+    found = set(labels)
+    if order is not None:
+        unknown = sorted(found - set(order))
+        if unknown:
+            raise InputError(f"The label {unknown[0]!r} is not one of {', '.join(map(repr, order))}.")
+        return dict(enumerate(order))
+    if len(found) < 2:
+        raise InputError(
+            f"Every example has the label {next(iter(found), None)!r}; there must be two labels at least."
+        )
+    return dict(enumerate(sorted(found, key=_label_order)))
+
+
+def _label_order(label: str) -> tuple[bool, float, str]:
+    try:
+        return False, float(label), label
+    except ValueError:
+        return True, 0.0, label
+
+
+def used_ids(texts: Iterable[TokenIds]) -> NDArray[np.int64]:
+    """The ids that occur, each once, in order."""
+    seen: set[int] = set()
+    for text in texts:
+        seen.update(text.input_ids)
+    return np.array(sorted(seen), dtype=np.int64)
+
+
+def fingerprint_of_texts(texts: Iterable[object]) -> str:
+    """A short mark that changes when the data do."""
+    value = 0
+    for text in texts:
+        value = zlib.crc32(repr(text).encode("utf-8", "surrogatepass"), value)
+    return f"{value:08x}"
+
+
+def checksum(weights: Mapping[str, NDArray[Any]]) -> str:
+    """A short mark that changes when a model's numbers do."""
+    value = 0
+    for name in sorted(weights):
+        value = zlib.crc32(name.encode(), value)
+        value = zlib.crc32(np.ascontiguousarray(weights[name]).data.cast("B"), value)
+    return f"{value:08x}"

@@ -1,0 +1,177 @@
+"""Learning the entities of texts: a BIO tag for every token."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import chain
+from pathlib import Path
+
+import torch
+from torch.nn import functional
+
+from munjang.errors import InputError
+from munjang.evaluation.tagging import evaluate_entities
+from munjang.models.registry import TOKEN_CLASSIFICATION
+from munjang.tasks.scores import check_text
+from munjang.tasks.tagging import OUTSIDE, TaggedText, character_tags
+from munjang.tasks.token_classification import TokenClassification
+from munjang.tokenization.encoding import TokenIds
+from munjang.training.loop import TrainingResult, train
+from munjang.training.objective import Loss
+from munjang.training.options import TrainingOptions
+from munjang.training.starting import Source, open_for_training
+from munjang.training.tagged_windows import NO_TAG, TaggedWindows
+from munjang.training.task_objective import (
+    TaskObjective,
+    description_of,
+    in_chunks,
+    longest_of,
+    naming,
+    require_examples,
+    values_of,
+)
+from munjang.training.watching import Watcher
+
+__all__ = ["TokenClassificationObjective", "train_token_classification"]
+
+_FEWEST = 2  # tokens of a text in a window: windows overlap by half
+
+
+@dataclass(frozen=True, slots=True)
+class _Example:
+    """A window of a text, and for each of its tokens the number of its tag, or `NO_TAG`."""
+
+    texts: tuple[TokenIds]
+    tags: list[int]
+
+
+class TokenClassificationObjective(TaskObjective[_Example]):
+    """Cross-entropy over the tags of all tokens but the special ones.
+
+    A text that is longer than ``max_length`` is cut into overlapping windows, and each of its tokens is
+    learned once: in the window that the pipeline would read it from. An entity that begins or ends inside a
+    token can't be told from the token; the description says how many entities even a tagger without a fault
+    would get wrong for that reason.
+
+    Args:
+        source: the model to begin with.
+        examples: texts with entities.
+        held_out: texts to measure on.
+        options: of the run.
+        types: all types of entities in their order, by default those that occur; the model's labels are
+            ``O``, and ``B-`` and ``I-`` of each.
+        max_length: tokens of a window, by default what the model takes.
+
+    Raises `InputError`, with the number of the example, for an empty text and for entities that are empty,
+    overlap, lie outside of their text or are of another type; and for data without any entity.
+    """
+
+    name = "token-classification"
+
+    def __init__(
+        self,
+        source: Source,
+        examples: Sequence[TaggedText],
+        held_out: Sequence[TaggedText],
+        options: TrainingOptions,
+        *,
+        types: Sequence[str] | None = None,
+        max_length: int | None = None,
+    ) -> None:
+        known = _checked(examples, held_out, types)
+        tags = [OUTSIDE, *chain.from_iterable((f"B-{kind}", f"I-{kind}") for kind in known)]
+        loaded = open_for_training(
+            source, TOKEN_CLASSIFICATION, labels=dict(enumerate(tags)), seed=options.seed
+        )
+        least = loaded.tokenizer.num_special_tokens_to_add() + _FEWEST
+        longest = longest_of(loaded, max_length, least=least)
+        description = description_of(source, loaded, examples, held_out)
+        windows = TaggedWindows(loaded.tokenizer, tags, longest)
+        prepared = [
+            _Example((ids,), numbers) for chunk in in_chunks(examples) for ids, numbers in windows.of(chunk)
+        ]
+        description |= {"types": ", ".join(known), **windows.counts()}
+        super().__init__(loaded, prepared, options, description)
+        self._held_out = held_out
+        self.metric = "entity_f1" if held_out else None
+        self._tagger = TokenClassification(loaded)
+
+    def loss(self, examples: Sequence[_Example], rng: object) -> Loss:  # noqa: ARG002
+        """Cross-entropy, summed over the tokens that have a tag."""
+        logits = self.logits(examples)
+        tags = torch.tensor(list(chain.from_iterable(one.tags for one in examples)), device=logits.device)
+        total = functional.cross_entropy(logits, tags, ignore_index=NO_TAG, reduction="sum")
+        return Loss(total, int((tags != NO_TAG).sum()))
+
+    def evaluate(self) -> Mapping[str, float]:
+        """The F1 of entities, and what else `evaluate_entities` gives."""
+        return values_of(evaluate_entities(self._tagger, self._held_out, intervals=False))
+
+    def usage(self, folder: Path) -> str:
+        """Show how to find entities."""
+        return f'import munjang\n\ntag = munjang.pipeline("token-classification", "{folder}")\ntag("...")'
+
+
+def train_token_classification(
+    examples: Sequence[TaggedText],
+    *,
+    model: str,
+    output: str | Path,
+    held_out: Sequence[TaggedText] = (),
+    options: TrainingOptions | None = None,
+    types: Sequence[str] | None = None,
+    max_length: int | None = None,
+    watchers: Sequence[Watcher] = (),
+) -> TrainingResult:
+    """Train a model to find the entities of texts.
+
+    The arguments are those of `TokenClassificationObjective`; ``output`` is the folder of the run. Raises
+    what the objective and `train` raise.
+    """
+    chosen = options or TrainingOptions()
+    objective = TokenClassificationObjective(
+        Source(model=model), examples, held_out, chosen, types=types, max_length=max_length
+    )
+    return train(objective, Path(output), chosen, watchers=watchers)
+
+
+def _checked(
+    examples: Sequence[TaggedText], held_out: Sequence[TaggedText], types: Sequence[str] | None
+) -> list[str]:
+    """Look at every text before anything is learned; give the types of entities."""
+    require_examples(examples)
+    for place, one in enumerate(examples):
+        _check("Example", place, one)
+    known = _types_of(examples) if types is None else list(dict.fromkeys(types))
+    for place, one in enumerate(held_out):
+        _check("Held-out example", place, one)
+    for what, texts in (("Example", examples), ("Held-out example", held_out)):
+        if texts and not any(one["entities"] for one in texts):
+            raise InputError(f"None of the {len(texts)} {what.lower()}s has an entity; there must be some.")
+        _check_types(what, texts, known)
+    return known
+
+
+def _check(what: str, place: int, one: TaggedText) -> None:
+    with naming(what, place):
+        check_text(one["text"], "The text")
+        character_tags(one)  # refuses entities that are empty, overlap or lie outside of the text
+
+
+def _check_types(what: str, texts: Sequence[TaggedText], known: Sequence[str]) -> None:
+    for place, kind in _kinds(texts):
+        if kind not in known:
+            raise InputError(
+                f"{what} {place} has an entity of type {kind!r}; the types are {', '.join(map(repr, known))}."
+            )
+
+
+def _types_of(texts: Sequence[TaggedText]) -> list[str]:
+    return sorted({kind for _, kind in _kinds(texts)})
+
+
+def _kinds(texts: Sequence[TaggedText]) -> Iterator[tuple[int, str]]:
+    for place, one in enumerate(texts):
+        for _, _, kind in one["entities"]:
+            yield place, kind

@@ -1,0 +1,21 @@
+"""The public names of `munjang.training`."""
+
+from __future__ import annotations
+
+import pytest
+
+import munjang
+from munjang import training
+
+
+def test_every_name_leads_somewhere() -> None:
+    listed = [name for names in training._HOMES.values() for name in names]
+    assert sorted([*listed, "losses"]) == training.__all__ == dir(training)
+    for name in training.__all__:
+        assert getattr(training, name) is not None
+    assert munjang.training is training
+
+
+def test_a_name_that_is_none() -> None:
+    with pytest.raises(AttributeError, match="no attribute 'train_everything'"):
+        training.train_everything  # noqa: B018 - the access is the test
