@@ -162,7 +162,7 @@ def question_pairs(place: Place) -> Outcome:
         output=place.run("question-pairs"),
         held_out=held_out,
         max_length=96,
-        options=_options(epochs=4, learning_rate=1e-4),
+        options=_options(epochs=6, learning_rate=1e-4),
         watchers=place.watchers,
     )
     test = read_labelled_texts(place.data / "question-pair" / "dev.tsv")

@@ -48,7 +48,8 @@ def _draw_measure(axes: Any, log: Sequence[Mapping[str, Any]], metric: str | Non
         places = [line["step"] for line in measured]
         lines += right.plot(places, values, color="#c2410c", marker="o", markersize=4, label=metric)
         right.set_ylabel(metric)
-    axes.legend(lines, [line.get_label() for line in lines], loc="best")
+    names = [line.get_label() for line in lines]
+    axes.legend(lines, names, loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=2, frameon=False)
 
 
 def _smoothed(steps: Sequence[Mapping[str, Any]]) -> tuple[list[int], list[float]]:
