@@ -8,6 +8,7 @@ from functools import cache
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 from munjang.errors import MunjangError
 from support.postgres import postgres_server, postgres_url  # noqa: F401 - fixtures for every folder
@@ -15,6 +16,10 @@ from support.postgres import postgres_server, postgres_url  # noqa: F401 - fixtu
 # In the background of a shell the tests ignore Ctrl-C, and so would the programs that they start.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+# No test is timed: a busy machine is no error.
+settings.register_profile("untimed", deadline=None)
+settings.load_profile("untimed")
 
 PROJECT = Path(__file__).resolve().parent.parent
 

@@ -44,6 +44,7 @@ def page(name: str, outcome: Outcome) -> str:
     """Write the page: what was reached, and the report of the run below it."""
     report = (outcome.result.folder / "report.md").read_text(encoding="utf-8")
     report = report.partition("\n## How to use it")[0]  # the folder is not in the project
+    report = report.replace(f"{outcome.result.folder.parent}{os.sep}", "build/results/")  # not this machine's
     report = re.sub(r"^#", "##", report.replace("curves.png", f"{name}.png"), flags=re.MULTILINE)
     parts = [
         f"# {outcome.title}",
