@@ -204,7 +204,7 @@ def korquad(place: Place) -> Outcome:
         output=place.run("korquad"),
         max_length=256,
         negative_windows=0.3,
-        options=_options(epochs=0.5, learning_rate=1.5e-4),
+        options=_options(epochs=2, learning_rate=1e-4),
         watchers=place.watchers,
     )
     found = evaluate_answers(QuestionAnswering(result.folder), test)
