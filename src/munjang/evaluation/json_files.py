@@ -39,18 +39,19 @@ def json_entries(path: FilePath, encoding: str = _ENCODING) -> Iterator[Entry]:
     place = os.fspath(path)
     name = shown_name(place)
     check_encoding(encoding)
-    with opened(place) as file:
-        lines = numbered_lines(file, name, encoding)
-        first = next((line for line in lines if line[1].strip()), None)
-        if first is None:
-            raise DataFileError(f"{name} has no entries: it is empty.")
-        lines = chain([first], lines)
-        if first[1].lstrip().startswith("["):
-            # So that a line's number in a message is that of the file, whatever stood empty before.
-            content = "\n" * (first[0] - 1) + "".join(line for _, line in lines)
-            yield from _listed(_parsed(content, name), name)
-        else:
-            yield from (Entry(name, *record) for record in json_records(lines, name))
+    with opened(place) as file:  # whoever stops in the midst leaves no open file behind
+        every_line = list(numbered_lines(file, name, encoding))
+    lines = iter(every_line)
+    first = next((line for line in lines if line[1].strip()), None)
+    if first is None:
+        raise DataFileError(f"{name} has no entries: it is empty.")
+    lines = chain([first], lines)
+    if first[1].lstrip().startswith("["):
+        # So that a line's number in a message is that of the file, whatever stood empty before.
+        content = "\n" * (first[0] - 1) + "".join(line for _, line in lines)
+        yield from _listed(_parsed(content, name), name)
+    else:
+        yield from (Entry(name, *record) for record in json_records(lines, name))
 
 
 def _listed(values: list[Any], name: str) -> Iterator[Entry]:
