@@ -30,7 +30,6 @@ from munjang.training.task_objective import (
     longest_of,
     naming,
     require_examples,
-    values_of,
 )
 from munjang.training.watching import Watcher
 
@@ -112,7 +111,7 @@ class QuestionAnsweringObjective(TaskObjective[AnswerWindow]):
         found = evaluate_answers(
             self._answerer, self._held_out, normalization=self._normalization, intervals=False
         )
-        return values_of(found)
+        return found.values
 
     def usage(self, folder: Path) -> str:
         """Show how to answer a question."""

@@ -204,7 +204,7 @@ class ClassifierDistillation(Objective[_Example]):
     def evaluate(self) -> Mapping[str, float]:
         """Accuracy and macro F1 on the held-out examples."""
         found = evaluate_classification(self._classifier, self._held_out, intervals=False)
-        return {name: estimate.value for name, estimate in found.metrics.items()}
+        return found.values
 
     def save(self, folder: Path) -> None:
         """Write the student and its tokenizer."""

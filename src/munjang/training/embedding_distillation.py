@@ -214,7 +214,7 @@ class EncoderDistillation(Objective[_Example]):
     def evaluate(self) -> Mapping[str, float]:
         """How the student's cosines go with people's scores."""
         found = evaluate_similarity(self.model, self._held_out, prompt=self._prompt, intervals=False)
-        return {name: estimate.value for name, estimate in found.metrics.items()}
+        return found.values
 
     def save(self, folder: Path) -> None:
         """Write the student so that this library and `sentence-transformers` load it."""

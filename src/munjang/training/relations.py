@@ -32,7 +32,6 @@ from munjang.training.task_objective import (
     longest_of,
     naming,
     require_examples,
-    values_of,
 )
 from munjang.training.watching import Watcher
 
@@ -129,7 +128,7 @@ class RelationObjective(TaskObjective[_Example]):
 
     def evaluate(self) -> Mapping[str, float]:
         """Micro F1 without ``no_relation``, and what else `evaluate_relations` gives."""
-        return values_of(evaluate_relations(self._extractor, self._held_out, intervals=False))
+        return evaluate_relations(self._extractor, self._held_out, intervals=False).values
 
     def usage(self, folder: Path) -> str:
         """Show how to extract a relation."""

@@ -30,7 +30,6 @@ from munjang.training.task_objective import (
     in_chunks,
     longest_of,
     require_examples,
-    values_of,
 )
 from munjang.training.watching import Watcher
 
@@ -125,7 +124,7 @@ class CrossEncoderObjective(TaskObjective[_Example]):
 
     def evaluate(self) -> Mapping[str, float]:
         """Average precision and accuracy, correlations, or MRR and nDCG, as the held-out examples are."""
-        return values_of(self._measured())
+        return self._measured().values
 
     def _measured(self) -> Evaluation:
         kind, held_out = kind_of(self._held_out), self._held_out

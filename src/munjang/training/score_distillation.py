@@ -32,7 +32,7 @@ from munjang.training.sentence_losses import CosineSimilarityLoss, InputExample,
 from munjang.training.sentence_training import open_encoder
 from munjang.training.sentences import SentenceObjective
 from munjang.training.starting import checksum, fingerprint_of_texts
-from munjang.training.task_objective import TaskObjective, in_chunks, values_of
+from munjang.training.task_objective import TaskObjective, in_chunks
 from munjang.training.teacher_losses import MarginMSELoss
 from munjang.training.teachers import Layers, Name, open_student_classifier
 from munjang.training.watching import Watcher
@@ -128,7 +128,7 @@ class ScoreDistillation(TaskObjective[_Example]):
 
     def evaluate(self) -> Mapping[str, float]:
         """How the student's scores go with people's."""
-        return values_of(evaluate_scored_pairs(self._encoder, self._held_out, intervals=False))
+        return evaluate_scored_pairs(self._encoder, self._held_out, intervals=False).values
 
     def usage(self, folder: Path) -> str:
         """Show how to score pairs."""
@@ -210,7 +210,7 @@ def distill_scores(
     taught, loss = _taught(opened, _groups(examples), divisor)
 
     def measure(encoder: SentenceTransformer, _: Mapping[str, Tensor]) -> Mapping[str, float]:
-        return values_of(evaluate_similarity(encoder, held_out, prompt=prompts[0], intervals=False))
+        return evaluate_similarity(encoder, held_out, prompt=prompts[0], intervals=False).values
 
     objective = SentenceObjective(
         open_encoder(model),

@@ -52,7 +52,7 @@ def measure_for(
 def _similarity(pairs: Sequence[ScoredPair], prompts: tuple[str, str]) -> Measure:
     def measure(model: SentenceTransformer, _: Mapping[str, Tensor]) -> dict[str, float]:
         found = evaluate_similarity(model, pairs, prompt=prompts[0], intervals=False)
-        return {name: estimate.value for name, estimate in found.metrics.items()}
+        return found.values
 
     return measure
 

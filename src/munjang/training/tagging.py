@@ -29,7 +29,6 @@ from munjang.training.task_objective import (
     longest_of,
     naming,
     require_examples,
-    values_of,
 )
 from munjang.training.watching import Watcher
 
@@ -106,7 +105,7 @@ class TokenClassificationObjective(TaskObjective[_Example]):
 
     def evaluate(self) -> Mapping[str, float]:
         """The F1 of entities, and what else `evaluate_entities` gives."""
-        return values_of(evaluate_entities(self._tagger, self._held_out, intervals=False))
+        return evaluate_entities(self._tagger, self._held_out, intervals=False).values
 
     def usage(self, folder: Path) -> str:
         """Show how to find entities."""

@@ -14,7 +14,6 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from munjang.errors import InputError, InputTypeError
-from munjang.evaluation.evaluation import Evaluation
 from munjang.models.batch import TokenBatch
 from munjang.models.program import LOGITS
 from munjang.runtime.batches import pack
@@ -35,7 +34,6 @@ __all__ = [
     "longest_of",
     "naming",
     "require_examples",
-    "values_of",
 ]
 
 T = TypeVar("T")
@@ -141,11 +139,6 @@ def require_examples(examples: Sized) -> None:
     """Raise `InputError` if there is nothing to learn from."""
     if not len(examples):
         raise InputError("There are no examples to learn from.")
-
-
-def values_of(evaluation: Evaluation) -> dict[str, float]:
-    """The values of a measurement by their names."""
-    return {name: estimate.value for name, estimate in evaluation.metrics.items()}
 
 
 def ids_of(encoding: Encoding) -> TokenIds:

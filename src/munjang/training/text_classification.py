@@ -26,7 +26,6 @@ from munjang.training.task_objective import (
     description_of,
     longest_of,
     require_examples,
-    values_of,
 )
 from munjang.training.watching import Watcher
 
@@ -111,7 +110,7 @@ class TextClassificationObjective(TaskObjective[_Example]):
 
     def evaluate(self) -> Mapping[str, float]:
         """Accuracy and what else `evaluate_classification` gives; correlations for numbers."""
-        return values_of(evaluate_classification(self._classifier, self._held_out, intervals=False))
+        return evaluate_classification(self._classifier, self._held_out, intervals=False).values
 
     def usage(self, folder: Path) -> str:
         """Show how to classify."""
