@@ -20,7 +20,7 @@ from munjang.tasks.question_answering import LONGEST_QUESTION, LONGEST_WINDOW, Q
 from munjang.tasks.scores import check_text
 from munjang.training.answer_windows import AnswerWindow, AnswerWindows, check_part, with_part_of_negatives
 from munjang.training.loop import TrainingResult, train
-from munjang.training.objective import Loss
+from munjang.training.objective import Loss, require_examples
 from munjang.training.options import TrainingOptions
 from munjang.training.starting import Source, open_for_training
 from munjang.training.task_objective import (
@@ -29,7 +29,6 @@ from munjang.training.task_objective import (
     in_chunks,
     longest_of,
     naming,
-    require_examples,
 )
 from munjang.training.watching import Watcher
 

@@ -16,7 +16,6 @@ from munjang.errors import InputError, InputTypeError
 from munjang.evaluation.classifying import evaluate_classification, labels_of_model
 from munjang.evaluation.examples import LabelledText
 from munjang.models.program import LOGITS
-from munjang.runtime.batches import pack
 from munjang.runtime.model import Model
 from munjang.tasks.loading import Loaded
 from munjang.tasks.scores import logits_of
@@ -24,10 +23,10 @@ from munjang.tasks.text_classification import TextClassification, as_texts
 from munjang.tokenization.encoding import TokenIds
 from munjang.training.hidden_states import LayerMatcher, LayerMatching, check_weight
 from munjang.training.loop import TrainingResult, train
-from munjang.training.network import Network
-from munjang.training.objective import Loss, Objective
+from munjang.training.objective import Loss, require_examples
 from munjang.training.options import TrainingOptions
-from munjang.training.starting import checksum, fingerprint_of_texts, used_ids
+from munjang.training.starting import checksum, fingerprint_of_texts
+from munjang.training.task_objective import TaskObjective
 from munjang.training.teachers import (
     Layers,
     Name,
@@ -88,12 +87,12 @@ def soft_label_loss(student: Tensor, teacher: Tensor, labels: Tensor, weighing: 
 
 @dataclass(frozen=True, slots=True)
 class _Example:
-    ids: TokenIds
+    texts: tuple[TokenIds]
     label: int
     logits: NDArray[np.float32]  # the teacher's
 
 
-class ClassifierDistillation(Objective[_Example]):
+class ClassifierDistillation(TaskObjective[_Example]):
     """Soft labels, labels where there are some, and if wanted the teacher's layers.
 
     Args:
@@ -124,35 +123,23 @@ class ClassifierDistillation(Objective[_Example]):
         matching: LayerMatching | None = None,
         max_length: int | None = None,
     ) -> None:
-        if not examples:
-            raise InputError("There are no examples to learn from.")
+        require_examples(examples)
         _check_labels(teacher.model)
-        self.model, self.tokenizer = student.model, student.tokenizer
         self._weighing, self._held_out = weighing, held_out
         self.metric = "accuracy" if held_out else None
         self._classifier = TextClassification(student)
         labels_of_model([e.label for e in held_out], teacher.model.config.labels.id2label)
         self._max_length = min(student.max_length, teacher.max_length, max_length or _MAX_LENGTH)
-        self.examples = self._prepared(teacher, examples)
-        self._matcher = self._matched(teacher, examples, matching, options.seed)
-        self.network = Network(
-            self.model,
-            options,
-            used_ids=used_ids(example.ids for example in self.examples),
-            more=self._matcher.tensors() if self._matcher else None,
-        )
-        if self._matcher is not None:
-            self._matcher.to(self.network.device)
-        taps = self._matcher.taps if self._matcher else frozenset[str]()
-        self._program = self.model.program(frozenset({LOGITS}), taps)
-        self._description: dict[str, str | int | float] = {
-            "model": self.tokenizer.name_or_path,
-            "model checksum": checksum(self.model.weights),
-            "layers": self.model.config.num_hidden_layers,
+        prepared = self._prepared(teacher, student, examples)
+        self._matcher = _matched(teacher, student, examples, matching, options.seed)
+        description: dict[str, str | int | float] = {
+            "model": student.tokenizer.name_or_path,
+            "model checksum": checksum(student.model.weights),
+            "layers": student.model.config.num_hidden_layers,
             "teacher": teacher.tokenizer.name_or_path,
             "teacher checksum": checksum(teacher.model.weights),
             "examples": len(examples),
-            "examples without label": sum(e.label == _UNLABELLED for e in self.examples),
+            "examples without label": sum(e.label == _UNLABELLED for e in prepared),
             "held out": len(held_out),
             "data checksum": fingerprint_of_texts([*examples, *held_out]),
             "temperature": weighing.temperature,
@@ -160,38 +147,27 @@ class ClassifierDistillation(Objective[_Example]):
             "matching": matching.describe() if matching else "none",
             "longest text in tokens": self._max_length,
         }
+        own = self._matcher.tensors() if self._matcher else None
+        super().__init__(student, prepared, options, description, more=own)
+        if self._matcher is not None:
+            self._matcher.to(self.network.device)
+            self._program = student.model.program(frozenset({LOGITS}), self._matcher.taps)
 
-    def _prepared(self, teacher: Loaded, examples: Sequence[LabelledText | Text]) -> list[_Example]:
+    def _prepared(
+        self, teacher: Loaded, student: Loaded, examples: Sequence[LabelledText | Text]
+    ) -> list[_Example]:
         texts = as_texts([_text(example) for example in examples])
         limit = self._max_length
         logits = logits_of(
             teacher.model, teacher.tokenizer.encode_ids(texts, truncation=True, max_length=limit)
         )
-        ids = self.tokenizer.encode_ids(texts, truncation=True, max_length=limit)
+        ids = student.tokenizer.encode_ids(texts, truncation=True, max_length=limit)
         labels = _label_numbers(examples, teacher.model.config.labels.id2label)
-        return [_Example(*one) for one in zip(ids, labels, logits, strict=True)]
-
-    def _matched(
-        self,
-        teacher: Loaded,
-        examples: Sequence[LabelledText | Text],
-        matching: LayerMatching | None,
-        seed: int,
-    ) -> LayerMatcher | None:
-        if matching is None:
-            return None
-        texts = [text for example in examples for text in _sides(_text(example))]
-        check_same_tokens(self.tokenizer, teacher.tokenizer, texts)
-        beside = Model(teacher.model.raw_config, teacher.model.weights, backend="torch")
-        return LayerMatcher(matching, self.model, beside, seed=seed)
-
-    def costs(self) -> NDArray[np.intp]:
-        """The tokens of each example."""
-        return np.array([len(example.ids.input_ids) for example in self.examples], dtype=np.intp)
+        return [_Example((text,), *one) for text, *one in zip(ids, labels, logits, strict=True)]
 
     def loss(self, examples: Sequence[_Example], rng: np.random.Generator) -> Loss:  # noqa: ARG002
         """The sum of `soft_label_loss`, and of what the layers differ."""
-        batch = pack([example.ids for example in examples], self.model.runner.layout)
+        batch = self.packed(examples)
         found = self.network.forward(self._program, batch)
         logits = found[LOGITS].float()
         teacher = torch.from_numpy(np.stack([example.logits for example in examples])).to(logits.device)
@@ -203,18 +179,7 @@ class ClassifierDistillation(Objective[_Example]):
 
     def evaluate(self) -> Mapping[str, float]:
         """Accuracy and macro F1 on the held-out examples."""
-        found = evaluate_classification(self._classifier, self._held_out, intervals=False)
-        return found.values
-
-    def save(self, folder: Path) -> None:
-        """Write the student and its tokenizer."""
-        self.model.set_weights(self.network.weights())
-        self.model.save_pretrained(folder)
-        self.tokenizer.save_pretrained(folder)
-
-    def describe(self) -> Mapping[str, str | int | float]:
-        """Name the data, the models and the settings."""
-        return self._description
+        return evaluate_classification(self._classifier, self._held_out, intervals=False).values
 
     def usage(self, folder: Path) -> str:
         """Show how to classify."""
@@ -223,6 +188,21 @@ class ClassifierDistillation(Objective[_Example]):
             f'classify = munjang.pipeline("text-classification", "{folder}")\n'
             'classify("...")'
         )
+
+
+def _matched(
+    teacher: Loaded,
+    student: Loaded,
+    examples: Sequence[LabelledText | Text],
+    matching: LayerMatching | None,
+    seed: int,
+) -> LayerMatcher | None:
+    if matching is None:
+        return None
+    texts = [text for example in examples for text in _sides(_text(example))]
+    check_same_tokens(student.tokenizer, teacher.tokenizer, texts)
+    beside = Model(teacher.model.raw_config, teacher.model.weights, backend="torch")
+    return LayerMatcher(matching, student.model, beside, seed=seed)
 
 
 def distill_classifier(

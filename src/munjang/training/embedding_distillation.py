@@ -19,14 +19,14 @@ from munjang.models.batch import TokenBatch
 from munjang.models.ops import A, Ops
 from munjang.models.params import Params
 from munjang.models.program import Program
-from munjang.runtime.batches import pack
 from munjang.sentence.program import SENTENCE_EMBEDDING
 from munjang.sentence.transformer import SentenceTransformer
 from munjang.tokenization.encoding import TokenIds
+from munjang.training.encoder_objective import EncoderObjective
 from munjang.training.hidden_states import LayerMatcher, LayerMatching
 from munjang.training.loop import TrainingResult, train
 from munjang.training.network import Network
-from munjang.training.objective import Loss, Objective
+from munjang.training.objective import Loss
 from munjang.training.options import TrainingOptions
 from munjang.training.starting import checksum, fingerprint_of_texts, used_ids
 from munjang.training.teachers import Layers, Name, check_same_tokens, open_student_encoder
@@ -66,7 +66,7 @@ class _Example:
     read: tuple[bool, ...]  # which texts are those that the teacher reads
 
 
-class EncoderDistillation(Objective[_Example]):
+class EncoderDistillation(EncoderObjective[_Example]):
     """The teacher's vectors, the cosines of pairs, and if wanted the teacher's layers.
 
     Args:
@@ -103,13 +103,13 @@ class EncoderDistillation(Objective[_Example]):
     ) -> None:
         lessons = lessons_of(examples, goals.highest_score)
         opened = SentenceTransformer(teacher, on_truncation="ignore")
-        self.model, self._goals, self._dropout, self._held_out = student, goals, dropout, held_out
-        self.metric = "spearman" if held_out else None
         self._prompt = _default_prompt(student) if prompt is None else prompt
-        self._prompt_length = len(student.tokenizer.encode(self._prompt)) - 1 if self._prompt else 0
+        super().__init__(student, (self._prompt, self._prompt))
+        self._goals, self._dropout, self._held_out = goals, dropout, held_out
+        self.metric = "spearman" if held_out else None
         texts = list(dict.fromkeys(text for lesson in lessons for text in lesson.texts))
         self._matcher = self._matched(teacher, opened, texts, matching, options.seed)
-        ids = dict(zip(texts, self._tokenised(texts), strict=True))
+        ids = dict(zip(texts, self.tokenised(texts, self._prompt), strict=True))
         self.examples = [
             _Example(tuple(ids[text] for text in lesson.texts), lesson.sources, lesson.score, lesson.read)
             for lesson in lessons
@@ -131,7 +131,7 @@ class EncoderDistillation(Objective[_Example]):
         if self._matcher is not None:
             self._matcher.to(self.network.device)
             self._program = _Tapped(student.program(tokens=True), self._matcher.taps)
-        self._description: dict[str, str | int | float] = {
+        self._description = {
             "model": student.tokenizer.name_or_path,
             "model checksum": checksum(student.model.weights),
             "layers": student.model.config.num_hidden_layers,
@@ -164,21 +164,10 @@ class EncoderDistillation(Objective[_Example]):
         beside = SentenceTransformer(name, backend="torch").model
         return LayerMatcher(matching, self.model.model, beside, seed=seed)
 
-    def _tokenised(self, texts: Sequence[str]) -> list[TokenIds]:
-        return self.model.tokenizer.encode_ids(
-            [self._prompt + text for text in texts], truncation=True, max_length=self.model.max_seq_length
-        )
-
-    def costs(self) -> NDArray[np.intp]:
-        """The tokens of each example, all its texts together."""
-        return np.array(
-            [sum(len(text.input_ids) for text in example.texts) for example in self.examples], dtype=np.intp
-        )
-
     def loss(self, examples: Sequence[_Example], rng: np.random.Generator) -> Loss:  # noqa: ARG002
         """The sum over examples of the mean over their texts, and of the errors of pairs."""
         texts = list(chain.from_iterable(example.texts for example in examples))
-        batch = self.model.pooling.prepare(pack(texts, self.model.model.runner.layout), self._prompt_length)
+        batch = self.packed(texts)
         found = self.network.forward(self._program, batch, training=self._dropout)
         vectors = found[SENTENCE_EMBEDDING].float()[:, : self.model.get_sentence_embedding_dimension()]
         sources = list(chain.from_iterable(example.sources for example in examples))
@@ -215,24 +204,6 @@ class EncoderDistillation(Objective[_Example]):
         """How the student's cosines go with people's scores."""
         found = evaluate_similarity(self.model, self._held_out, prompt=self._prompt, intervals=False)
         return found.values
-
-    def save(self, folder: Path) -> None:
-        """Write the student so that this library and `sentence-transformers` load it."""
-        self.model.model.set_weights(self.network.weights())
-        self.model.save_pretrained(folder)
-
-    def describe(self) -> Mapping[str, str | int | float]:
-        """Name the data, the models and the settings."""
-        return self._description
-
-    def usage(self, folder: Path) -> str:
-        """Show how to encode."""
-        prompt = f", prompt={self._prompt!r}" if self._prompt else ""
-        return (
-            "import munjang\n\n"
-            f'model = munjang.SentenceTransformer("{folder}")\n'
-            f'vectors = model.encode(["...", "..."]{prompt})'
-        )
 
 
 def _default_prompt(model: SentenceTransformer) -> str:

@@ -19,9 +19,8 @@ from munjang.training.corpus_build import vocabulary_mark
 from munjang.training.masking import Masked, MaskingVocabulary, mask_tokens
 from munjang.training.word_starts import word_starts
 
-__all__ = ["Hider", "Packed", "check_corpora", "cut_by_tokens"]
+__all__ = ["Hider", "Packed", "check_corpora"]
 
-_EVALUATED_TOKENS = 8192  # at once
 _BLOCK = 1 << 16  # tokens that are looked at together
 
 
@@ -138,16 +137,3 @@ def check_corpora(tokenizer: Tokenizer, rows: int, *corpora: TokenCorpus | None)
         raise InputError(
             f"The tokeniser has {needed} tokens, the model rows for {rows}; they do not belong together."
         )
-
-
-def cut_by_tokens(lengths: NDArray[np.intp]) -> list[list[int]]:
-    """Cut texts into parts that are measured at once, given the tokens of each."""
-    parts: list[list[int]] = [[]]
-    used = 0
-    for i, length in enumerate(lengths.tolist()):
-        if used + length > _EVALUATED_TOKENS and parts[-1]:
-            parts.append([])
-            used = 0
-        parts[-1].append(i)
-        used += length
-    return parts

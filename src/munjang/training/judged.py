@@ -11,7 +11,8 @@ from munjang.errors import InputError, InputTypeError
 from munjang.evaluation.counts import check_paired
 from munjang.evaluation.examples import LabelledText, RankedList, ScoredPair
 from munjang.evaluation.pairing import is_label
-from munjang.training.task_objective import naming, require_examples
+from munjang.training.objective import require_examples
+from munjang.training.task_objective import naming
 
 __all__ = ["Judged", "RankingExamples", "judged", "kind_of"]
 

@@ -17,9 +17,9 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from munjang.errors import InputError, TrainingError
+from munjang.errors import TrainingError
 from munjang.sentence.notices import TruncationWarning
-from munjang.training.objective import Objective, cut_into_parts
+from munjang.training.objective import Objective, cut_into_parts, require_examples
 from munjang.training.optimizer import Optimizer, learning_rate_at
 from munjang.training.options import TrainingOptions
 from munjang.training.order import Order, Update, generator
@@ -61,8 +61,7 @@ class _Run:
         self.objective, self.options, self.group = objective, options, group
         self.network = objective.network
         self.costs = objective.costs()
-        if not len(self.costs):
-            raise InputError("There are no examples to learn from.")
+        require_examples(self.costs)
         self.order = Order(
             self.costs, options, whole_batches=objective.whole_batches, conflicts=objective.conflicts
         )

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence, Sized
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar, Generic, TypeVar
+from typing import ClassVar, Generic, Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
+from munjang.errors import InputError
+from munjang.tokenization.encoding import TokenIds
 from munjang.training.network import Network
 
-__all__ = ["Loss", "Objective", "Tally", "cut_into_parts"]
+__all__ = ["Loss", "Objective", "Tally", "Tokenised", "costs_of", "cut_into_parts", "require_examples"]
 
 E = TypeVar("E")
 
@@ -58,6 +60,7 @@ class Objective(ABC, Generic[E]):
     metric: str | None = None
     examples: Sequence[E]
     network: Network
+    _description: Mapping[str, str | int | float]
 
     @property
     def memory_setting(self) -> str:
@@ -87,13 +90,34 @@ class Objective(ABC, Generic[E]):
     def save(self, folder: Path) -> None:
         """Write the model as it is now, with all that it takes to use it."""
 
-    @abstractmethod
     def describe(self) -> Mapping[str, str | int | float]:
         """Name the data, the model and the settings of the objective, for the report and to know a run by."""
+        return self._description
 
     @abstractmethod
     def usage(self, folder: Path) -> str:
         """Show how to use the saved model: lines of Python."""
+
+
+class Tokenised(Protocol):
+    """An example with the texts that go through the model for it."""
+
+    @property
+    def texts(self) -> Sequence[TokenIds]:
+        """The ids of each text."""
+        ...
+
+
+def require_examples(examples: Sized) -> None:
+    """Raise `InputError` if there is nothing to learn from."""
+    if not len(examples):
+        raise InputError("There are no examples to learn from.")
+
+
+def costs_of(examples: Sequence[Tokenised]) -> NDArray[np.intp]:
+    """The tokens of each example, all its texts together: ``[n]``."""
+    lengths = [sum(len(text.input_ids) for text in example.texts) for example in examples]
+    return np.array(lengths, dtype=np.intp)
 
 
 def cut_into_parts(

@@ -23,17 +23,18 @@ from munjang.models.registry import MASKED_LM
 from munjang.runtime.model import Model
 from munjang.tokenization import Tokenizer
 from munjang.training.corpus import TokenCorpus
-from munjang.training.hiding import Hider, Packed, check_corpora, cut_by_tokens
+from munjang.training.hiding import Hider, Packed, check_corpora
 from munjang.training.network import Network
 from munjang.training.new_heads import Tensors, with_head
 from munjang.training.new_models import new_encoder
-from munjang.training.objective import Loss, Objective
+from munjang.training.objective import Loss, Objective, cut_into_parts
 from munjang.training.options import TrainingOptions
 from munjang.training.starting import checksum, fingerprint_of_texts
 
 __all__ = ["MaskedLanguageObjective", "MaskedTexts", "Pretraining", "masked_sums", "with_masked_head"]
 
 _LOGITS = "masked"
+_EVALUATED_TOKENS = 8192  # at once
 _SIZES = ("model_type", "num_hidden_layers", "hidden_size", "intermediate_size", "vocab_size")
 _DECODERS = (
     "cls.predictions.decoder.weight",
@@ -81,7 +82,6 @@ class Pretraining(Objective[E]):
     model: Model
     tokenizer: Tokenizer
     _held_out_lengths: NDArray[np.intp] | None
-    _description: dict[str, str | int | float]
 
     def _describe(
         self,
@@ -110,10 +110,11 @@ class Pretraining(Objective[E]):
         """Measure on the held-out texts, always with the same tokens hidden."""
         assert self._held_out_lengths is not None  # or there is no metric
         sums: dict[str, float] = {}
-        for number, part in enumerate(cut_by_tokens(self._held_out_lengths)):
+        every = np.arange(len(self._held_out_lengths))
+        for number, part in enumerate(cut_into_parts(every, self._held_out_lengths, _EVALUATED_TOKENS)):
             rng = np.random.default_rng([0, number])
             with torch.inference_mode(), self.network.precision():
-                for name, value in self._measured(part, rng).items():
+                for name, value in self._measured(part.tolist(), rng).items():
                     sums[name] = sums.get(name, 0.0) + value
         return self._measures(sums)
 
@@ -130,10 +131,6 @@ class Pretraining(Objective[E]):
         self.model.set_weights(self.network.weights())
         self.model.save_pretrained(folder)
         self.tokenizer.save_pretrained(folder)
-
-    def describe(self) -> Mapping[str, str | int | float]:
-        """Name the texts and the model."""
-        return self._description
 
     def usage(self, folder: Path) -> str:
         """Show how to fill a mask."""

@@ -21,7 +21,7 @@ from munjang.tasks.relation_extraction import RelationExtraction, point_at_marke
 from munjang.tasks.scores import check_text
 from munjang.tokenization.encoding import Encoding, TokenIds
 from munjang.training.loop import TrainingResult, train
-from munjang.training.objective import Loss
+from munjang.training.objective import Loss, require_examples
 from munjang.training.options import TrainingOptions
 from munjang.training.starting import Source, numbered, open_for_training
 from munjang.training.task_objective import (
@@ -31,7 +31,6 @@ from munjang.training.task_objective import (
     in_chunks,
     longest_of,
     naming,
-    require_examples,
 )
 from munjang.training.watching import Watcher
 

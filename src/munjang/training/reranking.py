@@ -20,7 +20,7 @@ from munjang.tasks.loading import Loaded
 from munjang.tokenization.encoding import TokenIds
 from munjang.training.judged import Judged, RankingExamples, judged, kind_of
 from munjang.training.loop import TrainingResult, train
-from munjang.training.objective import Loss
+from munjang.training.objective import Loss, require_examples
 from munjang.training.options import TrainingOptions
 from munjang.training.ranking_losses import RANKING_LOSSES, RankingLoss, RankingLossName
 from munjang.training.starting import Source, open_for_training
@@ -29,7 +29,6 @@ from munjang.training.task_objective import (
     description_of,
     in_chunks,
     longest_of,
-    require_examples,
 )
 from munjang.training.watching import Watcher
 

@@ -26,7 +26,7 @@ from munjang.tasks.loading import Loaded
 from munjang.tokenization.encoding import TokenIds
 from munjang.training.hidden_states import check_weight
 from munjang.training.loop import TrainingResult, train
-from munjang.training.objective import Loss
+from munjang.training.objective import Loss, require_examples
 from munjang.training.options import TrainingOptions
 from munjang.training.sentence_losses import CosineSimilarityLoss, InputExample, SentenceLoss
 from munjang.training.sentence_training import open_encoder
@@ -263,8 +263,7 @@ def _scores(
 
 def _groups(examples: PairExamples) -> list[tuple[Pair, ...]]:
     """The pairs of each example: one, or the positive and the negatives."""
-    if not examples:
-        raise InputError("There are no examples to learn from.")
+    require_examples(examples)
     found = [_group(example, place) for place, example in enumerate(examples)]
     if len({len(group) > 1 for group in found}) > 1:
         raise InputTypeError("The examples are of two kinds; give only pairs, or only contrasts.")

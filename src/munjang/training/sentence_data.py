@@ -10,6 +10,7 @@ from typing import TypeAlias
 from munjang.errors import InputError, InputTypeError
 from munjang.evaluation.examples import Contrast, LabelledText, ScoredPair
 from munjang.training.contrastive_losses import MultipleNegativesRankingLoss
+from munjang.training.objective import require_examples
 from munjang.training.sentence_losses import (
     CosineSimilarityLoss,
     InputExample,
@@ -81,8 +82,7 @@ def prepare(
 
 def kind_of(examples: Sequence[object]) -> type[SentenceSource]:
     """Give the class that all examples have; `InputTypeError` if they differ or have another."""
-    if not examples:
-        raise InputError("There are no examples to learn from.")
+    require_examples(examples)
     for kind in _KINDS:
         if isinstance(examples[0], kind):
             break

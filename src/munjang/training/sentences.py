@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,14 +12,14 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from munjang.errors import InputError
-from munjang.runtime.batches import pack
 from munjang.sentence.program import SENTENCE_EMBEDDING
 from munjang.sentence.transformer import SentenceTransformer
 from munjang.tokenization import nfc
 from munjang.tokenization.encoding import TokenIds
 from munjang.training.cached_gradients import accumulate_in_parts
+from munjang.training.encoder_objective import EncoderObjective
 from munjang.training.network import Network
-from munjang.training.objective import Loss, Objective, Tally, cut_into_parts
+from munjang.training.objective import Loss, Tally, cut_into_parts, require_examples
 from munjang.training.options import TrainingOptions
 from munjang.training.sentence_losses import Batch, InputExample, SentenceLoss, columns_of
 from munjang.training.starting import checksum, fingerprint_of_texts, used_ids
@@ -37,7 +36,7 @@ class _Tokenised:
     label: NDArray[np.float32]
 
 
-class SentenceObjective(Objective[_Tokenised]):
+class SentenceObjective(EncoderObjective[_Tokenised]):
     """A loss on the vectors of sentences.
 
     Args:
@@ -69,12 +68,11 @@ class SentenceObjective(Objective[_Tokenised]):
     ) -> None:
         _check(examples, loss, options)
         loss.check(examples, model.width)
-        self.model, self._loss, self._measure = model, loss, measure
+        super().__init__(model, prompts)
+        self._loss, self._measure = loss, measure
         self.metric = metric if measure is not None else None
         self.whole_batches = loss.looks_at_batch
         self._options = options
-        self._prompts = prompts
-        self._prompt_length = self._tokens_of_prompt()
         self.examples = self._tokenised(examples)
         if loss.in_batch_negatives:
             self.conflicts = np.array([example.numbers for example in self.examples], dtype=np.intp)
@@ -103,22 +101,9 @@ class SentenceObjective(Objective[_Tokenised]):
         """A cached loss needs memory for one part of a batch only."""
         return "token_budget" if self._loss.cached else super().memory_setting
 
-    def _tokens_of_prompt(self) -> int:
-        if self.model.pooling.include_prompt or not any(self._prompts):
-            return 0
-        if len(set(self._prompts)) > 1:
-            raise InputError(
-                "This model leaves the prompt out when it pools, so both texts need the same prompt."
-            )
-        return len(self.model.tokenizer.encode(self._prompts[0])) - 1  # without the token that ends a text
-
     def _tokenised(self, examples: Sequence[InputExample]) -> list[_Tokenised]:
         columns = [
-            self.model.tokenizer.encode_ids(
-                [self._prompts[min(place, 1)] + text for text in column],
-                truncation=True,
-                max_length=self.model.max_seq_length,
-            )
+            self.tokenised(column, self._prompts[min(place, 1)])
             for place, column in enumerate(zip(*(example.texts for example in examples), strict=True))
         ]
         numbers: dict[str, int] = {}
@@ -134,16 +119,9 @@ class SentenceObjective(Objective[_Tokenised]):
     def _count_cut(self) -> int:
         return sum(text.truncated > 0 for example in self.examples for text in example.texts)
 
-    def costs(self) -> NDArray[np.intp]:
-        """The tokens of each example, all its texts together."""
-        return np.array(
-            [sum(len(text.input_ids) for text in example.texts) for example in self.examples], dtype=np.intp
-        )
-
     def embed(self, texts: Sequence[TokenIds]) -> Tensor:
         """The vectors of some texts, ``[n, d]``, with gradients."""
-        batch = self.model.pooling.prepare(pack(texts, self.model.model.runner.layout), self._prompt_length)
-        return self.network.forward(self._program, batch)[SENTENCE_EMBEDDING].float()
+        return self.network.forward(self._program, self.packed(texts))[SENTENCE_EMBEDDING].float()
 
     def loss(self, examples: Sequence[_Tokenised], rng: np.random.Generator) -> Loss:  # noqa: ARG002
         """The loss on the vectors of all texts, which go through the model at once."""
@@ -181,27 +159,6 @@ class SentenceObjective(Objective[_Tokenised]):
         """What ``measure`` says."""
         return {} if self._measure is None else self._measure(self.model, self.network.more)
 
-    def save(self, folder: Path) -> None:
-        """Write the model so that this library and `sentence-transformers` load it."""
-        self.model.model.set_weights(self.network.weights())
-        self.model.save_pretrained(folder)
-
-    def describe(self) -> Mapping[str, str | int | float]:
-        """Name the data, the model and the loss."""
-        return self._description
-
-    def usage(self, folder: Path) -> str:
-        """Show how to encode."""
-        first, other = self._prompts
-        lines = ["import munjang", "", f'model = munjang.SentenceTransformer("{folder}")']
-        if first == other:
-            prompt = f", prompt={first!r}" if first else ""
-            lines.append(f'vectors = model.encode(["...", "..."]{prompt})')
-        else:
-            lines.append(f'queries = model.encode(["..."], prompt={first!r})')
-            lines.append(f'documents = model.encode(["..."], prompt={other!r})')
-        return "\n".join(lines)
-
 
 def _all_texts(examples: Sequence[_Tokenised]) -> list[TokenIds]:
     """The first texts of all examples, then their second ones, ..."""
@@ -210,8 +167,7 @@ def _all_texts(examples: Sequence[_Tokenised]) -> list[TokenIds]:
 
 
 def _check(examples: Sequence[InputExample], loss: SentenceLoss, options: TrainingOptions) -> None:
-    if not examples:
-        raise InputError("There are no examples to learn from.")
+    require_examples(examples)
     counts = sorted({len(example.texts) for example in examples})
     if len(counts) > 1:
         raise InputError(

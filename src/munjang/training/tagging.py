@@ -18,7 +18,7 @@ from munjang.tasks.tagging import OUTSIDE, TaggedText, character_tags
 from munjang.tasks.token_classification import TokenClassification
 from munjang.tokenization.encoding import TokenIds
 from munjang.training.loop import TrainingResult, train
-from munjang.training.objective import Loss
+from munjang.training.objective import Loss, require_examples
 from munjang.training.options import TrainingOptions
 from munjang.training.starting import Source, open_for_training
 from munjang.training.tagged_windows import NO_TAG, TaggedWindows
@@ -28,7 +28,6 @@ from munjang.training.task_objective import (
     in_chunks,
     longest_of,
     naming,
-    require_examples,
 )
 from munjang.training.watching import Watcher
 

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Sized
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from itertools import chain
 from pathlib import Path
-from typing import Any, Protocol, TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,32 +21,21 @@ from munjang.tasks.loading import Loaded
 from munjang.tasks.sampling import whole_number
 from munjang.tokenization.encoding import Encoding, TokenIds
 from munjang.training.network import Network
-from munjang.training.objective import Objective
+from munjang.training.objective import Objective, Tokenised, costs_of, require_examples
 from munjang.training.options import TrainingOptions
 from munjang.training.starting import Source, checksum, fingerprint_of_texts, used_ids
 
 __all__ = [
     "TaskObjective",
-    "Tokenised",
     "description_of",
     "ids_of",
     "in_chunks",
     "longest_of",
     "naming",
-    "require_examples",
 ]
 
 T = TypeVar("T")
 _CHUNK = 256  # examples that are tokenised at once: with offsets, a token takes far more room than its id
-
-
-class Tokenised(Protocol):
-    """An example with the texts that go through the model for it."""
-
-    @property
-    def texts(self) -> Sequence[TokenIds]:
-        """The ids of each text."""
-        ...
 
 
 X = TypeVar("X", bound=Tokenised)
@@ -60,6 +49,7 @@ class TaskObjective(Objective[X]):
         examples: tokenised.
         options: of the run.
         description: names the data, the model and the settings.
+        more: tensors that are trained beside the model's, see `Network`.
 
     Raises `InputError` if there are no examples.
     """
@@ -70,19 +60,25 @@ class TaskObjective(Objective[X]):
         examples: Sequence[X],
         options: TrainingOptions,
         description: Mapping[str, str | int | float],
+        *,
+        more: Mapping[str, NDArray[np.float32]] | None = None,
     ) -> None:
         require_examples(examples)
         self.loaded = loaded
         self.examples = examples
         self._description = description
         ids = used_ids(chain.from_iterable(example.texts for example in examples))
-        self.network = Network(loaded.model, options, used_ids=ids)
+        self.network = Network(loaded.model, options, used_ids=ids, more=more)
         self._program = loaded.model.program(frozenset({LOGITS}))
 
     def costs(self) -> NDArray[np.intp]:
         """The tokens of each example, all its texts together."""
-        lengths = [sum(len(text.input_ids) for text in example.texts) for example in self.examples]
-        return np.array(lengths, dtype=np.intp)
+        return costs_of(self.examples)
+
+    def packed(self, examples: Sequence[X]) -> TokenBatch[NDArray[Any]]:
+        """All texts of some examples, one after another."""
+        texts = [text for example in examples for text in example.texts]
+        return pack(texts, self.loaded.model.runner.layout)
 
     def logits(
         self,
@@ -90,8 +86,7 @@ class TaskObjective(Objective[X]):
         edit: Callable[[TokenBatch[NDArray[Any]]], TokenBatch[NDArray[Any]]] | None = None,
     ) -> Tensor:
         """Run the head on all texts of some examples at once; ``edit`` may change the batch before."""
-        texts = [text for example in examples for text in example.texts]
-        batch = pack(texts, self.loaded.model.runner.layout)
+        batch = self.packed(examples)
         return self.network.forward(self._program, batch if edit is None else edit(batch))[LOGITS].float()
 
     @abstractmethod
@@ -103,10 +98,6 @@ class TaskObjective(Objective[X]):
         self.loaded.model.set_weights(self.network.weights())
         self.loaded.model.save_pretrained(folder)
         self.loaded.tokenizer.save_pretrained(folder)
-
-    def describe(self) -> Mapping[str, str | int | float]:
-        """Name the data, the model and the settings."""
-        return self._description
 
 
 def description_of(
@@ -133,12 +124,6 @@ def longest_of(loaded: Loaded, max_length: int | None, *, least: int = 1) -> int
     if whole_number("max_length", max_length, least=least) > most:
         raise InputError(f"max_length={max_length}, but the model takes {most} tokens at most.")
     return max_length
-
-
-def require_examples(examples: Sized) -> None:
-    """Raise `InputError` if there is nothing to learn from."""
-    if not len(examples):
-        raise InputError("There are no examples to learn from.")
 
 
 def ids_of(encoding: Encoding) -> TokenIds:

@@ -17,7 +17,7 @@ from munjang.models.registry import SEQUENCE_CLASSIFICATION
 from munjang.tasks.text_classification import TextClassification
 from munjang.tokenization.encoding import TokenIds
 from munjang.training.loop import train
-from munjang.training.objective import Loss
+from munjang.training.objective import Loss, require_examples
 from munjang.training.options import TrainingOptions
 from munjang.training.result import TrainingResult
 from munjang.training.starting import Source, numbered, open_for_training
@@ -25,7 +25,6 @@ from munjang.training.task_objective import (
     TaskObjective,
     description_of,
     longest_of,
-    require_examples,
 )
 from munjang.training.watching import Watcher
 

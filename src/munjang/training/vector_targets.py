@@ -17,6 +17,7 @@ from munjang.evaluation.examples import ScoredPair
 from munjang.sentence.settings import check_choice
 from munjang.sentence.transformer import SentenceTransformer
 from munjang.training.hidden_states import check_weight
+from munjang.training.objective import require_examples
 from munjang.training.teachers import table
 
 __all__ = [
@@ -97,8 +98,7 @@ def lessons_of(examples: Sequence[EncoderExample], highest_score: float) -> list
     """
     if isinstance(examples, str):
         raise InputTypeError("The examples must be a list of texts, got one str.")
-    if not examples:
-        raise InputError("There are no examples to learn from.")
+    require_examples(examples)
     return [_lesson(example, place, highest_score) for place, example in enumerate(examples)]
 
 
