@@ -8,7 +8,6 @@ from pathlib import Path
 
 from munjang.evaluation.examples import LabelledText
 from munjang.training.options import TrainingOptions
-from munjang.training.starting import Source
 from munjang.training.text_classification import TextClassificationObjective
 from support.sentences import make_checkpoint
 
@@ -45,4 +44,4 @@ def classifier(
     held_out: Sequence[LabelledText] = EXAMPLES[:8],
 ) -> TextClassificationObjective:
     """Make the objective of a classifier."""
-    return TextClassificationObjective(Source(model=model), examples, held_out, options)
+    return TextClassificationObjective(model, examples, held_out, options)

@@ -21,7 +21,6 @@ from munjang.tasks.question_answering import QuestionAnswering
 from munjang.tasks.spans import windows_of
 from munjang.training.answer_windows import AnswerWindows
 from munjang.training.answering import QuestionAnsweringObjective, train_question_answering
-from munjang.training.starting import Source
 from support.answers import LENGTH, LONG, QUESTION, SHORT, make_answerer
 from support.sentences import modify_json
 from support.task_training import (
@@ -62,7 +61,7 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def objective(model: Path, **settings: Any) -> QuestionAnsweringObjective:
     given: dict[str, Any] = {"examples": EXAMPLES, "held_out": (), "options": LEARNING, **settings}
-    return QuestionAnsweringObjective(Source(model=model), **given)
+    return QuestionAnsweringObjective(model, **given)
 
 
 @pytest.mark.parametrize("architecture", ["bert", "roberta", "electra"])

@@ -20,7 +20,6 @@ from munjang.errors import InputError, InputTypeError
 from munjang.evaluation.examples import LabelledText, RankedList, ScoredPair
 from munjang.training.judged import judged
 from munjang.training.reranking import CrossEncoderObjective, train_cross_encoder
-from munjang.training.starting import Source
 from support.learning import tiny_model
 from support.sentences import TEXTS
 from support.task_training import (
@@ -52,7 +51,7 @@ LISTS = [
 
 def objective(model: Path, examples: Any, **settings: Any) -> CrossEncoderObjective:
     given: dict[str, Any] = {"held_out": (), "options": LEARNING, **settings}
-    return CrossEncoderObjective(Source(model=model), examples, **given)
+    return CrossEncoderObjective(model, examples, **given)
 
 
 @pytest.fixture(scope="module")

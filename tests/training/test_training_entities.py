@@ -26,7 +26,6 @@ from munjang.tasks.token_classification import _merged
 from munjang.tasks.windows import windows
 from munjang.training.loop import train
 from munjang.training.options import TrainingOptions
-from munjang.training.starting import Source
 from munjang.training.tagged_windows import NO_TAG, TaggedWindows
 from munjang.training.tagging import TokenClassificationObjective, train_token_classification
 from support.learning import tiny_model
@@ -54,7 +53,7 @@ TEXTS: list[TaggedText] = [
 
 def objective(model: Path, **settings: Any) -> TokenClassificationObjective:
     given: dict[str, Any] = {"examples": TEXTS, "held_out": (), "options": LEARNING, **settings}
-    return TokenClassificationObjective(Source(model=model), **given)
+    return TokenClassificationObjective(model, **given)
 
 
 @pytest.fixture(scope="module")

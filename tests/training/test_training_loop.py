@@ -241,9 +241,7 @@ class Huge(TextClassificationObjective):
 
 
 def _made(kind: type[TextClassificationObjective], model: Path, options: Any) -> TextClassificationObjective:
-    from munjang.training.starting import Source
-
-    return kind(Source(model=model), EXAMPLES, EXAMPLES[:8], options)
+    return kind(model, EXAMPLES, EXAMPLES[:8], options)
 
 
 def test_a_loss_that_is_no_number_stops_the_run(model: Path, tmp_path: Path) -> None:

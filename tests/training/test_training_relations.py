@@ -19,7 +19,6 @@ import munjang
 from munjang.errors import InputError
 from munjang.evaluation.examples import RelationExample
 from munjang.training.relations import RelationObjective, train_relation_extraction
-from munjang.training.starting import Source
 from support.learning import tiny_model
 from support.sentences import modify_json
 from support.task_training import (
@@ -42,7 +41,7 @@ GOOD = EXAMPLES[0]
 
 def objective(model: Path, **settings: Any) -> RelationObjective:
     given: dict[str, Any] = {"examples": EXAMPLES, "held_out": (), "options": LEARNING, **settings}
-    return RelationObjective(Source(model=model), **given)
+    return RelationObjective(model, **given)
 
 
 @pytest.fixture(scope="module")

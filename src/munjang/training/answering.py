@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -22,7 +23,7 @@ from munjang.training.answer_windows import AnswerWindow, AnswerWindows, check_p
 from munjang.training.loop import TrainingResult, train
 from munjang.training.objective import Loss, require_examples
 from munjang.training.options import TrainingOptions
-from munjang.training.starting import Source, open_for_training
+from munjang.training.starting import open_for_training
 from munjang.training.task_objective import (
     TaskObjective,
     description_of,
@@ -42,7 +43,7 @@ class QuestionAnsweringObjective(TaskObjective[AnswerWindow]):
     its first special token, which stands for "no answer". Windows are cut as the pipeline cuts them.
 
     Args:
-        source: the model to begin with.
+        model: the one to begin with.
         examples: questions with contexts and answers; of several answers the first is learned.
         held_out: questions to measure on.
         options: of the run.
@@ -59,7 +60,7 @@ class QuestionAnsweringObjective(TaskObjective[AnswerWindow]):
 
     def __init__(
         self,
-        source: Source,
+        model: str | os.PathLike[str],
         examples: Sequence[QuestionExample],
         held_out: Sequence[QuestionExample],
         options: TrainingOptions,
@@ -72,7 +73,7 @@ class QuestionAnsweringObjective(TaskObjective[AnswerWindow]):
         _check_all(examples, held_out)
         check_part(negative_windows)
         check_normalization(normalization)
-        loaded = open_for_training(source, QUESTION_ANSWERING, seed=options.seed)
+        loaded = open_for_training(model, QUESTION_ANSWERING, seed=options.seed)
         _check_questions(held_out, loaded)
         longest = longest_of(loaded, max_length)
         if max_length is None:
@@ -85,7 +86,7 @@ class QuestionAnsweringObjective(TaskObjective[AnswerWindow]):
         ]
         kept = with_part_of_negatives(every, negative_windows, options.seed)
         description = {
-            **description_of(source, loaded, examples, held_out),
+            **description_of(model, loaded, examples, held_out),
             "longest window in tokens": longest,
             "windows": len(kept),
             "windows with an answer": sum(window.has_answer for window in kept),
@@ -124,8 +125,8 @@ class QuestionAnsweringObjective(TaskObjective[AnswerWindow]):
 def train_question_answering(
     examples: Sequence[QuestionExample],
     *,
-    model: str,
-    output: str | Path,
+    model: str | os.PathLike[str],
+    output: str | os.PathLike[str],
     held_out: Sequence[QuestionExample] = (),
     options: TrainingOptions | None = None,
     max_length: int | None = None,
@@ -141,7 +142,7 @@ def train_question_answering(
     """
     chosen = options or TrainingOptions()
     objective = QuestionAnsweringObjective(
-        Source(model=model),
+        model,
         examples,
         held_out,
         chosen,

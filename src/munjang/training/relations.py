@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -23,7 +24,7 @@ from munjang.tokenization.encoding import Encoding, TokenIds
 from munjang.training.loop import TrainingResult, train
 from munjang.training.objective import Loss, require_examples
 from munjang.training.options import TrainingOptions
-from munjang.training.starting import Source, numbered, open_for_training
+from munjang.training.starting import numbered, open_for_training
 from munjang.training.task_objective import (
     TaskObjective,
     description_of,
@@ -55,7 +56,7 @@ class RelationObjective(TaskObjective[_Example]):
     says how many texts were cut.
 
     Args:
-        source: the model to begin with; its tokenizer learns the markers if it lacks them.
+        model: the one to begin with; its tokenizer learns the markers if it lacks them.
         examples: texts with two entities and their relation.
         held_out: examples to measure on.
         options: of the run.
@@ -75,7 +76,7 @@ class RelationObjective(TaskObjective[_Example]):
 
     def __init__(
         self,
-        source: Source,
+        model: str | os.PathLike[str],
         examples: Sequence[RelationExample],
         held_out: Sequence[RelationExample],
         options: TrainingOptions,
@@ -92,9 +93,9 @@ class RelationObjective(TaskObjective[_Example]):
                 f"Unknown head {head!r}; there are relation-extraction, sequence-classification."
             )
         loaded = open_for_training(
-            source, head, labels=numbers, problem_type="single_label_classification", seed=options.seed
+            model, head, labels=numbers, problem_type="single_label_classification", seed=options.seed
         )
-        description = description_of(source, loaded, examples, held_out)
+        description = description_of(model, loaded, examples, held_out)
         self._points = head == RELATION_EXTRACTION
         longest = longest_of(loaded, max_length)
         _add_markers(loaded, markers, examples)
@@ -141,8 +142,8 @@ class RelationObjective(TaskObjective[_Example]):
 def train_relation_extraction(
     examples: Sequence[RelationExample],
     *,
-    model: str,
-    output: str | Path,
+    model: str | os.PathLike[str],
+    output: str | os.PathLike[str],
     held_out: Sequence[RelationExample] = (),
     options: TrainingOptions | None = None,
     markers: MarkerKind = "plain",
@@ -158,7 +159,7 @@ def train_relation_extraction(
     """
     chosen = options or TrainingOptions()
     objective = RelationObjective(
-        Source(model=model),
+        model,
         examples,
         held_out,
         chosen,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,7 +24,7 @@ from munjang.training.loop import TrainingResult, train
 from munjang.training.objective import Loss, require_examples
 from munjang.training.options import TrainingOptions
 from munjang.training.ranking_losses import RANKING_LOSSES, RankingLoss, RankingLossName
-from munjang.training.starting import Source, open_for_training
+from munjang.training.starting import open_for_training
 from munjang.training.task_objective import (
     TaskObjective,
     description_of,
@@ -50,7 +51,7 @@ class CrossEncoderObjective(TaskObjective[_Example]):
     """A loss on the score that a model gives to two texts that it reads together.
 
     Args:
-        source: the model to begin with.
+        model: the one to begin with.
         examples: pairs with the labels 0 and 1 (`LabelledText`), pairs with scores (`ScoredPair`), or queries
             with graded documents (`RankedList`).
         held_out: examples to measure on, of any of these kinds.
@@ -70,7 +71,7 @@ class CrossEncoderObjective(TaskObjective[_Example]):
 
     def __init__(
         self,
-        source: Source,
+        model: str | os.PathLike[str],
         examples: RankingExamples,
         held_out: RankingExamples,
         options: TrainingOptions,
@@ -89,8 +90,8 @@ class CrossEncoderObjective(TaskObjective[_Example]):
             raise InputError(f"In none of the {len(lists)} lists is a document better than another.")
         if len(held_out):
             judged(held_out, what="Held-out example", positive=positive, scaled=False)
-        loaded = open_for_training(source, SEQUENCE_CLASSIFICATION, labels=_LABELS, seed=options.seed)
-        description = description_of(source, loaded, examples, held_out)
+        loaded = open_for_training(model, SEQUENCE_CLASSIFICATION, labels=_LABELS, seed=options.seed)
+        description = description_of(model, loaded, examples, held_out)
         longest = longest_of(loaded, max_length)
         if max_length is not None:
             loaded.tokenizer.model_max_length = max_length
@@ -148,8 +149,8 @@ class CrossEncoderObjective(TaskObjective[_Example]):
 def train_cross_encoder(
     examples: RankingExamples,
     *,
-    model: str,
-    output: str | Path,
+    model: str | os.PathLike[str],
+    output: str | os.PathLike[str],
     held_out: RankingExamples = (),
     options: TrainingOptions | None = None,
     loss: RankingLossName | None = None,
@@ -166,7 +167,7 @@ def train_cross_encoder(
     """
     chosen = options or TrainingOptions()
     objective = CrossEncoderObjective(
-        Source(model=model),
+        model,
         examples,
         held_out,
         chosen,

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import zlib
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -19,22 +18,11 @@ from munjang.tokenization import Tokenizer
 from munjang.tokenization.encoding import TokenIds
 from munjang.training.new_heads import with_head
 
-__all__ = ["Source", "checksum", "fingerprint_of_texts", "numbered", "open_for_training", "used_ids"]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Source:
-    """Where the model to begin with is found, with the names of `Model.from_pretrained`."""
-
-    model: str | os.PathLike[str]
-    revision: str | None = None
-    cache_dir: str | os.PathLike[str] | None = None
-    token: str | None = None
-    offline: bool | None = None
+__all__ = ["checksum", "fingerprint_of_texts", "numbered", "open_for_training", "used_ids"]
 
 
 def open_for_training(
-    source: Source,
+    model: str | os.PathLike[str],
     head: str,
     *,
     labels: Mapping[int, str] | None = None,
@@ -45,13 +33,7 @@ def open_for_training(
 
     Raises what `Model.from_pretrained` raises, and `InputError` if the architecture has no such head.
     """
-    checkpoint = open_checkpoint(
-        source.model,
-        revision=source.revision,
-        cache_dir=source.cache_dir,
-        token=source.token,
-        offline=source.offline,
-    )
+    checkpoint = open_checkpoint(model)
     raw, weights = with_head(
         checkpoint.config(), checkpoint.weights(), head, labels=labels, problem_type=problem_type, seed=seed
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
@@ -20,7 +21,7 @@ from munjang.tokenization.encoding import TokenIds
 from munjang.training.loop import TrainingResult, train
 from munjang.training.objective import Loss, require_examples
 from munjang.training.options import TrainingOptions
-from munjang.training.starting import Source, open_for_training
+from munjang.training.starting import open_for_training
 from munjang.training.tagged_windows import NO_TAG, TaggedWindows
 from munjang.training.task_objective import (
     TaskObjective,
@@ -53,7 +54,7 @@ class TokenClassificationObjective(TaskObjective[_Example]):
     would get wrong for that reason.
 
     Args:
-        source: the model to begin with.
+        model: the one to begin with.
         examples: texts with entities.
         held_out: texts to measure on.
         options: of the run.
@@ -69,7 +70,7 @@ class TokenClassificationObjective(TaskObjective[_Example]):
 
     def __init__(
         self,
-        source: Source,
+        model: str | os.PathLike[str],
         examples: Sequence[TaggedText],
         held_out: Sequence[TaggedText],
         options: TrainingOptions,
@@ -80,11 +81,11 @@ class TokenClassificationObjective(TaskObjective[_Example]):
         known = _checked(examples, held_out, types)
         tags = [OUTSIDE, *chain.from_iterable((f"B-{kind}", f"I-{kind}") for kind in known)]
         loaded = open_for_training(
-            source, TOKEN_CLASSIFICATION, labels=dict(enumerate(tags)), seed=options.seed
+            model, TOKEN_CLASSIFICATION, labels=dict(enumerate(tags)), seed=options.seed
         )
         least = loaded.tokenizer.num_special_tokens_to_add() + _FEWEST
         longest = longest_of(loaded, max_length, least=least)
-        description = description_of(source, loaded, examples, held_out)
+        description = description_of(model, loaded, examples, held_out)
         windows = TaggedWindows(loaded.tokenizer, tags, longest)
         prepared = [
             _Example((ids,), numbers) for chunk in in_chunks(examples) for ids, numbers in windows.of(chunk)
@@ -114,8 +115,8 @@ class TokenClassificationObjective(TaskObjective[_Example]):
 def train_token_classification(
     examples: Sequence[TaggedText],
     *,
-    model: str,
-    output: str | Path,
+    model: str | os.PathLike[str],
+    output: str | os.PathLike[str],
     held_out: Sequence[TaggedText] = (),
     options: TrainingOptions | None = None,
     types: Sequence[str] | None = None,
@@ -129,7 +130,7 @@ def train_token_classification(
     """
     chosen = options or TrainingOptions()
     objective = TokenClassificationObjective(
-        Source(model=model), examples, held_out, chosen, types=types, max_length=max_length
+        model, examples, held_out, chosen, types=types, max_length=max_length
     )
     return train(objective, Path(output), chosen, watchers=watchers)
 

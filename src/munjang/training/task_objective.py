@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from abc import abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -23,7 +24,7 @@ from munjang.tokenization.encoding import Encoding, TokenIds
 from munjang.training.network import Network
 from munjang.training.objective import Objective, Tokenised, costs_of, require_examples
 from munjang.training.options import TrainingOptions
-from munjang.training.starting import Source, checksum, fingerprint_of_texts, used_ids
+from munjang.training.starting import checksum, fingerprint_of_texts, used_ids
 
 __all__ = [
     "TaskObjective",
@@ -101,11 +102,14 @@ class TaskObjective(Objective[X]):
 
 
 def description_of(
-    source: Source, loaded: Loaded, examples: Sequence[object], held_out: Sequence[object]
+    model: str | os.PathLike[str],
+    loaded: Loaded,
+    examples: Sequence[object],
+    held_out: Sequence[object],
 ) -> dict[str, str | int | float]:
     """Name the model and the data, so that a run is not gone on with others."""
     return {
-        "model": str(source.model),
+        "model": str(model),
         "model checksum": checksum(loaded.model.weights),
         "examples": len(examples),
         "held out": len(held_out),

@@ -18,7 +18,7 @@ from munjang.tasks.loading import Loaded, load
 from munjang.tokenization import Tokenizer
 from munjang.training.new_heads import with_head
 from munjang.training.sentence_training import open_encoder
-from munjang.training.starting import Source, open_for_training
+from munjang.training.starting import open_for_training
 from munjang.training.students import choose_layers, student_tensors
 
 __all__ = [
@@ -51,8 +51,7 @@ def open_student_classifier(
     Raises `InputError` if both are given, and what `choose_layers` and opening a model raise.
     """
     if _one_of(student, layers) is not None:
-        source = Source(model=str(student))
-        return open_for_training(source, SEQUENCE_CLASSIFICATION, labels=labels, seed=seed)
+        return open_for_training(str(student), SEQUENCE_CLASSIFICATION, labels=labels, seed=seed)
     checkpoint = open_checkpoint(teacher)
     whole = Model.from_checkpoint(checkpoint, SEQUENCE_CLASSIFICATION, backend="numpy")
     chosen = choose_layers(_half(layers, whole), whole.config.num_hidden_layers)

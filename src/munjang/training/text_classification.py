@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,7 +21,7 @@ from munjang.training.loop import train
 from munjang.training.objective import Loss, require_examples
 from munjang.training.options import TrainingOptions
 from munjang.training.result import TrainingResult
-from munjang.training.starting import Source, numbered, open_for_training
+from munjang.training.starting import numbered, open_for_training
 from munjang.training.task_objective import (
     TaskObjective,
     description_of,
@@ -43,7 +44,7 @@ class TextClassificationObjective(TaskObjective[_Example]):
     """Cross-entropy over labels, or the squared error of a number (regression).
 
     Args:
-        source: the model to begin with.
+        model: the one to begin with.
         examples: texts or pairs with labels; numbers if ``regression``.
         held_out: examples to measure on.
         options: of the run.
@@ -60,7 +61,7 @@ class TextClassificationObjective(TaskObjective[_Example]):
 
     def __init__(
         self,
-        source: Source,
+        model: str | os.PathLike[str],
         examples: Sequence[LabelledText],
         held_out: Sequence[LabelledText],
         options: TrainingOptions,
@@ -75,7 +76,7 @@ class TextClassificationObjective(TaskObjective[_Example]):
         # What is wrong with the held-out data is said now, not after the first epoch.
         _values(held_out) if regression else _numbers(held_out, names)
         loaded = open_for_training(
-            source,
+            model,
             SEQUENCE_CLASSIFICATION,
             labels=names,
             problem_type="regression" if regression else "single_label_classification",
@@ -84,7 +85,7 @@ class TextClassificationObjective(TaskObjective[_Example]):
         texts = [e.text if e.text_pair is None else (e.text, e.text_pair) for e in examples]
         longest = longest_of(loaded, max_length)
         ids = loaded.tokenizer.encode_ids(texts, truncation=True, max_length=longest)
-        description = description_of(source, loaded, examples, held_out) | {
+        description = description_of(model, loaded, examples, held_out) | {
             "labels": ", ".join(names.values()),
             "longest text in tokens": longest,
             "texts that were cut": sum(text.truncated > 0 for text in ids),
@@ -145,8 +146,8 @@ def _values(examples: Sequence[LabelledText]) -> list[float]:
 def train_text_classification(
     examples: Sequence[LabelledText],
     *,
-    model: str,
-    output: str | Path,
+    model: str | os.PathLike[str],
+    output: str | os.PathLike[str],
     held_out: Sequence[LabelledText] = (),
     options: TrainingOptions | None = None,
     labels: Sequence[str] | None = None,
@@ -161,7 +162,7 @@ def train_text_classification(
     """
     chosen = options or TrainingOptions()
     objective = TextClassificationObjective(
-        Source(model=model),
+        model,
         examples,
         held_out,
         chosen,
