@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     from munjang.tasks.loading import ModelOptions
 
 __all__ = [
-    "READING",
     "AsMarkdown",
     "Data",
     "Form",
@@ -32,7 +31,6 @@ __all__ = [
 
 T = TypeVar("T")
 Measure: TypeAlias = "Callable[[Advance | None], Evaluation]"
-READING = "How the file is read"
 
 Data = Annotated[Path, typer.Argument(metavar="DATA", help="The file with the labelled examples.")]
 Limit = Annotated[

@@ -8,7 +8,6 @@ from typing import Annotated
 import typer
 
 from munjang.cli.evaluate_common import (
-    READING,
     AsMarkdown,
     Data,
     Limit,
@@ -25,6 +24,7 @@ from munjang.cli.options import (
     Offline,
     Progress,
     TaskModel,
+    column_of,
     examples,
 )
 
@@ -60,32 +60,9 @@ class Joining(StrEnum):
 def classification(
     data: Data,
     model: TaskModel,
-    text: Annotated[
-        str | None,
-        typer.Option(
-            "--text",
-            metavar="NAME",
-            show_default="the obvious one",
-            help="The column of the texts.",
-            rich_help_panel=READING,
-        ),
-    ] = None,
-    text_pair: Annotated[
-        str | None,
-        typer.Option(
-            "--text-pair", metavar="NAME", help="The column of the second texts.", rich_help_panel=READING
-        ),
-    ] = None,
-    label: Annotated[
-        str | None,
-        typer.Option(
-            "--label",
-            metavar="NAME",
-            show_default="the obvious one",
-            help="The column of the labels.",
-            rich_help_panel=READING,
-        ),
-    ] = None,
+    text: Annotated[str | None, column_of("--text", "the texts")] = None,
+    text_pair: Annotated[str | None, column_of("--text-pair", "the second texts", False)] = None,
+    label: Annotated[str | None, column_of("--label", "the labels")] = None,
     encoding: Encoding = "utf-8",
     no_quoting: NoQuoting = False,
     no_header: NoHeader = False,

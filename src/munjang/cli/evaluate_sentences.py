@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from munjang.cli.evaluate_common import READING, AsMarkdown, Data, Limit, chosen_form, report, sampled
+from munjang.cli.evaluate_common import AsMarkdown, Data, Limit, chosen_form, report, sampled
 from munjang.cli.options import (
     AsJson,
     Encoding,
@@ -19,6 +19,7 @@ from munjang.cli.options import (
     Prompt,
     PromptName,
     TaskModel,
+    column_of,
     examples,
 )
 from munjang.cli.texts import cross_encoder, sentence_model, usage_error
@@ -34,36 +35,9 @@ RERANKING_EXAMPLES = examples("munjang evaluate reranking lists.jsonl --model MO
 
 def similarity(
     data: Data,
-    sentence1: Annotated[
-        str | None,
-        typer.Option(
-            "--sentence1",
-            metavar="NAME",
-            show_default="the obvious one",
-            help="The column of the first sentences.",
-            rich_help_panel=READING,
-        ),
-    ] = None,
-    sentence2: Annotated[
-        str | None,
-        typer.Option(
-            "--sentence2",
-            metavar="NAME",
-            show_default="the obvious one",
-            help="The column of the second.",
-            rich_help_panel=READING,
-        ),
-    ] = None,
-    score: Annotated[
-        str | None,
-        typer.Option(
-            "--score",
-            metavar="NAME",
-            show_default="the obvious one",
-            help="The column of people's scores.",
-            rich_help_panel=READING,
-        ),
-    ] = None,
+    sentence1: Annotated[str | None, column_of("--sentence1", "the first sentences")] = None,
+    sentence2: Annotated[str | None, column_of("--sentence2", "the second")] = None,
+    score: Annotated[str | None, column_of("--score", "people's scores")] = None,
     encoding: Encoding = "utf-8",
     no_quoting: NoQuoting = False,
     no_header: NoHeader = False,

@@ -10,8 +10,18 @@ import typer
 
 from munjang.cli.errors import tell
 from munjang.cli.hits import open_index
-from munjang.cli.index_options import MAKING, READING, Analysis, ChunkOverlap, ChunkTokens, Location
-from munjang.cli.options import AsJson, Encoding, Model, NoHeader, NoQuoting, Offline, Progress, examples
+from munjang.cli.index_options import MAKING, Analysis, ChunkOverlap, ChunkTokens, Location
+from munjang.cli.options import (
+    READING,
+    AsJson,
+    Encoding,
+    Model,
+    NoHeader,
+    NoQuoting,
+    Offline,
+    Progress,
+    examples,
+)
 from munjang.cli.output import print_json, write_line
 from munjang.cli.progress import has_bar, tracked
 from munjang.cli.texts import is_piped, lines_of_stdin, usage_error

@@ -6,10 +6,9 @@ from typing import Annotated
 
 import typer
 
-__all__ = ["MAKING", "READING", "Analysis", "ChunkOverlap", "ChunkTokens", "Location"]
+__all__ = ["MAKING", "Analysis", "ChunkOverlap", "ChunkTokens", "Location"]
 
 MAKING = "How a new index is made"
-READING = "How the file is read"
 
 Location = Annotated[
     str, typer.Argument(metavar="INDEX", help="A file, or postgresql://user:password@host/database.")

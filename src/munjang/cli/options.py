@@ -8,6 +8,7 @@ import typer
 
 __all__ = [
     "DEFAULT_MODEL",
+    "READING",
     "AsJson",
     "Column",
     "Encoding",
@@ -20,6 +21,7 @@ __all__ = [
     "Prompt",
     "PromptName",
     "TaskModel",
+    "column_of",
     "examples",
     "split_pooling",
 ]
@@ -27,7 +29,7 @@ __all__ = [
 # Said here once more, because asking munjang.checkpoints would load NumPy before any help is shown.
 DEFAULT_MODEL = "multilingual-e5-small"
 
-_READING = "How the file is read"
+READING = "How the file is read"
 _MODEL = "Model"
 
 Model = Annotated[
@@ -92,7 +94,7 @@ Column = Annotated[
         metavar="NAME",
         show_default="the obvious one",
         help="The column or key that holds the texts.",
-        rich_help_panel=_READING,
+        rich_help_panel=READING,
     ),
 ]
 Encoding = Annotated[
@@ -101,21 +103,28 @@ Encoding = Annotated[
         "--encoding",
         metavar="NAME",
         help="The character encoding, such as cp949 for older Korean files.",
-        rich_help_panel=_READING,
+        rich_help_panel=READING,
     ),
 ]
 NoQuoting = Annotated[
     bool,
-    typer.Option("--no-quoting", help="In CSV and TSV, a quote is a letter.", rich_help_panel=_READING),
+    typer.Option("--no-quoting", help="In CSV and TSV, a quote is a letter.", rich_help_panel=READING),
 ]
 NoHeader = Annotated[
     bool,
     typer.Option(
         "--no-header",
         help="In CSV and TSV, the first row is data; columns are called 1, 2, 3, ...",
-        rich_help_panel=_READING,
+        rich_help_panel=READING,
     ),
 ]
+
+
+def column_of(flag: str, what: str, default: str | bool = "the obvious one") -> object:
+    """Say which column of a file holds ``what``; ``default`` is shown as what is taken without it."""
+    return typer.Option(
+        flag, metavar="NAME", show_default=default, help=f"The column of {what}.", rich_help_panel=READING
+    )
 
 
 def examples(*commands: str) -> str:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from munjang.cli.options import Encoding, NoHeader, NoQuoting, examples
+from munjang.cli.options import Encoding, NoHeader, NoQuoting, column_of, examples
 from munjang.cli.train_options import Run, trains
 from munjang.cli.train_run import examples_of, follow, names_of
 
@@ -18,7 +18,6 @@ if TYPE_CHECKING:
 __all__ = [
     "CLASSIFICATION_EXAMPLES",
     "ENTITIES_EXAMPLES",
-    "READING",
     "RELATIONS_EXAMPLES",
     "Labels",
     "classification",
@@ -26,7 +25,6 @@ __all__ = [
     "relations",
 ]
 
-READING = "How the file is read"
 CLASSIFICATION_EXAMPLES = examples(
     "munjang train classification --data reviews.tsv --dev-share 0.1 --output my-sentiment",
     "munjang train classification --data pairs.csv --text one --text-pair other --label same -o my-pairs",
@@ -64,20 +62,14 @@ class RelationHead(StrEnum):
     SEQUENCE_CLASSIFICATION = "sequence-classification"
 
 
-def _column(flag: str, what: str, default: str | bool = "the obvious one") -> object:
-    return typer.Option(
-        flag, metavar="NAME", show_default=default, help=f"The column of {what}.", rich_help_panel=READING
-    )
-
-
 @trains()
 def classification(
     run: Run,
     labels: Labels = None,
     regression: Annotated[bool, typer.Option("--regression", help="Labels are numbers to learn.")] = False,
-    text: Annotated[str | None, _column("--text", "the texts")] = None,
-    text_pair: Annotated[str | None, _column("--text-pair", "the second texts", False)] = None,
-    label: Annotated[str | None, _column("--label", "the labels")] = None,
+    text: Annotated[str | None, column_of("--text", "the texts")] = None,
+    text_pair: Annotated[str | None, column_of("--text-pair", "the second texts", False)] = None,
+    label: Annotated[str | None, column_of("--label", "the labels")] = None,
     encoding: Encoding = "utf-8",
     no_quoting: NoQuoting = False,
     no_header: NoHeader = False,

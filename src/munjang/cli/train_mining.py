@@ -18,12 +18,12 @@ from munjang.cli.options import (
     Offline,
     Pooling,
     Progress,
+    column_of,
     examples,
 )
 from munjang.cli.output import print_json, write_line
 from munjang.cli.progress import has_bar
 from munjang.cli.texts import cross_encoder, sentence_model
-from munjang.cli.train_labels import READING
 
 if TYPE_CHECKING:
     from munjang.evaluation import Contrast
@@ -47,26 +47,8 @@ def mine(
         list[Path] | None,
         typer.Option("--corpus", metavar="FILE", help="More texts to find negatives in; repeat it."),
     ] = None,
-    anchor: Annotated[
-        str | None,
-        typer.Option(
-            "--anchor",
-            metavar="NAME",
-            show_default="the obvious one",
-            help="The column of the first texts.",
-            rich_help_panel=READING,
-        ),
-    ] = None,
-    positive: Annotated[
-        str | None,
-        typer.Option(
-            "--positive",
-            metavar="NAME",
-            show_default="the obvious one",
-            help="The column of what belongs to them.",
-            rich_help_panel=READING,
-        ),
-    ] = None,
+    anchor: Annotated[str | None, column_of("--anchor", "the first texts")] = None,
+    positive: Annotated[str | None, column_of("--positive", "what belongs to them")] = None,
     encoding: Encoding = "utf-8",
     no_quoting: NoQuoting = False,
     no_header: NoHeader = False,
