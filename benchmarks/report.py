@@ -11,6 +11,8 @@ from typing import Any
 
 __all__ = ["Check", "Section", "result_path", "show", "show_checks", "write"]
 
+_NUMBERS = re.compile(r"\[\n\s*(-?\d[-+\d.eE,\s]*?)\s*\]")  # a list of numbers, in indented JSON
+
 
 @dataclass(frozen=True)
 class Check:
@@ -72,4 +74,9 @@ def write(path: Path, machine: Mapping[str, Any], sections: Mapping[str, Section
         "measurements": {name: {"title": s.title, **s.data} for name, s in sections.items()},
     }
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    text = json.dumps(content, indent=1, ensure_ascii=False)
+    path.write_text(_NUMBERS.sub(_on_one_line, text) + "\n", encoding="utf-8")
+
+
+def _on_one_line(found: re.Match[str]) -> str:
+    return "[" + ", ".join(found[1].replace(",", " ").split()) + "]"

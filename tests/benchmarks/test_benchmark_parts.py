@@ -101,16 +101,17 @@ def test_windows_have_the_lengths_that_are_asked_for() -> None:
 def test_report(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     machine = describe()
     check = Check("start", "< 1.3 s", "1.00 s", 1.0, passed=True)
-    section = Section(
-        "Start", ("process", "seconds"), [("munjang", "1.00")], {"seconds": [1.0]}, checks=[check]
-    )
+    data = {"seconds": [1.0, -2.5e-05], "said": ["a", "[1,2]"]}
+    section = Section("Start", ("process", "seconds"), [("munjang", "1.00")], data, checks=[check])
     show(section)
     show_checks([check])
     assert "| munjang | 1.00    |" in capsys.readouterr().out
     path = result_path(tmp_path / "results", {"date": "2025-01-31T10:00", "cpu": "Some CPU @ 2 (avx2)"})
     assert path.name == "2025-01-31-some-cpu-2.json"
     write(path, machine, {"start": section})
-    content = json.loads(path.read_text(encoding="utf-8"))
+    text = path.read_text(encoding="utf-8")
+    assert '"seconds": [1.0, -2.5e-05]' in text
+    content = json.loads(text)
     assert content["checks"][0]["passed"]
-    assert content["measurements"]["start"] == {"title": "Start", "seconds": [1.0]}
+    assert content["measurements"]["start"] == {"title": "Start", **data}
     assert content["machine"]["cores"] >= 1
