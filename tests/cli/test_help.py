@@ -54,6 +54,7 @@ EXAMPLES = [
 def test_every_command_has_help_and_examples(invoke: Invoke, path: tuple[str, ...], command: Any) -> None:
     result = invoke(*path, "--help")
     assert result.exit_code == 0
+    assert "<bool>" not in result.output
     assert len(examples_of(command)) >= 1
     if path and not hasattr(command, "commands"):
         assert any(param.name == "as_json" for param in command.params)

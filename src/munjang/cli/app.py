@@ -6,7 +6,6 @@ from collections.abc import Callable
 from typing import Annotated, Any
 
 import typer
-from typer.core import TyperGroup
 
 from munjang.cli import (
     chat,
@@ -23,7 +22,7 @@ from munjang.cli import (
     words,
     writing,
 )
-from munjang.cli.commands import described
+from munjang.cli.commands import Commands, Group, described
 from munjang.cli.errors import explained
 from munjang.cli.options import examples
 
@@ -36,7 +35,7 @@ _VECTORS = "Vectors"
 _MODELS = "Models"
 
 
-class Program(TyperGroup):
+class Program(Group):
     """The group of all commands; whatever goes wrong in one of them is explained in one place."""
 
     def invoke(self, ctx: Any) -> Any:
@@ -45,7 +44,7 @@ class Program(TyperGroup):
             return super().invoke(ctx)
 
 
-app = typer.Typer(
+app = Commands(
     cls=Program,
     no_args_is_help=True,
     rich_markup_mode="rich",

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from munjang.cli import evaluate_labels, evaluate_sentences, evaluate_texts
-from munjang.cli.commands import described
+from munjang.cli.commands import Commands, described
 from munjang.cli.options import AsJson, Model, Offline, Pooling, Progress, examples
 from munjang.cli.output import console, new_table, print_json, rounded
 from munjang.cli.progress import tracked
@@ -28,7 +28,7 @@ RETRIEVAL_EXAMPLES = examples(
 )
 
 
-app = typer.Typer(no_args_is_help=True)
+app = Commands(no_args_is_help=True)
 
 
 def retrieval(

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from munjang.cli.commands import described
+from munjang.cli.commands import Commands, described
 from munjang.cli.errors import tell
 from munjang.cli.hits import (
     Filters,
@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 
 __all__ = ["app"]
 
-app = typer.Typer(
+app = Commands(
     help="Keep documents in an index, and find them by meaning and by word.",
     no_args_is_help=True,
     epilog=examples(

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from munjang.cli.commands import Commands
 from munjang.cli.options import AsJson, Offline, examples
 from munjang.cli.output import clean, console, new_table, print_json, write_line
 
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
 
 __all__ = ["app"]
 
-app = typer.Typer(
+app = Commands(
     help="List, fetch and remove models.",
     epilog=examples(
         "munjang models", "munjang models get all-MiniLM-L6-v2", "munjang models remove klue/bert-base"

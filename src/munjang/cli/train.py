@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-import typer
-
 from munjang.cli import (
     train_distill,
     train_labels,
@@ -15,7 +13,7 @@ from munjang.cli import (
     train_texts,
     train_vocabulary,
 )
-from munjang.cli.commands import described
+from munjang.cli.commands import Commands, described
 from munjang.cli.options import examples
 
 __all__ = ["app"]
@@ -23,7 +21,7 @@ __all__ = ["app"]
 _TASKS = "Train a model"
 _WORDS = "Pieces and data"
 
-app = typer.Typer(no_args_is_help=True)
+app = Commands(no_args_is_help=True)
 
 
 @app.callback(

@@ -4,15 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-import typer
-
 from munjang.cli import train_distill_scores, train_distill_students
-from munjang.cli.commands import described
+from munjang.cli.commands import Commands, described
 from munjang.cli.options import examples
 
 __all__ = ["app"]
 
-app = typer.Typer(no_args_is_help=True)
+app = Commands(no_args_is_help=True)
 
 
 @app.callback(
