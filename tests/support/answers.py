@@ -11,6 +11,7 @@ import transformers
 from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
 
 from support.peers import ARCHITECTURES
+from support.pieces import learn_wordpieces
 
 __all__ = ["ANSWERERS", "LENGTH", "LONG", "QUESTION", "SHORT", "make_answerer", "wordpiece"]
 
@@ -32,8 +33,7 @@ def wordpiece() -> Any:
     backend = Tokenizer(models.WordPiece(unk_token="[UNK]"))
     backend.normalizer = normalizers.BertNormalizer(lowercase=False, strip_accents=False)
     backend.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
-    trainer = trainers.WordPieceTrainer(vocab_size=150, special_tokens=_SPECIAL, show_progress=False)
-    backend.train_from_iterator([QUESTION, SHORT, LONG], trainer)
+    learn_wordpieces(backend, [QUESTION, SHORT, LONG], _SPECIAL, 150)
     backend.post_processor = processors.TemplateProcessing(
         single="[CLS]:0 $A:0 [SEP]:0",
         pair="[CLS]:0 $A:0 [SEP]:0 $B:1 [SEP]:1",

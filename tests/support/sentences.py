@@ -16,6 +16,7 @@ from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers,
 
 from munjang import SentenceTransformer
 from support.peers import random_peer
+from support.pieces import learn_wordpieces
 
 __all__ = ["TEXTS", "Trio", "make_checkpoint", "make_pair_checkpoint", "make_sentence_folder", "modify_json"]
 
@@ -42,9 +43,7 @@ def _wordpiece() -> Tokenizer:
     backend = Tokenizer(models.WordPiece(unk_token="[UNK]"))
     backend.normalizer = normalizers.BertNormalizer(lowercase=False, strip_accents=False)
     backend.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
-    backend.train_from_iterator(
-        TEXTS, trainers.WordPieceTrainer(vocab_size=260, special_tokens=_SPECIAL, show_progress=False)
-    )
+    learn_wordpieces(backend, TEXTS, _SPECIAL, 260)
     backend.post_processor = processors.TemplateProcessing(
         single="[CLS]:0 $A:0 [SEP]:0",
         pair="[CLS]:0 $A:0 [SEP]:0 $B:1 [SEP]:1",

@@ -12,6 +12,8 @@ import torch
 import transformers
 from tokenizers import decoders, models, normalizers, pre_tokenizers, processors, trainers
 
+from support.pieces import learn_wordpieces
+
 __all__ = ["KOREAN", "MAKERS", "OTHER_LANGUAGES", "as_sentence_encoder"]
 
 KOREAN = [
@@ -86,8 +88,7 @@ def wordpiece(folder: Path) -> None:
     backend.normalizer = normalizers.BertNormalizer(strip_accents=False, lowercase=True)
     backend.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
     backend.decoder = decoders.WordPiece()
-    trainer = trainers.WordPieceTrainer(vocab_size=400, special_tokens=_BERT, show_progress=False)
-    backend.train_from_iterator(_CORPUS, trainer)
+    learn_wordpieces(backend, _CORPUS, _BERT, 400)
     backend.post_processor = processors.BertProcessing(("[SEP]", 3), ("[CLS]", 2))
     names = dict(zip(("pad", "unk", "cls", "sep", "mask"), _BERT, strict=True))
     config = transformers.BertConfig(vocab_size=backend.get_vocab_size(), **_SIZES)
