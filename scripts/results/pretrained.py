@@ -31,7 +31,7 @@ def pretrained(place: Place) -> Outcome:
         heads=4,
         dropout=0.0,  # no text is seen more than a few times
         options=TrainingOptions(
-            epochs=3,
+            epochs=2,
             batch_tokens=4096,
             learning_rate=1e-3,
             warmup_ratio=0.05,

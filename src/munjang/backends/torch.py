@@ -13,6 +13,7 @@ from torch.nn import functional
 
 from munjang.backends.executor import Array, OneByOne, Outputs, as_float32, gathered
 from munjang.backends.torch_attention import Group, Groups, grouped, lay_out, take_together
+from munjang.backends.torch_dropout import attention_with_dropout, dropout
 from munjang.models.batch import TokenBatch
 from munjang.models.ops import PoolMode
 from munjang.models.params import Params
@@ -114,7 +115,7 @@ class TorchOps:
     ) -> Tensor:
         rate = dropout if self._training else 0.0
         bias = texts.attention_bias.to(q.dtype)
-        return _rows(functional.scaled_dot_product_attention(q, k, v, attn_mask=bias, dropout_p=rate), texts)
+        return _rows(attention_with_dropout(q, k, v, bias, rate), texts)
 
     def _remember(self, name: str, new: Tensor) -> Tensor:
         """Put what this call brings behind what earlier calls brought: ``[B, heads, L, d]``."""
@@ -142,7 +143,7 @@ class TorchOps:
         return functional.normalize(x, dim=-1, eps=1e-12)
 
     def dropout(self, x: Tensor, rate: float) -> Tensor:
-        return functional.dropout(x, rate, training=self._training)
+        return dropout(x, rate) if self._training else x
 
     def tap(self, name: str, x: Tensor) -> Tensor:
         if name in self._wanted:
