@@ -1,0 +1,29 @@
+"""The picture of a run: which scale a measure has, and a run without one, or without updates."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from munjang.training.curves import draw_curves
+
+STEPS: list[dict[str, Any]] = [{"step": number, "loss": 5.0 / number} for number in range(1, 30)]
+
+
+@pytest.mark.parametrize(("metric", "scales"), [("loss", 1), ("accuracy", 2), (None, 1), ("recall", 1)])
+def test_a_measure_has_its_own_scale_and_a_loss_that_of_the_loss(
+    tmp_path: Path, metric: str | None, scales: int
+) -> None:
+    """Nothing is drawn of a measure that no evaluation gave."""
+    log = [*STEPS, {"step": 20, "evaluation": {"loss": 0.4, "accuracy": 0.8}, "best": True}]
+    assert draw_curves(log, tmp_path, metric)
+    picture = (tmp_path / "curves.svg").read_text(encoding="utf-8")
+    assert picture.count('<g id="axes_') == scales
+    assert (tmp_path / "curves.png").read_bytes()[:4] == b"\x89PNG"
+
+
+def test_nothing_to_draw(tmp_path: Path) -> None:
+    assert not draw_curves([], tmp_path, "loss")
+    assert not any(tmp_path.iterdir())
