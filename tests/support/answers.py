@@ -33,7 +33,7 @@ def wordpiece() -> Any:
     backend = Tokenizer(models.WordPiece(unk_token="[UNK]"))
     backend.normalizer = normalizers.BertNormalizer(lowercase=False, strip_accents=False)
     backend.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
-    learn_wordpieces(backend, [QUESTION, SHORT, LONG], _SPECIAL, 150)
+    learn_wordpieces(backend, [QUESTION, SHORT, LONG], _SPECIAL, 124)
     backend.post_processor = processors.TemplateProcessing(
         single="[CLS]:0 $A:0 [SEP]:0",
         pair="[CLS]:0 $A:0 [SEP]:0 $B:1 [SEP]:1",

@@ -107,7 +107,7 @@ def test_cosines_of_pairs_learn_people_and_the_teacher(gold: float, tmp_path: Pa
 def test_training_brings_a_student_to_its_teacher(matching: LayerMatching | None, tmp_path: Path) -> None:
     """Half the layers come near to the teacher's vectors; both libraries load the result."""
     teacher = make_sentence_folder("bert", tmp_path / "teacher", seed=5)
-    options = TrainingOptions(max_steps=40, batch_size=10, learning_rate=2e-3, device="cpu")
+    options = TrainingOptions(max_steps=100, batch_size=10, learning_rate=2e-3, device="cpu")
     examples: list[EncoderExample] = [*SENTENCES, *PAIRS]
     wanted = teacher.encode(SENTENCES, normalize_embeddings=True)
 

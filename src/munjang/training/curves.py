@@ -54,11 +54,11 @@ def _draw_measure(axes: Any, log: Sequence[Mapping[str, Any]], metric: str | Non
     axes.legend(lines, names, loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=2, frameon=False)
 
 
-def _smoothed(steps: Sequence[Mapping[str, Any]]) -> tuple[list[int], list[float]]:
+def _smoothed(steps: Sequence[Mapping[str, Any]]) -> tuple[list[float], list[float]]:
     """Means over stretches of equal length."""
     size = max(1, len(steps) // _POINTS, min(20, len(steps) // 10))
     groups = [steps[i : i + size] for i in range(0, len(steps), size)]
     return (
-        [group[-1]["step"] for group in groups],
+        [(group[0]["step"] + group[-1]["step"]) / 2 for group in groups],
         [sum(line["loss"] for line in group) / len(group) for group in groups],
     )
