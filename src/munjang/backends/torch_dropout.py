@@ -20,6 +20,10 @@ _BITS = 16
 _ONE = np.int16(0x3F80)  # 1.0 in bfloat16
 
 
+def _drawn_here(x: Tensor, rate: float) -> bool:
+    return x.device.type == "cpu" and 0 < rate < 1
+
+
 def _kept(x: Tensor, rate: float) -> Tensor:
     """1 for each cell that is kept, else 0: of the shape and precision of ``x``."""
     rng = np.random.Generator(np.random.SFC64(int(torch.randint(1 << 62, ()))))
@@ -32,7 +36,7 @@ def _kept(x: Tensor, rate: float) -> Tensor:
 
 def dropout(x: Tensor, rate: float) -> Tensor:
     """Set cells to 0 with a probability of ``rate`` and scale the others by 1 / (1 - rate)."""
-    if x.device.type != "cpu" or not 0 < rate < 1:
+    if not _drawn_here(x, rate):
         return functional.dropout(x, rate)
     return x * _kept(x, rate) * (1 / (1 - rate))
 
@@ -42,7 +46,7 @@ def attention_with_dropout(query: Tensor, key: Tensor, value: Tensor, bias: Tens
 
     It is computed in the precision of the query; ``bias`` is added to the scores.
     """
-    if query.device.type != "cpu" or not 0 < rate < 1:
+    if not _drawn_here(query, rate):
         return functional.scaled_dot_product_attention(query, key, value, attn_mask=bias, dropout_p=rate)
     with torch.autocast("cpu", enabled=False):
         scores = (query * (1 / math.sqrt(query.shape[-1]))) @ key.transpose(-1, -2)

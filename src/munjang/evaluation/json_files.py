@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterator
-from itertools import chain
+from itertools import dropwhile
 from typing import Any
 
 from munjang.errors import DataFileError
@@ -40,15 +40,13 @@ def json_entries(path: FilePath, encoding: str = _ENCODING) -> Iterator[Entry]:
     name = shown_name(place)
     check_encoding(encoding)
     with opened(place) as file:  # whoever stops in the midst leaves no open file behind
-        every_line = list(numbered_lines(file, name, encoding))
-    lines = iter(every_line)
-    first = next((line for line in lines if line[1].strip()), None)
-    if first is None:
+        lines = list(dropwhile(lambda line: not line[1].strip(), numbered_lines(file, name, encoding)))
+    if not lines:
         raise DataFileError(f"{name} has no entries: it is empty.")
-    lines = chain([first], lines)
-    if first[1].lstrip().startswith("["):
+    number, first = lines[0]
+    if first.lstrip().startswith("["):
         # So that a line's number in a message is that of the file, whatever stood empty before.
-        content = "\n" * (first[0] - 1) + "".join(line for _, line in lines)
+        content = "\n" * (number - 1) + "".join(line for _, line in lines)
         yield from _listed(_parsed(content, name), name)
     else:
         yield from (Entry(name, *record) for record in json_records(lines, name))

@@ -43,13 +43,14 @@ def _draw_measure(axes: Any, log: Sequence[Mapping[str, Any]], metric: str | Non
     measured = [line for line in log if metric is not None and metric in line.get("evaluation", {})]
     lines = list(axes.get_lines()[1:])
     if measured:
-        own = axes.twinx() if metric != "loss" else axes  # a loss is read beside the other
-        label = "held-out loss" if metric == "loss" else metric
+        if metric != "loss":
+            scale, label = axes.twinx(), metric
+            scale.set_ylabel(label)
+        else:  # it is read beside the other loss
+            scale, label = axes, "held-out loss"
         values = [line["evaluation"][metric] for line in measured]
         places = [line["step"] for line in measured]
-        lines += own.plot(places, values, color="#c2410c", marker="o", markersize=4, label=label)
-        if own is not axes:
-            own.set_ylabel(label)
+        lines += scale.plot(places, values, color="#c2410c", marker="o", markersize=4, label=label)
     names = [line.get_label() for line in lines]
     axes.legend(lines, names, loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=2, frameon=False)
 

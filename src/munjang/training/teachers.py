@@ -50,8 +50,8 @@ def open_student_classifier(
     It is the model ``student``, or has the ``layers`` of the teacher (half of them if neither is given).
     Raises `InputError` if both are given, and what `choose_layers` and opening a model raise.
     """
-    if _one_of(student, layers) is not None:
-        return open_for_training(str(student), SEQUENCE_CLASSIFICATION, labels=labels, seed=seed)
+    if (own := _one_of(student, layers)) is not None:
+        return open_for_training(own, SEQUENCE_CLASSIFICATION, labels=labels, seed=seed)
     checkpoint = open_checkpoint(teacher)
     whole = Model.from_checkpoint(checkpoint, SEQUENCE_CLASSIFICATION, backend="numpy")
     chosen = choose_layers(_half(layers, whole), whole.config.num_hidden_layers)
