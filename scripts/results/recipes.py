@@ -154,7 +154,7 @@ def question_pairs(place: Place) -> Outcome:
         place,
         "question-pairs",
         (train, held_out, read_labelled_texts(place.data / "question-pair" / "dev.tsv")),
-        _options(epochs=4, learning_rate=1e-4),
+        _options(epochs=6, learning_rate=1e-4),
         "Is this question the same as that one, from multilingual-e5-small",
         "an accuracy of 0.92 on the dev split",
     )
