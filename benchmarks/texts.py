@@ -10,7 +10,15 @@ from pathlib import Path
 
 import numpy as np
 
-__all__ = ["Sources", "english_sentences", "find_data", "korean_questions", "mixed_texts", "windows"]
+__all__ = [
+    "Sources",
+    "english_sentences",
+    "find_data",
+    "korean_questions",
+    "long_texts",
+    "mixed_texts",
+    "windows",
+]
 
 ROOT = Path(__file__).resolve().parent.parent
 EXAMPLES = ROOT / "examples" / "everyday_questions.csv"
@@ -20,6 +28,7 @@ SEED = 20240601
 SHORT_WORDS = (2.22, 0.47)
 MIXED_WORDS = (3.78, 0.75)
 LONGEST_MIXED = 190  # words, about 240 tokens
+LONG_WORDS = 300  # more than 256 tokens
 
 
 @dataclass(frozen=True)
@@ -64,6 +73,11 @@ def mixed_texts(sources: Sources, count: int) -> list[str]:
     """``count`` texts from a few words to about 240 tokens, about 76 tokens on average."""
     rng = np.random.default_rng(SEED + 1)
     return windows(sources.sentences, _word_counts(rng, count, MIXED_WORDS, LONGEST_MIXED), rng)
+
+
+def long_texts(sources: Sources, count: int) -> list[str]:
+    """``count`` texts of more than 256 tokens."""
+    return windows(sources.sentences, [LONG_WORDS] * count, np.random.default_rng(SEED + 3))
 
 
 def korean_questions(sources: Sources, count: int) -> list[str]:

@@ -10,12 +10,12 @@ from benchmarks.plan import Plan
 from benchmarks.race import race
 from benchmarks.report import Section
 from benchmarks.sections import folder_of, race_section, ratio_check
-from benchmarks.texts import english_sentences, mixed_texts
+from benchmarks.texts import english_sentences, long_texts, mixed_texts
 
 __all__ = ["TRAINING"]
 
 MODEL = "all-MiniLM-L6-v2"
-PAIRS, LABELS = 640, 320
+PAIRS, LABELS, LONG = 640, 1_280, 128
 
 
 def training_pairs(plan: Plan) -> Section:
@@ -32,6 +32,12 @@ def training_mixed(plan: Plan) -> Section:
     return _race(plan, texts, "texts of mixed length", TRAINING_LABELS, TRANSFORMERS_TRAINING, 1.5)
 
 
+def training_long(plan: Plan) -> Section:
+    """The same over texts that are all cut to one length, so that there is no padding to save."""
+    texts = long_texts(plan.sources, plan.count(LONG))
+    return _race(plan, texts, "long texts", TRAINING_LABELS, TRANSFORMERS_TRAINING, 1.0)
+
+
 def _race(plan: Plan, texts: list[str], kind: str, ours: str, peer: str, least: float) -> Section:
     found = race(plan, (ours, peer), texts, folder_of(MODEL))
     section = race_section(f"Training {MODEL} on {len(texts)} {kind}, one epoch", found, ours)
@@ -43,4 +49,5 @@ def _race(plan: Plan, texts: list[str], kind: str, ours: str, peer: str, least: 
 TRAINING: Mapping[str, Callable[[Plan], Section]] = {
     "training-pairs": training_pairs,
     "training-mixed": training_mixed,
+    "training-long": training_long,
 }

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from munjang.errors import TrainingError
 from munjang.sentence.notices import TruncationWarning
+from munjang.training.freed_memory import freed_memory_kept
 from munjang.training.objective import Objective, cut_into_parts, require_examples
 from munjang.training.optimizer import Optimizer, learning_rate_at
 from munjang.training.options import TrainingOptions
@@ -43,7 +44,7 @@ def train(
     number any more or memory runs out, `InputError` if the folder holds something else, `CheckpointError` if
     it can't be written.
     """
-    with processes(objective.network.device) as group:
+    with freed_memory_kept(), processes(objective.network.device) as group:
         return _Run(objective, output, options, group, watchers)()
 
 
