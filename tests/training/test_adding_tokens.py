@@ -93,7 +93,7 @@ def test_mistakes_in_adding(tmp_path: Path) -> None:
         add_domain_tokens(tmp_path / "model", "서울", tmp_path / "new")
     with pytest.raises(InputTypeError, match="not 3 of type int"):
         add_domain_tokens(tmp_path / "model", ["서울", 3], tmp_path / "new")  # type: ignore[list-item]
-    with pytest.raises(InputError, match="model itself"):
+    with pytest.raises(InputError, match="is not empty"):
         add_domain_tokens(tmp_path / "model", WORDS, tmp_path / "model")
     assert not (tmp_path / "new").exists()
 

@@ -155,7 +155,7 @@ def test_tokens_added_before_stay(tmp_path: Path) -> None:
 
 
 def mistakes(former: Path) -> Iterator[tuple[type[Exception], str, dict[str, Any]]]:
-    yield InputError, "folder of the model itself", {"output": former}
+    yield InputError, "is not empty", {"output": former}
     yield InputError, "'Klingon' is no script", {"scripts": ["Klingon"]}
     yield InputError, "is no script", {"scripts": ["^Han}"]}
     yield InputTypeError, "a list of names", {"scripts": "Hangul"}

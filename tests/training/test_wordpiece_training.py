@@ -54,7 +54,9 @@ def test_the_library_learns_the_same_pieces(tmp_path: Path) -> None:
     words = ["abab", "abc", "한국어", "한국", "어한"]
     texts = [" ".join([word] * (7**i)) for i, word in enumerate(words)]
     for size in (22, 25, 1000):
-        tokenizer = train_wordpiece(None, tmp_path, texts=texts, vocab_size=size, limit_alphabet=100)
+        tokenizer = train_wordpiece(
+            None, tmp_path / str(size), texts=texts, vocab_size=size, limit_alphabet=100
+        )
         assert set(tokenizer.get_vocab()) == library_pieces(texts, size)
 
 
@@ -180,7 +182,9 @@ def test_pieces_cross_morphemes_far_less_often(tmp_path: Path, data: Path) -> No
     starts = list(morpheme_starts(held_out))
     shares = []
     for aware in (False, True):
-        tokenizer = train_wordpiece(None, tmp_path, texts=lines[:3000], vocab_size=6000, morphemes=aware)
+        tokenizer = train_wordpiece(
+            None, tmp_path / str(aware), texts=lines[:3000], vocab_size=6000, morphemes=aware
+        )
         spans = [encoding.offsets for encoding in tokenizer.encode_batch(held_out, add_special_tokens=False)]
         crossing = [
             any(place in cuts for place in range(start + 1, end))
@@ -197,9 +201,9 @@ def test_progress_is_shown(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("FORCE_COLOR", "1")  # draw it although the test has no terminal
-    train_wordpiece(None, tmp_path, texts=TEXTS, vocab_size=260)
+    train_wordpiece(None, tmp_path / "quiet", texts=TEXTS, vocab_size=260)
     assert capsys.readouterr().err == ""
-    train_wordpiece(None, tmp_path, texts=TEXTS, vocab_size=260, show_progress_bar=True)
+    train_wordpiece(None, tmp_path / "shown", texts=TEXTS, vocab_size=260, show_progress_bar=True)
     assert "Counting words" in capsys.readouterr().err
 
 
@@ -228,5 +232,7 @@ def test_mistakes(tmp_path: Path) -> None:
             train_wordpiece(folder=tmp_path / "out", **arguments)
     assert not (tmp_path / "out").exists()
     (tmp_path / "file").write_text("")
-    with pytest.raises(CheckpointError, match="Can't save"):
+    with pytest.raises(CheckpointError, match="Can't write"):
         train_wordpiece(None, tmp_path / "file", texts=TEXTS)
+    with pytest.raises(InputError, match="is not empty"):
+        train_wordpiece(None, tmp_path, texts=TEXTS)

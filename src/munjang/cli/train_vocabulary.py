@@ -46,7 +46,9 @@ ADD_TOKENS_EXAMPLES = examples(
 )
 
 Texts = Annotated[list[Path], typer.Option("--data", metavar="FILE", help="Text files; repeat it.")]
-Folder = Annotated[Path, typer.Option("--output", "-o", metavar="DIR", help="The folder to write.")]
+Folder = Annotated[
+    Path, typer.Option("--output", "-o", metavar="DIR", help="The folder to write, new or empty.")
+]
 
 
 def vocabulary(

@@ -11,6 +11,7 @@ import string
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from munjang.errors import InputError, InputTypeError
@@ -18,6 +19,7 @@ from munjang.search.scanning import runs
 from munjang.tasks.josa import length_without_josa
 from munjang.tokenization import nfc
 from munjang.training.opened import open_model
+from munjang.training.output import check_empty
 
 if TYPE_CHECKING:
     from munjang.tokenization import Tokenizer
@@ -61,14 +63,15 @@ def add_domain_tokens(
     Args:
         model: a folder, catalogue name or hub repository.
         words: to add; brought to NFC.
-        output: the folder to write.
+        output: the folder to write, new or empty.
 
-    Raises `InputError` if there are no words, a word is empty, or the output folder is the model's own,
+    Raises `InputError` if there are no words, a word is empty, or the output folder holds something,
     `InputTypeError` for what is no word, and what opening and saving a model raise.
     """
     wanted = _checked_words(words)
+    folder = Path(output)
+    check_empty(folder)
     opened = open_model(model)
-    folder = opened.check_output(output)
     tokenizer = opened.tokenizer
     known = [word for word in wanted if word in tokenizer.get_vocab()]
     new = [word for word in wanted if word not in set(known)]

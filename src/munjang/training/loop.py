@@ -78,9 +78,9 @@ class _Run:
         if finished:
             return self._result(self.folder.result())
         self.progress = self.folder.resume(self.network, self.optimizer)
-        for watcher in self.watchers:
-            watcher.begin(self.order.steps, self.progress.step)
         try:
+            for watcher in self.watchers:
+                watcher.begin(self.order.steps, self.progress.step)
             with _stop_requests() as stop:
                 self._updates(stop)
         finally:

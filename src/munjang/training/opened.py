@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from munjang.checkpoints import Checkpoint, open_checkpoint
-from munjang.errors import CheckpointError, InputError
+from munjang.errors import CheckpointError
 from munjang.runtime.model import Model
 from munjang.sentence.files import read_entries
 from munjang.sentence.saving import staged
@@ -26,20 +26,9 @@ class Opened:
     ``model`` and ``tokenizer`` may be replaced before `save`.
     """
 
-    folder: Path
     model: Model
     tokenizer: Tokenizer
     encoder: SentenceTransformer | None
-
-    def check_output(self, output: str | os.PathLike[str]) -> Path:
-        """Give the folder to save to; `InputError` if it is the model's own.
-
-        A model's own folder may hold the vocabulary in other files too, which would no longer fit.
-        """
-        path = Path(output)
-        if path.resolve() == self.folder.resolve():
-            raise InputError(f"'{output}' is the folder of the model itself; choose another one.")
-        return path
 
     def save(self, folder: Path) -> None:
         """Write everything that is needed to load the model again; raises `CheckpointError`."""
@@ -61,11 +50,11 @@ def open_model(name: str | os.PathLike[str]) -> Opened:
     checkpoint = open_checkpoint(name)
     if checkpoint.has("modules.json") and not _is_cross_encoder(checkpoint):
         encoder = SentenceTransformer(name, backend="numpy")
-        opened = Opened(checkpoint.path, encoder.model, encoder.tokenizer, encoder)
+        opened = Opened(encoder.model, encoder.tokenizer, encoder)
     else:
         model = Model.from_checkpoint(checkpoint, backend="numpy")
         _keep_activation(checkpoint, model)
-        opened = Opened(checkpoint.path, model, Tokenizer.from_checkpoint(checkpoint), None)
+        opened = Opened(model, Tokenizer.from_checkpoint(checkpoint), None)
     tokens, rows = len(opened.tokenizer), opened.model.config.vocab_size
     if tokens > rows:
         raise CheckpointError(

@@ -15,6 +15,7 @@ from munjang.models.params import Params
 from munjang.models.registry import Architecture, architecture_of
 from munjang.runtime.model import Model
 from munjang.training.opened import open_model
+from munjang.training.output import check_empty
 
 __all__ = ["choose_layers", "make_student", "spread", "student_tensors"]
 
@@ -98,8 +99,7 @@ def make_student(
     `UnsupportedModelError` for a model that is no encoder, and what opening and saving a model raises.
     """
     folder = Path(output)
-    if folder.is_dir() and any(folder.iterdir()):
-        raise InputError(f"'{folder}' is not empty; choose another folder for the student.")
+    check_empty(folder)
     opened = open_model(teacher)
     chosen = choose_layers(layers, opened.model.config.num_hidden_layers)
     raw, tensors = student_tensors(opened.model.raw_config, opened.model.weights, chosen)

@@ -12,6 +12,7 @@ from collections import ChainMap
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -23,6 +24,7 @@ from munjang.models.vocabulary import vocabulary_tensors
 from munjang.runtime.model import Model
 from munjang.tokenization import nfc
 from munjang.training.opened import open_model
+from munjang.training.output import check_empty
 from munjang.training.scripts import KOREAN_AND_ENGLISH, in_scripts, scripts_of
 from munjang.training.trimmed_tokenizer import (
     always_kept,
@@ -85,16 +87,18 @@ def trim_vocabulary(
     Args:
         model: a folder, catalogue name or hub repository.
         texts: in the wanted languages; gone through once.
-        output: the folder to write; a sentence encoder stays one, heads over the vocabulary are cut too.
+        output: the folder to write, new or empty; a sentence encoder stays one, heads over the vocabulary
+            are cut too.
         scripts: names of Unicode scripts.
         min_count: how often a piece must occur in the texts.
 
-    Raises `InputError` for an output folder that is the model's own, unknown scripts and texts without any,
+    Raises `InputError` for an output folder that holds something, unknown scripts and texts without any,
     `UnsupportedModelError` for a tokeniser of another kind than Unigram, WordPiece and BPE, and what opening
     and saving a model raise.
     """
+    folder = Path(output)
+    check_empty(folder)
     opened = open_model(model)
-    folder = opened.check_output(output)
     if texts is None and scripts is None:
         scripts = KOREAN_AND_ENGLISH
     chosen = _Choice(opened.tokenizer)

@@ -29,6 +29,7 @@ from munjang.tokenization.builders import add_post_processor
 from munjang.tokenization.files import Settings
 from munjang.tokenization.special_tokens import BERT
 from munjang.training.morphemes import morpheme_starts
+from munjang.training.output import check_empty
 from munjang.training.pieces import BREAK, PREFIX, WordCounts, alphabet, learn_pieces
 from munjang.training.text_files import Files, file_list, lines_of
 
@@ -64,7 +65,7 @@ def train_wordpiece(
 
     Args:
         files: a path or a list of paths; ``None`` if there are ``texts``.
-        folder: where the tokeniser goes.
+        folder: where the tokeniser goes, new or empty.
         texts: an iterable of texts instead of files; it is gone through once.
         vocab_size: the most pieces, the five special tokens included; little text gives fewer.
         lowercase: whether case is ignored.
@@ -76,11 +77,13 @@ def train_wordpiece(
         encoding: of the files.
         show_progress_bar: show on standard error how many texts have been read.
 
-    Raises `DataFileError` for files that can't be read or have no text, `InputError` for a vocabulary too
-    small for its characters and other values that can't be used, `MissingExtraError` for morphemes without
-    the extra ``ko``, `CheckpointError` if the folder can't be written.
+    Raises `DataFileError` for files that can't be read or have no text, `InputError` for a folder that holds
+    something, a vocabulary too small for its characters and other values that can't be used,
+    `MissingExtraError` for morphemes without the extra ``ko``, `CheckpointError` if the folder can't be
+    written.
     """
     _check_counts(vocab_size=vocab_size, limit_alphabet=limit_alphabet, min_frequency=min_frequency)
+    check_empty(Path(folder))
     lines = _lines(files, texts, encoding)
     normalizer, splitter = _normalizer(lowercase), _splitter()
     words = WordCounts()
