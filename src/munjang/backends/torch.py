@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from munjang.backends.executor import Array, OneByOne, Outputs, as_float32, gathered
-from munjang.backends.torch_attention import Group, Groups, grouped, lay_out, take_together
+from munjang.backends.torch_attention import Groups, lay_out, take_together
 from munjang.backends.torch_dropout import attention_with_dropout, dropout
 from munjang.models.batch import TokenBatch
 from munjang.models.ops import PoolMode
@@ -92,30 +92,23 @@ class TorchOps:
     ) -> Tensor:
         looked_at = {f"{name}.scores", f"{name}.probabilities"}
         if self._groups is not None and not cached and not self._wanted & looked_at:
-            parts = zip(*(self._groups.split(x) for x in (query, key, value)), strict=True)
-            seen = [
-                self._attend(
-                    _heads(q, group, heads), _heads(k, group, heads), _heads(v, group, heads), group, dropout
-                )
-                for (q, k, v), group in zip(parts, self._groups.groups, strict=True)
-            ]
-            return self._groups.join(seen)
+            parts = (self._groups.lay_out(x, heads) for x in (query, key, value))
+            biases = self._groups.biases
+            return self._groups.take_together(
+                [self._attend(q, k, v, bias, dropout) for q, k, v, bias in zip(*parts, biases, strict=True)]
+            )
         q, k, v = (_heads(x, batch, heads) for x in (query, key, value))
         if cached:
             k, v = self._remember(f"{name}.key", k), self._remember(f"{name}.value", v)
         if not self._wanted & looked_at:
-            return self._attend(q, k, v, batch, dropout)
+            return _rows(self._attend(q, k, v, batch.attention_bias, dropout), batch)
         scores = self.tap(f"{name}.scores", q @ k.transpose(-1, -2) / math.sqrt(q.shape[-1]))
         probabilities = self.softmax(scores + batch.attention_bias)
         self.tap(f"{name}.probabilities", probabilities)
         return _rows(self.dropout(probabilities, dropout) @ v, batch)
 
-    def _attend(
-        self, q: Tensor, k: Tensor, v: Tensor, texts: TokenBatch[Tensor] | Group, dropout: float
-    ) -> Tensor:
-        rate = dropout if self._training else 0.0
-        bias = texts.attention_bias.to(q.dtype)
-        return _rows(attention_with_dropout(q, k, v, bias, rate), texts)
+    def _attend(self, q: Tensor, k: Tensor, v: Tensor, bias: Tensor, dropout: float) -> Tensor:
+        return attention_with_dropout(q, k, v, bias.to(q.dtype), dropout if self._training else 0.0)
 
     def _remember(self, name: str, new: Tensor) -> Tensor:
         """Put what this call brings behind what earlier calls brought: ``[B, heads, L, d]``."""
@@ -151,16 +144,16 @@ class TorchOps:
         return x
 
 
-def _heads(x: Tensor, texts: TokenBatch[Tensor] | Group, heads: int) -> Tensor:
+def _heads(x: Tensor, batch: TokenBatch[Tensor], heads: int) -> Tensor:
     """Lay packed rows out, the heads apart: ``[T, H]`` -> ``[B, heads, L, H / heads]``."""
-    padded = lay_out(x, texts)
+    padded = lay_out(x, batch)
     return padded.view(*padded.shape[:2], heads, -1).transpose(1, 2)
 
 
-def _rows(context: Tensor, texts: TokenBatch[Tensor] | Group) -> Tensor:
+def _rows(context: Tensor, batch: TokenBatch[Tensor]) -> Tensor:
     """Take the tokens together again: ``[B, heads, L, d]`` -> ``[T, H]``."""
     joined = context.transpose(1, 2)
-    return take_together(joined.reshape(-1, joined.shape[2] * joined.shape[3]), texts)
+    return take_together(joined.reshape(-1, joined.shape[2] * joined.shape[3]), batch)
 
 
 def to_tensor(array: Array, device: torch.device | str = "cpu") -> Tensor:
@@ -226,7 +219,7 @@ class TorchExecutor:
         params: Params[Tensor] | None = None,
     ) -> dict[str, Any]:
         """Run a program with gradients; the results are tensors. ``params`` may stand in for the own ones."""
-        ops = TorchOps(program.taps, training=training, groups=grouped(batch, self.device))
+        ops = TorchOps(program.taps, training=training, groups=Groups(batch, self.device))
         outputs = program(ops, params or self.params, self.batch(batch))
         return gathered(program, ops.kept, outputs)
 

@@ -1,6 +1,6 @@
 """How the torch executor lays packed tokens out for attention: with gradients that only gather.
 
-Each packed row stands in exactly one cell of the padded view, and no gradient ever reaches a cell of padding:
+Each packed row stands in exactly one cell of a padded view, and no gradient ever reaches a cell of padding:
 its key and value have probability zero, and what it saw is thrown away. So the gradient of laying out is
 taking together, and the other way round; torch's own gradient of indexing would add up, row by row.
 """
@@ -13,12 +13,13 @@ from typing import Any, cast
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from munjang.backends.executor import Array
 from munjang.models.batch import TokenBatch
 
-__all__ = ["Group", "Groups", "grouped", "lay_out", "take_together"]
+__all__ = ["Groups", "lay_out", "take_together"]
 
 _WORTH_IT = 1.25  # cells per token from which texts of like length get a padded view of their own
 _FEWEST = 512  # cells below which one view costs less than several
@@ -26,107 +27,127 @@ _FEWEST = 512  # cells below which one view costs less than several
 
 class _LayOut(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, x: Tensor, pad_index: Tensor, unpad_index: Tensor) -> Tensor:
-        ctx.save_for_backward(unpad_index)
-        return x.index_select(0, pad_index.view(-1)).view(*pad_index.shape, x.shape[-1])
+    def forward(ctx: Any, x: Tensor, rows: Tensor, cells: Tensor) -> Tensor:
+        ctx.save_for_backward(cells)
+        return x.index_select(0, rows)
 
     @staticmethod
     def backward(ctx: Any, *gradients: Any) -> Any:
-        (unpad_index,) = ctx.saved_tensors
-        rows = gradients[0].reshape(-1, gradients[0].shape[-1])
-        return rows.index_select(0, unpad_index), None, None
+        (cells,) = ctx.saved_tensors
+        return gradients[0].index_select(0, cells), None, None
 
 
 class _TakeTogether(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, cells: Tensor, unpad_index: Tensor) -> Tensor:
-        ctx.save_for_backward(unpad_index)
-        ctx.count = cells.shape[0]
-        return cells.index_select(0, unpad_index)
+    def forward(ctx: Any, x: Tensor, cells: Tensor) -> Tensor:
+        ctx.save_for_backward(cells)
+        ctx.count = x.shape[0]
+        return x.index_select(0, cells)
 
     @staticmethod
     def backward(ctx: Any, *gradients: Any) -> Any:
-        (unpad_index,) = ctx.saved_tensors
+        (cells,) = ctx.saved_tensors
         rows = gradients[0]
-        cells = rows.new_zeros(ctx.count, rows.shape[-1])
-        return cells.index_copy_(0, unpad_index, rows), None
-
-
-class _Reorder(torch.autograd.Function):
-    @staticmethod
-    def forward(ctx: Any, x: Tensor, order: Tensor, inverse: Tensor) -> Tensor:
-        ctx.save_for_backward(inverse)
-        return x.index_select(0, order)
-
-    @staticmethod
-    def backward(ctx: Any, *gradients: Any) -> Any:
-        (inverse,) = ctx.saved_tensors
-        return gradients[0].index_select(0, inverse), None, None
+        return rows.new_zeros(ctx.count, rows.shape[-1]).index_copy_(0, cells, rows), None
 
 
 def _apply(function: type[torch.autograd.Function], *given: Tensor) -> Tensor:
     return cast(Tensor, function.apply(*given))  # type: ignore[no-untyped-call]
 
 
-def lay_out(x: Tensor, batch: TokenBatch[Tensor] | Group) -> Tensor:
+def lay_out(x: Tensor, batch: TokenBatch[Tensor]) -> Tensor:
     """Packed rows in the padded view: ``[T, H]`` -> ``[B, L, H]``."""
-    return _apply(_LayOut, x, batch.pad_index, batch.unpad_index)
+    cells = _apply(_LayOut, x, batch.pad_index.view(-1), batch.unpad_index)
+    return cells.view(*batch.pad_index.shape, x.shape[-1])
 
 
-def take_together(cells: Tensor, batch: TokenBatch[Tensor] | Group) -> Tensor:
+def take_together(x: Tensor, batch: TokenBatch[Tensor]) -> Tensor:
     """The cells of the padded view that hold tokens: ``[B * L, H]`` -> ``[T, H]``."""
-    return _apply(_TakeTogether, cells, batch.unpad_index)
+    return _apply(_TakeTogether, x, batch.unpad_index)
 
 
 @dataclass(frozen=True, slots=True)
-class Group:
-    """Texts of like length: their padded view alone, with ``count`` tokens."""
+class _Group:
+    """Texts of like length: the packed row in each cell of their padded view, and which cells hold one."""
 
-    pad_index: Tensor
-    unpad_index: Tensor
+    rows: NDArray[np.intp]  # [B, L]
+    is_token: NDArray[np.bool_]  # [B, L]
     attention_bias: Tensor
-    count: int
 
 
-@dataclass(frozen=True, slots=True)
 class Groups:
-    """A batch's texts in groups; ``order`` brings the packed rows into the groups' order."""
+    """The texts of a batch by length, each group in a padded view of its own: less padding for attention."""
 
-    order: Tensor
-    inverse: Tensor
-    groups: Sequence[Group]
+    def __init__(self, batch: TokenBatch[Array], device: torch.device) -> None:
+        is_token = np.zeros(batch.pad_index.shape, dtype=bool)
+        is_token.flat[batch.unpad_index] = True
+        members = _like_lengths(is_token.sum(axis=1))
+        self._device, self._tokens = device, len(batch.unpad_index)
+        self._groups = [_group(batch, is_token, texts, device) for texts in members]
+        self._of_heads: dict[int, tuple[Tensor, Tensor]] = {}
 
-    def split(self, x: Tensor) -> Sequence[Tensor]:
-        """Packed rows ``[T, H]`` as the groups' rows."""
-        ordered = _apply(_Reorder, x, self.order, self.inverse)
-        return torch.split(ordered, [group.count for group in self.groups])
+    @property
+    def biases(self) -> Sequence[Tensor]:
+        """What is added to the scores of each group, ``[B, 1, 1, L]`` or ``[B, 1, L, L]``."""
+        return [group.attention_bias for group in self._groups]
 
-    def join(self, parts: Sequence[Tensor]) -> Tensor:
-        """The groups' rows as packed rows ``[T, H]``."""
-        return _apply(_Reorder, torch.cat(tuple(parts)), self.inverse, self.order)
+    def lay_out(self, x: Tensor, heads: int) -> Sequence[Tensor]:
+        """Packed rows as the groups' padded views, the heads apart: ``[T, H]`` -> ``[B, heads, L, d]``."""
+        rows, cells = self._index(heads)
+        found = _apply(_LayOut, x.reshape(-1, x.shape[-1] // heads), rows, cells)
+        shapes = [(len(group.rows), heads, group.rows.shape[1]) for group in self._groups]
+        parts = torch.split(found, [texts * heads * length for texts, _, length in shapes])
+        return [part.view(*shape, -1) for part, shape in zip(parts, shapes, strict=True)]
+
+    def take_together(self, parts: Sequence[Tensor]) -> Tensor:
+        """The groups' padded views as packed rows: ``[B, heads, L, d]`` -> ``[T, H]``."""
+        heads, size = parts[0].shape[1], parts[0].shape[3]
+        _, cells = self._index(heads)
+        joined = torch.cat([part.reshape(-1, size) for part in parts])
+        return _apply(_TakeTogether, joined, cells).view(-1, heads * size)
+
+    def _index(self, heads: int) -> tuple[Tensor, Tensor]:
+        """The row ``token * heads + head`` in each cell, and the cell of each such row.
+
+        As views are gathered in pieces of a head, they need not be copied again to bring the heads apart.
+        """
+        if heads not in self._of_heads:
+            rows, cells = [], np.empty((self._tokens, heads), dtype=np.int64)
+            start = 0
+            for group in self._groups:
+                rows.append((group.rows[:, None, :] * heads + np.arange(heads)[:, None]).ravel())
+                texts, length = group.rows.shape
+                numbers = np.arange(start, start + rows[-1].size).reshape(texts, heads, length)
+                cells[group.rows[group.is_token]] = numbers.transpose(0, 2, 1)[group.is_token]
+                start += numbers.size
+            self._of_heads[heads] = (
+                torch.from_numpy(np.concatenate(rows)).to(self._device),
+                torch.from_numpy(cells.ravel()).to(self._device),
+            )
+        return self._of_heads[heads]
 
 
-def grouped(batch: TokenBatch[Array], device: torch.device) -> Groups | None:
-    """Put texts of like length together, so that attention meets little padding; None if it gains nothing."""
-    is_token = np.zeros(batch.pad_index.size, dtype=bool)
-    is_token[batch.unpad_index] = True
-    lengths = is_token.reshape(batch.pad_index.shape).sum(axis=1)
-    if batch.pad_index.size < max(_FEWEST, _WORTH_IT * lengths.sum()):
-        return None
-    starts = np.cumsum(lengths) - lengths
-    members = _like_lengths(lengths)
-    order = np.concatenate([np.arange(starts[i], starts[i] + lengths[i]) for group in members for i in group])
-    inverse = np.empty_like(order)
-    inverse[order] = np.arange(len(order))
-    return Groups(
-        torch.from_numpy(order).to(device),
-        torch.from_numpy(inverse).to(device),
-        [_group(batch, lengths, group, device) for group in members],
+def _group(
+    batch: TokenBatch[Array], is_token: NDArray[np.bool_], texts: Sequence[int], device: torch.device
+) -> _Group:
+    longest = int(is_token[texts].sum(axis=1).max())
+    bias = batch.attention_bias[texts][..., :longest]
+    if bias.shape[2] > 1:
+        bias = bias[:, :, :longest]
+    return _Group(
+        batch.pad_index[texts, :longest].astype(np.int64),
+        is_token[texts, :longest],
+        torch.from_numpy(np.ascontiguousarray(bias)).to(device),
     )
 
 
-def _like_lengths(lengths: Array) -> list[list[int]]:
-    """Cut the texts, shortest first, where the longest of a group would leave a fifth of its cells empty."""
+def _like_lengths(lengths: NDArray[np.intp]) -> list[list[int]]:
+    """Cut the texts, shortest first, where the longest of a group would leave a fifth of its cells empty.
+
+    If there is little padding, or little of everything, all are one group.
+    """
+    if lengths.size * lengths.max() < max(_FEWEST, _WORTH_IT * lengths.sum()):
+        return [list(range(len(lengths)))]
     members: list[list[int]] = []
     tokens = 0
     for i in np.argsort(lengths, kind="stable"):
@@ -137,20 +158,3 @@ def _like_lengths(lengths: Array) -> list[list[int]]:
         members[-1].append(int(i))
         tokens += lengths[i]
     return members
-
-
-def _group(batch: TokenBatch[Array], lengths: Array, members: list[int], device: torch.device) -> Group:
-    own = lengths[members]
-    longest = int(own.max())
-    starts = np.cumsum(own) - own
-    columns = np.arange(longest)
-    is_token = columns < own[:, None]
-    bias = batch.attention_bias[members][..., :longest]
-    if bias.shape[2] > 1:
-        bias = bias[:, :, :longest]
-    return Group(
-        torch.from_numpy(np.where(is_token, starts[:, None] + columns, 0)).to(device),
-        torch.from_numpy(np.flatnonzero(is_token)).to(device),
-        torch.from_numpy(np.ascontiguousarray(bias)).to(device),
-        int(own.sum()),
-    )

@@ -50,6 +50,6 @@ def attention_with_dropout(query: Tensor, key: Tensor, value: Tensor, bias: Tens
         return functional.scaled_dot_product_attention(query, key, value, attn_mask=bias, dropout_p=rate)
     with torch.autocast("cpu", enabled=False):
         scores = (query * (1 / math.sqrt(query.shape[-1]))) @ key.transpose(-1, -2)
-        probabilities = (scores + bias).softmax(dim=-1)
+        probabilities = scores.add_(bias).softmax(dim=-1)
         dropped = probabilities * _kept(probabilities, rate)
         return (dropped @ value) * (1 / (1 - rate))
