@@ -21,7 +21,7 @@ from munjang.training.reranking import train_cross_encoder
 __all__ = ["reranker"]
 
 RETRIEVER = "multilingual-e5-small"
-LEARNED_FROM, ASKED = 1_600, 250  # questions
+LEARNED_FROM, ASKED = 1_600, 120  # questions
 LONGEST = 320  # tokens of a question and a paragraph
 
 

@@ -150,7 +150,9 @@ def test_a_model_from_nothing(invoke: Invoke, texts: Path, tmp_path: Path) -> No
     given = ("--data", texts, "--size", 200, "--min-frequency", 1, "--output", words)
     got = answered(invoke("train", "vocabulary", *given, "--json"))
     assert got == {"output": str(words), "pieces": len(munjang.Tokenizer.from_pretrained(words))}
-    assert f"{words}: {got['pieces']} pieces\n" == invoke("train", "vocabulary", *given).stdout
+    again = invoke("train", "vocabulary", *given[:-1], f"{words}-again")
+    assert again.stdout == f"{words}-again: {got['pieces']} pieces\n"
+    assert "is not empty" in invoke("train", "vocabulary", *given).stderr
     size = ("--layers", 1, "--width", 32, "--heads", 2, "--max-length", 16, "--probability", 0.3)
     run = ("--data", texts, "--dev-share", 0.2, "--tokenizer", words, "--whole-words", *size)
     got = answered(invoke("train", "language-model", *run, "--output", tmp_path / "small", *ONCE))
