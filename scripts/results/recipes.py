@@ -14,7 +14,6 @@ from scripts.results.distilled import distilled
 from scripts.results.measuring import first_sentences, has_bfloat16
 from scripts.results.outcome import Outcome, Place
 from scripts.results.pretrained import pretrained
-from scripts.results.reranker import reranker
 
 import munjang
 from munjang.evaluation import (
@@ -230,7 +229,6 @@ RECIPES: Mapping[str, Callable[[Place], Outcome]] = {
     "question-pairs": question_pairs,
     "klue-ner": klue_ner,
     "korquad": korquad,
-    "reranker": reranker,
     "distilled": distilled,
     "pretrained": pretrained,
 }
