@@ -95,9 +95,11 @@ class Groups:
         """Packed rows as the groups' padded views, the heads apart: ``[T, H]`` -> ``[B, heads, L, d]``."""
         rows, cells = self._index(heads)
         found = _apply(_LayOut, x.reshape(-1, x.shape[-1] // heads), rows, cells)
-        shapes = [(len(group.rows), heads, group.rows.shape[1]) for group in self._groups]
-        parts = torch.split(found, [texts * heads * length for texts, _, length in shapes])
-        return [part.view(*shape, -1) for part, shape in zip(parts, shapes, strict=True)]
+        parts = torch.split(found, [group.rows.size * heads for group in self._groups])
+        return [
+            part.view(len(group.rows), heads, group.rows.shape[1], -1)
+            for part, group in zip(parts, self._groups, strict=True)
+        ]
 
     def take_together(self, parts: Sequence[Tensor]) -> Tensor:
         """The groups' padded views as packed rows: ``[B, heads, L, d]`` -> ``[T, H]``."""
@@ -131,9 +133,7 @@ def _group(
     batch: TokenBatch[Array], is_token: NDArray[np.bool_], texts: Sequence[int], device: torch.device
 ) -> _Group:
     longest = int(is_token[texts].sum(axis=1).max())
-    bias = batch.attention_bias[texts][..., :longest]
-    if bias.shape[2] > 1:
-        bias = bias[:, :, :longest]
+    bias = batch.attention_bias[texts][..., :longest, :longest]  # where all rows are alike, there is one
     return _Group(
         batch.pad_index[texts, :longest].astype(np.int64),
         is_token[texts, :longest],

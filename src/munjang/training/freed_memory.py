@@ -1,7 +1,7 @@
 """Memory that glibc keeps for the next tensor rather than giving it back to the system.
 
 A training frees and asks for the same large tensors thousands of times. By itself glibc returns each at once,
-and the kernel hands out zeroed pages anew; with long texts that takes as long as the arithmetic.
+and the kernel hands out zeroed pages anew, which takes a good part of the time where texts are long.
 """
 
 from __future__ import annotations
