@@ -14,12 +14,14 @@ The tree (a leaf also inherits the built-in exception that fits, so ``except Val
     ├── StoreError (OSError)                 an index can't be read or written: full, read-only, broken, newer
     │   └── StoreBusyError (TimeoutError)    another process kept writing to it for too long
     ├── IndexMismatchError (ValueError)      an index was made with another model, analyser or other fields
+    ├── EngineError (RuntimeError)           the engine computes wrong values on this CPU
     ├── TrainingError (RuntimeError)         training can't go on: the loss is no number, memory ran out
     ├── FetchError (OSError)                 a download failed
     │   └── OfflineError                     a download was needed and is forbidden
     └── MissingExtraError (ImportError)      an optional dependency is not installed
 
 A message says what happened, the value, and what to do about it. The command line prints that one line.
+`EngineWarning` reports that the engine computed wrong values and that a slower way is taken.
 """
 
 from __future__ import annotations
@@ -27,6 +29,8 @@ from __future__ import annotations
 __all__ = [
     "CheckpointError",
     "DataFileError",
+    "EngineError",
+    "EngineWarning",
     "FetchError",
     "IndexMismatchError",
     "InputError",
@@ -102,6 +106,14 @@ class StoreBusyError(StoreError, TimeoutError):
 
 class IndexMismatchError(MunjangError, ValueError):
     """An index was made with another model, analyser or other fields than those it is used with."""
+
+
+class EngineError(MunjangError, RuntimeError):
+    """The engine computes wrong values on this CPU, whatever its settings."""
+
+
+class EngineWarning(RuntimeWarning):
+    """The engine computed wrong values with the fastest settings; slower ones are used."""
 
 
 class TrainingError(MunjangError, RuntimeError):

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import atexit
+import math
 import os
 import threading
+import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from queue import SimpleQueue
@@ -14,10 +16,11 @@ import numpy as np
 
 from munjang.backends.compression import EightBitMatrix
 from munjang.backends.cores import available_cores
+from munjang.backends.engine_check import FIRST_LAYER, differ, first_layer, fused_products, probe
 from munjang.backends.executor import Array, Outputs, as_float32, gathered
 from munjang.backends.quiet import hidden
 from munjang.checkpoints.weights import release_pages
-from munjang.errors import InputError
+from munjang.errors import EngineError, EngineWarning, InputError
 from munjang.models.batch import BATCH_FIELDS, TokenBatch
 from munjang.models.ops import PoolMode
 from munjang.models.params import MadeOnce, Params
@@ -33,6 +36,7 @@ Node: TypeAlias = Any  # openvino publishes no types
 K = TypeVar("K")
 _LARGE_TABLE = 2**22  # bytes
 _LARGE_NEGATIVE = np.float32(-1e9)
+_KERNELS = 64  # compiled for shapes and kept by each stream; without a limit they take hundreds of megabytes
 _INPUTS: Mapping[str, tuple[list[int], type[np.generic]]] = {
     "input_ids": ([-1], np.int32),
     "position_ids": ([-1], np.int32),
@@ -92,7 +96,10 @@ class OpenVINOOps:
         self._wanted = taps
         self.kept: dict[str, Node] = {}
         self.sinks: list[Node] = []  # what is written to the state of a session
-        self.tables: dict[str, Node] = {}  # large ones, by the names of their tensors
+        self.fixed: dict[
+            str, Node
+        ] = {}  # inputs that are the same for every request: large tables and numbers
+        self.numbers: dict[str, Array] = {}
 
     def rows(self, table: Node, index: Node) -> Node:
         return op.gather(self._without_copy(table), index, _constant(_AXIS_0))
@@ -102,11 +109,10 @@ class OpenVINOOps:
         if table.get_type_name() != "Constant" or table.get_byte_size() < _LARGE_TABLE:
             return table
         name = table.get_friendly_name()
-        if name not in self.tables:
+        if name not in self.fixed:
             # The number of rows is left open, or every request would set aside memory for a table of its own.
-            self.tables[name] = op.parameter([-1, table.get_output_shape(0)[1]], np.float32)
-            self.tables[name].output(0).set_names({name})
-        return self.tables[name]
+            self.fixed[name] = _input(name, [-1, table.get_output_shape(0)[1]])
+        return self.fixed[name]
 
     def linear(self, x: Node, params: Params[Node]) -> Node:
         return self.affine(x, params["weight"], params.get("bias"))
@@ -120,7 +126,26 @@ class OpenVINOOps:
         return op.add(op.multiply(y, params["weight"]), params["bias"])
 
     def activation(self, name: str, x: Node) -> Node:
-        return _ACTIVATIONS[name](x)
+        return _ACTIVATIONS[name](self._unfused(x))
+
+    def _unfused(self, x: Node) -> Node:
+        """Return ``x + 0``, so that the product before it is not fused with what follows.
+
+        On AVX-512 the CPU plugin sends a product with a fused operation through oneDNN's 1x1 convolution. Two
+        threads that create this primitive for one shape at the same time can get a kernel of one block size
+        with weights packed for another, which makes every later result of the shape wrong: a data race in
+        oneDNN (docs/upstream/openvino-fused-product-race.md). A product without a fused operation takes
+        another path, which needs no primitive per shape either.
+        """
+        return op.add(x, self._number(0.0))
+
+    def _number(self, value: float) -> Node:
+        """Return a number as an input, ``[1]``, which the compiler can neither fold nor fuse."""
+        name = f"number.{value}"
+        if name not in self.fixed:
+            self.fixed[name] = _input(name, [1])
+            self.numbers[name] = np.array([value], dtype=np.float32)
+        return self.fixed[name]
 
     def attention(
         self,
@@ -141,17 +166,17 @@ class OpenVINOOps:
             by_head = op.reshape(padded, _axis(0, 0, heads, width // heads), special_zero=True)
             return op.transpose(by_head, _axis(0, 2, 1, 3))
 
+        scale = self._number(1 / math.sqrt(width // heads))  # as a constant it would be fused into the query
         q, k, v = split(query), split(key), split(value)
         if cached:
             k, v = self._remember(f"{name}.key", k, batch), self._remember(f"{name}.value", v, batch)
         if self._wanted & {f"{name}.scores", f"{name}.probabilities"}:
-            scale = _constant(np.float32(1.0 / np.sqrt(width // heads)))
             scores = op.multiply(op.matmul(q, k, transpose_a=False, transpose_b=True), scale)
             probabilities = self.softmax(op.add(self.tap(f"{name}.scores", scores), batch.attention_bias))
             self.tap(f"{name}.probabilities", probabilities)
             context = op.matmul(probabilities, v, transpose_a=False, transpose_b=False)
         else:
-            context = op.scaled_dot_product_attention(q, k, v, batch.attention_bias)
+            context = op.scaled_dot_product_attention(q, k, v, batch.attention_bias, scale)
         joined = op.reshape(op.transpose(context, _axis(0, 2, 1, 3)), _axis(-1, width), special_zero=False)
         return self.rows(joined, batch.unpad_index)
 
@@ -181,10 +206,11 @@ class OpenVINOOps:
 
     def pool(self, x: Node, batch: TokenBatch[Node], mode: PoolMode, weighting: int) -> Node:
         padded = self.rows(x, batch.pad_index)  # [B, L, H]
-        weights = op.gather(batch.pool_weights, _axis(weighting), _constant(np.array(1)))  # [B, 1, L]
-        if mode == "sum":
-            return op.squeeze(op.matmul(weights, padded, transpose_a=False, transpose_b=False), _axis(1))
-        chosen = op.greater(op.transpose(weights, _axis(0, 2, 1)), _constant(np.float32(0)))
+        weights = op.gather(batch.pool_weights, _constant(np.array(weighting)), _constant(np.array(1)))
+        weights = op.unsqueeze(weights, _axis(-1))  # [B, L, 1]
+        if mode == "sum":  # not as a product of matrices, which would make a kernel for every shape
+            return op.reduce_sum(op.multiply(padded, weights), _axis(1))
+        chosen = op.greater(weights, _constant(np.float32(0)))
         return op.reduce_max(op.select(chosen, padded, _constant(_LARGE_NEGATIVE)), _axis(1))
 
     def normalize(self, x: Node) -> Node:
@@ -194,6 +220,8 @@ class OpenVINOOps:
         return x
 
     def tap(self, name: str, x: Node) -> Node:
+        if name == FIRST_LAYER:
+            self.first_layer = op.gather(x, _axis(0), _constant(_AXIS_0))
         if name in self._wanted:
             self.kept[name] = x
         return x
@@ -211,19 +239,18 @@ class EightBitOps(OpenVINOOps):
         return super().affine(x, restored, bias)
 
 
-def _parameter(name: str) -> Node:
-    shape, dtype = _INPUTS[name]
+def _input(name: str, shape: list[int], dtype: type[np.generic] = np.float32) -> Node:
     parameter = op.parameter(shape, dtype)
     parameter.output(0).set_names({name})
     return parameter
 
 
 class Graph(NamedTuple):
-    """A program as a graph: the names of its outputs in order, and the tables that it takes as inputs."""
+    """A program as a graph: the names of its outputs in order, and the inputs that are always the same."""
 
     model: Any
     outputs: list[str]
-    tables: dict[str, Array]
+    fixed: dict[str, Array]
 
 
 def build_graph(
@@ -242,18 +269,24 @@ def build_graph(
         node.set_friendly_name(name)
         return node
 
-    batch = TokenBatch(*(_parameter(name) for name in BATCH_FIELDS))
+    batch = TokenBatch(*(_input(name, *_INPUTS[name]) for name in BATCH_FIELDS))
     ops = make_ops(program.taps)
     root: Params[Node] = Params(MadeOnce(weights, constant))
-    named = gathered(program, ops.kept, program(ops, root, batch))
-    parameters = [*(getattr(batch, name) for name in BATCH_FIELDS), *ops.tables.values()]
-    results = [op.result(node) for node in named.values()]
+    outputs = program(ops, root, batch)
+    named = gathered(program, ops.kept, outputs)
+    parameters = [*(getattr(batch, name) for name in BATCH_FIELDS), *ops.fixed.values()]
+    # Values of the embeddings alone, and a session, do without the check.
+    if ops.sinks or not outputs:
+        ops.first_layer = None  # and with it the nodes that only it needs
+    checked = [] if ops.first_layer is None else [ops.first_layer]
+    results = [op.result(node) for node in [*named.values(), *checked]]
     used = [p for p in parameters if p.output(0).get_target_inputs()]
-    return Graph(ov.Model(results, ops.sinks, used), list(named), {name: arrays[name] for name in ops.tables})
+    fixed = {name: ops.numbers.get(name, arrays.get(name)) for name in ops.fixed}
+    return Graph(ov.Model(results, ops.sinks, used), list(named), fixed)
 
 
-def _collect(request: Any, names: list[str]) -> Outputs:
-    return {name: request.get_output_tensor(i).data.copy() for i, name in enumerate(names)}
+def _values(request: Any) -> list[Array]:
+    return [tensor.data.copy() for tensor in request.output_tensors]
 
 
 def _ignore(request: Any, job: Any) -> None:
@@ -263,13 +296,15 @@ def _ignore(request: Any, job: Any) -> None:
 class _OpenVINOProgram:
     """A compiled graph, and the queues of requests that run on it."""
 
-    def __init__(self, compiled: Any, graph: Graph, jobs: int) -> None:
+    def __init__(self, compiled: Any, graph: Graph, streams: int) -> None:
         self._compiled = compiled
         self._names = graph.outputs
-        self._tables = graph.tables  # kept: the requests share their memory
-        self._jobs = jobs
+        self._streams = streams
+        self._stateful = bool(graph.model.get_sinks())
+        self._fixed = graph.fixed  # kept: the requests share their memory
+        self._jobs = streams + 1  # one request is filled while the others run
         names = (port.get_any_name() for port in compiled.inputs)
-        self._inputs = [name for name in names if name not in graph.tables]
+        self._inputs = [name for name in names if name not in graph.fixed]
         self._idle: list[Any] = []  # queues of requests, kept because making them takes time and memory
         self._lock = threading.Lock()
 
@@ -282,11 +317,15 @@ class _OpenVINOProgram:
 
     def run_many(self, batches: Iterable[tuple[K, TokenBatch[Array]]]) -> Iterator[tuple[K, Outputs]]:
         """Keep every stream busy while the caller prepares the next batch."""
-        done: SimpleQueue[tuple[K, Outputs]] = SimpleQueue()
+        for key, values in self._run(batches):
+            yield key, dict(zip(self._names, values, strict=False))
+
+    def _run(self, batches: Iterable[tuple[K, TokenBatch[Array]]]) -> Iterator[tuple[K, list[Array]]]:
+        done: SimpleQueue[tuple[K, list[Array]]] = SimpleQueue()
         with self._taken() as queue:
             # The callback holds this object until `release`: taken down while a thread of the engine still
             # waits for Python's lock to leave its callback, it would wait for that thread for ever.
-            queue.set_callback(lambda request, job: done.put((job[0], _collect(request, self._names))))
+            queue.set_callback(lambda request, job: done.put((job[0], _values(request))))
             for key, batch in batches:
                 # The batch travels along so that its arrays, which are shared, live as long as the request.
                 queue.start_async(self._feed(batch), (key, batch), share_inputs=True)
@@ -299,12 +338,12 @@ class _OpenVINOProgram:
     def _new_queue(self) -> Any:
         queue = ov.AsyncInferQueue(self._compiled, self._jobs)
         for request in queue:
-            self._share_tables(request)
+            self._share_fixed(request)
         return queue
 
-    def _share_tables(self, request: Any) -> None:
-        for name, table in self._tables.items():
-            request.set_tensor(name, ov.Tensor(table, shared_memory=True))
+    def _share_fixed(self, request: Any) -> None:
+        for name, array in self._fixed.items():
+            request.set_tensor(name, ov.Tensor(array, shared_memory=True))
 
     @contextmanager
     def _taken(self) -> Iterator[Any]:
@@ -326,6 +365,23 @@ class _OpenVINOProgram:
             with self._lock:
                 self._idle.append(queue)
 
+    def fault(self, reference: Array | None) -> str | None:
+        """Return what is wrong with the compiled program, or ``None``.
+
+        With several streams, no product may be fused with another operation (see `OpenVINOOps._unfused`). A
+        probe runs twice on each stream: its outputs must be equal, and its first layer that of ``reference``.
+        """
+        if self._streams > 1 and (fused := fused_products(self._compiled)):
+            return f"{len(fused)} products are fused, such as {fused[0]}"
+        if self._stateful:
+            return None
+        runs = [values for _, values in self._run((n, probe()) for n in range(2 * self._streams))]
+        if any(differ(one, other) for run in runs for one, other in zip(run, runs[0], strict=True)):
+            return "two runs of one text differ"
+        if reference is not None and len(runs[0]) > len(self._names) and differ(runs[0][-1], reference):
+            return "the first layer differs from NumPy's"
+        return None
+
     def release(self) -> None:
         """Let the engine's memory go, some seconds after the last request."""
         with self._lock:
@@ -336,11 +392,11 @@ class _OpenVINOProgram:
     def session(self) -> Callable[[TokenBatch[Array]], Outputs]:
         """Give a function that runs batch after batch and remembers keys and values in between."""
         request = self._compiled.create_infer_request()
-        self._share_tables(request)
+        self._share_fixed(request)
 
         def step(batch: TokenBatch[Array]) -> Outputs:
             request.infer(self._feed(batch), share_inputs=True)
-            return _collect(request, self._names)
+            return dict(zip(self._names, _values(request), strict=False))
 
         return step
 
@@ -373,19 +429,47 @@ class OpenVINOExecutor:
         return executor
 
     def compile(self, program: Program) -> _OpenVINOProgram:
-        """Build the graph of a program and compile it for this CPU."""
+        """Build the graph of a program, compile it for this CPU and check what it computes.
+
+        A program that computes wrong values is compiled once more, then with one stream and a warning.
+        Raises `EngineError` if one stream computes wrong values too.
+        """
+        for streams in dict.fromkeys((self.streams, 1)):
+            for _ in range(2):
+                compiled = self._compile(program, streams)
+                fault = compiled.fault(self._reference(program))
+                if fault is None:
+                    return compiled
+            if streams > 1:
+                warnings.warn(
+                    f"OpenVINO {ov.__version__} computes wrong values on {streams} streams ({fault}); the "
+                    "model runs on one, which is slower. Another version of openvino may do better.",
+                    EngineWarning,
+                    stacklevel=2,
+                )
+                self.streams = 1  # for the programs compiled later
+        raise EngineError(
+            f"OpenVINO {ov.__version__} computes wrong values on this CPU ({fault}). Install another version "
+            "of openvino, or open the model with backend='numpy'."
+        )
+
+    def _reference(self, program: Program) -> Array | None:
+        """Return the probe's row of the first layer as NumPy computes it; ``None`` for rounded weights."""
+        return first_layer(program, self._weights) if self._make_ops is OpenVINOOps else None
+
+    def _compile(self, program: Program, streams: int) -> _OpenVINOProgram:
         graph = build_graph(program, self._weights, self._make_ops)
         settings = {
             "INFERENCE_PRECISION_HINT": "f32",
-            "NUM_STREAMS": self.streams,
+            "NUM_STREAMS": streams,
             "INFERENCE_NUM_THREADS": self._threads,
             # Pinned threads of two processes would sit on the same cores while others idle.
             "ENABLE_CPU_PINNING": False,
             # What is multiplied with weights in 8 bits, and what a session remembers, stays exact.
             "DYNAMIC_QUANTIZATION_GROUP_SIZE": 0,
             "KV_CACHE_PRECISION": "f32",
+            "CPU_RUNTIME_CACHE_CAPACITY": _KERNELS,
         }
         compiled = self._core.compile_model(graph.model, "CPU", settings)
         release_pages(self._weights)  # the engine has copies of its own, laid out for its kernels
-        # One request more than streams: it is filled while the others run.
-        return _OpenVINOProgram(compiled, graph, self.streams + 1)
+        return _OpenVINOProgram(compiled, graph, streams)

@@ -1,0 +1,78 @@
+"""Checks of a compiled graph: a probe whose values are known, and no product fused with another operation."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from munjang.backends.executor import Array, as_float32
+from munjang.backends.numpy import NumpyOps
+from munjang.models.batch import TokenBatch
+from munjang.models.params import MadeOnce, Params
+from munjang.models.program import Program
+
+__all__ = ["FIRST_LAYER", "differ", "first_layer", "fused_products", "probe"]
+
+FIRST_LAYER = "layer.0"  # the tap of the first layer's output in every architecture
+_TOKENS = 3
+_WEIGHTINGS = 8  # more than any program pools with
+_TOLERANCE = 1e-3  # of the largest value; a wrong kernel is off by as much as the values themselves
+
+
+def probe() -> TokenBatch[Array]:
+    """Return a batch of one short text that every model takes."""
+    numbers = np.arange(_TOKENS, dtype=np.int32)
+    return TokenBatch(
+        input_ids=numbers,
+        position_ids=numbers,
+        token_type_ids=np.zeros_like(numbers),
+        pad_index=numbers[None],
+        attention_bias=np.zeros((1, 1, 1, _TOKENS), dtype=np.float32),
+        unpad_index=numbers,
+        rows=numbers[:1],
+        pool_weights=np.full((1, _WEIGHTINGS, _TOKENS), 1 / _TOKENS, dtype=np.float32),
+    )
+
+
+class _FirstLayerDone(Exception):  # noqa: N818 - ends a computation, no error
+    pass
+
+
+class _UpToFirstLayer(NumpyOps):
+    def tap(self, name: str, x: Array) -> Array:
+        super().tap(name, x)
+        if name == FIRST_LAYER:
+            raise _FirstLayerDone
+        return x
+
+
+def first_layer(program: Program, weights: Mapping[str, Array]) -> Array | None:
+    """Return the first row of the first layer's output for the probe, ``[1, H]``, computed with NumPy.
+
+    Only the weights of this layer are read. ``None`` if the program has no such layer.
+    """
+    ops = _UpToFirstLayer(frozenset({FIRST_LAYER}))
+    root: Params[Array] = Params(MadeOnce(weights, as_float32))
+    try:
+        program(ops, root, probe())
+    except _FirstLayerDone:
+        return ops.kept[FIRST_LAYER][:1]
+    return None
+
+
+def differ(values: Array, expected: Array) -> bool:
+    """Return whether values are further apart than rounding explains."""
+    largest = np.max(np.abs(expected), initial=0.0, where=np.isfinite(expected))
+    return not np.allclose(
+        values, expected, rtol=0, atol=_TOLERANCE * max(float(largest), 1e-6), equal_nan=True
+    )
+
+
+def fused_products(compiled: Any) -> list[str]:
+    """Return the names of the matrix products that the engine fused with a following operation."""
+    info = (node.get_rt_info() for node in compiled.get_runtime_model().get_ops())
+    products = [node for node in info if node["layerType"].astype(str) in ("FullyConnected", "Convolution")]
+    names = (node["originalLayersNames"].astype(str) for node in products)
+    return [name for name in names if "," in name]
