@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import json
 import os
 import socket
 from pathlib import Path
 
 import pytest
+import torch
 
+from checkpoints.small_models import model_files
+from munjang.checkpoints import Checkpoint
 from munjang.checkpoints.files import JSON_LIMIT, read_json, read_limited
 from munjang.errors import CheckpointError
 
@@ -63,3 +67,58 @@ def test_json_that_no_parser_takes(text: str, tmp_path: Path) -> None:
     path.write_text(text, encoding="utf-8")
     with pytest.raises(CheckpointError, match="not valid JSON"):
         read_json(path)
+
+
+@pytest.fixture
+def model(tmp_path: Path) -> Path:
+    folder = tmp_path / "model"
+    folder.mkdir()
+    for name, content in model_files(tmp_path / "source").items():
+        (folder / name).parent.mkdir(exist_ok=True)
+        (folder / name).write_bytes(content)
+    return folder
+
+
+@pytest.mark.parametrize("name", ["modules.json", "tokenizer.json", "config.json", "model.safetensors"])
+@pytest.mark.parametrize("kind", ["fifo", "device", "broken link"])
+def test_a_file_of_another_kind_is_not_taken_for_missing(kind: str, name: str, model: Path) -> None:
+    """Without its ``modules.json`` a model would open and encode otherwise."""
+    path = model / name
+    path.unlink(missing_ok=True)
+    if kind == "fifo":
+        os.mkfifo(path)
+    else:
+        path.symlink_to("/dev/zero" if kind == "device" else "nowhere")
+    checkpoint = Checkpoint(model, "model")
+    with pytest.raises(CheckpointError, match=name):
+        checkpoint.has(name)
+    if name == "model.safetensors":
+        with pytest.raises(CheckpointError, match=name):
+            checkpoint.weights()
+
+
+@pytest.mark.parametrize("name", ["model.safetensors", "pytorch_model.bin"])
+def test_a_shard_of_another_kind(name: str, model: Path) -> None:
+    (model / "model.safetensors").unlink()
+    os.mkfifo(model / "shard")
+    index = json.dumps({"weight_map": {"a": "shard"}})
+    (model / f"{name}.index.json").write_text(index)
+    with pytest.raises(CheckpointError, match="shard"):
+        Checkpoint(model, "model", allow_pickle=True).weights()
+
+
+@pytest.mark.parametrize("file", ["x" * 300, "x" * 100_000, "a\0b", "../x", "\ud800"])
+def test_shards_of_names_that_no_file_has(file: str, model: Path) -> None:
+    (model / "model.safetensors").unlink()
+    (model / "model.safetensors.index.json").write_text(json.dumps({"weight_map": {"a": file}}))
+    with pytest.raises(CheckpointError, match="not in its folder") as error:
+        Checkpoint(model, "model").weights()
+    assert len(str(error.value)) < 1000
+
+
+def test_a_pickle_of_tensors_that_are_not_dense(model: Path) -> None:
+    (model / "model.safetensors").unlink()
+    for state in ({"a": torch.eye(3).to_sparse()}, {1: torch.eye(3)}, {"a": None}, [torch.eye(3)]):
+        torch.save(state, model / "pytorch_model.bin")
+        with pytest.raises(CheckpointError, match="not a mapping of names to tensors"):
+            Checkpoint(model, "model", allow_pickle=True).weights()

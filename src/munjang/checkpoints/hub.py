@@ -38,9 +38,9 @@ def fetch_snapshot(model: HubModel, *, patience: float = _PATIENCE, quiet: bool 
     or revision, ``CheckpointError`` when it holds no model, ``FetchError`` when the hub is silent or refuses,
     or when what arrives is not what it announced.
     """
-    from huggingface_hub import HfApi, constants
+    from huggingface_hub import HfApi, constants, file_download
 
-    with _well_behaved(), Guard().watching() as guard:
+    with _well_behaved(), Guard().watching(file_download) as guard:
         try:
             info = HfApi(library_name=_LIBRARY, token=model.token).model_info(
                 model.repository, revision=model.revision, timeout=patience, files_metadata=True

@@ -24,8 +24,6 @@ from munjang.checkpoints.hubfiles import VOCABULARY_FILES
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from huggingface_hub.hf_api import ModelInfo
-
 __all__ = ["Guard", "Listing", "RepositoryFile", "discard", "find_damage", "read_listing"]
 
 _COMMIT = re.compile(r"[0-9a-f]{40}")
@@ -52,7 +50,7 @@ class Listing:
     files: dict[str, RepositoryFile]
 
 
-def read_listing(info: ModelInfo) -> Listing:
+def read_listing(info: Any) -> Listing:
     """Return the commit and files of an answer of the hub's API.
 
     Files whose names lead out of a folder are left out. Raises ``BadAnswerError`` for impossible values.
@@ -130,11 +128,8 @@ class Guard:
         self.downloaded, self._stalled = False, None
 
     @contextlib.contextmanager
-    def watching(self) -> Iterator[Guard]:
-        """Check what this thread fetches inside the block."""
-        from huggingface_hub import file_download
-
-        module: Any = file_download
+    def watching(self, module: Any) -> Iterator[Guard]:
+        """Check what this thread fetches inside the block with ``huggingface_hub.file_download``."""
         with _LOCK:
             metadata, get = module.get_hf_file_metadata, module.http_get
             thread = threading.get_ident()

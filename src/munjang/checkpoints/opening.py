@@ -49,7 +49,7 @@ def open_checkpoint(
         raise InputTypeError(f"A model is named by a string or a path, not by {type(name).__name__}.")
     text = os.fsdecode(name)
     if "\0" in text:
-        raise UnknownModelError(f"Model {text[:100]!r} was not found: no name holds a NUL character.")
+        raise unknown_model(text, "not a folder, and no repository can have this name")
     entry = find_entry(text)
     folder = _folder(text, required=isinstance(name, os.PathLike) or _looks_like_path(text))
     # A folder that merely bears a catalogue name does not hide the model.
