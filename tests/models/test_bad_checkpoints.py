@@ -158,7 +158,20 @@ def test_numbers_out_of_range(name: str, value: float, parts: Any) -> None:
     refused(spoilt, CheckpointError, f"'{name}' must be", str(value))
 
 
-HUGE = (10**400, -(10**400), 10**5000, 2**31, 2**63, True, math.inf, math.nan, "12", [12], {}, 1.5)
+HUGE: tuple[Any, ...] = (
+    10**400,
+    -(10**400),
+    10**5000,
+    2**31,
+    2**63,
+    True,
+    math.inf,
+    math.nan,
+    "12",
+    [12],
+    {},
+    1.5,
+)
 
 
 @pytest.mark.parametrize("value", HUGE, ids=[f"{i}" for i in range(len(HUGE))])

@@ -138,7 +138,7 @@ class Guard:
                 own = threading.get_ident() == thread
                 return self._metadata(metadata, *args, **kwargs) if own else metadata(*args, **kwargs)
 
-            def checked_get(*args: Any, **kwargs: Any) -> None:
+            def checked_get(*args: Any, **kwargs: Any) -> Any:
                 own = threading.get_ident() == thread
                 return self._get(get, *args, **kwargs) if own else get(*args, **kwargs)
 
