@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
+import math
 import threading
 import time
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 import huggingface_hub
 from huggingface_hub import constants, file_download
@@ -33,8 +35,18 @@ class Repository:
     gated: bool = False
     status: int | None = None
     cut: str | None = None  # this file's body breaks off in the middle
+    cuts: float = math.inf  # how often
     html: bool = False  # every answer is a page for people, as from a proxy that wants a login
     seconds: float = 0.0  # silence before each answer
+    listing: bytes | None = None  # the API's answer, whatever it is
+    announced: dict[str, dict[str, object]] = field(default_factory=dict)  # the API's words on a file
+    etags: list[str] = field(default_factory=list)  # of all files, one for each request; the last stays
+    etag_of: dict[str, str] = field(default_factory=dict)
+    commit_header: str | None = None
+    missing: str | None = None  # this file is listed and not there
+    silent: str | None = None  # this file's body stops in the middle, the connection stays
+    endless: str | None = None  # this file's body never ends
+    location: str | None = None  # where every file is redirected to
 
 
 @dataclass
@@ -50,6 +62,9 @@ class LoopbackHub:
     def __init__(self, repositories: dict[str, Repository]) -> None:
         self.repositories = repositories
         self.requests: list[Request] = []
+        self.seconds_of_silence = 60.0
+        self.sent = 0  # bytes of endless bodies
+        self.closing = threading.Event()
         hub = self
 
         class Handler(_Handler):
@@ -74,6 +89,7 @@ class LoopbackHub:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self.closing.set()
         self._server.shutdown()
         self._thread.join()
         self._server.server_close()
@@ -98,11 +114,11 @@ class _Handler(BaseHTTPRequestHandler):
         self.hub.requests.append(Request(self.command, path, header and header.removeprefix("Bearer ")))
         if path.startswith("/api/models/"):
             name, _, revision = path.removeprefix("/api/models/").partition("/revision/")
-            self._answer_for(name, revision or "main", None)
+            self._answer_for(name, unquote(revision) or "main", None)
         elif "/resolve/" in path:
             name, _, rest = path.lstrip("/").partition("/resolve/")
             revision, _, file = rest.partition("/")
-            self._answer_for(name, revision, file)
+            self._answer_for(name, unquote(revision), file)
         else:
             self._fail(404, "")
 
@@ -129,29 +145,61 @@ class _Handler(BaseHTTPRequestHandler):
         return self._file(repository, commit, file)
 
     def _listing(self, name: str, repository: Repository, commit: str) -> None:
-        siblings = [{"rfilename": path, "size": len(data)} for path, data in repository.files.items()]
+        if repository.listing is not None:
+            return self._send(200, repository.listing, {"Content-Type": "application/json"})
+        siblings = [
+            {"rfilename": path, "size": len(data)} | repository.announced.get(path, {})
+            for path, data in repository.files.items()
+        ]
         body = json.dumps({"id": name, "sha": commit, "siblings": siblings}).encode()
-        self._send(200, body, {"Content-Type": "application/json"})
+        return self._send(200, body, {"Content-Type": "application/json"})
 
     def _file(self, repository: Repository, commit: str, file: str) -> None:
         data = repository.files.get(file)
-        if data is None:
-            return self._fail(404, "EntryNotFound")
-        etag = hashlib.sha1(data).hexdigest()
-        cut = file == repository.cut and self.command == "GET"
-        self._send(200, data, {"ETag": f'"{etag}"', "X-Repo-Commit": commit}, cut=cut)
-        return None
+        if data is None or file == repository.missing:
+            return self._fail(404, "EntryNotFound", repository.commit_header or commit)
+        etags = repository.etags
+        etag = (etags.pop(0) if len(etags) > 1 else etags[0]) if etags else hashlib.sha1(data).hexdigest()
+        etag = repository.etag_of.get(file, etag)
+        headers = {
+            "ETag": etag if etag.startswith("W/") else f'"{etag}"',
+            "X-Repo-Commit": repository.commit_header or commit,
+        }
+        if repository.location is not None:
+            return self._send(302, b"", headers | {"Location": repository.location})
+        if file == repository.endless and self.command == "GET":
+            return self._endless(headers)
+        cut = file == repository.cut and self.command == "GET" and repository.cuts > 0
+        repository.cuts -= cut
+        silence = self.hub.seconds_of_silence if file == repository.silent else 0.0
+        return self._send(200, data, headers, cut=cut, silence=silence)
 
-    def _fail(self, status: int, code: str) -> None:
-        self._send(status, b"", {"X-Error-Code": code, "X-Error-Message": "as the test wants it"})
+    def _endless(self, headers: dict[str, str]) -> None:
+        self.send_response(200)
+        for key, value in (headers | {"Transfer-Encoding": "chunked"}).items():
+            self.send_header(key, value)
+        self.end_headers()
+        with contextlib.suppress(OSError):  # until the other side has had enough
+            while self.hub.sent < 1 << 30:
+                self.wfile.write(b"100000\r\n" + bytes(1 << 20) + b"\r\n")
+                self.hub.sent += 1 << 20
+        self.close_connection = True
 
-    def _send(self, status: int, body: bytes, headers: dict[str, str], *, cut: bool = False) -> None:
+    def _fail(self, status: int, code: str, commit: str | None = None) -> None:
+        headers = {"X-Error-Code": code, "X-Error-Message": "as the test wants it"}
+        self._send(status, b"", headers | ({} if commit is None else {"X-Repo-Commit": commit}))
+
+    def _send(
+        self, status: int, body: bytes, headers: dict[str, str], *, cut: bool = False, silence: float = 0.0
+    ) -> None:
         self.send_response(status)
         for key, value in (headers | {"Content-Length": str(len(body))}).items():
             self.send_header(key, value)
         self.end_headers()
         if self.command == "GET":
-            self.wfile.write(body[: len(body) // 2] if cut else body)
+            self.wfile.write(body[: len(body) // 2] if cut or silence else body)
+            self.hub.closing.wait(silence)
+            cut = cut or bool(silence)
         self.close_connection = cut or self.close_connection
 
 

@@ -158,6 +158,47 @@ def test_numbers_out_of_range(name: str, value: float, parts: Any) -> None:
     refused(spoilt, CheckpointError, f"'{name}' must be", str(value))
 
 
+HUGE: tuple[Any, ...] = (
+    10**400,
+    -(10**400),
+    10**5000,
+    2**31,
+    2**63,
+    True,
+    math.inf,
+    math.nan,
+    "12",
+    [12],
+    {},
+    1.5,
+)
+
+
+@pytest.mark.parametrize("value", HUGE, ids=[f"{i}" for i in range(len(HUGE))])
+@pytest.mark.parametrize("architecture", ["bert", "roberta", "electra", "distilbert"])
+def test_numbers_that_no_config_holds(architecture: str, value: Any, parts: Any) -> None:
+    sound = parts(architecture, head=True).config
+    numbers = [name for name, old in sound.items() if isinstance(old, (int, float)) and old is not True]
+    messages: list[str] = []
+    for name in [*numbers, "num_labels", "pad_token_id", "layer_norm_eps"]:
+        spoilt = parts(architecture, head=True)
+        spoilt.config[name] = value
+        if name == "num_labels":
+            spoilt.config["id2label"] = None
+        try:
+            Model(*spoilt, head=HEAD, backend="numpy")  # not all of them mean anything to us
+        except (CheckpointError, UnsupportedModelError) as error:
+            messages.append(str(error))
+    assert len(messages) >= 8
+    assert max(map(len, messages)) < 500
+
+
+def test_a_million_million_labels(parts: Any) -> None:
+    spoilt = parts(head=True)
+    spoilt.config.update(id2label=None, num_labels=10**12)
+    refused(spoilt, CheckpointError, "'num_labels' must be between 0 and 1000000", str(10**12), head=HEAD)
+
+
 @pytest.mark.parametrize("value", [-1, 67, 1000])
 def test_padding_token_that_positions_count_from(value: int, parts: Any) -> None:
     spoilt = parts("roberta")

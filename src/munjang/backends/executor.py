@@ -20,11 +20,14 @@ __all__ = [
     "OneByOne",
     "Outputs",
     "as_float32",
+    "check_finite",
+    "check_outputs",
     "gathered",
 ]
 
 Array = NDArray[Any]
 Outputs = dict[str, NDArray[np.float32]]
+_CHECKED_BYTES = 2**24  # the matrices of the layers; tables of embeddings are larger and read only in part
 K = TypeVar("K")
 V = TypeVar("V")
 
@@ -69,14 +72,52 @@ def as_float32(name: str, array: Array) -> NDArray[np.float32]:
     """Give a weight in single precision, without a copy if it is.
 
     Raises `CheckpointError` for a tensor that does not hold floating-point numbers: one of a quantised model,
-    say, whose numbers mean nothing without their scales.
+    say, whose numbers mean nothing without their scales. Also for NaN and infinity, except in large tensors.
     """
     if not np.issubdtype(array.dtype, np.floating):
         raise CheckpointError(
             f"Tensor '{name}' holds numbers of type {array.dtype}, not floating-point ones; "
             "models that were quantised are not supported."
         )
-    return array.astype(np.float32, copy=False)
+    single = array.astype(np.float32, copy=False)
+    if single.nbytes <= _CHECKED_BYTES:
+        check_finite(name, single)
+    return single
+
+
+def check_finite(name: str, array: Array) -> None:
+    """Raise `CheckpointError` if a tensor holds NaN or infinity."""
+    if not is_finite(array) and (wrong := np.argwhere(~np.isfinite(array))).size:
+        where = "".join(f"[{i}]" for i in wrong[0])
+        raise CheckpointError(
+            f"Tensor '{name}' holds {array[tuple(wrong[0])]} at {where or 'its only place'}"
+            f" ({len(wrong):,} of {array.size:,} numbers are NaN or infinite). The training that made it went"
+            " wrong, or the file is damaged: get another copy, or an earlier checkpoint."
+        )
+
+
+def is_finite(array: Array) -> bool:
+    """Return whether a sum shows that no number is NaN or infinite; half the time of looking at each."""
+    with np.errstate(all="ignore"):
+        return bool(np.isfinite(array.sum()))
+
+
+def check_outputs(outputs: Outputs, weights: Mapping[str, Array]) -> Outputs:
+    """Return the outputs of a run.
+
+    Raises `CheckpointError` if one of them is NaN or infinite, naming the tensor at fault: large tables of
+    embeddings are not read when a model is opened, so what is wrong with a row shows when it is used.
+    """
+    wrong = [name for name, value in outputs.items() if not is_finite(value) and not np.isfinite(value).all()]
+    if wrong:
+        for name in weights:
+            if np.issubdtype(weights[name].dtype, np.floating):
+                check_finite(name, weights[name])
+        raise CheckpointError(
+            f"The model's {', '.join(sorted(wrong))} are NaN or infinite, though all of its weights are"
+            " finite: their size goes beyond single precision. Use another checkpoint."
+        )
+    return outputs
 
 
 def gathered(program: Program, kept: Mapping[str, V], outputs: Mapping[str, V]) -> dict[str, V]:

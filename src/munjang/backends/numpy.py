@@ -157,17 +157,15 @@ class _NumpyProgram(OneByOne):
         self._params = params
 
     def __call__(self, batch: TokenBatch[Array]) -> Outputs:
-        ops = NumpyOps(self._program.taps)
-        return gathered(self._program, ops.kept, self._program(ops, self._params, batch))
+        return self._run(NumpyOps(self._program.taps), batch)
+
+    def _run(self, ops: NumpyOps, batch: TokenBatch[Array]) -> Outputs:
+        with np.errstate(over="ignore", invalid="ignore"):  # whoever uses the outputs checks them
+            return gathered(self._program, ops.kept, self._program(ops, self._params, batch))
 
     def session(self) -> Callable[[TokenBatch[Array]], Outputs]:
         cache: dict[str, Array] = {}
-
-        def step(batch: TokenBatch[Array]) -> Outputs:
-            ops = NumpyOps(self._program.taps, cache)
-            return gathered(self._program, ops.kept, self._program(ops, self._params, batch))
-
-        return step
+        return lambda batch: self._run(NumpyOps(self._program.taps, cache), batch)
 
 
 class NumpyExecutor:

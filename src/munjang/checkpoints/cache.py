@@ -72,7 +72,7 @@ def install_model(
 def remove_cached(root: Path, name: str) -> bool:
     """Remove every version of a model from the cache; says whether there was one."""
     folder = model_folder(root, name)
-    if not folder.is_dir():
+    if not os.path.isdir(folder):  # noqa: PTH112  (never raises)
         return False
     with _explained(root, name), _locked(root, name, quiet=False), _workplace(root, name) as work:
         # Out of sight in one step; only then the slow part.

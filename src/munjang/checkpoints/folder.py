@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from munjang.checkpoints.files import read_json
+from munjang.checkpoints.files import open_regular, read_json
+from munjang.checkpoints.suggestions import shortened
 from munjang.checkpoints.weights import Weights, open_safetensors, open_shards
 from munjang.errors import CheckpointError, UnsafeCheckpointError
 
@@ -33,8 +35,16 @@ class Checkpoint:
     prompts: Mapping[str, str] = field(default_factory=dict)
 
     def has(self, filename: str) -> bool:
-        """Say whether the folder holds this file."""
-        return self._locate(filename).is_file()
+        """Say whether the folder holds this file.
+
+        Raises ``CheckpointError`` for a name that is there and no readable file: ignoring a ``modules.json``
+        that is a fifo or a broken link would make another model of it.
+        """
+        path = self._locate(filename)
+        if not os.path.lexists(path):  # os.path answers "no" where Path raises
+            return False
+        open_regular(path).close()
+        return True
 
     def read_json(self, filename: str) -> dict[str, Any]:
         """Read a JSON object; ``CheckpointError`` names a file that is missing or something else."""
@@ -71,9 +81,9 @@ class Checkpoint:
         when they are a pickle and that was not allowed, ``MissingExtraError`` when reading it needs PyTorch.
         """
         single, index = (self.path / name for name in SAFETENSORS_FILES)
-        if single.is_file():
+        if self.has(single.name):
             return open_safetensors(single)
-        if index.is_file():
+        if self.has(index.name):
             return open_shards(index)
         return self._pickled_weights()
 
@@ -94,6 +104,7 @@ class Checkpoint:
     def _locate(self, relative: str) -> Path:
         # Names come from JSON files of a download; none of them may lead out of the folder.
         parts = Path(relative)
-        if parts.is_absolute() or ".." in parts.parts or "\0" in relative:
-            raise CheckpointError(f"'{self.path}' refers to '{relative}', which lies outside the checkpoint.")
+        if parts.is_absolute() or ".." in parts.parts or "\0" in relative or len(relative) > 1000:
+            name = shortened(relative)
+            raise CheckpointError(f"'{self.path}' refers to '{name}', which lies outside the checkpoint.")
         return self.path / parts

@@ -11,16 +11,15 @@ from munjang.errors import FetchError, MunjangError, OfflineError
 if TYPE_CHECKING:
     from munjang.checkpoints.hubrecords import HubModel
 
-__all__ = ["explain_hub_error", "hub_errors", "not_here"]
+__all__ = ["BadAnswerError", "explain_hub_error", "not_here"]
+
+_CACHE_ERRORS = {
+    errno.ENOSPC, errno.EFBIG, errno.EACCES, errno.EROFS, errno.ENAMETOOLONG, errno.ENOTDIR, errno.EEXIST,
+}  # fmt: skip
 
 
-def hub_errors() -> tuple[type[Exception], ...]:
-    """Give the exceptions that ``huggingface_hub`` and the HTTP library under it raise."""
-    from huggingface_hub.errors import HfHubHTTPError
-
-    # Its bases are OSError and the HTTP library's own root, whichever library this release is built on.
-    # ValueError and KeyError: an impossible name, or an answer that no hub gives (a proxy's login page).
-    return (OSError, ValueError, KeyError, *HfHubHTTPError.__bases__)
+class BadAnswerError(Exception):
+    """A hub's answer that can't be used; the text tells what the hub sent."""
 
 
 def explain_hub_error(error: Exception, model: HubModel, endpoint: str) -> MunjangError:
@@ -28,6 +27,10 @@ def explain_hub_error(error: Exception, model: HubModel, endpoint: str) -> Munja
     from huggingface_hub import errors
 
     name = model.repository
+    if isinstance(error, BadAnswerError):
+        return FetchError(
+            f"Can't fetch '{name}': {error}, so it is refused. Check HF_ENDPOINT ({endpoint}), try again."
+        )
     if isinstance(error, errors.OfflineModeIsEnabled):
         return not_here(name)
     if isinstance(error, errors.GatedRepoError):
@@ -59,9 +62,11 @@ def _what_happened(error: Exception, endpoint: str) -> str:
     if status is not None:
         return f"the hub at {endpoint} answered with error {status}. Try again later."
     root = _root_cause(error)
-    if isinstance(root, OSError) and root.errno in (errno.ENOSPC, errno.EFBIG, errno.EACCES, errno.EROFS):
+    if isinstance(root, OSError) and root.errno in _CACHE_ERRORS:
         return f"the hub's cache can't be written ({root.strerror}). Make room, or set HF_HOME or cache_dir."
-    reason = (str(root).splitlines() or [""])[0].strip() or type(root).__name__
+    # What an answer holds is not for a terminal: escape sequences, a megabyte in one line.
+    line = "".join(filter(str.isprintable, (str(root).splitlines() or [""])[0])).strip()
+    reason = line[:200] or type(root).__name__
     return (
         f"no whole answer from the hub at {endpoint} ({reason}). Check the network or HF_ENDPOINT, try again."
     )

@@ -11,12 +11,12 @@ from munjang.errors import CheckpointError, UnsafeCheckpointError
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
 
-__all__ = ["needed_files", "skips_pickle"]
+__all__ = ["VOCABULARY_FILES", "needed_files", "skips_pickle"]
 
-_TEXT_FILES = {
+VOCABULARY_FILES = {"tokenizer.json", "vocab.txt", "vocab.json", "merges.txt"}
+_TEXT_FILES = VOCABULARY_FILES | {
     "config.json", "generation_config.json", "modules.json", "config_sentence_transformers.json",
-    "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json",
-    "vocab.txt", "vocab.json", "merges.txt",
+    "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json",
 }  # fmt: skip
 # sentence_bert_config.json and its siblings for other architectures.
 _SENTENCE_CONFIG = re.compile(r"sentence_\w+_config\.json")

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,12 +16,23 @@ from urllib.parse import quote, unquote
 
 from munjang.checkpoints.files import read_json, write_json
 from munjang.checkpoints.settings import cache_root
-from munjang.errors import CheckpointError
+from munjang.checkpoints.suggestions import unknown_model
+from munjang.errors import CheckpointError, InputError, InputTypeError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ["HubModel", "HubRecord", "forget", "list_records", "read_record", "write_record"]
+__all__ = ["HubModel", "HubRecord", "forget", "is_repository", "list_records", "read_record", "write_record"]
+
+_REPOSITORY = re.compile(r"\w[\w.-]*(/\w[\w.-]*)?", re.ASCII)
+_COMMIT = re.compile(r"[0-9a-f]{40}")
+# What git refuses in the name of a branch or tag, and what leads out of a folder.
+_NO_REVISION = re.compile(r"[\0-\x20\x7f~^:?*\[\\]|\.\.|@\{|//|(^|/)\.|^/|[/.]$|\.lock(/|$)")
+
+
+def is_repository(name: str) -> bool:
+    """Say whether a repository of the hub can have this name."""
+    return bool(_REPOSITORY.fullmatch(name)) and len(name) <= 200 and "--" not in name and ".." not in name
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,6 +44,20 @@ class HubModel:
     cache_dir: str | os.PathLike[str] | None = None
     token: str | None = None
     allow_pickle: bool = False
+
+    def __post_init__(self) -> None:
+        """Raise ``UnknownModelError`` for names that would become other paths than their own."""
+        if not is_repository(self.repository):
+            raise unknown_model(self.repository, "not a folder, and no repository can have this name")
+        revision, token = self.revision, self.token
+        if revision is not None and not isinstance(revision, str):
+            raise InputTypeError(f"A revision is a string, not {type(revision).__name__}.")
+        if revision is not None and (not 0 < len(revision) <= 200 or _NO_REVISION.search(revision)):
+            raise unknown_model(
+                f"{self.repository}@{revision}", "no branch, tag or commit can have this name"
+            )
+        if isinstance(token, str) and not re.fullmatch("[!-~]*", token):
+            raise InputError("The token holds characters that no token has; copy it again.")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,15 +99,18 @@ def write_record(model: HubModel, snapshot: Path, files: list[str], *, skipped_p
 
 def list_records(root: Path) -> Iterator[HubRecord]:
     """Go through the records whose models are still there."""
-    for path in sorted((root / "hub").glob("*/*.json")):
+    folder = root / "hub"
+    # os.path, because Path raises for names that no folder can have.
+    for path in sorted(folder.glob("*/*.json")) if os.path.isdir(folder) else ():  # noqa: PTH112
         record = _parse(path)
         if record is not None and record.is_whole():
             yield record
 
 
 def forget(root: Path, repository: str) -> None:
-    """Remove the records of a repository."""
-    shutil.rmtree(root / "hub" / _folder_name(repository), ignore_errors=True)
+    """Remove the records of a repository; other names have none."""
+    if is_repository(repository):
+        shutil.rmtree(root / "hub" / _folder_name(repository), ignore_errors=True)
 
 
 def _parse(path: Path) -> HubRecord | None:
@@ -90,7 +119,11 @@ def _parse(path: Path) -> HubRecord | None:
     except CheckpointError:
         return None
     match content:
-        case {"snapshot": str(snapshot), "files": [*files], "skipped_pickle": bool(skipped)} if files:
+        case {
+            "snapshot": str(snapshot),
+            "files": [*files],
+            "skipped_pickle": bool(skipped),
+        } if files and _is_snapshot(Path(snapshot), path.parent.name):
             return HubRecord(
                 repository=path.parent.name.replace("--", "/"),
                 revision=unquote(path.stem),
@@ -99,6 +132,16 @@ def _parse(path: Path) -> HubRecord | None:
                 skipped_pickle=skipped,
             )
     return None
+
+
+def _is_snapshot(path: Path, folder_name: str) -> bool:
+    """Check the place, since removing a model removes the folder two levels above it."""
+    return (
+        path.is_absolute()
+        and _COMMIT.fullmatch(path.name) is not None
+        and path.parent.name == "snapshots"
+        and path.parent.parent.name == f"models--{folder_name}"
+    )
 
 
 def _record_path(model: HubModel) -> Path:

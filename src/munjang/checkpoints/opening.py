@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,10 +10,10 @@ from munjang.checkpoints.catalogue import find_entry
 from munjang.checkpoints.entries import obtain_entry
 from munjang.checkpoints.folder import Checkpoint
 from munjang.checkpoints.huberrors import not_here
-from munjang.checkpoints.hubrecords import HubModel, read_record
+from munjang.checkpoints.hubrecords import HubModel, is_repository, read_record
 from munjang.checkpoints.progress import say
 from munjang.checkpoints.settings import is_offline
-from munjang.checkpoints.suggestions import unknown_model
+from munjang.checkpoints.suggestions import shortened, unknown_model
 from munjang.errors import CheckpointError, FetchError, InputTypeError, UnknownModelError
 
 if TYPE_CHECKING:
@@ -23,7 +22,6 @@ if TYPE_CHECKING:
 __all__ = ["open_checkpoint"]
 
 _MODEL_FILES = ("config.json", "modules.json")
-_REPOSITORY = re.compile(r"[\w.-]+(/[\w.-]+)?", re.ASCII)
 # Where sentence-transformers looks for a bare name; its users leave this part out.
 _SENTENCE_MODELS = "sentence-transformers"
 
@@ -49,7 +47,9 @@ def open_checkpoint(
     """
     if not isinstance(name, (str, os.PathLike)):
         raise InputTypeError(f"A model is named by a string or a path, not by {type(name).__name__}.")
-    text = os.fspath(name)
+    text = os.fsdecode(name)
+    if "\0" in text:
+        raise unknown_model(text, "not a folder, and no repository can have this name")
     entry = find_entry(text)
     folder = _folder(text, required=isinstance(name, os.PathLike) or _looks_like_path(text))
     # A folder that merely bears a catalogue name does not hide the model.
@@ -93,7 +93,7 @@ def _folder(name: str, *, required: bool) -> Path | None:
     if os.path.isfile(path):  # noqa: PTH113
         raise CheckpointError(f"'{name}' is a file; a model is opened by naming its folder.")
     if required:
-        raise UnknownModelError(f"Model '{name}' was not found: there is no such folder.")
+        raise UnknownModelError(f"Model '{shortened(name)}' was not found: there is no such folder.")
     return None
 
 
@@ -105,11 +105,11 @@ def _open_folder(folder: Path, name: str, allow_pickle: bool) -> Checkpoint:
 
 
 def _holds_model(folder: Path) -> bool:
-    return any((folder / file).is_file() for file in _MODEL_FILES)
+    return any(os.path.isfile(folder / file) for file in _MODEL_FILES)  # noqa: PTH113  (never raises)
 
 
 def _repositories(name: str) -> list[str]:
-    if not _REPOSITORY.fullmatch(name) or "--" in name or ".." in name:
+    if not is_repository(name):
         raise unknown_model(name, "not a folder, and no repository can have this name")
     return [name] if "/" in name else [name, f"{_SENTENCE_MODELS}/{name}"]
 

@@ -6,6 +6,7 @@ import pickle
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from munjang.checkpoints.files import open_regular
 from munjang.checkpoints.weights import Weights, read_weight_map
 from munjang.errors import CheckpointError, MissingExtraError, UnsafeCheckpointError
 
@@ -54,17 +55,22 @@ def _load(file: Path) -> dict[str, _TorchTensor]:
         raise UnsafeCheckpointError(
             f"'{file}' is not a plain pickle of tensors and is refused: loading it could run code."
         ) from error
-    except (RuntimeError, OSError, EOFError, ValueError, KeyError) as error:
+    except CheckpointError:
+        raise
+    except Exception as error:  # bytes that are no pickle can raise anything
         reason = (str(error).splitlines() or [type(error).__name__])[0]
         raise CheckpointError(f"'{file}' can't be read as a PyTorch checkpoint ({reason}).") from error
-    if not isinstance(state, dict) or not all(torch.is_tensor(value) for value in state.values()):
+    if not isinstance(state, dict) or not all(
+        isinstance(name, str) and torch.is_tensor(value) and value.layout == torch.strided
+        for name, value in state.items()
+    ):
         raise CheckpointError(f"'{file}' is not a mapping of names to tensors; only such files can be read.")
     return {name: _TorchTensor(tensor) for name, tensor in state.items()}
 
 
 def _is_zip(file: Path) -> bool:
     """Only PyTorch's zip layout can be memory-mapped; files from before version 1.6 are read whole."""
-    with file.open("rb") as stream:
+    with open_regular(file) as stream:
         return stream.read(4) == b"PK\x03\x04"
 
 

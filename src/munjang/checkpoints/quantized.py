@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from munjang.checkpoints.files import open_regular
 from munjang.errors import CheckpointError
 
 if TYPE_CHECKING:
@@ -98,7 +99,10 @@ def read_quantized(path: Path) -> QuantizedModel:
     Raises ``CheckpointError`` when it is cut off, or not such a file.
     """
     try:
-        data = np.memmap(path, dtype=np.uint8, mode="r").view(np.ndarray)
+        with open_regular(path) as file:
+            data = np.memmap(file, dtype=np.uint8, mode="r").view(np.ndarray)
+    except CheckpointError:
+        raise
     except (OSError, ValueError) as error:  # ValueError: an empty file can't be mapped
         raise CheckpointError(f"Can't read '{path}': {error}.") from error
     try:

@@ -6,7 +6,7 @@ import os
 import sys
 from pathlib import Path
 
-from munjang.errors import FetchError
+from munjang.errors import FetchError, InputError, InputTypeError
 
 __all__ = ["cache_root", "is_offline"]
 
@@ -19,7 +19,11 @@ def cache_root(cache_dir: str | os.PathLike[str] | None = None) -> Path:
     That is ``XDG_CACHE_HOME/munjang`` or ``~/.cache/munjang``, ``~/Library/Caches/munjang`` on macOS and
     ``%LOCALAPPDATA%/munjang/Cache`` on Windows. Nothing is created.
     """
-    chosen = cache_dir or os.environ.get("MUNJANG_CACHE")
+    if cache_dir is not None and not isinstance(cache_dir, (str, os.PathLike)):
+        raise InputTypeError(f"cache_dir is a string or a path, not {type(cache_dir).__name__}.")
+    chosen = os.fsdecode(cache_dir or os.environ.get("MUNJANG_CACHE") or "")
+    if "\0" in chosen:
+        raise InputError(f"cache_dir {chosen[:100]!r} holds a NUL character, which no folder's name does.")
     try:
         return Path(chosen).expanduser() if chosen else _customary()
     except RuntimeError as error:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from munjang.checkpoints.catalogue import CATALOGUE
 from munjang.errors import UnknownModelError
 
-__all__ = ["unknown_model"]
+__all__ = ["shortened", "unknown_model"]
 
 # Repositories that Korean and English lessons and programs name most; used for nothing but suggestions.
 _WELL_KNOWN = (
@@ -44,6 +44,12 @@ _WELL_KNOWN = (
 _CUTOFF = 0.75
 
 
+def shortened(name: str) -> str:
+    """Return a name as a message shows it: printable, and its beginning only if it is very long."""
+    shown = name if name.isprintable() else repr(name)[1:-1]
+    return shown if len(shown) <= 200 else f"{shown[:200]}..."
+
+
 def unknown_model(name: str, why: str) -> UnknownModelError:
     """Make the error for a name that leads nowhere: ``why`` in words, and the closest name known."""
     import difflib
@@ -54,5 +60,5 @@ def unknown_model(name: str, why: str) -> UnknownModelError:
     # Offering the very name that failed (a private mirror may lack it) would help nobody.
     hint = f" Did you mean '{known[close[0]]}'?" if close and known[close[0]] != name else ""
     return UnknownModelError(
-        f"Model '{name}' was not found: {why}.{hint} `munjang models` lists what is here."
+        f"Model '{shortened(name)}' was not found: {why}.{hint} `munjang models` lists what is here."
     )

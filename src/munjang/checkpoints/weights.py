@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import mmap
+import os
 from collections import ChainMap
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -15,7 +16,8 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
-from munjang.checkpoints.files import read_json
+from munjang.checkpoints.files import open_regular, read_json
+from munjang.checkpoints.suggestions import shortened
 from munjang.errors import CheckpointError
 
 if TYPE_CHECKING:
@@ -111,13 +113,15 @@ def open_safetensors(path: Path) -> Weights:
     from safetensors import SafetensorError, safe_open
 
     try:
-        # Strict about the header: overlaps, gaps, sizes that do not fit the file.
-        with safe_open(str(path), framework="numpy"):
-            pass
-        with path.open("rb") as stream:
+        with open_regular(path) as stream:
+            # Strict about the header: overlaps, gaps, sizes that do not fit the file.
+            with safe_open(str(path), framework="numpy"):
+                pass
             # Copy on write, for OpenVINO shares writable memory only; nobody writes to it.
             file = mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_COPY)
-    except (SafetensorError, OSError) as error:
+    except CheckpointError:
+        raise
+    except (SafetensorError, OSError, ValueError) as error:  # ValueError: a name that is not UTF-8
         reason = " ".join(str(error).split())
         raise CheckpointError(
             f"'{path}' can't be read as safetensors ({reason}). Get the file anew."
@@ -148,8 +152,10 @@ def read_weight_map(index: Path) -> dict[str, str]:
         raise CheckpointError(f"'{index}' is not a shard index: it has no 'weight_map' of tensor to file.")
     for file in sorted(set(weight_map.values())):
         # A shard lies beside its index; anything else would read outside the checkpoint.
-        if "/" in file or "\\" in file or not (index.parent / file).is_file():
-            raise CheckpointError(f"'{index}' names the file '{file}', which is not in its folder.")
+        if "/" in file or "\\" in file or not os.path.isfile(index.parent / file):  # noqa: PTH113  (never raises)
+            raise CheckpointError(
+                f"'{index}' names the file '{shortened(file)}', which is not in its folder."
+            )
     return weight_map
 
 

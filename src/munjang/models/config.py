@@ -14,9 +14,11 @@ from typing import Any, TypeVar
 from munjang.errors import CheckpointError, UnsupportedModelError
 from munjang.models.ops import ACTIVATIONS
 
-__all__ = ["EncoderConfig", "LabelConfig", "check_range", "number", "reject_unsupported"]
+__all__ = ["EncoderConfig", "LabelConfig", "check_range", "number", "reject_unsupported", "shown"]
 
 N = TypeVar("N", int, float, str)
+_MOST = 2**31 - 1
+_MOST_LABELS = 1_000_000
 _COUNTS = (
     "vocab_size",
     "hidden_size",
@@ -24,6 +26,12 @@ _COUNTS = (
     "num_hidden_layers",
     "num_attention_heads",
     "intermediate_size",
+)
+_DROPOUTS = (
+    "hidden_dropout_prob",
+    "attention_probs_dropout_prob",
+    "classifier_dropout",
+    "embedding_dropout_prob",
 )
 
 
@@ -44,12 +52,14 @@ class LabelConfig:
         """Read ``id2label`` (or ``num_labels``) and ``problem_type``."""
         labels = raw.get("id2label")
         if labels is None:
-            labels = {i: f"LABEL_{i}" for i in range(number(raw, "num_labels", 2))}
+            count = number(raw, "num_labels", 2)
+            check_range("num_labels", count, 0, _MOST_LABELS)
+            labels = {i: f"LABEL_{i}" for i in range(count)}
         try:
             id2label = {int(key): str(value) for key, value in labels.items()}
-        except (AttributeError, TypeError, ValueError):
+        except (AttributeError, TypeError, ValueError, OverflowError):
             raise CheckpointError(
-                f"config.json: 'id2label' must map numbers to names, got {labels!r}."
+                f"config.json: 'id2label' must map numbers to names, got {shown(labels)}."
             ) from None
         return cls(id2label=id2label, problem_type=raw.get("problem_type"))
 
@@ -80,13 +90,14 @@ class EncoderConfig:
 
     def __post_init__(self) -> None:
         for name in _COUNTS:
-            check_range(name, getattr(self, name), 1)
-        check_range("type_vocab_size", self.type_vocab_size, 0)
+            check_range(name, getattr(self, name), 1, _MOST)
+        check_range("type_vocab_size", self.type_vocab_size, 0, _MOST)
         check_range("layer_norm_eps", self.layer_norm_eps, 0.0, 1.0)
-        for name in ("hidden_dropout_prob", "attention_probs_dropout_prob", "classifier_dropout"):
+        check_range("pad_token_id", self.pad_token_id, -1, _MOST)
+        for name in _DROPOUTS:
             check_range(name, getattr(self, name), 0.0, 1.0)
         # Positions that count from the padding token's on leave no room below it.
-        check_range("max_position_embeddings", self.max_position_embeddings, self.position_offset + 1)
+        check_range("max_position_embeddings", self.max_position_embeddings, self.position_offset + 1, _MOST)
         if self.hidden_size % self.num_attention_heads:
             raise CheckpointError(
                 f"config.json: 'hidden_size' ({self.hidden_size}) must be a multiple of "
@@ -94,7 +105,7 @@ class EncoderConfig:
             )
         if self.hidden_act not in ACTIVATIONS:
             raise UnsupportedModelError(
-                f"config.json: the activation '{self.hidden_act}' is not supported; "
+                f"config.json: the activation {shown(self.hidden_act)} is not supported; "
                 f"supported are {', '.join(sorted(ACTIVATIONS))}."
             )
 
@@ -107,8 +118,18 @@ class EncoderConfig:
 def check_range(name: str, value: float, least: float, most: float = math.inf) -> None:
     """Raise `CheckpointError` if a value of the config is out of its range."""
     if not least <= value <= most:  # also where it is not a number
-        limit = f"at least {least}" if most == math.inf else f"between {least} and {most}"
-        raise CheckpointError(f"config.json: '{name}' must be {limit}, got {value}.")
+        # The largest int32 is a bound that matters only to who exceeds it.
+        limit = f"at least {least}" if most >= _MOST and not value > most else f"between {least} and {most}"
+        raise CheckpointError(f"config.json: '{name}' must be {limit}, got {shown(value)}.")
+
+
+def shown(value: object) -> str:
+    """Return a value as an error message shows it, cut if it is long."""
+    try:
+        text = repr(value)
+    except ValueError:  # Python writes out no integer of more than 4,300 digits
+        text = "a number of thousands of digits"
+    return text if len(text) <= 200 else f"{text[:200]}..."
 
 
 def number(raw: Mapping[str, Any], name: str, default: N) -> N:
@@ -117,11 +138,14 @@ def number(raw: Mapping[str, Any], name: str, default: N) -> N:
     if value is None:
         return default
     wanted = (int, float) if isinstance(default, float) else type(default)
-    if not isinstance(value, wanted) or isinstance(value, bool):
-        raise CheckpointError(
-            f"config.json: '{name}' must be of type {type(default).__name__}, got {value!r}."
-        )
-    return type(default)(value)
+    try:
+        if isinstance(value, wanted) and not isinstance(value, bool):
+            return type(default)(value)
+    except OverflowError:  # an integer beyond what a float holds
+        pass
+    raise CheckpointError(
+        f"config.json: '{name}' must be of type {type(default).__name__}, got {shown(value)}."
+    )
 
 
 def reject_unsupported(raw: Mapping[str, Any]) -> None:
@@ -135,4 +159,4 @@ def reject_unsupported(raw: Mapping[str, Any]) -> None:
     }
     for name, is_refused in refused.items():
         if is_refused:
-            raise UnsupportedModelError(f"config.json: '{name}' = {raw[name]!r} is not supported.")
+            raise UnsupportedModelError(f"config.json: '{name}' = {shown(raw[name])} is not supported.")

@@ -12,7 +12,7 @@ from typing import Any
 from munjang.errors import UnsupportedModelError
 from munjang.models import bert
 from munjang.models.batch import TokenBatch
-from munjang.models.config import EncoderConfig, LabelConfig, number, reject_unsupported
+from munjang.models.config import EncoderConfig, LabelConfig, number, reject_unsupported, shown
 from munjang.models.ops import A, Ops
 from munjang.models.params import Params
 
@@ -29,7 +29,7 @@ def read_config(raw: Mapping[str, Any]) -> EncoderConfig:
         ("tie_word_embeddings", True),
     ):
         if raw.get(name, published) != published:
-            raise UnsupportedModelError(f"config.json: '{name}' = {raw[name]!r} is not supported.")
+            raise UnsupportedModelError(f"config.json: '{name}' = {shown(raw[name])} is not supported.")
     width = number(raw, "n_embd", 768)
     return EncoderConfig(
         model_type="gpt2",

@@ -123,7 +123,8 @@ def heads_of(architecture: Architecture, root: Params[Any], raw_config: Mapping[
     have = {
         name: head for name, head in architecture.heads.items() if head.tensor in root or head.tensor in base
     }
-    named = [str(published) for published in raw_config.get("architectures") or ()]
+    architectures = raw_config.get("architectures")
+    named = [str(published) for published in architectures] if isinstance(architectures, list) else []
 
     def is_another(head: Head) -> bool:
         rivals = [other for other in have.values() if other.tensor == head.tensor and other is not head]

@@ -9,7 +9,7 @@ from typing import Any, Literal, Protocol
 from munjang.errors import CheckpointError, UnsupportedModelError
 from munjang.models import bert, distilbert, electra, gpt2, heads, relation, roberta
 from munjang.models.batch import TokenBatch
-from munjang.models.config import EncoderConfig
+from munjang.models.config import EncoderConfig, shown
 from munjang.models.ops import A, Ops
 from munjang.models.params import Params
 
@@ -208,6 +208,6 @@ def architecture_of(raw_config: Mapping[str, Any]) -> Architecture:
         raise CheckpointError("config.json has no 'model_type', so the architecture is unknown.")
     if model_type not in ARCHITECTURES:
         raise UnsupportedModelError(
-            f"The model type '{model_type}' is not supported; supported are {', '.join(ARCHITECTURES)}."
+            f"The model type {shown(model_type)} is not supported; supported are {', '.join(ARCHITECTURES)}."
         )
     return ARCHITECTURES[model_type]

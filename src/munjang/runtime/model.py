@@ -135,6 +135,7 @@ class Model:
             Layout.of(self.config),
             streams=getattr(executor, "streams", 1),
             all_cores=getattr(executor, "for_sessions", None) if self._streams is None else None,
+            weights=self.weights,
         )
 
     def check(self, program: Program) -> dict[str, tuple[int, ...]]:

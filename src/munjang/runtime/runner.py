@@ -7,7 +7,7 @@ import threading
 import time
 import weakref
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from munjang.backends.executor import Compiled, Executor, Outputs
+from munjang.backends.executor import Array, Compiled, Executor, Outputs, check_outputs
 from munjang.errors import InputError
 from munjang.models.batch import TokenBatch
 from munjang.models.program import Program
@@ -71,6 +71,7 @@ class Runner:
         token_budget: tokens per request; more use more memory, fewer pay more often for starting a request.
         streams: how many requests the executor runs side by side.
         all_cores: makes an executor that gives one request every core.
+        weights: searched for NaN when outputs hold it.
     """
 
     def __init__(
@@ -81,11 +82,13 @@ class Runner:
         token_budget: int = DEFAULT_TOKEN_BUDGET,
         streams: int = 1,
         all_cores: Callable[[], Executor] | None = None,
+        weights: Mapping[str, Array] | None = None,
     ) -> None:
         self.executor = executor
         self.layout = layout
         self.token_budget = token_budget
         self.streams = streams
+        self._weights = weights or {}
         self._compiled: dict[tuple[int, Program, bool], Compiled] = {}
         self._lock = threading.Lock()
         self._all_cores = None if streams == 1 or all_cores is None else cache(all_cores)
@@ -154,8 +157,13 @@ class Runner:
         with self._fitting(program, len(groups)) as compiled:
             for number, outputs in compiled.run_many(batches()):
                 indices = groups[number]
-                yield Done(indices, lengths[indices], outputs)
+                yield Done(indices, lengths[indices], check_outputs(outputs, self._weights))
 
     def run_batch(self, program: Program, batch: TokenBatch[NDArray[Any]]) -> Outputs:
         """Run a program on one packed batch, as it is."""
-        return self.compiled(program)(batch)
+        return check_outputs(self.compiled(program)(batch), self._weights)
+
+    def session(self, program: Program) -> Callable[[TokenBatch[NDArray[Any]]], Outputs]:
+        """Return a function that runs batch after batch, where attention remembers what came before."""
+        step = self.compiled(program).session()
+        return lambda batch: check_outputs(step(batch), self._weights)

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from munjang.checkpoints import Checkpoint, save_weights
 from munjang.checkpoints.files import write_json
 from munjang.errors import CheckpointError, InputError, InputTypeError, UnsupportedModelError
+from munjang.models.config import shown
 from munjang.sentence.modules import Module, read_module
 from munjang.sentence.pooling import POOLER, Pooling
 from munjang.sentence.settings import SentenceSettings
@@ -50,7 +51,7 @@ def _read_settings(checkpoint: Checkpoint) -> SentenceSettings:
     kinds = tuple(entry.kind for entry in entries)
     if kinds[:2] != ("Transformer", "Pooling"):
         raise UnsupportedModelError(
-            f"'{checkpoint.name}': modules.json lists {', '.join(kinds) or 'nothing'}; "
+            f"'{checkpoint.name}': modules.json lists {', '.join(kinds)[:200] or 'nothing'}; "
             "a sentence encoder begins with Transformer, Pooling."
         )
     transformer, pooling, *rest = entries
@@ -74,12 +75,13 @@ def read_entries(checkpoint: Checkpoint) -> list[ModuleEntry]:
             isinstance(entry.get(key), str) for key in ("type", "path")
         ):
             raise CheckpointError(
-                f"'{checkpoint.name}': modules.json must list modules with a type and a path, has {entry!r}."
+                f"'{checkpoint.name}': modules.json must list modules with a type and a path, "
+                f"has {shown(entry)}."
             )
         package, _, kind = entry["type"].rpartition(".")
         if package.partition(".")[0] != "sentence_transformers":
             raise UnsupportedModelError(
-                f"'{checkpoint.name}': the module '{entry['type']}' is code of the model's own, "
+                f"'{checkpoint.name}': the module {shown(entry['type'])} is code of the model's own, "
                 "which is never run here."
             )
         entries.append(ModuleEntry(kind, entry["path"]))
@@ -98,7 +100,8 @@ def _length_settings(transformer: Checkpoint) -> dict[str, Any]:
     config = {} if name is None else transformer.read_json(name)
     if config.get("transformer_task", "feature-extraction") != "feature-extraction":
         raise UnsupportedModelError(
-            f"'{transformer.name}': a model for {config['transformer_task']!r} makes no sentence vectors."
+            f"'{transformer.name}': a model for {shown(config['transformer_task'])} "
+            "makes no sentence vectors."
         )
     return {
         "max_seq_length": config.get("max_seq_length"),

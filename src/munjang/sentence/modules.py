@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
 from munjang.errors import CheckpointError, UnsupportedModelError
+from munjang.models.config import shown
 from munjang.models.ops import A, Ops
 from munjang.models.params import Params
 
@@ -69,7 +70,7 @@ def read_module(kind: str, prefix: str, config: Mapping[str, Any]) -> Module:
     """
     if kind not in get_args(Kind):
         raise UnsupportedModelError(
-            f"modules.json: a module of type '{kind}' is not supported after pooling; "
+            f"modules.json: a module of type {shown(kind)} is not supported after pooling; "
             f"supported are {', '.join(get_args(Kind))}."
         )
     for end in ("module_input_name", "module_output_name"):
@@ -88,5 +89,5 @@ def _activation(prefix: str, config: Mapping[str, Any]) -> str:
     path = str(config.get("activation_function", "torch.nn.modules.activation.Tanh"))
     name = path.rpartition(".")[2]
     if not path.startswith("torch.nn.") or name not in _ACTIVATIONS:
-        raise UnsupportedModelError(f"'{prefix}': the activation '{path}' is not supported.")
+        raise UnsupportedModelError(f"'{prefix}': the activation {shown(path)} is not supported.")
     return _ACTIVATIONS[name]

@@ -44,7 +44,7 @@ class SentenceSettings:
 
     def prompt(self, name: str) -> str:
         """Give a prompt's text; `InputError` names those that there are."""
-        if name not in self.prompts:
+        if not isinstance(name, str) or name not in self.prompts:
             known = ", ".join(map(repr, self.prompts)) or "none"
             raise InputError(f"The model has no prompt named {name!r}; it has {known}.")
         return self.prompts[name]

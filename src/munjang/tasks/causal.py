@@ -70,12 +70,13 @@ class Reader:
         self._max_length = loaded.max_length
         self._ends = _token_ids(model.raw_config.get("eos_token_id"), loaded.tokenizer.eos_token_id)
         self._starts = _token_ids(model.raw_config.get("bos_token_id"), loaded.tokenizer.bos_token_id)
-        self._runner = Runner(_session_executor(model.runner.executor, weights), model.runner.layout)
+        executor = _session_executor(model.runner.executor, weights)
+        self._runner = Runner(executor, model.runner.layout, weights=model.weights)
         self._program = replace(model.program(frozenset({LOGITS})), cached=True)
 
     def session(self, copies: int = 1) -> Session:
         """Give a session that has read nothing yet."""
-        return Session(self._runner.compiled(self._program).session(), copies=copies)
+        return Session(self._runner.session(self._program), copies=copies)
 
     def encode(self, texts: list[str]) -> list[list[int]]:
         """Cut texts into ids; `InputError` for one that the model has no row for."""
