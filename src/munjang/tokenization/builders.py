@@ -7,12 +7,14 @@ RoBERTa (https://arxiv.org/abs/1907.11692).
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
+from munjang.checkpoints.files import VOCABULARY_LIMIT, read_limited
 from munjang.errors import CheckpointError
+from munjang.tokenization.library import library_errors
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from contextlib import AbstractContextManager
     from pathlib import Path
 
     from tokenizers import Tokenizer as LibraryTokenizer
@@ -20,8 +22,6 @@ if TYPE_CHECKING:
     from munjang.tokenization.special_tokens import Family
 
 __all__ = ["add_post_processor", "byte_level_bpe", "read_tokenizer_json", "wordpiece"]
-
-Built = TypeVar("Built")
 
 
 def read_tokenizer_json(path: Path, config: dict[str, Any]) -> LibraryTokenizer:
@@ -31,7 +31,9 @@ def read_tokenizer_json(path: Path, config: dict[str, Any]) -> LibraryTokenizer:
     """
     from tokenizers import Tokenizer
 
-    backend = _read(path, lambda: Tokenizer.from_file(str(path)))
+    content = read_limited(path, VOCABULARY_LIMIT)
+    with _reading(path):
+        backend = Tokenizer.from_buffer(content)
     backend.no_padding()
     backend.no_truncation()
     _override_normalizer(backend, config)
@@ -67,7 +69,9 @@ def wordpiece(path: Path, unk_token: str, config: dict[str, Any]) -> LibraryToke
     """
     from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers
 
-    pieces = _read(path, lambda: path.read_bytes().decode("utf-8")).split("\n")
+    content = read_limited(path, VOCABULARY_LIMIT)
+    with _reading(path):
+        pieces = content.decode("utf-8").split("\n")
     if pieces[-1] == "":
         pieces.pop()
     vocabulary = {piece.removesuffix("\r"): index for index, piece in enumerate(pieces)}
@@ -91,7 +95,10 @@ def byte_level_bpe(vocabulary: Path, merges: Path, config: dict[str, Any]) -> Li
     """GPT-2's tokeniser over a ``vocab.json`` and a ``merges.txt``, without its post-processor."""
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 
-    backend = Tokenizer(_read(vocabulary, lambda: models.BPE.from_file(str(vocabulary), str(merges))))
+    for path in (vocabulary, merges):
+        read_limited(path, VOCABULARY_LIMIT)  # the library would wait for a fifo, and read any size
+    with _reading(vocabulary):
+        backend = Tokenizer(models.BPE.from_file(str(vocabulary), str(merges)))
     backend.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=config.get("add_prefix_space", False))
     backend.decoder = decoders.ByteLevel()
     return backend
@@ -136,9 +143,5 @@ def _with_id(backend: LibraryTokenizer, named: dict[str, str], name: str) -> tup
     return token, index
 
 
-def _read(path: Path, read: Callable[[], Built]) -> Built:
-    try:
-        return read()
-    except Exception as error:  # the library raises nothing more precise
-        reason = " ".join(str(error).split())
-        raise CheckpointError(f"'{path}' can't be read as a tokeniser file: {reason}.") from error
+def _reading(path: Path) -> AbstractContextManager[None]:
+    return library_errors(f"'{path}' can't be read as a tokeniser file", CheckpointError)

@@ -9,6 +9,8 @@ from munjang.checkpoints.files import replacing, write_json
 from munjang.errors import CheckpointError
 from munjang.tokenization import builders
 from munjang.tokenization.added_tokens import added_tokens_decoder, register
+from munjang.tokenization.library import library_errors
+from munjang.tokenization.limits import check_limits
 from munjang.tokenization.sources import Sources, read_sources
 from munjang.tokenization.special_tokens import (
     BERT,
@@ -60,8 +62,14 @@ def load(files: Checkpoint) -> tuple[LibraryTokenizer, Settings]:
 
     """
     sources = read_sources(files)
+    with library_errors(f"The tokeniser files of {files.name!r} can't be used", CheckpointError):
+        return _load(sources)
+
+
+def _load(sources: Sources) -> tuple[LibraryTokenizer, Settings]:
     family = family_for(sources.config, sources.model_config)
     backend = _read_backend(sources)
+    check_limits(backend, repr(sources.files.name))
 
     def knows(token: str) -> bool:
         return backend.token_to_id(token) is not None
@@ -161,8 +169,10 @@ def save(backend: LibraryTokenizer, settings: Settings, folder: Path) -> None:
     }
     try:
         folder.mkdir(parents=True, exist_ok=True)
+        with library_errors("The tokeniser can't be written out", CheckpointError):
+            content = backend.to_str(pretty=True)
         with replacing(folder / "tokenizer.json") as file:
-            file.write(backend.to_str(pretty=True).encode())
+            file.write(content.encode())
         write_json(folder / "special_tokens_map.json", special)
         write_json(folder / "tokenizer_config.json", config)
     except OSError as error:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from munjang.errors import CheckpointError, InputError
 from munjang.tokenization.encoding import BatchEncoding, Encoding, TokenIds
 from munjang.tokenization.files import load
+from munjang.tokenization.library import is_panic, library_errors, reason
 from munjang.tokenization.padding import Padding, choose_padding, pad
 from munjang.tokenization.rows import as_arrays, as_rows, first_row, pair_up
 from munjang.tokenization.sources import tokenizer_folder
@@ -286,8 +287,20 @@ class Tokenizer(Vocabulary):
             return encode(inputs, add_special_tokens=add_special_tokens)
         except TypeError:  # the library's only complaint about a str that is not Unicode
             raise_for_surrogate(batch)
-        except Exception as error:  # such as no piece for an unknown word
-            raise CheckpointError(f"The tokeniser of {self.name_or_path!r} fails: {error}.") from error
+        except BaseException as error:
+            if is_panic(error):
+                raise self._failure(inputs, error) from error
+            if not isinstance(error, Exception):
+                raise
+            message = f"The tokeniser of {self.name_or_path!r} fails: {reason(error)}."
+            raise CheckpointError(message) from error  # such as no piece for an unknown word
+
+    def _failure(self, inputs: Sequence[TextOrPair], failure: BaseException) -> InputError:
+        """Return the error for a text that the library can't encode, with the text's place."""
+        for index, text in enumerate(inputs):
+            with library_errors(f"Text {index} can't be encoded by {self.name_or_path!r}", InputError):
+                self._backend.encode_batch_fast([text])
+        return InputError(f"The texts can't be encoded by {self.name_or_path!r}: {reason(failure)}.")
 
     def _truncation(
         self,
@@ -331,11 +344,11 @@ class Tokenizer(Vocabulary):
     @functools.cached_property
     def _types_of_single(self) -> bool:
         """Whether a text alone has token types other than 0; then, and only then, are they worth reading."""
-        return _has_types(self._backend.encode("a"))
+        return _has_types(*self._run(self._backend.encode_batch_fast, ["a"], ["a"]))
 
     @functools.cached_property
     def _types_of_pair(self) -> bool:
-        return _has_types(self._backend.encode("a", "a"))
+        return _has_types(*self._run(self._backend.encode_batch_fast, [("a", "a")], [("a", "a")]))
 
 
 def _has_types(encoding: LibraryEncoding) -> bool:
