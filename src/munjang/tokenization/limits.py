@@ -157,6 +157,8 @@ def _check_pattern(pattern: str, origin: str) -> None:
 
     The library stops a match after ten million steps back, but a text has as many matches as characters.
     """
+    if len(_CHOICES.findall(pattern)) < 2:  # a single choice takes quadratic time at most
+        return
     from tokenizers import Regex, pre_tokenizers
 
     split = pre_tokenizers.Split(Regex(pattern), "isolated").pre_tokenize_str
@@ -180,6 +182,7 @@ def _check_pattern(pattern: str, origin: str) -> None:
                 raise _slow(pattern, origin, f"{len(text)} characters take over {_SECONDS} s")
 
 
+_CHOICES = re.compile(r"[*+?{|]")
 _ESCAPED = re.compile(r"\\[ux]\{?([0-9a-fA-F]{2,6})\}?")
 
 
