@@ -157,12 +157,12 @@ def _check_pattern(pattern: str, origin: str) -> None:
 
     The library stops a match after ten million steps back, but a text has as many matches as characters.
     """
-    if len(_CHOICES.findall(pattern)) < 2:  # a single choice takes quadratic time at most
+    plain = _ESCAPED.sub(lambda found: chr(min(int(found[1], 16), 0xD7FF)), pattern)
+    if len(_CHOICES.findall(_PROPERTY.sub("", plain))) < 2:  # a single choice takes quadratic time at most
         return
     from tokenizers import Regex, pre_tokenizers
 
     split = pre_tokenizers.Split(Regex(pattern), "isolated").pre_tokenize_str
-    plain = _ESCAPED.sub(lambda found: chr(min(int(found[1], 16), 0xD7FF)), pattern)
     own = list(dict.fromkeys(character for character in plain if character not in r"\()[]{}?*+|^$"))[:16]
     letters = list(dict.fromkeys([*own, *" aA0가.\n一яあ"]))
     pairs = [first + second for first in own for second in own if first != second]
@@ -183,6 +183,7 @@ def _check_pattern(pattern: str, origin: str) -> None:
 
 
 _CHOICES = re.compile(r"[*+?{|]")
+_PROPERTY = re.compile(r"\\[pP]\{\^?\w+\}")
 _ESCAPED = re.compile(r"\\[ux]\{?([0-9a-fA-F]{2,6})\}?")
 
 
