@@ -27,7 +27,7 @@ __all__ = ["add_post_processor", "byte_level_bpe", "read_tokenizer_json", "wordp
 def read_tokenizer_json(path: Path, config: dict[str, Any]) -> LibraryTokenizer:
     """Return the tokeniser of a ``tokenizer.json``, without the padding and truncation that some carry.
 
-    What ``tokenizer_config.json`` says about casing, accents and a leading space goes before it.
+    What ``tokenizer_config.json`` says about casing, accents, a leading space and offsets goes before it.
     """
     from tokenizers import Tokenizer
 
@@ -36,28 +36,36 @@ def read_tokenizer_json(path: Path, config: dict[str, Any]) -> LibraryTokenizer:
         backend = Tokenizer.from_buffer(content)
     backend.no_padding()
     backend.no_truncation()
-    _override_normalizer(backend, config)
+    _override(backend, config)
     return backend
 
 
-def _override_normalizer(backend: LibraryTokenizer, config: dict[str, Any]) -> None:
-    from tokenizers.normalizers import BertNormalizer
-    from tokenizers.pre_tokenizers import ByteLevel
-
+def _override(backend: LibraryTokenizer, config: dict[str, Any]) -> None:
+    parts = (backend.normalizer, backend.pre_tokenizer, backend.post_processor, backend.decoder)
     # The library hands out its parts as they are, so setting an attribute changes the tokeniser.
-    if isinstance(backend.normalizer, BertNormalizer):
-        for key, attribute in _NORMALIZER_SETTINGS.items():
+    for step in (step for part in parts for step in _steps(part)):
+        for key, attribute in _ATTRIBUTES.get(type(step).__name__, {}).items():
             if key in config:
-                setattr(backend.normalizer, attribute, config[key])
-    if isinstance(backend.pre_tokenizer, ByteLevel) and "add_prefix_space" in config:
-        backend.pre_tokenizer.add_prefix_space = config["add_prefix_space"]
+                setattr(step, attribute, config[key])
+        space = config.get("add_prefix_space")
+        if type(step).__name__ == "Metaspace" and space not in (None, step.prepend_scheme != "never"):
+            step.prepend_scheme = "always" if space else "never"
 
 
-_NORMALIZER_SETTINGS = {
-    "do_lower_case": "lowercase",
-    "strip_accents": "strip_accents",
-    "tokenize_chinese_chars": "handle_chinese_chars",
+def _steps(part: Any) -> list[Any]:
+    return list(part) if type(part).__name__ == "Sequence" else [part]
+
+
+_ATTRIBUTES = {
+    "BertNormalizer": {
+        "do_lower_case": "lowercase",
+        "strip_accents": "strip_accents",
+        "tokenize_chinese_chars": "handle_chinese_chars",
+    },
+    "ByteLevel": {"add_prefix_space": "add_prefix_space", "trim_offsets": "trim_offsets"},
+    "RobertaProcessing": {"add_prefix_space": "add_prefix_space", "trim_offsets": "trim_offsets"},
 }
+"""For each kind of step: the key of ``tokenizer_config.json`` -> the library's name for it."""
 
 
 def wordpiece(path: Path, unk_token: str, config: dict[str, Any]) -> LibraryTokenizer:
@@ -116,8 +124,14 @@ def add_post_processor(
     from tokenizers import processors
 
     if family.name == "gpt2":
+        bos = [_with_id(backend, named, "bos_token")] if config.get("add_bos_token") else []
+        eos = [_with_id(backend, named, "eos_token")] if config.get("add_eos_token") else []
+        first, second = (
+            [*(f"{token}:{kind}" for token, _ in bos), text, *(f"{token}:{kind}" for token, _ in eos)]
+            for kind, text in ((0, "$A:0"), (1, "$B:1"))
+        )
         backend.post_processor = processors.TemplateProcessing(
-            single="$A:0", pair="$A:0 $B:1", special_tokens=[]
+            single=first, pair=first + second, special_tokens=list({*bos, *eos})
         )
         return
     cls, sep = (_with_id(backend, named, name) for name in ("cls_token", "sep_token"))

@@ -198,7 +198,8 @@ class Vocabulary:
         clean = clean_up_tokenization_spaces
         if clean is None:
             clean = self._settings.clean_up_tokenization_spaces
-        return _without_extra_spaces(text) if clean and type(self._backend.model).__name__ != "BPE" else text
+        of_pairs = type(self._backend.model).__name__ == "BPE" and not self._settings.clean_up_pair_encodings
+        return _without_extra_spaces(text) if clean and not of_pairs else text
 
     def batch_decode(
         self,
