@@ -73,7 +73,7 @@ def _measures(backend: LibraryTokenizer, steps: dict[str, list[Part]]) -> Iterat
     text = [*steps["normalizer"], *steps["pre_tokenizer"]]
     letters = sum(step["type"] == "ByteLevel" for step in text)
     yield "characters for one character of a text", _growth(text) * 4**letters, _MOST_GROWTH
-    yield "tokens for one token of a text", math.prod(map(_repeats, templates)), _MOST_GROWTH
+    yield "as the times that a template takes the same text", max([1, *map(_repeats, templates)]), 1
     yield "characters for one character of a token in its decoder", _growth(steps["decoder"]), _MOST_GROWTH
 
 

@@ -177,8 +177,10 @@ class Tokenizer(Vocabulary):
         inputs, offset_maps = composed_with_maps(batch)
         cut = self._truncation(truncation, max_length, inputs, add_special_tokens)
         encodings = [
-            Encoding.from_library(encoding)
-            for encoding in self._run(self._backend.encode_batch, batch, inputs, add_special_tokens)
+            Encoding.from_library(encoding, self._sequence_ids(encoding, text))
+            for text, encoding in zip(
+                inputs, self._run(self._backend.encode_batch, batch, inputs, add_special_tokens), strict=True
+            )
         ]
         if cut is not None:
             encodings = [
@@ -214,7 +216,7 @@ class Tokenizer(Vocabulary):
                 found.append(TokenIds(ids, _types(encoding) if typed else None))
             else:
                 assert cut is not None
-                found.append(_cut_ids(encoding, cut, typed))
+                found.append(_cut_ids(encoding, self._sequence_ids(encoding, text), cut, typed))
         return found
 
     def __call__(
@@ -341,6 +343,30 @@ class Tokenizer(Vocabulary):
             truncation=choose_truncation(truncation, max_length, self.model_max_length, self.truncation_side),
         )
 
+    def _sequence_ids(self, encoding: LibraryEncoding, text: TextOrPair) -> list[int | None]:
+        """Return for each token the number of its text; None for a special token."""
+        numbers: list[int | None] = encoding.sequence_ids
+        if type(self._backend.post_processor).__name__ != "Sequence":
+            return numbers
+        specials = encoding.special_tokens_mask
+        if not any(specials):
+            return numbers
+        # After several post-processors, the library counts what the first of them added as texts too.
+        texts = dict.fromkeys(numbers, 0) if isinstance(text, str) else self._numbers_in_pair
+        return [
+            None if special else texts.get(number) for number, special in zip(numbers, specials, strict=True)
+        ]
+
+    @functools.cached_property
+    def _numbers_in_pair(self) -> dict[int | None, int]:
+        """The library's number of a text of a pair -> ours, where there are several post-processors."""
+        (encoding,) = self._run(self._backend.encode_batch_fast, [("a", "a")], [("a", "a")])
+        specials = encoding.special_tokens_mask
+        texts = [
+            number for number, special in zip(encoding.sequence_ids, specials, strict=True) if not special
+        ]
+        return {number: place for place, number in enumerate(dict.fromkeys(texts))}
+
     @functools.cached_property
     def _types_of_single(self) -> bool:
         """Whether a text alone has token types other than 0; then, and only then, are they worth reading."""
@@ -356,8 +382,10 @@ def _has_types(encoding: LibraryEncoding) -> bool:
     return any(encoding.type_ids) or all(encoding.special_tokens_mask)
 
 
-def _cut_ids(encoding: LibraryEncoding, cut: Truncation, typed: bool) -> TokenIds:
-    ids, kept = encoding.ids, kept_positions(encoding.sequence_ids, cut)
+def _cut_ids(
+    encoding: LibraryEncoding, sequence_ids: list[int | None], cut: Truncation, typed: bool
+) -> TokenIds:
+    ids, kept = encoding.ids, kept_positions(sequence_ids, cut)
     types = _types(encoding) if typed else None
     kept_types = None if types is None else [types[position] for position in kept]
     return TokenIds([ids[position] for position in kept], kept_types, len(ids) - len(kept))
