@@ -1,9 +1,9 @@
 """Text padded on the left, by the tokeniser or by hand, gives the values that the reference has there.
 
-BERT, ELECTRA, DistilBERT and GPT-2 number positions by column, so padding on the left moves the positions of a
-text; RoBERTa counts the tokens that are no padding. (`generate` of the reference counts positions by the mask,
-and so do our tasks, which take texts.) The reference pools the first column, which is padding then; Munjang
-pools the first token that the mask leaves.
+BERT, ELECTRA, DistilBERT and GPT-2 number positions by column, so padding on the left moves the positions of
+a text; RoBERTa counts the tokens that are no padding. (`generate` of the reference counts positions by the
+mask, and so do our tasks, which take texts.) The reference pools the first column, which is padding then;
+Munjang pools the first token that the mask leaves.
 """
 
 from __future__ import annotations
