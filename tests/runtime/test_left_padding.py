@@ -41,7 +41,7 @@ def test_left_padded_arrays(architecture: str, backend: str, tmp_path: Path) -> 
     inputs: dict[str, Any] = left(random_inputs(np.random.default_rng(1)))
     assert inputs["attention_mask"][1:, 0].min() == 0
     expected = reference(peer, inputs)["last_hidden_state"].numpy()
-    output = Model.from_pretrained(tmp_path, backend=backend)(**inputs)
+    output: Any = Model.from_pretrained(tmp_path, backend=backend)(**inputs)
     kept = inputs["attention_mask"] == 1
     np.testing.assert_allclose(output.last_hidden_state[kept], expected[kept], atol=2e-5)
 
@@ -53,7 +53,7 @@ def test_the_first_token_left_is_pooled(tmp_path: Path) -> None:
     first = torch.from_numpy(inputs["attention_mask"]).argmax(dim=1)
     with torch.no_grad():
         expected = peer.pooler(hidden[torch.arange(len(first)), first][:, None]).numpy()
-    pooled = Model.from_pretrained(tmp_path)(**inputs).pooler_output
+    pooled: Any = Model.from_pretrained(tmp_path)(**inputs).pooler_output
     np.testing.assert_allclose(pooled, expected, atol=2e-5)
 
 
@@ -67,7 +67,7 @@ def test_left_padded_gpt2(tmp_path: Path) -> None:
     ids, mask = (torch.from_numpy(batch[name]) for name in ("input_ids", "attention_mask"))
     with torch.no_grad():
         expected = peer.model(input_ids=ids, attention_mask=mask).logits.numpy()
-    output = Model.from_pretrained(tmp_path, head="causal-lm")(**batch)
+    output: Any = Model.from_pretrained(tmp_path, head="causal-lm")(**batch)
     kept = batch["attention_mask"] == 1
     np.testing.assert_allclose(output.logits[kept], expected[kept], atol=2e-4)
 
@@ -84,11 +84,11 @@ def test_the_tokenizer_pads_on_the_left(architecture: str, tmp_path: Path) -> No
     tokenizer, model = Tokenizer.from_pretrained(tmp_path), Model.from_pretrained(tmp_path)
     batch = tokenizer(TEXTS, padding=True, return_tensors="np")
     assert batch["input_ids"][2].tolist() == [tokenizer.pad_token_id] * 5 + [3, 7, 4]
-    output = model(**batch).last_hidden_state
+    output: Any = model(**batch).last_hidden_state
     kept = batch["attention_mask"] == 1
     expected = reference(peer, batch)["last_hidden_state"].numpy()
     np.testing.assert_allclose(output[kept], expected[kept], atol=2e-5)
-    right = model(
+    right: Any = model(
         **tokenizer(TEXTS, padding=True, padding_side="right", return_tensors="np")
     ).last_hidden_state
     same = np.allclose(output[2, -3:], right[2, :3], atol=2e-5)

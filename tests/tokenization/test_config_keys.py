@@ -121,7 +121,10 @@ def reference(monkeypatch: pytest.MonkeyPatch) -> Callable[[Path], Any]:
 def facts(tokenizer: Any) -> dict[str, Any]:
     """Everything that a key can change, from either implementation."""
     options: dict[str, Any] = {"return_offsets_mapping": True, "return_special_tokens_mask": True}
-    calls = [((text,), {}) for text in TEXTS] + [(PAIR, {}), (PAIR, {"truncation": True})]
+    calls: list[tuple[Any, dict[str, Any]]] = [((text,), {}) for text in TEXTS] + [
+        (PAIR, {}),
+        (PAIR, {"truncation": True}),
+    ]
     found: dict[str, Any] = {
         f"{texts} {more}": {
             name: list(map(plain, row)) for name, row in tokenizer(*texts, **options, **more).items()

@@ -30,7 +30,7 @@ UNITS = {
     "spaces": " ",
     "punctuation": ".",
     "ideographs": "中",
-    "ligatures": "ﷺ",
+    "ligatures": "ﷺaaaaaaaaa",
     "masks": "<mask>[MASK] ",
     "masks far apart": f"{' ' * 1000}<mask>",
 }

@@ -152,9 +152,9 @@ def test_a_panic_at_a_text_names_the_text(opened: Opener, capfd: pytest.CaptureF
     for call in (tokenizer.encode_ids, tokenizer.encode_batch, tokenizer):
         with pytest.raises(InputError, match=message):
             call(["cat", bad, "mat"])
-    for call in (tokenizer.normalized, tokenizer.pieces_of, tokenizer.add_tokens):
+    for one in (tokenizer.normalized, tokenizer.pieces_of, tokenizer.add_tokens):
         with pytest.raises(InputError, match="retry-limit"):
-            call(bad)
+            one(bad)
     assert tokenizer.tokenize("the cat") == ["the", "cat"]
     assert "retry-limit" in capfd.readouterr().err, "the library reports panics by itself"
 

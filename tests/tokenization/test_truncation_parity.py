@@ -153,7 +153,12 @@ def test_several_post_processors_are_as_one(small: Tokenizer, tmp_path: Path, or
     several = Tokenizer.from_pretrained(tmp_path / "several")
     texts: list[str | tuple[str, str]] = ["the cat sat on the mat", "", ("the cat", "서울은 cat mat")]
     texts += [("", "the cat sat"), ("the cat sat", ""), ("cafe\u0301", "e\u0301 cat")]
-    for options in ({}, {"max_length": 5}, {"add_special_tokens": False, "max_length": 3}):
+    every: tuple[dict[str, Any], ...] = (
+        {},
+        {"max_length": 5},
+        {"add_special_tokens": False, "max_length": 3},
+    )
+    for options in every:
         assert several.encode_batch(texts, **options) == small.encode_batch(texts, **options)
     assert several.encode_ids(texts, max_length=5) == small.encode_ids(texts, max_length=5)
     with pytest.raises(InputError, match="would have to cut"):

@@ -17,7 +17,24 @@ from munjang.tokenization import Tokenizer
 
 FolderMaker = Callable[..., Path]
 HUGE = 10**400
-ODD = [None, True, 0, -1, 1.5, 1e308, HUGE, "x", "", "\ud800", [], ["x"], [None], [[1]], {}, {"x": {}}]
+ODD: list[Any] = [
+    None,
+    True,
+    0,
+    -1,
+    1.5,
+    1e308,
+    HUGE,
+    "x",
+    "",
+    "\ud800",
+    [],
+    ["x"],
+    [None],
+    [[1]],
+    {},
+    {"x": {}},
+]
 ODD += [{"0": {"content": "x"}}, {"content": None}, {"content": "x", "lstrip": 3}, float("inf"), float("nan")]
 
 WRONG: list[tuple[str, Any, str]] = [
