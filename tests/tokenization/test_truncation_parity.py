@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import json
 from pathlib import Path
 from typing import Any
 
@@ -139,3 +140,29 @@ def test_two_long_texts_are_no_trouble(small: Tokenizer) -> None:
     (ids,) = small.encode_ids([(long, long)], max_length=128)
     assert len(ids.input_ids) == 128
     assert ids.truncated == 100_000 - 125
+
+
+@pytest.mark.parametrize("order", [1, -1])
+def test_several_post_processors_are_as_one(small: Tokenizer, tmp_path: Path, order: int) -> None:
+    """The library numbers the texts wrongly after several post-processors."""
+    content = json.loads(small.backend_tokenizer.to_str())
+    both = [content["post_processor"], {"type": "ByteLevel", **dict.fromkeys(BYTE_LEVEL, True)}]
+    content["post_processor"] = {"type": "Sequence", "processors": both[::order]}
+    (tmp_path / "several").mkdir()
+    (tmp_path / "several" / "tokenizer.json").write_text(json.dumps(content), encoding="utf-8")
+    several = Tokenizer.from_pretrained(tmp_path / "several")
+    texts: list[str | tuple[str, str]] = ["the cat sat on the mat", "", ("the cat", "서울은 cat mat")]
+    texts += [("", "the cat sat"), ("the cat sat", ""), ("cafe\u0301", "e\u0301 cat")]
+    every: tuple[dict[str, Any], ...] = (
+        {},
+        {"max_length": 5},
+        {"add_special_tokens": False, "max_length": 3},
+    )
+    for options in every:
+        assert several.encode_batch(texts, **options) == small.encode_batch(texts, **options)
+    assert several.encode_ids(texts, max_length=5) == small.encode_ids(texts, max_length=5)
+    with pytest.raises(InputError, match="would have to cut"):
+        several.encode_batch([("the cat", "the cat sat on the mat")], truncation="only_first", max_length=6)
+
+
+BYTE_LEVEL = ("add_prefix_space", "trim_offsets", "use_regex")

@@ -73,8 +73,7 @@ class Pieces:
 
         A Unigram vocabulary weighs its pieces instead, so there only a single piece will do.
         """
-        normalizer = self._tokenizer.backend_tokenizer.normalizer
-        rest = word if normalizer is None or self._continuing is None else normalizer.normalize_str(word)
+        rest = word if self._continuing is None else self._tokenizer.normalized(word)
         ids: list[int] = []
         while rest:
             shortest = len(rest) if self._continuing is None else 1

@@ -5,7 +5,15 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from munjang.errors import CheckpointError
-from munjang.tokenization.special_tokens import EXTRA_KEYS, NAMES, ROBERTA, Family, extra_tokens, token_text
+from munjang.tokenization.config_keys import checked_added_tokens
+from munjang.tokenization.special_tokens import (
+    NAMES,
+    ROBERTA,
+    Family,
+    extra_tokens,
+    token_text,
+    written_extra_tokens,
+)
 
 if TYPE_CHECKING:
     from tokenizers import AddedToken
@@ -52,8 +60,9 @@ def _numbered_tokens(sources: Sources, special: dict[str, str]) -> dict[int, Add
     if not sources.files.has("added_tokens.json"):
         return {}
     names = {*special.values(), *extra_tokens(sources.token_sources)}
-    older = sources.files.read_json("added_tokens.json")
-    return {int(i): _token(text, {"special": text in names}) for text, i in older.items()}
+    path = sources.files.path / "added_tokens.json"
+    older = checked_added_tokens(path, sources.files.read_json(path.name))
+    return {i: _token(text, {"special": text in names}) for text, i in older.items()}
 
 
 def _token(text: str, flags: dict[str, Any]) -> AddedToken:
@@ -67,9 +76,7 @@ def _token(text: str, flags: dict[str, Any]) -> AddedToken:
 def _spelled_out(sources: Sources) -> dict[str, dict[str, Any]]:
     """Return the special tokens that the files give as objects with flags, by their text."""
     tokens = [source[name] for source in sources.token_sources for name in NAMES if name in source]
-    for source in sources.token_sources:
-        for key in EXTRA_KEYS:
-            tokens += source.get(key) or ()
+    tokens += written_extra_tokens(sources.token_sources)
     return {token_text(token): token for token in tokens if isinstance(token, dict)}
 
 

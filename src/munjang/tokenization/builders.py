@@ -7,12 +7,14 @@ RoBERTa (https://arxiv.org/abs/1907.11692).
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
+from munjang.checkpoints.files import VOCABULARY_LIMIT, read_limited
 from munjang.errors import CheckpointError
+from munjang.tokenization.library import library_errors
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from contextlib import AbstractContextManager
     from pathlib import Path
 
     from tokenizers import Tokenizer as LibraryTokenizer
@@ -21,41 +23,49 @@ if TYPE_CHECKING:
 
 __all__ = ["add_post_processor", "byte_level_bpe", "read_tokenizer_json", "wordpiece"]
 
-Built = TypeVar("Built")
-
 
 def read_tokenizer_json(path: Path, config: dict[str, Any]) -> LibraryTokenizer:
     """Return the tokeniser of a ``tokenizer.json``, without the padding and truncation that some carry.
 
-    What ``tokenizer_config.json`` says about casing, accents and a leading space goes before it.
+    What ``tokenizer_config.json`` says about casing, accents, a leading space and offsets goes before it.
     """
     from tokenizers import Tokenizer
 
-    backend = _read(path, lambda: Tokenizer.from_file(str(path)))
+    content = read_limited(path, VOCABULARY_LIMIT)
+    with _reading(path):
+        backend = Tokenizer.from_buffer(content)
     backend.no_padding()
     backend.no_truncation()
-    _override_normalizer(backend, config)
+    _override(backend, config)
     return backend
 
 
-def _override_normalizer(backend: LibraryTokenizer, config: dict[str, Any]) -> None:
-    from tokenizers.normalizers import BertNormalizer
-    from tokenizers.pre_tokenizers import ByteLevel
-
+def _override(backend: LibraryTokenizer, config: dict[str, Any]) -> None:
+    parts = (backend.normalizer, backend.pre_tokenizer, backend.post_processor, backend.decoder)
     # The library hands out its parts as they are, so setting an attribute changes the tokeniser.
-    if isinstance(backend.normalizer, BertNormalizer):
-        for key, attribute in _NORMALIZER_SETTINGS.items():
+    for step in (step for part in parts for step in _steps(part)):
+        for key, attribute in _ATTRIBUTES.get(type(step).__name__, {}).items():
             if key in config:
-                setattr(backend.normalizer, attribute, config[key])
-    if isinstance(backend.pre_tokenizer, ByteLevel) and "add_prefix_space" in config:
-        backend.pre_tokenizer.add_prefix_space = config["add_prefix_space"]
+                setattr(step, attribute, config[key])
+        space = config.get("add_prefix_space")
+        if type(step).__name__ == "Metaspace" and space not in (None, step.prepend_scheme != "never"):
+            step.prepend_scheme = "always" if space else "never"
 
 
-_NORMALIZER_SETTINGS = {
-    "do_lower_case": "lowercase",
-    "strip_accents": "strip_accents",
-    "tokenize_chinese_chars": "handle_chinese_chars",
+def _steps(part: Any) -> list[Any]:
+    return list(part) if type(part).__name__ == "Sequence" else [part]
+
+
+_ATTRIBUTES = {
+    "BertNormalizer": {
+        "do_lower_case": "lowercase",
+        "strip_accents": "strip_accents",
+        "tokenize_chinese_chars": "handle_chinese_chars",
+    },
+    "ByteLevel": {"add_prefix_space": "add_prefix_space", "trim_offsets": "trim_offsets"},
+    "RobertaProcessing": {"add_prefix_space": "add_prefix_space", "trim_offsets": "trim_offsets"},
 }
+"""For each kind of step: the key of ``tokenizer_config.json`` -> the library's name for it."""
 
 
 def wordpiece(path: Path, unk_token: str, config: dict[str, Any]) -> LibraryTokenizer:
@@ -67,7 +77,9 @@ def wordpiece(path: Path, unk_token: str, config: dict[str, Any]) -> LibraryToke
     """
     from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers
 
-    pieces = _read(path, lambda: path.read_bytes().decode("utf-8")).split("\n")
+    content = read_limited(path, VOCABULARY_LIMIT)
+    with _reading(path):
+        pieces = content.decode("utf-8").split("\n")
     if pieces[-1] == "":
         pieces.pop()
     vocabulary = {piece.removesuffix("\r"): index for index, piece in enumerate(pieces)}
@@ -91,7 +103,10 @@ def byte_level_bpe(vocabulary: Path, merges: Path, config: dict[str, Any]) -> Li
     """GPT-2's tokeniser over a ``vocab.json`` and a ``merges.txt``, without its post-processor."""
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 
-    backend = Tokenizer(_read(vocabulary, lambda: models.BPE.from_file(str(vocabulary), str(merges))))
+    for path in (vocabulary, merges):
+        read_limited(path, VOCABULARY_LIMIT)  # the library would wait for a fifo, and read any size
+    with _reading(vocabulary):
+        backend = Tokenizer(models.BPE.from_file(str(vocabulary), str(merges)))
     backend.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=config.get("add_prefix_space", False))
     backend.decoder = decoders.ByteLevel()
     return backend
@@ -109,8 +124,14 @@ def add_post_processor(
     from tokenizers import processors
 
     if family.name == "gpt2":
+        bos = [_with_id(backend, named, "bos_token")] if config.get("add_bos_token") else []
+        eos = [_with_id(backend, named, "eos_token")] if config.get("add_eos_token") else []
+        first, second = (
+            [*(f"{token}:{kind}" for token, _ in bos), text, *(f"{token}:{kind}" for token, _ in eos)]
+            for kind, text in ((0, "$A:0"), (1, "$B:1"))
+        )
         backend.post_processor = processors.TemplateProcessing(
-            single="$A:0", pair="$A:0 $B:1", special_tokens=[]
+            single=first, pair=first + second, special_tokens=list({*bos, *eos})
         )
         return
     cls, sep = (_with_id(backend, named, name) for name in ("cls_token", "sep_token"))
@@ -136,9 +157,5 @@ def _with_id(backend: LibraryTokenizer, named: dict[str, str], name: str) -> tup
     return token, index
 
 
-def _read(path: Path, read: Callable[[], Built]) -> Built:
-    try:
-        return read()
-    except Exception as error:  # the library raises nothing more precise
-        reason = " ".join(str(error).split())
-        raise CheckpointError(f"'{path}' can't be read as a tokeniser file: {reason}.") from error
+def _reading(path: Path) -> AbstractContextManager[None]:
+    return library_errors(f"'{path}' can't be read as a tokeniser file", CheckpointError)

@@ -50,8 +50,8 @@ class Encoding:
         return len(self.input_ids)
 
     @classmethod
-    def from_library(cls, encoding: LibraryEncoding) -> Encoding:
-        """Return the same, read out of an encoding of the `tokenizers` library."""
+    def from_library(cls, encoding: LibraryEncoding, sequence_ids: list[int | None]) -> Encoding:
+        """Return the same, read out of an encoding of the `tokenizers` library but for ``sequence_ids``."""
         return cls(
             encoding.tokens,
             encoding.ids,
@@ -60,7 +60,7 @@ class Encoding:
             encoding.special_tokens_mask,
             encoding.offsets,
             encoding.word_ids,
-            encoding.sequence_ids,
+            sequence_ids,
         )
 
     def select(self, positions: Sequence[int]) -> Encoding:

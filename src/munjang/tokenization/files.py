@@ -9,6 +9,8 @@ from munjang.checkpoints.files import replacing, write_json
 from munjang.errors import CheckpointError
 from munjang.tokenization import builders
 from munjang.tokenization.added_tokens import added_tokens_decoder, register
+from munjang.tokenization.library import library_errors
+from munjang.tokenization.limits import check_limits
 from munjang.tokenization.sources import Sources, read_sources
 from munjang.tokenization.special_tokens import (
     BERT,
@@ -17,9 +19,12 @@ from munjang.tokenization.special_tokens import (
     NAMES,
     UNKNOWN,
     Family,
+    class_name,
     extra_tokens,
     family_for,
     guess_family,
+    is_known_class,
+    is_own_token,
     named_tokens,
 )
 
@@ -33,6 +38,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Settings", "load", "save"]
 
+_CLEAN_UP_PAIR_ENCODINGS = "clean_up_tokenization_spaces_for_bpe_even_though_it_will_corrupt_output"
 _NO_LIMIT = int(1e30)
 """What `transformers` gives as `model_max_length` if no file names one."""
 
@@ -47,6 +53,7 @@ class Settings:
     padding_side: str = "right"
     truncation_side: str = "right"
     clean_up_tokenization_spaces: bool = False
+    clean_up_pair_encodings: bool = False
     special_tokens: dict[str, str] = field(default_factory=dict)
     additional_special_tokens: list[str] = field(default_factory=list)
     config: dict[str, Any] = field(default_factory=dict)
@@ -60,8 +67,14 @@ def load(files: Checkpoint) -> tuple[LibraryTokenizer, Settings]:
 
     """
     sources = read_sources(files)
+    with library_errors(f"The tokeniser files of {files.name!r} can't be used", CheckpointError):
+        return _load(sources)
+
+
+def _load(sources: Sources) -> tuple[LibraryTokenizer, Settings]:
     family = family_for(sources.config, sources.model_config)
     backend = _read_backend(sources)
+    check_limits(backend, repr(sources.files.name))
 
     def knows(token: str) -> bool:
         return backend.token_to_id(token) is not None
@@ -71,7 +84,7 @@ def load(files: Checkpoint) -> tuple[LibraryTokenizer, Settings]:
     register(backend, sources, family=family, special=special)
     if backend.post_processor is None and family.name != UNKNOWN.name:
         builders.add_post_processor(backend, family, special, sources.config)
-    backend.encode_special_tokens = bool(sources.config.get("split_special_tokens", False))
+    backend.encode_special_tokens = sources.config.get("split_special_tokens", False)
     return backend, _settings(sources, family, special)
 
 
@@ -79,6 +92,11 @@ def _read_backend(sources: Sources) -> LibraryTokenizer:
     files, config = sources.files, sources.config
     if files.has("tokenizer.json"):
         return builders.read_tokenizer_json(files.path / "tokenizer.json", config)
+    if not is_known_class(name := class_name(config, sources.model_config)):
+        raise CheckpointError(
+            f"The tokeniser of {files.name!r} has the class {name}, of which only a tokenizer.json can be "
+            f"read, and {files.path} has none; it can be saved as tokenizer.json with transformers."
+        )
     if files.has("vocab.txt"):
         unknown = named_tokens(BERT, sources.token_sources, lambda _: True).get("unk_token", "")
         return builders.wordpiece(files.path / "vocab.txt", unknown, config)
@@ -108,9 +126,10 @@ def _settings(sources: Sources, family: Family, special: dict[str, str]) -> Sett
         name=sources.files.name,
         model_max_length=_length_limit(sources),
         model_input_names=list(config.get("model_input_names") or family.model_input_names),
-        padding_side=_side(sources, "padding_side"),
-        truncation_side=_side(sources, "truncation_side"),
-        clean_up_tokenization_spaces=bool(config.get("clean_up_tokenization_spaces", False)),
+        padding_side=config.get("padding_side", "right"),
+        truncation_side=config.get("truncation_side", "right"),
+        clean_up_tokenization_spaces=config.get("clean_up_tokenization_spaces", False),
+        clean_up_pair_encodings=config.get(_CLEAN_UP_PAIR_ENCODINGS, False),
         special_tokens=special,
         additional_special_tokens=extra_tokens(sources.token_sources),
         config=config,
@@ -118,24 +137,8 @@ def _settings(sources: Sources, family: Family, special: dict[str, str]) -> Sett
 
 
 def _length_limit(sources: Sources) -> int:
-    limit = sources.config.get("model_max_length", sources.config.get("max_len"))
-    if limit is None:
-        return _NO_LIMIT
-    if not isinstance(limit, (int, float)):
-        raise _bad_setting(sources, "model_max_length", limit, "a number")
-    return int(limit)
-
-
-def _side(sources: Sources, key: str) -> str:
-    side = sources.config.get(key, "right")
-    if side not in ("left", "right"):
-        raise _bad_setting(sources, key, side, "'left' or 'right'")
-    return str(side)
-
-
-def _bad_setting(sources: Sources, key: str, value: object, wanted: str) -> CheckpointError:
-    path = sources.files.path / "tokenizer_config.json"
-    return CheckpointError(f"'{path}' has {key} {value!r}, which is not {wanted}; correct the file.")
+    limit: float = sources.config.get("model_max_length", sources.config.get("max_len", _NO_LIMIT))
+    return _NO_LIMIT if limit > _NO_LIMIT else int(limit)
 
 
 def save(backend: LibraryTokenizer, settings: Settings, folder: Path) -> None:
@@ -148,7 +151,11 @@ def save(backend: LibraryTokenizer, settings: Settings, folder: Path) -> None:
     if settings.additional_special_tokens:
         special["additional_special_tokens"] = settings.additional_special_tokens
     dropped = {*NAMES, *EXTRA_KEYS, *_MACHINE_KEYS}
-    config = {key: value for key, value in settings.config.items() if key not in dropped}
+    config = {
+        key: value
+        for key, value in settings.config.items()
+        if not (key in dropped or is_own_token(key, value))
+    }
     config |= special
     config |= {
         "added_tokens_decoder": added_tokens_decoder(backend),
@@ -161,8 +168,10 @@ def save(backend: LibraryTokenizer, settings: Settings, folder: Path) -> None:
     }
     try:
         folder.mkdir(parents=True, exist_ok=True)
+        with library_errors("The tokeniser can't be written out", CheckpointError):
+            content = backend.to_str(pretty=True)
         with replacing(folder / "tokenizer.json") as file:
-            file.write(backend.to_str(pretty=True).encode())
+            file.write(content.encode())
         write_json(folder / "special_tokens_map.json", special)
         write_json(folder / "tokenizer_config.json", config)
     except OSError as error:

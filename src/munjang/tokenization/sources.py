@@ -6,6 +6,8 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from munjang.tokenization.config_keys import checked_config, checked_special_tokens
+
 if TYPE_CHECKING:
     from munjang.checkpoints import Checkpoint
 
@@ -27,14 +29,24 @@ class Sources(NamedTuple):
 
 
 def read_sources(files: Checkpoint) -> Sources:
-    """Read what is there of the three files; a missing one counts as empty."""
+    """Read what is there of the three files; a missing one counts as empty.
+
+    Raises:
+        CheckpointError: a file is broken, or a key has a value that `config_keys` refuses.
+
+    """
 
     def read(filename: str) -> dict[str, Any]:
         return files.read_json(filename) if files.has(filename) else {}
 
-    config = read("tokenizer_config.json")
+    config = checked_config(
+        files.path / "tokenizer_config.json",
+        read("tokenizer_config.json"),
+        vocabulary_only=not files.has("tokenizer.json"),
+    )
     # A config with added_tokens_decoder says everything itself; a map beside it is for older readers.
     special = {} if "added_tokens_decoder" in config else read("special_tokens_map.json")
+    special = checked_special_tokens(files.path / "special_tokens_map.json", special)
     return Sources(files, config, special, read("config.json"))
 
 

@@ -16,11 +16,17 @@ __all__ = [
     "ROBERTA",
     "UNKNOWN",
     "Family",
+    "class_name",
     "extra_tokens",
     "family_for",
     "guess_family",
+    "is_known_class",
+    "is_own_token",
+    "is_text",
+    "is_token",
     "named_tokens",
     "token_text",
+    "written_extra_tokens",
 ]
 
 NAMES = ("bos_token", "eos_token", "unk_token", "sep_token", "pad_token", "cls_token", "mask_token")
@@ -89,13 +95,23 @@ def family_for(tokenizer_config: Mapping[str, Any], model_config: Mapping[str, A
     The tokeniser's class goes before the model's type: klue/roberta is a RoBERTa with a BERT vocabulary.
     """
     by_model = _BY_MODEL_TYPE.get(str(model_config.get("model_type")), UNKNOWN)
-    for config in (tokenizer_config, model_config):
-        name = str(config.get("tokenizer_class") or "").removesuffix("Fast")
-        if name in _BY_CLASS:
-            return _BY_CLASS[name]
-        if name:  # a general class: its tokens are whatever the files say, its rows those of the model
-            return replace(UNKNOWN, model_input_names=by_model.model_input_names)
+    name = class_name(tokenizer_config, model_config)
+    if name in _BY_CLASS:
+        return _BY_CLASS[name]
+    if name:  # a general class: its tokens are whatever the files say, its rows those of the model
+        return replace(UNKNOWN, model_input_names=by_model.model_input_names)
     return by_model
+
+
+def class_name(tokenizer_config: Mapping[str, Any], model_config: Mapping[str, Any]) -> str:
+    """Return the name of the tokeniser's class without ``Fast``; empty if no file names one."""
+    names = (str(config.get("tokenizer_class") or "") for config in (tokenizer_config, model_config))
+    return next(filter(None, names), "").removesuffix("Fast")
+
+
+def is_known_class(name: str) -> bool:
+    """Return whether a class is one of ours, or one that stands for any tokeniser."""
+    return name in _BY_CLASS or name in ("", "PreTrainedTokenizer", "TokenizersBackend")
 
 
 def guess_family(knows: Callable[[str], bool]) -> Family:
@@ -115,19 +131,48 @@ def named_tokens(
         for name in NAMES:
             if name in source:
                 named[name] = token_text(source[name])
-    return {name: token for name, token in named.items() if token}
+    return {name: named[name] for name in NAMES if named.get(name)}
 
 
 def extra_tokens(sources: Iterable[dict[str, Any]]) -> list[str]:
-    """Return the special tokens without a name of their own, each once, in the order of the sources."""
-    found: dict[str, None] = {}
+    """Return the texts of `written_extra_tokens`, each once."""
+    return list(dict.fromkeys(map(token_text, written_extra_tokens(sources))))
+
+
+def written_extra_tokens(sources: Iterable[dict[str, Any]]) -> list[Any]:
+    """Return the special tokens beside `NAMES`, as they are written, in the order of the sources.
+
+    Those under a name of the model's own, such as ``image_token``, come before those of lists.
+    """
+    named: list[Any] = []
+    listed: list[Any] = []
     for source in sources:
+        named += [value for key, value in source.items() if is_own_token(key, value)]
         for key in EXTRA_KEYS:
             tokens = source.get(key) or ()
-            found.update(
-                dict.fromkeys(map(token_text, tokens.values() if isinstance(tokens, dict) else tokens))
-            )
-    return list(found)
+            if isinstance(tokens, dict):
+                named += tokens.values()
+            else:
+                listed += tokens
+    return [*named, *listed]
+
+
+def is_own_token(key: str, value: object) -> bool:
+    """Return whether an entry of a config is a special token under a name of the model's own."""
+    return key.endswith("_token") and key not in NAMES and is_token(value)
+
+
+def is_token(value: object) -> bool:
+    """Return whether this is a token as the files write it: a string, or an object with text and flags."""
+    if not isinstance(value, dict):
+        return is_text(value)
+    flags = ("lstrip", "rstrip", "single_word", "normalized", "special")
+    return is_text(value.get("content")) and all(isinstance(value.get(flag, False), bool) for flag in flags)
+
+
+def is_text(value: object) -> bool:
+    """Return whether this is a string without lone surrogates."""
+    return isinstance(value, str) and not any("\ud800" <= character <= "\udfff" for character in value)
 
 
 def token_text(token: str | dict[str, Any] | None) -> str:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from munjang.errors import CheckpointError, InputError
 from munjang.tokenization.encoding import BatchEncoding, Encoding, TokenIds
 from munjang.tokenization.files import load
+from munjang.tokenization.library import is_panic, library_errors, reason
 from munjang.tokenization.padding import Padding, choose_padding, pad
 from munjang.tokenization.rows import as_arrays, as_rows, first_row, pair_up
 from munjang.tokenization.sources import tokenizer_folder
@@ -176,8 +177,10 @@ class Tokenizer(Vocabulary):
         inputs, offset_maps = composed_with_maps(batch)
         cut = self._truncation(truncation, max_length, inputs, add_special_tokens)
         encodings = [
-            Encoding.from_library(encoding)
-            for encoding in self._run(self._backend.encode_batch, batch, inputs, add_special_tokens)
+            Encoding.from_library(encoding, self._sequence_ids(encoding, text))
+            for text, encoding in zip(
+                inputs, self._run(self._backend.encode_batch, batch, inputs, add_special_tokens), strict=True
+            )
         ]
         if cut is not None:
             encodings = [
@@ -213,7 +216,7 @@ class Tokenizer(Vocabulary):
                 found.append(TokenIds(ids, _types(encoding) if typed else None))
             else:
                 assert cut is not None
-                found.append(_cut_ids(encoding, cut, typed))
+                found.append(_cut_ids(encoding, self._sequence_ids(encoding, text), cut, typed))
         return found
 
     def __call__(
@@ -286,8 +289,20 @@ class Tokenizer(Vocabulary):
             return encode(inputs, add_special_tokens=add_special_tokens)
         except TypeError:  # the library's only complaint about a str that is not Unicode
             raise_for_surrogate(batch)
-        except Exception as error:  # such as no piece for an unknown word
-            raise CheckpointError(f"The tokeniser of {self.name_or_path!r} fails: {error}.") from error
+        except BaseException as error:
+            if is_panic(error):
+                raise self._failure(inputs, error) from error
+            if not isinstance(error, Exception):
+                raise
+            message = f"The tokeniser of {self.name_or_path!r} fails: {reason(error)}."
+            raise CheckpointError(message) from error  # such as no piece for an unknown word
+
+    def _failure(self, inputs: Sequence[TextOrPair], failure: BaseException) -> InputError:
+        """Return the error for a text that the library can't encode, with the text's place."""
+        for index, text in enumerate(inputs):
+            with library_errors(f"Text {index} can't be encoded by {self.name_or_path!r}", InputError):
+                self._backend.encode_batch_fast([text])
+        return InputError(f"The texts can't be encoded by {self.name_or_path!r}: {reason(failure)}.")
 
     def _truncation(
         self,
@@ -328,14 +343,38 @@ class Tokenizer(Vocabulary):
             truncation=choose_truncation(truncation, max_length, self.model_max_length, self.truncation_side),
         )
 
+    def _sequence_ids(self, encoding: LibraryEncoding, text: TextOrPair) -> list[int | None]:
+        """Return for each token the number of its text; None for a special token."""
+        numbers: list[int | None] = encoding.sequence_ids
+        if type(self._backend.post_processor).__name__ != "Sequence":
+            return numbers
+        specials = encoding.special_tokens_mask
+        if not any(specials):
+            return numbers
+        # After several post-processors, the library counts what the first of them added as texts too.
+        texts = dict.fromkeys(numbers, 0) if isinstance(text, str) else self._numbers_in_pair
+        return [
+            None if special else texts.get(number) for number, special in zip(numbers, specials, strict=True)
+        ]
+
+    @functools.cached_property
+    def _numbers_in_pair(self) -> dict[int | None, int]:
+        """The library's number of a text of a pair -> ours, where there are several post-processors."""
+        (encoding,) = self._run(self._backend.encode_batch_fast, [("a", "a")], [("a", "a")])
+        specials = encoding.special_tokens_mask
+        texts = [
+            number for number, special in zip(encoding.sequence_ids, specials, strict=True) if not special
+        ]
+        return {number: place for place, number in enumerate(dict.fromkeys(texts))}
+
     @functools.cached_property
     def _types_of_single(self) -> bool:
         """Whether a text alone has token types other than 0; then, and only then, are they worth reading."""
-        return _has_types(self._backend.encode("a"))
+        return _has_types(*self._run(self._backend.encode_batch_fast, ["a"], ["a"]))
 
     @functools.cached_property
     def _types_of_pair(self) -> bool:
-        return _has_types(self._backend.encode("a", "a"))
+        return _has_types(*self._run(self._backend.encode_batch_fast, [("a", "a")], [("a", "a")]))
 
 
 def _has_types(encoding: LibraryEncoding) -> bool:
@@ -343,8 +382,10 @@ def _has_types(encoding: LibraryEncoding) -> bool:
     return any(encoding.type_ids) or all(encoding.special_tokens_mask)
 
 
-def _cut_ids(encoding: LibraryEncoding, cut: Truncation, typed: bool) -> TokenIds:
-    ids, kept = encoding.ids, kept_positions(encoding.sequence_ids, cut)
+def _cut_ids(
+    encoding: LibraryEncoding, sequence_ids: list[int | None], cut: Truncation, typed: bool
+) -> TokenIds:
+    ids, kept = encoding.ids, kept_positions(sequence_ids, cut)
     types = _types(encoding) if typed else None
     kept_types = None if types is None else [types[position] for position in kept]
     return TokenIds([ids[position] for position in kept], kept_types, len(ids) - len(kept))

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Self, overload
 from munjang.errors import InputError, InputTypeError
 from munjang.tokenization.files import Settings, save
 from munjang.tokenization.korean import nfc
+from munjang.tokenization.library import library_errors
 from munjang.tokenization.special_tokens import EXTRA_KEYS, NAMES
 from munjang.tokenization.texts import raise_for_surrogate
 
@@ -192,11 +193,13 @@ class Vocabulary:
 
         """
         row = [checked_id(index) for index in (ids if isinstance(ids, Iterable) else [ids])]
-        text: str = self._backend.decode(row, skip_special_tokens=skip_special_tokens)
+        with library_errors(f"The ids can't be decoded by {self._settings.name!r}", InputError):
+            text: str = self._backend.decode(row, skip_special_tokens=skip_special_tokens)
         clean = clean_up_tokenization_spaces
         if clean is None:
             clean = self._settings.clean_up_tokenization_spaces
-        return _without_extra_spaces(text) if clean and type(self._backend.model).__name__ != "BPE" else text
+        of_pairs = type(self._backend.model).__name__ == "BPE" and not self._settings.clean_up_pair_encodings
+        return _without_extra_spaces(text) if clean and not of_pairs else text
 
     def batch_decode(
         self,
@@ -209,8 +212,24 @@ class Vocabulary:
 
     def pieces_of(self, token: str) -> list[int]:
         """Return the ids of the pieces that a text is cut into now, without special tokens."""
-        ids: list[int] = self._backend.encode(_checked_token(token), add_special_tokens=False).ids
+        token = _checked_token(token)
+        with library_errors(f"{token[:80]!r} can't be encoded by {self._settings.name!r}", InputError):
+            ids: list[int] = self._backend.encode(token, add_special_tokens=False).ids
         return ids
+
+    def normalized(self, text: str) -> str:
+        """Return a text (in NFC) as the tokeniser's own normaliser changes it before it cuts it.
+
+        Raises:
+            InputError: the normaliser fails for this text.
+
+        """
+        normalizer = self._backend.normalizer
+        if normalizer is None:
+            return text
+        with library_errors(f"{text[:80]!r} can't be normalised by {self._settings.name!r}", InputError):
+            normal: str = normalizer.normalize_str(text)
+        return normal
 
     def add_tokens(self, new_tokens: str | Sequence[str], special_tokens: bool = False) -> int:
         """Make texts tokens of their own, matched whole; new ones get the ids after the vocabulary.
@@ -229,7 +248,8 @@ class Vocabulary:
         ]
         new = {token: self.pieces_of(token) for token in tokens if self._backend.token_to_id(token) is None}
         add = self._backend.add_special_tokens if special_tokens else self._backend.add_tokens
-        count = int(add(tokens))
+        with library_errors(f"Tokens can't be added to {self._settings.name!r}", InputError):
+            count = int(add(tokens))
         added = self.get_added_vocab()
         self.added_pieces |= {added[token]: pieces for token, pieces in new.items() if token in added}
         return count

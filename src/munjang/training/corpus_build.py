@@ -14,6 +14,7 @@ import numpy as np
 from munjang.checkpoints.files import flush, read_json, write_json
 from munjang.errors import DataFileError, InputError, MunjangError
 from munjang.tokenization import nfc
+from munjang.tokenization.library import library_errors
 from munjang.training.corpus_part import Part
 from munjang.training.text_files import lines_of
 from munjang.training.word_starts import word_starts
@@ -211,9 +212,10 @@ def _tokenized(
     """Give documents as the ids of their texts."""
     document: list[list[int]] = []
     for batch in _batches(lines, advance):
-        encodings = iter(
-            backend.encode_batch_fast([line for line in batch if line], add_special_tokens=False)
-        )
+        with library_errors("The tokeniser can't encode these lines", InputError):
+            encodings = iter(
+                backend.encode_batch_fast([line for line in batch if line], add_special_tokens=False)
+            )
         for line in batch:
             if line:
                 document.append(next(encodings).ids)

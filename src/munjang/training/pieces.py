@@ -13,6 +13,9 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
+from munjang.errors import InputError
+from munjang.tokenization.library import library_errors
+
 __all__ = ["BREAK", "PREFIX", "WordCounts", "alphabet", "learn_pieces"]
 
 PREFIX = "##"
@@ -98,7 +101,8 @@ def learn_pieces(
         initial_alphabet=list(characters),
         limit_alphabet=len(characters),
     )
-    backend.train_from_iterator(_repeated(counts), trainer)
+    with library_errors("The pieces can't be learned", InputError):
+        backend.train_from_iterator(_repeated(counts), trainer)
     found = backend.get_vocab()
     return [_as_piece(piece) for piece in sorted(found, key=found.__getitem__)]
 

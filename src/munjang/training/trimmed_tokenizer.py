@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from munjang.errors import CheckpointError, UnsupportedModelError
+from munjang.tokenization.library import library_errors
 
 if TYPE_CHECKING:
     from munjang.tokenization import Tokenizer
@@ -108,7 +109,8 @@ def without_others(tokenizer: Tokenizer, content: Description, kept: Sequence[in
     added = [{**token, "id": numbers[token["content"]]} for token in content["added_tokens"]]
     processor = _renumbered(content["post_processor"], numbers)
     new = {**content, "model": model, "added_tokens": added, "post_processor": processor}
-    backend = LibraryTokenizer.from_str(json.dumps(new))
+    with library_errors(f"The vocabulary of {tokenizer.name_or_path!r} can't be trimmed", CheckpointError):
+        backend = LibraryTokenizer.from_str(json.dumps(new))
     backend.encode_special_tokens = tokenizer.backend_tokenizer.encode_special_tokens
     for piece, number in numbers.items():
         if backend.token_to_id(piece) != number:

@@ -154,8 +154,7 @@ class _Choice:
         counts = np.zeros(max(self.tokenizer.get_vocab().values()) + 1, dtype=np.int64)
         characters: set[str] = set()
         for batch in _batches(texts):
-            normal = self.tokenizer.backend_tokenizer.normalizer
-            characters.update(*(batch if normal is None else map(normal.normalize_str, batch)))
+            characters.update(*map(self.tokenizer.normalized, batch))
             encodings = self.tokenizer.encode_batch(batch, add_special_tokens=False, truncation=False)
             ids = [encoding.input_ids for encoding in encodings if encoding.input_ids]
             if ids:

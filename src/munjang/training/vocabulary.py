@@ -27,6 +27,7 @@ from munjang.sentence.progress import track
 from munjang.tokenization import Tokenizer, nfc
 from munjang.tokenization.builders import add_post_processor
 from munjang.tokenization.files import Settings
+from munjang.tokenization.library import library_errors
 from munjang.tokenization.special_tokens import BERT
 from munjang.training.morphemes import morpheme_starts
 from munjang.training.output import check_empty
@@ -89,7 +90,8 @@ def train_wordpiece(
     words = WordCounts()
     with track(show_progress_bar, None, "Counting words") as advance:
         for batch in _batches(lines):
-            normal = [normalizer.normalize_str(nfc(line)) for line in batch]
+            with library_errors("The texts can't be cut into words", InputError):
+                normal = [normalizer.normalize_str(nfc(line)) for line in batch]
             words.add(_words(normal, splitter.pre_tokenize_str, morphemes))
             advance(len(batch))
     pieces = _learn(words, vocab_size, limit_alphabet, min_frequency)
