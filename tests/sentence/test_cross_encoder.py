@@ -23,6 +23,7 @@ from munjang.errors import (
     TruncationError,
     UnsupportedModelError,
 )
+from munjang.sentence.modules import TORCH_ACTIVATIONS
 from munjang.sentence.transformer import TruncationWarning
 from support.peers import ARCHITECTURES
 from support.sentences import MAX_TOKENS, TEXTS, make_checkpoint, make_pair_checkpoint, modify_json
@@ -130,10 +131,8 @@ def test_arrays_where_torch_was_not_imported(one: Scorer, monkeypatch: pytest.Mo
 # Activations
 
 FUNCTIONS: dict[str, Callable[[], Any]] = {
-    "identity": torch.nn.Identity,
-    "sigmoid": torch.nn.Sigmoid,
-    "tanh": torch.nn.Tanh,
-    "softmax": lambda: torch.nn.Softmax(dim=-1),
+    **{name: getattr(torch.nn, name) for name in TORCH_ACTIVATIONS},
+    "Softmax": lambda: torch.nn.Softmax(dim=-1),
 }
 
 
@@ -142,8 +141,7 @@ def test_activations_by_name_and_of_torch(name: str, one: Scorer, three: Scorer)
     for scorer in (one, three):
         module = FUNCTIONS[name]()
         expected = scorer.peer.predict(PAIRS, activation_fn=module)
-        path = f"torch.nn.modules.activation.{name.capitalize()}"
-        for activation in (name, name.capitalize(), path, module):
+        for activation in (name, name.lower(), f"torch.nn.modules.activation.{name}", module):
             assert_close(scorer.ours.predict(PAIRS, activation_fn=activation), expected)
     assert_close(CrossEncoder(three.folder, activation_fn=name).predict(PAIRS), expected)
 
@@ -183,7 +181,15 @@ PLACES: dict[str, tuple[str, Callable[[str], dict[str, Any]]]] = {
 
 
 @pytest.mark.parametrize(
-    ("labels", "activation"), [(1, "linear.Identity"), (1, "activation.Tanh"), (3, "activation.Sigmoid")]
+    ("labels", "activation"),
+    [
+        (1, "linear.Identity"),
+        (1, "activation.Tanh"),
+        (3, "activation.Sigmoid"),
+        (1, "activation.ReLU"),
+        (3, "activation.GELU"),
+        (3, "activation.LeakyReLU"),
+    ],
 )
 @pytest.mark.parametrize("place", PLACES)
 def test_the_activation_of_the_files(
@@ -213,7 +219,9 @@ def test_an_unknown_activation_in_the_files(one: Scorer, tmp_path: Path) -> None
     shutil.copytree(one.folder, tmp_path / "model")
     for name in ("torch.nn.modules.activation.GLU", "my.own.Sigmoid"):
         modify_json(tmp_path / "model/config.json", sentence_transformers={"activation_fn": name})
-        with pytest.raises(UnsupportedModelError, match=f"names the activation '{name}'.*say activation_fn"):
+        with pytest.raises(
+            UnsupportedModelError, match=f"names the activation '{name}'.*Pass activation_fn: 'sigmoid'"
+        ):
             CrossEncoder(tmp_path / "model")
         chosen = CrossEncoder(tmp_path / "model", activation_fn="sigmoid")
         assert_close(chosen.predict(PAIRS), one.ours.predict(PAIRS))
@@ -338,7 +346,7 @@ def test_odd_texts(one: Scorer) -> None:
         ({"batch_size": 0}, "batch_size of at least 1"),
         (
             {"activation_fn": "swoosh"},
-            "Unknown activation_fn 'swoosh'; there are identity, sigmoid, softmax, tanh",
+            "Unknown activation_fn 'swoosh'; there are identity, tanh, relu, relu6, gelu",
         ),
     ],
 )

@@ -42,6 +42,8 @@ STEPS: dict[str, Callable[[], list[Any]]] = {
     "dense-gelu": lambda: [parts.Dense(32, 48, activation_function=torch.nn.GELU())],
     "dense-relu": lambda: [parts.Dense(32, 8, activation_function=torch.nn.ReLU())],
     "dense-sigmoid": lambda: [parts.Dense(32, 8, activation_function=torch.nn.Sigmoid())],
+    "dense-leaky-relu": lambda: [parts.Dense(32, 8, activation_function=torch.nn.LeakyReLU())],
+    "dense-hardswish": lambda: [parts.Dense(32, 8, activation_function=torch.nn.Hardswish())],
     "dense-silu": lambda: [parts.Dense(32, 8, activation_function=torch.nn.SiLU())],
     "dense-residual": lambda: [parts.Dense(32, 32, use_residual=True)],
     "dense-residual-narrower": lambda: [parts.Dense(32, 12, use_residual=True)],
@@ -242,7 +244,7 @@ def test_a_module_for_other_values(kind: str, folder: Path) -> None:
         SentenceTransformer(folder)
 
 
-@pytest.mark.parametrize("activation", ["torch.nn.modules.activation.LeakyReLU", "my.own.Tanh", "Tanh"])
+@pytest.mark.parametrize("activation", ["torch.nn.modules.activation.PReLU", "my.own.Tanh", "Tanh"])
 def test_an_unknown_activation(activation: str, folder: Path) -> None:
     modify_json(folder / "2_Dense/config.json", activation_function=activation)
     with pytest.raises(UnsupportedModelError, match=f"'2_Dense': the activation '{activation}'"):

@@ -16,7 +16,7 @@ from munjang.models.ops import LAPLACE_DEVIATION, LAPLACE_MEAN, PoolMode
 from munjang.models.params import MadeOnce, Params
 from munjang.models.program import Program
 
-__all__ = ["NumpyExecutor", "NumpyOps"]
+__all__ = ["NumpyExecutor", "NumpyOps", "activate"]
 
 _LARGE_NEGATIVE = np.float32(-1e9)
 
@@ -77,6 +77,11 @@ _ACTIVATIONS: Mapping[str, Callable[[Array], Array]] = {
 }
 
 
+def activate(name: str, x: Array) -> Array:
+    """Return one of `munjang.models.ops.ACTIVATIONS` of each element, in the array's own type."""
+    return _ACTIVATIONS[name](x).astype(x.dtype, copy=False)
+
+
 class NumpyOps:
     """`munjang.models.ops.Ops` over NumPy arrays; ``taps`` names what to keep, ``None`` keeps everything."""
 
@@ -102,7 +107,7 @@ class NumpyOps:
         return scaled * params["weight"] + params["bias"]
 
     def activation(self, name: str, x: Array) -> Array:
-        return _ACTIVATIONS[name](x).astype(x.dtype, copy=False)
+        return activate(name, x)
 
     def attention(
         self,

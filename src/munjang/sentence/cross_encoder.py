@@ -54,9 +54,11 @@ class CrossEncoder:
     Args:
         model_name_or_path: a folder or hub repository with a sequence-classification head.
         max_length: the longest pair in tokens; by default what the model takes.
-        activation_fn: applied to the logits: ``"identity"``, ``"sigmoid"``, ``"softmax"``, ``"tanh"`` or a
-            function of an array (one of torch's gets a tensor); by default what the model's files name, else
-            the sigmoid for one label and the logits themselves for several.
+        activation_fn: applied to the logits: ``"identity"``, ``"sigmoid"``, ``"softmax"``, ``"tanh"``,
+            ``"relu"``, ``"gelu"``, ``"silu"`` and others of torch's by their names, or a function of an array
+            (one of torch's gets a tensor); by default what the model's files name, else the sigmoid for one
+            label and the logits themselves for several. Files that name a function we do not have are an
+            `UnsupportedModelError` unless this is given: another function would change the scores in silence.
         on_truncation: ``"warn"`` once per call with the count, ``"error"``, or ``"ignore"``.
 
     The other arguments are those of `SentenceTransformer`.

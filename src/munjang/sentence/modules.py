@@ -11,11 +11,12 @@ from munjang.errors import CheckpointError, UnsupportedModelError
 from munjang.models.ops import A, Ops
 from munjang.models.params import Params
 
-__all__ = ["Module", "read_module"]
+__all__ = ["TORCH_ACTIVATIONS", "Module", "read_module"]
 
 Kind = Literal["Dense", "LayerNorm", "Normalize", "Dropout"]
 
-_ACTIVATIONS = {
+# What torch's classes are called in `munjang.models.ops.ACTIVATIONS`.
+TORCH_ACTIVATIONS = {
     "Identity": "linear",
     "Tanh": "tanh",
     "ReLU": "relu",
@@ -24,6 +25,8 @@ _ACTIVATIONS = {
     "SiLU": "silu",
     "Mish": "mish",
     "Sigmoid": "sigmoid",
+    "LeakyReLU": "leaky_relu",
+    "Hardswish": "hardswish",
 }
 _LAYER_NORM_EPSILON = 1e-5  # the module's config can't change it
 
@@ -87,6 +90,9 @@ def read_module(kind: str, prefix: str, config: Mapping[str, Any]) -> Module:
 def _activation(prefix: str, config: Mapping[str, Any]) -> str:
     path = str(config.get("activation_function", "torch.nn.modules.activation.Tanh"))
     name = path.rpartition(".")[2]
-    if not path.startswith("torch.nn.") or name not in _ACTIVATIONS:
-        raise UnsupportedModelError(f"'{prefix}': the activation '{path}' is not supported.")
-    return _ACTIVATIONS[name]
+    if not path.startswith("torch.nn.") or name not in TORCH_ACTIVATIONS:
+        raise UnsupportedModelError(
+            f"'{prefix}': the activation '{path}' is not supported; "
+            f"supported of torch.nn are {', '.join(TORCH_ACTIVATIONS)}."
+        )
+    return TORCH_ACTIVATIONS[name]
