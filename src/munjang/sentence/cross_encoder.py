@@ -21,7 +21,7 @@ from munjang.sentence.activations import (
     published_activation,
     softmax,
 )
-from munjang.sentence.encoding import TOKENS_PER_TEXT, chunks, cut_notice, refuse_surrogates
+from munjang.sentence.encoding import TOKENS_PER_TEXT, chunks, cut_notice, refuse_surrogates, text_length
 from munjang.sentence.files import read_entries
 from munjang.sentence.notices import TruncationWarning, notify
 from munjang.sentence.progress import track
@@ -233,7 +233,7 @@ class CrossEncoder:
         program = self.model.program(frozenset({LOGITS}))
         start, cut = 0, []
         with track(shown, len(pairs), "Scoring") as advance:
-            for chunk in chunks(pairs, _length):
+            for chunk in chunks(pairs, text_length):
                 ids = self._tokenize(chunk, start)
                 cut += [pair.truncated for pair in ids if pair.truncated]
                 chosen, places = different(ids)
@@ -253,7 +253,7 @@ class CrossEncoder:
         try:
             ids = self.tokenizer.encode_ids(pairs, truncation=True, max_length=self.max_length)
         except InputError:
-            refuse_surrogates((f"{query}{document}" for query, document in pairs), first)
+            refuse_surrogates(pairs, first)
             raise
         if self.on_truncation == "error":
             for position, pair in enumerate(ids, start=first):
@@ -263,10 +263,6 @@ class CrossEncoder:
                         "that are read."
                     )
         return ids
-
-
-def _length(pair: Pair) -> int:
-    return len(pair[0]) + len(pair[1])
 
 
 def _check_modules(checkpoint: Checkpoint) -> None:

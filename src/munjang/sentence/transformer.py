@@ -16,7 +16,7 @@ from munjang.errors import InputError, InputTypeError
 from munjang.models.shapes import check_checkpoint
 from munjang.runtime.model import Model
 from munjang.sentence.configured import Configured
-from munjang.sentence.encoding import EncodeCall, EncodeOptions
+from munjang.sentence.encoding import EncodeCall, EncodeOptions, TextInput, checked
 from munjang.sentence.files import module_weights, read_settings, write_settings
 from munjang.sentence.notices import AssumptionWarning, TruncationWarning, notify
 from munjang.sentence.pooling import POOLER, Pooling
@@ -161,10 +161,10 @@ class SentenceTransformer(Configured):
         """Where the model computes: ``"cpu"``."""
         return "cpu"
 
-    def tokenize(self, texts: str | Sequence[str]) -> BatchEncoding:
+    def tokenize(self, texts: TextInput | Sequence[TextInput]) -> BatchEncoding:
         """Tokenize as `encode` does, padded, as arrays ``[n, L]``; the prompt is not added."""
         return self.tokenizer(
-            [texts] if isinstance(texts, str) else texts,
+            list(checked([texts] if isinstance(texts, str | Mapping) else texts)),
             padding=True,
             truncation=True,
             max_length=self.max_seq_length,
@@ -189,7 +189,7 @@ class SentenceTransformer(Configured):
 
     def encode(
         self,
-        sentences: str | Iterable[str],
+        sentences: TextInput | Iterable[TextInput],
         prompt_name: str | None = None,
         prompt: str | None = None,
         batch_size: int | None = None,
@@ -206,8 +206,10 @@ class SentenceTransformer(Configured):
 
         Args:
             sentences: one text -> ``[d]``; n of them in a list, a tuple or an array -> ``[n, d]``; an
-                iterator -> an iterator of ``[d]`` that reads a chunk ahead, in bounded memory.
-            prompt_name: which of the model's prompts to put before each text.
+                iterator -> an iterator of ``[d]`` that reads a chunk ahead, in bounded memory. In a list a
+                tuple or list of two texts is a pair, which the model reads together, with token types;
+                ``{"text": ...}`` stands for what it holds, alone too.
+            prompt_name: which of the model's prompts to put before each text, and before the first of a pair.
             prompt: a text to put before each text, whatever the model's prompts are.
             batch_size: about how many texts of 32 tokens go into one request; results do not depend on it.
             show_progress_bar: show one on standard error.
@@ -240,7 +242,7 @@ class SentenceTransformer(Configured):
 
     def encode_query(
         self,
-        sentences: str | Iterable[str],
+        sentences: TextInput | Iterable[TextInput],
         prompt_name: str | None = None,
         prompt: str | None = None,
         batch_size: int | None = None,
@@ -270,7 +272,7 @@ class SentenceTransformer(Configured):
 
     def encode_document(
         self,
-        sentences: str | Iterable[str],
+        sentences: TextInput | Iterable[TextInput],
         prompt_name: str | None = None,
         prompt: str | None = None,
         batch_size: int | None = None,
@@ -308,9 +310,9 @@ class SentenceTransformer(Configured):
         if isinstance(sentences, Iterator):
             options.check_stream()
             return _stream(call, sentences, shown)
-        if isinstance(sentences, bytes | Mapping) or not isinstance(sentences, Iterable):
+        if isinstance(sentences, bytes) or not isinstance(sentences, Iterable):
             raise InputTypeError(f"encode needs a text or a list of texts, got a {type(sentences).__name__}.")
-        single = isinstance(sentences, str)
+        single = isinstance(sentences, str | Mapping)
         texts = [sentences] if single else list(sentences)
         with track(shown, len(texts), "Encoding") as advance:
             found = call.all(texts, advance)
