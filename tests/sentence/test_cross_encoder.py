@@ -167,7 +167,8 @@ def test_activations_of_ones_own(three: Scorer) -> None:
 
 def test_apply_softmax(one: Scorer, three: Scorer) -> None:
     assert_close(three.ours.predict(PAIRS, apply_softmax=True), three.peer.predict(PAIRS, apply_softmax=True))
-    assert_close(one.ours.predict(PAIRS, apply_softmax=True), one.peer.predict(PAIRS, apply_softmax=True))
+    with pytest.raises(InputError, match="apply_softmax is for models of several labels"):
+        one.ours.predict(PAIRS, apply_softmax=True)
     after: dict[str, Any] = {"apply_softmax": True, "activation_fn": torch.nn.Sigmoid()}
     assert_close(three.ours.predict(PAIRS, **after), three.peer.predict(PAIRS, **after))
     assert three.ours.predict([], apply_softmax=True).shape == (0, 3)
@@ -258,6 +259,13 @@ def test_rank_needs_one_label(one: Scorer, three: Scorer) -> None:
         three.ours.rank(QUERY, TEXTS)
     with pytest.raises(InputError, match="top_k of at least 1, got 0"):
         one.ours.rank(QUERY, TEXTS, top_k=0)
+    for wrong in ({"a": 1}, b"bytes", 5):
+        with pytest.raises(
+            InputTypeError, match=f"rank needs a list of documents, got one {type(wrong).__name__}"
+        ):
+            one.ours.rank(QUERY, wrong)  # type: ignore[arg-type]
+    with pytest.raises(InputTypeError, match="return_documents must be True or False, got 'no'"):
+        one.ours.rank(QUERY, TEXTS, return_documents="no")  # type: ignore[arg-type]
     with pytest.raises(InputTypeError, match="rank needs a list of documents, got one str"):
         one.ours.rank(QUERY, "one text")
 
@@ -360,6 +368,13 @@ def test_unknown_and_wrong_arguments(one: Scorer) -> None:
         one.ours.predict(PAIRS, normalize=True)  # type: ignore[call-arg]
     with pytest.raises(InputTypeError, match="activation_fn must be a name or a function, got 5"):
         one.ours.predict(PAIRS, activation_fn=5)  # type: ignore[arg-type]
+    for name in ("show_progress_bar", "apply_softmax", "convert_to_numpy", "convert_to_tensor"):
+        with pytest.raises(InputTypeError, match=f"{name} must be True or False, got 'no'"):
+            one.ours.predict(PAIRS, **{name: "no"})
+    with pytest.raises(InputTypeError, match="allow_pickle must be True or False, got 'no'"):
+        CrossEncoder(one.folder, allow_pickle="no")  # type: ignore[arg-type]
+    with pytest.raises(InputError, match="on_truncation must be one of"):
+        CrossEncoder(one.folder).on_truncation = "never"
     with pytest.raises(InputError, match="device must be None or 'cpu'"):
         CrossEncoder(one.folder, device="cuda")
     with pytest.raises(InputError, match="on_truncation must be one of"):

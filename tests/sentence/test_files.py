@@ -265,6 +265,7 @@ def test_a_model_for_something_else(folder: Path) -> None:
         ({"default_prompt_name": "none"}, "no prompt named 'none'"),
         ({"similarity_fn_name": "maxsim"}, "Unknown similarity function 'maxsim'"),
         ({"truncate_dim": 0}, "truncate_dim of at least 1, got 0"),
+        ({"truncate_dim": 21}, "its files say truncate_dim 21, its vectors have 20 numbers"),
         ({"truncate_dim": "few"}, "whole number for truncate_dim, got 'few'"),
     ],
 )

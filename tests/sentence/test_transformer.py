@@ -84,7 +84,6 @@ def test_prompts(bert: Trio) -> None:
     chosen: list[dict[str, Any]] = [{"prompt_name": "query"}, {"prompt_name": "odd"}, {"prompt": "any: "}]
     for options in [*chosen, {"prompt": ""}]:
         close(ours(TEXTS, **options), theirs(TEXTS, **options))
-    close(ours(TEXTS, prompt="a ", prompt_name="query"), theirs(TEXTS, prompt="a "))
     close(bert.ours.encode_query(TEXTS), bert.peer.encode_query(TEXTS))
     close(bert.ours.encode_document(TEXTS), bert.peer.encode_document(TEXTS))
     close(bert.ours.encode_query(TEXTS, prompt_name="odd"), ours(TEXTS, prompt_name="odd"), 2e-6)
@@ -108,7 +107,7 @@ def test_normalized_and_truncated(bert: Trio) -> None:
         {"normalize_embeddings": True},
         {"truncate_dim": 7},
         {"truncate_dim": 7, "normalize_embeddings": True},
-        {"truncate_dim": 1000},
+        {"truncate_dim": 32},
     ):
         close(bert.ours.encode(TEXTS, **options), bert.peer.encode(TEXTS, **options))
 

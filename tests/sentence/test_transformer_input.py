@@ -190,6 +190,15 @@ def test_pairs_that_are_too_long_or_no_text(bert: Trio) -> None:
         ({"output_value": "tokens"}, "output_value must be one of .*, got 'tokens'"),
         ({"precision": "int4"}, "precision must be one of .*, got 'int4'"),
         ({"precision": "int8", "output_value": None}, "needs an output_value"),
+        ({"precision": np.array(["int8", "x"])}, "precision must be one of"),
+        ({"truncate_dim": 33}, "truncate_dim must be at most 32, the vectors' length, got 33"),
+        ({"truncate_dim": 9999, "output_value": None}, "truncate_dim must be at most 32"),
+        ({"truncate_dim": 5, "output_value": "token_embeddings"}, "truncate_dim is for sentence vectors"),
+        (
+            {"normalize_embeddings": True, "output_value": "token_embeddings"},
+            "normalize_embeddings is for sentence vectors",
+        ),
+        ({"prompt": "a ", "prompt_name": "query"}, "Pass prompt or prompt_name, not both"),
         ({"device": "cuda"}, "device must be None or 'cpu', got 'cuda'"),
         ({"prompt_name": "nothing"}, "no prompt named 'nothing'"),
     ],
@@ -199,7 +208,27 @@ def test_values_that_cannot_be_used(options: dict[str, Any], message: str, bert:
         bert.ours.encode(["a", "b"], **options)
 
 
-@pytest.mark.parametrize("options", [{"batch_size": "many"}, {"truncate_dim": 1.5}, {"prompt": 5}])
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"batch_size": "many"},
+        {"truncate_dim": 1.5},
+        {"prompt": 5},
+        {"prompt_name": 5},
+        {"prompt_name": []},
+        *(
+            {name: value}
+            for name in (
+                "normalize_embeddings",
+                "convert_to_numpy",
+                "convert_to_tensor",
+                "show_progress_bar",
+            )
+            for value in ("no", 0, [])
+        ),
+    ],
+    ids=str,
+)
 def test_values_of_the_wrong_type(options: dict[str, Any], bert: Trio) -> None:
     with pytest.raises(InputTypeError):
         bert.ours.encode(["a", "b"], **options)

@@ -25,7 +25,7 @@ from munjang.sentence.encoding import TOKENS_PER_TEXT, chunks, cut_notice, refus
 from munjang.sentence.files import read_entries
 from munjang.sentence.notices import TruncationWarning, notify
 from munjang.sentence.progress import track
-from munjang.sentence.settings import check_choice, check_device
+from munjang.sentence.settings import OnTruncation, check_device, check_flags
 from munjang.sentence.similarity import check_positive
 from munjang.sentence.tensors import like_caller
 from munjang.tokenization import TokenIds, Tokenizer
@@ -43,7 +43,7 @@ class RankedDocument(TypedDict, total=False):
     text: str
 
 
-class CrossEncoder:
+class CrossEncoder(OnTruncation):
     """A model that reads two texts together and scores them.
 
     Example::
@@ -84,7 +84,11 @@ class CrossEncoder:
         allow_pickle: bool = False,
     ) -> None:
         check_device(device)
-        check_choice("on_truncation", on_truncation, ("warn", "error", "ignore"))
+        check_flags(
+            allow_pickle=allow_pickle,
+            local_files_only=False if local_files_only is None else local_files_only,
+        )
+        self.on_truncation = on_truncation
         checkpoint = open_checkpoint(
             model_name_or_path,
             revision=revision,
@@ -97,7 +101,7 @@ class CrossEncoder:
         model = Model.from_checkpoint(
             checkpoint, head="sequence-classification", backend=backend, threads=threads, streams=streams
         )
-        self._begin(model, Tokenizer.from_checkpoint(checkpoint), max_length, on_truncation)
+        self._begin(model, Tokenizer.from_checkpoint(checkpoint), max_length)
         self.activation_fn: Activation = (
             published_activation(checkpoint, self.num_labels)
             if activation_fn is None
@@ -118,16 +122,15 @@ class CrossEncoder:
 
         Raises `InputError` for values that can't be used.
         """
-        check_choice("on_truncation", on_truncation, ("warn", "error", "ignore"))
         made = cls.__new__(cls)
-        made._begin(model, tokenizer, max_length, on_truncation)
+        made.on_truncation = on_truncation
+        made._begin(model, tokenizer, max_length)
         made.activation_fn = choose_activation(activation_fn, softmax)
         return made
 
-    def _begin(self, model: Model, tokenizer: Tokenizer, max_length: int | None, on_truncation: str) -> None:
+    def _begin(self, model: Model, tokenizer: Tokenizer, max_length: int | None) -> None:
         self.model, self.tokenizer = model, tokenizer
         self.max_length = tokenizer.model_max_length if max_length is None else max_length
-        self.on_truncation = on_truncation
 
     @property
     def num_labels(self) -> int:
@@ -152,7 +155,7 @@ class CrossEncoder:
         batch_size: int | None = None,
         show_progress_bar: bool | None = None,
         activation_fn: str | Activation | None = None,
-        apply_softmax: bool = False,
+        apply_softmax: bool | None = False,
         convert_to_numpy: bool = True,
         convert_to_tensor: bool = False,
     ) -> Any:
@@ -172,6 +175,14 @@ class CrossEncoder:
         `InputTypeError` for anything but pairs of texts, `InputError` for values that can't be used,
         `TruncationError` if ``on_truncation`` is ``"error"``.
         """
+        check_flags(
+            show_progress_bar=False if show_progress_bar is None else show_progress_bar,
+            apply_softmax=False if apply_softmax is None else apply_softmax,
+            convert_to_numpy=convert_to_numpy,
+            convert_to_tensor=convert_to_tensor,
+        )
+        if apply_softmax and self.num_labels == 1:
+            raise InputError("apply_softmax is for models of several labels; this one has one.")
         activation = choose_activation(activation_fn, self.activation_fn)
         single, pairs = _as_pairs(sentences)
         logits = self._logits(pairs, batch_size, bool(show_progress_bar))
@@ -205,8 +216,9 @@ class CrossEncoder:
             )
         if top_k is not None:
             check_positive(top_k, "top_k", "rank")
-        if isinstance(documents, str):
-            raise InputTypeError("rank needs a list of documents, got one str.")
+        check_flags(return_documents=return_documents)
+        if isinstance(documents, str | bytes | Mapping) or not isinstance(documents, Iterable):
+            raise InputTypeError(f"rank needs a list of documents, got one {type(documents).__name__}.")
         listed = list(documents)
         scores = self.predict(
             [(query, document) for document in listed], batch_size, show_progress_bar, activation_fn

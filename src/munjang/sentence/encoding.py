@@ -13,11 +13,12 @@ from munjang.errors import InputError, InputTypeError, TruncationError
 from munjang.models.batch import TokenBatch
 from munjang.runtime.model import Model
 from munjang.runtime.runner import Done
+from munjang.sentence.configured import check_width
 from munjang.sentence.notices import TruncationWarning, notify
 from munjang.sentence.pooling import Pooling
 from munjang.sentence.program import SENTENCE_EMBEDDING, TOKEN_EMBEDDINGS, SentenceProgram
 from munjang.sentence.quantization import Precision, quantize_embeddings
-from munjang.sentence.settings import check_choice
+from munjang.sentence.settings import check_choice, check_flags
 from munjang.sentence.similarity import check_positive, normalize_embeddings
 from munjang.sentence.tensors import like_caller
 from munjang.tokenization import TokenIds, Tokenizer
@@ -64,9 +65,16 @@ class EncodeOptions:
     def __post_init__(self) -> None:
         check_choice("output_value", self.output_value, (SENTENCE_EMBEDDING, TOKEN_EMBEDDINGS, None))
         check_choice("precision", self.precision, get_args(Precision))
+        check_flags(
+            convert_to_numpy=self.convert_to_numpy,
+            convert_to_tensor=self.convert_to_tensor,
+            normalize_embeddings=self.normalize_embeddings,
+        )
         for name in ("batch_size", "truncate_dim"):
             if (value := getattr(self, name)) is not None:
                 check_positive(value, name, "encode")
+        if self.output_value == TOKEN_EMBEDDINGS and self.normalize_embeddings:
+            raise InputError("normalize_embeddings is for sentence vectors, not for token_embeddings.")
         if self.output_value is None and self.precision != "float32":
             raise InputError(f"precision {self.precision!r} needs an output_value, to know what to quantise.")
 
@@ -105,8 +113,12 @@ class Encoder(Protocol):
 
     tokenizer: Tokenizer
     model: Model
-    on_truncation: str
     width: int
+
+    @property
+    def on_truncation(self) -> str:
+        """What happens to texts that are too long."""
+        ...
 
     @property
     def pooling(self) -> Pooling:
@@ -180,6 +192,7 @@ class EncodeCall:
     """One call of `encode`: how many texts it has read and how many of them were cut."""
 
     def __init__(self, owner: Encoder, options: EncodeOptions) -> None:
+        check_width(options.truncate_dim, owner.width)
         self._owner = owner
         self._options = options
         batch_size = options.batch_size
