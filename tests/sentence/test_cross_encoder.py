@@ -407,6 +407,28 @@ def test_what_sentence_transformers_saved(one: Scorer, three: Scorer, tmp_path: 
         assert_close(CrossEncoder(tmp_path).predict(PAIRS), scorer.peer.predict(PAIRS))
 
 
+def test_keys_of_the_transformer(one: Scorer, tmp_path: Path) -> None:
+    one.peer.save(str(tmp_path), create_model_card=False)
+    modify_json(tmp_path / "sentence_bert_config.json", max_seq_length=9, do_lower_case=True)
+    ours = CrossEncoder(tmp_path, on_truncation="ignore")
+    assert ours.max_length == 9
+    assert_close(ours.predict(PAIRS), Peer(str(tmp_path), device="cpu").predict(PAIRS))
+    assert CrossEncoder(tmp_path, max_length=11).max_length == 11
+    modify_json(tmp_path / "sentence_bert_config.json", processing_kwargs={"text": {"max_length": 8}})
+    with pytest.raises(UnsupportedModelError, match=r"'processing_kwargs' = .* not supported"):
+        CrossEncoder(tmp_path)
+    modify_json(
+        tmp_path / "sentence_bert_config.json", processing_kwargs=None, transformer_task="text-generation"
+    )
+    with pytest.raises(
+        UnsupportedModelError, match="'transformer_task' = 'text-generation' is not supported"
+    ):
+        CrossEncoder(tmp_path)
+    modify_json(tmp_path / "config_sentence_transformers.json", model_type="SentenceTransformer")
+    with pytest.raises(UnsupportedModelError, match=r"open it with munjang\.SentenceTransformer"):
+        CrossEncoder(tmp_path)
+
+
 def test_modules_and_prompts_that_we_do_not_have(one: Scorer, tmp_path: Path) -> None:
     one.peer.save(str(tmp_path), create_model_card=False)
     modules = json.loads((tmp_path / "modules.json").read_text())

@@ -22,7 +22,7 @@ from munjang.sentence.activations import (
     softmax,
 )
 from munjang.sentence.encoding import TOKENS_PER_TEXT, chunks, cut_notice, refuse_surrogates, text_length
-from munjang.sentence.files import read_entries
+from munjang.sentence.files import check_model_type, read_entries, read_transformer_config
 from munjang.sentence.notices import TruncationWarning, notify
 from munjang.sentence.progress import track
 from munjang.sentence.settings import OnTruncation, check_device, check_flags
@@ -101,7 +101,11 @@ class CrossEncoder(OnTruncation):
         model = Model.from_checkpoint(
             checkpoint, head="sequence-classification", backend=backend, threads=threads, streams=streams
         )
-        self._begin(model, Tokenizer.from_checkpoint(checkpoint), max_length)
+        tokenizer = Tokenizer.from_checkpoint(checkpoint)
+        published = read_transformer_config(checkpoint, "sequence-classification")
+        if published["do_lower_case"]:
+            tokenizer.lower_case()
+        self._begin(model, tokenizer, published["max_seq_length"] if max_length is None else max_length)
         self.activation_fn: Activation = (
             published_activation(checkpoint, self.num_labels)
             if activation_fn is None
@@ -279,6 +283,7 @@ class CrossEncoder(OnTruncation):
 
 def _check_modules(checkpoint: Checkpoint) -> None:
     """Raise `UnsupportedModelError` for what newer versions of the library can put around a cross-encoder."""
+    check_model_type(checkpoint, "CrossEncoder")
     if checkpoint.has("modules.json"):
         entries = read_entries(checkpoint)
         if [(entry.kind, entry.path) for entry in entries] != [("Transformer", "")]:

@@ -84,7 +84,10 @@ def read_module(kind: str, prefix: str, config: Mapping[str, Any]) -> Module:
     for name in ("in_features", "out_features"):
         if not isinstance(config.get(name), int):
             raise CheckpointError(f"'{prefix}/config.json' must give in_features and out_features.")
-    return Module("Dense", prefix, _activation(prefix, config), bool(config.get("use_residual")), raw)
+    for name in ("bias", "use_residual"):
+        if not isinstance(config.get(name, False), bool):
+            raise CheckpointError(f"'{prefix}/config.json': '{name}' must be true or false.")
+    return Module("Dense", prefix, _activation(prefix, config), config.get("use_residual", False), raw)
 
 
 def _activation(prefix: str, config: Mapping[str, Any]) -> str:
