@@ -236,10 +236,7 @@ def community_detection(
     smallest = check_positive(min_community_size, "min_community_size", caller)
     rows = min(check_positive(batch_size, "batch_size", caller), _QUERY_BLOCK)
     check_flags(show_progress_bar=show_progress_bar)
-    if isinstance(threshold, bool | np.bool_) or not isinstance(threshold, Real):
-        raise InputTypeError(f"{caller} needs a number for threshold, got {threshold!r}")
-    if not -1 <= float(threshold) <= 1:  # also where it is NaN
-        raise InputError(f"{caller} needs a threshold between -1 and 1, which cosines are, got {threshold}")
+    _check_threshold(threshold, caller)
     least = np.float32(threshold)
     starts = _progress(range(0, len(vectors), rows), "Finding communities", show_progress_bar)
     sizes = [_neighbourhood_sizes(vectors[start : start + rows], vectors, least) for start in starts]
@@ -296,6 +293,13 @@ def _finite_matrix(value: ArrayLike, name: str, caller: str) -> FloatArray:
         if wrong.size:
             raise InputError(f"{caller} needs finite numbers, but row {row} of {name} holds {wrong[0]}")
     return vectors
+
+
+def _check_threshold(value: Any, caller: str) -> None:
+    if isinstance(value, bool | np.bool_) or not isinstance(value, Real):
+        raise InputTypeError(f"{caller} needs a number for threshold, got {value!r}")
+    if not -1 <= float(value) <= 1:  # also where it is NaN
+        raise InputError(f"{caller} needs a threshold between -1 and 1, which cosines are, got {value}")
 
 
 def _block_sizes(query_chunk_size: int, corpus_chunk_size: int, caller: str) -> tuple[int, int]:
