@@ -59,7 +59,7 @@ CASES = [
 ]
 
 # Values that may matter; a key that is not here gets another value of its default's type.
-_SIZES = {
+_SIZES: Mapping[str, list[Any]] = {
     "hidden_size": [16, 64],
     "embedding_size": [24],
     "num_attention_heads": [2, 8],

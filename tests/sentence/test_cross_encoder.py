@@ -369,8 +369,9 @@ def test_unknown_and_wrong_arguments(one: Scorer) -> None:
     with pytest.raises(InputTypeError, match="activation_fn must be a name or a function, got 5"):
         one.ours.predict(PAIRS, activation_fn=5)  # type: ignore[arg-type]
     for name in ("show_progress_bar", "apply_softmax", "convert_to_numpy", "convert_to_tensor"):
+        options: dict[str, Any] = {name: "no"}
         with pytest.raises(InputTypeError, match=f"{name} must be True or False, got 'no'"):
-            one.ours.predict(PAIRS, **{name: "no"})
+            one.ours.predict(PAIRS, **options)
     with pytest.raises(InputTypeError, match="allow_pickle must be True or False, got 'no'"):
         CrossEncoder(one.folder, allow_pickle="no")  # type: ignore[arg-type]
     with pytest.raises(InputError, match="on_truncation must be one of"):

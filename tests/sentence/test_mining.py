@@ -319,7 +319,7 @@ def test_options_of_the_wrong_type_are_refused() -> None:
     for number in (np.nan, np.inf, 1.01, -2):
         with pytest.raises(InputError, match="threshold between -1 and 1"):
             util.community_detection(a, threshold=number)
-    assert util.community_detection(a, np.float32(-1.0), 1)
+    assert util.community_detection(a, np.float32(-1.0), 1)  # type: ignore[arg-type]
     with pytest.raises(InputTypeError, match="score_function must be a function, got 'cosine'"):
         util.semantic_search(a, a, score_function="cosine")  # type: ignore[arg-type]
     for sentences in ("one text", b"bytes", {"a": 1}, 5):

@@ -122,9 +122,9 @@ def test_bad_options_are_refused() -> None:
         quantize_embeddings(vectors(2, 4), "int8", calibration_embeddings=vectors(0, 4))
     for precision in ("binary", "ubinary", "float32"):
         with pytest.raises(InputError, match=f"ranges is for int8 and uint8, not for {precision}"):
-            quantize_embeddings(vectors(2, 4), precision, ranges=vectors(2, 4))  # type: ignore[arg-type]
+            quantize_embeddings(vectors(2, 4), precision, ranges=vectors(2, 4))
         with pytest.raises(InputError, match="calibration_embeddings is for int8 and uint8"):
-            quantize_embeddings(vectors(2, 4), precision, None, vectors(9, 4))  # type: ignore[arg-type]
+            quantize_embeddings(vectors(2, 4), precision, None, vectors(9, 4))
     with pytest.raises(InputError, match="takes ranges or calibration_embeddings, not both"):
         quantize_embeddings(vectors(2, 4), "int8", [[0.0] * 4, [1.0] * 4], vectors(9, 4))
     with pytest.raises(InputError, match=r"component 1 has 2\.0 and 1\.0"):
