@@ -143,7 +143,9 @@ def test_activations_by_name_and_of_torch(name: str, one: Scorer, three: Scorer)
         expected = scorer.peer.predict(PAIRS, activation_fn=module)
         for activation in (name, name.lower(), f"torch.nn.modules.activation.{name}", module):
             assert_close(scorer.ours.predict(PAIRS, activation_fn=activation), expected)
-    assert_close(CrossEncoder(three.folder, activation_fn=name).predict(PAIRS), expected)
+    model = CrossEncoder(three.folder, activation_fn=name)
+    assert_close(model.predict(PAIRS), expected)
+    assert getattr(model.activation_fn, "__name__", None) == name.lower()  # what training records
 
 
 def test_activations_of_ones_own(three: Scorer) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Mapping
-from functools import partial
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -32,8 +31,16 @@ def softmax(x: Scores) -> Scores:
     return np.asarray(powers / powers.sum(axis=-1, keepdims=True), dtype=np.float32)
 
 
+def _of_each_logit(torch_name: str, name: str) -> Activation:
+    def activation(x: Scores) -> Scores:
+        return np.asarray(numpy.activate(name, x), dtype=np.float32)
+
+    activation.__name__ = torch_name.lower()  # which training writes to the files of what it learns
+    return activation
+
+
 _ACTIVATIONS: Mapping[str, Activation] = {
-    **{torch_name.lower(): partial(numpy.activate, name) for torch_name, name in TORCH_ACTIVATIONS.items()},
+    **{published.lower(): _of_each_logit(published, name) for published, name in TORCH_ACTIVATIONS.items()},
     "softmax": softmax,
 }
 
