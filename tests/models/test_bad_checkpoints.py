@@ -82,8 +82,8 @@ def test_other_arithmetic(name: str, value: Any, architecture: str, parts: Any) 
 @pytest.mark.parametrize("name", ["hidden_act", "activation"])
 def test_unknown_activation(name: str, parts: Any) -> None:
     spoilt = parts("bert" if name == "hidden_act" else "distilbert")
-    spoilt.config[name] = "laplace"
-    refused(spoilt, UnsupportedModelError, "'laplace'", "gelu_new")
+    spoilt.config[name] = "prelu"
+    refused(spoilt, UnsupportedModelError, "'prelu'", "gelu_new")
 
 
 def test_unknown_model_type(parts: Any) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -9,15 +10,38 @@ import numpy as np
 import pytest
 import torch
 from numpy.typing import NDArray
+from transformers.activations import ACT2CLS, ACT2FN
 
-from munjang.backends.registry import BACKENDS
-from munjang.backends.torch import TorchExecutor
+from munjang.backends.registry import BACKENDS, make_executor
+from munjang.backends.torch import TorchExecutor, TorchOps
+from munjang.models.batch import TokenBatch
+from munjang.models.ops import ACTIVATIONS, A, Ops
+from munjang.models.params import Params
 from munjang.models.program import LAST_HIDDEN_STATE, LOGITS
 from munjang.runtime.batches import unpad
 from munjang.runtime.model import Model
 from support.peers import ARCHITECTURES, random_inputs, random_peer, reference
 
 TOLERANCE = 1e-5
+
+
+@dataclass(frozen=True)
+class OneActivation:
+    """A program of one activation: what `rows` finds in a table, activated."""
+
+    name: str
+    taps: frozenset[str] = frozenset()
+
+    def __call__(self, ops: Ops[A], root: Params[A], batch: TokenBatch[A]) -> dict[str, A]:
+        return {"y": ops.activation(self.name, ops.rows(root["x"], batch.input_ids))}
+
+    @classmethod
+    def run(cls, name: str, backend: str, x: NDArray[np.float32]) -> NDArray[np.float32]:
+        ids = np.arange(len(x), dtype=np.int32)
+        none = np.zeros((1, 1, 1, 1), dtype=np.float32)
+        batch = TokenBatch(ids, ids, ids, ids[None], none, ids, ids, none[0])
+        executor = make_executor(backend, {"x": x})
+        return executor.compile(cls(name))(batch)["y"]
 
 
 def assert_close(
@@ -72,31 +96,65 @@ def test_sequence_classification(architecture: str, backend: str, tmp_path: Path
 
 
 @pytest.mark.parametrize("backend", BACKENDS)
-@pytest.mark.parametrize(
-    "activation",
-    [
-        "gelu",
-        "gelu_python",
-        "gelu_new",
-        "gelu_fast",
-        "gelu_pytorch_tanh",
-        "quick_gelu",
-        "relu",
-        "relu6",
-        "silu",
-        "swish",
-        "mish",
-        "tanh",
-        "sigmoid",
-        "linear",
-    ],
-)
+@pytest.mark.parametrize("activation", sorted(ACTIVATIONS))
 def test_activations(activation: str, backend: str, tmp_path: Path) -> None:
     peer = random_peer("bert", tmp_path, settings={"hidden_act": activation})
     inputs: dict[str, Any] = random_inputs(np.random.default_rng(3))
     output = Model.from_pretrained(tmp_path, backend=backend)(**inputs)
     expected = reference(peer, inputs)["last_hidden_state"]
     assert_close(output.last_hidden_state, expected, inputs["attention_mask"])
+
+
+def test_activations_are_all_that_have_no_parameters() -> None:
+    learned = {name for name in ACT2CLS if any(True for _ in ACT2FN[name].parameters())}
+    assert learned <= {"prelu", "xielu"}
+    assert set(ACT2CLS) - learned <= ACTIVATIONS
+
+
+_VALUES = [
+    0.0,
+    1e-30,
+    1e-3,
+    0.1,
+    0.5,
+    0.7,
+    1.0,
+    2.9,
+    3.1,
+    5.9,
+    6.1,
+    7.0,
+    9.9,
+    10.1,
+    30.0,
+    50.0,
+    90.0,
+    200.0,
+    1e4,
+    1e10,
+]
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("activation", sorted(ACTIVATIONS & set(ACT2CLS)))
+def test_activations_of_extreme_values(activation: str, backend: str) -> None:
+    x = np.array([*_VALUES, 1e30, *(-value for value in _VALUES), -1e30], dtype=np.float32)[:, None]
+    found = OneActivation.run(activation, backend, x)
+    expected = ACT2FN[activation](torch.from_numpy(x)).numpy()
+    np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("activation", sorted(ACTIVATIONS & set(ACT2CLS)))
+def test_gradients_of_activations(activation: str) -> None:
+    """Also far below 0, where the reference's root of a softplus has none."""
+    x = torch.tensor([*_VALUES, *(-value for value in _VALUES)], requires_grad=True)
+    peer = x.detach().clone().requires_grad_()
+    torch.autograd.backward(TorchOps().activation(activation, x).sum())
+    torch.autograd.backward(ACT2FN[activation](peer).sum())
+    assert x.grad is not None
+    assert peer.grad is not None
+    expected = peer.grad.nan_to_num(0.0) if activation == "sqrtsoftplus" else peer.grad
+    torch.testing.assert_close(x.grad, expected, rtol=1e-4, atol=1e-6)
 
 
 @pytest.mark.parametrize("architecture", ARCHITECTURES)

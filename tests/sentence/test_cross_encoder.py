@@ -23,6 +23,7 @@ from munjang.errors import (
     TruncationError,
     UnsupportedModelError,
 )
+from munjang.sentence.modules import TORCH_ACTIVATIONS
 from munjang.sentence.transformer import TruncationWarning
 from support.peers import ARCHITECTURES
 from support.sentences import MAX_TOKENS, TEXTS, make_checkpoint, make_pair_checkpoint, modify_json
@@ -130,10 +131,8 @@ def test_arrays_where_torch_was_not_imported(one: Scorer, monkeypatch: pytest.Mo
 # Activations
 
 FUNCTIONS: dict[str, Callable[[], Any]] = {
-    "identity": torch.nn.Identity,
-    "sigmoid": torch.nn.Sigmoid,
-    "tanh": torch.nn.Tanh,
-    "softmax": lambda: torch.nn.Softmax(dim=-1),
+    **{name: getattr(torch.nn, name) for name in TORCH_ACTIVATIONS},
+    "Softmax": lambda: torch.nn.Softmax(dim=-1),
 }
 
 
@@ -142,10 +141,11 @@ def test_activations_by_name_and_of_torch(name: str, one: Scorer, three: Scorer)
     for scorer in (one, three):
         module = FUNCTIONS[name]()
         expected = scorer.peer.predict(PAIRS, activation_fn=module)
-        path = f"torch.nn.modules.activation.{name.capitalize()}"
-        for activation in (name, name.capitalize(), path, module):
+        for activation in (name, name.lower(), f"torch.nn.modules.activation.{name}", module):
             assert_close(scorer.ours.predict(PAIRS, activation_fn=activation), expected)
-    assert_close(CrossEncoder(three.folder, activation_fn=name).predict(PAIRS), expected)
+    model = CrossEncoder(three.folder, activation_fn=name)
+    assert_close(model.predict(PAIRS), expected)
+    assert getattr(model.activation_fn, "__name__", None) == name.lower()  # what training records
 
 
 def test_activations_of_ones_own(three: Scorer) -> None:
@@ -169,7 +169,8 @@ def test_activations_of_ones_own(three: Scorer) -> None:
 
 def test_apply_softmax(one: Scorer, three: Scorer) -> None:
     assert_close(three.ours.predict(PAIRS, apply_softmax=True), three.peer.predict(PAIRS, apply_softmax=True))
-    assert_close(one.ours.predict(PAIRS, apply_softmax=True), one.peer.predict(PAIRS, apply_softmax=True))
+    with pytest.raises(InputError, match="apply_softmax is for models of several labels"):
+        one.ours.predict(PAIRS, apply_softmax=True)
     after: dict[str, Any] = {"apply_softmax": True, "activation_fn": torch.nn.Sigmoid()}
     assert_close(three.ours.predict(PAIRS, **after), three.peer.predict(PAIRS, **after))
     assert three.ours.predict([], apply_softmax=True).shape == (0, 3)
@@ -183,7 +184,15 @@ PLACES: dict[str, tuple[str, Callable[[str], dict[str, Any]]]] = {
 
 
 @pytest.mark.parametrize(
-    ("labels", "activation"), [(1, "linear.Identity"), (1, "activation.Tanh"), (3, "activation.Sigmoid")]
+    ("labels", "activation"),
+    [
+        (1, "linear.Identity"),
+        (1, "activation.Tanh"),
+        (3, "activation.Sigmoid"),
+        (1, "activation.ReLU"),
+        (3, "activation.GELU"),
+        (3, "activation.LeakyReLU"),
+    ],
 )
 @pytest.mark.parametrize("place", PLACES)
 def test_the_activation_of_the_files(
@@ -213,7 +222,9 @@ def test_an_unknown_activation_in_the_files(one: Scorer, tmp_path: Path) -> None
     shutil.copytree(one.folder, tmp_path / "model")
     for name in ("torch.nn.modules.activation.GLU", "my.own.Sigmoid"):
         modify_json(tmp_path / "model/config.json", sentence_transformers={"activation_fn": name})
-        with pytest.raises(UnsupportedModelError, match=f"names the activation '{name}'.*say activation_fn"):
+        with pytest.raises(
+            UnsupportedModelError, match=f"names the activation '{name}'.*Pass activation_fn: 'sigmoid'"
+        ):
             CrossEncoder(tmp_path / "model")
         chosen = CrossEncoder(tmp_path / "model", activation_fn="sigmoid")
         assert_close(chosen.predict(PAIRS), one.ours.predict(PAIRS))
@@ -250,6 +261,13 @@ def test_rank_needs_one_label(one: Scorer, three: Scorer) -> None:
         three.ours.rank(QUERY, TEXTS)
     with pytest.raises(InputError, match="top_k of at least 1, got 0"):
         one.ours.rank(QUERY, TEXTS, top_k=0)
+    for wrong in ({"a": 1}, b"bytes", 5):
+        with pytest.raises(
+            InputTypeError, match=f"rank needs a list of documents, got one {type(wrong).__name__}"
+        ):
+            one.ours.rank(QUERY, wrong)  # type: ignore[arg-type]
+    with pytest.raises(InputTypeError, match="return_documents must be True or False, got 'no'"):
+        one.ours.rank(QUERY, TEXTS, return_documents="no")  # type: ignore[arg-type]
     with pytest.raises(InputTypeError, match="rank needs a list of documents, got one str"):
         one.ours.rank(QUERY, "one text")
 
@@ -338,7 +356,7 @@ def test_odd_texts(one: Scorer) -> None:
         ({"batch_size": 0}, "batch_size of at least 1"),
         (
             {"activation_fn": "swoosh"},
-            "Unknown activation_fn 'swoosh'; there are identity, sigmoid, softmax, tanh",
+            "Unknown activation_fn 'swoosh'; there are identity, tanh, relu, relu6, gelu",
         ),
     ],
 )
@@ -352,6 +370,14 @@ def test_unknown_and_wrong_arguments(one: Scorer) -> None:
         one.ours.predict(PAIRS, normalize=True)  # type: ignore[call-arg]
     with pytest.raises(InputTypeError, match="activation_fn must be a name or a function, got 5"):
         one.ours.predict(PAIRS, activation_fn=5)  # type: ignore[arg-type]
+    for name in ("show_progress_bar", "apply_softmax", "convert_to_numpy", "convert_to_tensor"):
+        options: dict[str, Any] = {name: "no"}
+        with pytest.raises(InputTypeError, match=f"{name} must be True or False, got 'no'"):
+            one.ours.predict(PAIRS, **options)
+    with pytest.raises(InputTypeError, match="allow_pickle must be True or False, got 'no'"):
+        CrossEncoder(one.folder, allow_pickle="no")  # type: ignore[arg-type]
+    with pytest.raises(InputError, match="on_truncation must be one of"):
+        CrossEncoder(one.folder).on_truncation = "never"
     with pytest.raises(InputError, match="device must be None or 'cpu'"):
         CrossEncoder(one.folder, device="cuda")
     with pytest.raises(InputError, match="on_truncation must be one of"):
@@ -382,6 +408,28 @@ def test_what_sentence_transformers_saved(one: Scorer, three: Scorer, tmp_path: 
         scorer.peer.save(str(tmp_path), create_model_card=False)
         assert (tmp_path / "modules.json").exists()
         assert_close(CrossEncoder(tmp_path).predict(PAIRS), scorer.peer.predict(PAIRS))
+
+
+def test_keys_of_the_transformer(one: Scorer, tmp_path: Path) -> None:
+    one.peer.save(str(tmp_path), create_model_card=False)
+    modify_json(tmp_path / "sentence_bert_config.json", max_seq_length=9, do_lower_case=True)
+    ours = CrossEncoder(tmp_path, on_truncation="ignore")
+    assert ours.max_length == 9
+    assert_close(ours.predict(PAIRS), Peer(str(tmp_path), device="cpu").predict(PAIRS))
+    assert CrossEncoder(tmp_path, max_length=11).max_length == 11
+    modify_json(tmp_path / "sentence_bert_config.json", processing_kwargs={"text": {"max_length": 8}})
+    with pytest.raises(UnsupportedModelError, match=r"'processing_kwargs' = .* not supported"):
+        CrossEncoder(tmp_path)
+    modify_json(
+        tmp_path / "sentence_bert_config.json", processing_kwargs=None, transformer_task="text-generation"
+    )
+    with pytest.raises(
+        UnsupportedModelError, match="'transformer_task' = 'text-generation' is not supported"
+    ):
+        CrossEncoder(tmp_path)
+    modify_json(tmp_path / "config_sentence_transformers.json", model_type="SentenceTransformer")
+    with pytest.raises(UnsupportedModelError, match=r"open it with munjang\.SentenceTransformer"):
+        CrossEncoder(tmp_path)
 
 
 def test_modules_and_prompts_that_we_do_not_have(one: Scorer, tmp_path: Path) -> None:

@@ -42,6 +42,8 @@ STEPS: dict[str, Callable[[], list[Any]]] = {
     "dense-gelu": lambda: [parts.Dense(32, 48, activation_function=torch.nn.GELU())],
     "dense-relu": lambda: [parts.Dense(32, 8, activation_function=torch.nn.ReLU())],
     "dense-sigmoid": lambda: [parts.Dense(32, 8, activation_function=torch.nn.Sigmoid())],
+    "dense-leaky-relu": lambda: [parts.Dense(32, 8, activation_function=torch.nn.LeakyReLU())],
+    "dense-hardswish": lambda: [parts.Dense(32, 8, activation_function=torch.nn.Hardswish())],
     "dense-silu": lambda: [parts.Dense(32, 8, activation_function=torch.nn.SiLU())],
     "dense-residual": lambda: [parts.Dense(32, 32, use_residual=True)],
     "dense-residual-narrower": lambda: [parts.Dense(32, 12, use_residual=True)],
@@ -242,16 +244,114 @@ def test_a_module_for_other_values(kind: str, folder: Path) -> None:
         SentenceTransformer(folder)
 
 
-@pytest.mark.parametrize("activation", ["torch.nn.modules.activation.LeakyReLU", "my.own.Tanh", "Tanh"])
+@pytest.mark.parametrize("activation", ["torch.nn.modules.activation.PReLU", "my.own.Tanh", "Tanh"])
 def test_an_unknown_activation(activation: str, folder: Path) -> None:
     modify_json(folder / "2_Dense/config.json", activation_function=activation)
     with pytest.raises(UnsupportedModelError, match=f"'2_Dense': the activation '{activation}'"):
         SentenceTransformer(folder)
 
 
-def test_a_model_for_something_else(folder: Path) -> None:
-    modify_json(folder / "sentence_bert_config.json", transformer_task="fill-mask")
-    with pytest.raises(UnsupportedModelError, match="a model for 'fill-mask' makes no sentence vectors"):
+MESSAGES = {"text": {"method": "forward", "method_output_name": "last_hidden_state"}, "message": {}}
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("transformer_task", "fill-mask"),
+        ("module_output_name", "sentence_embedding"),
+        ("modality_config", MESSAGES),
+        ("modality_config", {"text": {"method": "forward", "method_output_name": "pooler_output"}}),
+        ("processing_kwargs", {"text": {"max_length": 8}}),
+        ("query_length", 32),
+        ("document_length", 32),
+        ("query_expansion", {"strategy": "fixed", "length": 32}),
+        ("tokenizer_args", {"model_max_length": 8}),
+        ("processor_kwargs", {"padding_side": "left"}),
+        ("config_kwargs", {"num_hidden_layers": 1}),
+        ("model_args", {"add_pooling_layer": False}),
+        ("tokenizer_name_or_path", "another"),
+        ("something_new", 1),
+    ],
+)
+def test_keys_of_the_transformer_that_are_refused_by_name(key: str, value: Any, folder: Path) -> None:
+    modify_json(folder / "sentence_bert_config.json", **{key: value})
+    with pytest.raises(UnsupportedModelError, match=f"sentence_bert_config.json: '{key}' = .* not supported"):
+        SentenceTransformer(folder)
+
+
+def test_keys_of_the_transformer_that_are_obeyed(folder: Path) -> None:
+    """Or that change nothing; the reference reads the same folder."""
+    modify_json(
+        folder / "sentence_bert_config.json",
+        max_seq_length=7,
+        do_lower_case=True,
+        unpad_inputs=False,
+        model_kwargs={"torch_dtype": "float32"},
+        processor_kwargs={},
+    )
+    model = SentenceTransformer(folder, on_truncation="ignore")
+    assert model.max_seq_length == 7
+    assert_close(model.encode(TEXTS), Peer(str(folder), device="cpu").encode(TEXTS))
+    modify_json(folder / "sentence_bert_config.json", do_lower_case="no")
+    with pytest.raises(CheckpointError, match="'do_lower_case' = 'no' must be true or false"):
+        SentenceTransformer(folder)
+
+
+@pytest.mark.parametrize("kind", ["CrossEncoder", "SparseEncoder", "MultiVectorEncoder"])
+def test_a_model_of_another_class(kind: str, folder: Path) -> None:
+    modify_json(folder / "config_sentence_transformers.json", model_type=kind)
+    advice = "; open it with munjang.CrossEncoder" if kind == "CrossEncoder" else ""
+    with pytest.raises(
+        UnsupportedModelError, match=f"the model_type '{kind}', not 'SentenceTransformer'{advice}"
+    ):
+        SentenceTransformer(folder)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"pooling_mode_new": True}, "Pooling by pooling_mode_new is not supported"),
+        ({"include_prompt": "no"}, "include_prompt must be true or false, got 'no'"),
+        ({"pooling_mode": "new"}, "Unknown pooling 'new'"),
+    ],
+)
+def test_pooling_that_cannot_be_read(changes: dict[str, Any], message: str, folder: Path) -> None:
+    modify_json(folder / "1_Pooling/config.json", **changes)
+    with pytest.raises(CheckpointError, match=message):
+        SentenceTransformer(folder)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        (
+            {"out_features": 21},
+            r"'2_Dense': the weights have the shape \(20, 32\), config.json says \(21, 32\)",
+        ),
+        ({"in_features": 31}, r"'2_Dense': the weights have the shape \(20, 32\)"),
+        ({"bias": False}, "'2_Dense': the weights have a bias, config.json says 'bias' = False"),
+        ({"bias": "no"}, "'2_Dense/config.json': 'bias' must be true or false"),
+        ({"use_residual": "no"}, "'2_Dense/config.json': 'use_residual' must be true or false"),
+    ],
+)
+def test_a_dense_layer_whose_config_is_of_another(
+    changes: dict[str, Any], message: str, folder: Path
+) -> None:
+    modify_json(folder / "2_Dense/config.json", **changes)
+    with pytest.raises(CheckpointError, match=message):
+        SentenceTransformer(folder)
+
+
+def test_a_dense_layer_whose_bias_is_missing(tmp_path: Path) -> None:
+    make_sentence_folder("bert", tmp_path / "model", modules=[parts.Dense(32, 20, bias=False)])
+    modify_json(tmp_path / "model/2_Dense/config.json", bias=True)
+    with pytest.raises(CheckpointError, match="'2_Dense': the weights have no bias"):
+        SentenceTransformer(tmp_path / "model")
+
+
+def test_routers_are_refused(folder: Path) -> None:
+    add_module(folder, "sentence_transformers.base.modules.router.Router", at=0)
+    with pytest.raises(UnsupportedModelError, match=r"modules.json lists Router, .* begins with Transformer"):
         SentenceTransformer(folder)
 
 
@@ -263,6 +363,7 @@ def test_a_model_for_something_else(folder: Path) -> None:
         ({"default_prompt_name": "none"}, "no prompt named 'none'"),
         ({"similarity_fn_name": "maxsim"}, "Unknown similarity function 'maxsim'"),
         ({"truncate_dim": 0}, "truncate_dim of at least 1, got 0"),
+        ({"truncate_dim": 21}, "its files say truncate_dim 21, its vectors have 20 numbers"),
         ({"truncate_dim": "few"}, "whole number for truncate_dim, got 'few'"),
     ],
 )

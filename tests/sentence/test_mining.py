@@ -313,8 +313,25 @@ def test_options_of_the_wrong_type_are_refused() -> None:
         util.semantic_search(a, a, top_k=2.5)  # type: ignore[arg-type]
     with pytest.raises(InputTypeError, match="number for threshold, got 'high'"):
         util.community_detection(a, threshold="high")  # type: ignore[arg-type]
-    with pytest.raises(InputTypeError, match="list of sentences, got one str"):
-        util.paraphrase_mining(LetterCounter(), "one text")
+    for wrong in (True, None, [0.5], "0.5"):
+        with pytest.raises(InputTypeError, match="number for threshold"):
+            util.community_detection(a, threshold=wrong)  # type: ignore[arg-type]
+    for number in (np.nan, np.inf, 1.01, -2):
+        with pytest.raises(InputError, match="threshold between -1 and 1"):
+            util.community_detection(a, threshold=number)
+    assert util.community_detection(a, np.float32(-1.0), 1)  # type: ignore[arg-type]
+    with pytest.raises(InputTypeError, match="score_function must be a function, got 'cosine'"):
+        util.semantic_search(a, a, score_function="cosine")  # type: ignore[arg-type]
+    for sentences in ("one text", b"bytes", {"a": 1}, 5):
+        with pytest.raises(InputTypeError, match=f"list of sentences, got one {type(sentences).__name__}"):
+            util.paraphrase_mining(LetterCounter(), sentences)  # type: ignore[arg-type]
+    for call in (
+        lambda: util.paraphrase_mining(LetterCounter(), ["a"], show_progress_bar="no"),  # type: ignore[arg-type]
+        lambda: util.paraphrase_mining_embeddings(a, show_progress_bar="no"),  # type: ignore[arg-type]
+        lambda: util.community_detection(a, show_progress_bar="no"),  # type: ignore[arg-type]
+    ):
+        with pytest.raises(InputTypeError, match="show_progress_bar must be True or False, got 'no'"):
+            call()
     with pytest.raises(InputTypeError, match="encode texts first"):
         util.semantic_search(["a text"], a)
 

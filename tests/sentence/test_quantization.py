@@ -42,7 +42,7 @@ def test_equal_values(precision: Precision, shape: tuple[int, int], dtype: Any) 
     np.testing.assert_array_equal(embeddings, before)
 
 
-@pytest.mark.parametrize("precision", PRECISIONS)
+@pytest.mark.parametrize("precision", SCALAR)
 @pytest.mark.parametrize("shape", [(16,), (1, 16), (5, 16)])
 def test_equal_values_with_ranges_or_calibration(precision: Precision, shape: tuple[int, ...]) -> None:
     embeddings, sample = vectors(*shape) * 2, vectors(150, 16, seed=1)  # some lie outside of the ranges
@@ -120,6 +120,17 @@ def test_bad_options_are_refused() -> None:
         quantize_embeddings(vectors(2, 4), "int8", calibration_embeddings=vectors(9, 5))
     with pytest.raises(InputError, match="no vectors in calibration_embeddings"):
         quantize_embeddings(vectors(2, 4), "int8", calibration_embeddings=vectors(0, 4))
+    for precision in ("binary", "ubinary", "float32"):
+        with pytest.raises(InputError, match=f"ranges is for int8 and uint8, not for {precision}"):
+            quantize_embeddings(vectors(2, 4), precision, ranges=vectors(2, 4))
+        with pytest.raises(InputError, match="calibration_embeddings is for int8 and uint8"):
+            quantize_embeddings(vectors(2, 4), precision, None, vectors(9, 4))
+    with pytest.raises(InputError, match="takes ranges or calibration_embeddings, not both"):
+        quantize_embeddings(vectors(2, 4), "int8", [[0.0] * 4, [1.0] * 4], vectors(9, 4))
+    with pytest.raises(InputError, match=r"component 1 has 2\.0 and 1\.0"):
+        quantize_embeddings(vectors(2, 2), "int8", ranges=[[0.0, 2.0], [1.0, 1.0]])
+    with pytest.raises(InputError, match="Unknown precision"):
+        quantize_embeddings(vectors(2, 2), ["int8"])  # type: ignore[call-overload]
     with pytest.raises(InputError, match="row 1 holds NaN"):
         quantize_embeddings(vectors(2, 4), "int8", ranges=np.array([[0.0] * 4, [np.nan] * 4]))
 

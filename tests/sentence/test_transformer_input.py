@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import unicodedata
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,7 @@ import pytest
 from munjang import SentenceTransformer
 from munjang.errors import InputError, InputTypeError, TruncationError
 from munjang.sentence.transformer import TruncationWarning
+from support.peers import ARCHITECTURES
 from support.sentences import MAX_TOKENS, TEXTS, Trio
 
 LONG = "A man is eating food and the girl is carrying a baby. " * 20
@@ -61,7 +63,7 @@ def test_a_lone_surrogate_is_named_with_its_place(bert: Trio) -> None:
         bert.ours.encode("\udc80")
 
 
-@pytest.mark.parametrize("wrong", [None, b"bytes", 5, 1.5, {"text": "a"}, object()])
+@pytest.mark.parametrize("wrong", [None, b"bytes", 5, 1.5, object()])
 def test_wrong_types(wrong: Any, bert: Trio) -> None:
     with pytest.raises(InputTypeError, match="encode needs a text or a list of texts"):
         bert.ours.encode(wrong)
@@ -71,10 +73,112 @@ def test_wrong_types(wrong: Any, bert: Trio) -> None:
         list(bert.ours.encode(iter(["a", wrong])))
 
 
-@pytest.mark.parametrize("wrong", [["a", ["b"]], [("a", "b")], np.array([["a", "b"]]), np.zeros(3), [["a"]]])
-def test_wrong_types_inside(wrong: Any, bert: Trio) -> None:
-    with pytest.raises(InputTypeError, match="not str"):
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        (["a", ["b"]], r"Text 1 is a list of 1 \(str\), not str; a pair has two texts"),
+        ([("a", "b", "c")], r"Text 0 is a tuple of 3 \(str, str, str\), not str"),
+        (["a", ("b", 5)], r"Text 1 is a tuple of 2 \(str, int\), not str"),
+        (np.zeros(3), "Text 0 is of type float, not str"),
+        (np.zeros((2, 2)), r"Text 0 is a list of 2 \(float, float\), not str"),
+        ({"image": "a"}, "Text 0 is of type dict with 'image', not str"),
+        ([{"role": "user", "content": "a"}], "dict with 'role', 'content', not str"),
+        ([{"text": "a", "image": "b"}], "with 'text', 'image', not str"),
+        ([{"text": 5}], "Text 0 is of type int, not str"),
+        ([{}], "Text 0 is of type dict with no key, not str"),
+    ],
+)
+def test_wrong_types_inside(wrong: Any, message: str, bert: Trio) -> None:
+    with pytest.raises(InputTypeError, match=f"^{message}" if message.startswith("Text") else message):
         bert.ours.encode(wrong)
+
+
+# Pairs
+
+PAIRS: list[Any] = [
+    *(("The girl", text) for text in TEXTS),
+    *([text, "오늘 하루"] for text in TEXTS),
+    ("", ""),
+    ("a", "a"),
+    ("The girl", TEXTS[0]),
+]
+
+
+def assert_equal(ours: Any, theirs: Any) -> None:
+    np.testing.assert_allclose(np.asarray(ours), np.asarray(theirs), rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize("architecture", ARCHITECTURES)
+@pytest.mark.filterwarnings("ignore::munjang.sentence.notices.TruncationWarning")
+def test_pairs(architecture: str, tmp_path: Path) -> None:
+    """Among texts, too, and with token types where the tokeniser has them."""
+    trio = Trio.make(tmp_path / "model", architecture, pooling=("mean", "lasttoken"))
+    assert_equal(trio.ours.encode(PAIRS), trio.peer.encode(PAIRS))
+    mixed = [item for both in zip(PAIRS, TEXTS, strict=False) for item in both]
+    assert_equal(trio.ours.encode(mixed), trio.peer.encode(mixed))
+
+
+@pytest.mark.parametrize("name", ["encode", "encode_query", "encode_document"])
+@pytest.mark.filterwarnings("ignore::munjang.sentence.notices.TruncationWarning")
+def test_pairs_with_prompts(name: str, bert: Trio) -> None:
+    """A prompt stands before the first text alone."""
+    ours, theirs = getattr(bert.ours, name), getattr(bert.peer, name)
+    assert_equal(ours(PAIRS), theirs(PAIRS))
+    for options in ({"prompt": "A man "}, {"prompt_name": "odd"}, {"prompt": ""}):
+        assert_equal(ours(PAIRS, **options), theirs(PAIRS, **options))
+
+
+@pytest.mark.parametrize("pooling", ["mean", "cls", "weightedmean"])
+@pytest.mark.filterwarnings("ignore::munjang.sentence.notices.TruncationWarning")
+def test_pairs_whose_prompt_is_not_pooled(pooling: str, tmp_path: Path) -> None:
+    trio = Trio.make(tmp_path / "model", pooling=pooling, include_prompt=False)
+    assert_equal(trio.ours.encode(PAIRS, prompt="A man "), trio.peer.encode(PAIRS, prompt="A man "))
+
+
+def test_a_pair_is_not_two_texts(bert: Trio) -> None:
+    one = bert.ours.encode([("a", "b")])
+    assert one.shape == (1, 32)
+    assert_equal(one, bert.peer.encode([("a", "b")]))
+    two = bert.ours.encode(("a", "b"))  # as the other library takes it
+    assert two.shape == (2, 32)
+    assert_equal(two, bert.peer.encode(("a", "b")))
+    assert_equal(bert.ours.encode(np.array([["a", "b"]])), one)
+    assert_equal(bert.ours.encode([["a", "b"]]), one)
+    assert_equal(list(bert.ours.encode(iter([("a", "b")]))), one)
+    assert not np.allclose(one, bert.ours.encode(["ab"]))
+
+
+def test_texts_in_dictionaries(bert: Trio) -> None:
+    forms: list[Any] = [{"text": "a"}, {"text": ("a", "b")}, "a", ("a", "b")]
+    assert_equal(bert.ours.encode(forms), bert.peer.encode(forms))
+    for form in forms[:2]:
+        assert bert.ours.encode(form).shape == (32,)
+        assert_equal(bert.ours.encode(form), bert.peer.encode(form))
+    assert_equal(bert.ours.tokenize(forms)["token_type_ids"], bert.peer.tokenize(forms)["token_type_ids"])
+
+
+def test_outputs_of_pairs(bert: Trio) -> None:
+    ours, theirs = (
+        model.encode(PAIRS[:1], output_value="token_embeddings") for model in (bert.ours, bert.peer)
+    )
+    assert_equal(ours[0], theirs[0])
+    full = bert.ours.encode([("a", "b")], output_value=None)[0]
+    assert full["input_ids"].tolist() == bert.ours.tokenizer.encode("a", "b")
+
+
+def test_pairs_that_are_too_long_or_no_text(bert: Trio) -> None:
+    pair = (LONG, LONG)
+    tokens = len(bert.ours.tokenizer.encode(*pair)) - MAX_TOKENS
+    with pytest.warns(TruncationWarning, match=f"^2 of 3 texts were longer than 48 tokens; {2 * tokens} "):
+        found = bert.ours.encode([pair, "short", pair])
+    assert_equal(found, bert.peer.encode([pair, "short", pair]))
+    with pytest.raises(TruncationError, match=f"^Text 1 is {tokens} tokens longer"):
+        SentenceTransformer(bert.folder, on_truncation="error").encode(["short", pair])
+    with pytest.raises(InputError, match=r"^Text 1 has a lone surrogate U\+D800"):
+        bert.ours.encode(["a", ("b", "\ud800")])
+
+
+# Values
 
 
 @pytest.mark.parametrize(
@@ -86,6 +190,15 @@ def test_wrong_types_inside(wrong: Any, bert: Trio) -> None:
         ({"output_value": "tokens"}, "output_value must be one of .*, got 'tokens'"),
         ({"precision": "int4"}, "precision must be one of .*, got 'int4'"),
         ({"precision": "int8", "output_value": None}, "needs an output_value"),
+        ({"precision": np.array(["int8", "x"])}, "precision must be one of"),
+        ({"truncate_dim": 33}, "truncate_dim must be at most 32, the vectors' length, got 33"),
+        ({"truncate_dim": 9999, "output_value": None}, "truncate_dim must be at most 32"),
+        ({"truncate_dim": 5, "output_value": "token_embeddings"}, "truncate_dim is for sentence vectors"),
+        (
+            {"normalize_embeddings": True, "output_value": "token_embeddings"},
+            "normalize_embeddings is for sentence vectors",
+        ),
+        ({"prompt": "a ", "prompt_name": "query"}, "Pass prompt or prompt_name, not both"),
         ({"device": "cuda"}, "device must be None or 'cpu', got 'cuda'"),
         ({"prompt_name": "nothing"}, "no prompt named 'nothing'"),
     ],
@@ -95,7 +208,27 @@ def test_values_that_cannot_be_used(options: dict[str, Any], message: str, bert:
         bert.ours.encode(["a", "b"], **options)
 
 
-@pytest.mark.parametrize("options", [{"batch_size": "many"}, {"truncate_dim": 1.5}, {"prompt": 5}])
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"batch_size": "many"},
+        {"truncate_dim": 1.5},
+        {"prompt": 5},
+        {"prompt_name": 5},
+        {"prompt_name": []},
+        *(
+            {name: value}
+            for name in (
+                "normalize_embeddings",
+                "convert_to_numpy",
+                "convert_to_tensor",
+                "show_progress_bar",
+            )
+            for value in ("no", 0, None if name == "normalize_embeddings" else 2)
+        ),
+    ],
+    ids=str,
+)
 def test_values_of_the_wrong_type(options: dict[str, Any], bert: Trio) -> None:
     with pytest.raises(InputTypeError):
         bert.ours.encode(["a", "b"], **options)

@@ -42,8 +42,10 @@ def test_what_can_be_set(bert: Trio) -> None:
     with model.truncate_embeddings(3):
         assert model.encode("a").shape == (3,)
     assert model.encode("a").shape == (5,)
-    model.truncate_dim = 500
+    model.truncate_dim = 32
     assert model.get_sentence_embedding_dimension() == 32
+    model.on_truncation = "ignore"
+    assert model.on_truncation == "ignore"
 
 
 def test_what_cannot_be_set(bert: Trio) -> None:
@@ -52,6 +54,18 @@ def test_what_cannot_be_set(bert: Trio) -> None:
         model.default_prompt_name = "none"
     with pytest.raises(InputError, match="truncate_dim of at least 1"):
         model.truncate_dim = 0
+    with (
+        pytest.raises(InputError, match="truncate_dim must be at most 32, the vectors' length, got 500"),
+        model.truncate_embeddings(500),
+    ):
+        pass
+    assert model.truncate_dim is None
+    with pytest.raises(InputError, match="on_truncation must be one of 'warn', 'error', 'ignore', got 'no'"):
+        model.on_truncation = "no"
+    with pytest.raises(InputTypeError, match="include_prompt must be True or False, got 'no'"):
+        model.set_pooling_include_prompt("no")  # type: ignore[arg-type]
+    with pytest.raises(InputTypeError, match="prompts must map names to texts, got a list"):
+        model.prompts = ["a"]  # type: ignore[assignment]
     with pytest.raises(InputTypeError, match="prompts must map names to texts"):
         model.prompts = {"a": 5}  # type: ignore[dict-item]
     with pytest.raises(InputError, match="Unknown similarity function 'angle'"):
@@ -64,6 +78,8 @@ def test_what_cannot_be_set(bert: Trio) -> None:
         ({"default_prompt_name": "none"}, "no prompt named 'none'; it has 'document', 'odd', 'query'"),
         ({"similarity_fn_name": "angle"}, "Unknown similarity function 'angle'"),
         ({"truncate_dim": -1}, "truncate_dim of at least 1, got -1"),
+        ({"truncate_dim": 33}, "truncate_dim must be at most 32, the vectors' length, got 33"),
+        ({"similarity_fn_name": ""}, "Unknown similarity function ''"),
         ({"device": "cuda:0"}, "device must be None or 'cpu', got 'cuda:0'"),
         ({"backend": "onnx"}, "Unknown backend 'onnx'"),
         ({"threads": 0}, "threads must be at least 1"),
@@ -76,9 +92,19 @@ def test_arguments_that_cannot_be_used(options: dict[str, Any], message: str, be
         SentenceTransformer(bert.folder, **options)
 
 
-def test_prompts_that_are_none(bert: Trio) -> None:
-    with pytest.raises(InputTypeError, match="prompts must map names to texts, got 'a': None"):
-        SentenceTransformer(bert.folder, prompts={"a": None})  # type: ignore[dict-item]
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"prompts": {"a": None}}, "prompts must map names to texts, got 'a': None"),
+        ({"prompts": ["a"]}, "prompts must map names to texts, got a list"),
+        ({"default_prompt_name": 5}, "The name of a prompt must be a text, got 5"),
+        ({"allow_pickle": "no"}, "allow_pickle must be True or False, got 'no'"),
+        ({"local_files_only": "yes"}, "local_files_only must be True or False, got 'yes'"),
+    ],
+)
+def test_arguments_of_the_wrong_type(options: dict[str, Any], message: str, bert: Trio) -> None:
+    with pytest.raises(InputTypeError, match=message):
+        SentenceTransformer(bert.folder, **options)
 
 
 @pytest.mark.parametrize(("threads", "streams"), [(1, None), (1, 1), (2, 1), (2, 2), (3, 2)])

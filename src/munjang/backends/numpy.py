@@ -12,11 +12,11 @@ from numpy.typing import NDArray
 
 from munjang.backends.executor import Array, OneByOne, Outputs, as_float32, gathered
 from munjang.models.batch import TokenBatch
-from munjang.models.ops import PoolMode
+from munjang.models.ops import LAPLACE_DEVIATION, LAPLACE_MEAN, PoolMode
 from munjang.models.params import MadeOnce, Params
 from munjang.models.program import Program
 
-__all__ = ["NumpyExecutor", "NumpyOps"]
+__all__ = ["NumpyExecutor", "NumpyOps", "activate"]
 
 _LARGE_NEGATIVE = np.float32(-1e9)
 
@@ -29,7 +29,8 @@ def _erf_series() -> np.polynomial.Chebyshev:
 
 
 def _erf(x: Array) -> Array:
-    return _erf_series()(np.clip(x, -6.0, 6.0).astype(np.float64))
+    # Not the series' value at the ends: times a large number its last digits would count.
+    return np.where(np.abs(x) < 6.0, _erf_series()(np.clip(x, -6.0, 6.0).astype(np.float64)), np.sign(x))
 
 
 def _sigmoid(x: Array) -> Array:
@@ -41,7 +42,13 @@ def _gelu(x: Array) -> Array:
 
 
 def _gelu_new(x: Array) -> Array:
-    return 0.5 * x * (1.0 + np.tanh(math.sqrt(2.0 / math.pi) * (x + 0.044715 * x**3)))
+    with np.errstate(over="ignore"):  # the cube of a large number; tanh is 1 long before
+        return 0.5 * x * (1.0 + np.tanh(math.sqrt(2.0 / math.pi) * (x + 0.044715 * x**3)))
+
+
+def _relu_squared(x: Array) -> Array:
+    with np.errstate(over="ignore"):
+        return np.square(np.maximum(x, 0.0))
 
 
 _ACTIVATIONS: Mapping[str, Callable[[Array], Array]] = {
@@ -49,10 +56,18 @@ _ACTIVATIONS: Mapping[str, Callable[[Array], Array]] = {
     "gelu_python": _gelu,
     "gelu_new": _gelu_new,
     "gelu_fast": _gelu_new,
+    "gelu_accurate": _gelu_new,
+    "gelu_python_tanh": _gelu_new,
     "gelu_pytorch_tanh": _gelu_new,
+    "gelu_10": lambda x: np.clip(_gelu(x), -10.0, 10.0),
     "quick_gelu": lambda x: x * _sigmoid(1.702 * x),
     "relu": lambda x: np.maximum(x, 0.0),
+    "relu2": _relu_squared,
     "relu6": lambda x: np.clip(x, 0.0, 6.0),
+    "leaky_relu": lambda x: np.where(x > 0, x, 0.01 * x),
+    "hardswish": lambda x: x * (np.clip(x + 3.0, 0.0, 6.0) / 6.0),
+    "laplace": lambda x: 0.5 * (1.0 + _erf((x - LAPLACE_MEAN) / (LAPLACE_DEVIATION * math.sqrt(2.0)))),
+    "sqrtsoftplus": lambda x: np.sqrt(np.logaddexp(0.0, x)),
     "silu": lambda x: x * _sigmoid(x),
     "swish": lambda x: x * _sigmoid(x),
     "mish": lambda x: x * np.tanh(np.logaddexp(0.0, x)),
@@ -60,6 +75,11 @@ _ACTIVATIONS: Mapping[str, Callable[[Array], Array]] = {
     "tanh": np.tanh,
     "linear": lambda x: x,
 }
+
+
+def activate(name: str, x: Array) -> Array:
+    """Return one of `munjang.models.ops.ACTIVATIONS` of each element, in the array's own type."""
+    return _ACTIVATIONS[name](x).astype(x.dtype, copy=False)
 
 
 class NumpyOps:
@@ -87,7 +107,7 @@ class NumpyOps:
         return scaled * params["weight"] + params["bias"]
 
     def activation(self, name: str, x: Array) -> Array:
-        return _ACTIVATIONS[name](x).astype(x.dtype, copy=False)
+        return activate(name, x)
 
     def attention(
         self,

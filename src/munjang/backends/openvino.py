@@ -22,7 +22,7 @@ from munjang.backends.quiet import hidden
 from munjang.checkpoints.weights import release_pages
 from munjang.errors import EngineError, EngineWarning, InputError
 from munjang.models.batch import BATCH_FIELDS, TokenBatch
-from munjang.models.ops import PoolMode
+from munjang.models.ops import LAPLACE_DEVIATION, LAPLACE_MEAN, PoolMode
 from munjang.models.params import MadeOnce, Params
 from munjang.models.program import Program
 
@@ -48,15 +48,43 @@ _INPUTS: Mapping[str, tuple[list[int], type[np.generic]]] = {
     "pool_weights": ([-1, -1, -1], np.float32),
 }
 
+
+def _number(value: float) -> Node:
+    return _constant(np.float32(value))
+
+
+def _laplace(x: Node) -> Node:
+    z = op.divide(op.subtract(x, _number(LAPLACE_MEAN)), _number(LAPLACE_DEVIATION * 2**0.5))
+    return op.multiply(op.add(op.erf(z), _number(1)), _number(0.5))
+
+
+def _sqrt_softplus(x: Node) -> Node:
+    u = op.exp(op.negative(op.abs(x)))
+    # log(1 + u): the engine's own softplus has no digit left where u is small, its logarithm has few.
+    series = op.multiply(
+        u, op.add(_number(1), op.multiply(u, op.add(_number(-1 / 2), op.multiply(u, _number(1 / 3)))))
+    )
+    logarithm = op.select(op.less(u, _number(1e-2)), series, op.log(op.add(u, _number(1))))
+    return op.sqrt(op.add(op.relu(x), logarithm))
+
+
 _ACTIVATIONS: Mapping[str, Callable[[Node], Node]] = {
     "gelu": lambda x: op.gelu(x, "erf"),
     "gelu_python": lambda x: op.gelu(x, "erf"),
     "gelu_new": lambda x: op.gelu(x, "tanh"),
     "gelu_fast": lambda x: op.gelu(x, "tanh"),
+    "gelu_accurate": lambda x: op.gelu(x, "tanh"),
+    "gelu_python_tanh": lambda x: op.gelu(x, "tanh"),
     "gelu_pytorch_tanh": lambda x: op.gelu(x, "tanh"),
+    "gelu_10": lambda x: op.clamp(op.gelu(x, "erf"), -10.0, 10.0),
     "quick_gelu": lambda x: op.swish(x, _constant(np.float32(1.702))),
     "relu": op.relu,
+    "relu2": lambda x: op.multiply(op.relu(x), op.relu(x)),
     "relu6": lambda x: op.clamp(x, 0.0, 6.0),
+    "leaky_relu": lambda x: op.prelu(x, _constant(np.array([0.01], dtype=np.float32))),
+    "hardswish": op.hswish,
+    "laplace": _laplace,
+    "sqrtsoftplus": _sqrt_softplus,
     "silu": op.swish,
     "swish": op.swish,
     "mish": op.mish,

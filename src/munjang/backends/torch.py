@@ -15,7 +15,7 @@ from munjang.backends.executor import Array, OneByOne, Outputs, as_float32, gath
 from munjang.backends.torch_attention import Groups, lay_out, take_together
 from munjang.backends.torch_dropout import attention_with_dropout, dropout
 from munjang.models.batch import TokenBatch
-from munjang.models.ops import PoolMode
+from munjang.models.ops import LAPLACE_DEVIATION, LAPLACE_MEAN, PoolMode
 from munjang.models.params import Params
 from munjang.models.program import Program
 
@@ -33,10 +33,19 @@ _ACTIVATIONS: Mapping[str, Callable[[Tensor], Tensor]] = {
     "gelu_python": functional.gelu,
     "gelu_new": _gelu_tanh,
     "gelu_fast": _gelu_tanh,
+    "gelu_accurate": _gelu_tanh,
+    "gelu_python_tanh": _gelu_tanh,
     "gelu_pytorch_tanh": _gelu_tanh,
+    "gelu_10": lambda x: functional.gelu(x).clamp(-10.0, 10.0),
     "quick_gelu": lambda x: x * torch.sigmoid(1.702 * x),
     "relu": functional.relu,
+    "relu2": lambda x: functional.relu(x).square(),
     "relu6": functional.relu6,
+    "leaky_relu": functional.leaky_relu,
+    "hardswish": functional.hardswish,
+    "laplace": lambda x: 0.5 * (1.0 + torch.erf((x - LAPLACE_MEAN) / (LAPLACE_DEVIATION * math.sqrt(2.0)))),
+    # Far below 0 the softplus is 0, where the root has no derivative.
+    "sqrtsoftplus": lambda x: functional.softplus(x).clamp_min(torch.finfo(x.dtype).tiny).sqrt(),
     "silu": functional.silu,
     "swish": functional.silu,
     "mish": functional.mish,

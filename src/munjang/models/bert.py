@@ -14,7 +14,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from munjang.models.batch import TokenBatch
-from munjang.models.config import EncoderConfig, LabelConfig, number, reject_unsupported
+from munjang.models.config import EncoderConfig, LabelConfig, check_range, flag, number, reject_unsupported
 from munjang.models.ops import A, Ops
 from munjang.models.params import Params
 
@@ -25,6 +25,8 @@ def read_config(raw: Mapping[str, Any]) -> EncoderConfig:
     """Read a BERT ``config.json``."""
     reject_unsupported(raw)
     hidden_size = number(raw, "hidden_size", 768)
+    type_vocab_size = number(raw, "type_vocab_size", 2)
+    check_range("type_vocab_size", type_vocab_size, 1)
     dropout = number(raw, "hidden_dropout_prob", 0.1)
     return EncoderConfig(
         model_type=number(raw, "model_type", "bert"),
@@ -36,12 +38,13 @@ def read_config(raw: Mapping[str, Any]) -> EncoderConfig:
         intermediate_size=number(raw, "intermediate_size", 3072),
         hidden_act=number(raw, "hidden_act", "gelu"),
         max_position_embeddings=number(raw, "max_position_embeddings", 512),
-        type_vocab_size=number(raw, "type_vocab_size", 2),
+        type_vocab_size=type_vocab_size,
         layer_norm_eps=number(raw, "layer_norm_eps", 1e-12),
         hidden_dropout_prob=dropout,
         attention_probs_dropout_prob=number(raw, "attention_probs_dropout_prob", 0.1),
         classifier_dropout=number(raw, "classifier_dropout", dropout),
         pad_token_id=number(raw, "pad_token_id", 0),
+        tie_word_embeddings=flag(raw, "tie_word_embeddings", True),
         labels=LabelConfig.from_dict(raw),
     )
 

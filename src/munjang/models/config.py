@@ -14,7 +14,16 @@ from typing import Any, TypeVar
 from munjang.errors import CheckpointError, UnsupportedModelError
 from munjang.models.ops import ACTIVATIONS
 
-__all__ = ["EncoderConfig", "LabelConfig", "check_range", "number", "reject_unsupported", "shown"]
+__all__ = [
+    "EncoderConfig",
+    "LabelConfig",
+    "check_range",
+    "flag",
+    "number",
+    "reject_unsupported",
+    "shown",
+    "with_own_names",
+]
 
 N = TypeVar("N", int, float, str)
 _MOST = 2**31 - 1
@@ -86,6 +95,7 @@ class EncoderConfig:
     pad_token_id: int = 0
     position_offset: int = 0
     causal: bool = False
+    tie_word_embeddings: bool = True
     labels: LabelConfig = field(default_factory=LabelConfig)
 
     def __post_init__(self) -> None:
@@ -146,6 +156,32 @@ def number(raw: Mapping[str, Any], name: str, default: N) -> N:
     raise CheckpointError(
         f"config.json: '{name}' must be of type {type(default).__name__}, got {shown(value)}."
     )
+
+
+def flag(raw: Mapping[str, Any], name: str, default: bool) -> bool:
+    """Read a value that is true or false; `CheckpointError` for anything else."""
+    value = raw.get(name, default)
+    if not isinstance(value, bool):
+        raise CheckpointError(f"config.json: '{name}' must be true or false, got {shown(value)}.")
+    return value
+
+
+def with_own_names(raw: Mapping[str, Any], names: Mapping[str, str]) -> dict[str, Any]:
+    """Return a config whose keys have the architecture's own names; ``names`` maps the general ones to them.
+
+    The reference implementation reads either. Raises `CheckpointError` where both are there and differ.
+    """
+    found = dict(raw)
+    for general, own in names.items():
+        if raw.get(general) is None:
+            continue
+        if raw.get(own) not in (None, raw[general]):
+            raise CheckpointError(
+                f"config.json: '{general}' ({shown(raw[general])}) and '{own}' ({shown(raw[own])}) name the same "
+                "number and differ."
+            )
+        found[own] = raw[general]
+    return found
 
 
 def reject_unsupported(raw: Mapping[str, Any]) -> None:

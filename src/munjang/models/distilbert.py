@@ -7,18 +7,20 @@ from typing import Any
 
 from munjang.models import bert
 from munjang.models.batch import TokenBatch
-from munjang.models.config import EncoderConfig, LabelConfig, number, reject_unsupported
+from munjang.models.config import EncoderConfig, LabelConfig, flag, number, reject_unsupported, with_own_names
 from munjang.models.ops import A, Ops
 from munjang.models.params import Params
 
 __all__ = ["classify", "encode", "read_config"]
 
+_OWN_NAMES = {"hidden_size": "dim", "num_attention_heads": "n_heads", "num_hidden_layers": "n_layers"}
 _LAYER_NORM_EPS = 1e-12  # fixed in the architecture, not in the config
 
 
 def read_config(raw: Mapping[str, Any]) -> EncoderConfig:
     """Read a DistilBERT ``config.json``, whose keys are its own."""
     reject_unsupported(raw)
+    raw = with_own_names(raw, _OWN_NAMES)
     hidden_size = number(raw, "dim", 768)
     return EncoderConfig(
         model_type="distilbert",
@@ -36,6 +38,7 @@ def read_config(raw: Mapping[str, Any]) -> EncoderConfig:
         attention_probs_dropout_prob=number(raw, "attention_dropout", 0.1),
         classifier_dropout=number(raw, "seq_classif_dropout", 0.2),
         pad_token_id=number(raw, "pad_token_id", 0),
+        tie_word_embeddings=flag(raw, "tie_word_embeddings", True),
         labels=LabelConfig.from_dict(raw),
     )
 

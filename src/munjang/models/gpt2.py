@@ -12,11 +12,26 @@ from typing import Any
 from munjang.errors import UnsupportedModelError
 from munjang.models import bert
 from munjang.models.batch import TokenBatch
-from munjang.models.config import EncoderConfig, LabelConfig, number, reject_unsupported, shown
+from munjang.models.config import (
+    EncoderConfig,
+    LabelConfig,
+    flag,
+    number,
+    reject_unsupported,
+    shown,
+    with_own_names,
+)
 from munjang.models.ops import A, Ops
 from munjang.models.params import Params
 
 __all__ = ["encode", "encode_cached", "language_model", "read_config"]
+
+_OWN_NAMES = {
+    "hidden_size": "n_embd",
+    "max_position_embeddings": "n_positions",
+    "num_attention_heads": "n_head",
+    "num_hidden_layers": "n_layer",
+}
 
 
 def read_config(raw: Mapping[str, Any]) -> EncoderConfig:
@@ -26,10 +41,11 @@ def read_config(raw: Mapping[str, Any]) -> EncoderConfig:
         ("scale_attn_weights", True),
         ("scale_attn_by_inverse_layer_idx", False),
         ("reorder_and_upcast_attn", False),
-        ("tie_word_embeddings", True),
+        ("is_causal", True),
     ):
         if raw.get(name, published) != published:
             raise UnsupportedModelError(f"config.json: '{name}' = {shown(raw[name])} is not supported.")
+    raw = with_own_names(raw, _OWN_NAMES)
     width = number(raw, "n_embd", 768)
     return EncoderConfig(
         model_type="gpt2",
@@ -47,6 +63,7 @@ def read_config(raw: Mapping[str, Any]) -> EncoderConfig:
         hidden_dropout_prob=number(raw, "resid_pdrop", 0.1),
         attention_probs_dropout_prob=number(raw, "attn_pdrop", 0.1),
         embedding_dropout_prob=number(raw, "embd_pdrop", 0.1),
+        tie_word_embeddings=flag(raw, "tie_word_embeddings", True),
         labels=LabelConfig.from_dict(raw),
     )
 
@@ -105,6 +122,11 @@ def _encode(
     return ops.tap("last_norm", ops.layer_norm(x, p / "ln_f", config.layer_norm_eps))
 
 
-def language_model(ops: Ops[A], root: Params[A], base: Params[A], config: EncoderConfig, x: A) -> A:  # noqa: ARG001
-    """Score every piece as the next one: ``[R, H]`` -> ``[R, vocab_size]``; the matrix is the embeddings'."""
-    return ops.affine(x, base["wte.weight"], None)
+def language_model(ops: Ops[A], root: Params[A], base: Params[A], config: EncoderConfig, x: A) -> A:
+    """Score every piece as the next one: ``[R, H]`` -> ``[R, vocab_size]``.
+
+    The matrix is the embeddings' unless the checkpoint has one of its own.
+    """
+    own = root / "lm_head"
+    weight = own.get("weight") if config.tie_word_embeddings else own["weight"]
+    return ops.affine(x, base["wte.weight"] if weight is None else weight, None)

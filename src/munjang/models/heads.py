@@ -27,7 +27,7 @@ def bert_masked_lm(ops: Ops[A], root: Params[A], base: Params[A], config: Encode
     p = root / "cls.predictions"
     x = ops.activation(config.hidden_act, ops.linear(x, p / "transform.dense"))
     x = ops.layer_norm(x, p / "transform.LayerNorm", config.layer_norm_eps)
-    return _vocabulary(ops, base, x, decoder=p / "decoder", bias=p)
+    return _vocabulary(ops, base, config, x, decoder=p / "decoder", bias=p)
 
 
 def roberta_masked_lm(ops: Ops[A], root: Params[A], base: Params[A], config: EncoderConfig, x: A) -> A:
@@ -35,7 +35,7 @@ def roberta_masked_lm(ops: Ops[A], root: Params[A], base: Params[A], config: Enc
     p = root / "lm_head"
     x = ops.activation("gelu", ops.linear(x, p / "dense"))
     x = ops.layer_norm(x, p / "layer_norm", config.layer_norm_eps)
-    return _vocabulary(ops, base, x, decoder=p / "decoder", bias=p)
+    return _vocabulary(ops, base, config, x, decoder=p / "decoder", bias=p)
 
 
 def electra_masked_lm(ops: Ops[A], root: Params[A], base: Params[A], config: EncoderConfig, x: A) -> A:
@@ -44,7 +44,7 @@ def electra_masked_lm(ops: Ops[A], root: Params[A], base: Params[A], config: Enc
     x = ops.activation("gelu", ops.linear(x, p / "dense"))
     x = ops.layer_norm(x, p / "LayerNorm", config.layer_norm_eps)
     decoder = root / "generator_lm_head"
-    return _vocabulary(ops, base, x, decoder=decoder, bias=decoder)
+    return _vocabulary(ops, base, config, x, decoder=decoder, bias=decoder)
 
 
 def distilbert_masked_lm(ops: Ops[A], root: Params[A], base: Params[A], config: EncoderConfig, x: A) -> A:
@@ -52,16 +52,21 @@ def distilbert_masked_lm(ops: Ops[A], root: Params[A], base: Params[A], config: 
     x = ops.activation(config.hidden_act, ops.linear(x, root / "vocab_transform"))
     x = ops.layer_norm(x, root / "vocab_layer_norm", config.layer_norm_eps)
     decoder = root / "vocab_projector"
-    return _vocabulary(ops, base, x, decoder=decoder, bias=decoder)
+    return _vocabulary(ops, base, config, x, decoder=decoder, bias=decoder)
 
 
-def _vocabulary(ops: Ops[A], base: Params[A], x: A, *, decoder: Params[A], bias: Params[A]) -> A:
-    """Score every piece; the matrix is the word embeddings' unless the checkpoint has one of its own."""
-    weight = decoder.get("weight")
+def _vocabulary(
+    ops: Ops[A], base: Params[A], config: EncoderConfig, x: A, *, decoder: Params[A], bias: Params[A]
+) -> A:
+    """Score every piece; the matrix is the word embeddings' unless the checkpoint has one of its own.
+
+    Files of a model that is not tied have two biases, of which the decoder's is the one that is added.
+    """
+    weight = decoder.get("weight") if config.tie_word_embeddings else decoder["weight"]
     if weight is None:
         weight = base["embeddings.word_embeddings.weight"]
-    offset = bias.get("bias")
-    return ops.affine(x, weight, decoder.get("bias") if offset is None else offset)
+    offset = decoder.get("bias")
+    return ops.affine(x, weight, bias.get("bias") if offset is None else offset)
 
 
 def next_sentence(ops: Ops[A], root: Params[A], base: Params[A], config: EncoderConfig, x: A) -> A:  # noqa: ARG001

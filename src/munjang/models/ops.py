@@ -12,7 +12,7 @@ from typing import Any, Literal, Protocol, TypeVar
 from munjang.models.batch import TokenBatch
 from munjang.models.params import Params
 
-__all__ = ["ACTIVATIONS", "Ops", "PoolMode"]
+__all__ = ["ACTIVATIONS", "LAPLACE_DEVIATION", "LAPLACE_MEAN", "Ops", "PoolMode"]
 
 # The array type is the executor's own; a Protocol for "has + - * /" would say no more than this.
 A = TypeVar("A", bound=Any)
@@ -24,10 +24,18 @@ ACTIVATIONS = frozenset(
         "gelu_python",
         "gelu_new",  # the tanh approximation of the same paper
         "gelu_fast",
+        "gelu_accurate",
+        "gelu_python_tanh",
         "gelu_pytorch_tanh",
-        "quick_gelu",  # x * sigmoid(1.702 x), same paper
+        "gelu_10",  # gelu between -10 and 10, arXiv:2004.09602
+        "quick_gelu",  # x * sigmoid(1.702 x), same paper as gelu
         "relu",
+        "relu2",  # the square of relu, arXiv:2109.08668
         "relu6",
+        "leaky_relu",  # 0.01 x below 0
+        "hardswish",  # x * relu6(x + 3) / 6, arXiv:1905.02244
+        "laplace",  # a squared relu between 0 and 1, arXiv:2209.10655
+        "sqrtsoftplus",  # sqrt(log(1 + exp(x)))
         "silu",  # x * sigmoid(x), arXiv:1702.03118
         "swish",
         "mish",  # x * tanh(softplus(x)), arXiv:1908.08681
@@ -36,6 +44,9 @@ ACTIVATIONS = frozenset(
         "linear",
     }
 )
+
+# Of the normal distribution whose distribution function is "laplace", as rounded where it was published.
+LAPLACE_MEAN, LAPLACE_DEVIATION = 0.707107, 0.282095
 
 
 class Ops(Protocol[A]):

@@ -123,8 +123,9 @@ def heads_of(architecture: Architecture, root: Params[Any], raw_config: Mapping[
     have = {
         name: head for name, head in architecture.heads.items() if head.tensor in root or head.tensor in base
     }
-    architectures = raw_config.get("architectures")
-    named = [str(published) for published in architectures] if isinstance(architectures, list) else []
+    named = raw_config.get("architectures") or []
+    if not isinstance(named, list) or not all(isinstance(published, str) for published in named):
+        raise CheckpointError(f"config.json: 'architectures' must be a list of names, got {named!r}.")
 
     def is_another(head: Head) -> bool:
         rivals = [other for other in have.values() if other.tensor == head.tensor and other is not head]

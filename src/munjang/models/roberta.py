@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
+from munjang.errors import CheckpointError
 from munjang.models import bert
 from munjang.models.config import EncoderConfig, check_range, number
 from munjang.models.ops import A, Ops
@@ -16,6 +17,8 @@ __all__ = ["classify", "read_config"]
 
 def read_config(raw: Mapping[str, Any]) -> EncoderConfig:
     """Read a RoBERTa ``config.json``: positions count from the padding index on."""
+    if raw.get("pad_token_id", 1) is None:
+        raise CheckpointError("config.json: 'pad_token_id' is null, but positions count from it on.")
     pad_token_id = number(raw, "pad_token_id", 1)
     vocab_size = number(raw, "vocab_size", 50265 if raw.get("model_type") == "roberta" else 30522)
     check_range("pad_token_id", pad_token_id, 0, vocab_size - 1)

@@ -19,7 +19,13 @@ from munjang.models.program import LOGITS, ModelProgram, Program
 __all__ = ["Shape", "check_checkpoint"]
 
 _TOKENS, _TEXTS, _LONGEST = 7, 3, 4  # any numbers do
-_ENCODER = ("encoder.", "embeddings", "transformer.")
+_ENCODER = ("encoder.", "embeddings", "transformer.", "h.", "wte.", "wpe.", "ln_f.")
+_BUFFERS = (
+    "position_ids",
+    "token_type_ids",
+    ".attn.bias",
+    ".attn.masked_bias",
+)  # not learned
 _HEADS = ("pooler.", "classifier.", "pre_classifier.")
 
 
@@ -223,8 +229,7 @@ def _check_unused(unused_names: Iterable[str], base_prefix: str) -> None:
     unused = [
         name
         for name in sorted(unused_names)
-        if name.removeprefix(f"{base_prefix}.").startswith(_ENCODER)
-        and not name.endswith(("position_ids", "token_type_ids"))
+        if name.removeprefix(f"{base_prefix}.").startswith(_ENCODER) and not name.endswith(_BUFFERS)
     ]
     if unused:
         more = f" and {len(unused) - 3} more" if len(unused) > 3 else ""

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
+from munjang.backends import numpy
 from munjang.checkpoints import Checkpoint
 from munjang.errors import InputError, InputTypeError, UnsupportedModelError
+from munjang.sentence.modules import TORCH_ACTIVATIONS
 
 __all__ = ["Activation", "Scores", "activate", "choose_activation", "published_activation", "softmax"]
 
@@ -18,14 +20,9 @@ Scores: TypeAlias = NDArray[np.float32]
 Activation: TypeAlias = Callable[[Any], Any]
 
 
-def identity(x: Scores) -> Scores:
-    """Leave logits as they are."""
-    return x
-
-
 def sigmoid(x: Scores) -> Scores:
     """Logits to numbers between 0 and 1, each on its own."""
-    return np.asarray(0.5 * (1.0 + np.tanh(0.5 * x)), dtype=np.float32)
+    return np.asarray(numpy.activate("sigmoid", x), dtype=np.float32)
 
 
 def softmax(x: Scores) -> Scores:
@@ -34,11 +31,17 @@ def softmax(x: Scores) -> Scores:
     return np.asarray(powers / powers.sum(axis=-1, keepdims=True), dtype=np.float32)
 
 
-_ACTIVATIONS: dict[str, Activation] = {
-    "identity": identity,
-    "sigmoid": sigmoid,
+def _of_each_logit(torch_name: str, name: str) -> Activation:
+    def activation(x: Scores) -> Scores:
+        return np.asarray(numpy.activate(name, x), dtype=np.float32)
+
+    activation.__name__ = torch_name.lower()  # which training writes to the files of what it learns
+    return activation
+
+
+_ACTIVATIONS: Mapping[str, Activation] = {
+    **{published.lower(): _of_each_logit(published, name) for published, name in TORCH_ACTIVATIONS.items()},
     "softmax": softmax,
-    "tanh": np.tanh,
 }
 
 
@@ -63,16 +66,20 @@ def published_activation(checkpoint: Checkpoint, num_labels: int) -> Activation:
     """What a model's files name, in one of the three places that versions of `sentence-transformers` used.
 
     Without a name it is the sigmoid for one label and the identity for several. Raises
-    `UnsupportedModelError` for a name that we do not have.
+    `UnsupportedModelError` for a name that we do not have: `sentence-transformers` warns and uses the default
+    then, but scores of another function are wrong, and a threshold chosen for the right ones meets them.
     """
+    default = "sigmoid" if num_labels == 1 else "identity"
     name = _published_name(checkpoint)
     if name is None:
-        return sigmoid if num_labels == 1 else identity
+        return _ACTIVATIONS[default]
     if not name.startswith("torch.nn.") or name.rpartition(".")[2].lower() not in _ACTIVATIONS:
         raise UnsupportedModelError(
-            f"'{checkpoint.name}' names the activation '{name}', which is not supported; say activation_fn."
+            f"'{checkpoint.name}' names the activation '{name}', which is not supported, so its scores are "
+            f"not known. Pass activation_fn: {default!r} is what sentence-transformers uses in its place, "
+            "'identity' leaves the logits, and a function of an array does anything else."
         )
-    return choose_activation(name, identity)
+    return choose_activation(name, _ACTIVATIONS[default])
 
 
 def _published_name(checkpoint: Checkpoint) -> str | None:

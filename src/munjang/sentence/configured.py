@@ -9,21 +9,22 @@ from typing import Any
 
 from numpy.typing import ArrayLike
 
-from munjang.errors import InputTypeError
+from munjang.errors import InputError, InputTypeError
 from munjang.sentence.pooling import Pooling
-from munjang.sentence.settings import SentenceSettings
+from munjang.sentence.settings import OnTruncation, SentenceSettings, check_flags, check_prompts
 from munjang.sentence.similarity import SimilarityFunction
 
-__all__ = ["Configured"]
+__all__ = ["Configured", "check_width"]
 
 
-class Configured:
+class Configured(OnTruncation):
     """The part of `SentenceTransformer` that its ``settings`` decide.
 
     Setting a value that can't be used raises `InputError` or `InputTypeError`.
     """
 
     settings: SentenceSettings
+    width: int
 
     @property
     def pooling(self) -> Pooling:
@@ -38,6 +39,7 @@ class Configured:
 
     @prompts.setter
     def prompts(self, value: Mapping[str, str]) -> None:
+        check_prompts(value)
         self.settings = replace(self.settings, prompts=dict(value))
 
     @property
@@ -56,7 +58,9 @@ class Configured:
 
     @truncate_dim.setter
     def truncate_dim(self, value: int | None) -> None:
-        self.settings = replace(self.settings, truncate_dim=value)
+        settings = replace(self.settings, truncate_dim=value)
+        check_width(value, self.width)
+        self.settings = settings
 
     @contextmanager
     def truncate_embeddings(self, truncate_dim: int | None) -> Iterator[None]:
@@ -70,7 +74,9 @@ class Configured:
 
     def set_pooling_include_prompt(self, include_prompt: bool) -> None:
         """Say whether a prompt's tokens are pooled; INSTRUCTOR models leave them out."""
-        self.settings = replace(self.settings, pooling=replace(self.pooling, include_prompt=include_prompt))
+        check_flags(include_prompt=include_prompt)
+        pooling = replace(self.pooling, include_prompt=bool(include_prompt))
+        self.settings = replace(self.settings, pooling=pooling)
 
     @property
     def similarity_fn_name(self) -> str:
@@ -103,6 +109,14 @@ class Configured:
         if prompt is not None:
             if not isinstance(prompt, str):
                 raise InputTypeError(f"prompt must be a text, got {prompt!r}.")
+            if prompt_name is not None:
+                raise InputError(f"Pass prompt or prompt_name, not both: got {prompt!r} and {prompt_name!r}.")
             return prompt
         name = prompt_name if prompt_name is not None else self.default_prompt_name
         return "" if name is None else self.settings.prompt(name)
+
+
+def check_width(truncate_dim: int | None, width: int) -> None:
+    """Raise `InputError` for a length to which vectors of a ``width`` can't be shortened."""
+    if truncate_dim is not None and truncate_dim > width:
+        raise InputError(f"truncate_dim must be at most {width}, the vectors' length, got {truncate_dim}.")

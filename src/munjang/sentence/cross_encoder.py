@@ -21,11 +21,11 @@ from munjang.sentence.activations import (
     published_activation,
     softmax,
 )
-from munjang.sentence.encoding import TOKENS_PER_TEXT, chunks, cut_notice, refuse_surrogates
-from munjang.sentence.files import read_entries
+from munjang.sentence.encoding import TOKENS_PER_TEXT, chunks, cut_notice, refuse_surrogates, text_length
+from munjang.sentence.files import check_model_type, read_entries, read_transformer_config
 from munjang.sentence.notices import TruncationWarning, notify
 from munjang.sentence.progress import track
-from munjang.sentence.settings import check_choice, check_device
+from munjang.sentence.settings import OnTruncation, check_device, check_flags
 from munjang.sentence.similarity import check_positive
 from munjang.sentence.tensors import like_caller
 from munjang.tokenization import TokenIds, Tokenizer
@@ -43,7 +43,7 @@ class RankedDocument(TypedDict, total=False):
     text: str
 
 
-class CrossEncoder:
+class CrossEncoder(OnTruncation):
     """A model that reads two texts together and scores them.
 
     Example::
@@ -54,9 +54,11 @@ class CrossEncoder:
     Args:
         model_name_or_path: a folder or hub repository with a sequence-classification head.
         max_length: the longest pair in tokens; by default what the model takes.
-        activation_fn: applied to the logits: ``"identity"``, ``"sigmoid"``, ``"softmax"``, ``"tanh"`` or a
-            function of an array (one of torch's gets a tensor); by default what the model's files name, else
-            the sigmoid for one label and the logits themselves for several.
+        activation_fn: applied to the logits: ``"identity"``, ``"sigmoid"``, ``"softmax"``, ``"tanh"``,
+            ``"relu"``, ``"gelu"``, ``"silu"`` and others of torch's by their names, or a function of an array
+            (one of torch's gets a tensor); by default what the model's files name, else the sigmoid for one
+            label and the logits themselves for several. Files that name a function we do not have are an
+            `UnsupportedModelError` unless this is given: another function would change the scores in silence.
         on_truncation: ``"warn"`` once per call with the count, ``"error"``, or ``"ignore"``.
 
     The other arguments are those of `SentenceTransformer`.
@@ -82,7 +84,11 @@ class CrossEncoder:
         allow_pickle: bool = False,
     ) -> None:
         check_device(device)
-        check_choice("on_truncation", on_truncation, ("warn", "error", "ignore"))
+        check_flags(
+            allow_pickle=allow_pickle,
+            local_files_only=False if local_files_only is None else local_files_only,
+        )
+        self.on_truncation = on_truncation
         checkpoint = open_checkpoint(
             model_name_or_path,
             revision=revision,
@@ -95,7 +101,11 @@ class CrossEncoder:
         model = Model.from_checkpoint(
             checkpoint, head="sequence-classification", backend=backend, threads=threads, streams=streams
         )
-        self._begin(model, Tokenizer.from_checkpoint(checkpoint), max_length, on_truncation)
+        tokenizer = Tokenizer.from_checkpoint(checkpoint)
+        published = read_transformer_config(checkpoint, "sequence-classification")
+        if published["do_lower_case"]:
+            tokenizer.lower_case()
+        self._begin(model, tokenizer, published["max_seq_length"] if max_length is None else max_length)
         self.activation_fn: Activation = (
             published_activation(checkpoint, self.num_labels)
             if activation_fn is None
@@ -116,16 +126,15 @@ class CrossEncoder:
 
         Raises `InputError` for values that can't be used.
         """
-        check_choice("on_truncation", on_truncation, ("warn", "error", "ignore"))
         made = cls.__new__(cls)
-        made._begin(model, tokenizer, max_length, on_truncation)
+        made.on_truncation = on_truncation
+        made._begin(model, tokenizer, max_length)
         made.activation_fn = choose_activation(activation_fn, softmax)
         return made
 
-    def _begin(self, model: Model, tokenizer: Tokenizer, max_length: int | None, on_truncation: str) -> None:
+    def _begin(self, model: Model, tokenizer: Tokenizer, max_length: int | None) -> None:
         self.model, self.tokenizer = model, tokenizer
         self.max_length = tokenizer.model_max_length if max_length is None else max_length
-        self.on_truncation = on_truncation
 
     @property
     def num_labels(self) -> int:
@@ -150,7 +159,7 @@ class CrossEncoder:
         batch_size: int | None = None,
         show_progress_bar: bool | None = None,
         activation_fn: str | Activation | None = None,
-        apply_softmax: bool = False,
+        apply_softmax: bool | None = False,
         convert_to_numpy: bool = True,
         convert_to_tensor: bool = False,
     ) -> Any:
@@ -170,6 +179,14 @@ class CrossEncoder:
         `InputTypeError` for anything but pairs of texts, `InputError` for values that can't be used,
         `TruncationError` if ``on_truncation`` is ``"error"``.
         """
+        check_flags(
+            show_progress_bar=False if show_progress_bar is None else show_progress_bar,
+            apply_softmax=False if apply_softmax is None else apply_softmax,
+            convert_to_numpy=convert_to_numpy,
+            convert_to_tensor=convert_to_tensor,
+        )
+        if apply_softmax and self.num_labels == 1:
+            raise InputError("apply_softmax is for models of several labels; this one has one.")
         activation = choose_activation(activation_fn, self.activation_fn)
         single, pairs = _as_pairs(sentences)
         logits = self._logits(pairs, batch_size, bool(show_progress_bar))
@@ -203,8 +220,9 @@ class CrossEncoder:
             )
         if top_k is not None:
             check_positive(top_k, "top_k", "rank")
-        if isinstance(documents, str):
-            raise InputTypeError("rank needs a list of documents, got one str.")
+        check_flags(return_documents=return_documents)
+        if isinstance(documents, str | bytes | Mapping) or not isinstance(documents, Iterable):
+            raise InputTypeError(f"rank needs a list of documents, got one {type(documents).__name__}.")
         listed = list(documents)
         scores = self.predict(
             [(query, document) for document in listed], batch_size, show_progress_bar, activation_fn
@@ -231,7 +249,7 @@ class CrossEncoder:
         program = self.model.program(frozenset({LOGITS}))
         start, cut = 0, []
         with track(shown, len(pairs), "Scoring") as advance:
-            for chunk in chunks(pairs, _length):
+            for chunk in chunks(pairs, text_length):
                 ids = self._tokenize(chunk, start)
                 cut += [pair.truncated for pair in ids if pair.truncated]
                 chosen, places = different(ids)
@@ -251,7 +269,7 @@ class CrossEncoder:
         try:
             ids = self.tokenizer.encode_ids(pairs, truncation=True, max_length=self.max_length)
         except InputError:
-            refuse_surrogates((f"{query}{document}" for query, document in pairs), first)
+            refuse_surrogates(pairs, first)
             raise
         if self.on_truncation == "error":
             for position, pair in enumerate(ids, start=first):
@@ -263,12 +281,9 @@ class CrossEncoder:
         return ids
 
 
-def _length(pair: Pair) -> int:
-    return len(pair[0]) + len(pair[1])
-
-
 def _check_modules(checkpoint: Checkpoint) -> None:
     """Raise `UnsupportedModelError` for what newer versions of the library can put around a cross-encoder."""
+    check_model_type(checkpoint, "CrossEncoder")
     if checkpoint.has("modules.json"):
         entries = read_entries(checkpoint)
         if [(entry.kind, entry.path) for entry in entries] != [("Transformer", "")]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeAlias, TypeVar, get_args
 
@@ -13,19 +13,33 @@ from munjang.errors import InputError, InputTypeError, TruncationError
 from munjang.models.batch import TokenBatch
 from munjang.runtime.model import Model
 from munjang.runtime.runner import Done
+from munjang.sentence.configured import check_width
 from munjang.sentence.notices import TruncationWarning, notify
 from munjang.sentence.pooling import Pooling
 from munjang.sentence.program import SENTENCE_EMBEDDING, TOKEN_EMBEDDINGS, SentenceProgram
 from munjang.sentence.quantization import Precision, quantize_embeddings
-from munjang.sentence.settings import check_choice
+from munjang.sentence.settings import check_choice, check_flags
 from munjang.sentence.similarity import check_positive, normalize_embeddings
 from munjang.sentence.tensors import like_caller
 from munjang.tokenization import TokenIds, Tokenizer
+from munjang.tokenization.texts import TextOrPair
 
-__all__ = ["CHUNK_TEXTS", "TOKENS_PER_TEXT", "EncodeCall", "EncodeOptions", "Encoder", "chunks", "cut_notice"]
+__all__ = [
+    "CHUNK_TEXTS",
+    "TOKENS_PER_TEXT",
+    "EncodeCall",
+    "EncodeOptions",
+    "Encoder",
+    "TextInput",
+    "checked",
+    "chunks",
+    "cut_notice",
+    "text_length",
+]
 
 T = TypeVar("T")
 Vectors: TypeAlias = NDArray[Any]
+TextInput: TypeAlias = str | Sequence[str] | Mapping[str, Any]  # a text, a pair, or either as {"text": ...}
 Advance: TypeAlias = Callable[[int], None]
 
 # Texts that are tokenized and sorted by length together. Memory does not grow beyond them, and a text of a
@@ -51,9 +65,16 @@ class EncodeOptions:
     def __post_init__(self) -> None:
         check_choice("output_value", self.output_value, (SENTENCE_EMBEDDING, TOKEN_EMBEDDINGS, None))
         check_choice("precision", self.precision, get_args(Precision))
+        check_flags(
+            convert_to_numpy=self.convert_to_numpy,
+            convert_to_tensor=self.convert_to_tensor,
+            normalize_embeddings=self.normalize_embeddings,
+        )
         for name in ("batch_size", "truncate_dim"):
             if (value := getattr(self, name)) is not None:
                 check_positive(value, name, "encode")
+        if self.output_value == TOKEN_EMBEDDINGS and self.normalize_embeddings:
+            raise InputError("normalize_embeddings is for sentence vectors, not for token_embeddings.")
         if self.output_value is None and self.precision != "float32":
             raise InputError(f"precision {self.precision!r} needs an output_value, to know what to quantise.")
 
@@ -92,8 +113,12 @@ class Encoder(Protocol):
 
     tokenizer: Tokenizer
     model: Model
-    on_truncation: str
     width: int
+
+    @property
+    def on_truncation(self) -> str:
+        """What happens to texts that are too long."""
+        ...
 
     @property
     def pooling(self) -> Pooling:
@@ -124,26 +149,50 @@ def chunks(items: Iterable[T], length: Callable[[T], int]) -> Iterator[list[T]]:
         yield chunk
 
 
-def unique(texts: Sequence[str]) -> tuple[list[str], NDArray[np.intp]]:
-    """Give the different texts, and for each text its place among them."""
-    places: dict[str, int] = {}
+def unique(texts: Sequence[TextOrPair]) -> tuple[list[TextOrPair], NDArray[np.intp]]:
+    """Return the different texts, and for each text its place among them."""
+    places: dict[TextOrPair, int] = {}
     found = (places.setdefault(text, len(places)) for text in texts)
     inverse = np.fromiter(found, dtype=np.intp, count=len(texts))
     return list(places), inverse
 
 
-def checked(texts: Iterable[Any]) -> Iterator[str]:
-    """Give the texts on; `InputTypeError` names the place of anything else."""
+def checked(texts: Iterable[Any]) -> Iterator[TextOrPair]:
+    """Yield the texts, and pairs as tuples; `InputTypeError` names the place of anything else."""
     for position, text in enumerate(texts):
-        if not isinstance(text, str):
-            raise InputTypeError(f"Text {position} is of type {type(text).__name__}, not str.")
-        yield text
+        yield text if isinstance(text, str) else _checked_pair(text, position)
+
+
+def _checked_pair(value: Any, position: int) -> TextOrPair:
+    if isinstance(value, Mapping) and set(value) == {"text"}:
+        value = value["text"]
+        if isinstance(value, str):
+            return value
+    if not isinstance(value, list | tuple):
+        keys = f" with {', '.join(map(repr, value)) or 'no key'}" if isinstance(value, Mapping) else ""
+        raise InputTypeError(
+            f"Text {position} is of type {type(value).__name__}{keys}, not str, nor a pair of str, "
+            "nor a dict with the one key 'text'."
+        )
+    if len(value) != 2 or not all(isinstance(text, str) for text in value):
+        kinds = ", ".join(type(text).__name__ for text in value[:3])
+        raise InputTypeError(
+            f"Text {position} is a {type(value).__name__} of {len(value)} ({kinds}), not str; "
+            "a pair has two texts."
+        )
+    return value[0], value[1]
+
+
+def text_length(text: TextOrPair) -> int:
+    """Return how many characters a text has, or both texts of a pair."""
+    return len(text) if isinstance(text, str) else len(text[0]) + len(text[1])
 
 
 class EncodeCall:
     """One call of `encode`: how many texts it has read and how many of them were cut."""
 
     def __init__(self, owner: Encoder, options: EncodeOptions) -> None:
+        check_width(options.truncate_dim, owner.width)
         self._owner = owner
         self._options = options
         batch_size = options.batch_size
@@ -160,7 +209,7 @@ class EncodeCall:
         if self._options.output_value != SENTENCE_EMBEDDING:
             return self._all_features(listed, advance)
         vectors = np.empty((len(listed), self._owner.width), dtype=np.float32)
-        for chunk in chunks(listed, len):
+        for chunk in chunks(listed, text_length):
             start = self._seen
             vectors[start : start + len(chunk)] = self._vectors(chunk, advance)
         self._report()
@@ -172,7 +221,7 @@ class EncodeCall:
     def stream(self, texts: Iterable[Any], advance: Advance) -> Iterator[Any]:
         """Encode texts as they come, a chunk at a time."""
         options = self._options
-        for chunk in chunks(checked(texts), len):
+        for chunk in chunks(checked(texts), text_length):
             if options.output_value != SENTENCE_EMBEDDING:
                 yield from map(options.convert, options.quantize(self._features(chunk, advance)))
             else:
@@ -180,12 +229,12 @@ class EncodeCall:
                 yield from options.convert(options.quantize(vectors))
         self._report()
 
-    def _all_features(self, texts: list[str], advance: Advance) -> list[Any]:
-        found = [item for chunk in chunks(texts, len) for item in self._features(chunk, advance)]
+    def _all_features(self, texts: list[TextOrPair], advance: Advance) -> list[Any]:
+        found = [item for chunk in chunks(texts, text_length) for item in self._features(chunk, advance)]
         self._report()
         return [self._options.convert(item) for item in self._options.quantize(found)]
 
-    def _vectors(self, texts: list[str], advance: Advance) -> Vectors:
+    def _vectors(self, texts: list[TextOrPair], advance: Advance) -> Vectors:
         different, inverse = unique(texts)
         vectors = np.empty((len(different), self._owner.width), dtype=np.float32)
         times = np.bincount(inverse)  # how often each text stands in the chunk, for the progress bar
@@ -195,7 +244,7 @@ class EncodeCall:
             advance(int(times[done.indices].sum()))
         return vectors[inverse]
 
-    def _features(self, texts: list[str], advance: Advance) -> list[Any]:
+    def _features(self, texts: list[TextOrPair], advance: Advance) -> list[Any]:
         """Encode texts to one ``[L, H]`` each, or to a dictionary of arrays."""
         ids = self._tokenize(texts, texts, np.arange(len(texts)))
         found: list[Any] = [None] * len(texts)
@@ -227,10 +276,12 @@ class EncodeCall:
     def _edit(self, batch: TokenBatch[NDArray[Any]], _: Sequence[int]) -> TokenBatch[NDArray[Any]]:
         return self._owner.pooling.prepare(batch, self._prompt_length)
 
-    def _tokenize(self, different: list[str], texts: list[str], inverse: NDArray[np.intp]) -> list[TokenIds]:
+    def _tokenize(
+        self, different: list[TextOrPair], texts: list[TextOrPair], inverse: NDArray[np.intp]
+    ) -> list[TokenIds]:
         """Tokenize the different ones of the texts of a chunk, and count what was cut of all of them."""
         owner, prompt = self._owner, self._options.prompt
-        prompted = [prompt + text for text in different] if prompt else different
+        prompted = [_after(prompt, text) for text in different] if prompt else different
         try:
             ids = owner.tokenizer.encode_ids(prompted, truncation=True, max_length=owner.max_seq_length)
         except InputError:
@@ -267,9 +318,15 @@ def cut_notice(what: str, cut: int, total: int, limit: int, tokens: int) -> str:
     return f"{cut} of {total} {what} were longer than {limit} tokens; {tokens} tokens were cut off."
 
 
-def refuse_surrogates(texts: Iterable[str], first: int) -> None:
+def _after(prompt: str, text: TextOrPair) -> TextOrPair:
+    """Put a prompt before a text, or before the first of a pair."""
+    return prompt + text if isinstance(text, str) else (prompt + text[0], text[1])
+
+
+def refuse_surrogates(texts: Iterable[TextOrPair], first: int) -> None:
     """Raise `InputError` for a text that is not Unicode; the first text is number ``first``."""
     for position, text in enumerate(texts, start=first):
+        text = text if isinstance(text, str) else "".join(text)
         try:
             text.encode()
         except UnicodeEncodeError as error:

@@ -17,13 +17,38 @@ from munjang.sentence.modules import Module, read_module
 from munjang.sentence.pooling import POOLER, Pooling
 from munjang.sentence.settings import SentenceSettings
 
-__all__ = ["ModuleEntry", "module_weights", "read_entries", "read_settings", "write_settings"]
+__all__ = [
+    "ModuleEntry",
+    "check_model_type",
+    "module_weights",
+    "read_entries",
+    "read_settings",
+    "read_transformer_config",
+    "write_settings",
+]
 
 _TYPES = "sentence_transformers.models"  # the names that every version of the library reads
 _LENGTH_FILES = tuple(
     f"sentence_{family}_config.json"
     for family in ("bert", "roberta", "distilbert", "camembert", "albert", "xlm-roberta", "xlnet")
 )
+# What a transformer of each task gives in its own module: the model's output, and what the library calls it.
+_TASKS = {
+    "feature-extraction": ("last_hidden_state", "token_embeddings"),
+    "sequence-classification": ("logits", "scores"),
+}
+_OBEYED = ("max_seq_length", "do_lower_case", "transformer_task", "modality_config", "module_output_name")
+_WITHOUT_EFFECT = ("unpad_inputs",)  # how the library batches
+# Arguments for opening a model, its tokeniser and its config: these change no result here.
+_ARGUMENTS = (
+    "model_args",
+    "model_kwargs",
+    "tokenizer_args",
+    "processor_kwargs",
+    "config_args",
+    "config_kwargs",
+)
+_HARMLESS_ARGUMENTS = {"trust_remote_code", "torch_dtype", "dtype", "attn_implementation", "use_safetensors"}
 
 
 class ModuleEntry(NamedTuple):
@@ -47,6 +72,7 @@ def read_settings(checkpoint: Checkpoint) -> SentenceSettings:
 
 
 def _read_settings(checkpoint: Checkpoint) -> SentenceSettings:
+    check_model_type(checkpoint, "SentenceTransformer")
     entries = read_entries(checkpoint)
     kinds = tuple(entry.kind for entry in entries)
     if kinds[:2] != ("Transformer", "Pooling"):
@@ -59,7 +85,7 @@ def _read_settings(checkpoint: Checkpoint) -> SentenceSettings:
         pooling=Pooling.from_config(checkpoint.sub(pooling.path).read_json("config.json")),
         modules=tuple(_read_module(checkpoint, entry) for entry in rest),
         transformer_path=transformer.path,
-        **_length_settings(checkpoint.sub(transformer.path)),
+        **read_transformer_config(checkpoint.sub(transformer.path), "feature-extraction"),
         **_use_settings(checkpoint),
     )
 
@@ -95,18 +121,50 @@ def _read_module(checkpoint: Checkpoint, entry: ModuleEntry) -> Module:
     return read_module(entry.kind, entry.path, config)
 
 
-def _length_settings(transformer: Checkpoint) -> dict[str, Any]:
+def check_model_type(checkpoint: Checkpoint, wanted: str) -> None:
+    """Raise `UnsupportedModelError` if the files say that the model is of another class than ``wanted``."""
+    if not checkpoint.has("config_sentence_transformers.json"):
+        return
+    found = checkpoint.read_json("config_sentence_transformers.json").get("model_type")
+    if found not in (None, wanted):
+        advice = f"; open it with munjang.{found}" if found in ("SentenceTransformer", "CrossEncoder") else ""
+        raise UnsupportedModelError(
+            f"'{checkpoint.name}': config_sentence_transformers.json has the model_type {found!r}, "
+            f"not {wanted!r}{advice}."
+        )
+
+
+def read_transformer_config(transformer: Checkpoint, task: str) -> dict[str, Any]:
+    """Read ``max_seq_length`` and ``do_lower_case`` from a transformer's ``sentence_bert_config.json``.
+
+    Raises `UnsupportedModelError` for a model of another task and for keys that would change results in ways
+    that are not implemented here.
+    """
     name = next((name for name in _LENGTH_FILES if transformer.has(name)), None)
     config = {} if name is None else transformer.read_json(name)
-    if config.get("transformer_task", "feature-extraction") != "feature-extraction":
-        raise UnsupportedModelError(
-            f"'{transformer.name}': a model for {shown(config['transformer_task'])} "
-            "makes no sentence vectors."
-        )
+    for key, value in config.items():
+        _check_key(f"'{transformer.name}': {name}: '{key}' = {shown(value)}", key, value, task)
     return {
         "max_seq_length": config.get("max_seq_length"),
-        "do_lower_case": bool(config.get("do_lower_case")),
+        "do_lower_case": config.get("do_lower_case") or False,
     }
+
+
+def _check_key(what: str, key: str, value: Any, task: str) -> None:
+    if key in _WITHOUT_EFFECT or value is None or value == {}:
+        return
+    output, called = _TASKS[task]
+    wanted = {
+        "transformer_task": task,
+        "modality_config": {"text": {"method": "forward", "method_output_name": output}},
+        "module_output_name": called,
+    }
+    if key == "do_lower_case" and not isinstance(value, bool):
+        raise CheckpointError(f"{what} must be true or false.")
+    if key in _ARGUMENTS and isinstance(value, dict) and value.keys() <= _HARMLESS_ARGUMENTS:
+        return
+    if key not in _OBEYED or value != wanted.get(key, value):
+        raise UnsupportedModelError(f"{what} is not supported for {task}.")
 
 
 def _use_settings(checkpoint: Checkpoint) -> dict[str, Any]:
@@ -126,8 +184,27 @@ def module_weights(checkpoint: Checkpoint, modules: Sequence[Module]) -> dict[st
     for module in modules:
         if module.kind in ("Dense", "LayerNorm"):
             weights = checkpoint.sub(module.prefix).weights()
-            found |= {f"{module.prefix}.{name}": weights[name] for name in weights}
+            own = {name: weights[name] for name in weights}
+            _check_dense(module, own)
+            found |= {f"{module.prefix}.{name}": value for name, value in own.items()}
     return found
+
+
+def _check_dense(module: Module, tensors: Mapping[str, NDArray[Any]]) -> None:
+    """Raise `CheckpointError` unless a Dense layer's weights are those that its config describes."""
+    if module.kind != "Dense" or "linear.weight" not in tensors:
+        return  # a missing weight is found, by its name, when the model is checked
+    config = json.loads(module.config)
+    shape, wanted = tensors["linear.weight"].shape, (config["out_features"], config["in_features"])
+    if shape != wanted:
+        raise CheckpointError(
+            f"'{module.prefix}': the weights have the shape {shape}, config.json says {wanted}."
+        )
+    if config.get("bias", True) is not ("linear.bias" in tensors):
+        there = "have a bias" if "linear.bias" in tensors else "have no bias"
+        raise CheckpointError(
+            f"'{module.prefix}': the weights {there}, config.json says 'bias' = {config.get('bias', True)!r}."
+        )
 
 
 def write_settings(

@@ -7,6 +7,8 @@ blocks change a result beyond the rounding of a matrix product: equal scores are
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
+from numbers import Real
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
@@ -14,6 +16,7 @@ from numpy.typing import ArrayLike
 
 from munjang.errors import InputError, InputTypeError
 from munjang.sentence.nearest import Best, Hit, IndexArray, Pairs
+from munjang.sentence.settings import check_flags
 from munjang.sentence.similarity import (
     FloatArray,
     ScoreFunction,
@@ -26,7 +29,7 @@ from munjang.sentence.similarity import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Sequence
 
 __all__ = [
     "Hit",
@@ -111,6 +114,8 @@ def _nearest(
 
 
 def _scores(score_function: ScoreFunction, queries: FloatArray, corpus: FloatArray) -> FloatArray:
+    if not callable(score_function):
+        raise InputTypeError(f"score_function must be a function, got {score_function!r}")
     scores = as_matrix(score_function(queries, corpus), "score_function")
     if scores.shape != (len(queries), len(corpus)):
         wanted = (len(queries), len(corpus))
@@ -145,8 +150,11 @@ def paraphrase_mining(
     `paraphrase_mining_embeddings`; one string in place of a list is an ``InputTypeError``. The progress bar
     stands on standard error.
     """
-    if isinstance(sentences, str):
-        raise InputTypeError("paraphrase_mining needs a list of sentences, got one str")
+    if isinstance(sentences, str | bytes | Mapping) or not isinstance(sentences, Iterable):
+        raise InputTypeError(
+            f"paraphrase_mining needs a list of sentences, got one {type(sentences).__name__}"
+        )
+    check_flags(show_progress_bar=show_progress_bar)
     embeddings = model.encode(
         list(sentences),
         prompt_name=prompt_name,
@@ -187,6 +195,7 @@ def paraphrase_mining_embeddings(
     ``InputTypeError`` when the vectors are not numbers or a size is not a whole number.
     """
     caller = "paraphrase_mining"
+    check_flags(show_progress_bar=show_progress_bar)
     vectors = _finite_matrix(embeddings, "embeddings", caller)
     top_k = check_positive(top_k, "top_k", caller)
     rows, columns = _block_sizes(query_chunk_size, corpus_chunk_size, caller)
@@ -226,10 +235,9 @@ def community_detection(
     vectors = normalize_embeddings(_finite_matrix(embeddings, "embeddings", caller))
     smallest = check_positive(min_community_size, "min_community_size", caller)
     rows = min(check_positive(batch_size, "batch_size", caller), _QUERY_BLOCK)
-    try:
-        least = np.float32(threshold)
-    except (TypeError, ValueError) as error:
-        raise InputTypeError(f"{caller} needs a number for threshold, got {threshold!r}") from error
+    check_flags(show_progress_bar=show_progress_bar)
+    _check_threshold(threshold, caller)
+    least = np.float32(threshold)
     starts = _progress(range(0, len(vectors), rows), "Finding communities", show_progress_bar)
     sizes = [_neighbourhood_sizes(vectors[start : start + rows], vectors, least) for start in starts]
     largest_first = _candidates(np.concatenate([np.empty(0, np.int64), *sizes]), smallest)
@@ -285,6 +293,13 @@ def _finite_matrix(value: ArrayLike, name: str, caller: str) -> FloatArray:
         if wrong.size:
             raise InputError(f"{caller} needs finite numbers, but row {row} of {name} holds {wrong[0]}")
     return vectors
+
+
+def _check_threshold(value: Any, caller: str) -> None:
+    if isinstance(value, bool | np.bool_) or not isinstance(value, Real):
+        raise InputTypeError(f"{caller} needs a number for threshold, got {value!r}")
+    if not -1 <= float(value) <= 1:  # also where it is NaN
+        raise InputError(f"{caller} needs a threshold between -1 and 1, which cosines are, got {value}")
 
 
 def _block_sizes(query_chunk_size: int, corpus_chunk_size: int, caller: str) -> tuple[int, int]:

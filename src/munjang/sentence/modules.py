@@ -12,11 +12,12 @@ from munjang.models.config import shown
 from munjang.models.ops import A, Ops
 from munjang.models.params import Params
 
-__all__ = ["Module", "read_module"]
+__all__ = ["TORCH_ACTIVATIONS", "Module", "read_module"]
 
 Kind = Literal["Dense", "LayerNorm", "Normalize", "Dropout"]
 
-_ACTIVATIONS = {
+# What torch's classes are called in `munjang.models.ops.ACTIVATIONS`.
+TORCH_ACTIVATIONS = {
     "Identity": "linear",
     "Tanh": "tanh",
     "ReLU": "relu",
@@ -25,6 +26,8 @@ _ACTIVATIONS = {
     "SiLU": "silu",
     "Mish": "mish",
     "Sigmoid": "sigmoid",
+    "LeakyReLU": "leaky_relu",
+    "Hardswish": "hardswish",
 }
 _LAYER_NORM_EPSILON = 1e-5  # the module's config can't change it
 
@@ -82,12 +85,18 @@ def read_module(kind: str, prefix: str, config: Mapping[str, Any]) -> Module:
     for name in ("in_features", "out_features"):
         if not isinstance(config.get(name), int):
             raise CheckpointError(f"'{prefix}/config.json' must give in_features and out_features.")
-    return Module("Dense", prefix, _activation(prefix, config), bool(config.get("use_residual")), raw)
+    for name in ("bias", "use_residual"):
+        if not isinstance(config.get(name, False), bool):
+            raise CheckpointError(f"'{prefix}/config.json': '{name}' must be true or false.")
+    return Module("Dense", prefix, _activation(prefix, config), config.get("use_residual", False), raw)
 
 
 def _activation(prefix: str, config: Mapping[str, Any]) -> str:
     path = str(config.get("activation_function", "torch.nn.modules.activation.Tanh"))
     name = path.rpartition(".")[2]
-    if not path.startswith("torch.nn.") or name not in _ACTIVATIONS:
-        raise UnsupportedModelError(f"'{prefix}': the activation {shown(path)} is not supported.")
-    return _ACTIVATIONS[name]
+    if not path.startswith("torch.nn.") or name not in TORCH_ACTIVATIONS:
+        raise UnsupportedModelError(
+            f"'{prefix}': the activation {shown(path)} is not supported; "
+            f"supported of torch.nn are {', '.join(TORCH_ACTIVATIONS)}."
+        )
+    return TORCH_ACTIVATIONS[name]

@@ -27,6 +27,7 @@ _FLAGS = {
     "pooling_mode_weightedmean_tokens": "weightedmean",
     "pooling_mode_lasttoken": "lasttoken",
 }
+_KEYS = {"pooling_mode", "include_prompt", "embedding_dimension", "word_embedding_dimension"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,11 +63,16 @@ class Pooling:
 
         Raises `InputError` for a mode that there is not.
         """
+        unknown = config.keys() - _KEYS - _FLAGS.keys()
+        if unknown:
+            raise InputError(f"Pooling by {', '.join(sorted(unknown))} is not supported.")
+        if not isinstance(config.get("include_prompt", True), bool):
+            raise InputTypeError(f"include_prompt must be true or false, got {config['include_prompt']!r}.")
         modes = config.get("pooling_mode")
         if modes is None:
             modes = [mode for flag, mode in _FLAGS.items() if config.get(flag)] or ["mean"]
         modes = tuple(modes) if isinstance(modes, list) else (modes,)
-        return cls(modes, bool(config.get("include_prompt", True)))
+        return cls(modes, config.get("include_prompt", True))
 
     def to_config(self, width: int) -> dict[str, Any]:
         """Write a ``1_Pooling/config.json``, in the older form if it can say it, which every version reads.

@@ -58,13 +58,22 @@ def quantize_embeddings(
     are ``ranges``, ``[2, d]``, or those among ``calibration_embeddings``, ``[m, d]``, or else those among
     ``embeddings``.
 
-    Raises ``InputError`` when the precision is unknown, shapes do not fit, a value is NaN or infinite, or
-    ranges would have to come from a single vector; ``InputTypeError`` when the vectors are not numbers, or
-    are quantised already.
+    Raises ``InputError`` when the precision is unknown or takes no ranges, both sources of them are given,
+    shapes do not fit, a value is NaN or infinite, or ranges would have to come from a single vector;
+    ``InputTypeError`` when the vectors are not numbers, or are quantised already.
     """
-    if precision not in get_args(Precision):
+    if not isinstance(precision, str) or precision not in get_args(Precision):
         known = ", ".join(get_args(Precision))
         raise InputError(f"Unknown precision {precision!r} for {_CALLER}; use one of {known}")
+    given = [
+        name
+        for name, value in (("ranges", ranges), ("calibration_embeddings", calibration_embeddings))
+        if value is not None
+    ]
+    if given and precision not in ("int8", "uint8"):
+        raise InputError(f"{_CALLER}: {given[0]} is for int8 and uint8, not for {precision}")
+    if len(given) > 1:
+        raise InputError(f"{_CALLER} takes ranges or calibration_embeddings, not both")
     several = isinstance(embeddings, list) and (not embeddings or as_array(embeddings[0], _CALLER).ndim == 2)
     listed = cast(list[Any], embeddings) if several else [embeddings]
     matrices = [_floats(matrix, finite=precision != "float32") for matrix in listed]
@@ -104,6 +113,12 @@ def _ranges(
     if limits.shape != (2, vectors.shape[-1]):
         wanted = (2, vectors.shape[-1])
         raise InputError(f"{_CALLER} needs ranges of shape {wanted}, got {limits.shape}")
+    if (limits[0] > limits[1]).any():
+        place = int((limits[0] > limits[1]).argmax())
+        raise InputError(
+            f"{_CALLER} needs ranges from the least to the greatest value, "
+            f"but component {place} has {limits[0, place]} and {limits[1, place]}"
+        )
     return limits.astype(np.float32, copy=False)
 
 

@@ -6,12 +6,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
+
 from munjang.errors import InputError, InputTypeError
 from munjang.sentence.modules import Module
 from munjang.sentence.pooling import Pooling
 from munjang.sentence.similarity import SimilarityFunction, check_positive
 
-__all__ = ["SentenceSettings", "check_choice", "check_device"]
+__all__ = ["OnTruncation", "SentenceSettings", "check_choice", "check_device", "check_flags", "check_prompts"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,7 +35,7 @@ class SentenceSettings:
     transformer_path: str = ""
 
     def __post_init__(self) -> None:
-        _check_prompts(self.prompts)
+        check_prompts(self.prompts)
         if self.default_prompt_name is not None:
             self.prompt(self.default_prompt_name)
         if self.similarity_fn_name is not None:
@@ -43,8 +45,10 @@ class SentenceSettings:
                 check_positive(value, name, "a sentence encoder")
 
     def prompt(self, name: str) -> str:
-        """Give a prompt's text; `InputError` names those that there are."""
-        if not isinstance(name, str) or name not in self.prompts:
+        """Return a prompt's text; `InputError` names those that there are."""
+        if not isinstance(name, str):
+            raise InputTypeError(f"The name of a prompt must be a text, got {name!r}.")
+        if name not in self.prompts:
             known = ", ".join(map(repr, self.prompts)) or "none"
             raise InputError(f"The model has no prompt named {name!r}; it has {known}.")
         return self.prompts[name]
@@ -52,11 +56,35 @@ class SentenceSettings:
 
 def check_choice(name: str, value: object, choices: tuple[object, ...]) -> None:
     """Raise `InputError` unless the value is one of the choices."""
-    if value not in choices:
+    if not any(value is choice or (isinstance(value, str) and value == choice) for choice in choices):
         raise InputError(f"{name} must be one of {', '.join(map(repr, choices))}, got {value!r}.")
 
 
-def _check_prompts(prompts: Mapping[Any, Any]) -> None:
+def check_flags(**flags: object) -> None:
+    """Raise `InputTypeError` for a value that is not True or False: ``"no"`` would count as true."""
+    for name, value in flags.items():
+        if not isinstance(value, bool | np.bool_):
+            raise InputTypeError(f"{name} must be True or False, got {value!r}.")
+
+
+class OnTruncation:
+    """What happens to texts that are too long: ``on_truncation``, checked whenever it is set."""
+
+    _on_truncation: str
+
+    @property
+    def on_truncation(self) -> str:
+        """``"warn"`` once per call with the count, ``"error"``, or ``"ignore"``."""
+        return self._on_truncation
+
+    @on_truncation.setter
+    def on_truncation(self, value: str) -> None:
+        check_choice("on_truncation", value, ("warn", "error", "ignore"))
+        self._on_truncation = value
+
+
+def check_prompts(prompts: Mapping[Any, Any]) -> None:
+    """Raise `InputTypeError` unless names are mapped to texts."""
     if not isinstance(prompts, Mapping):
         raise InputTypeError(f"prompts must map names to texts, got a {type(prompts).__name__}.")
     for name, text in prompts.items():

@@ -12,23 +12,24 @@ from typing import Any, Literal
 import numpy as np
 
 from munjang.checkpoints import Checkpoint, open_checkpoint
-from munjang.errors import InputError, InputTypeError
+from munjang.errors import CheckpointError, InputError, InputTypeError
 from munjang.models.shapes import check_checkpoint
 from munjang.runtime.model import Model
-from munjang.sentence.configured import Configured
-from munjang.sentence.encoding import EncodeCall, EncodeOptions
+from munjang.sentence.configured import Configured, check_width
+from munjang.sentence.encoding import EncodeCall, EncodeOptions, TextInput, checked
 from munjang.sentence.files import module_weights, read_settings, write_settings
 from munjang.sentence.notices import AssumptionWarning, TruncationWarning, notify
 from munjang.sentence.pooling import POOLER, Pooling
 from munjang.sentence.program import (
     SENTENCE_EMBEDDING,
+    TOKEN_EMBEDDINGS,
     SentenceProgram,
     model_outputs,
 )
 from munjang.sentence.progress import track
 from munjang.sentence.quantization import Precision
 from munjang.sentence.saving import staged
-from munjang.sentence.settings import SentenceSettings, check_choice, check_device
+from munjang.sentence.settings import SentenceSettings, check_device, check_flags, check_prompts
 from munjang.sentence.similarity import SimilarityFunction, check_positive
 from munjang.tokenization import BatchEncoding, Tokenizer
 
@@ -86,7 +87,11 @@ class SentenceTransformer(Configured):
         allow_pickle: bool = False,
     ) -> None:
         check_device(device)
-        check_choice("on_truncation", on_truncation, ("warn", "error", "ignore"))
+        check_flags(
+            allow_pickle=allow_pickle,
+            local_files_only=False if local_files_only is None else local_files_only,
+        )
+        self.on_truncation = on_truncation
         from munjang.checkpoints.catalogue import DEFAULT_MODEL
 
         checkpoint = open_checkpoint(
@@ -97,16 +102,18 @@ class SentenceTransformer(Configured):
             offline=local_files_only,
             allow_pickle=allow_pickle,
         )
+        published = read_settings(checkpoint)
         self.settings = _choose(
-            read_settings(checkpoint),
+            published,
             checkpoint.name,
             pooling,
             prompts,
             default_prompt_name=default_prompt_name,
-            similarity_fn_name=similarity_fn_name and SimilarityFunction(similarity_fn_name).value,
+            similarity_fn_name=None
+            if similarity_fn_name is None
+            else SimilarityFunction(similarity_fn_name).value,
             truncate_dim=truncate_dim,
         )
-        self.on_truncation: str = on_truncation
         transformer = checkpoint.sub(self.settings.transformer_path)
         self.tokenizer = Tokenizer.from_checkpoint(transformer)
         if self.settings.do_lower_case:
@@ -115,6 +122,8 @@ class SentenceTransformer(Configured):
         self.model = Model(transformer.config(), weights, backend=backend, threads=threads, streams=streams)
         shapes = {name: weights.shape(name) for name in weights}
         self.width = self._add_modules(checkpoint, shapes)
+        _check_published_width(checkpoint.name, published.truncate_dim, self.width)
+        check_width(self.settings.truncate_dim, self.width)
         self.max_seq_length = self.settings.max_seq_length or self.tokenizer.model_max_length
 
     def _add_modules(self, checkpoint: Checkpoint, shapes: dict[str, tuple[int, ...]]) -> int:
@@ -161,10 +170,10 @@ class SentenceTransformer(Configured):
         """Where the model computes: ``"cpu"``."""
         return "cpu"
 
-    def tokenize(self, texts: str | Sequence[str]) -> BatchEncoding:
+    def tokenize(self, texts: TextInput | Sequence[TextInput]) -> BatchEncoding:
         """Tokenize as `encode` does, padded, as arrays ``[n, L]``; the prompt is not added."""
         return self.tokenizer(
-            [texts] if isinstance(texts, str) else texts,
+            list(checked([texts] if isinstance(texts, str | Mapping) else texts)),
             padding=True,
             truncation=True,
             max_length=self.max_seq_length,
@@ -189,7 +198,7 @@ class SentenceTransformer(Configured):
 
     def encode(
         self,
-        sentences: str | Iterable[str],
+        sentences: TextInput | Iterable[TextInput],
         prompt_name: str | None = None,
         prompt: str | None = None,
         batch_size: int | None = None,
@@ -206,9 +215,12 @@ class SentenceTransformer(Configured):
 
         Args:
             sentences: one text -> ``[d]``; n of them in a list, a tuple or an array -> ``[n, d]``; an
-                iterator -> an iterator of ``[d]`` that reads a chunk ahead, in bounded memory.
-            prompt_name: which of the model's prompts to put before each text.
-            prompt: a text to put before each text, whatever the model's prompts are.
+                iterator -> an iterator of ``[d]`` that reads a chunk ahead, in bounded memory. In a list a
+                tuple or list of two texts is a pair, which the model reads together, with token types;
+                ``{"text": ...}`` stands for what it holds, alone too.
+            prompt_name: which of the model's prompts to put before each text, and before the first of a pair.
+            prompt: a text to put before each text, whatever the model's prompts are, without a
+                ``prompt_name`` then.
             batch_size: about how many texts of 32 tokens go into one request; results do not depend on it.
             show_progress_bar: show one on standard error.
             output_value: ``"sentence_embedding"``; ``"token_embeddings"`` for one ``[L, H]`` per text;
@@ -219,7 +231,8 @@ class SentenceTransformer(Configured):
             convert_to_tensor: give a torch tensor if the program has imported torch, an array otherwise.
             device: ``None`` or ``"cpu"``.
             normalize_embeddings: scale each vector to length 1.
-            truncate_dim: keep only so many numbers of each vector, instead of the model's `truncate_dim`.
+            truncate_dim: keep only so many numbers of each vector, instead of the model's `truncate_dim`;
+                neither this nor the normalisation is for token vectors.
 
         Warns with `TruncationWarning`, once and with the count, of texts that were cut. Raises
         `InputTypeError` for anything but texts, `InputError` for a prompt that does not exist and values that
@@ -236,11 +249,14 @@ class SentenceTransformer(Configured):
             normalize_embeddings=normalize_embeddings,
             truncate_dim=self.truncate_dim if truncate_dim is None else truncate_dim,
         )
+        check_flags(show_progress_bar=False if show_progress_bar is None else show_progress_bar)
+        if truncate_dim is not None and output_value == TOKEN_EMBEDDINGS:
+            raise InputError("truncate_dim is for sentence vectors, not for token_embeddings.")
         return self._encode(sentences, options, bool(show_progress_bar))
 
     def encode_query(
         self,
-        sentences: str | Iterable[str],
+        sentences: TextInput | Iterable[TextInput],
         prompt_name: str | None = None,
         prompt: str | None = None,
         batch_size: int | None = None,
@@ -270,7 +286,7 @@ class SentenceTransformer(Configured):
 
     def encode_document(
         self,
-        sentences: str | Iterable[str],
+        sentences: TextInput | Iterable[TextInput],
         prompt_name: str | None = None,
         prompt: str | None = None,
         batch_size: int | None = None,
@@ -308,9 +324,9 @@ class SentenceTransformer(Configured):
         if isinstance(sentences, Iterator):
             options.check_stream()
             return _stream(call, sentences, shown)
-        if isinstance(sentences, bytes | Mapping) or not isinstance(sentences, Iterable):
+        if isinstance(sentences, bytes) or not isinstance(sentences, Iterable):
             raise InputTypeError(f"encode needs a text or a list of texts, got a {type(sentences).__name__}.")
-        single = isinstance(sentences, str)
+        single = isinstance(sentences, str | Mapping)
         texts = [sentences] if single else list(sentences)
         with track(shown, len(texts), "Encoding") as advance:
             found = call.all(texts, advance)
@@ -339,6 +355,13 @@ def _stream(call: EncodeCall, sentences: Iterator[Any], shown: bool) -> Iterator
         yield from call.stream(sentences, advance)
 
 
+def _check_published_width(name: str, truncate_dim: int | None, width: int) -> None:
+    if truncate_dim is not None and truncate_dim > width:
+        raise CheckpointError(
+            f"'{name}': its files say truncate_dim {truncate_dim}, its vectors have {width} numbers."
+        )
+
+
 def _choose(
     settings: SentenceSettings,
     name: str,
@@ -347,6 +370,8 @@ def _choose(
     **chosen: Any,
 ) -> SentenceSettings:
     """Put what the caller said over what the checkpoint says."""
+    if prompts is not None:
+        check_prompts(prompts)
     if pooling is not None:
         include_prompt = settings.pooling is None or settings.pooling.include_prompt
         settings = replace(settings, pooling=replace(Pooling.of(pooling), include_prompt=include_prompt))
