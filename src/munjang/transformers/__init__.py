@@ -1,8 +1,8 @@
 """The names that lessons import from `transformers`, over what this package computes.
 
 ``from transformers import BertForMaskedLM, BertTokenizer`` becomes ``from munjang.transformers import ...``,
-and the rest of a lesson stays as it is. All tokenizer classes are one, for the files of a tokenizer decide what
-it does. The class of a model names the head that is opened. ``docs/migration.md`` lists what differs.
+and the rest of a lesson stays as it is. All tokenizer classes are one, as files say what a tokenizer does.
+The class of a model names the head that is opened. ``docs/migration.md`` lists what differs.
 """
 
 from munjang.models.registry import (

@@ -506,7 +506,7 @@ def _sampling(wanted: Mapping[str, Any], asked: Mapping[str, Any]) -> Sampling:
         "no_repeat_ngram_size": wanted.get("no_repeat_ngram_size") or None,
     }
     if wanted.get("do_sample"):
-        kind = _TorchSampling if "torch" in sys.modules else Sampling
+        kind = _TorchSampling if sys.modules.get("torch") else Sampling
         return kind(do_sample=True, **filters, **always)
     if ignored := [name for name in filters if asked.get(name) is not None]:
         notify(
@@ -534,7 +534,7 @@ class _TorchSampling(Sampling):
 
 
 def _draws(count: int) -> list[Any]:
-    if "torch" in sys.modules:
+    if sys.modules.get("torch"):
         return [(place, count) for place in range(count)]
     # numpy's global generator is what `set_seed` seeds.
     return [np.random.default_rng(np.random.randint(2**31)) for _ in range(count)]
