@@ -474,11 +474,8 @@ def assert_same(found: str, expected: str, tolerance: float = 2e-5) -> None:
     """Texts are equal but for the last digits of their numbers, and the type of a shape."""
     found, expected = (re.sub(r"torch\.Size\(\[(.*?)\]\)", r"(\1)", text) for text in (found, expected))
     assert re.sub(NUMBER, "#", found) == re.sub(NUMBER, "#", expected)
-    np.testing.assert_allclose(
-        *([float(number) for number in re.findall(NUMBER, text)] for text in (found, expected)),
-        rtol=tolerance,
-        atol=tolerance,
-    )
+    numbers, wanted = ([float(number) for number in re.findall(NUMBER, text)] for text in (found, expected))
+    np.testing.assert_allclose(numbers, wanted, rtol=tolerance, atol=tolerance)
 
 
 @pytest.fixture(scope="module")

@@ -59,9 +59,9 @@ class Tensor(np.ndarray[Any, Any]):
     """
 
     @property
-    def size(self) -> Size:  # type: ignore[override]
+    def size(self) -> Size:
         """The number of elements; ``size()`` is the shape and ``size(0)`` the length of an axis."""
-        size = Size(np.ndarray.size.__get__(self))  # type: ignore[attr-defined]
+        size = Size(np.ndarray.size.__get__(self))
         size.shape = self.shape
         return size
 
@@ -102,17 +102,17 @@ class Tensor(np.ndarray[Any, Any]):
 
     def float(self) -> Tensor:
         """Return the values in single precision."""
-        return self.astype(np.float32, copy=False)
+        return tensor(self.astype(np.float32, copy=False))
 
     def long(self) -> Tensor:
         """Return the values as integers of 64 bits."""
-        return self.astype(np.int64, copy=False)
+        return tensor(self.astype(np.int64, copy=False))
 
     def unsqueeze(self, dim: int) -> Tensor:
         """Return the array with an axis of length 1 put in."""
         return tensor(np.expand_dims(self, dim))
 
-    def squeeze(self, axis: Any = None, *, dim: int | None = None) -> Tensor:  # type: ignore[override]
+    def squeeze(self, axis: Any = None, *, dim: int | None = None) -> Tensor:
         """Return the array without axes of length 1; ``dim`` names one, which stays if it is longer."""
         if dim is not None:
             return self if self.shape[dim] != 1 else tensor(super().squeeze(dim))
@@ -124,23 +124,23 @@ class Tensor(np.ndarray[Any, Any]):
             return self.reshape(shape)
         return super().view(*shape, **options)
 
-    def argmax(self, axis: Any = None, out: Any = None, *, dim: int | None = None, **options: Any) -> Any:  # type: ignore[override]
+    def argmax(self, axis: Any = None, out: Any = None, *, dim: int | None = None, **options: Any) -> Any:
         """Return where the largest value stands, along ``axis`` or ``dim``."""
         return super().argmax(dim if axis is None else axis, out, **options)
 
-    def argmin(self, axis: Any = None, out: Any = None, *, dim: int | None = None, **options: Any) -> Any:  # type: ignore[override]
+    def argmin(self, axis: Any = None, out: Any = None, *, dim: int | None = None, **options: Any) -> Any:
         """Return where the smallest value stands, along ``axis`` or ``dim``."""
         return super().argmin(dim if axis is None else axis, out, **options)
 
-    def sum(self, axis: Any = None, *arguments: Any, dim: Any = None, **options: Any) -> Any:  # type: ignore[override]
+    def sum(self, axis: Any = None, *arguments: Any, dim: Any = None, **options: Any) -> Any:
         """Return the sum, along ``axis`` or ``dim``."""
         return super().sum(dim if axis is None else axis, *arguments, **options)
 
-    def mean(self, axis: Any = None, *arguments: Any, dim: Any = None, **options: Any) -> Any:  # type: ignore[override]
+    def mean(self, axis: Any = None, *arguments: Any, dim: Any = None, **options: Any) -> Any:
         """Return the mean, along ``axis`` or ``dim``."""
         return super().mean(dim if axis is None else axis, *arguments, **options)
 
-    def max(self, axis: Any = None, *arguments: Any, dim: int | None = None, **options: Any) -> Any:  # type: ignore[override]
+    def max(self, axis: Any = None, *arguments: Any, dim: int | None = None, **options: Any) -> Any:
         """Return the largest value along ``axis``; along ``dim``, the values and where they stand."""
         if dim is None:
             return super().max(axis, *arguments, **options)

@@ -10,7 +10,7 @@ from functools import cached_property
 from typing import Any, ClassVar, Self
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
 from munjang.checkpoints import Checkpoint, open_checkpoint
 from munjang.errors import InputError, InputTypeError
@@ -307,10 +307,9 @@ class PreTrainedModel:
         return np.asarray(losses.mean(), dtype=np.float32)
 
 
-def _array(value: Any) -> ArrayLike:
-    """Return ids as something NumPy reads; a list may hold torch tensors."""
-    plain: ArrayLike = value.detach().cpu().numpy() if is_torch(value) else value
-    return np.asarray(plain)
+def _array(value: Any) -> NDArray[Any]:
+    """Return ids as an array: of a list, an array, or a tensor, on whatever device."""
+    return np.asarray(value.detach().cpu() if is_torch(value) else value)
 
 
 def _converted(value: Any, convert: Any) -> Any:

@@ -38,7 +38,7 @@ class AutoTokenizer(Tokenizer):
     """
 
     @classmethod
-    def from_pretrained(  # type: ignore[override] # a lesson's arguments, under their names
+    def from_pretrained(
         cls,
         name: str | os.PathLike[str],
         *,
