@@ -1,7 +1,7 @@
 """Functions on sentence vectors, under the names that sentence-transformers gave them.
 
-Arrays are numpy float32 arrays instead of torch tensors; otherwise a lesson's ``util.cos_sim(a, b)`` runs
-unchanged.
+Scores are torch tensors if an argument is one, else numpy float32 arrays with the methods of torch's tensors
+that lessons use; functions of torch take them too. So a lesson's ``util.cos_sim(a, b)`` runs unchanged.
 """
 
 from munjang.sentence.mining import (

@@ -28,7 +28,7 @@ LAYERS = (
     ("backends",),
     ("runtime",),
     ("sentence", "tasks"),
-    ("util",),
+    ("util", "transformers"),
     ("search", "chat", "training", "evaluation", "server"),
     ("munjang",),  # the package itself: its version, its public names
     ("cli",),

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from munjang import SentenceTransformer
 from munjang.errors import InputError
+from munjang.runtime.tensors import Tensor
 from support.peers import ARCHITECTURES
 from support.sentences import MAX_TOKENS, TEXTS, Trio
 
@@ -168,10 +169,20 @@ def test_tensors(bert: Trio) -> None:
     assert all(isinstance(value, torch.Tensor) for value in one.values())
 
 
-def test_no_tensors_where_torch_was_not_imported(bert: Trio, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delitem(sys.modules, "torch")
+def test_without_torch_tensors_are_arrays_with_their_methods(
+    bert: Trio, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    expected = bert.ours.encode(TEXTS)
+    assert type(expected) is np.ndarray
+    monkeypatch.setitem(sys.modules, "torch", None)  # importing it fails
     vectors = bert.ours.encode(TEXTS, convert_to_tensor=True)
-    assert isinstance(vectors, np.ndarray)
+    assert isinstance(vectors, Tensor)
+    np.testing.assert_array_equal(vectors.detach().cpu().numpy(), expected)
+    assert isinstance(bert.ours.encode(TEXTS, convert_to_numpy=False)[0], Tensor)
+
+
+def test_normalized_vectors_are_plain_arrays(bert: Trio) -> None:
+    assert type(bert.ours.encode(TEXTS, normalize_embeddings=True)) is np.ndarray
 
 
 def test_the_progress_bar_stands_on_standard_error(

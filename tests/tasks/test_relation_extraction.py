@@ -241,7 +241,7 @@ def test_models_that_can_not_relate(tmp_path: Path, folder: Path) -> None:
     with pytest.raises(CheckpointError, match="no trained relation-extraction head; it has token-class"):
         RelationExtraction(tmp_path / "ner")
     with pytest.raises(InputError, match="opened with no head"):
-        RelationExtraction(Loaded(Model.from_pretrained(folder), Tokenizer.from_pretrained(folder)))
+        RelationExtraction(Loaded(Model.from_pretrained(folder, None), Tokenizer.from_pretrained(folder)))
 
 
 def test_the_model_alone_does_not_know_the_entities(folder: Path) -> None:

@@ -12,13 +12,21 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from transformers import (
     LogitsProcessorList,
+    NoRepeatNGramLogitsProcessor,
     RepetitionPenaltyLogitsProcessor,
     TemperatureLogitsWarper,
     TopKLogitsWarper,
     TopPLogitsWarper,
 )
 
-from munjang.tasks.sampling import Sampling, draw, keep_top_k, keep_top_p, penalize_repetition
+from munjang.tasks.sampling import (
+    Sampling,
+    draw,
+    forbid_repeated_ngrams,
+    keep_top_k,
+    keep_top_p,
+    penalize_repetition,
+)
 
 VOCABULARIES = [2, 50, 50257]
 
@@ -102,6 +110,51 @@ def test_all_together_in_the_published_order() -> None:
     ours, expected = sampling.scores(scores, ids), theirs(processors, scores, ids)
     np.testing.assert_array_equal(np.isinf(ours), np.isinf(expected))
     np.testing.assert_allclose(ours, expected, rtol=1e-5)
+
+
+@pytest.mark.parametrize("size", [1, 2, 3, 20])
+def test_repeated_ngrams(size: int) -> None:
+    scores = random_scores(7)
+    ids = np.random.default_rng(size).integers(0, 7, size=(4, 12)).tolist()
+    expected = theirs(NoRepeatNGramLogitsProcessor(size), scores.copy(), ids)
+    np.testing.assert_array_equal(forbid_repeated_ngrams(scores, ids, size), expected)
+    np.testing.assert_array_equal(Sampling(no_repeat_ngram_size=size).scores(scores, ids), expected)
+
+
+SETTINGS: list[dict[str, Any]] = [
+    {"temperature": 0.7},
+    {"top_k": 5},
+    {"top_p": 0.9},
+    {"temperature": 1.3, "top_k": 50, "top_p": 0.95},
+    {"repetition_penalty": 1.8, "temperature": 0.8, "top_p": 0.8},
+    {"repetition_penalty": 0.7, "no_repeat_ngram_size": 1, "top_k": 30},
+]
+
+
+@pytest.mark.parametrize("chosen", SETTINGS)
+def test_the_same_uniform_numbers_draw_the_same_tokens(chosen: dict[str, Any]) -> None:
+    """Tokens are read off the distribution that the reference's processors leave, at the numbers drawn."""
+    scores = random_scores(500, seed=7)
+    ids = np.random.default_rng(1).integers(0, 500, size=(4, 12)).tolist()
+    makers: dict[str, Any] = {
+        "repetition_penalty": RepetitionPenaltyLogitsProcessor,
+        "no_repeat_ngram_size": NoRepeatNGramLogitsProcessor,
+        "temperature": TemperatureLogitsWarper,
+        "top_k": TopKLogitsWarper,
+        "top_p": TopPLogitsWarper,
+    }
+    processors = LogitsProcessorList([make(chosen[name]) for name, make in makers.items() if name in chosen])
+    probabilities = torch.softmax(torch.from_numpy(theirs(processors, scores, ids)).double(), dim=-1).numpy()
+    sampling = Sampling(do_sample=True, **chosen)
+    generators, again = ([np.random.default_rng(seed) for seed in range(4)] for _ in range(2))
+    for _ in range(200):
+        drawn = sampling.choose(scores, ids, generators)
+        uniforms = [generator.random() for generator in again]
+        masses = probabilities.cumsum(axis=-1)
+        assert drawn == [
+            int(np.searchsorted(mass, uniform, side="right"))
+            for mass, uniform in zip(masses, uniforms, strict=True)
+        ]
 
 
 def test_draws_follow_the_probabilities() -> None:

@@ -167,6 +167,6 @@ def test_a_model_without_the_head(tmp_path: Path, folder: Path) -> None:
     labelled_model(tmp_path, "BertForTokenClassification")
     with pytest.raises(CheckpointError, match="no trained sequence-classification head; it has token-class"):
         TextClassification(tmp_path)
-    bare = Loaded(Model.from_pretrained(folder), Tokenizer.from_pretrained(folder))
+    bare = Loaded(Model.from_pretrained(folder, None), Tokenizer.from_pretrained(folder))
     with pytest.raises(InputError, match=r"opened with no head.*sequence-classification"):
         TextClassification(bare)

@@ -57,10 +57,10 @@ def test_transformers_gives_the_same(kind: str, tmp_path: Path) -> None:
     assert logits is not None
     mask = ours["attention_mask"] > 0
     assert np.abs(logits[mask] - expected[mask]).max() < 1e-4
-    old = Model.from_pretrained(tmp_path / "model")(
+    old = Model.from_pretrained(tmp_path / "model", None)(
         **Tokenizer.from_pretrained(tmp_path / "model")(KOREAN[0:1], return_tensors="np")
     )
-    new = Model.from_pretrained(tmp_path / "new")(
+    new = Model.from_pretrained(tmp_path / "new", None)(
         **Tokenizer.from_pretrained(tmp_path / "new")(KOREAN[0:1], return_tensors="np")
     )
     assert old.last_hidden_state is not None

@@ -149,7 +149,7 @@ def test_a_generator_is_found_named_or_begun(tokenizer: Tokenizer, texts: list[P
         found[name] = result.metrics["generator_loss"]
     assert found["named"] < 0.9 * found["begun"]
     assert found["wide"] > found["named"]
-    width = munjang.Model.from_pretrained(tmp_path / "wide" / "generator").config.hidden_size
+    width = munjang.Model.from_pretrained(tmp_path / "wide" / "generator", None).config.hidden_size
     assert width == SIZES["width"]
 
 

@@ -86,7 +86,7 @@ def test_learns_and_serves(model: Path, tmp_path: Path) -> None:
     assert result.metrics["entity_f1"] == 1
     made = objective(result.folder)
     assert_same_logits(made, result.folder, "token-classification", "AutoModelForTokenClassification")
-    assert list(munjang.Model.from_pretrained(result.folder).config.labels.id2label.values()) == TAGS
+    assert list(munjang.Model.from_pretrained(result.folder, None).config.labels.id2label.values()) == TAGS
     tag = munjang.pipeline("token-classification", result.folder)
     assert [(e["start"], e["end"], e["entity_group"]) for e in tag(TEXTS[0]["text"])] == TEXTS[0]["entities"]
     assert '"token-classification"' in (result.folder / "report.md").read_text(encoding="utf-8")
@@ -94,7 +94,7 @@ def test_learns_and_serves(model: Path, tmp_path: Path) -> None:
 
 def test_a_trained_head_goes_on(model: Path, tmp_path: Path) -> None:
     train(objective(model, options=TrainingOptions(max_steps=2, device="cpu")), tmp_path / "run", LEARNING)
-    before = munjang.Model.from_pretrained(tmp_path / "run").weights["classifier.weight"]
+    before = munjang.Model.from_pretrained(tmp_path / "run", None).weights["classifier.weight"]
     again = objective(tmp_path / "run").loaded.model.weights["classifier.weight"]
     assert (again == before).all()
     other = objective(tmp_path / "run", types=["PS", "LC", "DT"]).loaded.model.weights["classifier.weight"]

@@ -55,7 +55,7 @@ class _ByHand(torch.nn.Module):
     def __init__(self, folder: Path, prefix: str) -> None:
         super().__init__()
         setattr(self, prefix, transformers.AutoModel.from_pretrained(folder))
-        weights = munjang.Model.from_pretrained(folder).weights
+        weights = munjang.Model.from_pretrained(folder, None).weights
         self.prefix = prefix
         self.relation = torch.nn.Linear(*reversed(weights["relation.weight"].shape))
         self.relation.weight.data = torch.from_numpy(np.array(weights["relation.weight"]))

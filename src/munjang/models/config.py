@@ -177,8 +177,8 @@ def with_own_names(raw: Mapping[str, Any], names: Mapping[str, str]) -> dict[str
             continue
         if raw.get(own) not in (None, raw[general]):
             raise CheckpointError(
-                f"config.json: '{general}' ({shown(raw[general])}) and '{own}' ({shown(raw[own])}) name the same "
-                "number and differ."
+                f"config.json: '{general}' ({shown(raw[general])}) and '{own}' ({shown(raw[own])}) name the "
+                "same number and differ."
             )
         found[own] = raw[general]
     return found

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, fields
 from typing import Any
 
@@ -17,25 +18,61 @@ __all__ = ["ModelOutput", "pad_attention", "pad_tokens", "whole_numbers"]
 class ModelOutput:
     """What a model was asked for; everything else is ``None``.
 
+    An output is read as an attribute, by its name (``output["logits"]``), by its place among those that are
+    there (``output[0]``, ``output[:2]``), or unpacked: iteration is over the values. ``keys()``,
+    ``values()``, ``items()``, ``to_tuple()``, ``len`` and ``in`` see those that are there.
+
     Attributes:
+        loss: one number, where labels were given (`munjang.transformers`).
         last_hidden_state: ``[B, L, H]``; zero where the attention mask is zero.
         pooler_output: ``[B, H]``.
-        logits: ``[B, num_labels]``.
+        logits: ``[B, num_labels]``, or a row per token.
+        start_logits, end_logits: ``[B, L]``, of a question-answering model of `munjang.transformers`.
         hidden_states: the embeddings and then each layer, ``num_hidden_layers + 1`` arrays ``[B, L, H]``.
         attentions: per layer ``[B, heads, L, L]``; zero where either token is masked.
     """
 
+    loss: NDArray[np.float32] | None = None
     last_hidden_state: NDArray[np.float32] | None = None
     pooler_output: NDArray[np.float32] | None = None
     logits: NDArray[np.float32] | None = None
+    start_logits: NDArray[np.float32] | None = None
+    end_logits: NDArray[np.float32] | None = None
     hidden_states: tuple[NDArray[np.float32], ...] | None = None
     attentions: tuple[NDArray[np.float32], ...] | None = None
 
-    def __getitem__(self, key: str | int) -> Any:
-        """Give an output by name, or by its place among those that are there."""
-        if isinstance(key, str):
-            return getattr(self, key)
-        return [value for f in fields(self) if (value := getattr(self, f.name)) is not None][key]
+    def __getitem__(self, key: str | int | slice) -> Any:
+        """Return an output by name, or by its place among those that are there."""
+        if not isinstance(key, str):
+            return self.to_tuple()[key]
+        if key not in self:
+            raise KeyError(f"The output has no {key!r}; it has {', '.join(self.keys())}.")
+        return getattr(self, key)
+
+    def __iter__(self) -> Iterator[Any]:
+        return iter(self.to_tuple())
+
+    def __len__(self) -> int:
+        return len(self.keys())
+
+    def __contains__(self, name: object) -> bool:
+        return name in self.keys()
+
+    def keys(self) -> list[str]:
+        """Return the names of the outputs that are there."""
+        return [field.name for field in fields(self) if getattr(self, field.name) is not None]
+
+    def values(self) -> tuple[Any, ...]:
+        """Return the outputs that are there."""
+        return self.to_tuple()
+
+    def items(self) -> list[tuple[str, Any]]:
+        """Return the names and the outputs that are there."""
+        return [(name, getattr(self, name)) for name in self.keys()]
+
+    def to_tuple(self) -> tuple[Any, ...]:
+        """Return the outputs that are there."""
+        return tuple(getattr(self, name) for name in self.keys())
 
 
 def whole_numbers(name: str, value: ArrayLike) -> NDArray[np.integer[Any]]:

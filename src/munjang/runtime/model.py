@@ -7,6 +7,7 @@ from collections import ChainMap
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from types import EllipsisType
 from typing import Any
 
 import numpy as np
@@ -32,6 +33,7 @@ from munjang.models.shapes import check_checkpoint
 from munjang.models.vocabulary import resized, vocabulary_tensors
 from munjang.runtime.arrays import ModelOutput, pad_attention, pad_tokens, whole_numbers
 from munjang.runtime.batches import Layout, unpad
+from munjang.runtime.notices import AssumptionWarning, notify
 from munjang.runtime.runner import Runner
 
 __all__ = ["Model", "ModelOutput"]
@@ -75,7 +77,7 @@ class Model:
     def from_pretrained(
         cls,
         name: str | os.PathLike[str],
-        head: str | None = None,
+        head: str | EllipsisType | None = ...,
         *,
         backend: str = "openvino",
         threads: int | None = None,
@@ -90,8 +92,11 @@ class Model:
 
         ``head`` is ``None`` for the bare encoder, or one of ``"sequence-classification"``,
         ``"token-classification"``, ``"question-answering"``, ``"masked-lm"``, ``"next-sentence-prediction"``
-        and ``"causal-lm"``. Raises `UnknownModelError`, `FetchError`, `UnsupportedModelError`,
-        `CheckpointError` (also if the checkpoint has no such head), or `InputError` for an unknown head.
+        and ``"causal-lm"``. Left out, it is the bare encoder, with an `AssumptionWarning` if the checkpoint
+        has trained heads (`heads` lists them): its first output is then a hidden state, not the logits.
+
+        Raises `UnknownModelError`, `FetchError`, `UnsupportedModelError`, `CheckpointError` (also if the
+        checkpoint has no such head), or `InputError` for an unknown head.
         """
         checkpoint = open_checkpoint(
             name,
@@ -101,7 +106,15 @@ class Model:
             offline=offline,
             allow_pickle=allow_pickle,
         )
-        return cls.from_checkpoint(checkpoint, head, backend=backend, threads=threads, streams=streams)
+        chosen = None if isinstance(head, EllipsisType) else head
+        model = cls.from_checkpoint(checkpoint, chosen, backend=backend, threads=threads, streams=streams)
+        if head is ... and model.heads:
+            notify(
+                f"'{checkpoint.name}' was opened as a bare encoder, without the trained heads that it has "
+                f"({', '.join(model.heads)}). Name one with head=..., or pass head=None for the encoder.",
+                AssumptionWarning,
+            )
+        return model
 
     @classmethod
     def from_checkpoint(
@@ -189,16 +202,19 @@ class Model:
         wanted = self._wanted(outputs)
         taps: list[str] = []
         if output_hidden_states:
-            taps += self._hidden_state_names()
+            taps += self._hidden_state_names()[:-1]
         if output_attentions:
             taps += self._attention_names()
-        if not wanted and not taps:
+        if not wanted and not output_hidden_states and not output_attentions:
             raise InputError("Nothing was asked for: outputs is empty.")
-        program = self.program(wanted, frozenset(taps))
+        # The last of the hidden states is what the model returns: after GPT-2's last norm, not before it.
+        program = self.program(
+            wanted | {LAST_HIDDEN_STATE} if output_hidden_states else wanted, frozenset(taps)
+        )
         if LOGITS in wanted and program.chosen_head.on == "chosen":
             batch = replace(batch, rows=np.arange(len(batch.input_ids), dtype=np.int32))
         found = self.runner.run_batch(program, batch)
-        return self._arrange(found, mask, output_hidden_states, output_attentions)
+        return self._arrange(found, mask, wanted, output_hidden_states, output_attentions)
 
     def every_value(
         self,
@@ -243,7 +259,8 @@ class Model:
             )
 
     def _hidden_state_names(self) -> list[str]:
-        return ["embeddings", *(f"layer.{i}" for i in range(self.config.num_hidden_layers))]
+        layers = (f"layer.{i}" for i in range(self.config.num_hidden_layers - 1))
+        return ["embeddings", *layers, LAST_HIDDEN_STATE]
 
     def _attention_names(self) -> list[str]:
         return [f"layer.{i}.attention.probabilities" for i in range(self.config.num_hidden_layers)]
@@ -269,12 +286,17 @@ class Model:
         return unpad(ids, mask, types, self.runner.layout), mask != 0
 
     def _arrange(
-        self, found: Outputs, mask: NDArray[np.bool_], hidden_states: bool, attentions: bool
+        self,
+        found: Outputs,
+        mask: NDArray[np.bool_],
+        wanted: frozenset[str],
+        hidden_states: bool,
+        attentions: bool,
     ) -> ModelOutput:
         output = ModelOutput(pooler_output=found.get(POOLER_OUTPUT), logits=found.get(LOGITS))
         if LOGITS in found and self.architecture.heads[self.head or ""].on != "first":
             output = replace(output, logits=pad_tokens(found[LOGITS], mask))
-        if LAST_HIDDEN_STATE in found:
+        if LAST_HIDDEN_STATE in wanted:
             output = replace(output, last_hidden_state=pad_tokens(found[LAST_HIDDEN_STATE], mask))
         if hidden_states:
             states = tuple(pad_tokens(found[name], mask) for name in self._hidden_state_names())

@@ -13,6 +13,7 @@ from munjang.errors import InputError, InputTypeError, TruncationError, Unsuppor
 from munjang.models.program import LOGITS
 from munjang.runtime.batches import different
 from munjang.runtime.model import Model
+from munjang.runtime.tensors import torch_tensor
 from munjang.sentence.activations import (
     Activation,
     Scores,
@@ -27,7 +28,6 @@ from munjang.sentence.notices import TruncationWarning, notify
 from munjang.sentence.progress import track
 from munjang.sentence.settings import OnTruncation, check_device, check_flags
 from munjang.sentence.similarity import check_positive
-from munjang.sentence.tensors import like_caller
 from munjang.tokenization import TokenIds, Tokenizer
 
 __all__ = ["CrossEncoder", "RankedDocument"]
@@ -172,7 +172,7 @@ class CrossEncoder(OnTruncation):
             activation_fn: instead of the model's own.
             apply_softmax: apply the softmax after the activation, for models of several labels.
             convert_to_numpy: give one array (``False``: a list of tensors, as for ``convert_to_tensor``).
-            convert_to_tensor: give a torch tensor if the program has imported torch, an array otherwise.
+            convert_to_tensor: give a torch tensor, or without torch a numpy array with its methods.
 
         Returns ``[n]`` for a model of one label, else ``[n, num_labels]``; without the first axis for one
         pair. Warns with `TruncationWarning`, once and with the count, of pairs that were cut. Raises
@@ -198,7 +198,9 @@ class CrossEncoder(OnTruncation):
         found = scores[0] if single else scores
         if convert_to_numpy and not convert_to_tensor:
             return found
-        return like_caller(found) if convert_to_tensor or single else [like_caller(score) for score in found]
+        return (
+            torch_tensor(found) if convert_to_tensor or single else [torch_tensor(score) for score in found]
+        )
 
     def rank(
         self,

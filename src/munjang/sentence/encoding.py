@@ -13,6 +13,7 @@ from munjang.errors import InputError, InputTypeError, TruncationError
 from munjang.models.batch import TokenBatch
 from munjang.runtime.model import Model
 from munjang.runtime.runner import Done
+from munjang.runtime.tensors import torch_tensor
 from munjang.sentence.configured import check_width
 from munjang.sentence.notices import TruncationWarning, notify
 from munjang.sentence.pooling import Pooling
@@ -20,7 +21,6 @@ from munjang.sentence.program import SENTENCE_EMBEDDING, TOKEN_EMBEDDINGS, Sente
 from munjang.sentence.quantization import Precision, quantize_embeddings
 from munjang.sentence.settings import check_choice, check_flags
 from munjang.sentence.similarity import check_positive, normalize_embeddings
-from munjang.sentence.tensors import like_caller
 from munjang.tokenization import TokenIds, Tokenizer
 from munjang.tokenization.texts import TextOrPair
 
@@ -88,7 +88,7 @@ class EncodeOptions:
 
     @property
     def tensors(self) -> bool:
-        """Whether torch tensors are wanted, if the program has torch."""
+        """Whether torch tensors are wanted, if torch is installed."""
         return self.convert_to_tensor or not self.convert_to_numpy
 
     def finish(self, vectors: Vectors) -> Vectors:
@@ -105,7 +105,7 @@ class EncodeOptions:
         """Give an array, or a dictionary of them, in the form asked for."""
         if isinstance(found, dict):
             return {name: self.convert(value) for name, value in found.items()}
-        return like_caller(found) if self.tensors else found
+        return torch_tensor(found) if self.tensors else found
 
 
 class Encoder(Protocol):

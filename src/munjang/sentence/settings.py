@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from munjang.errors import InputError, InputTypeError
+from munjang.runtime.tensors import check_device
 from munjang.sentence.modules import Module
 from munjang.sentence.pooling import Pooling
 from munjang.sentence.similarity import SimilarityFunction, check_positive
@@ -90,11 +91,3 @@ def check_prompts(prompts: Mapping[Any, Any]) -> None:
     for name, text in prompts.items():
         if not isinstance(name, str) or not isinstance(text, str):
             raise InputTypeError(f"prompts must map names to texts, got {name!r}: {text!r}.")
-
-
-def check_device(device: object) -> None:
-    """Raise `InputError` for a device other than the CPU; ``torch.device("cpu")`` is one."""
-    if device is not None and str(device) != "cpu":
-        raise InputError(
-            f"device must be None or 'cpu', got {str(device)!r}: this package computes on the CPU."
-        )

@@ -1,7 +1,8 @@
 """How alike vectors are: cosine, dot product, Euclidean and Manhattan, for all pairs or row by row.
 
 Vectors come as lists, numpy arrays, or anything with the array protocol (torch tensors among them, though
-torch is never imported here). Scores come back as float32 arrays. NaN in, NaN out.
+torch is never imported here). Scores come back as torch tensors if an argument is one, otherwise as a float32
+`Tensor`: a numpy array with the methods of torch tensors that lessons use. NaN in, NaN out.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from munjang.errors import InputError, InputTypeError
-from munjang.sentence.tensors import tensors_for_tensors
+from munjang.runtime.tensors import scores_as_tensors, tensors_for_tensors
 
 __all__ = [
     "FloatArray",
@@ -75,7 +76,7 @@ def _without_torch(value: Any) -> Any:
     """
     if isinstance(value, list | tuple) and value and hasattr(value[0], "detach"):
         return [_without_torch(item) for item in value]
-    if not hasattr(value, "detach"):
+    if isinstance(value, np.ndarray) or not hasattr(value, "detach"):
         return value
     tensor = value.detach().cpu()
     return (tensor.float() if "bfloat16" in str(tensor.dtype) else tensor).numpy()
@@ -139,7 +140,7 @@ def _two_rows(a: ArrayLike, b: ArrayLike, caller: str) -> tuple[FloatArray, Floa
 # Every vector of a with every vector of b
 
 
-@tensors_for_tensors
+@scores_as_tensors
 def cos_sim(a: ArrayLike, b: ArrayLike) -> FloatArray:
     """Cosine of the angle between every vector of ``a`` and every vector of ``b``.
 
@@ -154,7 +155,7 @@ def cos_sim(a: ArrayLike, b: ArrayLike) -> FloatArray:
 pytorch_cos_sim = cos_sim  # the name that older lessons use
 
 
-@tensors_for_tensors
+@scores_as_tensors
 def dot_score(a: ArrayLike, b: ArrayLike) -> FloatArray:
     """Dot product of every vector of ``a`` with every vector of ``b``; shapes and errors as in `cos_sim`."""
     return _products(*_two_matrices(a, b, "dot_score"))
@@ -165,7 +166,7 @@ def _products(left: FloatArray, right: FloatArray) -> FloatArray:
         return left @ right.T
 
 
-@tensors_for_tensors
+@scores_as_tensors
 def euclidean_sim(a: ArrayLike, b: ArrayLike) -> FloatArray:
     """Euclidean distance, negated, of every vector of ``a`` to every one of ``b``; otherwise as `cos_sim`."""
     left, right = _two_matrices(a, b, "euclidean_sim")
@@ -192,7 +193,7 @@ def _negated_distances(left: FloatArray, right: FloatArray) -> NDArray[np.float6
     return -distances
 
 
-@tensors_for_tensors
+@scores_as_tensors
 def manhattan_sim(a: ArrayLike, b: ArrayLike) -> FloatArray:
     """Manhattan distance, negated, of every vector of ``a`` to every one of ``b``; otherwise as `cos_sim`."""
     left, right = _two_matrices(a, b, "manhattan_sim")
@@ -208,7 +209,7 @@ def manhattan_sim(a: ArrayLike, b: ArrayLike) -> FloatArray:
 # Row by row
 
 
-@tensors_for_tensors
+@scores_as_tensors
 def pairwise_cos_sim(a: ArrayLike, b: ArrayLike) -> FloatArray:
     """Cosine between ``a[i]`` and ``b[i]``.
 
@@ -220,28 +221,28 @@ def pairwise_cos_sim(a: ArrayLike, b: ArrayLike) -> FloatArray:
     return _row_sums(normalize_embeddings(left) * normalize_embeddings(right))
 
 
-@tensors_for_tensors
+@scores_as_tensors
 def pairwise_dot_score(a: ArrayLike, b: ArrayLike) -> FloatArray:
     """Dot product of ``a[i]`` and ``b[i]``; shapes and errors as in `pairwise_cos_sim`."""
     left, right = _two_rows(a, b, "pairwise_dot_score")
     return _row_sums(left * right)
 
 
-@tensors_for_tensors
+@scores_as_tensors
 def pairwise_euclidean_sim(a: ArrayLike, b: ArrayLike) -> FloatArray:
     """Euclidean distance, negated, of ``a[i]`` to ``b[i]``; otherwise as `pairwise_cos_sim`."""
     left, right = _two_rows(a, b, "pairwise_euclidean_sim")
     return np.asarray(-np.sqrt(_row_sums((left - right) ** 2)))
 
 
-@tensors_for_tensors
+@scores_as_tensors
 def pairwise_manhattan_sim(a: ArrayLike, b: ArrayLike) -> FloatArray:
     """Manhattan distance, negated, of ``a[i]`` to ``b[i]``; otherwise as `pairwise_cos_sim`."""
     left, right = _two_rows(a, b, "pairwise_manhattan_sim")
     return np.asarray(-_row_sums(np.abs(left - right)))
 
 
-@tensors_for_tensors
+@scores_as_tensors
 def pairwise_angle_sim(x: ArrayLike, y: ArrayLike) -> FloatArray:
     """AnglE similarity of ``x[i]`` and ``y[i]``; shapes and errors as in `pairwise_cos_sim`.
 

@@ -228,7 +228,7 @@ class SentenceTransformer(Configured):
             precision: ``float32``, ``int8``, ``uint8``, ``binary`` or ``ubinary``; the two in the middle
                 take each component's range from the vectors of this call, so they need at least two texts.
             convert_to_numpy: give one array (``False``: a list of tensors, as for ``convert_to_tensor``).
-            convert_to_tensor: give a torch tensor if the program has imported torch, an array otherwise.
+            convert_to_tensor: give a torch tensor, or without torch a numpy array with its methods.
             device: ``None`` or ``"cpu"``.
             normalize_embeddings: scale each vector to length 1.
             truncate_dim: keep only so many numbers of each vector, instead of the model's `truncate_dim`;

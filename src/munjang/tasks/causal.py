@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
@@ -12,13 +12,22 @@ from numpy.typing import NDArray
 from munjang.backends.executor import Executor
 from munjang.errors import InputError, InputTypeError
 from munjang.models.program import LOGITS
+from munjang.runtime.model import Model
 from munjang.runtime.runner import Runner
 from munjang.tasks.decoding import Session, Writer, write
 from munjang.tasks.loading import Loaded
 from munjang.tasks.sampling import Sampling, whole_number
 from munjang.tasks.streaming import text_stream
 
-__all__ = ["DEFAULT_NEW_TOKENS", "Order", "Reader", "Weights", "checked_texts"]
+__all__ = [
+    "DEFAULT_NEW_TOKENS",
+    "Order",
+    "Reader",
+    "Weights",
+    "checked_texts",
+    "session_maker",
+    "token_ids",
+]
 
 Weights = Literal["float32", "int8"]
 DEFAULT_NEW_TOKENS = 50
@@ -68,15 +77,10 @@ class Reader:
         self._tokenizer = loaded.tokenizer
         self._vocab_size = model.config.vocab_size
         self._max_length = loaded.max_length
-        self._ends = _token_ids(model.raw_config.get("eos_token_id"), loaded.tokenizer.eos_token_id)
-        self._starts = _token_ids(model.raw_config.get("bos_token_id"), loaded.tokenizer.bos_token_id)
-        executor = _session_executor(model.runner.executor, weights)
-        self._runner = Runner(executor, model.runner.layout, weights=model.weights)
-        self._program = replace(model.program(frozenset({LOGITS})), cached=True)
-
-    def session(self, copies: int = 1) -> Session:
-        """Give a session that has read nothing yet."""
-        return Session(self._runner.session(self._program), copies=copies)
+        self._ends = token_ids(model.raw_config.get("eos_token_id"), loaded.tokenizer.eos_token_id)
+        self._starts = token_ids(model.raw_config.get("bos_token_id"), loaded.tokenizer.bos_token_id)
+        self.session = session_maker(model, weights)
+        """Makes a session that has read nothing yet, of ``copies`` texts for each prompt."""
 
     def encode(self, texts: list[str]) -> list[list[int]]:
         """Cut texts into ids; `InputError` for one that the model has no row for."""
@@ -195,6 +199,25 @@ class Reader:
         return np.concatenate(losses)
 
 
+def session_maker(model: Model, weights: Weights = "float32") -> Callable[..., Session]:
+    """Return a function that makes sessions of a causal language model; its argument is ``copies``."""
+    runner = Runner(
+        _session_executor(model.runner.executor, weights), model.runner.layout, weights=model.weights
+    )
+    program = replace(model.program(frozenset({LOGITS})), cached=True)
+
+    def make(copies: int = 1) -> Session:
+        return Session(runner.session(program), copies=copies)
+
+    return make
+
+
+def token_ids(configured: Any, named: int | None) -> list[int]:
+    """Read a token id, or several, from a config; by default the tokenizer's."""
+    given = named if configured is None else configured
+    return [int(token) for token in (given if isinstance(given, list) else [given]) if token is not None]
+
+
 def _session_executor(executor: Executor, weights: Weights) -> Executor:
     if weights not in ("float32", "int8"):
         raise InputError(f"Unknown weights {weights!r}; there are 'float32' and 'int8'.")
@@ -205,12 +228,6 @@ def _session_executor(executor: Executor, weights: Weights) -> Executor:
     if weights == "int8":
         raise InputError("Weights in 8 bits need the backend 'openvino'; open the model with it.")
     return executor
-
-
-def _token_ids(configured: Any, named: int | None) -> list[int]:
-    """Read a token id, or several, from a config; by default the tokenizer's."""
-    given = named if configured is None else configured
-    return [int(token) for token in (given if isinstance(given, list) else [given]) if token is not None]
 
 
 def checked_texts(texts: Sequence[object], what: str = "Prompt") -> list[str]:

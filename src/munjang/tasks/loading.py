@@ -6,6 +6,7 @@ import os
 from dataclasses import dataclass
 
 from munjang.checkpoints import open_checkpoint
+from munjang.errors import InputError
 from munjang.runtime.model import Model
 from munjang.tokenization import Tokenizer
 
@@ -14,7 +15,10 @@ __all__ = ["Loaded", "ModelOptions", "load"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ModelOptions:
-    """How to open a model; the names and defaults of `Model.from_pretrained`."""
+    """How to open a model; the names and defaults of `Model.from_pretrained`.
+
+    ``tokenizer`` takes the place of the one that belongs to the model: one that is open, or a name.
+    """
 
     backend: str = "openvino"
     threads: int | None = None
@@ -24,6 +28,7 @@ class ModelOptions:
     token: str | None = None
     offline: bool | None = None
     allow_pickle: bool = False
+    tokenizer: str | os.PathLike[str] | Tokenizer | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,15 +45,24 @@ class Loaded:
 
 
 def load(
-    model: str | os.PathLike[str] | Loaded, head: str | None, options: ModelOptions | None = None
+    model: str | os.PathLike[str] | Model | Loaded, head: str | None, options: ModelOptions | None = None
 ) -> Loaded:
     """Open a model by name for a head (``None``: the bare encoder); an open one is taken as it is.
 
-    Raises what `Model.from_pretrained` raises.
+    Raises what `Model.from_pretrained` raises, and `InputError` for an open model without a tokenizer.
     """
+    chosen = options or ModelOptions()
     if isinstance(model, Loaded):
         return model
-    chosen = options or ModelOptions()
+    if isinstance(model, Model):
+        if chosen.tokenizer is None:
+            raise InputError("An open model needs its tokenizer as well: pass tokenizer=...")
+        if head not in (None, model.head):
+            raise InputError(
+                f"The model was opened with {model.head or 'no'} head; this task needs one opened with "
+                f"head={head!r}. The checkpoint has {', '.join(model.heads) or 'none'}."
+            )
+        return Loaded(model, _tokenizer(chosen.tokenizer, chosen))
     checkpoint = open_checkpoint(
         model,
         revision=chosen.revision,
@@ -60,4 +74,14 @@ def load(
     opened = Model.from_checkpoint(
         checkpoint, head, backend=chosen.backend, threads=chosen.threads, streams=chosen.streams
     )
+    if chosen.tokenizer is not None:
+        return Loaded(opened, _tokenizer(chosen.tokenizer, chosen))
     return Loaded(opened, Tokenizer.from_checkpoint(checkpoint))
+
+
+def _tokenizer(tokenizer: str | os.PathLike[str] | Tokenizer, options: ModelOptions) -> Tokenizer:
+    if isinstance(tokenizer, Tokenizer):
+        return tokenizer
+    return Tokenizer.from_pretrained(
+        tokenizer, cache_dir=options.cache_dir, token=options.token, offline=options.offline
+    )

@@ -7,7 +7,9 @@ from importlib import import_module
 from typing import Any
 
 from munjang.errors import InputError
+from munjang.runtime.model import Model
 from munjang.tasks.loading import Loaded, ModelOptions
+from munjang.tokenization import Tokenizer
 
 __all__ = ["TASKS", "pipeline"]
 
@@ -28,7 +30,8 @@ _OTHER_NAMES = {"sentiment-analysis": "text-classification", "ner": "token-class
 
 def pipeline(
     task: str,
-    model: str | os.PathLike[str] | Loaded,
+    model: str | os.PathLike[str] | Model | Loaded,
+    tokenizer: str | os.PathLike[str] | Tokenizer | None = None,
     *,
     backend: str = "openvino",
     threads: int | None = None,
@@ -40,6 +43,9 @@ def pipeline(
     allow_pickle: bool = False,
 ) -> Any:
     """Open a model for a task; the result is called with texts, as the task's class says.
+
+    ``model`` is a name, or an open `Model` with the right head, which needs its ``tokenizer`` too. Otherwise
+    the tokenizer is the model's own, unless one is named.
 
     Raises `InputError` for an unknown task, and what `Model.from_pretrained` raises.
     """
@@ -56,5 +62,6 @@ def pipeline(
         token=token,
         offline=offline,
         allow_pickle=allow_pickle,
+        tokenizer=tokenizer,
     )
     return getattr(import_module(f"munjang.tasks.{module}"), name)(model, options=options)

@@ -1,7 +1,7 @@
 """Which token comes next: the filters of sampling as they were published, in the order of `transformers`.
 
 Scores are ``[n, V]``, one row per text; a filtered token's score is minus infinity. The order is repetition
-penalty, temperature, top-k, top-p.
+penalty, repeated n-grams, temperature, top-k, top-p.
 """
 
 from __future__ import annotations
@@ -16,7 +16,15 @@ from numpy.typing import NDArray
 from munjang.errors import InputError, InputTypeError
 from munjang.sentence.activations import softmax
 
-__all__ = ["Sampling", "draw", "keep_top_k", "keep_top_p", "penalize_repetition", "whole_number"]
+__all__ = [
+    "Sampling",
+    "draw",
+    "forbid_repeated_ngrams",
+    "keep_top_k",
+    "keep_top_p",
+    "penalize_repetition",
+    "whole_number",
+]
 
 Scores = NDArray[np.float32]
 
@@ -30,6 +38,17 @@ def penalize_repetition(scores: Scores, texts: Sequence[Sequence[int]], penalty:
     for row, text in zip(changed, texts, strict=True):
         ids = np.unique(np.asarray(text, dtype=np.int64))
         row[ids] = np.where(row[ids] < 0, row[ids] * np.float32(penalty), row[ids] / np.float32(penalty))
+    return changed
+
+
+def forbid_repeated_ngrams(scores: Scores, texts: Sequence[Sequence[int]], size: int) -> Scores:
+    """Rule out each token with which a text would repeat ``size`` tokens in a row that it has already."""
+    changed = scores.copy()
+    for row, text in zip(changed, texts, strict=True):
+        ids = list(text)
+        end = ids[len(ids) - size + 1 :]
+        starts = range(len(ids) - size + 1)
+        row[[ids[i + size - 1] for i in starts if ids[i : i + size - 1] == end]] = -np.inf
     return changed
 
 
@@ -66,7 +85,7 @@ class Sampling:
     """How the next token is chosen: the best one, or one drawn from those that the filters leave.
 
     ``do_sample=None`` draws if anything that only matters for drawing is given: a temperature other than 1,
-    ``top_k``, ``top_p`` or a seed. The repetition penalty matters either way.
+    ``top_k``, ``top_p`` or a seed. The repetition penalty and ``no_repeat_ngram_size`` matter either way.
 
     Raises `InputError` for a value out of its range, `InputTypeError` for one of a wrong type.
     """
@@ -76,6 +95,7 @@ class Sampling:
     top_k: int | None = None
     top_p: float | None = None
     repetition_penalty: float = 1.0
+    no_repeat_ngram_size: int | None = None
     seed: int | None = None
 
     def __post_init__(self) -> None:
@@ -88,6 +108,8 @@ class Sampling:
             raise InputError(
                 f"repetition_penalty must be above 0 (1 is none), got {self.repetition_penalty}."
             )
+        if self.no_repeat_ngram_size is not None:
+            whole_number("no_repeat_ngram_size", self.no_repeat_ngram_size)
         if self.seed is not None:
             whole_number("seed", self.seed, least=0)
         if self.do_sample is False and self._filters:
@@ -111,6 +133,8 @@ class Sampling:
         scores = logits
         if self.repetition_penalty != 1.0:
             scores = penalize_repetition(scores, texts, self.repetition_penalty)
+        if self.no_repeat_ngram_size is not None:
+            scores = forbid_repeated_ngrams(scores, texts, self.no_repeat_ngram_size)
         if not self.draws:
             return scores
         if self.temperature != 1.0:

@@ -1,0 +1,150 @@
+"""`AutoTokenizer` and its other names: `munjang.Tokenizer` with the arguments that lessons pass."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, Any, Self
+
+from munjang.errors import InputError, InputTypeError
+from munjang.runtime.tensors import check_device, is_torch, tensor, torch_tensor
+from munjang.tokenization import BatchEncoding as Rows
+from munjang.tokenization import Tokenizer
+from munjang.tokenization.special_tokens import NAMES
+
+if TYPE_CHECKING:
+    from munjang.tokenization.texts import TextOrPair
+
+__all__ = ["AutoTokenizer", "BatchEncoding"]
+
+_TENSORS = ("pt", "tf", "np")
+_SETTINGS = ("model_max_length", "padding_side", "truncation_side")
+
+
+class BatchEncoding(Rows):
+    """The rows that a model is fed, by name; `to` moves them nowhere."""
+
+    def to(self, device: object) -> Self:
+        """Return the batch itself; `InputError` for a device other than the CPU."""
+        check_device(device)
+        return self
+
+
+class AutoTokenizer(Tokenizer):
+    """The tokenizer of a model, whatever its family: its files decide, not the name of the class.
+
+    ``return_tensors="pt"`` makes torch tensors, or without torch numpy arrays with their methods; ``"tf"``
+    and ``"np"`` make such arrays in any case.
+    """
+
+    @classmethod
+    def from_pretrained(
+        cls,
+        name: str | os.PathLike[str],
+        *,
+        do_lower_case: bool | None = None,
+        use_fast: bool = True,  # noqa: ARG003 - there is one implementation
+        revision: str | None = None,
+        cache_dir: str | os.PathLike[str] | None = None,
+        token: str | None = None,
+        local_files_only: bool | None = None,
+        **settings: Any,
+    ) -> Self:
+        """Return the tokenizer of a folder, a catalogue name or a hub repository.
+
+        ``settings`` are special tokens by name (``pad_token="<pad>"``), ``model_max_length``,
+        ``padding_side`` and ``truncation_side``. Raises what `Tokenizer.from_pretrained` raises, and
+        `InputTypeError` for another argument.
+        """
+        tokens = {key: settings.pop(key) for key in NAMES if key in settings}
+        if unknown := [key for key in settings if key not in _SETTINGS]:
+            raise InputTypeError(
+                f"A tokenizer is not opened with {unknown[0]!r}; there are do_lower_case, "
+                f"{', '.join(_SETTINGS)} and special tokens by name."
+            )
+        found = super().from_pretrained(
+            name, revision=revision, cache_dir=cache_dir, token=token, offline=local_files_only
+        )
+        assert isinstance(found, cls)
+        if do_lower_case is not None:
+            _set_case(found, do_lower_case)
+        found.add_special_tokens({key: token for key, token in tokens.items() if token is not None})
+        for key, value in settings.items():
+            setattr(found, key, value)
+        return found
+
+    @property
+    def vocab(self) -> dict[str, int]:
+        """Token -> id, added tokens included."""
+        return self.get_vocab()
+
+    def __call__(
+        self,
+        text: str | Sequence[TextOrPair],
+        text_pair: str | Sequence[str] | None = None,
+        *,
+        padding: bool | str = False,
+        truncation: bool | str | None = None,
+        max_length: int | None = None,
+        pad_to_max_length: bool = False,
+        return_tensors: str | None = None,
+        **options: Any,
+    ) -> BatchEncoding:
+        """Return the rows of a text, a pair or a batch; the arguments are those of `Tokenizer`.
+
+        ``pad_to_max_length=True``, of older lessons, pads and cuts to ``max_length``.
+        """
+        if return_tensors not in (None, *_TENSORS):
+            raise InputError(f"Unknown return_tensors {return_tensors!r}; use one of 'pt', 'tf', 'np'.")
+        if pad_to_max_length:
+            padding = "max_length"
+            truncation = max_length is not None if truncation is None else truncation
+        rows = super().__call__(
+            text,
+            text_pair,
+            padding=padding,
+            truncation=truncation,
+            max_length=max_length,
+            return_tensors=None if return_tensors is None else "np",
+            **options,
+        )
+        if return_tensors is None:
+            return BatchEncoding(dict(rows), rows.encodings)
+        convert = torch_tensor if return_tensors == "pt" else tensor
+        return BatchEncoding({name: convert(row) for name, row in rows.items()}, rows.encodings)
+
+    encode_plus = __call__
+    batch_encode_plus = __call__
+
+    def encode(  # type: ignore[override] # more arguments, and tensors
+        self, text: str, text_pair: str | None = None, **options: Any
+    ) -> Any:
+        """Return the ids of a text or pair: a list, or ``[1, L]`` with ``return_tensors``."""
+        return self(text, text_pair, **options)["input_ids"]
+
+    def decode(
+        self,
+        ids: Any,
+        skip_special_tokens: bool = False,
+        clean_up_tokenization_spaces: bool | None = None,
+    ) -> str:
+        """Return the text of a row of ids, a list, an array or a tensor, or of a single one."""
+        return super().decode(_plain(ids), skip_special_tokens, clean_up_tokenization_spaces)
+
+    def convert_ids_to_tokens(self, ids: Any, skip_special_tokens: bool = False) -> Any:
+        """Return the token of an id, or of each of a list, an array or a tensor."""
+        return super().convert_ids_to_tokens(_plain(ids), skip_special_tokens)
+
+
+def _plain(ids: Any) -> int | Iterable[int]:
+    """Return what a tensor or an array holds; one without axes can't be iterated over."""
+    plain: int | Iterable[int] = ids.tolist() if is_torch(ids) or hasattr(ids, "tolist") else ids
+    return plain
+
+
+def _set_case(tokenizer: Tokenizer, lower: bool) -> None:
+    normalizer = tokenizer.backend_tokenizer.normalizer
+    if type(normalizer).__name__ == "BertNormalizer":
+        normalizer.lowercase = lower
+    elif lower:
+        tokenizer.lower_case()
