@@ -137,10 +137,15 @@ def encode(
     )
     source = data_file(file or STDIN, column, encoding, no_quoting=no_quoting, no_header=no_header)
     if output is not None:
-        with BulkEncoding(source, output, options, restart=restart) as work:
-            encoder = sentence_model(model, offline=offline, pooling=pooling)
-            _make_file(work, encoder, model or DEFAULT_MODEL, progress)
-            _print_made(output, work, as_json)
+        work = BulkEncoding(source, output, options, restart=restart)
+        try:
+            with work:
+                encoder = sentence_model(model, offline=offline, pooling=pooling)
+                _make_file(work, encoder, model or DEFAULT_MODEL, progress)
+        except KeyboardInterrupt:
+            tell(_resume_hint(work))
+            raise
+        _print_made(output, work, as_json)
         return
     given = texts if texts and texts != [STDIN] else [row.text for row in source]
     vectors = _vectors(sentence_model(model, offline=offline, pooling=pooling), given, options)
@@ -153,17 +158,18 @@ def encode(
 def _make_file(work: BulkEncoding, encoder: SentenceTransformer, name: str, progress: bool | None) -> None:
     done = work.start(encoder, name)
     if done:
-        tell(f"Going on at row {done:,} of {work.rows:,}.")
-    try:
-        with tracked(progress, work.rows, "Encoding") as advance:
-            advance(done)
-            work.run(advance)
-        with tracked(progress, work.rows, "Writing") as advance:
-            work.finish(advance)
-    except KeyboardInterrupt:
-        if work.done:
-            tell(f"Stopped. The same command goes on at row {work.done:,} of {work.rows:,}.")
-        raise
+        tell(f"Resuming at row {done:,} of {work.rows:,}.")
+    with tracked(progress, work.rows, "Encoding") as advance:
+        advance(done)
+        work.run(advance)
+    with tracked(progress, work.rows, "Writing") as advance:
+        work.finish(advance)
+
+
+def _resume_hint(work: BulkEncoding) -> str:
+    if work.done:
+        return f"Stopped. The same command resumes at row {work.done:,} of {work.rows:,}."
+    return "Stopped before any row was saved. The same command starts at the first row."
 
 
 def _print_made(output: Path, work: BulkEncoding, as_json: bool) -> None:

@@ -1,17 +1,20 @@
 """The one place where errors, warnings and interruptions become what a person at a terminal sees.
 
 A `MunjangError` is one line on standard error and exit status 1; a wrong option is explained by typer, with
-status 2; Ctrl-C ends with 130. What is a mistake of ours keeps its traceback.
+status 2; Ctrl-C and SIGTERM end with 130. What is a mistake of ours keeps its traceback.
 """
 
 from __future__ import annotations
 
 import logging
 import os
+import signal
 import sys
+import threading
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from types import FrameType
 from typing import TextIO
 
 import typer
@@ -28,7 +31,7 @@ _BROKEN_PIPE = 141  # what a shell reports for a program that a closed pipe has 
 @contextmanager
 def explained() -> Iterator[None]:
     """Turn whatever the block raises into a line and an exit status, and each warning into a line."""
-    with _warnings_as_lines():
+    with _warnings_as_lines(), _sigterm_as_interrupt():
         try:
             yield
             sys.stdout.flush()  # now, not at exit, where nobody could explain a failure
@@ -44,6 +47,23 @@ def explained() -> Iterator[None]:
             _let_go_of_stdout()
             tell(f"{error.filename or 'The output'}: {error.strerror or error}.")
             raise typer.Exit(_FAILED) from None
+
+
+@contextmanager
+def _sigterm_as_interrupt() -> Iterator[None]:
+    """Raise `KeyboardInterrupt` on SIGTERM, which then saves and explains as much as Ctrl-C."""
+    if threading.current_thread() is not threading.main_thread():
+        yield  # only the main thread may set a signal handler
+        return
+
+    def interrupt(number: int, frame: FrameType | None) -> None:  # noqa: ARG001 - the signature of a handler
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGTERM, interrupt)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def tell(message: str) -> None:
