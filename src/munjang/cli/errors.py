@@ -21,9 +21,9 @@ import typer
 
 from munjang.errors import MunjangError
 
-__all__ = ["explained", "tell"]
+__all__ = ["FAILED", "explained", "tell"]
 
-_FAILED = 1
+FAILED = 1
 _INTERRUPTED = 130
 _BROKEN_PIPE = 141  # what a shell reports for a program that a closed pipe has ended
 
@@ -37,7 +37,7 @@ def explained() -> Iterator[None]:
             sys.stdout.flush()  # now, not at exit, where nobody could explain a failure
         except MunjangError as error:
             tell(_with_notes(error))
-            raise typer.Exit(_FAILED) from None
+            raise typer.Exit(FAILED) from None
         except KeyboardInterrupt:
             raise typer.Exit(_INTERRUPTED) from None
         except BrokenPipeError:
@@ -46,7 +46,7 @@ def explained() -> Iterator[None]:
         except OSError as error:
             _let_go_of_stdout()
             tell(f"{error.filename or 'The output'}: {error.strerror or error}.")
-            raise typer.Exit(_FAILED) from None
+            raise typer.Exit(FAILED) from None
 
 
 @contextmanager

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import sys
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, TypeVar
 
 import typer
 
+from munjang.cli.errors import FAILED, tell
 from munjang.cli.options import DEFAULT_MODEL, split_pooling
-from munjang.errors import DataFileError
-from munjang.search.lines import STDIN
+from munjang.errors import DataFileError, InputError
+from munjang.search.lines import STDIN, shown_name
 from munjang.search.reading import DataFile, Row
 
 if TYPE_CHECKING:
@@ -17,6 +20,7 @@ if TYPE_CHECKING:
     from munjang.sentence.transformer import SentenceTransformer
 
 __all__ = [
+    "answered",
     "cross_encoder",
     "data_file",
     "file_or_stdin",
@@ -27,6 +31,9 @@ __all__ = [
     "text_or_lines",
     "usage_error",
 ]
+
+T = TypeVar("T")
+R = TypeVar("R")
 
 
 def usage_error(message: str, option: str | None = None) -> typer.BadParameter:
@@ -49,6 +56,38 @@ def text_or_lines(text: str | None, name: str) -> list[str]:
     if text is None and not is_piped():
         raise usage_error("Give a text, or pipe some in.", name)
     return lines_of_stdin() if text in (None, STDIN) else [str(text)]
+
+
+@contextmanager
+def answered(
+    lines: Sequence[T], answer: Callable[[Sequence[T]], Sequence[R]]
+) -> Iterator[list[tuple[T, R | None]]]:
+    """Yield each line of standard input with its answer, or with None where there can be none.
+
+    Lines that ``answer`` refuses with `InputError` are reported by their numbers, from 1, and the block ends
+    with exit status 1. What refuses all lines for the same reason, such as a wrong option, is raised once.
+    """
+    found = _answers(lines, answer)
+    refused = {number: each for number, each in enumerate(found, 1) if isinstance(each, InputError)}
+    if len(refused) == len(found) and len(set(map(str, refused.values()))) == 1:
+        raise refused[1]
+    for number, error in refused.items():
+        tell(f"{shown_name(STDIN)}:{number}: {error}")
+    answers = [None if isinstance(each, InputError) else each for each in found]
+    yield list(zip(lines, answers, strict=True))
+    if refused:
+        raise typer.Exit(FAILED)
+
+
+def _answers(lines: Sequence[T], answer: Callable[[Sequence[T]], Sequence[R]]) -> list[R | InputError]:
+    """Return each line's answer or refusal; halves the lines until a refused one is alone."""
+    try:
+        return list(answer(lines))
+    except InputError as error:
+        if len(lines) == 1:
+            return [error]
+    middle = len(lines) // 2
+    return [*_answers(lines[:middle], answer), *_answers(lines[middle:], answer)]
 
 
 def file_or_stdin(file: str | None, name: str) -> str:

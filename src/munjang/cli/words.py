@@ -9,7 +9,7 @@ import typer
 
 from munjang.cli.options import DEFAULT_MODEL, AsJson, Model, Offline, TaskModel, examples
 from munjang.cli.output import clean, console, joined, new_table, print_json
-from munjang.cli.texts import lines_of_stdin, text_or_lines, usage_error
+from munjang.cli.texts import answered, lines_of_stdin, text_or_lines, usage_error
 from munjang.search.lines import STDIN
 
 if TYPE_CHECKING:
@@ -87,11 +87,12 @@ def fill_mask(
     from munjang.tasks.fill_mask import FillMask
 
     fill = FillMask(model, options=_options(offline))
-    for fills in fill(texts, top, target or None, beam=beam):
-        if as_json:
-            print_json([_fill_as_dict(each) for each in fills])
-        else:
-            _print_fills(fills, model)
+    with answered(texts, lambda some: fill(list(some), top, target or None, beam=beam)) as found:
+        for _, fills in found:
+            if as_json:
+                print_json(None if fills is None else [_fill_as_dict(each) for each in fills])
+            elif fills is not None:
+                _print_fills(fills, model)
 
 
 def _fill_as_dict(fill: Fill) -> dict[str, Any]:
@@ -131,20 +132,24 @@ def next_sentence(
     from munjang.tasks.next_sentence import NextSentencePrediction
 
     judge = NextSentencePrediction(model, options=_options(offline))
-    found = judge(pairs)
-    if as_json:
-        for each in found:
-            print_json({**each, "follows": _short(each["follows"]), "unrelated": _short(each["unrelated"])})
-    else:
-        _print_judgements(pairs, found, model)
+    with answered(pairs, judge) as found:
+        if as_json:
+            for _, each in found:
+                print_json(None if each is None else _judgement_as_dict(each))
+        else:
+            _print_judgements([(pair, each) for pair, each in found if each is not None], model)
 
 
-def _print_judgements(pairs: list[tuple[str, str]], found: list[NextSentence], model: str) -> None:
+def _judgement_as_dict(found: NextSentence) -> dict[str, Any]:
+    return {**found, "follows": _short(found["follows"]), "unrelated": _short(found["unrelated"])}
+
+
+def _print_judgements(found: list[tuple[tuple[str, str], NextSentence]], model: str) -> None:
     table = new_table(lines=True)
     for name in ("label", "follows", "unrelated"):
         table.add_column(name, justify="right")
     table.add_column("sentences", overflow="fold")
-    for pair, each in zip(pairs, found, strict=True):
+    for pair, each in found:
         said = "0, follows" if each["label"] == 0 else "1, unrelated"
         shown = "\n".join(map(clean, pair))
         table.add_row(said, f"{each['follows']:.4f}", f"{each['unrelated']:.4f}", shown)
@@ -194,11 +199,15 @@ def features(
     from munjang.tasks.features import FeatureExtraction
 
     extract = FeatureExtraction(model or DEFAULT_MODEL, options=_options(offline))
-    for found in extract.features(texts, chosen_layers, chosen_combine, level.value, pad_to):
-        if as_json:
-            print_json(_features_as_dict(found))
-        else:
-            _print_features(found)
+    with answered(
+        texts,
+        lambda some: extract.features(list(some), chosen_layers, chosen_combine, level.value, pad_to),
+    ) as answers:
+        for _, found in answers:
+            if as_json:
+                print_json(None if found is None else _features_as_dict(found))
+            elif found is not None:
+                _print_features(found)
 
 
 def _layers(text: str | None) -> Layers | None:
