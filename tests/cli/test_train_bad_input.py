@@ -221,9 +221,9 @@ def test_no_gpu(invoke: Invoke, start: Path, texts: Path, tmp_path: Path) -> Non
 def test_options_that_do_not_go_together(invoke: Invoke, texts: Path, tmp_path: Path) -> None:
     for task, more, message in (
         ("classification", ("--schedule", "stepwise"), "'stepwise' is not one of 'linear', 'cosine'"),
-        ("classification", ("--dev", texts, "--dev-share", 0.1), "It does not go together with --dev."),
+        ("classification", ("--dev", texts, "--dev-share", 0.1), "It has no effect beside --dev."),
         ("classification", ("--max-length", 0), "greater than or equal to 1"),
-        ("sentences", ("--dev-kind", "labels"), "It says what is in the file of --dev."),
+        ("sentences", ("--dev-kind", "labels"), "It has no effect without --dev."),
         ("sentences", ("--scale", 5), "CosineSimilarityLoss has none"),
         ("sentences", ("--margin", 5), "CosineSimilarityLoss has none"),
         ("sentences", ("--document-prompt", "a"), "It needs --prompt"),

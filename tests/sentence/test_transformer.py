@@ -108,7 +108,6 @@ def test_normalized_and_truncated(bert: Trio) -> None:
         {"normalize_embeddings": True},
         {"truncate_dim": 7},
         {"truncate_dim": 7, "normalize_embeddings": True},
-        {"truncate_dim": 1000},
     ):
         close(bert.ours.encode(TEXTS, **options), bert.peer.encode(TEXTS, **options))
 

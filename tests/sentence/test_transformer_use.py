@@ -42,7 +42,7 @@ def test_what_can_be_set(bert: Trio) -> None:
     with model.truncate_embeddings(3):
         assert model.encode("a").shape == (3,)
     assert model.encode("a").shape == (5,)
-    model.truncate_dim = 500
+    model.truncate_dim = 32
     assert model.get_sentence_embedding_dimension() == 32
 
 
@@ -52,6 +52,13 @@ def test_what_cannot_be_set(bert: Trio) -> None:
         model.default_prompt_name = "none"
     with pytest.raises(InputError, match="truncate_dim of at least 1"):
         model.truncate_dim = 0
+    too_many = "truncate_dim=33 is more than the 32 components of the model's vectors"
+    with pytest.raises(InputError, match=too_many):
+        model.truncate_dim = 33
+    with pytest.raises(InputError, match=too_many):
+        model.encode("a", truncate_dim=33)
+    with pytest.raises(InputError, match=too_many):
+        SentenceTransformer(bert.folder, truncate_dim=33)
     with pytest.raises(InputTypeError, match="prompts must map names to texts"):
         model.prompts = {"a": 5}  # type: ignore[dict-item]
     with pytest.raises(InputError, match="Unknown similarity function 'angle'"):

@@ -1,20 +1,27 @@
-"""What all commands have in common."""
+"""What all commands have in common: how they are declared, and which options the running one was given."""
 
 from __future__ import annotations
 
 import inspect
 from collections.abc import Callable
+from contextvars import ContextVar
 from typing import Any
 
 import typer
 from typer.core import TyperCommand, TyperGroup, TyperOption
 
-__all__ = ["Commands", "Group", "described"]
+__all__ = ["Commands", "Group", "described", "flags", "given"]
+
+_running: ContextVar[Any] = ContextVar("running")  # the context of the command that was called
 
 
 class _Command(TyperCommand):
     def get_params(self, ctx: Any) -> Any:
         return _flags_without_type(super().get_params(ctx))
+
+    def invoke(self, ctx: Any) -> Any:
+        _running.set(ctx)
+        return super().invoke(ctx)
 
 
 class Group(TyperGroup):
@@ -41,6 +48,29 @@ def _flags_without_type(options: list[Any]) -> list[Any]:
         if isinstance(option, TyperOption) and option.is_flag and option.metavar is None:
             option.metavar = ""
     return options
+
+
+def flags() -> dict[str, str]:
+    """Return the flag of each parameter of the running command, in the form in which it was given."""
+    ctx = _running.get(None)
+    return (
+        {}
+        if ctx is None
+        else {param.name: _flag(param, ctx.params.get(param.name)) for param in ctx.command.params}
+    )
+
+
+def given(name: str) -> bool:
+    """Return whether a parameter of the running command stood on the command line."""
+    source = _running.get().get_parameter_source(name)
+    return source is not None and source.name == "COMMANDLINE"
+
+
+def _flag(param: Any, value: Any) -> str:
+    if not param.opts[0].startswith("-"):
+        return str(param.metavar or param.opts[0].upper())
+    negated = value is False and param.secondary_opts
+    return str(param.secondary_opts[0] if negated else param.opts[0])
 
 
 def described(command: Callable[..., None]) -> str:

@@ -26,7 +26,7 @@ from munjang.cli.options import (
 )
 from munjang.cli.output import clean, console, new_table, print_json, write_line
 from munjang.cli.progress import tracked
-from munjang.cli.texts import data_file, is_piped, sentence_model, usage_error
+from munjang.cli.texts import data_file, is_piped, refuse, sentence_model, usage_error
 from munjang.search.lines import STDIN
 
 if TYPE_CHECKING:
@@ -124,6 +124,12 @@ def encode(
         raise usage_error("--output goes with --file.", "--output")
     if not texts and file is None and not is_piped():
         raise usage_error("Give some texts or --file.", "TEXT")
+    if prompt is not None:
+        refuse("beside --prompt", "prompt_name")
+    if texts and texts != [STDIN]:
+        refuse("on texts of the command line", "column", "encoding", "no_quoting", "no_header")
+    if output is None:
+        refuse("without --output", "restart", "progress")
     from munjang.search.bulk import BulkEncoding, BulkOptions
     from munjang.search.writers import json_numbers
 

@@ -11,7 +11,7 @@ import typer
 
 from munjang.cli.options import AsJson, Offline, TaskModel, examples
 from munjang.cli.output import clean, console, joined, new_table, print_json, rounded
-from munjang.cli.texts import answered, text_or_lines, usage_error
+from munjang.cli.texts import answered, refuse, text_or_lines
 from munjang.errors import InputError
 
 if TYPE_CHECKING:
@@ -93,8 +93,10 @@ def classify(
     as_json: AsJson = False,
 ) -> None:
     """Say which labels fit a text, or a pair of texts, best first."""
-    if label and (pair is not None or windows):
-        raise usage_error("It does not go together with --pair or --windows.", "--label")
+    if label:
+        refuse("beside --label", "pair", "windows")
+    else:
+        refuse("without --label", "template", "multi_label")
     texts = text_or_lines(text, "TEXT")
     if label:
         classify = _zero_shot(label, template, multi_label, model, offline)

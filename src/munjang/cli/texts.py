@@ -5,10 +5,12 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 import typer
 
+from munjang.cli.commands import flags, given
 from munjang.cli.errors import FAILED, tell
 from munjang.cli.options import DEFAULT_MODEL, split_pooling
 from munjang.errors import DataFileError, InputError
@@ -26,6 +28,8 @@ __all__ = [
     "file_or_stdin",
     "is_piped",
     "lines_of_stdin",
+    "refuse",
+    "refuse_reading",
     "rows_with_text",
     "sentence_model",
     "text_or_lines",
@@ -39,6 +43,24 @@ R = TypeVar("R")
 def usage_error(message: str, option: str | None = None) -> typer.BadParameter:
     """Make the error for options that do not fit together; typer explains it and exits with 2."""
     return typer.BadParameter(message, param_hint=option)
+
+
+def refuse(why: str, *names: str) -> None:
+    """Raise the usage error for the first of these parameters that was given though it has no effect."""
+    for name in names:
+        if given(name):
+            raise usage_error(f"It has no effect {why}.", flags()[name])
+
+
+def refuse_reading(*paths: str | Path) -> None:
+    """Raise the usage error for an option about reading that fits none of these files."""
+    if not any(map(given, ("encoding", "no_quoting", "no_header"))):
+        return  # some files of other formats are read without these options
+    kinds = {DataFile(path=str(path)).kind for path in paths}
+    if kinds.isdisjoint((".csv", ".tsv")):
+        refuse("on a file that is neither CSV nor TSV", "no_quoting", "no_header")
+    if kinds == {".parquet"}:
+        refuse("on parquet", "encoding")
 
 
 def is_piped() -> bool:
@@ -99,6 +121,7 @@ def file_or_stdin(file: str | None, name: str) -> str:
 
 def data_file(path: str, column: str | None, encoding: str, *, no_quoting: bool, no_header: bool) -> DataFile:
     """Name a file of texts and how it is to be read, in the terms of the options."""
+    refuse_reading(path)
     return DataFile(path=path, column=column, encoding=encoding, quoting=not no_quoting, header=not no_header)
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from munjang.cli.options import Encoding, NoQuoting, Pooling, examples, split_pooling
-from munjang.cli.texts import usage_error
+from munjang.cli.texts import refuse, usage_error
 from munjang.cli.train_labels import Labels
 from munjang.cli.train_options import Run, trains
 from munjang.cli.train_run import examples_of, follow, names_of, numbers_of
@@ -132,8 +132,14 @@ def sentences(
     chosen = _loss(loss, scale, margin, matryoshka)
     if document_prompt is not None and prompt is None:
         raise usage_error("It needs --prompt; an empty one is --prompt ''.", "--document-prompt")
-    if dev_kind is not None and run.dev is None:
-        raise usage_error("It says what is in the file of --dev.", "--dev-kind")
+    if run.dev is None:
+        refuse("without --dev", "dev_kind")
+    if kind is not Kind.SCORES:
+        refuse(f"on {loss}, which learns from no scores", "score_scale")
+    if kind is not Kind.LABELS:
+        refuse(f"on {loss}, which learns from no labels", "labels")
+    if chosen is not None and chosen.looks_at_batch and not chosen.cached:
+        refuse(f"on {loss}, which needs each batch as a whole; lower --batch-size", "token_budget")
     learned, held_out = examples_of(
         run,
         _reader(kind, encoding, no_quoting=no_quoting),

@@ -11,6 +11,7 @@ import typer
 
 from munjang.cli.evaluate_texts import NormalForm
 from munjang.cli.options import examples
+from munjang.cli.texts import refuse
 from munjang.cli.train_options import Run, trains
 from munjang.cli.train_run import examples_of, follow
 
@@ -139,6 +140,10 @@ def reranker(
     """
     from munjang.training import train_cross_encoder
 
+    if kind is not Kind.LABELS:
+        refuse(f"on --kind {kind}", "positive")
+    else:
+        refuse("on --kind labels", "highest")
     read, key = _reader(kind)
     learned, held_out = examples_of(run, read, key=key)
     follow(

@@ -173,7 +173,7 @@ class _Encoder:
             prompt=prompt,
             batch_size=options.batch_size,
             normalize_embeddings=options.normalize,
-            truncate_dim=options.truncate_dim or model.truncate_dim,
+            truncate_dim=options.truncate_dim or model.get_sentence_embedding_dimension(),
         )
         self._call = EncodeCall(model, chosen)
 

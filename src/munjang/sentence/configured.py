@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike
 from munjang.errors import InputTypeError
 from munjang.sentence.pooling import Pooling
 from munjang.sentence.settings import SentenceSettings
-from munjang.sentence.similarity import SimilarityFunction
+from munjang.sentence.similarity import SimilarityFunction, check_truncation
 
 __all__ = ["Configured"]
 
@@ -24,6 +24,7 @@ class Configured:
     """
 
     settings: SentenceSettings
+    width: int
 
     @property
     def pooling(self) -> Pooling:
@@ -56,6 +57,7 @@ class Configured:
 
     @truncate_dim.setter
     def truncate_dim(self, value: int | None) -> None:
+        check_truncation(value, self.width)
         self.settings = replace(self.settings, truncate_dim=value)
 
     @contextmanager

@@ -18,7 +18,7 @@ from munjang.sentence.pooling import Pooling
 from munjang.sentence.program import SENTENCE_EMBEDDING, TOKEN_EMBEDDINGS, SentenceProgram
 from munjang.sentence.quantization import Precision, quantize_embeddings
 from munjang.sentence.settings import check_choice
-from munjang.sentence.similarity import check_positive, normalize_embeddings
+from munjang.sentence.similarity import check_positive, check_truncation, normalize_embeddings
 from munjang.sentence.tensors import like_caller
 from munjang.tokenization import TokenIds, Tokenizer
 
@@ -144,6 +144,7 @@ class EncodeCall:
     """One call of `encode`: how many texts it has read and how many of them were cut."""
 
     def __init__(self, owner: Encoder, options: EncodeOptions) -> None:
+        check_truncation(options.truncate_dim, owner.width)
         self._owner = owner
         self._options = options
         batch_size = options.batch_size

@@ -29,7 +29,7 @@ from munjang.sentence.progress import track
 from munjang.sentence.quantization import Precision
 from munjang.sentence.saving import staged
 from munjang.sentence.settings import SentenceSettings, check_choice, check_device
-from munjang.sentence.similarity import SimilarityFunction, check_positive
+from munjang.sentence.similarity import SimilarityFunction, check_positive, check_truncation
 from munjang.tokenization import BatchEncoding, Tokenizer
 
 __all__ = ["AssumptionWarning", "SentenceTransformer", "TruncationWarning"]
@@ -115,6 +115,7 @@ class SentenceTransformer(Configured):
         self.model = Model(transformer.config(), weights, backend=backend, threads=threads, streams=streams)
         shapes = {name: weights.shape(name) for name in weights}
         self.width = self._add_modules(checkpoint, shapes)
+        check_truncation(truncate_dim, self.width)
         self.max_seq_length = self.settings.max_seq_length or self.tokenizer.model_max_length
 
     def _add_modules(self, checkpoint: Checkpoint, shapes: dict[str, tuple[int, ...]]) -> int:
@@ -234,7 +235,7 @@ class SentenceTransformer(Configured):
             convert_to_numpy=convert_to_numpy,
             convert_to_tensor=convert_to_tensor,
             normalize_embeddings=normalize_embeddings,
-            truncate_dim=self.truncate_dim if truncate_dim is None else truncate_dim,
+            truncate_dim=self._own_truncation() if truncate_dim is None else truncate_dim,
         )
         return self._encode(sentences, options, bool(show_progress_bar))
 
@@ -300,6 +301,10 @@ class SentenceTransformer(Configured):
             normalize_embeddings,
             truncate_dim,
         )
+
+    def _own_truncation(self) -> int | None:
+        """Return the model's `truncate_dim`; a published file may have one beyond its vectors."""
+        return None if self.truncate_dim is None else self.get_sentence_embedding_dimension()
 
     def _encode(self, sentences: Any, options: EncodeOptions, shown: bool) -> Any:
         call = EncodeCall(self, options)

@@ -66,6 +66,11 @@ def prepare(
     ``labels``, scores outside the scale, and a loss that does not suit the examples.
     """
     kind = kind_of(examples)
+    for name, value, needed in (("score_scale", score_scale, ScoredPair), ("labels", labels, LabelledText)):
+        if value is not None and kind is not needed:
+            raise InputError(
+                f"{name}={value!r} has no effect on examples of type {kind.__name__}; leave it out."
+            )
     if kind is ScoredPair:
         data = _scored([e for e in examples if isinstance(e, ScoredPair)], loss, score_scale)
     elif kind is LabelledText:
