@@ -69,7 +69,7 @@ def test_a_run_and_the_same_command_again(invoke: Invoke, start: Path, texts: Pa
     assert "This run was finished before" in again.stdout
     assert again.stderr == ""
     result = json.loads(invoke(*given, "--json").stdout)
-    assert list(result) == ["output", "steps", "best_step", "metrics", "seconds"]
+    assert list(result) == ["output", "steps", "best_step", "metrics", "before", "seconds"]
     assert (result["output"], result["steps"]) == (str(tmp_path / "out"), 8)
     assert list(result["metrics"]) == ["accuracy", "macro_f1", "matthews"]
     assert f"{result['metrics']['accuracy']:.4f}" in first.stdout
@@ -98,6 +98,7 @@ CHANGED: Mapping[str, object] = {
     "token_budget": 64, "learning_rate": 1e-4, "schedule": "cosine", "warmup_ratio": 0.5,
     "weight_decay": 0.1, "max_grad_norm": 2.0, "adam_beta1": 0.8, "adam_beta2": 0.9, "adam_epsilon": 1e-7,
     "layer_decay": 0.9, "freeze_layers": 1, "freeze_embeddings": True, "evaluation_steps": 1,
+    "evaluate_first": False,
     "checkpoint_steps": 1, "patience": 3, "seed": 7, "device": "cpu", "bfloat16": False,
 }  # fmt: skip
 
@@ -119,7 +120,7 @@ def test_every_setting_of_the_loop_is_an_option(
     result = invoke("train", "classification", *given)
     assert result.exit_code == 0, result.output
     found = identity(tmp_path / "out")
-    wanted = {n: v for n, v in changed.items() if n not in ("checkpoint_steps", "device")}
+    wanted = {n: v for n, v in changed.items() if n not in ("evaluate_first", "checkpoint_steps", "device")}
     assert {name: found[name] for name in wanted} == wanted
 
 

@@ -95,6 +95,7 @@ _LOOP: Mapping[str, tuple[str, str, str]] = {
     ),
     "freeze_embeddings": (LEARNING, "", "The embeddings alone stay as they are."),
     "evaluation_steps": (WATCHING, "N", "Updates from one measurement to the next; there is one at the end."),
+    "evaluate_first": (WATCHING, "", "Measure before the first update too, for the report to compare."),
     "checkpoint_steps": (WATCHING, "N", "Updates from one checkpoint to the next, to go on from."),
     "patience": (WATCHING, "N", "Measurements without a better result after which to stop."),
     "seed": (LEARNING, "N", "Of everything that is drawn at random."),
@@ -195,7 +196,7 @@ def _run(given: Mapping[str, Any], defaults: TrainingOptions) -> Run:
     if given.get("dev") is not None:
         refuse("beside --dev", "dev_share")
     if given.get("dev") is None and given.get("dev_share") is None:
-        refuse("without examples to measure on (--dev or --dev-share)", "patience")
+        refuse("without examples to measure on (--dev or --dev-share)", "patience", "evaluate_first")
     if given["max_steps"] is not None:
         refuse("beside --max-steps", "epochs")
     if was_given("batch_tokens"):

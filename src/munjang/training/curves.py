@@ -31,6 +31,7 @@ def draw_curves(log: Sequence[Mapping[str, Any]], folder: Path, metric: str | No
     )
     axes.plot(numbers, losses, color="#1f4e8c", label="loss (smoothed)")
     axes.set_xlabel("update")
+    axes.xaxis.get_major_locator().set_params(integer=True)
     axes.set_ylabel("loss")
     axes.set_ylim(bottom=min(0.0, *losses), top=1.15 * max(losses))
     _draw_measure(axes, log, metric)
