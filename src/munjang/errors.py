@@ -10,6 +10,7 @@ The tree (a leaf also inherits the built-in exception that fits, so ``except Val
     ├── UnknownModelError (ValueError)       a model's name leads nowhere
     ├── UnsupportedModelError (ValueError)   a config asks for arithmetic that we do not have
     ├── CheckpointError (ValueError)         a checkpoint's files are missing, broken or do not fit together
+    │   ├── MissingHeadError                 a checkpoint has no trained head for the task
     │   └── UnsafeCheckpointError            weights are a pickle and the caller did not allow it
     ├── StoreError (OSError)                 an index can't be read or written: full, read-only, broken, newer
     │   └── StoreBusyError (TimeoutError)    another process kept writing to it for too long
@@ -32,6 +33,7 @@ __all__ = [
     "InputError",
     "InputTypeError",
     "MissingExtraError",
+    "MissingHeadError",
     "MunjangError",
     "OfflineError",
     "StoreBusyError",
@@ -74,6 +76,10 @@ class UnsupportedModelError(MunjangError, ValueError):
 
 class CheckpointError(MunjangError, ValueError):
     """A checkpoint's files are missing, broken, or do not fit together."""
+
+
+class MissingHeadError(CheckpointError):
+    """A checkpoint has no trained head for the task."""
 
 
 class UnsafeCheckpointError(CheckpointError):

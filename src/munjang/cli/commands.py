@@ -10,14 +10,27 @@ from typing import Any
 import typer
 from typer.core import TyperCommand, TyperGroup, TyperOption
 
-__all__ = ["Commands", "Group", "described", "flags", "given"]
+__all__ = ["Commands", "Group", "described", "flags", "given", "path_and_model"]
 
+UsageError = typer.BadParameter.__mro__[1]  # whose module's name depends on the release of typer
 _running: ContextVar[Any] = ContextVar("running")  # the context of the command that was called
 
 
 class _Command(TyperCommand):
     def get_params(self, ctx: Any) -> Any:
         return _flags_without_type(super().get_params(ctx))
+
+    def make_context(self, info_name: str | None, args: list[str], parent: Any = None, **extra: Any) -> Any:
+        try:
+            return super().make_context(info_name, args, parent, **extra)
+        except UsageError as error:
+            missing = getattr(error, "param", None)
+            if type(error).__name__ == "MissingParameter" and missing is not None and missing.name == "model":
+                from munjang.cli.needs import model_hint
+
+                path = f"{'' if parent is None else parent.command_path} {info_name}"
+                error.message = model_hint(" ".join(path.split()[1:]), None)
+            raise
 
     def invoke(self, ctx: Any) -> Any:
         _running.set(ctx)
@@ -58,6 +71,12 @@ def flags() -> dict[str, str]:
         if ctx is None
         else {param.name: _flag(param, ctx.params.get(param.name)) for param in ctx.command.params}
     )
+
+
+def path_and_model() -> tuple[str, str | None]:
+    """Return the words of the running command behind the program's name, and the model that was chosen."""
+    ctx = _running.get(None)
+    return ("", None) if ctx is None else (" ".join(ctx.command_path.split()[1:]), ctx.params.get("model"))
 
 
 def given(name: str) -> bool:

@@ -19,7 +19,8 @@ from typing import TextIO
 
 import typer
 
-from munjang.errors import MunjangError
+from munjang.cli.commands import path_and_model
+from munjang.errors import FetchError, MissingHeadError, MunjangError, UnknownModelError
 
 __all__ = ["FAILED", "explained", "tell"]
 
@@ -36,7 +37,7 @@ def explained() -> Iterator[None]:
             yield
             sys.stdout.flush()  # now, not at exit, where nobody could explain a failure
         except MunjangError as error:
-            tell(_with_notes(error))
+            tell(_with_hint(error))
             raise typer.Exit(FAILED) from None
         except KeyboardInterrupt:
             raise typer.Exit(_INTERRUPTED) from None
@@ -72,8 +73,16 @@ def tell(message: str) -> None:
     sys.stderr.flush()
 
 
-def _with_notes(error: MunjangError) -> str:
-    return " ".join([str(error), *getattr(error, "__notes__", [])])
+def _with_hint(error: MunjangError) -> str:
+    """Return the message with its notes, and where a model can't be had with those that can."""
+    parts = [str(error), *getattr(error, "__notes__", [])]
+    if isinstance(error, UnknownModelError | FetchError | MissingHeadError):
+        from munjang.cli.needs import model_hint
+
+        command, name = path_and_model()
+        has_one = "Did you mean" in parts[0] or isinstance(error, MissingHeadError)
+        parts.append(model_hint(command, None if has_one else name))
+    return " ".join(filter(None, parts))
 
 
 def _let_go_of_stdout() -> None:
