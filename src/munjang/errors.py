@@ -25,6 +25,10 @@ A message says what happened, the value, and what to do about it. The command li
 
 from __future__ import annotations
 
+import re
+import shlex
+from importlib import metadata
+
 __all__ = [
     "CheckpointError",
     "DataFileError",
@@ -95,7 +99,19 @@ class OfflineError(FetchError):
 
 
 class MissingExtraError(MunjangError, ImportError):
-    """An optional dependency is not installed; the message names the extra that brings it."""
+    """An optional dependency is not installed; the message has the command that installs it."""
+
+    @classmethod
+    def of(cls, reason: str, extra: str) -> MissingExtraError:
+        """Return the error for an extra of this package, whose requirements the message names."""
+        try:
+            lines = metadata.requires("munjang") or []
+        except metadata.PackageNotFoundError:  # run from its source
+            return cls(f"{reason}: pip install '.[{extra}]' in the folder of the source")
+        wanted = [
+            line.partition(";")[0].strip() for line in lines if re.search(rf"extra == .{extra}\b", line)
+        ]
+        return cls(f"{reason}: pip install {' '.join(map(shlex.quote, wanted))}")
 
 
 class StoreError(MunjangError, OSError):

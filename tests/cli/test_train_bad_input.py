@@ -195,11 +195,11 @@ def test_an_unknown_model(invoke: Invoke, texts: Path, tmp_path: Path, option: s
 @pytest.mark.parametrize(
     ("option", "value", "message"),
     [
-        ("--batch-size", -1, "batch_size must be at least 1, got -1."),
+        ("--batch-size", -1, "--batch-size must be at least 1, got -1."),
         ("--epochs", -2, "epochs must be more than 0, got -2"),
-        ("--learning-rate", -1e-5, "learning_rate must be more than 0"),
-        ("--weight-decay", -0.1, "weight_decay must be at least 0"),
-        ("--warmup-ratio", 2, "warmup_ratio must be between 0 and 1"),
+        ("--learning-rate", -1e-5, "--learning-rate must be more than 0"),
+        ("--weight-decay", -0.1, "--weight-decay must be at least 0"),
+        ("--warmup-ratio", 2, "--warmup-ratio must be between 0 and 1"),
         ("--seed", -3, "seed must be at least 0, got -3."),
         ("--device", "gpu", "Unknown device 'gpu'; there are auto, cpu, cuda and cuda:N."),
     ],
@@ -215,7 +215,7 @@ def test_a_setting_out_of_range(
 def test_no_gpu(invoke: Invoke, start: Path, texts: Path, tmp_path: Path) -> None:
     given = ("--model", start, "--device", "cuda")
     line = the_line(train(invoke, "classification", texts, tmp_path / "out", *given))
-    assert "device='cuda', but torch sees 0 GPUs." in line
+    assert "--device cuda, but torch sees 0 GPUs." in line
 
 
 def test_options_that_do_not_go_together(invoke: Invoke, texts: Path, tmp_path: Path) -> None:

@@ -136,7 +136,14 @@ def test_features(bert: Path) -> None:
         (["next-sentence", "the sky is blue", "i love paris"], ["follows", "the sky is blue"]),
         (["features", "I love Paris"], ["[CLS]", "paris", "1 x 5 x 32 numbers"]),
         (["features", "I love Paris", "--level", "cls"], ["(all)", "1 x 32 numbers"]),
-        (["features", "I love Paris", "--layers", "0,1"], ["2 x 1 x 5 x 32 numbers"]),
+        (
+            ["features", "I love Paris", "--layers", "0,-1"],
+            ["layer 0, the embedding output", "layer 4", "2 x 1 x 5 x 32 numbers"],
+        ),
+        (
+            ["features", "I love Paris", "--layers", "all"],
+            ["layer 0, the embedding output", "layer 1", "layer 2", "layer 3", "layer 4"],
+        ),
     ],
 )
 def test_tables(bert: Path, arguments: list[str], shown: list[str]) -> None:

@@ -91,10 +91,10 @@ def test_generate_shows_candidates(writer: Path) -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (("--temperature", "0"), "do_sample=False"),
+        (("--temperature", "0"), "for the best token each time, --greedy."),
         (("--temperature", "-1"), "temperature must be above 0"),
-        (("--top-p", "1.5"), "top_p must be above 0 and at most 1"),
-        (("--top-k", "0"), "top_k must be at least 1"),
+        (("--top-p", "1.5"), "--top-p must be above 0 and at most 1"),
+        (("--top-k", "0"), "--top-k must be at least 1"),
         (("--stop", ""), "stop string is empty"),
     ],
 )

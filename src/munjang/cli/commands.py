@@ -3,17 +3,45 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable
+import os
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any
 
 import typer
 from typer.core import TyperCommand, TyperGroup, TyperOption
 
-__all__ = ["Commands", "Group", "described", "flags", "given", "path_and_model"]
+__all__ = [
+    "Commands",
+    "Group",
+    "column_hint",
+    "described",
+    "flag_of",
+    "given",
+    "let_go_of_stdout",
+    "path_and_model",
+]
 
 UsageError = typer.BadParameter.__mro__[1]  # whose module's name depends on the release of typer
 _running: ContextVar[Any] = ContextVar("running")  # the context of the command that was called
+
+
+@contextmanager
+def quiet_help() -> Iterator[None]:
+    """End with exit status 0 if the reader of a help page has gone, as in ``munjang --help | head -1``."""
+    try:
+        yield
+    except (BrokenPipeError, SystemExit):  # rich makes the one the other
+        let_go_of_stdout()
+        raise typer.Exit from None
+
+
+def let_go_of_stdout() -> None:
+    """Point standard output at nothing, so that Python's own flush at exit does not fail once more."""
+    if sys.stdout is sys.__stdout__ and sys.stdout is not None:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 class _Command(TyperCommand):
@@ -22,7 +50,8 @@ class _Command(TyperCommand):
 
     def make_context(self, info_name: str | None, args: list[str], parent: Any = None, **extra: Any) -> Any:
         try:
-            return super().make_context(info_name, args, parent, **extra)
+            with quiet_help():
+                return super().make_context(info_name, args, parent, **extra)
         except UsageError as error:
             missing = getattr(error, "param", None)
             if type(error).__name__ == "MissingParameter" and missing is not None and missing.name == "model":
@@ -39,6 +68,11 @@ class _Command(TyperCommand):
 
 class Group(TyperGroup):
     """A group of commands."""
+
+    def make_context(self, info_name: str | None, args: list[str], parent: Any = None, **extra: Any) -> Any:
+        """Parse the options; the help that is printed meanwhile may be cut by its reader."""
+        with quiet_help():
+            return super().make_context(info_name, args, parent, **extra)
 
     def get_params(self, ctx: Any) -> Any:
         """Give the options of the group itself."""
@@ -63,14 +97,24 @@ def _flags_without_type(options: list[Any]) -> list[Any]:
     return options
 
 
-def flags() -> dict[str, str]:
-    """Return the flag of each parameter of the running command, in the form in which it was given."""
+def flag_of(name: str, value: object = None) -> str | None:
+    """Return the flag of a parameter of the running command, in the form that means this value."""
     ctx = _running.get(None)
-    return (
-        {}
-        if ctx is None
-        else {param.name: _flag(param, ctx.params.get(param.name)) for param in ctx.command.params}
-    )
+    param = next((one for one in ctx.command.params if one.name == name), None) if ctx else None
+    if param is None:
+        return None
+    if not param.opts[0].startswith("-"):
+        return str(param.metavar or name.upper())
+    negated = str(value) == "False" and param.secondary_opts
+    return str(param.secondary_opts[0] if negated else param.opts[0])
+
+
+def column_hint() -> str:
+    """Return the options of the running command that name columns."""
+    ctx = _running.get(None)
+    params = ctx.command.params if ctx else []
+    found = [param.opts[0] for param in params if str(getattr(param, "help", "")).startswith("The column")]
+    return f"Options that name columns: {', '.join(found)}." if found else ""
 
 
 def path_and_model() -> tuple[str, str | None]:
@@ -79,17 +123,12 @@ def path_and_model() -> tuple[str, str | None]:
     return ("", None) if ctx is None else (" ".join(ctx.command_path.split()[1:]), ctx.params.get("model"))
 
 
-def given(name: str) -> bool:
-    """Return whether a parameter of the running command stood on the command line."""
-    source = _running.get().get_parameter_source(name)
-    return source is not None and source.name == "COMMANDLINE"
-
-
-def _flag(param: Any, value: Any) -> str:
-    if not param.opts[0].startswith("-"):
-        return str(param.metavar or param.opts[0].upper())
-    negated = value is False and param.secondary_opts
-    return str(param.secondary_opts[0] if negated else param.opts[0])
+def given(name: str) -> str | None:
+    """Return the flag of a parameter of the running command if it stood on the command line."""
+    ctx = _running.get()
+    source = ctx.get_parameter_source(name)
+    is_given = source is not None and source.name == "COMMANDLINE"
+    return flag_of(name, ctx.params.get(name)) if is_given else None
 
 
 def described(command: Callable[..., None]) -> str:

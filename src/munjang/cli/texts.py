@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, TypeVar
 
 import typer
 
-from munjang.cli.commands import flags, given
+from munjang.cli.commands import given
 from munjang.cli.errors import FAILED, tell
-from munjang.cli.options import DEFAULT_MODEL, split_pooling
+from munjang.cli.options import DEFAULT_MODEL
 from munjang.errors import DataFileError, InputError
 from munjang.search.lines import STDIN, shown_name
 from munjang.search.reading import DataFile, Row
@@ -48,8 +48,8 @@ def usage_error(message: str, option: str | None = None) -> typer.BadParameter:
 def refuse(why: str, *names: str) -> None:
     """Raise the usage error for the first of these parameters that was given though it has no effect."""
     for name in names:
-        if given(name):
-            raise usage_error(f"It has no effect {why}.", flags()[name])
+        if flag := given(name):
+            raise usage_error(f"It has no effect {why}.", flag)
 
 
 def refuse_reading(*paths: str | Path) -> None:
@@ -138,7 +138,7 @@ def sentence_model(model: str | None, *, offline: bool, pooling: str | None = No
     from munjang.sentence.transformer import SentenceTransformer
 
     return SentenceTransformer(
-        model or DEFAULT_MODEL, pooling=split_pooling(pooling), local_files_only=True if offline else None
+        model or DEFAULT_MODEL, pooling=pooling, local_files_only=True if offline else None
     )
 
 

@@ -29,7 +29,7 @@ __all__ = [
 CLASSIFICATION_EXAMPLES = examples(
     "munjang train classification --data reviews.tsv --dev-share 0.1 --output my-sentiment",
     "munjang train classification --data pairs.csv --text one --text-pair other --label same -o my-pairs",
-    "munjang train classification --data sts-test.tsv --regression --epochs 4 --device cpu -o my-scores",
+    "munjang train classification --data sts-train.tsv --dev sts-dev.tsv --regression -o my-scores",
 )
 ENTITIES_EXAMPLES = examples(
     "munjang train entities --data klue-ner.tsv --dev-share 0.1 --model klue/bert-base --output my-entities",

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from munjang.cli.options import Encoding, NoQuoting, Pooling, examples, split_pooling
+from munjang.cli.options import Columns, Encoding, NoQuoting, Pooling, examples, named_columns
 from munjang.cli.texts import refuse, usage_error
 from munjang.cli.train_labels import Labels
 from munjang.cli.train_options import Run, trains
@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 __all__ = ["SENTENCES_EXAMPLES", "sentences"]
 
 SENTENCES_EXAMPLES = examples(
-    'munjang train sentences --data sts-train.tsv --dev sts-test.tsv --prompt "query: " --output my-encoder',
-    "munjang train sentences --data nli.tsv --loss SoftmaxLoss --dev sts-test.tsv --dev-kind scores -o first",
+    'munjang train sentences --data sts-train.tsv --dev sts-dev.tsv --prompt "query: " --output my-encoder',
+    "munjang train sentences --data nli.tsv --loss SoftmaxLoss --dev sts-dev.tsv --dev-kind scores -o first",
     "munjang train sentences --data qa.csv --loss MultipleNegativesRankingLoss --batch-size 64 -o my-search",
 )
 
@@ -116,6 +116,7 @@ def sentences(
         ),
     ] = None,
     labels: Labels = None,
+    columns: Columns = None,
     encoding: Encoding = "utf-8",
     no_quoting: NoQuoting = False,
 ) -> None:
@@ -142,9 +143,14 @@ def sentences(
         refuse(f"on {loss}, which needs each batch as a whole; lower --batch-size", "token_budget")
     learned, held_out = examples_of(
         run,
-        _reader(kind, encoding, no_quoting=no_quoting),
+        _reader(kind, columns, encoding, no_quoting=no_quoting),
         key=_first_text,
-        read_dev=_reader(dev_kind or kind, encoding, no_quoting=no_quoting),
+        read_dev=_reader(
+            dev_kind or kind,
+            columns if dev_kind in (None, kind) else None,
+            encoding,
+            no_quoting=no_quoting,
+        ),
     )
     follow(
         run,
@@ -155,7 +161,7 @@ def sentences(
             output=run.output,
             loss=chosen,
             held_out=held_out,
-            pooling=split_pooling(pooling),
+            pooling=pooling,
             prompt=prompt if prompt is None or document_prompt is None else (prompt, document_prompt),
             max_seq_length=run.max_length,
             labels=names_of(labels),
@@ -166,16 +172,21 @@ def sentences(
     )
 
 
-def _reader(kind: Kind, encoding: str, *, no_quoting: bool) -> Callable[[Path], Sequence[Any]]:
+def _reader(
+    kind: Kind, columns: str | None, encoding: str, *, no_quoting: bool
+) -> Callable[[Path], Sequence[Any]]:
     """Give what reads a file of such examples."""
     from munjang.evaluation.example_files import read_contrasts, read_labelled_texts, read_scored_pairs
 
     quoting = False if no_quoting else None
     if kind is Kind.SCORES:
-        return lambda path: read_scored_pairs(path, encoding=encoding, quoting=quoting)
+        named = named_columns(columns, ("sentence1", "sentence2", "score"))
+        return lambda path: read_scored_pairs(path, encoding=encoding, quoting=quoting, **named)
     if kind is Kind.LABELS:
-        return lambda path: read_labelled_texts(path, encoding=encoding, quoting=quoting)
-    return lambda path: read_contrasts(path, encoding=encoding, quoting=quoting)
+        named = named_columns(columns, ("text", "text_pair", "label"))
+        return lambda path: read_labelled_texts(path, encoding=encoding, quoting=quoting, **named)
+    named = named_columns(columns, ("anchor", "positive"), "negatives")
+    return lambda path: read_contrasts(path, encoding=encoding, quoting=quoting, **named)
 
 
 def _first_text(example: Any) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -199,6 +200,7 @@ def features(
     from munjang.tasks.features import FeatureExtraction
 
     extract = FeatureExtraction(model or DEFAULT_MODEL, options=_options(offline))
+    names = _names_of_layers(chosen_layers, extract.model.config.num_hidden_layers)
     with answered(
         texts,
         lambda some: extract.features(list(some), chosen_layers, chosen_combine, level.value, pad_to),
@@ -207,7 +209,17 @@ def features(
             if as_json:
                 print_json(None if found is None else _features_as_dict(found))
             elif found is not None:
-                _print_features(found)
+                _print_features(found, names)
+
+
+def _names_of_layers(layers: Layers | None, count: int) -> list[str]:
+    """Name the layers that are shown apart; none if there is only one."""
+    if layers == "all":
+        layers = list(range(count + 1))
+    if not isinstance(layers, list):
+        return []
+    numbers = [layer % (count + 1) for layer in layers if -count - 1 <= layer <= count]
+    return [f"layer {number}" if number else "layer 0, the embedding output" for number in numbers]
 
 
 def _layers(text: str | None) -> Layers | None:
@@ -241,12 +253,12 @@ def _features_as_dict(found: Features) -> dict[str, Any]:
     }
 
 
-def _print_features(found: Features) -> None:
+def _print_features(found: Features, names: Sequence[str]) -> None:
     out = console()
     # One table for each layer that was kept apart, one row for each vector.
     rows = found.values.reshape(-1, len(found.tokens) or 1, found.values.shape[-1])
-    for layer in rows:
-        table = new_table()
+    for number, layer in enumerate(rows):
+        table = new_table(names[number] if names else None)
         table.add_column("token")
         table.add_column("vector", no_wrap=True)
         for token, vector in zip(found.tokens or ["(all)"], layer, strict=True):

@@ -358,7 +358,7 @@ def _choose(
     elif settings.pooling is None:
         settings = replace(settings, pooling=Pooling())
         notify(
-            f"'{name}' does not say how to pool; the mean is assumed. Say pooling=... to choose.",
+            f"'{name}' does not say how to pool; the mean is assumed; pooling=... chooses another.",
             AssumptionWarning,
         )
     said = {key: value for key, value in chosen.items() if value is not None}

@@ -115,8 +115,8 @@ def _truth(label: str | float, positive: str | None) -> float:
         number = math.nan
     if number not in (0, 1):
         raise InputError(
-            f"The label {label!r} is neither 0 nor 1; say with positive=... which label means that the two "
-            "texts belong together."
+            f"The label {label!r} is neither 0 nor 1; positive=... names the label of texts that "
+            "belong together."
         )
     return number
 

@@ -62,7 +62,7 @@ def _report(
         f"{tokens / max(result.seconds, 1e-9):,.0f} tokens per second."
     )
     curves = "![The loss and the measure by update](curves.png)"
-    yield from ("", curves if drawn else "There are no curves: they need matplotlib (`munjang[train]`).")
+    yield from ("", curves if drawn else "There are no curves: they need matplotlib, which is not installed.")
     yield from ("", "## Data and model", "", "| | |", "| --- | --- |")
     yield from (f"| {name} | {value} |" for name, value in objective.describe().items())
     yield from ("", "## Settings", "", "| setting | value |", "| --- | --- |")

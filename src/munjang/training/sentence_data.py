@@ -127,7 +127,7 @@ def _scored(pairs: Sequence[ScoredPair], loss: SentenceLoss | None, scale: float
         if not 0 <= pair.score <= scale:
             raise InputError(
                 f"Pair {place} has the score {pair.score}; scores must be from 0 to {scale:g}, "
-                "or say score_scale."
+                "or choose another with score_scale=...."
             )
     examples = [InputExample((p.sentence1, p.sentence2), p.score / scale) for p in pairs]
     return SentenceData(examples, chosen, notes={"highest score": scale})
