@@ -120,7 +120,7 @@ class Counted(TextClassificationObjective):
         self.measured += 1
         return super().evaluate()
 
-    def loss(self, examples: Sequence[Any], rng: np.random.Generator) -> Loss:
+    def loss(self, examples: Sequence[Any], rng: object) -> Loss:
         if self.stops:
             raise KeyboardInterrupt
         return super().loss(examples, rng)

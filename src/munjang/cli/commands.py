@@ -8,7 +8,7 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
-from typing import Any
+from typing import Any, cast
 
 import typer
 from typer.core import TyperCommand, TyperGroup, TyperOption
@@ -24,7 +24,8 @@ __all__ = [
     "path_and_model",
 ]
 
-UsageError = typer.BadParameter.__mro__[1]  # whose module's name depends on the release of typer
+# What typer.BadParameter derives from; the module it is in depends on the release of typer.
+UsageError = cast("type[Exception]", typer.BadParameter.__mro__[1])
 _running: ContextVar[Any] = ContextVar("running")  # the context of the command that was called
 
 
@@ -58,7 +59,7 @@ class _Command(TyperCommand):
                 from munjang.cli.needs import model_hint
 
                 path = f"{'' if parent is None else parent.command_path} {info_name}"
-                error.message = model_hint(" ".join(path.split()[1:]), None)
+                vars(error)["message"] = model_hint(" ".join(path.split()[1:]), None)
             raise
 
     def invoke(self, ctx: Any) -> Any:
