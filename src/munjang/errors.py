@@ -10,6 +10,7 @@ The tree (a leaf also inherits the built-in exception that fits, so ``except Val
     ├── UnknownModelError (ValueError)       a model's name leads nowhere
     ├── UnsupportedModelError (ValueError)   a config asks for arithmetic that we do not have
     ├── CheckpointError (ValueError)         a checkpoint's files are missing, broken or do not fit together
+    │   ├── MissingHeadError                 a checkpoint has no trained head for the task
     │   └── UnsafeCheckpointError            weights are a pickle and the caller did not allow it
     ├── StoreError (OSError)                 an index can't be read or written: full, read-only, broken, newer
     │   └── StoreBusyError (TimeoutError)    another process kept writing to it for too long
@@ -26,6 +27,10 @@ A message says what happened, the value, and what to do about it. The command li
 
 from __future__ import annotations
 
+import re
+import shlex
+from importlib import metadata
+
 __all__ = [
     "CheckpointError",
     "DataFileError",
@@ -36,6 +41,7 @@ __all__ = [
     "InputError",
     "InputTypeError",
     "MissingExtraError",
+    "MissingHeadError",
     "MunjangError",
     "OfflineError",
     "StoreBusyError",
@@ -80,6 +86,10 @@ class CheckpointError(MunjangError, ValueError):
     """A checkpoint's files are missing, broken, or do not fit together."""
 
 
+class MissingHeadError(CheckpointError):
+    """A checkpoint has no trained head for the task."""
+
+
 class UnsafeCheckpointError(CheckpointError):
     """The weights are a pickle, which can run code, and the caller did not allow that."""
 
@@ -93,7 +103,19 @@ class OfflineError(FetchError):
 
 
 class MissingExtraError(MunjangError, ImportError):
-    """An optional dependency is not installed; the message names the extra that brings it."""
+    """An optional dependency is not installed; the message has the command that installs it."""
+
+    @classmethod
+    def of(cls, reason: str, extra: str) -> MissingExtraError:
+        """Return the error for an extra of this package, whose requirements the message names."""
+        try:
+            lines = metadata.requires("munjang") or []
+        except metadata.PackageNotFoundError:  # run from its source
+            return cls(f"{reason}: pip install '.[{extra}]' in the folder of the source")
+        wanted = [
+            line.partition(";")[0].strip() for line in lines if re.search(rf"extra == .{extra}\b", line)
+        ]
+        return cls(f"{reason}: pip install {' '.join(map(shlex.quote, wanted))}")
 
 
 class StoreError(MunjangError, OSError):

@@ -76,6 +76,7 @@ FILES = {
     "scifact/queries.jsonl": '{"_id": "q", "text": "one?"}\n',
     "scifact/qrels/test.tsv": "query-id\tcorpus-id\tscore\nq\td\t1\n",
     "sts-test.tsv": "sentence1\tsentence2\tscore\n배고파\t밥 먹자\t4.2\n비 와\t맑다\t1.0\n춥다\t덥다\t0\n",
+    "sts-dev.tsv": "sentence1\tsentence2\tscore\n좋다\t참 좋다\t4.5\n밥\t물\t1.0\n춥다\t덥다\t0\n",
     "stsb-en-test.csv": "A cat.,One cat.,4.8\nA dog.,The sky.,0.2\nIt rains.,It pours.,3.1\n",
     "lists.jsonl": '{"query": "수도", "documents": ["서울이다", "밥"], "relevance": [2, 0]}\n'
     '{"query": "점심", "documents": ["비", "밥"], "relevance": [0, 1]}\n',

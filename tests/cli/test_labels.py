@@ -139,9 +139,23 @@ def test_reading_a_span() -> None:
 
 
 @pytest.mark.parametrize(
+    "options", [["classify"], ["classify", "-l", "서울", "-l", "시장"], ["tag"], ["tag", "-s", "none"]]
+)
+def test_a_bad_line_is_reported_and_the_others_are_answered(
+    classifier: Path, tagger: Path, options: list[str]
+) -> None:
+    asked = ("--json", "-m", classifier if options[0] == "classify" else tagger)
+    result = run(*options, "-", *asked, stdin="서울 시장\n \n한성에서\n")
+    assert result.exit_code == 1
+    assert [json.loads(line) is None for line in result.stdout.splitlines()] == [False, True, False]
+    assert result.stderr.startswith("munjang: standard input:2: ")
+    assert result.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["classify", " "], "Text 0 is empty"),
+        (["classify", " "], "The text is empty"),
         (["classify", "a", "-l", "b", "--template", "none"], "must have a {}"),
         (["relate", TEXT, "--subject", "0:3", "--object", "2:5"], "has no such markers"),
         (["tag", "a"], "no trained token-classification head; it has sequence-classification"),

@@ -195,11 +195,11 @@ def test_an_unknown_model(invoke: Invoke, texts: Path, tmp_path: Path, option: s
 @pytest.mark.parametrize(
     ("option", "value", "message"),
     [
-        ("--batch-size", -1, "batch_size must be at least 1, got -1."),
+        ("--batch-size", -1, "--batch-size must be at least 1, got -1."),
         ("--epochs", -2, "epochs must be more than 0, got -2"),
-        ("--learning-rate", -1e-5, "learning_rate must be more than 0"),
-        ("--weight-decay", -0.1, "weight_decay must be at least 0"),
-        ("--warmup-ratio", 2, "warmup_ratio must be between 0 and 1"),
+        ("--learning-rate", -1e-5, "--learning-rate must be more than 0"),
+        ("--weight-decay", -0.1, "--weight-decay must be at least 0"),
+        ("--warmup-ratio", 2, "--warmup-ratio must be between 0 and 1"),
         ("--seed", -3, "seed must be at least 0, got -3."),
         ("--device", "gpu", "Unknown device 'gpu'; there are auto, cpu, cuda and cuda:N."),
     ],
@@ -215,15 +215,15 @@ def test_a_setting_out_of_range(
 def test_no_gpu(invoke: Invoke, start: Path, texts: Path, tmp_path: Path) -> None:
     given = ("--model", start, "--device", "cuda")
     line = the_line(train(invoke, "classification", texts, tmp_path / "out", *given))
-    assert "device='cuda', but torch sees 0 GPUs." in line
+    assert "--device cuda, but torch sees 0 GPUs." in line
 
 
 def test_options_that_do_not_go_together(invoke: Invoke, texts: Path, tmp_path: Path) -> None:
     for task, more, message in (
         ("classification", ("--schedule", "stepwise"), "'stepwise' is not one of 'linear', 'cosine'"),
-        ("classification", ("--dev", texts, "--dev-share", 0.1), "It does not go together with --dev."),
+        ("classification", ("--dev", texts, "--dev-share", 0.1), "It has no effect beside --dev."),
         ("classification", ("--max-length", 0), "greater than or equal to 1"),
-        ("sentences", ("--dev-kind", "labels"), "It says what is in the file of --dev."),
+        ("sentences", ("--dev-kind", "labels"), "It has no effect without --dev."),
         ("sentences", ("--scale", 5), "CosineSimilarityLoss has none"),
         ("sentences", ("--margin", 5), "CosineSimilarityLoss has none"),
         ("sentences", ("--document-prompt", "a"), "It needs --prompt"),

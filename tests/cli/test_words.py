@@ -64,6 +64,39 @@ def test_fill_mask_of_lines_and_targets(bert: Path) -> None:
     }
 
 
+def test_one_bad_line_of_many_is_reported_and_the_others_are_answered(bert: Path) -> None:
+    given = f"no mask here\n{SOCCER}\n{SOCCER}\n\n"
+    result = run("fill-mask", "-", "--json", "-m", bert, stdin=given)
+    assert result.exit_code == 1
+    first, second, third, fourth = map(json.loads, result.stdout.splitlines())
+    assert first is fourth is None
+    assert second == third
+    assert len(second) == 5
+    errors = result.stderr.splitlines()
+    assert [line.split(": ")[1] for line in errors] == ["standard input:1", "standard input:4"]
+    assert "The text has no [MASK]" in errors[0]
+    shown = run("fill-mask", "-m", bert, stdin=given)
+    assert (shown.exit_code, shown.stderr) == (1, result.stderr)
+    assert shown.stdout.count("never offered") == 2
+
+
+@pytest.mark.parametrize("command", [("next-sentence", "the sky is blue", "-"), ("tokenize", "-")])
+def test_every_line_is_answered_in_its_place(bert: Path, command: tuple[str, ...]) -> None:
+    result = run(*command, "--json", "-m", bert, stdin="i love paris!\n\nsoccer is fun\n")
+    found = [json.loads(line) for line in result.stdout.splitlines()]
+    refuses = command[0] == "next-sentence"
+    assert [one is None for one in found] == [False, refuses, False]
+    assert result.exit_code == int(refuses)
+    assert ("standard input:2: The second sentence is empty" in result.stderr) == refuses
+
+
+def test_what_refuses_every_line_is_reported_once(bert: Path) -> None:
+    result = run("features", "-", "--layers", "9", "-m", bert, stdin="a\nb\n")
+    assert (result.exit_code, result.stdout) == (1, "")
+    assert result.stderr.startswith("munjang: There is no layer 9")
+    assert result.stderr.count("\n") == 1
+
+
 def test_next_sentence(bert: Path) -> None:
     (found,) = lines("next-sentence", "the sky is blue.", "i love paris!", "-m", bert)
     assert list(found) == ["label", "follows", "unrelated"]
@@ -103,7 +136,14 @@ def test_features(bert: Path) -> None:
         (["next-sentence", "the sky is blue", "i love paris"], ["follows", "the sky is blue"]),
         (["features", "I love Paris"], ["[CLS]", "paris", "1 x 5 x 32 numbers"]),
         (["features", "I love Paris", "--level", "cls"], ["(all)", "1 x 32 numbers"]),
-        (["features", "I love Paris", "--layers", "0,1"], ["2 x 1 x 5 x 32 numbers"]),
+        (
+            ["features", "I love Paris", "--layers", "0,-1"],
+            ["layer 0, the embedding output", "layer 4", "2 x 1 x 5 x 32 numbers"],
+        ),
+        (
+            ["features", "I love Paris", "--layers", "all"],
+            ["layer 0, the embedding output", "layer 1", "layer 2", "layer 3", "layer 4"],
+        ),
     ],
 )
 def test_tables(bert: Path, arguments: list[str], shown: list[str]) -> None:
@@ -122,7 +162,7 @@ def test_tables(bert: Path, arguments: list[str], shown: list[str]) -> None:
             "has <mask>, which is another model's mask; this one's is [MASK].",
         ),
         (["fill-mask", SOCCER, "-t", "qqq"], "can't write the targets 'qqq'"),
-        (["next-sentence", "the sky", " "], "Sentence 1 of pair 0 is empty"),
+        (["next-sentence", "the sky", " "], "The second sentence is empty"),
         (["features", "I love Paris", "--layers", "9"], "There is no layer 9"),
         (["features", "I love Paris", "--combine", "product"], "Unknown combine 'product'"),
     ],

@@ -55,7 +55,7 @@ def test_what_cannot_be_set(bert: Trio) -> None:
     with pytest.raises(InputError, match="truncate_dim of at least 1"):
         model.truncate_dim = 0
     with (
-        pytest.raises(InputError, match="truncate_dim must be at most 32, the vectors' length, got 500"),
+        pytest.raises(InputError, match="truncate_dim=500 is more than the 32 components"),
         model.truncate_embeddings(500),
     ):
         pass
@@ -66,6 +66,13 @@ def test_what_cannot_be_set(bert: Trio) -> None:
         model.set_pooling_include_prompt("no")  # type: ignore[arg-type]
     with pytest.raises(InputTypeError, match="prompts must map names to texts, got a list"):
         model.prompts = ["a"]  # type: ignore[assignment]
+    too_many = "truncate_dim=33 is more than the 32 components of the model's vectors"
+    with pytest.raises(InputError, match=too_many):
+        model.truncate_dim = 33
+    with pytest.raises(InputError, match=too_many):
+        model.encode("a", truncate_dim=33)
+    with pytest.raises(InputError, match=too_many):
+        SentenceTransformer(bert.folder, truncate_dim=33)
     with pytest.raises(InputTypeError, match="prompts must map names to texts"):
         model.prompts = {"a": 5}  # type: ignore[dict-item]
     with pytest.raises(InputError, match="Unknown similarity function 'angle'"):
@@ -78,7 +85,7 @@ def test_what_cannot_be_set(bert: Trio) -> None:
         ({"default_prompt_name": "none"}, "no prompt named 'none'; it has 'document', 'odd', 'query'"),
         ({"similarity_fn_name": "angle"}, "Unknown similarity function 'angle'"),
         ({"truncate_dim": -1}, "truncate_dim of at least 1, got -1"),
-        ({"truncate_dim": 33}, "truncate_dim must be at most 32, the vectors' length, got 33"),
+        ({"truncate_dim": 33}, "truncate_dim=33 is more than the 32 components"),
         ({"similarity_fn_name": ""}, "Unknown similarity function ''"),
         ({"device": "cuda:0"}, "device must be None or 'cpu', got 'cuda:0'"),
         ({"backend": "onnx"}, "Unknown backend 'onnx'"),

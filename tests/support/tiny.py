@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -42,19 +43,21 @@ def _write(path: Path, content: Any) -> None:
     path.write_text(json.dumps(content), encoding="utf-8")
 
 
-def tiny_sentence_model(folder: Path, *, seed: int = 0) -> Path:
+def tiny_sentence_model(folder: Path, *, seed: int = 0, settings: Mapping[str, Any] | None = None) -> Path:
     """Save a random BERT with mean pooling and the prompts of `PROMPTS`; give its folder."""
     folder.mkdir(parents=True)
-    random_peer("bert", folder, seed=seed, settings={"vocab_size": _write_tokenizer(folder)})
+    settings = {"hidden_size": 32, **(settings or {}), "vocab_size": _write_tokenizer(folder)}
+    random_peer("bert", folder, seed=seed, settings=settings)
     modules = [
         {"idx": 0, "name": "0", "path": "", "type": "sentence_transformers.models.Transformer"},
         {"idx": 1, "name": "1", "path": "1_Pooling", "type": "sentence_transformers.models.Pooling"},
     ]
     _write(folder / "modules.json", modules)
-    _write(folder / "1_Pooling" / "config.json", {"word_embedding_dimension": 32, "pooling_mode": "mean"})
+    pooling = {"word_embedding_dimension": settings["hidden_size"], "pooling_mode": "mean"}
+    _write(folder / "1_Pooling" / "config.json", pooling)
     _write(folder / "sentence_bert_config.json", {"max_seq_length": MAX_TOKENS, "do_lower_case": False})
-    settings = {"prompts": PROMPTS, "default_prompt_name": None, "similarity_fn_name": "cosine"}
-    _write(folder / "config_sentence_transformers.json", settings)
+    prompts = {"prompts": PROMPTS, "default_prompt_name": None, "similarity_fn_name": "cosine"}
+    _write(folder / "config_sentence_transformers.json", prompts)
     return folder
 
 

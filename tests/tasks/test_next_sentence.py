@@ -120,11 +120,11 @@ def test_a_long_paragraph_is_put_in_an_obvious_order() -> None:
 @pytest.mark.parametrize(
     ("given", "error", "message"),
     [
-        (("a sky", ""), InputError, "Sentence 1 of pair 0 is empty"),
-        (([("the sky", " \n")],), InputError, "Sentence 1 of pair 0 is empty"),
+        (("a sky", ""), InputError, "The second sentence is empty"),
+        (([("the sky", " \n")],), InputError, "The second sentence is empty"),
         (([("the sky", "is"), ("blue",)],), InputTypeError, "Pair 1 must be two texts"),
         ((["the sky", "is blue"],), InputTypeError, "Pair 0 must be two texts"),
-        (([("the sky", 3)],), InputTypeError, "Sentence 1 of pair 0 is a int"),
+        (([("the sky", 3)],), InputTypeError, "The second sentence is a int"),
         (("the sky",), InputTypeError, "Give two texts"),
         (([("the sky", "is")], "blue"), InputTypeError, "Give two texts"),
     ],

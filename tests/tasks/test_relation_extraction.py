@@ -201,7 +201,7 @@ def test_relations_of_klue() -> None:
 @pytest.mark.parametrize(
     ("text", "subject", "object_", "error", "message"),
     [
-        (" ", (0, 1), (0, 1), InputError, "Text 0 is empty"),
+        (" ", (0, 1), (0, 1), InputError, "The text is empty"),
         (TEXT, (0, 3), (14, 17), InputError, r"object \(14, 17\) is no part of the text of 15"),
         (TEXT, (-1, 3), (5, 7), InputError, r"subject \(-1, 3\) is no part"),
         (TEXT, (3, 3), (5, 7), InputError, r"subject \(3, 3\) is no part"),
@@ -211,7 +211,7 @@ def test_relations_of_klue() -> None:
         (TEXT, "이순신", (5, 7), InputTypeError, "must be .start, end."),
         (TEXT, (0, 3), None, InputTypeError, "must be .start, end."),
         ("[E1]이순신 한성", (4, 7), (8, 10), InputError, "holds the marker .E1. already"),
-        ([{"text": TEXT}], None, None, InputTypeError, "Input 0 must have a text, a subject"),
+        ([{"text": TEXT}], None, None, InputTypeError, "The text must be a dictionary of a text, a subject"),
         ([], (0, 3), None, InputError, "give none beside it"),
     ],
 )

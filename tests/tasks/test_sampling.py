@@ -19,6 +19,7 @@ from transformers import (
     TopPLogitsWarper,
 )
 
+from munjang.errors import InputError
 from munjang.tasks.sampling import (
     Sampling,
     draw,
@@ -176,8 +177,15 @@ def test_draws_follow_the_probabilities() -> None:
         ({"top_k": 5}, True),
         ({"top_p": 1.0}, True),
         ({"do_sample": True}, True),
-        ({"do_sample": False, "seed": 3}, False),
+        ({"do_sample": False, "repetition_penalty": 1.2}, False),
     ],
 )
 def test_when_tokens_are_drawn(given_settings: dict[str, Any], draws: bool) -> None:
     assert Sampling(**given_settings).draws is draws
+
+
+@pytest.mark.parametrize("name", ["temperature", "top_k", "top_p", "seed"])
+def test_what_matters_for_drawing_alone_is_refused_without_it(name: str) -> None:
+    settings: dict[str, Any] = {name: 0.5 if name in ("temperature", "top_p") else 3}
+    with pytest.raises(InputError, match=rf"^{name}=\S+ would have no effect with do_sample=False"):
+        Sampling(do_sample=False, **settings)

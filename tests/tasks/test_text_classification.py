@@ -124,13 +124,13 @@ def test_windows_over_a_pair_keep_the_second_text(classify: TextClassification) 
 @pytest.mark.parametrize(
     ("texts", "settings", "error", "message"),
     [
-        ("  ", {}, InputError, "Text 0 is empty"),
+        ("  ", {}, InputError, "The text is empty"),
         (["a", ""], {}, InputError, "Text 1 is empty"),
-        (("a", ""), {}, InputError, "pair of text 0 is empty"),
+        (("a", ""), {}, InputError, "pair of the text is empty"),
         (("a", "b", "c"), {}, InputError, "tuple of 3"),
         ({"text": "a", "pair": "b"}, {}, InputError, "must have 'text'"),
         (3, {}, InputTypeError, "got a int"),
-        ([3], {}, InputTypeError, "Text 0 must be a str"),
+        ([3], {}, InputTypeError, "The text must be a str"),
         ("a", {"top_k": 0}, InputError, "top_k is 0"),
         ("a", {"top_k": "1"}, InputTypeError, "top_k must be"),
         ("a", {"function_to_apply": "tanh"}, InputError, "there are softmax, sigmoid, none"),

@@ -212,9 +212,9 @@ def test_single_and_several(tag: TokenClassification, folder: Path) -> None:
 @pytest.mark.parametrize(
     ("texts", "settings", "error", "message"),
     [
-        ("", {}, InputError, "Text 0 is empty"),
+        ("", {}, InputError, "The text is empty"),
         (["a", "\n"], {}, InputError, "Text 1 is empty"),
-        ([b"a"], {}, InputTypeError, "Text 0 must be a str, got a bytes"),
+        ([b"a"], {}, InputTypeError, "The text must be a str, got a bytes"),
         (4, {}, InputTypeError, "got a int"),
         ("a", {"aggregation_strategy": "last"}, InputError, "'last'; there are none, simple"),
         ("a", {"ignore_labels": "O"}, InputTypeError, "ignore_labels must be a list"),

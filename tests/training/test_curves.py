@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,18 @@ def test_a_measure_has_its_own_scale_and_a_loss_that_of_the_loss(
     picture = (tmp_path / "curves.svg").read_text(encoding="utf-8")
     assert picture.count('<g id="axes_') == scales
     assert (tmp_path / "curves.png").read_bytes()[:4] == b"\x89PNG"
+
+
+@pytest.mark.parametrize("updates", [1, 2, 3, 5, 29])
+def test_ticks_stand_at_whole_updates(tmp_path: Path, updates: int) -> None:
+    """The numbers below the axis are comments in the SVG, with the glyphs that draw them."""
+    log = [{"step": 0, "evaluation": {"accuracy": 0.5}, "best": False}, *STEPS[:updates]]
+    assert draw_curves(log, tmp_path, "accuracy")
+    picture = (tmp_path / "curves.svg").read_text(encoding="utf-8")
+    axis = picture.partition('<g id="matplotlib.axis_1">')[2].partition('<g id="matplotlib.axis_2">')[0]
+    labels = [label for label in re.findall(r"<!-- (.+?) -->", axis) if label != "update"]
+    assert labels
+    assert all(label.isdigit() for label in labels)
 
 
 def test_nothing_to_draw(tmp_path: Path) -> None:

@@ -194,7 +194,7 @@ def test_examples_that_teach_nothing(tmp_path: Path) -> None:
         distill_classifier(teacher, ["fine", " "], output=where)
     with pytest.raises(InputError, match="'excellent'"):
         distill_classifier(teacher, [LabelledText("a", None, "excellent")], output=where)
-    with pytest.raises(InputTypeError, match="Text 0 must be a str"):
+    with pytest.raises(InputTypeError, match="The text must be a str"):
         distill_classifier(teacher, [3], output=where)  # type: ignore[list-item]
     assert not where.exists()
 

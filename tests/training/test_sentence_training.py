@@ -206,6 +206,8 @@ BAD: dict[str, tuple[Sequence[Any], dict[str, Any], str]] = {
     "above the scale": ([ScoredPair("a", "b", 7)], {}, "from 0 to 5"),
     "below the scale": ([*SCORED, ScoredPair("a", "b", -1)], {}, "Pair 5 has the score -1"),
     "above the scale given": (SCORED, {"score_scale": 4}, "from 0 to 4"),
+    "a scale without scores": (LABELLED, {"score_scale": 5.0}, "score_scale=5.0 has no effect"),
+    "labels without labels": (SCORED, {"labels": ["a", "b"]}, "labels=.* has no effect"),
     "no scale": (SCORED, {"score_scale": 0}, "score_scale"),
     "empty": ([ScoredPair("a", " ", 1)], {}, "Text 2 of example 0 is empty"),
     "no pair": ([LabelledText("a", None, "x"), LabelledText("a", "b", "y")], {}, "no second text"),

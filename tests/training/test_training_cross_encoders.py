@@ -212,6 +212,8 @@ GOOD = ScoredPair("a", "b", 2.0)
         ([*SCORED, ScoredPair("a", "b", -1.0)], {}, "Example 4: The score is -1"),
         (SCORED, {"highest": 4.0}, "Example 0 has the score 5; the highest is 4"),
         (SCORED, {"highest": NAN}, "highest must be a number above 0"),
+        (LABELLED, {"highest": 4.0}, "highest=4.0 has no effect on examples with labels"),
+        (SCORED, {"positive": "1"}, "positive='1' has no effect on examples without labels"),
         (SCORED, {"loss": "listnet"}, "'listnet' compares the documents of a list"),
         (SCORED, {"loss": "hinge"}, "Unknown loss 'hinge'"),
         (SCORED, {"held_out": [GOOD, GOOD]}, "All of the 2 held-out examples"),

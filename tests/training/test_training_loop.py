@@ -86,6 +86,61 @@ def test_a_run_learns_and_leaves_everything(whole_run: Path) -> None:
     assert "munjang.pipeline" in report
 
 
+def test_the_report_compares_with_before_the_first_update(model: Path, whole_run: Path) -> None:
+    """What is measured before the first update is what an untrained model of the same seed gets."""
+    before = classifier(model).evaluate()
+    first, *others = [line for line in read_log(whole_run / "log.jsonl") if "evaluation" in line]
+    assert first == {"step": 0, "evaluation": before, "best": False}
+    assert len(others) == 6
+    result = train(classifier(model), whole_run, OPTIONS)  # finished: it is read from its file
+    assert result.before == before
+    after = result.metrics["accuracy"]
+    change = f"| accuracy | {before['accuracy']:.4f} | {after:.4f} | {after - before['accuracy']:+.4f} |"
+    assert change in (whole_run / "report.md").read_text(encoding="utf-8")
+
+
+def test_a_run_may_leave_the_first_measurement_out(model: Path, whole_run: Path, tmp_path: Path) -> None:
+    """It decides nothing, so a run may be resumed with or without it."""
+    options = replace(OPTIONS, evaluate_first=False)
+    with pytest.raises(KeyboardInterrupt):
+        train(classifier(model), tmp_path / "run", OPTIONS, watchers=[StopAfter(3, signal.SIGINT)])
+    assert train(classifier(model, options), tmp_path / "run", options).before
+    assert train(classifier(model, options), tmp_path / "other", options).before == {}
+    assert losses(tmp_path / "other") == losses(tmp_path / "run") == losses(whole_run)
+    assert "before training" not in (tmp_path / "other" / "report.md").read_text(encoding="utf-8")
+
+
+class Counted(TextClassificationObjective):
+    """Counts how often it is measured, and is killed in the first update if asked."""
+
+    measured = 0
+    stops = False
+
+    def evaluate(self) -> Mapping[str, float]:
+        self.measured += 1
+        return super().evaluate()
+
+    def loss(self, examples: Sequence[Any], rng: object) -> Loss:
+        if self.stops:
+            raise KeyboardInterrupt
+        return super().loss(examples, rng)
+
+
+def test_a_resumed_run_does_not_measure_the_beginning_again(model: Path, tmp_path: Path) -> None:
+    options = replace(OPTIONS, max_steps=1)
+    made = Counted(model, EXAMPLES, EXAMPLES[:8], options)
+    made.stops = True
+    with pytest.raises(KeyboardInterrupt):  # before there is a checkpoint
+        train(made, tmp_path / "run", options)
+    assert made.measured == 1
+    again = Counted(model, EXAMPLES, EXAMPLES[:8], options)
+    result = train(again, tmp_path / "run", options)
+    assert again.measured == 1  # after the only update
+    assert result.before["accuracy"] <= result.metrics["accuracy"] + 1
+    lines = [line["step"] for line in read_log(tmp_path / "run" / "log.jsonl") if "evaluation" in line]
+    assert lines == [0, 1]
+
+
 def test_what_was_learned_is_served(whole_run: Path) -> None:
     classify = munjang.pipeline("text-classification", str(whole_run))
     found = [classify(example.text)[0]["label"] for example in EXAMPLES]

@@ -36,8 +36,8 @@ def make_executor(
         except ModuleNotFoundError as error:
             if error.name != "torch":
                 raise
-            raise MissingExtraError(
-                "The torch backend needs PyTorch: pip install 'munjang[train]'."
+            raise MissingExtraError.of(
+                "The torch backend needs PyTorch, which is not installed", "train"
             ) from None
         return TorchExecutor(weights)
     raise InputError(f"Unknown backend '{backend}'; there are {', '.join(BACKENDS)}.")

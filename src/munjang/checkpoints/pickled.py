@@ -78,7 +78,8 @@ def _torch() -> ModuleType:
     try:
         import torch
     except ImportError as error:
-        raise MissingExtraError(
-            "Reading a .bin file needs PyTorch: pip install 'munjang[train]', or use a safetensors copy."
+        raise MissingExtraError.of(
+            "Reading a .bin file needs PyTorch, which is not installed (a safetensors copy needs nothing)",
+            "train",
         ) from error
     return torch

@@ -5,7 +5,7 @@ from __future__ import annotations
 from munjang.checkpoints.catalogue import CATALOGUE
 from munjang.errors import UnknownModelError
 
-__all__ = ["shortened", "unknown_model"]
+__all__ = ["closest", "shortened", "unknown_model"]
 
 # Repositories that Korean and English lessons and programs name most; used for nothing but suggestions.
 _WELL_KNOWN = (
@@ -50,15 +50,21 @@ def shortened(name: str) -> str:
     return shown if len(shown) <= 200 else f"{shown[:200]}..."
 
 
-def unknown_model(name: str, why: str) -> UnknownModelError:
-    """Make the error for a name that leads nowhere: ``why`` in words, and the closest name known."""
+def closest(name: str) -> str | None:
+    """Return the known name that is close to one that leads nowhere; never that name itself."""
     import difflib
 
     known = {alias.lower(): alias for entry in CATALOGUE for alias in (entry.name, *entry.aliases)}
     known |= {repository.lower(): repository for repository in _WELL_KNOWN}
     close = difflib.get_close_matches(name.lower(), known, n=1, cutoff=_CUTOFF)
-    # Offering the very name that failed (a private mirror may lack it) would help nobody.
-    hint = f" Did you mean '{known[close[0]]}'?" if close and known[close[0]] != name else ""
+    # The name that failed may be right, and missing from a private mirror.
+    return known[close[0]] if close and known[close[0]] != name else None
+
+
+def unknown_model(name: str, why: str) -> UnknownModelError:
+    """Make the error for a name that leads nowhere: ``why`` in words, and the closest name known."""
+    found = closest(name)
+    hint = f" Did you mean '{found}'?" if found else ""
     return UnknownModelError(
         f"Model '{shortened(name)}' was not found: {why}.{hint} `munjang models` lists what is here."
     )

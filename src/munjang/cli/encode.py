@@ -26,7 +26,7 @@ from munjang.cli.options import (
 )
 from munjang.cli.output import clean, console, new_table, print_json, write_line
 from munjang.cli.progress import tracked
-from munjang.cli.texts import data_file, is_piped, sentence_model, usage_error
+from munjang.cli.texts import data_file, is_piped, refuse, sentence_model, usage_error
 from munjang.search.lines import STDIN
 
 if TYPE_CHECKING:
@@ -124,6 +124,12 @@ def encode(
         raise usage_error("--output goes with --file.", "--output")
     if not texts and file is None and not is_piped():
         raise usage_error("Give some texts or --file.", "TEXT")
+    if prompt is not None:
+        refuse("beside --prompt", "prompt_name")
+    if texts and texts != [STDIN]:
+        refuse("on texts of the command line", "column", "encoding", "no_quoting", "no_header")
+    if output is None:
+        refuse("without --output", "restart", "progress")
     from munjang.search.bulk import BulkEncoding, BulkOptions
     from munjang.search.writers import json_numbers
 
@@ -137,10 +143,15 @@ def encode(
     )
     source = data_file(file or STDIN, column, encoding, no_quoting=no_quoting, no_header=no_header)
     if output is not None:
-        with BulkEncoding(source, output, options, restart=restart) as work:
-            encoder = sentence_model(model, offline=offline, pooling=pooling)
-            _make_file(work, encoder, model or DEFAULT_MODEL, progress)
-            _print_made(output, work, as_json)
+        work = BulkEncoding(source, output, options, restart=restart)
+        try:
+            with work:
+                encoder = sentence_model(model, offline=offline, pooling=pooling)
+                _make_file(work, encoder, model or DEFAULT_MODEL, progress)
+        except KeyboardInterrupt:
+            tell(_resume_hint(work))
+            raise
+        _print_made(output, work, as_json)
         return
     given = texts if texts and texts != [STDIN] else [row.text for row in source]
     vectors = _vectors(sentence_model(model, offline=offline, pooling=pooling), given, options)
@@ -153,17 +164,18 @@ def encode(
 def _make_file(work: BulkEncoding, encoder: SentenceTransformer, name: str, progress: bool | None) -> None:
     done = work.start(encoder, name)
     if done:
-        tell(f"Going on at row {done:,} of {work.rows:,}.")
-    try:
-        with tracked(progress, work.rows, "Encoding") as advance:
-            advance(done)
-            work.run(advance)
-        with tracked(progress, work.rows, "Writing") as advance:
-            work.finish(advance)
-    except KeyboardInterrupt:
-        if work.done:
-            tell(f"Stopped. The same command goes on at row {work.done:,} of {work.rows:,}.")
-        raise
+        tell(f"Resuming at row {done:,} of {work.rows:,}.")
+    with tracked(progress, work.rows, "Encoding") as advance:
+        advance(done)
+        work.run(advance)
+    with tracked(progress, work.rows, "Writing") as advance:
+        work.finish(advance)
+
+
+def _resume_hint(work: BulkEncoding) -> str:
+    if work.done:
+        return f"Stopped. The same command resumes at row {work.done:,} of {work.rows:,}."
+    return "Stopped before any row was saved. The same command starts at the first row."
 
 
 def _print_made(output: Path, work: BulkEncoding, as_json: bool) -> None:

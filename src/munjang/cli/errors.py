@@ -1,65 +1,126 @@
 """The one place where errors, warnings and interruptions become what a person at a terminal sees.
 
 A `MunjangError` is one line on standard error and exit status 1; a wrong option is explained by typer, with
-status 2; Ctrl-C ends with 130. What is a mistake of ours keeps its traceback.
+status 2; Ctrl-C and SIGTERM end with 130. What is a mistake of ours keeps its traceback.
 """
 
 from __future__ import annotations
 
 import logging
-import os
+import re
+import signal
 import sys
+import threading
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from types import FrameType
 from typing import TextIO
 
 import typer
 
-from munjang.errors import MunjangError
+from munjang.cli.commands import column_hint, flag_of, let_go_of_stdout, path_and_model
+from munjang.errors import DataFileError, FetchError, MissingHeadError, MunjangError, UnknownModelError
 
-__all__ = ["explained", "tell"]
+__all__ = ["FAILED", "explained", "tell"]
 
-_FAILED = 1
+FAILED = 1
 _INTERRUPTED = 130
 _BROKEN_PIPE = 141  # what a shell reports for a program that a closed pipe has ended
+# name=value, and names with an underscore, unless they are quoted or part of something longer
+_BEFORE = r"(?<![\w'\"/.-])"
+_SETTING = re.compile(
+    _BEFORE + r"(?P<name>[a-z]\w*)=(?P<value>'[^']*'|\[[^\]]*\]|\.\.\.|[^\s,;:.()]*(?:\.\d+)?)"
+)
+_NAME = re.compile(_BEFORE + r"[a-z]+(?:_[a-z0-9]+)+(?![\w'\"/=(])")
+# what the library calls an argument -> what the commands do
+_ALIASES = {
+    "top_k": "top",
+    "targets": "target",
+    "hypothesis_template": "template",
+    "handle_impossible_answer": "no_answer",
+    "max_seq_length": "max_length",
+    "num_negatives": "negatives",
+    "absolute_margin": "margin",
+    "vocab_size": "size",
+    "corpus_folder": "corpus",
+    "model_type": "family",
+}
+_PYTHON_ONLY = ("allow_pickle", "token", "cache_dir", "truncation", "padding", "activation_fn")
 
 
 @contextmanager
 def explained() -> Iterator[None]:
     """Turn whatever the block raises into a line and an exit status, and each warning into a line."""
-    with _warnings_as_lines():
+    with _warnings_as_lines(), _sigterm_as_interrupt():
         try:
             yield
             sys.stdout.flush()  # now, not at exit, where nobody could explain a failure
         except MunjangError as error:
-            tell(_with_notes(error))
-            raise typer.Exit(_FAILED) from None
+            tell(_with_hint(error))
+            raise typer.Exit(FAILED) from None
         except KeyboardInterrupt:
             raise typer.Exit(_INTERRUPTED) from None
         except BrokenPipeError:
-            _let_go_of_stdout()
+            let_go_of_stdout()
             raise typer.Exit(_BROKEN_PIPE) from None
         except OSError as error:
-            _let_go_of_stdout()
+            let_go_of_stdout()
             tell(f"{error.filename or 'The output'}: {error.strerror or error}.")
-            raise typer.Exit(_FAILED) from None
+            raise typer.Exit(FAILED) from None
+
+
+@contextmanager
+def _sigterm_as_interrupt() -> Iterator[None]:
+    """Raise `KeyboardInterrupt` on SIGTERM, which then saves and explains as much as Ctrl-C."""
+    if threading.current_thread() is not threading.main_thread():
+        yield  # only the main thread may set a signal handler
+        return
+
+    def interrupt(number: int, frame: FrameType | None) -> None:  # noqa: ARG001 - the signature of a handler
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGTERM, interrupt)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def tell(message: str) -> None:
-    """Write one line to standard error."""
-    sys.stderr.write(f"munjang: {' '.join(message.split())}\n")
+    """Write one line to standard error, with arguments of the library as the options that they come from."""
+    sys.stderr.write(f"munjang: {' '.join(in_options(message).split())}\n")
     sys.stderr.flush()
 
 
-def _with_notes(error: MunjangError) -> str:
-    return " ".join([str(error), *getattr(error, "__notes__", [])])
+def in_options(message: str) -> str:
+    """Name the options of the running command where a message of the library names its arguments."""
+
+    def with_value(found: re.Match[str]) -> str:
+        value = found["value"].strip("'\"")
+        flag = flag_of(found["name"], value) or flag_of(_ALIASES.get(found["name"], ""), value)
+        if flag is None:
+            return f"{found[0]} (in Python)" if found["name"] in _PYTHON_ONLY else found[0]
+        return flag if value in ("True", "False", "...", "") else f"{flag} {value}"
+
+    def alone(found: re.Match[str]) -> str:
+        return flag_of(found[0]) or flag_of(_ALIASES.get(found[0], "")) or found[0]
+
+    return _NAME.sub(alone, _SETTING.sub(with_value, message))
 
 
-def _let_go_of_stdout() -> None:
-    """Point standard output at nothing, so that Python's own flush at exit does not fail once more."""
-    if sys.stdout is sys.__stdout__ and sys.stdout is not None:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+def _with_hint(error: MunjangError) -> str:
+    """Return the message with its notes, and where a model can't be had with those that can."""
+    parts = [str(error), *getattr(error, "__notes__", [])]
+    if isinstance(error, DataFileError) and "say which holds" in parts[0] and "--column" not in parts[0]:
+        parts.append(column_hint())
+    if isinstance(error, UnknownModelError | FetchError | MissingHeadError):
+        from munjang.cli.needs import model_hint
+
+        command, name = path_and_model()
+        has_one = "Did you mean" in parts[0] or isinstance(error, MissingHeadError)
+        parts.append(model_hint(command, None if has_one else name))
+    return " ".join(filter(None, parts))
 
 
 class _Lines(logging.Handler):

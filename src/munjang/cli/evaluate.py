@@ -14,7 +14,7 @@ from munjang.cli.commands import Commands, described
 from munjang.cli.options import AsJson, Model, Offline, Pooling, Progress, examples
 from munjang.cli.output import console, new_table, print_json, rounded
 from munjang.cli.progress import tracked
-from munjang.cli.texts import cross_encoder, sentence_model, usage_error
+from munjang.cli.texts import cross_encoder, refuse, sentence_model, usage_error
 
 if TYPE_CHECKING:
     from munjang.evaluation import RetrievalResult, RetrievalTask
@@ -79,6 +79,10 @@ def retrieval(
     from munjang.evaluation.retrieval import evaluate_retrieval, indexed
 
     modes = mode or ["semantic", "lexical", "hybrid", *(["reranked"] if rerank else [])]
+    if "reranked" not in modes:
+        refuse("without --mode reranked", "rerank")
+    if modes == ["semantic"]:
+        refuse("on --mode semantic, which compares no words", "analyzer")
     task = _task(data, queries)
     encoder = sentence_model(model, offline=offline, pooling=pooling)
     reranker = None if rerank is None else cross_encoder(rerank, offline=offline)

@@ -27,6 +27,7 @@ from munjang.cli.options import (
     column_of,
     examples,
 )
+from munjang.cli.texts import refuse_reading
 
 __all__ = [
     "CLASSIFICATION_EXAMPLES",
@@ -78,6 +79,7 @@ def classification(
     squared error. The file is CSV, TSV, JSON Lines or parquet.
     """
     form = chosen_form(as_json, as_markdown)
+    refuse_reading(data)
     from munjang.evaluation.classifying import evaluate_classification, is_regression
     from munjang.evaluation.example_files import read_labelled_texts
     from munjang.tasks.text_classification import TextClassification

@@ -22,7 +22,7 @@ from munjang.cli.options import (
     column_of,
     examples,
 )
-from munjang.cli.texts import cross_encoder, sentence_model, usage_error
+from munjang.cli.texts import cross_encoder, refuse, refuse_reading, sentence_model, usage_error
 
 __all__ = ["RERANKING_EXAMPLES", "SIMILARITY_EXAMPLES", "reranking", "similarity"]
 
@@ -59,8 +59,15 @@ def similarity(
     The file has two sentences and a score in each row, as KorSTS and the STS benchmark.
     """
     form = chosen_form(as_json, as_markdown)
-    if pairwise and (model is None or prompt is not None or prompt_name is not None or pooling is not None):
-        raise usage_error("It needs --model, and no pooling or prompt.", "--cross-encoder")
+    if pairwise:
+        refuse("beside --cross-encoder", "prompt", "prompt_name", "pooling")
+        if model is None:
+            raise usage_error(
+                "It needs --model: there is no cross-encoder to take without it.", "--cross-encoder"
+            )
+    if prompt is not None:
+        refuse("beside --prompt", "prompt_name")
+    refuse_reading(data)
     from munjang.evaluation.example_files import read_scored_pairs
     from munjang.evaluation.sentences import evaluate_scored_pairs, evaluate_similarity
 

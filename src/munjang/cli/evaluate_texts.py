@@ -17,6 +17,7 @@ from munjang.cli.evaluate_common import (
     sampled,
 )
 from munjang.cli.options import AsJson, Column, Encoding, Offline, Progress, TaskModel, examples
+from munjang.cli.texts import refuse_reading
 
 if TYPE_CHECKING:
     from munjang.tasks.fill_mask import FillMask
@@ -103,6 +104,7 @@ def language_model(
     run for each token. The file is text with one entry per line, or a table with a column of texts.
     """
     form = chosen_form(as_json, as_markdown)
+    refuse_reading(data)
     from munjang.evaluation.example_files import read_texts
     from munjang.evaluation.language import evaluate_language_model
 

@@ -10,6 +10,7 @@ import typer
 
 from munjang.cli.options import DEFAULT_MODEL, AsJson, Model, Offline, examples
 from munjang.cli.output import console, joined, print_json, write_line
+from munjang.cli.texts import refuse
 
 if TYPE_CHECKING:
     from munjang.tasks.explanation import Explanation
@@ -75,6 +76,8 @@ def explain(
         top=top,
         options=ModelOptions(offline=True if offline else None),
     )
+    if found.task in (Task.TOKENIZE, Task.FEATURES):
+        refuse(f"on the task {found.task}, which has no answers", "top")
     found.check(layer, head)
     if html is not None:
         html.write_text(found.to_html(layer=layer, head=head), encoding="utf-8")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated, Any, cast
 
@@ -11,7 +11,7 @@ import typer
 
 from munjang.cli.options import AsJson, Offline, TaskModel, examples
 from munjang.cli.output import clean, console, joined, new_table, print_json, rounded
-from munjang.cli.texts import text_or_lines, usage_error
+from munjang.cli.texts import answered, refuse, text_or_lines
 from munjang.errors import InputError
 
 if TYPE_CHECKING:
@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from munjang.tasks.markers import Span
     from munjang.tasks.scores import LabelScore
     from munjang.tasks.token_classification import Grouping
+
+    Classify = Callable[[Sequence[str]], list[list[LabelScore]]]
 
 __all__ = ["CLASSIFY_EXAMPLES", "RELATE_EXAMPLES", "TAG_EXAMPLES", "classify", "relate", "tag"]
 
@@ -91,32 +93,43 @@ def classify(
     as_json: AsJson = False,
 ) -> None:
     """Say which labels fit a text, or a pair of texts, best first."""
-    if label and (pair is not None or windows):
-        raise usage_error("It does not go together with --pair or --windows.", "--label")
+    if label:
+        refuse("beside --label", "pair", "windows")
+    else:
+        refuse("without --label", "template", "multi_label")
     texts = text_or_lines(text, "TEXT")
     if label:
-        found = _zero_shot(texts, label, template, multi_label, model, offline)
+        classify = _zero_shot(label, template, multi_label, model, offline)
     else:
-        from munjang.tasks.text_classification import TextClassification
+        classify = _classifier(pair, windows, model, offline)
+    with answered(texts, classify) as found:
+        for line, labels in found:
+            if labels is not None:
+                _print_labels(labels[:top], line if len(texts) > 1 else None, as_json=as_json)
+            elif as_json:
+                print_json(None)
 
-        classifier = TextClassification(model, options=_options(offline))
-        pairs = [line if pair is None else (line, pair) for line in texts]
-        found = classifier(pairs, top_k=None, windows=windows)
-    for line, labels in zip(texts, found, strict=True):
-        _print_labels(labels[:top], line if len(texts) > 1 else None, as_json=as_json)
+
+def _classifier(pair: str | None, windows: bool, model: str, offline: bool) -> Classify:
+    from munjang.tasks.text_classification import TextClassification
+
+    classifier = TextClassification(model, options=_options(offline))
+    return lambda texts: classifier(
+        [text if pair is None else (text, pair) for text in texts], top_k=None, windows=windows
+    )
 
 
-def _zero_shot(
-    texts: list[str], labels: list[str], template: str, multi_label: bool, model: str, offline: bool
-) -> list[list[LabelScore]]:
+def _zero_shot(labels: list[str], template: str, multi_label: bool, model: str, offline: bool) -> Classify:
     from munjang.tasks.zero_shot import ZeroShotClassification
 
     classifier = ZeroShotClassification(model, options=_options(offline))
-    found = classifier(texts, labels, hypothesis_template=template, multi_label=multi_label)
-    return [
-        [{"label": name, "score": score} for name, score in zip(one["labels"], one["scores"], strict=True)]
-        for one in found
-    ]
+
+    def classify(texts: Sequence[str]) -> list[list[LabelScore]]:
+        found = classifier(list(texts), labels, hypothesis_template=template, multi_label=multi_label)
+        scored = (zip(one["labels"], one["scores"], strict=True) for one in found)
+        return [[{"label": name, "score": score} for name, score in scores] for scores in scored]
+
+    return classify
 
 
 def tag(
@@ -137,16 +150,18 @@ def tag(
     from munjang.tasks.token_classification import TokenClassification
 
     tagger = TokenClassification(model, options=_options(offline))
-    if strategy is TagStrategy.NONE:
-        for tokens in tagger(texts, aggregation_strategy="none"):
-            _print_tokens(tokens, as_json=as_json)
-        return
-    found = tagger(texts, aggregation_strategy=cast("Grouping", strategy.value))
-    for line, entities in zip(texts, found, strict=True):
-        if as_json:
-            print_json([_entity_as_dict(entity) for entity in entities])
-        else:
-            _print_entities(line, entities)
+    grouping = cast("Grouping", strategy.value)
+    with answered(texts, lambda some: tagger(list(some), aggregation_strategy=grouping)) as found:
+        for line, entities in found:
+            if entities is None:
+                if as_json:
+                    print_json(None)
+            elif strategy is TagStrategy.NONE:
+                _print_tokens(entities, as_json=as_json)
+            elif as_json:
+                print_json([_entity_as_dict(entity) for entity in entities])
+            else:
+                _print_entities(line, entities)
 
 
 def relate(

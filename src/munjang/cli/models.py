@@ -9,6 +9,7 @@ import typer
 from munjang.cli.commands import Commands
 from munjang.cli.options import AsJson, Offline, examples
 from munjang.cli.output import clean, console, new_table, print_json, write_line
+from munjang.cli.texts import usage_error
 
 if TYPE_CHECKING:
     from rich.text import Text
@@ -34,6 +35,10 @@ def models(ctx: typer.Context, as_json: AsJson = False) -> None:
     """List, fetch and remove models; without a further word, list them."""
     if ctx.invoked_subcommand is None:
         list_(as_json)
+    elif as_json:
+        raise usage_error(
+            f"Put it behind the command: munjang models {ctx.invoked_subcommand} --json.", "--json"
+        )
 
 
 @app.command("list", epilog=examples("munjang models list --json"))

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from collections.abc import Sequence
+from typing import Annotated, Any
 
 import typer
 
@@ -11,6 +12,7 @@ __all__ = [
     "READING",
     "AsJson",
     "Column",
+    "Columns",
     "Encoding",
     "Model",
     "NoHeader",
@@ -23,7 +25,7 @@ __all__ = [
     "TaskModel",
     "column_of",
     "examples",
-    "split_pooling",
+    "named_columns",
 ]
 
 # Said here once more, because asking munjang.checkpoints would load NumPy before any help is shown.
@@ -127,12 +129,33 @@ def column_of(flag: str, what: str, default: str | bool = "the obvious one") -> 
     )
 
 
+Columns = Annotated[
+    str | None,
+    typer.Option(
+        "--columns",
+        metavar="A,B,...",
+        show_default="the obvious ones",
+        help="The columns of the data: two texts and a score or label; anchor, positive and any negatives; "
+        "or queries, documents and relevance.",
+        rich_help_panel=READING,
+    ),
+]
+
+
+def named_columns(columns: str | None, names: Sequence[str], more: str | None = None) -> dict[str, Any]:
+    """Give the columns of an option their names; those beyond the last are a list named ``more``."""
+    if columns is None:
+        return {}
+    chosen = [column.strip() for column in columns.split(",")]
+    if len(chosen) < len(names) or (more is None and len(chosen) > len(names)):
+        raise typer.BadParameter(
+            f"It names {len(chosen)} columns in place of {', '.join(names)}.", param_hint="--columns"
+        )
+    rest = {} if more is None or len(chosen) == len(names) else {more: chosen[len(names) :]}
+    return {**dict(zip(names, chosen, strict=False)), **rest}
+
+
 def examples(*commands: str) -> str:
     """Give the end of a help page: commands to try, one per line."""
     shown = (f"[green]$ {command.replace('[', chr(92) + '[')}[/green]" for command in commands)
     return "\n\n".join(["[bold]Examples[/bold]", *shown])
-
-
-def split_pooling(pooling: str | None) -> str | tuple[str, ...] | None:
-    """Read ``mean+max`` as two modes."""
-    return tuple(pooling.split("+")) if pooling and "+" in pooling else pooling

@@ -56,7 +56,12 @@ def console() -> Console:
     """Give the console on standard output: no markup, so that ``[MASK]`` in a text stays what it is."""
     from rich.console import Console
 
-    return Console(file=sys.stdout, markup=False, emoji=False, highlight=False)
+    class Output(Console):
+        def on_broken_pipe(self) -> None:
+            """Leave it to the program to end; rich would end it with status 1."""
+            raise BrokenPipeError
+
+    return Output(file=sys.stdout, markup=False, emoji=False, highlight=False)
 
 
 def new_table(title: str | None = None, *, lines: bool = False) -> Table:

@@ -36,6 +36,7 @@ from munjang.cli.texts import (
     file_or_stdin,
     is_piped,
     lines_of_stdin,
+    refuse,
     rows_with_text,
     sentence_model,
     usage_error,
@@ -176,6 +177,7 @@ def rerank(
     if document and file is not None:
         raise usage_error("Give --file or --document, not both.", "--document")
     if document:
+        refuse("on texts of --document", "column", "encoding", "no_quoting", "no_header")
         rows = [Row(number, number, text, {}, "text") for number, text in enumerate(document)]
     else:
         path = STDIN if file is None and is_piped() else file_or_stdin(file, "--file")

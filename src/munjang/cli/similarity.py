@@ -26,6 +26,7 @@ from munjang.cli.texts import (
     data_file,
     file_or_stdin,
     lines_of_stdin,
+    refuse,
     rows_with_text,
     sentence_model,
     usage_error,
@@ -63,6 +64,8 @@ def similarity(
     """
     if a == b == STDIN:
         raise usage_error("Only one of the two can be standard input.", "A")
+    if prompt is not None:
+        refuse("beside --prompt", "prompt_name")
     piped = STDIN in (a, b)
     lines = lines_of_stdin() if piped else [a]
     other = a if b == STDIN else b
@@ -111,6 +114,8 @@ def pairs(
     Rows are numbered from 0; empty ones are left out. The file is text with one entry per line, CSV, TSV,
     JSON Lines or parquet, as its name says.
     """
+    if prompt is not None:
+        refuse("beside --prompt", "prompt_name")
     path = file_or_stdin(file, "FILE")
     rows = rows_with_text(data_file(path, column, encoding, no_quoting=no_quoting, no_header=no_header))
     encoder = sentence_model(model, offline=offline, pooling=pooling)

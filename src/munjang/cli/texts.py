@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import sys
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeVar
 
 import typer
 
-from munjang.cli.options import DEFAULT_MODEL, split_pooling
-from munjang.errors import DataFileError
-from munjang.search.lines import STDIN
+from munjang.cli.commands import given
+from munjang.cli.errors import FAILED, tell
+from munjang.cli.options import DEFAULT_MODEL
+from munjang.errors import DataFileError, InputError
+from munjang.search.lines import STDIN, shown_name
 from munjang.search.reading import DataFile, Row
 
 if TYPE_CHECKING:
@@ -17,21 +22,45 @@ if TYPE_CHECKING:
     from munjang.sentence.transformer import SentenceTransformer
 
 __all__ = [
+    "answered",
     "cross_encoder",
     "data_file",
     "file_or_stdin",
     "is_piped",
     "lines_of_stdin",
+    "refuse",
+    "refuse_reading",
     "rows_with_text",
     "sentence_model",
     "text_or_lines",
     "usage_error",
 ]
 
+T = TypeVar("T")
+R = TypeVar("R")
+
 
 def usage_error(message: str, option: str | None = None) -> typer.BadParameter:
     """Make the error for options that do not fit together; typer explains it and exits with 2."""
     return typer.BadParameter(message, param_hint=option)
+
+
+def refuse(why: str, *names: str) -> None:
+    """Raise the usage error for the first of these parameters that was given though it has no effect."""
+    for name in names:
+        if flag := given(name):
+            raise usage_error(f"It has no effect {why}.", flag)
+
+
+def refuse_reading(*paths: str | Path) -> None:
+    """Raise the usage error for an option about reading that fits none of these files."""
+    if not any(map(given, ("encoding", "no_quoting", "no_header"))):
+        return  # some files of other formats are read without these options
+    kinds = {DataFile(path=str(path)).kind for path in paths}
+    if kinds.isdisjoint((".csv", ".tsv")):
+        refuse("on a file that is neither CSV nor TSV", "no_quoting", "no_header")
+    if kinds == {".parquet"}:
+        refuse("on parquet", "encoding")
 
 
 def is_piped() -> bool:
@@ -51,6 +80,38 @@ def text_or_lines(text: str | None, name: str) -> list[str]:
     return lines_of_stdin() if text in (None, STDIN) else [str(text)]
 
 
+@contextmanager
+def answered(
+    lines: Sequence[T], answer: Callable[[Sequence[T]], Sequence[R]]
+) -> Iterator[list[tuple[T, R | None]]]:
+    """Yield each line of standard input with its answer, or with None where there can be none.
+
+    Lines that ``answer`` refuses with `InputError` are reported by their numbers, from 1, and the block ends
+    with exit status 1. What refuses all lines for the same reason, such as a wrong option, is raised once.
+    """
+    found = _answers(lines, answer)
+    refused = {number: each for number, each in enumerate(found, 1) if isinstance(each, InputError)}
+    if len(refused) == len(found) and len(set(map(str, refused.values()))) == 1:
+        raise refused[1]
+    for number, error in refused.items():
+        tell(f"{shown_name(STDIN)}:{number}: {error}")
+    answers = [None if isinstance(each, InputError) else each for each in found]
+    yield list(zip(lines, answers, strict=True))
+    if refused:
+        raise typer.Exit(FAILED)
+
+
+def _answers(lines: Sequence[T], answer: Callable[[Sequence[T]], Sequence[R]]) -> list[R | InputError]:
+    """Return each line's answer or refusal; halves the lines until a refused one is alone."""
+    try:
+        return list(answer(lines))
+    except InputError as error:
+        if len(lines) == 1:
+            return [error]
+    middle = len(lines) // 2
+    return [*_answers(lines[:middle], answer), *_answers(lines[middle:], answer)]
+
+
 def file_or_stdin(file: str | None, name: str) -> str:
     """Give the file of an argument, or standard input in its absence."""
     if file is None and not is_piped():
@@ -60,6 +121,7 @@ def file_or_stdin(file: str | None, name: str) -> str:
 
 def data_file(path: str, column: str | None, encoding: str, *, no_quoting: bool, no_header: bool) -> DataFile:
     """Name a file of texts and how it is to be read, in the terms of the options."""
+    refuse_reading(path)
     return DataFile(path=path, column=column, encoding=encoding, quoting=not no_quoting, header=not no_header)
 
 
@@ -76,7 +138,7 @@ def sentence_model(model: str | None, *, offline: bool, pooling: str | None = No
     from munjang.sentence.transformer import SentenceTransformer
 
     return SentenceTransformer(
-        model or DEFAULT_MODEL, pooling=split_pooling(pooling), local_files_only=True if offline else None
+        model or DEFAULT_MODEL, pooling=pooling, local_files_only=True if offline else None
     )
 
 

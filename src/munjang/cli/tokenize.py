@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from munjang.cli.options import DEFAULT_MODEL, AsJson, Model, Offline, examples
 from munjang.cli.output import clean, console, joined, new_table, print_json
-from munjang.cli.texts import text_or_lines
+from munjang.cli.texts import answered, text_or_lines
 
 if TYPE_CHECKING:
     from munjang.tokenization import Encoding, Tokenizer
@@ -48,22 +49,23 @@ def tokenize(
     from munjang.tokenization import Tokenizer
 
     tokenizer = Tokenizer.from_pretrained(model or DEFAULT_MODEL, offline=True if offline else None)
-    for each in texts:
-        encoding = _encode(tokenizer, each, pair, pad_to)
-        if as_json:
-            print_json(_as_dict(encoding))
-        else:
-            _print_table(encoding, (each, pair or ""), tokenizer)
+    with answered(texts, lambda some: _encode(tokenizer, some, pair, pad_to)) as found:
+        for each, encoding in found:
+            if as_json:
+                print_json(None if encoding is None else _as_dict(encoding))
+            elif encoding is not None:
+                _print_table(encoding, (each, pair or ""), tokenizer)
 
 
-def _encode(tokenizer: Tokenizer, text: str, pair: str | None, pad_to: int | None) -> Encoding:
-    batch = tokenizer(
-        [text] if pair is None else [(text, pair)],
+def _encode(
+    tokenizer: Tokenizer, texts: Sequence[str], pair: str | None, pad_to: int | None
+) -> Sequence[Encoding]:
+    return tokenizer(
+        [text if pair is None else (text, pair) for text in texts],
         padding="max_length" if pad_to else False,
         truncation=True,
         max_length=pad_to,
-    )
-    return batch.encodings[0]
+    ).encodings
 
 
 def _as_dict(encoding: Encoding) -> dict[str, Any]:

@@ -27,11 +27,11 @@ app = Commands(no_args_is_help=True)
 @app.callback(
     epilog=examples(
         "munjang train classification --data reviews.tsv --dev-share 0.1 --output my-sentiment",
-        'munjang train sentences --data sts-train.tsv --dev sts-test.tsv --prompt "query: " -o my-encoder',
+        'munjang train sentences --data sts-train.tsv --dev sts-dev.tsv --prompt "query: " -o my-encoder',
     )
 )
 def train() -> None:
-    """Train a model on data of yours; needs munjang\\[train].
+    """Train a model on data of yours; needs PyTorch (the extra train).
 
     The same command, given again, goes on where it was stopped.
     """

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from munjang.cli.texts import usage_error
+from munjang.cli.texts import refuse, usage_error
 from munjang.cli.train_options import Run
 from munjang.cli.train_run import numbers_of
 from munjang.training.options import TrainingOptions
@@ -23,6 +23,7 @@ __all__ = [
     "Student",
     "Teacher",
     "check_share",
+    "check_student",
     "layers_of",
     "matching_of",
 ]
@@ -76,6 +77,12 @@ def check_share(run: Run, kind: str) -> None:
         raise usage_error(
             "Only pairs with scores can be measured on; give --dev a file of them.", "--dev-share"
         )
+
+
+def check_student(student: str | None) -> None:
+    """Refuse a choice of the teacher's layers beside a student that has its own."""
+    if student is not None:
+        refuse("beside --student", "layers")
 
 
 def layers_of(layers: str | None) -> int | list[int] | None:

@@ -10,7 +10,15 @@ from typing import Annotated, Any
 import typer
 
 from munjang.cli.options import examples
-from munjang.cli.train_distill_options import DISTILLING, Layers, Student, Teacher, check_share, layers_of
+from munjang.cli.train_distill_options import (
+    DISTILLING,
+    Layers,
+    Student,
+    Teacher,
+    check_share,
+    check_student,
+    layers_of,
+)
 from munjang.cli.train_options import Run, trains
 from munjang.cli.train_run import examples_of, follow
 
@@ -54,6 +62,7 @@ def reranker(
 
     --dev is a file of pairs with scores.
     """
+    check_student(student)
     from munjang.training import distill_cross_encoder
 
     learned, held_out = _pairs(run, kind)

@@ -11,7 +11,7 @@ from typing import Annotated, Any
 import typer
 
 from munjang.cli.options import Column, examples
-from munjang.cli.texts import usage_error
+from munjang.cli.texts import refuse, usage_error
 from munjang.cli.train_distill_options import (
     DISTILLING,
     Attention,
@@ -21,6 +21,7 @@ from munjang.cli.train_distill_options import (
     Student,
     Teacher,
     check_share,
+    check_student,
     layers_of,
     matching_of,
 )
@@ -92,10 +93,15 @@ def classification(
     from munjang.evaluation.example_files import read_labelled_texts, read_texts
     from munjang.training import distill_classifier
 
-    if unlabelled and run.dev_share is not None:
-        raise usage_error(
-            "Texts without labels measure nothing; give --dev a file with labels.", "--dev-share"
-        )
+    if unlabelled:
+        refuse("on texts without labels", "alpha")
+        if run.dev_share is not None:
+            raise usage_error(
+                "Texts without labels measure nothing; give --dev a file with labels.", "--dev-share"
+            )
+    else:
+        refuse("without --unlabelled", "column")
+    check_student(student)
     matching = matching_of(hidden_states, attention, layer_map)
 
     def read(path: Path) -> Sequence[Any]:
@@ -183,6 +189,11 @@ def sentences(
     from munjang.training import Goals, distill_sentence_encoder
 
     check_share(run, kind.value)
+    check_student(student)
+    if kind is not EncoderKind.SCORES:
+        refuse(f"on --kind {kind}", "pairs", "gold", "highest_score")
+    if kind is not EncoderKind.TEXTS:
+        refuse(f"on --kind {kind}", "column")
     defaults = replace(DISTILLING_ENCODERS, freeze_embeddings=student is None)  # a student's own may not fit
     goals = Goals(
         distance=distance.value, vectors=vectors, pairs=pairs, gold=gold, highest_score=highest_score

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from munjang.cli.options import Encoding, NoHeader, NoQuoting, column_of, examples
+from munjang.cli.texts import refuse
 from munjang.cli.train_options import Run, trains
 from munjang.cli.train_run import examples_of, follow, names_of
 
@@ -28,7 +29,7 @@ __all__ = [
 CLASSIFICATION_EXAMPLES = examples(
     "munjang train classification --data reviews.tsv --dev-share 0.1 --output my-sentiment",
     "munjang train classification --data pairs.csv --text one --text-pair other --label same -o my-pairs",
-    "munjang train classification --data sts-test.tsv --regression --epochs 4 --device cpu -o my-scores",
+    "munjang train classification --data sts-train.tsv --dev sts-dev.tsv --regression -o my-scores",
 )
 ENTITIES_EXAMPLES = examples(
     "munjang train entities --data klue-ner.tsv --dev-share 0.1 --model klue/bert-base --output my-entities",
@@ -79,6 +80,8 @@ def classification(
     The file is CSV, TSV, JSON Lines or parquet, such as NSMC, KorNLI or question pairs. Equal texts are held
     out together.
     """
+    if regression:
+        refuse("beside --regression", "labels")
     from munjang.evaluation.example_files import read_labelled_texts
     from munjang.training import train_text_classification
 

@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from munjang.cli.options import Encoding, examples
-from munjang.cli.texts import usage_error
+from munjang.cli.texts import refuse, usage_error
 from munjang.cli.train_options import Run, trains
 from munjang.cli.train_run import follow
 from munjang.training.options import TrainingOptions
@@ -162,6 +162,14 @@ def language_model(
     """
     if (tokenizer is None) == (model is None):
         raise usage_error("Give --tokenizer for a new model, or --model to go on with one.", "--tokenizer")
+    if model is not None:
+        refuse("beside --model", "family", "layers", "width", "heads", "intermediate", "dropout")
+    if objective is not Pretraining.ELECTRA:
+        refuse("without --objective electra", "generator", "generator_size")
+    else:
+        refuse("beside --objective electra", "next_sentences", "added_tokens_only")
+    if generator is not None:
+        refuse("beside --generator", "generator_size")
     from munjang.training import train_masked_language_model
 
     follow(

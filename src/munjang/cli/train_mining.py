@@ -23,7 +23,7 @@ from munjang.cli.options import (
 )
 from munjang.cli.output import print_json, write_line
 from munjang.cli.progress import has_bar
-from munjang.cli.texts import cross_encoder, sentence_model
+from munjang.cli.texts import cross_encoder, refuse, refuse_reading, sentence_model
 
 if TYPE_CHECKING:
     from munjang.evaluation import Contrast
@@ -103,6 +103,9 @@ def mine(
     The file has texts with one that belongs to each, such as questions and answers. What is written is read
     by `train sentences` with a loss on contrasts, and by `train reranker --kind contrasts`.
     """
+    if not random:
+        refuse("without --random", "seed")
+    refuse_reading(*data, *(corpus or []))
     from munjang.evaluation.example_files import read_contrasts, read_texts
     from munjang.training import mine_hard_negatives
 

@@ -14,8 +14,9 @@ from typing import Annotated, Any, get_type_hints
 
 import typer
 
+from munjang.cli.commands import given as was_given
 from munjang.cli.options import DEFAULT_MODEL, AsJson, Offline, Progress
-from munjang.cli.texts import usage_error
+from munjang.cli.texts import refuse, refuse_reading
 from munjang.cli.train_processes import leads, one_voice, without_connections
 from munjang.training.options import TrainingOptions
 
@@ -94,6 +95,7 @@ _LOOP: Mapping[str, tuple[str, str, str]] = {
     ),
     "freeze_embeddings": (LEARNING, "", "The embeddings alone stay as they are."),
     "evaluation_steps": (WATCHING, "N", "Updates from one measurement to the next; there is one at the end."),
+    "evaluate_first": (WATCHING, "", "Measure before the first update too, for the report to compare."),
     "checkpoint_steps": (WATCHING, "N", "Updates from one checkpoint to the next, to go on from."),
     "patience": (WATCHING, "N", "Measurements without a better result after which to stop."),
     "seed": (LEARNING, "N", "Of everything that is drawn at random."),
@@ -189,14 +191,22 @@ def trains(
 
 
 def _run(given: Mapping[str, Any], defaults: TrainingOptions) -> Run:
-    if given.get("dev") is not None and given.get("dev_share") is not None:
-        raise usage_error("It does not go together with --dev.", "--dev-share")
     chosen = {name: given[name] for name in _LOOP if given[name] is not None}
+    options = replace(defaults, **chosen)
+    if given.get("dev") is not None:
+        refuse("beside --dev", "dev_share")
+    if given.get("dev") is None and given.get("dev_share") is None:
+        refuse("without examples to measure on (--dev or --dev-share)", "patience", "evaluate_first")
+    if given["max_steps"] is not None:
+        refuse("beside --max-steps", "epochs")
+    if was_given("batch_tokens"):
+        refuse("beside --batch-tokens", "batch_size")
+    refuse_reading(*given["data"], *filter(None, [given.get("dev")]))
     left = tuple(name for name in _LOOP if given[name] is None and getattr(defaults, name) is not None)
     own = {one.name for one in fields(Run)} - {"options", "left"}
     return Run(
         **{name: given.get(name, _LEFT_OUT.get(name)) for name in own},
-        options=replace(defaults, **chosen),
+        options=options,
         left=left,
     )
 

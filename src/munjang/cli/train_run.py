@@ -111,6 +111,7 @@ def _show(result: TrainingResult, as_json: bool, *, finished_before: bool) -> No
                 "steps": result.steps,
                 "best_step": result.best_step,
                 "metrics": {name: _number(value) for name, value in result.metrics.items()},
+                "before": {name: _number(value) for name, value in result.before.items()},
                 "seconds": rounded(result.seconds),
             }
         )
@@ -120,9 +121,12 @@ def _show(result: TrainingResult, as_json: bool, *, finished_before: bool) -> No
     if result.metrics:
         table = new_table()
         table.add_column("measure")
-        table.add_column("value", justify="right")
+        if result.before:
+            table.add_column("before training", justify="right")
+        table.add_column("after" if result.before else "value", justify="right")
         for name, value in result.metrics.items():
-            table.add_row(clean(name), f"{value:.4f}")
+            before = [f"{result.before.get(name, math.nan):.4f}"] if result.before else []
+            table.add_row(clean(name), *before, f"{value:.4f}")
         console().print(table)
     write_line(
         joined(

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from munjang.cli.options import Encoding, NoQuoting, Pooling, examples, split_pooling
-from munjang.cli.texts import usage_error
+from munjang.cli.options import Columns, Encoding, NoQuoting, Pooling, examples, named_columns
+from munjang.cli.texts import refuse, usage_error
 from munjang.cli.train_labels import Labels
 from munjang.cli.train_options import Run, trains
 from munjang.cli.train_run import examples_of, follow, names_of, numbers_of
@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 __all__ = ["SENTENCES_EXAMPLES", "sentences"]
 
 SENTENCES_EXAMPLES = examples(
-    'munjang train sentences --data sts-train.tsv --dev sts-test.tsv --prompt "query: " --output my-encoder',
-    "munjang train sentences --data nli.tsv --loss SoftmaxLoss --dev sts-test.tsv --dev-kind scores -o first",
+    'munjang train sentences --data sts-train.tsv --dev sts-dev.tsv --prompt "query: " --output my-encoder',
+    "munjang train sentences --data nli.tsv --loss SoftmaxLoss --dev sts-dev.tsv --dev-kind scores -o first",
     "munjang train sentences --data qa.csv --loss MultipleNegativesRankingLoss --batch-size 64 -o my-search",
 )
 
@@ -116,6 +116,7 @@ def sentences(
         ),
     ] = None,
     labels: Labels = None,
+    columns: Columns = None,
     encoding: Encoding = "utf-8",
     no_quoting: NoQuoting = False,
 ) -> None:
@@ -132,13 +133,24 @@ def sentences(
     chosen = _loss(loss, scale, margin, matryoshka)
     if document_prompt is not None and prompt is None:
         raise usage_error("It needs --prompt; an empty one is --prompt ''.", "--document-prompt")
-    if dev_kind is not None and run.dev is None:
-        raise usage_error("It says what is in the file of --dev.", "--dev-kind")
+    if run.dev is None:
+        refuse("without --dev", "dev_kind")
+    if kind is not Kind.SCORES:
+        refuse(f"on {loss}, which learns from no scores", "score_scale")
+    if kind is not Kind.LABELS:
+        refuse(f"on {loss}, which learns from no labels", "labels")
+    if chosen is not None and chosen.looks_at_batch and not chosen.cached:
+        refuse(f"on {loss}, which needs each batch as a whole; lower --batch-size", "token_budget")
     learned, held_out = examples_of(
         run,
-        _reader(kind, encoding, no_quoting=no_quoting),
+        _reader(kind, columns, encoding, no_quoting=no_quoting),
         key=_first_text,
-        read_dev=_reader(dev_kind or kind, encoding, no_quoting=no_quoting),
+        read_dev=_reader(
+            dev_kind or kind,
+            columns if dev_kind in (None, kind) else None,
+            encoding,
+            no_quoting=no_quoting,
+        ),
     )
     follow(
         run,
@@ -149,7 +161,7 @@ def sentences(
             output=run.output,
             loss=chosen,
             held_out=held_out,
-            pooling=split_pooling(pooling),
+            pooling=pooling,
             prompt=prompt if prompt is None or document_prompt is None else (prompt, document_prompt),
             max_seq_length=run.max_length,
             labels=names_of(labels),
@@ -160,16 +172,21 @@ def sentences(
     )
 
 
-def _reader(kind: Kind, encoding: str, *, no_quoting: bool) -> Callable[[Path], Sequence[Any]]:
+def _reader(
+    kind: Kind, columns: str | None, encoding: str, *, no_quoting: bool
+) -> Callable[[Path], Sequence[Any]]:
     """Give what reads a file of such examples."""
     from munjang.evaluation.example_files import read_contrasts, read_labelled_texts, read_scored_pairs
 
     quoting = False if no_quoting else None
     if kind is Kind.SCORES:
-        return lambda path: read_scored_pairs(path, encoding=encoding, quoting=quoting)
+        named = named_columns(columns, ("sentence1", "sentence2", "score"))
+        return lambda path: read_scored_pairs(path, encoding=encoding, quoting=quoting, **named)
     if kind is Kind.LABELS:
-        return lambda path: read_labelled_texts(path, encoding=encoding, quoting=quoting)
-    return lambda path: read_contrasts(path, encoding=encoding, quoting=quoting)
+        named = named_columns(columns, ("text", "text_pair", "label"))
+        return lambda path: read_labelled_texts(path, encoding=encoding, quoting=quoting, **named)
+    named = named_columns(columns, ("anchor", "positive"), "negatives")
+    return lambda path: read_contrasts(path, encoding=encoding, quoting=quoting, **named)
 
 
 def _first_text(example: Any) -> str:

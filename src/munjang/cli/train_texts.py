@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from enum import StrEnum
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from munjang.cli.evaluate_texts import NormalForm
-from munjang.cli.options import examples
+from munjang.cli.options import Columns, examples, named_columns
+from munjang.cli.texts import refuse
 from munjang.cli.train_options import Run, trains
 from munjang.cli.train_run import examples_of, follow
 
@@ -26,7 +28,7 @@ ANSWERS_EXAMPLES = examples(
 RERANKER_EXAMPLES = examples(
     "munjang train reranker --data lists.jsonl --kind lists --dev-share 0.1 --output my-reranker",
     "munjang train reranker --data mined.jsonl --kind contrasts --output my-reranker",
-    "munjang train reranker --data sts-test.tsv --kind scores --loss mean-squared-error -o my-scores",
+    "munjang train reranker --data sts-train.tsv --kind scores --loss mean-squared-error -o my-scores",
 )
 
 
@@ -132,6 +134,7 @@ def reranker(
             "--highest", metavar="X", show_default="what occurs", help="The best score or grade there is."
         ),
     ] = None,
+    columns: Columns = None,
 ) -> None:
     """Train a cross-encoder: a model that scores two texts which it reads together.
 
@@ -139,7 +142,11 @@ def reranker(
     """
     from munjang.training import train_cross_encoder
 
-    read, key = _reader(kind)
+    if kind is not Kind.LABELS:
+        refuse(f"on --kind {kind}", "positive")
+    else:
+        refuse("on --kind labels", "highest")
+    read, key = _reader(kind, columns)
     learned, held_out = examples_of(run, read, key=key)
     follow(
         run,
@@ -159,23 +166,29 @@ def reranker(
     )
 
 
-def _reader(kind: Kind) -> tuple[Callable[[Path], Sequence[Any]], Callable[[Any], str]]:
+def _reader(kind: Kind, columns: str | None) -> tuple[Callable[[Path], Sequence[Any]], Callable[[Any], str]]:
     """Give what reads a file, and by what its examples are kept together."""
     from munjang.evaluation.example_files import read_labelled_texts, read_ranked_lists, read_scored_pairs
 
     if kind is Kind.LABELS:
-        return read_labelled_texts, lambda one: str(one.text)
+        named = named_columns(columns, ("text", "text_pair", "label"))
+        return partial(read_labelled_texts, **named), lambda one: str(one.text)
     if kind is Kind.SCORES:
-        return read_scored_pairs, lambda one: str(one.sentence1)
-    return (_lists if kind is Kind.CONTRASTS else read_ranked_lists), lambda one: str(one.query)
+        named = named_columns(columns, ("sentence1", "sentence2", "score"))
+        return partial(read_scored_pairs, **named), lambda one: str(one.sentence1)
+    if kind is Kind.CONTRASTS:
+        named = named_columns(columns, ("anchor", "positive"), "negatives")
+        return partial(_lists, **named), lambda one: str(one.query)
+    named = named_columns(columns, ("query", "documents", "relevance"))
+    return partial(read_ranked_lists, **named), lambda one: str(one.query)
 
 
-def _lists(path: Path) -> list[RankedList]:
+def _lists(path: Path, **named: Any) -> list[RankedList]:
     """Read a text with one that belongs to it and others that do not as a list of grades 1 and 0."""
     from munjang.evaluation import RankedList
     from munjang.evaluation.example_files import read_contrasts
 
     return [
         RankedList(one.anchor, (one.positive, *one.negatives), (1.0, *(0.0 for _ in one.negatives)))
-        for one in read_contrasts(path)
+        for one in read_contrasts(path, **named)
     ]

@@ -10,7 +10,7 @@ import typer
 from munjang.cli.options import AsJson, Column, Encoding, Model, Offline, Progress, examples
 from munjang.cli.output import clean, console, new_table, print_json, write_line
 from munjang.cli.progress import has_bar
-from munjang.cli.texts import usage_error
+from munjang.cli.texts import refuse, usage_error
 from munjang.cli.train_processes import without_connections
 from munjang.cli.train_run import names_of
 
@@ -133,6 +133,8 @@ def trim(
 
     Texts in the kept scripts have the same tokens and vectors as before; with --data alone, these texts have.
     """
+    if not data:
+        refuse("without --data", "min_count", "column", "encoding")
     from munjang.cli.options import DEFAULT_MODEL
     from munjang.evaluation.example_files import read_texts
     from munjang.training import trim_vocabulary

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -9,7 +10,7 @@ import typer
 
 from munjang.cli.options import DEFAULT_MODEL, AsJson, Model, Offline, TaskModel, examples
 from munjang.cli.output import clean, console, joined, new_table, print_json
-from munjang.cli.texts import lines_of_stdin, text_or_lines, usage_error
+from munjang.cli.texts import answered, lines_of_stdin, text_or_lines, usage_error
 from munjang.search.lines import STDIN
 
 if TYPE_CHECKING:
@@ -87,11 +88,12 @@ def fill_mask(
     from munjang.tasks.fill_mask import FillMask
 
     fill = FillMask(model, options=_options(offline))
-    for fills in fill(texts, top, target or None, beam=beam):
-        if as_json:
-            print_json([_fill_as_dict(each) for each in fills])
-        else:
-            _print_fills(fills, model)
+    with answered(texts, lambda some: fill(list(some), top, target or None, beam=beam)) as found:
+        for _, fills in found:
+            if as_json:
+                print_json(None if fills is None else [_fill_as_dict(each) for each in fills])
+            elif fills is not None:
+                _print_fills(fills, model)
 
 
 def _fill_as_dict(fill: Fill) -> dict[str, Any]:
@@ -131,20 +133,24 @@ def next_sentence(
     from munjang.tasks.next_sentence import NextSentencePrediction
 
     judge = NextSentencePrediction(model, options=_options(offline))
-    found = judge(pairs)
-    if as_json:
-        for each in found:
-            print_json({**each, "follows": _short(each["follows"]), "unrelated": _short(each["unrelated"])})
-    else:
-        _print_judgements(pairs, found, model)
+    with answered(pairs, judge) as found:
+        if as_json:
+            for _, each in found:
+                print_json(None if each is None else _judgement_as_dict(each))
+        else:
+            _print_judgements([(pair, each) for pair, each in found if each is not None], model)
 
 
-def _print_judgements(pairs: list[tuple[str, str]], found: list[NextSentence], model: str) -> None:
+def _judgement_as_dict(found: NextSentence) -> dict[str, Any]:
+    return {**found, "follows": _short(found["follows"]), "unrelated": _short(found["unrelated"])}
+
+
+def _print_judgements(found: list[tuple[tuple[str, str], NextSentence]], model: str) -> None:
     table = new_table(lines=True)
     for name in ("label", "follows", "unrelated"):
         table.add_column(name, justify="right")
     table.add_column("sentences", overflow="fold")
-    for pair, each in zip(pairs, found, strict=True):
+    for pair, each in found:
         said = "0, follows" if each["label"] == 0 else "1, unrelated"
         shown = "\n".join(map(clean, pair))
         table.add_row(said, f"{each['follows']:.4f}", f"{each['unrelated']:.4f}", shown)
@@ -194,11 +200,26 @@ def features(
     from munjang.tasks.features import FeatureExtraction
 
     extract = FeatureExtraction(model or DEFAULT_MODEL, options=_options(offline))
-    for found in extract.features(texts, chosen_layers, chosen_combine, level.value, pad_to):
-        if as_json:
-            print_json(_features_as_dict(found))
-        else:
-            _print_features(found)
+    names = _names_of_layers(chosen_layers, extract.model.config.num_hidden_layers)
+    with answered(
+        texts,
+        lambda some: extract.features(list(some), chosen_layers, chosen_combine, level.value, pad_to),
+    ) as answers:
+        for _, found in answers:
+            if as_json:
+                print_json(None if found is None else _features_as_dict(found))
+            elif found is not None:
+                _print_features(found, names)
+
+
+def _names_of_layers(layers: Layers | None, count: int) -> list[str]:
+    """Name the layers that are shown apart; none if there is only one."""
+    if layers == "all":
+        layers = list(range(count + 1))
+    if not isinstance(layers, list):
+        return []
+    numbers = [layer % (count + 1) for layer in layers if -count - 1 <= layer <= count]
+    return [f"layer {number}" if number else "layer 0, the embedding output" for number in numbers]
 
 
 def _layers(text: str | None) -> Layers | None:
@@ -232,12 +253,12 @@ def _features_as_dict(found: Features) -> dict[str, Any]:
     }
 
 
-def _print_features(found: Features) -> None:
+def _print_features(found: Features, names: Sequence[str]) -> None:
     out = console()
     # One table for each layer that was kept apart, one row for each vector.
     rows = found.values.reshape(-1, len(found.tokens) or 1, found.values.shape[-1])
-    for layer in rows:
-        table = new_table()
+    for number, layer in enumerate(rows):
+        table = new_table(names[number] if names else None)
         table.add_column("token")
         table.add_column("vector", no_wrap=True)
         for token, vector in zip(found.tokens or ["(all)"], layer, strict=True):

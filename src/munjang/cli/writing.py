@@ -12,7 +12,7 @@ import typer
 
 from munjang.cli.options import AsJson, Offline, TaskModel, examples
 from munjang.cli.output import clean, console, joined, new_table, print_json, rounded, write_line
-from munjang.cli.texts import usage_error
+from munjang.cli.texts import refuse, usage_error
 from munjang.errors import DataFileError
 
 if TYPE_CHECKING:
@@ -97,6 +97,11 @@ def generate(
 
     With --candidates, show the tokens that may come next, and which of them --top-k and --top-p keep.
     """
+    if candidates:
+        unused = ("do_sample", "max_new_tokens", "repetition_penalty", "stop", "seed")
+        refuse("beside --candidates", *unused)
+    elif do_sample is False:
+        refuse("beside --greedy", "temperature", "top_k", "top_p", "seed")
     writer = _writer(model, weights, offline)
     if candidates:
         rows = writer.candidates(prompt, top_k=top_k, top_p=top_p, temperature=temperature)

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from munjang.errors import CheckpointError, InputError
+from munjang.errors import CheckpointError, InputError, MissingHeadError
 from munjang.models.batch import TokenBatch
 from munjang.models.config import EncoderConfig
 from munjang.models.ops import A, Ops
@@ -139,7 +139,7 @@ def require_head(
 ) -> None:
     """Raise an error unless the checkpoint has a trained head, saying which heads it has.
 
-    `InputError` if the architecture has no such head at all, `CheckpointError` if this checkpoint has not.
+    `InputError` if the architecture has no such head at all, `MissingHeadError` if this checkpoint has not.
     """
     if head not in architecture.heads:
         raise InputError(
@@ -149,7 +149,7 @@ def require_head(
     have = heads_of(architecture, root, raw_config)
     if head not in have:
         tensor = architecture.heads[head].tensor
-        raise CheckpointError(
+        raise MissingHeadError(
             f"The checkpoint has no trained {head} head; it has {', '.join(have) or 'no head at all'} "
             f"(such a head brings '{tensor}'). An untrained head would give random answers: "
             "choose another model, or train one."

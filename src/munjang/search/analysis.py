@@ -95,9 +95,8 @@ def analyzer_named(name: str | None = None) -> Analyzer:
         _check_version(name, HangulBigrams.name, rest)
         return HangulBigrams()
     if installed is None:
-        raise MissingExtraError(
-            f"The analyser '{name}' needs the package kiwipiepy, which is not installed: "
-            "pip install 'munjang[ko]'"
+        raise MissingExtraError.of(
+            f"The analyser '{name}' needs the package kiwipiepy, which is not installed", "ko"
         )
     full = f"{_KIWI}/{installed}/{_FORMAT}"
     _check_version(name, full, rest)

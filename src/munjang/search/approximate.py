@@ -186,7 +186,7 @@ def _usearch() -> Any:
     try:
         from usearch.index import Index
     except ImportError as error:
-        raise MissingExtraError(
-            "Approximate search needs usearch; install it with: pip install 'munjang[ann]'."
+        raise MissingExtraError.of(
+            "Approximate search needs usearch, which is not installed", "ann"
         ) from error
     return Index

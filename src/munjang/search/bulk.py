@@ -23,12 +23,16 @@ from munjang.sentence.encoding import CHUNK_TEXTS, EncodeCall, EncodeOptions
 from munjang.sentence.transformer import TruncationWarning
 
 if TYPE_CHECKING:
+    from munjang.models.config import EncoderConfig
     from munjang.sentence.quantization import Precision
     from munjang.sentence.transformer import SentenceTransformer
 
 __all__ = ["BulkEncoding", "BulkOptions"]
 
-_CHUNK_CHARACTERS = 500_000  # long texts are counted safe more often than every CHUNK_TEXTS
+# Rows are saved after each chunk. Its size depends on the texts and the model alone, so that a resumed run
+# cuts the same chunks; an ordinary CPU takes a few seconds for one, whichever the model.
+_CHUNK_WORK = 4e11  # multiplications, with a token for each character
+_CHUNK_CHARACTERS = (2_000, 100_000)  # the fewest and the most
 _PROBE = "문장 하나, and a sentence."
 
 Advance = Callable[[int], None]
@@ -130,6 +134,7 @@ class BulkEncoding:
             "prompt": prompt,
         }
         self._encode, self.width = encode, len(probe)
+        self._chunk_characters = _chunk_characters(model.model.config)
         staging = Staging(self._output, (self.rows, len(probe)), model_name, identity, probe)
         with explained(self._output):
             staging.begin(restart=self._restart)
@@ -140,7 +145,7 @@ class BulkEncoding:
         """Make the vectors that are missing; ``advance`` is called with the number of rows made."""
         staging = self._started()
         with _last_truncation_warning(), explained(self._output):
-            for texts in _chunks(islice(self._source, staging.rows, None)):
+            for texts in _chunks(islice(self._source, staging.rows, None), self._chunk_characters):
                 staging.append(self._encode(texts, advance))
         self._check_unchanged(staging.rows)
 
@@ -168,7 +173,7 @@ class _Encoder:
             prompt=prompt,
             batch_size=options.batch_size,
             normalize_embeddings=options.normalize,
-            truncate_dim=options.truncate_dim or model.truncate_dim,
+            truncate_dim=options.truncate_dim or model.get_sentence_embedding_dimension(),
         )
         self._call = EncodeCall(model, chosen)
 
@@ -200,14 +205,21 @@ def _prompt(model: SentenceTransformer, options: BulkOptions) -> str:
     return model.prompts[name]
 
 
-def _chunks(rows: Iterable[Row]) -> Iterator[list[str]]:
-    """Cut the texts into lists; where, depends on nothing but the texts."""
+def _chunk_characters(config: EncoderConfig) -> int:
+    """Return the characters that a model encodes in a few seconds."""
+    layer = 4 * config.hidden_size**2 + 2 * config.hidden_size * config.intermediate_size
+    fewest, most = _CHUNK_CHARACTERS
+    return max(fewest, min(most, round(_CHUNK_WORK / (config.num_hidden_layers * layer))))
+
+
+def _chunks(rows: Iterable[Row], most: int) -> Iterator[list[str]]:
+    """Cut the texts into lists of about ``most`` characters, the last text included."""
     texts: list[str] = []
     characters = 0
     for row in rows:
         texts.append(row.text)
         characters += len(row.text)
-        if len(texts) == CHUNK_TEXTS or characters >= _CHUNK_CHARACTERS:
+        if len(texts) == CHUNK_TEXTS or characters >= most:
             yield texts
             texts, characters = [], 0
     if texts:

@@ -29,9 +29,8 @@ def import_psycopg() -> Any:
     try:
         return importlib.import_module("psycopg")
     except ImportError as error:
-        raise MissingExtraError(
-            f"An index in PostgreSQL needs psycopg, which can't be loaded ({error}): "
-            "pip install 'munjang[postgres]'."
+        raise MissingExtraError.of(
+            f"An index in PostgreSQL needs psycopg, which can't be loaded ({error})", "postgres"
         ) from error
 
 

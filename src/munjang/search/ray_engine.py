@@ -102,8 +102,8 @@ def _import_ray() -> Any:
     try:
         return importlib.import_module("ray")
     except ImportError as error:
-        raise MissingExtraError(
-            f"The engine 'ray' needs Ray, which can't be loaded ({error}): pip install 'munjang[ray]'."
+        raise MissingExtraError.of(
+            f"The engine 'ray' needs Ray, which can't be loaded ({error})", "ray"
         ) from error
 
 

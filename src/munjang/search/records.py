@@ -142,8 +142,8 @@ def import_pyarrow() -> tuple[Any, Any]:
         import pyarrow as pa
         import pyarrow.parquet as pq
     except ImportError:
-        raise MissingExtraError(
-            "Parquet needs the package pyarrow, which is not installed: pip install 'munjang[parquet]'"
+        raise MissingExtraError.of(
+            "Parquet needs the package pyarrow, which is not installed", "parquet"
         ) from None
     return pq, pa
 

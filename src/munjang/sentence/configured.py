@@ -12,9 +12,9 @@ from numpy.typing import ArrayLike
 from munjang.errors import InputError, InputTypeError
 from munjang.sentence.pooling import Pooling
 from munjang.sentence.settings import OnTruncation, SentenceSettings, check_flags, check_prompts
-from munjang.sentence.similarity import SimilarityFunction
+from munjang.sentence.similarity import SimilarityFunction, check_truncation
 
-__all__ = ["Configured", "check_width"]
+__all__ = ["Configured"]
 
 
 class Configured(OnTruncation):
@@ -59,7 +59,7 @@ class Configured(OnTruncation):
     @truncate_dim.setter
     def truncate_dim(self, value: int | None) -> None:
         settings = replace(self.settings, truncate_dim=value)
-        check_width(value, self.width)
+        check_truncation(value, self.width)
         self.settings = settings
 
     @contextmanager
@@ -114,9 +114,3 @@ class Configured(OnTruncation):
             return prompt
         name = prompt_name if prompt_name is not None else self.default_prompt_name
         return "" if name is None else self.settings.prompt(name)
-
-
-def check_width(truncate_dim: int | None, width: int) -> None:
-    """Raise `InputError` for a length to which vectors of a ``width`` can't be shortened."""
-    if truncate_dim is not None and truncate_dim > width:
-        raise InputError(f"truncate_dim must be at most {width}, the vectors' length, got {truncate_dim}.")

@@ -14,13 +14,12 @@ from munjang.models.batch import TokenBatch
 from munjang.runtime.model import Model
 from munjang.runtime.runner import Done
 from munjang.runtime.tensors import torch_tensor
-from munjang.sentence.configured import check_width
 from munjang.sentence.notices import TruncationWarning, notify
 from munjang.sentence.pooling import Pooling
 from munjang.sentence.program import SENTENCE_EMBEDDING, TOKEN_EMBEDDINGS, SentenceProgram
 from munjang.sentence.quantization import Precision, quantize_embeddings
 from munjang.sentence.settings import check_choice, check_flags
-from munjang.sentence.similarity import check_positive, normalize_embeddings
+from munjang.sentence.similarity import check_positive, check_truncation, normalize_embeddings
 from munjang.tokenization import TokenIds, Tokenizer
 from munjang.tokenization.texts import TextOrPair
 
@@ -192,7 +191,7 @@ class EncodeCall:
     """One call of `encode`: how many texts it has read and how many of them were cut."""
 
     def __init__(self, owner: Encoder, options: EncodeOptions) -> None:
-        check_width(options.truncate_dim, owner.width)
+        check_truncation(options.truncate_dim, owner.width)
         self._owner = owner
         self._options = options
         batch_size = options.batch_size

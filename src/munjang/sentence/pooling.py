@@ -47,7 +47,7 @@ class Pooling:
         if unknown or not self.modes or (POOLER in self.modes and len(self.modes) > 1):
             raise InputError(
                 f"Unknown pooling {'+'.join(map(str, self.modes))!r}; there are "
-                f"{', '.join((*POOLING_MODES, POOLER))}, and all but the last can be joined in a tuple."
+                f"{', '.join((*POOLING_MODES, POOLER))}; all but the last can be combined, as in mean+max."
             )
 
     @classmethod
@@ -55,7 +55,7 @@ class Pooling:
         """Make a pooling from one mode or several; `InputError` for one that there is not."""
         if not isinstance(mode, str | list | tuple):
             raise InputTypeError(f"pooling must be a name or a tuple of names, got {mode!r}.")
-        return cls((mode,) if isinstance(mode, str) else tuple(mode))
+        return cls(tuple(mode.split("+") if isinstance(mode, str) else mode))
 
     @classmethod
     def from_config(cls, config: Mapping[str, Any]) -> Pooling:

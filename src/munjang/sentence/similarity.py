@@ -26,6 +26,7 @@ __all__ = [
     "as_matrix",
     "check_positive",
     "check_same_width",
+    "check_truncation",
     "cos_sim",
     "dot_score",
     "euclidean_sim",
@@ -118,6 +119,15 @@ def check_positive(value: int, name: str, caller: str) -> int:
     if number < 1:
         raise InputError(f"{caller} needs a {name} of at least 1, got {number}")
     return number
+
+
+def check_truncation(truncate_dim: int | None, width: int) -> None:
+    """Raise ``InputError`` for more components than vectors of this width have."""
+    if truncate_dim is not None and truncate_dim > width:
+        raise InputError(
+            f"truncate_dim={truncate_dim} is more than the {width} components of the model's vectors; "
+            f"choose {width} at most."
+        )
 
 
 def _two_matrices(a: ArrayLike, b: ArrayLike, caller: str) -> tuple[FloatArray, FloatArray]:

@@ -15,7 +15,7 @@ from munjang.checkpoints import Checkpoint, open_checkpoint
 from munjang.errors import CheckpointError, InputError, InputTypeError
 from munjang.models.shapes import check_checkpoint
 from munjang.runtime.model import Model
-from munjang.sentence.configured import Configured, check_width
+from munjang.sentence.configured import Configured
 from munjang.sentence.encoding import EncodeCall, EncodeOptions, TextInput, checked
 from munjang.sentence.files import module_weights, read_settings, write_settings
 from munjang.sentence.notices import AssumptionWarning, TruncationWarning, notify
@@ -30,7 +30,7 @@ from munjang.sentence.progress import track
 from munjang.sentence.quantization import Precision
 from munjang.sentence.saving import staged
 from munjang.sentence.settings import SentenceSettings, check_device, check_flags, check_prompts
-from munjang.sentence.similarity import SimilarityFunction, check_positive
+from munjang.sentence.similarity import SimilarityFunction, check_positive, check_truncation
 from munjang.tokenization import BatchEncoding, Tokenizer
 
 __all__ = ["AssumptionWarning", "SentenceTransformer", "TruncationWarning"]
@@ -123,7 +123,7 @@ class SentenceTransformer(Configured):
         shapes = {name: weights.shape(name) for name in weights}
         self.width = self._add_modules(checkpoint, shapes)
         _check_published_width(checkpoint.name, published.truncate_dim, self.width)
-        check_width(self.settings.truncate_dim, self.width)
+        check_truncation(self.settings.truncate_dim, self.width)
         self.max_seq_length = self.settings.max_seq_length or self.tokenizer.model_max_length
 
     def _add_modules(self, checkpoint: Checkpoint, shapes: dict[str, tuple[int, ...]]) -> int:
@@ -378,7 +378,7 @@ def _choose(
     elif settings.pooling is None:
         settings = replace(settings, pooling=Pooling())
         notify(
-            f"'{name}' does not say how to pool; the mean is assumed. Say pooling=... to choose.",
+            f"'{name}' does not say how to pool; the mean is assumed; pooling=... chooses another.",
             AssumptionWarning,
         )
     said = {key: value for key, value in chosen.items() if value is not None}

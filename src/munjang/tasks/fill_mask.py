@@ -17,6 +17,7 @@ from munjang.sentence.notices import TruncationWarning, notify
 from munjang.tasks.fill_mask_pieces import Piece, Pieces
 from munjang.tasks.fill_mask_search import Choice, Filled, MaskedText, fill_with, search
 from munjang.tasks.loading import Loaded, ModelOptions, load
+from munjang.tasks.scores import name_of_text
 from munjang.tokenization import Encoding
 
 __all__ = ["Fill", "FillMask"]
@@ -204,7 +205,7 @@ class FillMask:
         cut: list[int] = []
         masked: list[MaskedText] = []
         for number, (text, encoding) in enumerate(zip(texts, encodings, strict=True)):
-            name = "The text" if len(texts) == 1 else f"Text {number}"
+            name = name_of_text(number, len(texts))
             if self._mask_id not in encoding.input_ids:
                 raise InputError(f"{name} {self._no_mask(text)}")
             kept = self._shortened(name, text, encoding)

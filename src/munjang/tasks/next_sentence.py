@@ -99,7 +99,7 @@ class NextSentencePrediction:
         if isinstance(sentences, str):
             raise InputTypeError("order needs a list of sentences, got one str.")
         listed = list(sentences)
-        _check_sentences(listed)
+        _check_sentences(listed, [f"Sentence {place}" for place in range(len(listed))])
         places = [(i, j) for i in range(len(listed)) for j in range(len(listed)) if i != j]
         follows = np.zeros((len(listed), len(listed)))
         logits = self._logits([(listed[i], listed[j]) for i, j in places])
@@ -146,14 +146,15 @@ def _checked_pairs(value: Sequence[Pair]) -> list[Pair]:
     for place, pair in enumerate(value):
         if not isinstance(pair, tuple | list) or len(pair) != 2:
             raise InputTypeError(f"Pair {place} must be two texts, got {pair!r:.80}.")
-        _check_sentences(pair, f"of pair {place} ")
+        whose = "" if len(value) == 1 else f"of pair {place} "
+        _check_sentences(pair, ("The first sentence", "The second sentence"), whose)
         pairs.append((pair[0], pair[1]))
     return pairs
 
 
-def _check_sentences(sentences: Sequence[str], whose: str = "") -> None:
-    for place, sentence in enumerate(sentences):
+def _check_sentences(sentences: Sequence[str], names: Sequence[str], whose: str = "") -> None:
+    for name, sentence in zip(names, sentences, strict=True):
         if not isinstance(sentence, str):
-            raise InputTypeError(f"Sentence {place} {whose}is a {type(sentence).__name__}, not a str.")
+            raise InputTypeError(f"{name} {whose}is a {type(sentence).__name__}, not a str.")
         if not sentence.strip():
-            raise InputError(f"Sentence {place} {whose}is empty; give two sentences to compare.")
+            raise InputError(f"{name} {whose}is empty; it needs at least one word.")

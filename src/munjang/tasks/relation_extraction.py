@@ -30,6 +30,7 @@ from munjang.tasks.scores import (
     check_top_k,
     choose_function,
     logits_of,
+    name_of_text,
     ranked,
     require_opened_with,
     scores_of,
@@ -126,18 +127,18 @@ class RelationExtraction:
             given = [{"text": text, "subject": subject, "object": object}]
         elif subject is not None or object is not None:
             raise InputError("A list of inputs has its subjects and objects in it; give none beside it.")
-        marked = [self._mark(one, place) for place, one in enumerate(given)]
+        marked = [self._mark(one, name_of_text(place, len(given))) for place, one in enumerate(given)]
         labels = self.model.config.labels
         scores = scores_of(choose_function(labels, None), self._logits(marked))
         found = [ranked(labels, row, top_k) for row in scores]
         return found[0] if single else found
 
-    def _mark(self, given: Any, place: int) -> Marked:
+    def _mark(self, given: Any, name: str) -> Marked:
         if not isinstance(given, Mapping) or set(given) != {"text", "subject", "object"}:
             raise InputTypeError(
-                f"Input {place} must have a text, a subject and an object, got {given!r:.80}."
+                f"{name} must be a dictionary of a text, a subject and an object, got {given!r:.80}."
             )
-        text = check_text(given["text"], f"Text {place}")
+        text = check_text(given["text"], name)
         return mark(text, given["subject"], given["object"], self.markers)
 
     def _logits(self, marked: list[Marked]) -> Scores:

@@ -112,17 +112,20 @@ class Sampling:
             whole_number("no_repeat_ngram_size", self.no_repeat_ngram_size)
         if self.seed is not None:
             whole_number("seed", self.seed, least=0)
-        if self.do_sample is False and self._filters:
-            raise InputError("temperature, top_k and top_p need sampling, and do_sample is False; drop one.")
+        if self.do_sample is False and (chosen := self._for_drawing()):
+            raise InputError(
+                f"{' and '.join(chosen)} would have no effect with do_sample=False; leave one out."
+            )
 
-    @property
-    def _filters(self) -> bool:
-        return self.temperature != 1.0 or self.top_k is not None or self.top_p is not None
+    def _for_drawing(self) -> list[str]:
+        """Name the settings that were chosen and matter for drawing only."""
+        usual = {"temperature": 1.0, "top_k": None, "top_p": None, "seed": None}
+        return [f"{name}={value}" for name in usual if (value := getattr(self, name)) != usual[name]]
 
     @property
     def draws(self) -> bool:
         """Whether tokens are drawn."""
-        return self._filters or self.seed is not None if self.do_sample is None else self.do_sample
+        return bool(self._for_drawing()) if self.do_sample is None else self.do_sample
 
     def generators(self, count: int) -> list[np.random.Generator]:
         """One source of random numbers per text, so that a text is the same in any company."""

@@ -26,6 +26,7 @@ __all__ = [
     "check_top_k",
     "choose_function",
     "logits_of",
+    "name_of_text",
     "ranked",
     "require_opened_with",
     "scores_of",
@@ -96,6 +97,11 @@ def require_opened_with(loaded: Loaded, *heads: str) -> None:
             f"The model was opened with {model.head or 'no'} head; this task needs one opened with "
             f"head={' or '.join(map(repr, heads))}. The checkpoint has {', '.join(model.heads) or 'none'}."
         )
+
+
+def name_of_text(place: int, count: int) -> str:
+    """Return how a message names the text at a place, from 0, among ``count`` texts."""
+    return "The text" if count == 1 else f"Text {place}"
 
 
 def check_text(text: object, place: str) -> str:

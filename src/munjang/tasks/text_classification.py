@@ -20,6 +20,7 @@ from munjang.tasks.scores import (
     check_top_k,
     choose_function,
     logits_of,
+    name_of_text,
     ranked,
     require_opened_with,
     scores_of,
@@ -136,7 +137,7 @@ def as_texts(texts: Any) -> list[Plain]:
     """Read texts and pairs in any of their forms; raise `InputTypeError` or `InputError`, with the place."""
     if not isinstance(texts, Sequence) or isinstance(texts, bytes):
         raise InputTypeError(f"texts must be a text, a pair or a list of them, got a {type(texts).__name__}.")
-    return [_plain(text, f"Text {place}") for place, text in enumerate(texts)]
+    return [_plain(text, name_of_text(place, len(texts))) for place, text in enumerate(texts)]
 
 
 def _plain(text: Any, place: str) -> Plain:

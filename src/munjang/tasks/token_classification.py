@@ -22,7 +22,7 @@ from munjang.tasks.aggregation import (
     name_tokens,
 )
 from munjang.tasks.loading import Loaded, ModelOptions, load
-from munjang.tasks.scores import Scores, check_text, require_opened_with
+from munjang.tasks.scores import Scores, check_text, name_of_text, require_opened_with
 from munjang.tasks.windows import Window, context_of, windows
 from munjang.tokenization.encoding import Encoding
 
@@ -168,7 +168,7 @@ def _merged(encoding: Encoding, parts: Sequence[tuple[Window, Scores]]) -> Score
 def _texts(texts: Any) -> list[str]:
     if not isinstance(texts, Sequence) or isinstance(texts, bytes):
         raise InputTypeError(f"texts must be a text or a list of texts, got a {type(texts).__name__}.")
-    return [check_text(text, f"Text {place}") for place, text in enumerate(texts)]
+    return [check_text(text, name_of_text(place, len(texts))) for place, text in enumerate(texts)]
 
 
 def _ignored(labels: Sequence[str]) -> frozenset[str]:

@@ -118,7 +118,7 @@ def _imported(module: str) -> object:
     except ModuleNotFoundError as error:
         if error.name != "torch":
             raise
-        raise MissingExtraError("Training needs PyTorch: pip install 'munjang[train]'.") from None
+        raise MissingExtraError.of("Training needs PyTorch, which is not installed", "train") from None
 
 
 def __dir__() -> list[str]:

@@ -21,6 +21,7 @@ def draw_curves(log: Sequence[Mapping[str, Any]], folder: Path, metric: str | No
         return False
     try:
         from matplotlib.figure import Figure
+        from matplotlib.ticker import MaxNLocator
     except ModuleNotFoundError:
         return False
     figure = Figure(figsize=(8, 4.5), layout="constrained")
@@ -31,6 +32,7 @@ def draw_curves(log: Sequence[Mapping[str, Any]], folder: Path, metric: str | No
     )
     axes.plot(numbers, losses, color="#1f4e8c", label="loss (smoothed)")
     axes.set_xlabel("update")
+    axes.xaxis.set_major_locator(MaxNLocator("auto", steps=[1, 2, 5, 10], integer=True))
     axes.set_ylabel("loss")
     axes.set_ylim(bottom=min(0.0, *losses), top=1.15 * max(losses))
     _draw_measure(axes, log, metric)

@@ -72,7 +72,11 @@ def judged(
     require_examples(examples)
     if highest is not None and not 0 < highest < math.inf:
         raise InputError(f"highest must be a number above 0, got {highest}.")
-    kind_of(examples)
+    kind = kind_of(examples)
+    if positive is not None and kind is not LabelledText:
+        raise InputError(f"positive={positive!r} has no effect on examples without labels; leave it out.")
+    if highest is not None and kind is LabelledText:
+        raise InputError(f"highest={highest} has no effect on examples with labels; leave it out.")
     found: list[Judged] = []
     listed: Sequence[LabelledText | ScoredPair | RankedList] = examples
     for place, one in enumerate(listed):
@@ -111,8 +115,8 @@ def _truth(label: str | float, positive: str | None) -> float:
         number = math.nan
     if number not in (0, 1):
         raise InputError(
-            f"The label {label!r} is neither 0 nor 1; say with positive=... which label means that the two "
-            "texts belong together."
+            f"The label {label!r} is neither 0 nor 1; positive=... names the label of texts that "
+            "belong together."
         )
     return number
 

@@ -28,7 +28,7 @@ from munjang.training.processes import Processes, processes
 from munjang.training.report import write_report
 from munjang.training.result import TrainingResult
 from munjang.training.resuming import Progress, RunFolder
-from munjang.training.watching import Log, Step, Watcher
+from munjang.training.watching import Log, Step, Watcher, read_log
 
 __all__ = ["TrainingResult", "train"]
 
@@ -82,6 +82,7 @@ class _Run:
             for watcher in self.watchers:
                 watcher.begin(self.order.steps, self.progress.step)
             with _stop_requests() as stop:
+                self._evaluate_first()
                 self._updates(stop)
         finally:
             self.log.close()
@@ -188,6 +189,19 @@ class _Run:
             f"Lower the learning rate ({self.options.learning_rate:g}) or look at these examples."
         )
 
+    def _evaluate_first(self) -> None:
+        """Measure the model before the first update, once for a run that is resumed."""
+        if self.objective.metric is None or not self.options.evaluate_first or self.progress.step:
+            return
+        lines = read_log(self.folder.folder / "log.jsonl") if self.group.leads else []
+        before = next((line["evaluation"] for line in lines if line["step"] == 0), None)
+        if not self.group.told(before is not None):
+            self.network.settle()
+            before = self._measured() if self.group.leads else None
+            for watcher in self.watchers:
+                watcher.evaluation(0, before or {}, best=False)
+        self.progress.before = self.group.told(before)
+
     def _evaluate(self, step: int) -> None:
         """Measure the model, and keep it if it is the best so far."""
         if self.objective.metric is None:
@@ -238,6 +252,7 @@ class _Run:
             "steps": progress.step,
             "best_step": progress.best_step,
             "metrics": progress.metrics,
+            "before": progress.before,
             "seconds": progress.seconds,
         }
 
@@ -247,6 +262,7 @@ class _Run:
             summary["steps"],
             summary["best_step"],
             summary["metrics"],
+            summary.get("before", {}),
             summary["seconds"],
         )
 

@@ -36,8 +36,7 @@ def _kiwi() -> Any:
     try:
         from kiwipiepy import Kiwi
     except ImportError:
-        raise MissingExtraError(
-            "Splitting words into morphemes needs the package kiwipiepy, which is not installed: "
-            "pip install 'munjang[ko]'"
+        raise MissingExtraError.of(
+            "Splitting words into morphemes needs the package kiwipiepy, which is not installed", "ko"
         ) from None
     return Kiwi()

@@ -27,7 +27,11 @@ _COUNTS = {
     "freeze_layers": 0,
     "seed": 0,
 }
-_WITHOUT_EFFECT = ("checkpoint_steps", "device")  # on the result, so a run may go on with others
+_WITHOUT_EFFECT = (
+    "evaluate_first",
+    "checkpoint_steps",
+    "device",
+)  # on the result, so a run may go on with others
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,6 +56,8 @@ class TrainingOptions:
         freeze_layers: how many of the lowest layers, and the embeddings with them, stay as they are.
         freeze_embeddings: the embeddings alone stay as they are.
         evaluation_steps: updates between evaluations; by default one each epoch, and one at the end always.
+        evaluate_first: measure the held-out examples before the first update too, so that the report can
+            compare; what is measured there is not among the models of which the best is kept.
         checkpoint_steps: updates between checkpoints to go on from; by default with each evaluation. There is
             one every ten minutes anyway.
         patience: evaluations without a better result after which to stop.
@@ -78,6 +84,7 @@ class TrainingOptions:
     freeze_layers: int = 0
     freeze_embeddings: bool = False
     evaluation_steps: int | None = None
+    evaluate_first: bool = True
     checkpoint_steps: int | None = None
     patience: int | None = None
     seed: int = 1

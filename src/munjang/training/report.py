@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import platform
 from collections.abc import Iterator
 from contextlib import suppress
@@ -52,8 +53,7 @@ def _report(
 ) -> Iterator[str]:
     yield from (f"# Training: {objective.name}", "", "## Result on the held-out data", "")
     if result.metrics:
-        yield from ("| measure | value |", "| --- | --- |")
-        yield from (f"| {name} | {value:.4f} |" for name, value in result.metrics.items())
+        yield from _table_of_metrics(result)
     else:
         yield "There was none."
     yield (
@@ -62,7 +62,7 @@ def _report(
         f"{tokens / max(result.seconds, 1e-9):,.0f} tokens per second."
     )
     curves = "![The loss and the measure by update](curves.png)"
-    yield from ("", curves if drawn else "There are no curves: they need matplotlib (`munjang[train]`).")
+    yield from ("", curves if drawn else "There are no curves: they need matplotlib, which is not installed.")
     yield from ("", "## Data and model", "", "| | |", "| --- | --- |")
     yield from (f"| {name} | {value} |" for name, value in objective.describe().items())
     yield from ("", "## Settings", "", "| setting | value |", "| --- | --- |")
@@ -74,6 +74,17 @@ def _report(
         f"Python {platform.python_version()}, {platform.machine()}; {_versions()}.",
     )
     yield from ("", "## How to use it", "", "```python", objective.usage(Path(folder.name)), "```")
+
+
+def _table_of_metrics(result: TrainingResult) -> Iterator[str]:
+    if not result.before:
+        yield from ("| measure | value |", "| --- | --- |")
+        yield from (f"| {name} | {value:.4f} |" for name, value in result.metrics.items())
+        return
+    yield from ("| measure | before training | after | change |", "| --- | --- | --- | --- |")
+    for name, value in result.metrics.items():
+        before = result.before.get(name, math.nan)
+        yield f"| {name} | {before:.4f} | {value:.4f} | {value - before:+.4f} |"
 
 
 def _versions() -> str:

@@ -89,7 +89,8 @@ class CrossEncoderObjective(TaskObjective[_Example]):
         if not useful:
             raise InputError(f"In none of the {len(lists)} lists is a document better than another.")
         if len(held_out):
-            judged(held_out, what="Held-out example", positive=positive, scaled=False)
+            own = positive if kind_of(held_out) is LabelledText else None
+            judged(held_out, what="Held-out example", positive=own, scaled=False)
         loaded = open_for_training(model, SEQUENCE_CLASSIFICATION, labels=_LABELS, seed=options.seed)
         description = description_of(model, loaded, examples, held_out)
         longest = longest_of(loaded, max_length)

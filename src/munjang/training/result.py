@@ -18,6 +18,7 @@ class TrainingResult:
         steps: updates that were made.
         best_step: the update whose model was kept.
         metrics: what was measured of that model on the held-out data.
+        before: the same before the first update; empty if it was not measured.
         seconds: how long the updates took.
     """
 
@@ -25,4 +26,5 @@ class TrainingResult:
     steps: int
     best_step: int
     metrics: Mapping[str, float]
+    before: Mapping[str, float]
     seconds: float

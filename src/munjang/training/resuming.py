@@ -42,6 +42,7 @@ class Progress:
     seconds: float = 0.0
     tokens: int = 0
     metrics: dict[str, float] = field(default_factory=dict)
+    before: dict[str, float] = field(default_factory=dict)  # measured before the first update
 
     def to_json(self) -> dict[str, Any]:
         """Everything, for a file."""

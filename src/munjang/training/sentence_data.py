@@ -66,6 +66,11 @@ def prepare(
     ``labels``, scores outside the scale, and a loss that does not suit the examples.
     """
     kind = kind_of(examples)
+    for name, value, needed in (("score_scale", score_scale, ScoredPair), ("labels", labels, LabelledText)):
+        if value is not None and kind is not needed:
+            raise InputError(
+                f"{name}={value!r} has no effect on examples of type {kind.__name__}; leave it out."
+            )
     if kind is ScoredPair:
         data = _scored([e for e in examples if isinstance(e, ScoredPair)], loss, score_scale)
     elif kind is LabelledText:
@@ -122,7 +127,7 @@ def _scored(pairs: Sequence[ScoredPair], loss: SentenceLoss | None, scale: float
         if not 0 <= pair.score <= scale:
             raise InputError(
                 f"Pair {place} has the score {pair.score}; scores must be from 0 to {scale:g}, "
-                "or say score_scale."
+                "or choose another with score_scale=...."
             )
     examples = [InputExample((p.sentence1, p.sentence2), p.score / scale) for p in pairs]
     return SentenceData(examples, chosen, notes={"highest score": scale})

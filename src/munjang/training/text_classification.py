@@ -71,6 +71,8 @@ class TextClassificationObjective(TaskObjective[_Example]):
         max_length: int | None = None,
     ) -> None:
         require_examples(examples)
+        if regression and labels is not None:
+            raise InputError(f"labels={list(labels)} has no effect with regression=True; leave it out.")
         names = {0: "score"} if regression else numbered((str(e.label) for e in examples), labels)
         targets = _values(examples) if regression else _numbers(examples, names)
         # What is wrong with the held-out data is said now, not after the first epoch.
