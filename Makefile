@@ -18,7 +18,9 @@ PIP_INSTALL := -m pip install --quiet --disable-pip-version-check --constraint c
 # Two workers: the suite starts real models, which use the cores themselves.
 PYTEST_WORKERS ?= 2
 
-.PHONY: help demo test test-hub lint types format docs changelog bench results clean
+PROCESSES ?= 20
+
+.PHONY: help demo test test-hub stress lint types format docs changelog bench results clean
 
 help: ## say what there is to make
 	@grep -E '^[a-z.-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -47,6 +49,9 @@ test: $(VENV)/.develops ## run the tests (those that need the hub apart)
 
 test-hub: $(VENV)/.develops ## run the lesson cases that need trained weights from the hub
 	$(BIN)/python -m pytest -m hub -rs
+
+stress: $(VENV)/.develops ## compare streams in fresh processes; PROCESSES=600 for a long check
+	$(BIN)/python scripts/stress_streams.py --processes $(PROCESSES)
 
 lint: $(VENV)/.develops ## check style
 	$(BIN)/ruff check .

@@ -54,14 +54,14 @@ def make_checkpoints(folder: Path) -> list[tuple[Path, str | None]]:
 
     transformers.utils.logging.disable_progress_bar()
     sizes = {"vocab_size": WORDS, "max_position_embeddings": 512, "initializer_range": 0.1}
-    bert = {"hidden_size": 128, "num_hidden_layers": 2, "num_attention_heads": 4, "intermediate_size": 512}
+    bert = {"hidden_size": 384, "num_hidden_layers": 1, "num_attention_heads": 6, "intermediate_size": 1536}
     own = {
-        "DistilBert": {"dim": 128, "n_layers": 2, "n_heads": 4, "hidden_dim": 512},
-        "GPT2": {"n_embd": 128, "n_layer": 2, "n_head": 4, "n_positions": 512},
+        "DistilBert": {"dim": 384, "n_layers": 1, "n_heads": 6, "hidden_dim": 1536},
+        "GPT2": {"n_embd": 384, "n_layer": 1, "n_head": 6, "n_positions": 512},
     }
     made = []
     for family, name in CLASSES:
-        settings = sizes | own.get(family, bert) | ({"embedding_size": 128} if family == "Electra" else {})
+        settings = sizes | own.get(family, bert) | ({"embedding_size": 384} if family == "Electra" else {})
         settings |= {"bos_token_id": 1, "eos_token_id": 2}
         if family == "GPT2":
             del settings["max_position_embeddings"]
