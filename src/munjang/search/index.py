@@ -148,7 +148,7 @@ class Index(Lookup):
 
     def delete(self, ids: DocumentId | Iterable[DocumentId]) -> int:
         """Take documents out, by one id or several; give how many were there."""
-        listed = [ids] if isinstance(ids, int | str) else list(ids)
+        listed = [ids] if isinstance(ids, str) or not isinstance(ids, Iterable) else list(ids)
         return self.store.write(Changes(delete=[checked_id(one) for one in listed]))
 
     def put(self, entries: Sequence[Entry], *, new: bool = False) -> None:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from munjang.errors import IndexMismatchError, InputTypeError
+from munjang.errors import IndexMismatchError, InputError, InputTypeError
 from munjang.search.analysis import Analyzer, analyzer_named
 from munjang.search.checking import checked_id
 from munjang.search.describing import open_recorded
@@ -98,7 +98,10 @@ class Lookup:
         return True
 
     def __contains__(self, id: object) -> bool:  # noqa: A002
-        return isinstance(id, int | str) and self.get(id) is not None
+        try:
+            return self.get(id) is not None  # type: ignore[arg-type]
+        except (InputError, InputTypeError):
+            return False
 
     # Searching
 
