@@ -14,9 +14,13 @@ from munjang.errors import InputError, InputTypeError
 from munjang.search.documents import Document, DocumentId
 
 __all__ = [
+    "checked_choice",
+    "checked_count",
     "checked_document",
     "checked_documents",
+    "checked_flag",
     "checked_id",
+    "checked_number",
     "checked_text",
     "content_id",
     "fits_64_bits",
@@ -131,6 +135,50 @@ def checked_text(value: object, what: str) -> str:
             "which is no character; read it with its right encoding."
         ) from None
     return value
+
+
+def checked_choice(name: str, value: object, choices: Sequence[str]) -> str:
+    """Return an option that is one of some texts; raise `InputTypeError` or `InputError` that names it."""
+    if not isinstance(value, str):
+        raise InputTypeError(f"{name} must be one of {', '.join(choices)}, got {shown_value(value)}.")
+    if value not in choices:
+        raise InputError(f"{name} must be one of {', '.join(choices)}, got {shown_value(value)}.")
+    return str.__str__(value)
+
+
+def checked_count(name: str, value: object, least: int) -> int:
+    """Return a whole number that is at least ``least``; raise `InputTypeError` or `InputError`."""
+    plain = plain_value(value)
+    message = f"{name} must be a whole number of at least {least}, got {shown_value(value)}."
+    if isinstance(plain, bool) or not isinstance(plain, int):
+        raise InputTypeError(message)
+    if plain < least:
+        raise InputError(message)
+    return plain
+
+
+def checked_number(name: str, value: object, *, least: float = -math.inf, most: float = math.inf) -> float:
+    """Return a number within bounds, never NaN; raise `InputTypeError` or `InputError`."""
+    plain = plain_value(value)
+    bounds = f" from {least:g}" * (least > -math.inf) + f" to {most:g}" * (most < math.inf)
+    message = f"{name} must be a number{bounds}, got {shown_value(value)}."
+    if isinstance(plain, bool) or not isinstance(plain, int | float):
+        raise InputTypeError(message)
+    try:
+        number = float(plain)
+    except OverflowError:
+        raise InputError(message) from None
+    if not least <= number <= most:
+        raise InputError(message)
+    return number
+
+
+def checked_flag(name: str, value: object) -> bool:
+    """Return an option that is true or false; raise `InputTypeError`."""
+    plain = plain_value(value)
+    if not isinstance(plain, bool):
+        raise InputTypeError(f"{name} must be True or False, got {shown_value(value)}.")
+    return plain
 
 
 def _id_of(given: Mapping[Any, Any]) -> DocumentId:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
@@ -13,7 +12,14 @@ from numpy.typing import NDArray
 
 from munjang.errors import InputError, InputTypeError
 from munjang.search.analysis import Analyzer
-from munjang.search.checking import checked_text
+from munjang.search.checking import (
+    checked_choice,
+    checked_count,
+    checked_flag,
+    checked_number,
+    checked_text,
+    shown_value,
+)
 from munjang.search.documents import DocumentId, Hit
 from munjang.search.filters import Filter, parse_filter
 from munjang.search.fusion import FUSIONS, fuse
@@ -35,6 +41,7 @@ _PARTS: Mapping[str, tuple[str, ...]] = {
 }
 _LOWEST = {LEXICAL: 0.0}  # BM25 begins there; where a model's similarities begin, nobody says
 _LONGEST_QUERY = 20_000  # characters; a longer one is a document
+_HEAVIEST = 1e9  # of the weights; their sum must stay finite
 _WORDS = 256  # different words of a query that are looked up
 _DEEPEST = 10_000  # results, all pages together
 # So many passages of each part are looked at, twice as many for each doubling of what is asked for. That
@@ -87,43 +94,56 @@ def search_options(
     exact: bool,
 ) -> SearchOptions:
     """Check what a caller asks for; `InputError` or `InputTypeError` names what can't be."""
-    if mode not in get_args(Mode):
-        raise InputError(f"mode must be one of {', '.join(get_args(Mode))}, got {mode!r}.")
-    if fusion not in FUSIONS:
-        raise InputError(f"fusion must be one of {', '.join(FUSIONS)}, got {fusion!r}.")
-    for name, value, least in (("limit", limit, 1), ("offset", offset, 0)):
-        if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < least:
-            raise InputError(f"{name} must be a whole number of at least {least}, got {value!r}.")
+    mode = checked_choice("mode", mode, get_args(Mode))
+    fusion = checked_choice("fusion", fusion, FUSIONS)
+    limit, offset = checked_count("limit", limit, 1), checked_count("offset", offset, 0)
     if limit + offset > _DEEPEST:
-        raise InputError(f"limit and offset are {limit + offset:,} together, more than {_DEEPEST:,}.")
-    if min_score is not None and (not isinstance(min_score, int | float) or math.isnan(min_score)):
-        raise InputError(f"min_score must be a number, got {min_score!r}.")
-    if rerank is not None and rerank.num_labels != 1:
-        raise InputError(f"rerank needs a model with one label, this one has {rerank.num_labels}.")
+        raise InputError(
+            f"limit and offset must be at most {_DEEPEST:,} together, got {shown_value(limit)} and "
+            f"{shown_value(offset)}."
+        )
+    if min_score is not None:
+        min_score = checked_number("min_score", min_score)
+    _check_reranker(rerank)
     return SearchOptions(
         mode=mode,
-        limit=int(limit),
-        offset=int(offset),
+        limit=limit,
+        offset=offset,
         where=parse_filter(filter),
         min_score=min_score,
         weights=_weights(weights, mode),
         fusion=fusion,
         rerank=rerank,
-        exact=exact,
+        exact=checked_flag("exact", exact),
     )
+
+
+def _check_reranker(rerank: object) -> None:
+    if rerank is None:
+        return
+    from munjang.sentence.cross_encoder import CrossEncoder
+
+    if not isinstance(rerank, CrossEncoder):
+        raise InputTypeError(
+            f"rerank must be an opened CrossEncoder, got {shown_value(rerank)}; open it with "
+            "CrossEncoder(name)."
+        )
+    if rerank.num_labels != 1:
+        raise InputError(f"rerank needs a model with one label, this one has {rerank.num_labels}.")
 
 
 def _weights(given: Mapping[str, float] | None, mode: str) -> dict[str, float]:
     weights = {SEMANTIC: 1.0, LEXICAL: 1.0}
     if given is None:
         return weights
+    if mode != "hybrid":
+        raise InputError(f"weights go with mode='hybrid'; a {mode} search has only one part.")
     if not isinstance(given, Mapping):
-        raise InputTypeError(f"weights must be like {weights}, got {given!r:.80}.")
+        raise InputTypeError(f"weights must be like {weights}, got {shown_value(given)}.")
     for name, value in given.items():
-        known = name in weights and isinstance(value, int | float)
-        if not known or not math.isfinite(value) or value < 0:
-            raise InputError(f"weights must be like {weights}, none negative, got {name!r}: {value!r}.")
-        weights[name] = float(value)
+        if name not in weights:
+            raise InputError(f"weights must be like {weights}, got the name {shown_value(name)}.")
+        weights[name] = checked_number(f"weights[{name!r}]", value, least=0, most=_HEAVIEST)
     if not any(weights[part] for part in _PARTS[mode]):
         raise InputError(f"With the weights {weights}, nothing is left of a {mode} search.")
     return weights
