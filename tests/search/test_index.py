@@ -563,3 +563,16 @@ def test_closed_twice(index: Index) -> None:
     index.close()
     with pytest.raises(StoreError, match="closed"):
         len(index)
+
+
+@pytest.mark.parametrize("analyzer", ["hangul-bigrams", "kiwi"])
+def test_combining_marks_by_the_ten_thousand(
+    tmp_path: Path, model: SentenceTransformer, analyzer: str
+) -> None:
+    marks = "\u0301\u0323" * 15_000
+    with Index.open(tmp_path / "marks.munjang", model=model, analyzer=analyzer) as index:
+        index.add([{"id": 1, "text": f"카페{marks} cafe{marks} 커피"}, {"id": 2, "text": "다른 글"}])
+        (hit,) = index.search("카페 커피", mode="lexical")
+        assert hit.id == 1
+        assert len(hit.text) <= 16 * index.settings.chunk_tokens
+        assert len(hit.snippet) < 200
