@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -32,7 +33,7 @@ from munjang.cli.progress import tracked
 from munjang.cli.texts import lines_of_stdin
 from munjang.errors import InputError
 from munjang.search.lines import STDIN
-from munjang.search.locating import shown
+from munjang.search.locating import open_store, shown
 
 if TYPE_CHECKING:
     from munjang.search.documents import DocumentId
@@ -121,10 +122,13 @@ def _value(value: Any) -> str:
 
 @app.command("check", epilog=examples("munjang index check faq.munjang"))
 def check(location: Location, as_json: AsJson = False) -> None:
-    """Look for damage in an index; ends with 1 if there is any."""
+    """Look for damage in an index, and report what can be saved; ends with 1 if there is any.
+
+    Every document is read and compared with what was written.
+    """
     with open_index(location, None, offline=True) as index:
         problems = index.check()
-        count = len(index)
+        count = None if problems else len(index)  # which may not be readable
     if as_json:
         print_json({"index": shown(location), "documents": count, "problems": problems})
     elif not problems:
@@ -132,6 +136,27 @@ def check(location: Location, as_json: AsJson = False) -> None:
     for problem in problems if not as_json else ():
         write_line(f"{shown(location)}: {clean(problem)}")
     if problems:
+        raise typer.Exit(1)
+
+
+@app.command("export", epilog=examples("munjang index export faq.munjang > documents.jsonl"))
+def export(location: Location) -> None:
+    """Write the documents of an index to standard output as JSON Lines, also of one that is damaged.
+
+    `munjang index add` reads them from its standard input. Documents that can't be read are left out and
+    counted; the command then ends with 1.
+    """
+    lost = 0
+    store = open_store(location, create=False, readonly=True, busy_timeout=30)
+    with closing(store), store.snapshot() as reader:
+        for found in reader.salvage():
+            if found is None:
+                lost += 1
+                continue
+            document = found[0]
+            print_json({"id": document.id, **document.fields, "metadata": document.metadata})
+    if lost:
+        tell(f"{lost:,} documents of '{shown(location)}' can't be read and were left out.")
         raise typer.Exit(1)
 
 

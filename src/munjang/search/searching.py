@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias, cast, get_args
 import numpy as np
 from numpy.typing import NDArray
 
-from munjang.errors import InputError, InputTypeError
+from munjang.errors import InputError, InputTypeError, StoreError
 from munjang.search.analysis import Analyzer
 from munjang.search.checking import (
     checked_choice,
@@ -20,7 +20,7 @@ from munjang.search.checking import (
     checked_text,
     shown_value,
 )
-from munjang.search.documents import DocumentId, Hit
+from munjang.search.documents import Document, DocumentId, Hit
 from munjang.search.filters import Filter, parse_filter
 from munjang.search.fusion import FUSIONS, fuse
 from munjang.search.snippets import Snippet, make_snippet
@@ -202,7 +202,10 @@ def _candidates(
             matches[part] = reader.semantic(vector, options.depth, options.where, exact=options.exact)
         else:
             matches[part] = reader.lexical(words, options.depth, options.where) if words else ()
-    places = reader.find(sorted({match.passage for found in matches.values() for match in found}))
+    passages = sorted({match.passage for found in matches.values() for match in found})
+    places = reader.find(passages)
+    if missing := [passage for passage in passages if passage not in places]:
+        raise _damaged(f"passage {missing[0]} belongs to no document")
     best = {part: _best_of_documents(found, places) for part, found in matches.items()}
     fused = fuse(options.fusion, matches, options.weights, _LOWEST)
     shown: dict[DocumentId, int] = {}
@@ -242,7 +245,7 @@ def _reranked(
     if not some:
         return []
     documents = reader.get([one.id for one in some])
-    pairs = [(query, _passage(documents[one.id].fields, one.place)) for one in some]
+    pairs = [(query, _passage(documents, one)[1]) for one in some]
     scores = cast("NDArray[np.float32]", options.rerank.predict(pairs))
     order = np.argsort(-scores, kind="stable")
     return [
@@ -251,8 +254,19 @@ def _reranked(
     ]
 
 
-def _passage(fields: Mapping[str, str], place: Found) -> str:
-    return fields[place.field][place.start : place.end]
+def _passage(documents: Mapping[DocumentId, Document], one: _Candidate) -> tuple[Document, str]:
+    """Return a candidate's document and passage; raise `StoreError` where the index has them no more."""
+    document, place = documents.get(one.id), one.place
+    if document is None or place.field not in document.fields:
+        raise _damaged(f"a passage of document {one.id!r} lies in a field that is missing")
+    text = document.fields[place.field]
+    if not 0 <= place.start <= place.end <= len(text):
+        raise _damaged(f"a passage of document {one.id!r} lies outside its field")
+    return document, text[place.start : place.end]
+
+
+def _damaged(what: str) -> StoreError:
+    return StoreError(f"The index is damaged: {what}; `munjang index check` reports what can be saved.")
 
 
 def _hits(
@@ -260,8 +274,7 @@ def _hits(
 ) -> Iterator[Hit]:
     documents = reader.get([one.id for one in page])
     for rank, one in enumerate(page, first):
-        document = documents[one.id]
-        text = _passage(document.fields, one.place)
+        document, text = _passage(documents, one)
         yield Hit(
             rank=rank,
             id=one.id,

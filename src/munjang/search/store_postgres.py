@@ -167,12 +167,12 @@ class PostgresStore:
 
     def check(self) -> Sequence[str]:
         """Give a line for each thing that is wrong; none when all is well."""
-        with self._moment() as (connection, state):
+        with self._moment() as (connection, state), self._session.explained():
             return check_index(connection, state)
 
     def info(self) -> StoreInfo:
         """Describe the store."""
-        with self._moment() as (connection, state):
+        with self._moment() as (connection, state), self._session.explained():
             return describe_index(connection, state, self._session.place)
 
     def close(self) -> None:
@@ -189,7 +189,8 @@ class PostgresStore:
         while True:
             with ExitStack() as attempt:
                 connection = attempt.enter_context(self._session.reading())
-                state = read_state(connection)
+                with self._session.explained():
+                    state = read_state(connection)
                 if hold_tables(connection, state):
                     stack.push(attempt.pop_all())
                     return connection, state
