@@ -6,6 +6,7 @@ import os
 import random
 import shutil
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -55,7 +56,7 @@ def answers(path: Path, model: SentenceTransformer) -> Answers:
         return {"open": error}
     with index:
         for mode in ("semantic", "lexical", "hybrid"):
-            ask(mode, lambda mode=mode: shown(index, mode=mode))
+            ask(mode, partial(shown, index, mode=mode))
         ask("filtered", lambda: shown(index, filter={"year": {"gte": 2010}, "tags": "나"}))
         ask("get", lambda: [index.get(3), index.get("이름-4"), index.get("absent")])
         ask("count", lambda: (len(index), index.count({"year": 2003})))

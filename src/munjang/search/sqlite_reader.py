@@ -20,7 +20,7 @@ from munjang.search.sqlite_connection import explained
 from munjang.search.sqlite_filters import compact_json, condition_of
 from munjang.search.sqlite_vectors import DerivedVectors, Moment
 from munjang.search.sqlite_words import lexical
-from munjang.search.store import Found, IndexSettings, Match
+from munjang.search.store import Found, IndexSettings, Match, check_form
 
 if TYPE_CHECKING:
     import apsw
@@ -253,10 +253,6 @@ def _found(identifier: str, field: Any, start: Any, end: Any) -> Found:
 
 def _document(row: Sequence[Any]) -> Document:
     identifier, fields, metadata, source = row
-    document = Document(
-        id=_id(identifier), fields=json.loads(fields), metadata=json.loads(metadata), source=source
+    return check_form(
+        Document(id=_id(identifier), fields=json.loads(fields), metadata=json.loads(metadata), source=source)
     )
-    texts = list(document.fields.values()) if isinstance(document.fields, dict) else [None]
-    if not all(isinstance(one, str) for one in texts) or not isinstance(document.metadata, dict):
-        raise ValueError(f"document {identifier} is of another form")
-    return document

@@ -24,6 +24,7 @@ __all__ = [
     "Reader",
     "Store",
     "StoreInfo",
+    "check_form",
     "damaged",
 ]
 
@@ -39,6 +40,14 @@ def damaged(place: str, error: BaseException) -> StoreError:
         f"The index {place} is damaged ({type(error).__name__}: {error!s:.200}); "
         "`munjang index check` reports what can be saved."
     )
+
+
+def check_form(document: Document) -> Document:
+    """Return a document that was read from a store; raise `ValueError` for values of other types."""
+    texts = document.fields.values() if isinstance(document.fields, dict) else [None]
+    if not all(isinstance(one, str) for one in texts) or not isinstance(document.metadata, dict):
+        raise ValueError(f"document {document.id!r} is of another form")
+    return document
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -185,7 +185,11 @@ class PostgresStore:
             yield self._begun_moment(stack)
 
     def _begun_moment(self, stack: ExitStack) -> tuple[Connection, State]:
-        """Begin to read, with the tables held; once more if `switch` dropped them just then."""
+        """Begin to read, with the tables held; once more if `switch` dropped them just then.
+
+        Raises `StoreError` if they are missing.
+        """
+        before: list[Layout] | None = None
         while True:
             with ExitStack() as attempt:
                 connection = attempt.enter_context(self._session.reading())
@@ -194,6 +198,9 @@ class PostgresStore:
                 if hold_tables(connection, state):
                     stack.push(attempt.pop_all())
                     return connection, state
+                if state.layouts == before:
+                    raise StoreError(f"The index ({self._session.place}) is damaged: its tables are missing.")
+                before = state.layouts
 
     @contextmanager
     def _change(self) -> Iterator[tuple[Connection, State]]:
