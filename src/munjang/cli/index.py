@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from contextlib import closing
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from munjang.checkpoints.files import replacing
 from munjang.cli.commands import Commands, described
 from munjang.cli.errors import tell
 from munjang.cli.hits import (
@@ -17,6 +20,7 @@ from munjang.cli.hits import (
     SearchMode,
     SearchModeOption,
     open_index,
+    refuse_given,
     search_index,
 )
 from munjang.cli.index_build import ADD_EXAMPLES, BUILD_EXAMPLES, add, build, read_id
@@ -139,24 +143,33 @@ def check(location: Location, as_json: AsJson = False) -> None:
         raise typer.Exit(1)
 
 
-@app.command("export", epilog=examples("munjang index export faq.munjang > documents.jsonl"))
-def export(location: Location) -> None:
-    """Write the documents of an index to standard output as JSON Lines, also of one that is damaged.
+@app.command("export", epilog=examples("munjang index export faq.munjang documents.jsonl"))
+def export(
+    location: Location,
+    file: Annotated[str, typer.Argument(metavar="FILE", help="The file to write, JSON Lines.")],
+    as_json: AsJson = False,
+) -> None:
+    """Write the documents of an index, also of one that is damaged, to a file.
 
     `munjang index add` reads them from its standard input. Documents that can't be read are left out and
     counted; the command then ends with 1.
     """
-    lost = 0
+    written = lost = 0
     store = open_store(location, create=False, readonly=True, busy_timeout=30)
-    with closing(store), store.snapshot() as reader:
+    with closing(store), store.snapshot() as reader, replacing(Path(file)) as output:
         for found in reader.salvage():
             if found is None:
                 lost += 1
                 continue
             document = found[0]
-            print_json({"id": document.id, **document.fields, "metadata": document.metadata})
+            line = {"id": document.id, **document.fields, "metadata": document.metadata}
+            output.write(f"{json.dumps(line, ensure_ascii=False)}\n".encode())
+            written += 1
+    if as_json:
+        print_json({"index": shown(location), "file": file, "written": written, "unreadable": lost})
+    else:
+        write_line(f"{file}: {written:,} documents written, {lost:,} can't be read")
     if lost:
-        tell(f"{lost:,} documents of '{shown(location)}' can't be read and were left out.")
         raise typer.Exit(1)
 
 
@@ -168,6 +181,7 @@ def export(location: Location) -> None:
     ),
 )
 def migrate(
+    context: typer.Context,
     location: Location,
     analyzer: Analysis = None,
     chunk_tokens: ChunkTokens = None,
@@ -189,6 +203,9 @@ def migrate(
 
     Searches see the old until all is ready. What was stopped goes on when the same command is given again.
     """
+    if abandon:
+        why = "It says what to move to, and --abandon moves nothing."
+        refuse_given(context, why, "model", "analyzer", "chunk_tokens", "chunk_overlap")
     with open_index(location, None, offline=offline, readonly=False) as index:
         if abandon:
             index.abandon_migration()

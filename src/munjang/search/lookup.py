@@ -132,7 +132,7 @@ class Lookup:
             offset: how many of the best to leave out, for the next page.
             filter: conditions on metadata, as ``{"lang": "ko", "year": {"gte": 2020}}``; see
                 `munjang.search.filters`.
-            min_score: leave out what scores less.
+            min_score: leave out hits whose ``score`` is lower; a hybrid one is relative to the best.
             weights: of the two parts in hybrid mode, by default ``{"semantic": 1, "lexical": 1}``.
             fusion: ``"scores"`` joins by a weighted mean of scores between 0 and 1 (convex combination),
                 ``"ranks"`` by a sum of reciprocal ranks, at most about 0.033 (reciprocal rank fusion).
@@ -190,7 +190,11 @@ class Lookup:
         analyzer = self.analyzer
         with self.store.snapshot() as reader:
             return [
-                run_search(reader, analyzer, text, vector, options) if text.strip() else []
+                run_search(
+                    reader, analyzer, text, vector, options, cosine=self.settings.similarity == "cosine"
+                )
+                if text.strip()
+                else []
                 for text, vector in zip(texts, vectors, strict=True)
             ]
 

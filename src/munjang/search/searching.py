@@ -23,13 +23,14 @@ from munjang.search.checking import (
 from munjang.search.documents import Document, DocumentId, Hit
 from munjang.search.filters import Filter, parse_filter
 from munjang.search.fusion import FUSIONS, fuse
+from munjang.search.lead import relative_leads
 from munjang.search.snippets import Snippet, make_snippet
 from munjang.search.store import Found, Match, Reader
 
 if TYPE_CHECKING:
     from munjang.sentence.cross_encoder import CrossEncoder
 
-__all__ = ["Mode", "SearchOptions", "checked_query", "query_words", "run_search", "search_options"]
+__all__ = ["DEEPEST", "Mode", "SearchOptions", "checked_query", "query_words", "run_search", "search_options"]
 
 Mode: TypeAlias = Literal["hybrid", "semantic", "lexical"]
 
@@ -43,7 +44,7 @@ _LOWEST = {LEXICAL: 0.0}  # BM25 begins there; where a model's similarities begi
 _LONGEST_QUERY = 20_000  # characters; a longer one is a document
 _HEAVIEST = 1e9  # of the weights; their sum must stay finite
 _WORDS = 256  # different words of a query that are looked up
-_DEEPEST = 10_000  # results, all pages together
+DEEPEST = 10_000  # results, all pages together
 # So many passages of each part are looked at, twice as many for each doubling of what is asked for. That
 # depends on nothing else, so that the pages of one result fit together.
 _DEPTH = 256
@@ -97,9 +98,9 @@ def search_options(
     mode = checked_choice("mode", mode, get_args(Mode))
     fusion = checked_choice("fusion", fusion, FUSIONS)
     limit, offset = checked_count("limit", limit, 1), checked_count("offset", offset, 0)
-    if limit + offset > _DEEPEST:
+    if limit + offset > DEEPEST:
         raise InputError(
-            f"limit and offset must be at most {_DEEPEST:,} together, got {shown_value(limit)} and "
+            f"limit and offset must be at most {DEEPEST:,} together, got {shown_value(limit)} and "
             f"{shown_value(offset)}."
         )
     if min_score is not None:
@@ -171,6 +172,7 @@ class _Candidate:
     place: Found
     score: float
     scores: Mapping[str, float]
+    lead: float | None
 
 
 def run_search(
@@ -179,10 +181,15 @@ def run_search(
     query: str,
     vector: NDArray[np.float32] | None,
     options: SearchOptions,
+    *,
+    cosine: bool,
 ) -> list[Hit]:
-    """Search; ``vector`` is the query's, ``[d]``, needed where the options have a semantic part."""
+    """Search; ``vector`` is the query's, ``[d]``, needed where the options have a semantic part.
+
+    ``cosine`` is whether vectors are compared by it.
+    """
     words = query_words(query, analyzer)
-    candidates = _candidates(reader, words, vector, options)
+    candidates = _candidates(reader, words, vector, options, cosine=cosine)
     if options.rerank is not None:
         candidates = _reranked(reader, query, candidates, options)
     least = options.min_score
@@ -192,7 +199,12 @@ def run_search(
 
 
 def _candidates(
-    reader: Reader, words: list[str], vector: NDArray[np.float32] | None, options: SearchOptions
+    reader: Reader,
+    words: list[str],
+    vector: NDArray[np.float32] | None,
+    options: SearchOptions,
+    *,
+    cosine: bool,
 ) -> list[_Candidate]:
     """Find documents, best first."""
     matches: dict[str, Sequence[Match]] = {}
@@ -207,6 +219,8 @@ def _candidates(
     if missing := [passage for passage in passages if passage not in places]:
         raise _damaged(f"passage {missing[0]} belongs to no document")
     best = {part: _best_of_documents(found, places) for part, found in matches.items()}
+    similar = best.get(SEMANTIC, {}) if cosine else {}
+    leads = dict(zip(similar, relative_leads(list(similar.values())) or (), strict=False))
     fused = fuse(options.fusion, matches, options.weights, _LOWEST)
     shown: dict[DocumentId, int] = {}
     for passage, _ in fused:  # best first
@@ -223,6 +237,7 @@ def _candidates(
             places[shown[number]],
             score,
             {part: found[number] for part, found in best.items() if number in found},
+            leads.get(number),
         )
         for number, score in ranking
     ]
@@ -285,6 +300,7 @@ def _hits(
             end=one.place.end,
             document=document,
             scores=one.scores,
+            lead=one.lead,
             make_snippet=_snippet_maker(text, analyzer, words),
         )
 
