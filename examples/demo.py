@@ -66,7 +66,7 @@ def main() -> None:
     with open_index(console) as index, munjang.ChatBot.from_index(index, neighbours=3) as bot:
         with console.status("Finding out when to say that it does not know ..."):
             threshold = bot.threshold
-        console.print(f"An answer needs a confidence of {threshold:.3f}; held-out questions say so.")
+        console.print(f"An answer needs a probability of {threshold:.0%}, learned from held-out questions.")
         for query in QUERIES:
             bot.reset()
             show(console, bot.ask(query))

@@ -5,7 +5,7 @@
     python openvino_fused_product_race.py --set TBB_PARTITIONER=STATIC --set CPU_RUNTIME_CACHE_CAPACITY=0
 
 Needs OpenVINO and NumPy, and a CPU with AVX-512. ``openvino_fused_product_race.md`` explains the cause. On a
-CPU whose L2 cache has 2 MiB for each core the two sizes that race are equal, so nothing shows; ``--emulate-l2``
+CPU whose L2 cache has 2 MiB for each core both sizes are equal, so that nothing shows; ``--emulate-l2``
 then changes the constant for AVX2 in a temporary copy of the plugin to 3/4 of the given bytes.
 """
 

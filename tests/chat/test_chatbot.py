@@ -7,6 +7,7 @@ import math
 import unicodedata
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -15,8 +16,9 @@ from munjang import ChatBot, Index, SentenceTransformer
 from munjang.chat.follow_ups import needs_context, points_back
 from munjang.chat.questions import QuestionAnswer
 from munjang.chat.retrieval import NearestQuestions
-from munjang.chat.turns import Neighbour, Turn, lead
+from munjang.chat.turns import Neighbour, Turn
 from munjang.errors import DataFileError, InputError, InputTypeError
+from munjang.search.lead import lead
 from support.tiny import tiny_sentence_model
 
 PAIRS = [
@@ -60,7 +62,8 @@ def test_stored_questions_get_their_answers(bot: ChatBot) -> None:
         assert turn.answer == dict(PAIRS)[question]
         assert turn.neighbours[0].question == question
         assert turn.neighbours[0].similarity == pytest.approx(1, abs=1e-5)
-        assert turn.confidence > 0
+        assert 0 < turn.confidence <= 1
+        assert turn.confidence == bot.calibration.probability(turn.lead)
         assert len(turn.neighbours) == 3
         assert not turn.follows_up
     assert len(bot.log) == 3
@@ -84,12 +87,12 @@ def test_several_answers_take_turns(bot: ChatBot) -> None:
 def test_what_is_not_known_is_said(
     question: str, reply: str, table: Path, model: SentenceTransformer
 ) -> None:
-    strict = ChatBot.from_file(table, method="nearest", model=model, threshold=1.5)
+    strict = ChatBot.from_file(table, method="nearest", model=model, threshold=1.0)
     turn = strict.ask(question)
     assert not turn.known
     assert turn.answer == reply
     assert turn.neighbours
-    own = ChatBot.from_file(table, method="nearest", model=model, threshold=1.5, unknown="?")
+    own = ChatBot.from_file(table, method="nearest", model=model, threshold=1.0, unknown="?")
     assert own(question) == "?"
 
 
@@ -181,13 +184,21 @@ def test_what_can_stand_alone() -> None:
     assert not needs_context("그럼 제가 어제 주문한 물건을 오늘 취소하면 돈은 언제 돌려받아요?")
 
 
+@pytest.mark.parametrize("threshold", [7, -0.1, "0.5", True, math.nan, 10**400])
+def test_a_threshold_is_a_probability(table: Path, model: SentenceTransformer, threshold: Any) -> None:
+    with pytest.raises((InputError, InputTypeError), match="threshold must be a number from 0 to 1"):
+        ChatBot.from_file(table, method="nearest", model=model, threshold=threshold)
+
+
 def test_bad_calls(bot: ChatBot, table: Path, model: SentenceTransformer, tmp_path: Path) -> None:
     with pytest.raises(InputError, match="The question is empty"):
         bot.ask("  ")
     with pytest.raises(InputTypeError, match="must be a str, got a int"):
         bot.ask(3)  # type: ignore[arg-type]
-    with pytest.raises(InputError, match="neighbours must be at least 1"):
+    with pytest.raises(InputError, match="neighbours must be a whole number of at least 1"):
         ChatBot.from_file(table, method="nearest", model=model, neighbours=0)
+    with pytest.raises(InputError, match="limit must be a whole number of at least 1"):
+        bot.nearest("안녕", 0)
     with pytest.raises(InputError, match="Unknown method 'best'"):
         ChatBot.from_file(table, method="best")  # type: ignore[arg-type]
     with pytest.raises(InputError, match="no index and no reranking"):

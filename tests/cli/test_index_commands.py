@@ -157,7 +157,21 @@ def test_search_as_json(invoke: Invoke, place: Path) -> None:
     arguments = ("--mode", "lexical", "--json")
     (hit,) = read(invoke("index", "search", place, query, *arguments))
     assert list(hit) == [
-        *("rank", "id", "score", "text", "field", "start", "end", "snippet", "marks", "scores"),
+        *(
+            "rank",
+            "id",
+            "score",
+            "similarity",
+            "bm25",
+            "lead",
+            "text",
+            "field",
+            "start",
+            "end",
+            "snippet",
+            "marks",
+            "scores",
+        ),
         *("fields", "metadata", "source"),
     ]
     assert (hit["rank"], hit["id"], hit["field"]) == (1, 2, "question")
@@ -197,9 +211,79 @@ def test_rerank(invoke: Invoke, place: Path, cross_encoder: Path) -> None:
 
 def test_options_that_do_not_fit_together(invoke: Invoke, place: Path, source: Path) -> None:
     refused(invoke("search", "x", "--index", place, "--file", source), 2)
-    refused(invoke("search", "x", "--file", source, "--mode", "lexical"), 2)
     assert "not like lang=ko" in refused(invoke("search", "x", "--index", place, "--filter", "lang"))
     assert "There is no index" in refused(invoke("search", "x", "--index", source.with_name("none")))
+
+
+IGNORED = [
+    ("search x --index {index}", "--column", "question"),
+    ("search x --index {index}", "--encoding", "utf-8"),
+    ("search x --index {index}", "--no-quoting", None),
+    ("search x --index {index}", "--no-header", None),
+    ("search x --index {index}", "--pooling", "cls"),
+    ("search x --file {jsonl}", "--mode", "hybrid"),
+    ("search x --file {jsonl}", "--filter", "a=1"),
+    ("search x --file {jsonl}", "--offset", "0"),
+    ("search x --file {jsonl}", "--min-score", "0"),
+    ("search x --file {jsonl}", "--rerank", "x"),
+    ("search x --file {jsonl}", "--no-header", None),
+    ("search x --file {text}", "--no-quoting", None),
+    ("rerank x --model x --document y", "--column", "a"),
+    ("rerank x --model x --document y", "--no-header", None),
+    ("rerank x --model x --file {text}", "--no-header", None),
+    ("index build {index} {jsonl}", "--lines", None),
+    ("index build {index} {jsonl}", "--no-quoting", None),
+    ("index build {index} {jsonl}", "--workers", "2"),
+    ("index add {index} a b", "--id", "1"),
+    ("index add {index} a b", "--metadata", "1"),
+    ("index migrate {index} --abandon", "--analyzer", "hangul-bigrams"),
+    ("index migrate {index} --abandon", "--model", "x"),
+    ("index migrate {index} --abandon", "--chunk-tokens", "9"),
+    ("chat {index} --once x", "--model", "x"),
+    ("chat {index} --once x", "--pooling", "cls"),
+    ("chat {index} --once x", "--method", "nearest"),
+]
+
+
+@pytest.mark.parametrize(("command", "option", "value"), IGNORED, ids=lambda one: str(one).replace(" ", "_"))
+def test_an_option_that_does_nothing_is_refused_by_name(
+    invoke: Invoke, place: Path, source: Path, tmp_path: Path, command: str, option: str, value: str | None
+) -> None:
+    text = tmp_path / "lines.txt"
+    text.write_text("a line\n", encoding="utf-8")
+    words = [word.format(index=place, jsonl=source, text=text) for word in command.split()]
+    error = refused(invoke(*words, option, *([] if value is None else [value])), 2)
+    assert f"Invalid value for {option}" in error or f"Invalid value for '{option}'" in error
+
+
+def test_scores_that_mean_something_are_shown(invoke: Invoke, place: Path) -> None:
+    columns = {
+        "hybrid": ["similarity", "BM25"],
+        "semantic": ["similarity"],
+        "lexical": ["BM25"],
+    }
+    for mode, headings in columns.items():
+        lines = invoke("index", "search", place, "서울", "--mode", mode).stdout.splitlines()
+        assert [one.strip() for one in lines[2].split("│")[2:-3]] == headings
+        for hit in read(invoke("index", "search", place, "서울", "--mode", mode, "--json")):
+            assert (hit["similarity"] is not None) == ("semantic" in hit["scores"])
+            assert hit["bm25"] == hit["scores"].get("lexical")
+
+
+def test_export_writes_what_add_reads(invoke: Invoke, place: Path, model: Path, tmp_path: Path) -> None:
+    file = tmp_path / "documents.jsonl"
+    exported = read(invoke("index", "export", place, file, "--json"))
+    assert (exported["written"], exported["unreadable"]) == (4, 0)
+    text = file.read_text(encoding="utf-8")
+    documents = [json.loads(line) for line in text.splitlines()]
+    assert [one["id"] for one in documents] == [1, 2, "a", "b"]
+    other = tmp_path / "other.munjang"
+    Index.open(other, model=model, fields=["question", "answer"]).close()
+    assert read(invoke("index", "add", other, "--json", stdin=text))["documents"] == 4
+    with Index.open(other) as index, Index.open(place) as before:
+        assert [(one.id, one.fields, one.metadata) for one in index] == [
+            (one.id, one.fields, one.metadata) for one in before
+        ]
 
 
 @pytest.mark.parametrize(

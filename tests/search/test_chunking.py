@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 import unicodedata
 
 import pytest
@@ -137,3 +138,41 @@ def test_a_megabyte(tokenizer: Tokenizer) -> None:
 
 def test_no_text_has_no_sentence() -> None:
     assert list(sentences("")) == list(sentences(" \n")) == []
+
+
+LONG = 60_000  # characters
+MONSTERS = {
+    "a word of syllables that the vocabulary lacks": "뷁" * LONG,
+    "a word of letters": "a" * LONG,
+    "dots": "." * LONG,
+    "opening quotes": "“" * LONG,
+    "brackets": "(" * LONG,
+    "white space": "a" + " " * LONG + "b",
+    "combining marks": "e" + "\u0301\u0323" * (LONG // 2),
+    "zero-width characters": "a\u200b " * (LONG // 3),
+    "labels in one line": "1. a " * (LONG // 5),
+    "one sentence": "word after word " * (LONG // 16),
+}
+
+
+@pytest.mark.parametrize("name", MONSTERS)
+def test_a_passage_has_a_limit_in_characters_and_any_text_is_cut_in_linear_time(
+    tokenizer: Tokenizer, name: str
+) -> None:
+    text = MONSTERS[name]
+    started = time.perf_counter()
+    (places,) = Chunker(tokenizer, tokens=30, overlap=4).cut([text])
+    # Takes a second or two; finding no end in a run of dots took minutes.
+    assert time.perf_counter() - started < 60
+    assert max(end - start for start, end in places) <= 16 * 30
+    covered = 0
+    for start, end in places:
+        assert not text[covered:start].strip()
+        assert end > covered
+        covered = end
+    assert not text[covered:].strip()
+
+
+def test_the_middle_of_a_run_of_dots_ends_no_sentence() -> None:
+    assert split("그래... 좋아...! 가자") == ["그래...", "좋아...!", "가자"]
+    assert split("그래...좋아") == ["그래...좋아"]

@@ -302,21 +302,71 @@ def test_queries_that_are_refused(index: Index, query: Any, error: type[Exceptio
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"mode": "fuzzy"}, "hybrid, semantic, lexical"),
+        ({"mode": "fuzzy"}, "mode must be one of hybrid, semantic, lexical"),
+        ({"mode": 1}, "mode must be"),
+        ({"mode": np.array(["hybrid", "x"])}, "mode must be"),
+        ({"fusion": "sum"}, "fusion must be"),
+        ({"fusion": None}, "fusion must be"),
         ({"limit": 0}, "limit must be"),
         ({"limit": True}, "limit must be"),
+        ({"limit": "5"}, "limit must be"),
+        ({"limit": 10**5000}, "limit and offset must be"),
         ({"offset": -1}, "offset must be"),
-        ({"limit": 10_001}, "more than 10,000"),
-        ({"min_score": float("nan")}, "min_score"),
-        ({"weights": {"semantic": -1}}, "none negative"),
+        ({"offset": 1.0}, "offset must be"),
+        ({"limit": 10_001}, "at most 10,000"),
+        ({"min_score": float("nan")}, "min_score must be"),
+        ({"min_score": "0.5"}, "min_score must be"),
+        ({"min_score": 10**400}, "min_score must be"),
+        ({"weights": "semantic"}, "weights must be"),
+        ({"weights": {"semantic": -1}}, r"weights\['semantic'\] must be a number from 0"),
+        ({"weights": {"semantic": "1"}}, r"weights\['semantic'\] must be a number"),
+        ({"weights": {"semantic": 10**400}}, r"weights\['semantic'\] must be a number"),
         ({"weights": {"other": 1}}, "'other'"),
+        ({"weights": {10**5000: 1}}, "weights must be"),
         ({"weights": {"semantic": 0, "lexical": 0}}, "nothing is left"),
+        ({"weights": {"semantic": 1}, "mode": "semantic"}, "weights go with mode='hybrid'"),
         ({"filter": {"year": {"above": 3}}}, "above"),
+        ({"filter": "year"}, "A filter is a mapping"),
+        ({"filter": {10**5000: 1}}, "A filter is a mapping"),
+        ({"rerank": "x"}, "rerank must be an opened CrossEncoder, got 'x'"),
+        ({"rerank": True}, "rerank must be"),
+        ({"rerank": CrossEncoder}, "rerank must be"),
+        ({"exact": "yes"}, "exact must be True or False"),
     ],
+    ids=lambda value: value if isinstance(value, str) else "-",
 )
 def test_options_that_are_refused(index: Index, options: dict[str, Any], message: str) -> None:
-    with pytest.raises(InputError, match=message):
+    with pytest.raises((InputError, InputTypeError), match=message):
         index.search("x", **options)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"analyzer": 1}, "analyzer must be"),
+        ({"chunk_tokens": "x"}, "chunk_tokens must be"),
+        ({"chunk_overlap": -1}, "chunk_overlap must be"),
+        ({"prompts": "query: "}, "prompts must be"),
+        ({"prompts": {1: "x"}}, "prompts are those"),
+        ({"prompts": {"query": 1}}, "prompt 'query' must be a text"),
+        ({"fields": "question"}, "fields must be a list"),
+        ({"embedded": [1]}, "A name in embedded must be a text"),
+        ({"model": 1}, "model must be"),
+        ({"busy_timeout": "x"}, "busy_timeout must be"),
+        ({"busy_timeout": -1}, "busy_timeout must be"),
+        ({"busy_timeout": float("inf")}, "busy_timeout must be"),
+        ({"create": "yes"}, "create must be"),
+        ({"readonly": 1}, "readonly must be"),
+    ],
+)
+@pytest.mark.parametrize("new", [True, False])
+def test_options_of_opening_that_are_refused(
+    index: Index, path: Path, model: SentenceTransformer, options: dict[str, Any], message: str, new: bool
+) -> None:
+    place = path.with_name("new.munjang") if new else path
+    with pytest.raises((InputError, InputTypeError), match=message):
+        Index.open(place, **{"model": model, **options})
+    assert not path.with_name("new.munjang").exists()
 
 
 def test_a_cross_encoder_of_several_labels_is_refused(index: Index, tmp_path: Path) -> None:
@@ -513,3 +563,16 @@ def test_closed_twice(index: Index) -> None:
     index.close()
     with pytest.raises(StoreError, match="closed"):
         len(index)
+
+
+@pytest.mark.parametrize("analyzer", ["hangul-bigrams", "kiwi"])
+def test_combining_marks_by_the_ten_thousand(
+    tmp_path: Path, model: SentenceTransformer, analyzer: str
+) -> None:
+    marks = "\u0301\u0323" * 15_000
+    with Index.open(tmp_path / "marks.munjang", model=model, analyzer=analyzer) as index:
+        index.add([{"id": 1, "text": f"카페{marks} cafe{marks} 커피"}, {"id": 2, "text": "다른 글"}])
+        (hit,) = index.search("카페 커피", mode="lexical")
+        assert hit.id == 1
+        assert len(hit.text) <= 16 * index.settings.chunk_tokens
+        assert len(hit.snippet) < 200

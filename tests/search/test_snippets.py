@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 import unicodedata
 
 import pytest
@@ -10,7 +11,7 @@ from hypothesis import strategies as st
 
 from munjang.search.analysis import analyzer_named
 from munjang.search.fusion import convex_combination, fuse, reciprocal_rank_fusion
-from munjang.search.snippets import Snippet, make_snippet
+from munjang.search.snippets import Snippet, _best_mark, make_snippet
 
 BIGRAMS = analyzer_named("hangul-bigrams")
 
@@ -102,3 +103,27 @@ def test_a_fusion_by_name() -> None:
     rankings = {"a": [("x", 2.0), ("y", 1.9)], "b": [("y", 2.0), ("z", 1.0)]}
     assert fuse("ranks", rankings, {}, {}) == reciprocal_rank_fusion({"a": ["x", "y"], "b": ["y", "z"]}, {})
     assert fuse("scores", rankings, {}, {}) == convex_combination(rankings, {}, {})
+
+
+def worth(found: list[tuple[int, int, str]], first: int, length: int) -> tuple[int, int]:
+    """How many different words and how many marks fit from a mark on, counted one by one."""
+    limit = found[first][0] + length - 48
+    fitting = 1
+    while first + fitting < len(found) and found[first + fitting][1] <= limit:
+        fitting += 1
+    return len({word for _, _, word in found[first : first + fitting]}), fitting
+
+
+@given(st.lists(st.tuples(st.integers(0, 600), st.integers(1, 9), st.sampled_from("abcd"))))
+def test_the_stretch_with_most_words_and_marks_is_chosen(drawn: list[tuple[int, int, str]]) -> None:
+    found = sorted((start, start + length, word) for start, length, word in drawn)
+    expected = max(range(len(found)), key=lambda i: (*worth(found, i, 160), -i), default=None)
+    assert _best_mark(found, 160) == expected
+
+
+def test_a_snippet_of_a_passage_without_spaces_takes_linear_time() -> None:
+    text = "".join(chr(0xAC00 + (7 * i * i) % 50) for i in range(300_000))
+    started = time.perf_counter()
+    found = snippet(text, text[:60])
+    assert time.perf_counter() - started < 60  # 3 seconds; several minutes when it was quadratic
+    assert found.marks

@@ -14,6 +14,7 @@ from munjang.chat.opening import Method, open_file, open_index
 from munjang.chat.retrieval import Retriever
 from munjang.chat.turns import Nearest, Neighbour, Turn, TurnLog
 from munjang.errors import InputError, InputTypeError
+from munjang.search.checking import checked_count, checked_number
 from munjang.search.index import Index
 from munjang.search.searching import Mode
 from munjang.sentence.cross_encoder import CrossEncoder
@@ -24,6 +25,11 @@ __all__ = ["ChatBot"]
 _SAMPLE = 300  # held-out questions
 _KOREAN_UNKNOWN = "잘 모르겠어요."
 _ENGLISH_UNKNOWN = "I do not know."
+
+
+def _checked_threshold(value: object) -> float:
+    """Return a threshold, a probability; raise `InputTypeError` or `InputError` that names it."""
+    return checked_number("threshold", value, least=0, most=1)
 
 
 class ChatBot:
@@ -37,8 +43,8 @@ class ChatBot:
 
     Args:
         retriever: where the stored questions are found; `from_file` and `from_index` make one.
-        threshold: the least confidence (see `Turn`) that is good for an answer; None finds it out on held-out
-            questions when it is first needed, see `calibration`; 0 always answers.
+        threshold: the least confidence that is good for an answer, a probability from 0 to 1 (see `Turn`);
+            None learns it from held-out questions when first needed, see `calibration`; 0 answers always.
         neighbours: how many stored questions a turn shows.
         unknown: what to say when nothing is near enough; None says it in the question's language.
         seed: makes the choice among several answers of one question repeatable.
@@ -55,11 +61,9 @@ class ChatBot:
         seed: int | None = None,
         log: str | os.PathLike[str] | None = None,
     ) -> None:
-        if neighbours < 1:
-            raise InputError(f"neighbours must be at least 1, got {neighbours}.")
         self._retriever = retriever
-        self._threshold = threshold
-        self.neighbours = neighbours
+        self._threshold = None if threshold is None else _checked_threshold(threshold)
+        self.neighbours = checked_count("neighbours", neighbours, 1)
         self._unknown = unknown
         self._chance = random.Random(seed)  # noqa: S311 - which of several answers is no secret
         self._log = TurnLog(None if log is None else Path(log))
@@ -109,6 +113,9 @@ class ChatBot:
         Raises `DataFileError` for the file, what opening a model raises, and `InputError` for settings that
         contradict each other.
         """
+        if threshold is not None:
+            _checked_threshold(threshold)  # before questions are encoded
+        checked_count("neighbours", neighbours, 1)
         retriever = open_file(
             os.fspath(path),
             question,
@@ -137,12 +144,13 @@ class ChatBot:
         unknown: str | None = None,
         seed: int | None = None,
         log: str | os.PathLike[str] | None = None,
+        offline: bool | None = None,
     ) -> ChatBot:
         """Answer from an index whose documents have a field of questions and one of answers.
 
         Raises `InputError` if the index lacks one of them, and what opening an index raises.
         """
-        retriever = open_index(index, question, answer, mode, rerank)
+        retriever = open_index(index, question, answer, mode, rerank, offline)
         return cls(retriever, threshold=threshold, neighbours=neighbours, unknown=unknown, seed=seed, log=log)
 
     def __call__(self, question: str) -> str:
@@ -160,32 +168,35 @@ class ChatBot:
         if not asked:
             raise InputError("The question is empty.")
         searched, found = self._search(asked)
-        known = bool(found.neighbours) and found.confidence >= self.threshold
+        confidence = self._confidence(found)
+        known = bool(found.neighbours) and confidence >= self.threshold
         turn = Turn(
             question=asked,
             searched=searched,
             answer=self._choose(found.neighbours[0]) if known else self._unknown_reply(asked),
             known=known,
-            confidence=found.confidence,
+            confidence=confidence,
             threshold=self.threshold,
             neighbours=found.neighbours,
             at=datetime.now(UTC).isoformat(timespec="seconds"),
+            lead=found.lead,
         )
         self._log.add(turn)
         return turn
 
     def nearest(self, question: str, limit: int | None = None) -> list[Neighbour]:
         """Give the stored questions nearest to one, without answering it."""
-        return self._retriever.nearest(question, limit or self.neighbours).neighbours
+        limit = self.neighbours if limit is None else checked_count("limit", limit, 1)
+        return self._retriever.nearest(question, limit).neighbours
 
     @property
     def threshold(self) -> float:
-        """The least confidence that is good for an answer."""
+        """The least confidence that is good for an answer, a probability."""
         return self.calibration.threshold if self._threshold is None else self._threshold
 
     @cached_property
     def calibration(self) -> Calibration:
-        """What held-out questions say about the threshold; found out when it is first asked for."""
+        """Probabilities and a threshold, learned from held-out questions when they are first needed."""
         return calibrate(*self._retriever.held_out(_SAMPLE))
 
     @property
@@ -216,7 +227,7 @@ class ChatBot:
         last = self.log[-1] if self.log else None
         if last is None or not needs_context(asked):
             return asked, found
-        if found.confidence >= self.threshold and not points_back(asked):
+        if self._confidence(found) >= self.threshold and not points_back(asked):
             return asked, found
         both = joined(last.searched, asked)
         others = self._retriever.nearest(both, self.neighbours + 1)
@@ -224,6 +235,9 @@ class ChatBot:
             # The question answered before is always near to itself with a few words more.
             others = others._replace(neighbours=others.neighbours[1:] or others.neighbours)
         return both, others._replace(neighbours=others.neighbours[: self.neighbours])
+
+    def _confidence(self, found: Nearest) -> float:
+        return self.calibration.probability(found.lead) if found.neighbours else 0.0
 
     def _choose(self, neighbour: Neighbour) -> str:
         """Choose among several answers, one not yet said if there is one."""

@@ -8,11 +8,12 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 
 from munjang.chat.retrieval import HeldOut
-from munjang.chat.turns import BACKGROUND, Nearest, Neighbour, lead
+from munjang.chat.turns import Nearest, Neighbour
 from munjang.errors import InputError
 from munjang.search.documents import Document, Hit
 from munjang.search.index import Index
-from munjang.search.searching import Mode
+from munjang.search.lead import BACKGROUND, lead
+from munjang.search.searching import DEEPEST, Mode
 from munjang.sentence.cross_encoder import CrossEncoder
 
 __all__ = ["IndexedQuestions"]
@@ -51,10 +52,10 @@ class IndexedQuestions:
 
     def nearest(self, question: str, limit: int) -> Nearest:
         """Give the stored questions that fit best; equal ones are one, with all their answers."""
-        depth = max(_SURROUNDINGS, 3 * limit)
+        depth = min(max(_SURROUNDINGS, 3 * limit), DEEPEST)
         hits = self._index.search(question, mode=self._mode, limit=depth, rerank=self._rerank)
         found = self._neighbours(hits)
-        return Nearest(found[:limit], self._confidence(found))
+        return Nearest(found[:limit], self._lead(found))
 
     def _neighbours(self, hits: Iterable[Hit]) -> list[Neighbour]:
         best: dict[str, Hit] = {}
@@ -68,8 +69,8 @@ class IndexedQuestions:
             for asked, hit in best.items()
         ]
 
-    def _confidence(self, found: Sequence[Neighbour]) -> float:
-        """Say how sure the first is; one that was found by its words alone is not sure at all."""
+    def _lead(self, found: Sequence[Neighbour]) -> float:
+        """Return how far the first stands out; one that was found by its words alone does not."""
         if not found:
             return -math.inf
         if self._rerank is not None or self._mode == "lexical":
@@ -91,10 +92,10 @@ class IndexedQuestions:
             asked, answer = document.fields[self._question], document.fields[self._answer]
             others = [one for one in self._neighbours(hits) if one.question != asked]
             if any(answer in one.answers for one in others):
-                answerable.append(self._confidence(others))
+                answerable.append(self._lead(others))
             strangers = [one for one in others if answer not in one.answers]
             if strangers:
-                unanswerable.append(self._confidence(strangers))
+                unanswerable.append(self._lead(strangers))
         return answerable, unanswerable
 
     def _sample(self, size: int) -> list[Document]:

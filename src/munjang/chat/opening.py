@@ -11,7 +11,7 @@ from munjang.chat.index_retrieval import IndexedQuestions
 from munjang.chat.questions import QuestionAnswer, read_questions
 from munjang.chat.retrieval import NearestQuestions, Retriever, grouped
 from munjang.checkpoints import DEFAULT_MODEL, cache_root
-from munjang.errors import InputError
+from munjang.errors import InputError, StoreError
 from munjang.search.analysis import analyzer_named
 from munjang.search.documents import Document
 from munjang.search.index import Index
@@ -50,7 +50,11 @@ def open_file(
     if method == "nearest":
         return NearestQuestions(pairs, encoder, show_progress_bar=shown)
     place = Path(index) if index is not None else _cached(path, encoder)
-    place.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        place.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        reason = f"'{place.parent!s:.300}' can't be made: {error.strerror}"
+        raise StoreError(f"The folder of the index {reason}.") from error
     # A question is compared with questions, so both have the prompt of one.
     prompts = {"document": encoder.prompts["query"]} if "query" in encoder.prompts else None
     opened = Index.open(place, model=encoder, fields=_FIELDS, embedded=_FIELDS[:1], prompts=prompts)
@@ -69,9 +73,13 @@ def open_index(
     answer: str,
     mode: Mode,
     rerank: CrossEncoder | None,
+    offline: bool | None,
 ) -> Retriever:
-    """Use an index that is there."""
-    opened = index if isinstance(index, Index) else Index.open(os.fspath(index), create=False)
+    """Use an index that exists."""
+    if isinstance(index, Index):
+        opened = index
+    else:
+        opened = Index.open(os.fspath(index), create=False, offline=offline or None)
     return IndexedQuestions(opened, question=question, answer=answer, rerank=rerank, mode=mode)
 
 

@@ -9,14 +9,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from munjang.chat.questions import QuestionAnswer
-from munjang.chat.turns import BACKGROUND, Nearest, Neighbour, lead
+from munjang.chat.turns import Nearest, Neighbour
 from munjang.errors import InputError
+from munjang.search.lead import BACKGROUND, lead
 from munjang.sentence.similarity import normalize_embeddings
 from munjang.sentence.transformer import SentenceTransformer
 
 __all__ = ["HeldOut", "NearestQuestions", "Retriever", "grouped"]
 
-HeldOut = tuple[list[float], list[float]]  # confidence about answerable and about unanswerable questions
+HeldOut = tuple[list[float], list[float]]  # the leads of answerable and of unanswerable questions
 _SEED = 7
 _SURROUNDINGS = BACKGROUND.stop
 
@@ -29,7 +30,7 @@ class Retriever(Protocol):
         ...
 
     def held_out(self, sample: int) -> HeldOut:
-        """Ask stored questions that are taken out, and give how sure the best of the others is.
+        """Ask stored questions that are taken out, and return how far the best of the others stands out.
 
         First those whose answer another question has too; then all, with every question of the same answer
         taken out.

@@ -11,10 +11,9 @@ from typing import Any, NamedTuple
 
 from munjang.errors import DataFileError
 
-__all__ = ["BACKGROUND", "Nearest", "Neighbour", "Turn", "TurnLog", "lead"]
+__all__ = ["Nearest", "Neighbour", "Turn", "TurnLog"]
 
 _DIGITS = 6  # float32 has no more to say
-BACKGROUND = slice(5, 25)  # the neighbours that any question has in a collection
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,23 +34,14 @@ class Neighbour:
 
 
 class Nearest(NamedTuple):
-    """What a search found: neighbours, best first, and how sure the best of them is."""
+    """What a search found: neighbours, best first, and how far the best of them stands out.
+
+    ``lead`` is that of its similarity, see `munjang.search.lead.lead`; or the score by word, or of a
+    cross-encoder, where that decides.
+    """
 
     neighbours: list[Neighbour]
-    confidence: float
-
-
-def lead(similarity: float, others: Sequence[float]) -> float:
-    """Give by how much a similarity exceeds the mean of those of the 6th to 25th nearest stored questions.
-
-    The cosines of one model lie close together, and higher for some questions and languages than for others;
-    what stands out from a question's own surroundings says more than the cosine alone. ``others`` are the
-    similarities of all that was found, that of the best included, in any order. With fewer than six, the
-    surroundings are all but the best. Never below zero for the most similar one.
-    """
-    ordered = sorted((one for one in others if not math.isnan(one)), reverse=True)
-    background = ordered[BACKGROUND] or ordered[1:]
-    return similarity - sum(background) / len(background) if background else similarity
+    lead: float
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,11 +53,12 @@ class Turn:
         searched: what was searched for: the question, after an earlier one if it can't stand alone.
         answer: what to say; for a question that nothing stored comes near to, that we do not know.
         known: whether the answer is a stored one.
-        confidence: how far the nearest stored question stands out from those that are merely like it, see
-            `lead`; or the cross-encoder's score, if there is one.
+        confidence: the probability that the answer is right, as `Calibration.probability` estimates it.
         threshold: what the confidence had to reach.
         neighbours: the nearest stored questions, best first.
         at: when, in UTC, as ISO 8601.
+        lead: what the confidence is estimated from: how far the nearest stored question stands out from those
+            that are merely like it; or the cross-encoder's score, if there is one.
     """
 
     question: str
@@ -78,6 +69,7 @@ class Turn:
     threshold: float
     neighbours: Sequence[Neighbour]
     at: str
+    lead: float = math.nan
 
     @property
     def follows_up(self) -> bool:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from munjang.cli.hits import refuse_given
 from munjang.cli.options import AsJson, Model, Offline, Pooling, Progress, examples
 from munjang.cli.output import print_json, write_line
 from munjang.cli.progress import has_bar
@@ -34,6 +35,7 @@ class Method(StrEnum):
 
 
 def chat(
+    context: typer.Context,
     file: Annotated[
         str,
         typer.Argument(
@@ -71,9 +73,11 @@ def chat(
         float | None,
         typer.Option(
             "--threshold",
-            metavar="S",
-            show_default="found out on held-out questions",
-            help="The least confidence that is good for an answer; 0 always answers.",
+            metavar="P",
+            min=0,
+            max=1,
+            show_default="learned from held-out questions",
+            help="The least probability of a right answer at which it is shown; 0 always answers.",
         ),
     ] = None,
     top: Annotated[
@@ -100,6 +104,9 @@ def chat(
     """
     if as_json and once is None and not is_piped():
         raise usage_error("--json needs --once QUESTION, or questions piped in.", "--json")
+    if _is_index(file):
+        why = "An index is searched as it was made, and by meaning and by word."
+        refuse_given(context, why, "model", "pooling", "method")
     reranker = None if rerank is None else cross_encoder(rerank, offline=offline)
     settings: dict[str, Any] = {"rerank": reranker, "threshold": threshold}
     settings |= {"neighbours": top, "seed": seed, "log": log}
@@ -117,6 +124,13 @@ def chat(
             converse(bot, file)
 
 
+def _is_index(file: str) -> bool:
+    """Return whether FILE names an index, which is searched as it was made."""
+    from munjang.chat.opening import is_index as names_index
+
+    return names_index(file)
+
+
 def _open(
     file: str,
     question: str | None,
@@ -129,14 +143,10 @@ def _open(
     settings: dict[str, Any],
 ) -> ChatBot:
     from munjang.chat import ChatBot
-    from munjang.chat.opening import is_index
 
-    if is_index(file):
-        for option, value in (("--model", model), ("--pooling", pooling)):
-            if value is not None:
-                raise usage_error("An index is searched with the model that it was made with.", option)
+    if _is_index(file):
         return ChatBot.from_index(
-            file, question=question or "question", answer=answer or "answer", **settings
+            file, question=question or "question", answer=answer or "answer", offline=offline, **settings
         )
     return ChatBot.from_file(
         file,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,10 +15,10 @@ if TYPE_CHECKING:
 
     from munjang.chat import ChatBot, Neighbour, Turn
 
-__all__ = ["converse"]
+__all__ = ["converse", "show_neighbours"]
 
 _HELP = """\
-/why      the stored questions and scores behind the last answer
+/why      the stored questions behind the last answer by similarity; → is the one that answered
 /top K    how many of them to show
 /new      forget the conversation
 /help     this
@@ -29,7 +30,8 @@ def converse(bot: ChatBot, name: str) -> None:
     """Ask and answer until the person leaves."""
     screen = console()
     screen.print(
-        f"{Path(name).name}: answers from a confidence of {bot.threshold:.3f}. /help, /why, /quit.",
+        f"{Path(name).name}: answers that are right with a probability of {bot.threshold:.0%} or more. "
+        "/help, /why, /quit.",
         style="dim",
     )
     session = _session()
@@ -106,7 +108,7 @@ def _top(bot: ChatBot, count: str) -> None:
         return
     try:
         if bot.log:
-            _neighbours(bot.nearest(bot.log[-1].searched, int(count)))
+            show_neighbours(bot.nearest(bot.log[-1].searched, int(count)))
         bot.neighbours = int(count)
     except InputError as error:
         console().print(str(error), style="yellow")
@@ -119,17 +121,22 @@ def _why(bot: ChatBot) -> None:
     turn = bot.log[-1]
     if turn.follows_up:
         console().print(f"Searched for: {clean(turn.searched)}", style="dim")
-    _neighbours(turn.neighbours)
-    verdict = f"Confidence {turn.confidence:.3f}, an answer needs {turn.threshold:.3f}."
+    show_neighbours(turn.neighbours)
+    verdict = f"Right with a probability of {turn.confidence:.0%}; an answer needs {turn.threshold:.0%}."
     console().print(verdict, style="dim")
 
 
-def _neighbours(neighbours: Sequence[Neighbour]) -> None:
+def show_neighbours(neighbours: Sequence[Neighbour]) -> None:
+    """Show neighbours in the order of their similarity; the first of them is marked, the one that counts."""
     table = new_table()
+    table.add_column("")
     table.add_column("similarity", justify="right")
     table.add_column("stored question", overflow="fold")
     table.add_column("answer", overflow="fold")
-    for neighbour in neighbours:
+    ordered = sorted(neighbours, key=lambda one: math.inf if math.isnan(one.similarity) else -one.similarity)
+    for neighbour in ordered:
+        mark = "→" if neighbour is neighbours[0] else ""
+        similarity = "" if math.isnan(neighbour.similarity) else f"{neighbour.similarity:.3f}"
         answers = " / ".join(map(clean, neighbour.answers))
-        table.add_row(f"{neighbour.similarity:.3f}", clean(neighbour.question), answers)
+        table.add_row(mark, similarity, clean(neighbour.question), answers)
     console().print(table)

@@ -10,8 +10,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from munjang.cli.output import clean, console, detail_lines, new_table, print_json, rounded
-from munjang.cli.texts import cross_encoder
+from munjang.cli.texts import cross_encoder, usage_error
 from munjang.errors import InputError
+from munjang.search.lead import FITTING
+from munjang.search.reading import DataFile
 
 if TYPE_CHECKING:
     from rich.text import Text
@@ -28,6 +30,8 @@ __all__ = [
     "SearchModeOption",
     "open_index",
     "read_filters",
+    "refuse_given",
+    "refuse_reading_options",
     "search_index",
 ]
 
@@ -65,7 +69,13 @@ Offset = Annotated[
 ]
 LeastScore = Annotated[
     float | None,
-    typer.Option("--min-score", metavar="S", help="Leave out what scores less.", rich_help_panel=_SEARCH),
+    typer.Option(
+        "--min-score",
+        metavar="S",
+        help="Leave out what scores less: similarity or BM25 by --mode, the cross-encoder's with --rerank; "
+        "a hybrid score is relative to the best.",
+        rich_help_panel=_SEARCH,
+    ),
 ]
 Reranker = Annotated[
     str | None,
@@ -123,6 +133,23 @@ def _plain(value: str) -> Any:
     return value if isinstance(read, dict | list) else read
 
 
+def refuse_given(context: typer.Context, why: str, *names: str) -> None:
+    """Raise the usage error for the first of these options that was given; ``why`` it does nothing."""
+    for option in context.command.params:
+        source = context.get_parameter_source(option.name or "")
+        if option.name in names and source is not None and source.name == "COMMANDLINE":
+            raise usage_error(why, max(option.opts, key=len))
+
+
+def refuse_reading_options(context: typer.Context, path: str) -> None:
+    """Raise the usage error for options about separated values where the file has none."""
+    kind = DataFile(path=path).kind
+    if kind not in (".csv", ".tsv"):
+        refuse_given(context, "It is about .csv and .tsv files.", "no_quoting", "no_header")
+    if kind == ".parquet":
+        refuse_given(context, "A parquet file has no other encoding.", "encoding")
+
+
 def open_index(location: str, model: str | None, *, offline: bool, readonly: bool = True) -> Index:
     """Open an index that is there."""
     from munjang.search.index import Index
@@ -161,7 +188,7 @@ def search_index(
         if as_json:
             print_json([_as_dict(hit) for hit in hits])
         else:
-            _print_table(query, hits, several=len(index.settings.fields) > 1)
+            _print_table(query, hits, _columns(mode, rerank), several=len(index.settings.fields) > 1)
 
 
 def _as_dict(hit: Hit) -> dict[str, Any]:
@@ -169,6 +196,9 @@ def _as_dict(hit: Hit) -> dict[str, Any]:
         "rank": hit.rank,
         "id": hit.id,
         "score": rounded(hit.score),
+        "similarity": None if hit.similarity is None else rounded(hit.similarity),
+        "bm25": None if hit.bm25 is None else rounded(hit.bm25),
+        "lead": None if hit.lead is None else rounded(hit.lead),
         "text": hit.text,
         "field": hit.field,
         "start": hit.start,
@@ -182,18 +212,36 @@ def _as_dict(hit: Hit) -> dict[str, Any]:
     }
 
 
-def _print_table(query: str, hits: list[Hit], *, several: bool) -> None:
+def _columns(mode: SearchMode, rerank: str | None) -> list[tuple[str, str]]:
+    """Return the heading and the part of each score that means something by itself."""
+    parts = [("rerank", "rerank")] if rerank is not None else []
+    if mode is not SearchMode.LEXICAL:
+        parts.append(("similarity", "semantic"))
+    if mode is not SearchMode.SEMANTIC:
+        parts.append(("BM25", "lexical"))
+    return parts
+
+
+def _print_table(query: str, hits: list[Hit], columns: list[tuple[str, str]], *, several: bool) -> None:
     if not hits:
         console().print(f"{clean(query)}: nothing found", style="dim")
         return
     table = new_table(clean(query), lines=True)
     table.add_column("#", justify="right")
-    table.add_column("score", justify="right")
+    for heading, _ in columns:
+        table.add_column(heading, justify="right", no_wrap=True)
     table.add_column("id", style="dim", overflow="fold", max_width=20)
     table.add_column("text", ratio=1, overflow="fold")
     for hit in hits:
-        table.add_row(str(hit.rank), f"{hit.score:.4f}", clean(str(hit.id)), _shown(hit, several=several))
+        scores = [f"{hit.scores[part]:.3f}" if part in hit.scores else "" for _, part in columns]
+        table.add_row(str(hit.rank), *scores, clean(str(hit.id)), _shown(hit, several=several))
     console().print(table)
+    leads = [hit.lead for hit in hits if hit.lead is not None]
+    if leads and hits[0].rank == 1 and max(leads) < FITTING:
+        console().print(
+            "Nothing fits well: the best result is hardly nearer to the query than the rest of the index.",
+            style="yellow",
+        )
 
 
 def _shown(hit: Hit, *, several: bool) -> Text:

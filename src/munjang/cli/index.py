@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import json
+from contextlib import closing
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from munjang.checkpoints.files import replacing
 from munjang.cli.commands import Commands, described
 from munjang.cli.errors import tell
 from munjang.cli.hits import (
@@ -16,6 +20,7 @@ from munjang.cli.hits import (
     SearchMode,
     SearchModeOption,
     open_index,
+    refuse_given,
     search_index,
 )
 from munjang.cli.index_build import ADD_EXAMPLES, BUILD_EXAMPLES, add, build, read_id
@@ -32,7 +37,7 @@ from munjang.cli.progress import tracked
 from munjang.cli.texts import lines_of_stdin
 from munjang.errors import InputError
 from munjang.search.lines import STDIN
-from munjang.search.locating import shown
+from munjang.search.locating import open_store, shown
 
 if TYPE_CHECKING:
     from munjang.search.documents import DocumentId
@@ -121,10 +126,13 @@ def _value(value: Any) -> str:
 
 @app.command("check", epilog=examples("munjang index check faq.munjang"))
 def check(location: Location, as_json: AsJson = False) -> None:
-    """Look for damage in an index; ends with 1 if there is any."""
+    """Look for damage in an index, and report what can be saved; ends with 1 if there is any.
+
+    Every document is read and compared with what was written.
+    """
     with open_index(location, None, offline=True) as index:
         problems = index.check()
-        count = len(index)
+        count = None if problems else len(index)  # which may not be readable
     if as_json:
         print_json({"index": shown(location), "documents": count, "problems": problems})
     elif not problems:
@@ -132,6 +140,36 @@ def check(location: Location, as_json: AsJson = False) -> None:
     for problem in problems if not as_json else ():
         write_line(f"{shown(location)}: {clean(problem)}")
     if problems:
+        raise typer.Exit(1)
+
+
+@app.command("export", epilog=examples("munjang index export faq.munjang documents.jsonl"))
+def export(
+    location: Location,
+    file: Annotated[str, typer.Argument(metavar="FILE", help="The file to write, JSON Lines.")],
+    as_json: AsJson = False,
+) -> None:
+    """Write the documents of an index, also of one that is damaged, to a file.
+
+    `munjang index add` reads them from its standard input. Documents that can't be read are left out and
+    counted; the command then ends with 1.
+    """
+    written = lost = 0
+    store = open_store(location, create=False, readonly=True, busy_timeout=30)
+    with closing(store), store.snapshot() as reader, replacing(Path(file)) as output:
+        for found in reader.salvage():
+            if found is None:
+                lost += 1
+                continue
+            document = found[0]
+            line = {"id": document.id, **document.fields, "metadata": document.metadata}
+            output.write(f"{json.dumps(line, ensure_ascii=False)}\n".encode())
+            written += 1
+    if as_json:
+        print_json({"index": shown(location), "file": file, "written": written, "unreadable": lost})
+    else:
+        write_line(f"{file}: {written:,} documents written, {lost:,} can't be read")
+    if lost:
         raise typer.Exit(1)
 
 
@@ -143,6 +181,7 @@ def check(location: Location, as_json: AsJson = False) -> None:
     ),
 )
 def migrate(
+    context: typer.Context,
     location: Location,
     analyzer: Analysis = None,
     chunk_tokens: ChunkTokens = None,
@@ -164,6 +203,9 @@ def migrate(
 
     Searches see the old until all is ready. What was stopped goes on when the same command is given again.
     """
+    if abandon:
+        why = "It says what to move to, and --abandon moves nothing."
+        refuse_given(context, why, "model", "analyzer", "chunk_tokens", "chunk_overlap")
     with open_index(location, None, offline=offline, readonly=False) as index:
         if abandon:
             index.abandon_migration()

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 from enum import StrEnum
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from munjang.cli.errors import tell
-from munjang.cli.hits import open_index
+from munjang.cli.hits import open_index, refuse_given, refuse_reading_options
 from munjang.cli.index_options import MAKING, Analysis, ChunkOverlap, ChunkTokens, Location
 from munjang.cli.options import (
     READING,
@@ -52,6 +53,7 @@ BUILD_EXAMPLES = examples(
 
 
 def build(
+    context: typer.Context,
     location: Location,
     path: Annotated[str, typer.Argument(metavar="PATH", help="A file, or a folder with all that is in it.")],
     field: Annotated[
@@ -157,6 +159,10 @@ def build(
         name=name,
     )
     source.check()
+    if not Path(path).is_dir():
+        refuse_reading_options(context, path)
+        if source.reads_rows(path):
+            refuse_given(context, "It is about text files.", "lines")
     with Index.open(
         location,
         model=model,
@@ -188,14 +194,14 @@ def _engine(name: EngineName, workers: int | None) -> Engine | None:
 def _build(
     index: Index, source: Source, *, prune: bool, engine: Engine | None, progress: bool | None
 ) -> Built:
-    total = 0
-    if progress or has_bar(progress):
-        total = sum(1 for _ in source.documents(index.settings.fields))
     try:
+        total = 0
+        if progress or has_bar(progress):
+            total = sum(1 for _ in source.documents(index.settings.fields))
         with tracked(progress if total else False, total, "Indexing") as advance:
             return index.build(source, prune=prune, engine=engine, advance=advance)
     except KeyboardInterrupt:
-        tell(f"Stopped with {len(index):,} documents in the index. The same command goes on.")
+        tell(f"Stopped with {len(index):,} documents in the index. The same command resumes the build.")
         raise
 
 
@@ -227,6 +233,7 @@ ADD_EXAMPLES = examples(
 
 
 def add(
+    context: typer.Context,
     location: Location,
     text: Annotated[
         list[str] | None,
@@ -254,8 +261,8 @@ def add(
     """
     if not text and not is_piped():
         raise usage_error("Give texts, or pipe documents in.", "TEXT")
-    if (number is not None or metadata is not None) and len(text or ()) != 1:
-        raise usage_error("--id and --metadata go with one TEXT.", "--id")
+    if len(text or ()) != 1:
+        refuse_given(context, "It goes with one TEXT.", "number", "metadata")
     with open_index(location, model, offline=offline, readonly=False) as index:
         documents = _given(index, text, number, metadata) if text else _of_stdin()
         with tracked(progress, len(documents), "Adding") as advance:

@@ -14,6 +14,8 @@ from munjang.cli.hits import (
     SearchMode,
     SearchModeOption,
     open_index,
+    refuse_given,
+    refuse_reading_options,
     search_index,
 )
 from munjang.cli.options import (
@@ -36,7 +38,6 @@ from munjang.cli.texts import (
     file_or_stdin,
     is_piped,
     lines_of_stdin,
-    refuse,
     rows_with_text,
     sentence_model,
     usage_error,
@@ -65,6 +66,12 @@ File = Annotated[
 ]
 
 
+# Options that do something in one case only.
+_OF_ROWS = ("column", "encoding", "no_quoting", "no_header")
+_OF_FILES = (*_OF_ROWS, "pooling")
+_OF_INDEXES = ("mode", "filters", "offset", "min_score", "rerank_with")
+
+
 class Hit(NamedTuple):
     """One row of the answer."""
 
@@ -73,6 +80,7 @@ class Hit(NamedTuple):
 
 
 def search(
+    context: typer.Context,
     query: Annotated[
         str, typer.Argument(metavar="QUERY", help="What to look for; - for each line of standard input.")
     ],
@@ -109,6 +117,7 @@ def search(
     if index is not None:
         if file is not None:
             raise usage_error("Give --file or --index, not both.", "--index")
+        refuse_given(context, "It is about a file, and does nothing with --index.", *_OF_FILES)
         queries = lines_of_stdin() if query == STDIN else [query]
         with open_index(index, model, offline=offline) as opened:
             search_index(
@@ -124,9 +133,9 @@ def search(
                 as_json=as_json,
             )
         return
-    if mode is not SearchMode.HYBRID or filters or offset or min_score is not None or rerank_with:
-        raise usage_error("--mode, --filter, --offset, --min-score and --rerank go with --index.", "--index")
+    refuse_given(context, "It goes with --index, and does nothing with a file.", *_OF_INDEXES)
     path = file_or_stdin(file, "--file")
+    refuse_reading_options(context, path)
     if query == path == STDIN:
         raise usage_error("Only one of QUERY and --file can be standard input.", "QUERY")
     rows = rows_with_text(data_file(path, column, encoding, no_quoting=no_quoting, no_header=no_header))
@@ -147,6 +156,7 @@ def search(
 
 
 def rerank(
+    context: typer.Context,
     query: Annotated[str, typer.Argument(metavar="QUERY", help="The question.")],
     model: Annotated[
         str, typer.Option("--model", "-m", metavar="NAME", help="A cross-encoder: a folder or a repository.")
@@ -177,10 +187,11 @@ def rerank(
     if document and file is not None:
         raise usage_error("Give --file or --document, not both.", "--document")
     if document:
-        refuse("on texts of --document", "column", "encoding", "no_quoting", "no_header")
+        refuse_given(context, "It is about a file, and does nothing with --document.", *_OF_ROWS)
         rows = [Row(number, number, text, {}, "text") for number, text in enumerate(document)]
     else:
         path = STDIN if file is None and is_piped() else file_or_stdin(file, "--file")
+        refuse_reading_options(context, path)
         rows = rows_with_text(data_file(path, column, encoding, no_quoting=no_quoting, no_header=no_header))
     encoder = cross_encoder(model, offline=offline)
     ranked = encoder.rank(query, [row.text for row in rows], top_k=top, show_progress_bar=has_bar(progress))

@@ -7,7 +7,7 @@ from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from typing import Protocol
 
-from munjang.errors import IndexMismatchError, InputError, MissingExtraError
+from munjang.errors import IndexMismatchError, InputError, InputTypeError, MissingExtraError
 from munjang.search.scanning import fold, runs
 from munjang.tokenization.korean import compose, nfc
 
@@ -88,6 +88,8 @@ def analyzer_named(name: str | None = None) -> Analyzer:
     installed = _kiwi_version()
     if name is None:
         name = _BIGRAMS if installed is None else _KIWI
+    if not isinstance(name, str):
+        raise InputTypeError(f"analyzer must be {_KIWI} or {_BIGRAMS}, got {name!r:.80}.")
     kind, _, rest = name.partition("/")
     if kind not in (_BIGRAMS, _KIWI):
         raise InputError(f"There is no analyser '{name}'; there are {_KIWI} and {_BIGRAMS}.")

@@ -102,6 +102,8 @@ class Graph:
         """Search in a file from now on; raises `UnfitError` when it is not whole, `MissingExtraError`."""
         index_class = _usearch()
         try:
+            if not path.is_file() and path.exists():
+                raise UnfitError("is no regular file")
             with path.open("rb") as file:
                 content = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
         except (OSError, ValueError) as error:

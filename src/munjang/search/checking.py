@@ -8,13 +8,27 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+import numpy as np
+
 from munjang.errors import InputError, InputTypeError
 from munjang.search.documents import Document, DocumentId
 
-__all__ = ["checked_document", "checked_documents", "checked_id", "checked_text", "content_id"]
+__all__ = [
+    "checked_choice",
+    "checked_count",
+    "checked_document",
+    "checked_documents",
+    "checked_flag",
+    "checked_id",
+    "checked_number",
+    "checked_text",
+    "content_id",
+    "fits_64_bits",
+    "plain_value",
+    "shown_value",
+]
 
 _LONGEST_ID = 1000
-_INTEGERS = range(-(2**63), 2**63)
 _ID, _METADATA = "id", "metadata"
 
 
@@ -52,7 +66,7 @@ def checked_document(given: object, fields: Sequence[str]) -> Document:
         )
     where = f"Document {number!r}"
     if source is not None:
-        checked_text(source, f"{where}: the source")
+        source = checked_text(source, f"{where}: the source")
     return Document(
         id=number,
         fields=_fields(values, fields, where),
@@ -66,14 +80,41 @@ def content_id(text: str) -> str:
     return hashlib.sha256(text.encode(errors="replace")).hexdigest()[:16]
 
 
-def checked_id(value: object) -> DocumentId:
-    """Give an id on; `InputTypeError` or `InputError` for what is none."""
-    if isinstance(value, bool) or not isinstance(value, int | str):
-        raise InputTypeError(f"An id is a whole number or a text, got {value!r:.80}.")
+def plain_value(value: object) -> object:
+    """Return a value of NumPy, of an enumeration or of another subclass as Python's own str, int or float."""
+    if isinstance(value, np.generic):
+        value = value.item()
+    if isinstance(value, bool):
+        return value
+    if isinstance(value, str):
+        return str.__str__(value)  # what an Enum's own __str__ returns is another text
     if isinstance(value, int):
-        if value not in _INTEGERS:
-            raise InputError(f"The id {value:.3e} is beyond 64 bits; give it as a text.")
-        return int(value)
+        return int.__index__(value)
+    return float.__float__(value) if isinstance(value, float) else value
+
+
+def fits_64_bits(value: int) -> bool:
+    """Return whether a store and SQL can hold a whole number as one."""
+    return -(2**63) <= value < 2**63
+
+
+def shown_value(value: object) -> str:
+    """Return the beginning of a value's repr, for an error message, also where Python refuses to write it."""
+    try:
+        return f"{value!r:.80}"
+    except (ValueError, RecursionError):  # more than 4,300 digits, or nested deeply
+        return f"a huge {type(value).__name__}"
+
+
+def checked_id(value: object) -> DocumentId:
+    """Return an id as a plain value; raise `InputTypeError` or `InputError` for one that can't be."""
+    value = plain_value(value)
+    if isinstance(value, bool) or not isinstance(value, int | str):
+        raise InputTypeError(f"An id is a whole number or a text, got {shown_value(value)}.")
+    if isinstance(value, int):
+        if not fits_64_bits(value):
+            raise InputError(f"The id {shown_value(value)} is beyond 64 bits; write it as a text.")
+        return value
     if not value or len(value) > _LONGEST_ID:
         raise InputError(f"An id has 1 to {_LONGEST_ID} characters, got {len(value)}.")
     return checked_text(value, "The id")
@@ -82,7 +123,8 @@ def checked_id(value: object) -> DocumentId:
 def checked_text(value: object, what: str) -> str:
     """Give a text on; `InputTypeError` or `InputError` for what is none, or can't be stored."""
     if not isinstance(value, str):
-        raise InputTypeError(f"{what} must be a text, got {value!r:.80}.")
+        raise InputTypeError(f"{what} must be a text, got {shown_value(value)}.")
+    value = str.__str__(value)
     if "\0" in value:
         raise InputError(f"{what} has a NUL character at position {value.index(chr(0))}; take it out.")
     try:
@@ -92,7 +134,51 @@ def checked_text(value: object, what: str) -> str:
             f"{what} has a lone surrogate U+{ord(value[error.start]):04X} at position {error.start}, "
             "which is no character; read it with its right encoding."
         ) from None
-    return str(value)
+    return value
+
+
+def checked_choice(name: str, value: object, choices: Sequence[str]) -> str:
+    """Return an option that is one of some texts; raise `InputTypeError` or `InputError` that names it."""
+    if not isinstance(value, str):
+        raise InputTypeError(f"{name} must be one of {', '.join(choices)}, got {shown_value(value)}.")
+    if value not in choices:
+        raise InputError(f"{name} must be one of {', '.join(choices)}, got {shown_value(value)}.")
+    return str.__str__(value)
+
+
+def checked_count(name: str, value: object, least: int) -> int:
+    """Return a whole number that is at least ``least``; raise `InputTypeError` or `InputError`."""
+    plain = plain_value(value)
+    message = f"{name} must be a whole number of at least {least}, got {shown_value(value)}."
+    if isinstance(plain, bool) or not isinstance(plain, int):
+        raise InputTypeError(message)
+    if plain < least:
+        raise InputError(message)
+    return plain
+
+
+def checked_number(name: str, value: object, *, least: float = -math.inf, most: float = math.inf) -> float:
+    """Return a number within bounds, never NaN; raise `InputTypeError` or `InputError`."""
+    plain = plain_value(value)
+    bounds = f" from {least:g}" * (least > -math.inf) + f" to {most:g}" * (most < math.inf)
+    message = f"{name} must be a number{bounds}, got {shown_value(value)}."
+    if isinstance(plain, bool) or not isinstance(plain, int | float):
+        raise InputTypeError(message)
+    try:
+        number = float(plain)
+    except OverflowError:
+        raise InputError(message) from None
+    if not least <= number <= most:
+        raise InputError(message)
+    return number
+
+
+def checked_flag(name: str, value: object) -> bool:
+    """Return an option that is true or false; raise `InputTypeError`."""
+    plain = plain_value(value)
+    if not isinstance(plain, bool):
+        raise InputTypeError(f"{name} must be True or False, got {shown_value(value)}.")
+    return plain
 
 
 def _id_of(given: Mapping[Any, Any]) -> DocumentId:
@@ -115,7 +201,7 @@ def _fields(values: Mapping[Any, object], fields: Sequence[str], where: str) -> 
 
 def _metadata(metadata: object, where: str) -> dict[str, Any]:
     if not isinstance(metadata, Mapping):
-        raise InputTypeError(f"{where}: metadata must be a dictionary, got {metadata!r:.80}.")
+        raise InputTypeError(f"{where}: metadata must be a dictionary, got {shown_value(metadata)}.")
     try:
         found = _json(metadata, f"{where}: metadata")
         json.dumps(found)
@@ -126,24 +212,28 @@ def _metadata(metadata: object, where: str) -> dict[str, Any]:
 
 
 def _json(value: object, where: str) -> Any:
-    """Copy what JSON can say."""
+    """Return a copy of a value in what JSON has."""
+    value = plain_value(value)
     if value is None or isinstance(value, bool):
         return value
     if isinstance(value, str):
         return checked_text(value, where)
-    if isinstance(value, int) and value in _INTEGERS:
-        return int(value)
+    if isinstance(value, int):
+        if not fits_64_bits(value):
+            raise InputError(f"{where} holds {shown_value(value)}, beyond 64 bits; write it as a text.")
+        return value
     if isinstance(value, float) and math.isfinite(value):
-        return float(value)
+        return value
     if isinstance(value, list | tuple):
         return [_json(one, where) for one in value]
     if isinstance(value, Mapping):
         return {_key(name, where): _json(one, f"{where}.{name}") for name, one in value.items()}
-    kind = type(value).__name__
-    raise InputTypeError(f"{where} holds {value!r:.60} ({kind}), which JSON can't say.")
+    raise InputTypeError(
+        f"{where} holds {shown_value(value)} ({type(value).__name__}), which JSON can't hold."
+    )
 
 
 def _key(name: object, where: str) -> str:
     if not isinstance(name, str):
-        raise InputTypeError(f"{where} has the name {name!r:.60}, but names are texts.")
+        raise InputTypeError(f"{where} has the name {shown_value(name)}, but names are texts.")
     return checked_text(name, f"{where}: a name")

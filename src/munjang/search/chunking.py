@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from itertools import accumulate
 from typing import NamedTuple
 
-from munjang.search.sentences import sentences
+from munjang.search.sentences import after_blanks, sentences
 from munjang.tokenization import Tokenizer
 
 __all__ = ["Chunker", "Place"]
@@ -15,6 +15,9 @@ Place = tuple[int, int]
 
 # Joined sentences can have a token or two more than the sum of theirs; then less is joined.
 _BUDGETS = (1.0, 0.94, 0.88, 0.75)
+# White space, marks and words that the vocabulary lacks have few tokens or none, however long they are. Text
+# has 2 to 6 characters for each token.
+_CHARACTERS = 16  # for each token of a passage
 
 
 class _Unit(NamedTuple):
@@ -28,6 +31,7 @@ class _Unit(NamedTuple):
 class Chunker:
     """Cuts texts into passages of at most ``tokens`` tokens of a model's tokeniser, special ones not counted.
 
+    A passage has at most 16 characters for each of these tokens, whatever it consists of.
     A passage is made of whole sentences, and begins with the last sentences of the one before it as far as
     they have at most ``overlap`` tokens. A sentence that is too long itself is cut between words, and a word
     that is too long between characters. Every character that is not white space is in a passage.
@@ -38,6 +42,7 @@ class Chunker:
         self._special = tokenizer.num_special_tokens_to_add()
         self._tokens = tokens
         self._overlap = overlap
+        self._characters = _CHARACTERS * tokens
 
     def cut(self, texts: Sequence[str]) -> list[list[Place]]:
         """Give the places of each text's passages, in code points; none for a text of white space.
@@ -45,9 +50,14 @@ class Chunker:
         Raises `InputError` for a text with a lone surrogate.
         """
         whole = [_stripped(text) for text in texts]
-        unsure = [i for i, text in enumerate(texts) if len(text.encode(errors="replace")) > self._tokens - 2]
+        long = {i for i, text in enumerate(texts) if len(text) > self._characters}
+        unsure = [
+            i
+            for i, text in enumerate(texts)
+            if i not in long and len(text.encode(errors="replace")) > self._tokens - 2
+        ]
         counts = self._count([texts[i] for i in unsure])
-        long = {i for i, count in zip(unsure, counts, strict=True) if count > self._tokens}
+        long |= {i for i, count in zip(unsure, counts, strict=True) if count > self._tokens}
         return [self._passages(text) if i in long else whole[i] for i, text in enumerate(texts)]
 
     def _count(self, texts: Sequence[str]) -> list[int]:
@@ -58,13 +68,15 @@ class Chunker:
         units = self._units(text)
         passages: list[Place] = []
         for share in _BUDGETS:
-            passages = _joined(units, max(1, int(self._tokens * share)), self._overlap)
-            if max(self._count([text[start:end] for start, end in passages])) <= self._tokens:
+            budget = max(1, int(self._tokens * share))
+            passages = _joined(units, budget, self._overlap, self._characters)
+            counts = self._count([text[start:end] for start, end in passages])
+            if max(counts, default=0) <= self._tokens:
                 break
         return passages
 
     def _units(self, text: str) -> list[_Unit]:
-        places = list(sentences(text))
+        places = [part for start, end in sentences(text) for part in self._stretches(text, start, end)]
         counts = self._count([text[start:end] for start, end in places])
         units: list[_Unit] = []
         for (start, end), count in zip(places, counts, strict=True):
@@ -73,6 +85,15 @@ class Chunker:
             else:
                 units += self._parts(text, start, end)
         return units
+
+    def _stretches(self, text: str, start: int, end: int) -> Iterator[Place]:
+        """Cut a sentence of too many characters, before its tokens are counted, which would take memory."""
+        while end - start > self._characters:
+            cut = _cut(text, start, start + self._characters)
+            yield start, start + len(text[start:cut].rstrip())
+            start = after_blanks(text, cut)
+        if start < end:
+            yield start, end
 
     def _parts(self, text: str, start: int, end: int) -> list[_Unit]:
         """Cut a sentence that is too long."""
@@ -85,16 +106,10 @@ class Chunker:
             last = token + self._tokens
             cut = len(sentence) if last >= len(begins) else _cut(sentence, done, begins[last])
             after = next((i for i in range(token, len(begins)) if begins[i] >= cut), len(begins))
-            parts.append(_Unit(start + done, start + len(sentence[:cut].rstrip()), after - token))
-            done, token = cut + _leading_blanks(sentence, cut), after
+            last = done + len(sentence[done:cut].rstrip())
+            parts.append(_Unit(start + done, start + last, after - token))
+            done, token = after_blanks(sentence, cut), after
         return parts
-
-
-def _leading_blanks(text: str, start: int) -> int:
-    end = start
-    while end < len(text) and text[end].isspace():
-        end += 1
-    return end - start
 
 
 def _cut(text: str, start: int, limit: int) -> int:
@@ -113,19 +128,21 @@ def _stripped(text: str) -> list[Place]:
     return [(start, end)] if end > start else []
 
 
-def _joined(units: Sequence[_Unit], budget: int, overlap: int) -> list[Place]:
+def _joined(units: Sequence[_Unit], budget: int, overlap: int, characters: int) -> list[Place]:
     """Join units to passages, greedily; each but the first begins with the end of the one before."""
     ends = [0, *accumulate(unit.tokens for unit in units)]  # tokens before each unit
     passages: list[Place] = []
     first = done = 0
     while done < len(units):
         last = done + 1
-        while last < len(units) and ends[last + 1] - ends[first] <= budget:
+        most = units[first].start + characters
+        while last < len(units) and ends[last + 1] - ends[first] <= budget and units[last].end <= most:
             last += 1
         passages.append((units[first].start, units[last - 1].end))
         done = first = last
         if done < len(units):
             room = min(overlap, budget - units[done].tokens)
-            while first > 0 and ends[done] - ends[first - 1] <= room:
+            least = max(units[done].end - characters, units[done].start - characters * overlap // budget)
+            while first > 0 and ends[done] - ends[first - 1] <= room and units[first - 1].start >= least:
                 first -= 1
     return passages

@@ -66,6 +66,12 @@ class Source:
         """Say whether a document that was read from there was read from this file or folder."""
         return source == self.root or (source or "").startswith(f"{self.root}/")
 
+    @staticmethod
+    def reads_rows(path: str) -> bool:
+        """Return whether a file is cut into documents by what it is: rows, or sections of Markdown."""
+        data = DataFile(path=path)
+        return data.has_columns or data.kind in _MARKDOWN
+
     def check(self) -> None:
         """Raise `DataFileError` or `InputError` unless there is something to read."""
         check_encoding(self.encoding)

@@ -9,13 +9,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from munjang.errors import InputError, InputTypeError, UnknownModelError
-from munjang.search.checking import checked_text
+from munjang.search.checking import checked_count, checked_text, shown_value
 from munjang.search.store import IndexSettings
 
 if TYPE_CHECKING:
     from munjang.sentence.transformer import SentenceTransformer
 
-__all__ = ["check_fields", "choose_chunks", "describe", "open_recorded", "room"]
+__all__ = ["check_fields", "checked_prompts", "choose_chunks", "describe", "open_recorded", "room"]
 
 _PROBE = "문장 하나, and a sentence."
 _PASSAGE = 256  # tokens of a passage, unless a caller or the model says fewer
@@ -49,7 +49,7 @@ def describe(
             f"The model '{name}' compares vectors by {similarity}; an index needs cosine or dot."
         )
     own = {"query": _prompt(model, "query"), "document": _prompt(model, *_DOCUMENT)}
-    prompts = {**own, **_checked_prompts(prompts)}
+    prompts = {**own, **checked_prompts(prompts)}
     tokens, overlap = choose_chunks(model, chunk_tokens, chunk_overlap)
     settings = IndexSettings(
         model=_stored_name(name),
@@ -75,14 +75,18 @@ def _prompt(model: SentenceTransformer, *names: str) -> str:
     return next((model.prompts[name] for name in names if name in model.prompts), "")
 
 
-def _checked_prompts(prompts: Mapping[str, str] | None) -> dict[str, str]:
-    """Read what a caller wants in place of the model's own prompts."""
-    chosen = dict(prompts or {})
-    for name, text in chosen.items():
+def checked_prompts(prompts: Mapping[str, str] | None) -> dict[str, str]:
+    """Return what a caller wants in place of the model's own prompts."""
+    if prompts is None:
+        return {}
+    if not isinstance(prompts, Mapping):
+        raise InputTypeError(
+            f"prompts must be a mapping like {{'query': 'query: '}}, got {shown_value(prompts)}."
+        )
+    for name in prompts:
         if name not in ("query", "document"):
-            raise InputError(f"prompts are those of a query and of a document, got '{name}'.")
-        checked_text(text, f"The prompt '{name}'")
-    return chosen
+            raise InputError(f"prompts are those of a query and of a document, got {shown_value(name)}.")
+    return {name: checked_text(text, f"The prompt '{name}'") for name, text in prompts.items()}
 
 
 def _stored_name(name: str) -> str:
@@ -104,15 +108,18 @@ def room(model: SentenceTransformer) -> int:
 def choose_chunks(model: SentenceTransformer, tokens: int | None, overlap: int | None) -> tuple[int, int]:
     """Give the tokens of a passage and of its overlap; `InputError` for what the model can't read."""
     most = room(model)
-    for name, value, least in (("chunk_tokens", tokens, 1), ("chunk_overlap", overlap, 0)):
-        if value is not None and (isinstance(value, bool) or not isinstance(value, int) or value < least):
-            raise InputError(f"{name} must be a whole number of at least {least}, got {value!r}.")
+    tokens = None if tokens is None else checked_count("chunk_tokens", tokens, 1)
+    overlap = None if overlap is None else checked_count("chunk_overlap", overlap, 0)
     if tokens is not None and tokens > most:
-        raise InputError(f"chunk_tokens is {tokens}, but the model reads {most} tokens beside its prompt.")
+        raise InputError(
+            f"chunk_tokens is {shown_value(tokens)}, but the model reads {most} tokens beside its prompt."
+        )
     tokens = max(1, min(_PASSAGE, most)) if tokens is None else tokens
     overlap = tokens // _OVERLAP if overlap is None else overlap
     if overlap >= tokens:
-        raise InputError(f"chunk_overlap is {overlap}; it must be less than chunk_tokens, {tokens}.")
+        raise InputError(
+            f"chunk_overlap is {shown_value(overlap)}; it must be less than chunk_tokens, {tokens}."
+        )
     return tokens, overlap
 
 
@@ -131,7 +138,7 @@ def check_fields(fields: object, embedded: object) -> tuple[tuple[str, ...], tup
 
 def _names(given: object, what: str) -> tuple[str, ...]:
     if isinstance(given, str) or not isinstance(given, Sequence):
-        raise InputTypeError(f"{what} must be a list of names, got {given!r:.80}.")
+        raise InputTypeError(f"{what} must be a list of names, got {shown_value(given)}.")
     names = tuple(checked_text(name, f"A name in {what}") for name in given)
     if len(set(names)) < len(names) or not all(name.strip() for name in names):
         raise InputError(f"{what} must be different names, none empty, got {list(names)}.")

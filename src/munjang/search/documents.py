@@ -74,13 +74,18 @@ class Hit:
     Attributes:
         rank: 1 for the best.
         id: the document's.
-        score: by ``mode`` similarity, BM25 or fused, or the cross-encoder's; comparable within one search.
+        score: by ``mode`` similarity, BM25 or fused, or the cross-encoder's, what hits are ordered by;
+            comparable within one search only. A fused score is relative to the best hit's, and does not show
+            how well that one fits: `similarity`, `bm25` and `lead` do.
         text: the passage.
         field: the field that the passage is a piece of.
         start: where it begins in that field, in code points.
         end: where it ends.
         document: the whole document.
-        scores: what the parts of the search said: ``semantic``, ``lexical``, ``rerank``, as far as asked.
+        scores: those of the parts of the search: ``semantic``, ``lexical``, ``rerank``, as far as asked.
+        lead: how far its cosine exceeds those of the query's 6th to 25th nearest documents, as a share of
+            what they lack to 1; ``None`` in a search by word, without cosines, or among fewer than 11
+            documents. Below about 0.15 a document hardly fits better than the rest of the index.
     """
 
     rank: int
@@ -92,7 +97,18 @@ class Hit:
     end: int
     document: Document
     scores: Mapping[str, float]
+    lead: float | None = None
     make_snippet: Callable[[], Snippet] = dataclasses.field(repr=False, compare=False)
+
+    @property
+    def similarity(self) -> float | None:
+        """The cosine, or dot product, with the query; ``None`` where only words were compared."""
+        return self.scores.get("semantic")
+
+    @property
+    def bm25(self) -> float | None:
+        """The score by word; ``None`` if no word of the query is in the document, or none was looked for."""
+        return self.scores.get("lexical")
 
     @property
     def snippet(self) -> str:

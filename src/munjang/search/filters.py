@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias
 
 from munjang.errors import InputError, InputTypeError
+from munjang.search.checking import plain_value, shown_value
 
 __all__ = ["Condition", "Filter", "Operator", "Scalar", "parse_filter"]
 
@@ -69,7 +70,7 @@ def parse_filter(wanted: Mapping[str, Any] | None) -> Filter | None:
     if wanted is None:
         return None
     if not isinstance(wanted, Mapping) or not all(isinstance(name, str) for name in wanted):
-        raise InputTypeError(f"A filter is a mapping of names to values, got {wanted!r}.")
+        raise InputTypeError(f"A filter is a mapping of names to values, got {shown_value(wanted)}.")
     return Filter(tuple(one for name, value in wanted.items() for one in _conditions(name, value)))
 
 
@@ -83,22 +84,29 @@ def _conditions(name: str, wanted: object) -> list[Condition]:
         raise InputError(f"The filter for '{name}' is empty; say for example {{'gte': 2020}}.")
     unknown = [operator for operator in wanted if operator not in _OPERATORS]
     if unknown:
-        raise InputError(f"The filter for '{name}' has '{unknown[0]}'; there are {', '.join(_OPERATORS)}.")
+        raise InputError(
+            f"The filter for '{name}' has {shown_value(unknown[0])}; there are {', '.join(_OPERATORS)}."
+        )
     return [_condition(path, operator, value) for operator, value in wanted.items()]
 
 
 def _condition(path: tuple[str, ...], operator: Operator, value: object) -> Condition:
     name = ".".join(path)
+    value = [plain_value(one) for one in value] if isinstance(value, list | tuple) else plain_value(value)
     if operator in _LISTS:
-        if not isinstance(value, (list, tuple)) or not all(_is_scalar(one) for one in value):
-            raise InputTypeError(f"The filter '{operator}' for '{name}' needs a list, got {value!r}.")
+        if not isinstance(value, list) or not all(_is_scalar(one) for one in value):
+            raise InputTypeError(
+                f"The filter '{operator}' for '{name}' needs a list, got {shown_value(value)}."
+            )
         return Condition(path, operator, tuple(value))
     if operator == "exists" and not isinstance(value, bool):
-        raise InputTypeError(f"The filter 'exists' for '{name}' is true or false, got {value!r}.")
+        raise InputTypeError(f"The filter 'exists' for '{name}' is true or false, got {shown_value(value)}.")
     if operator in _ORDER and (isinstance(value, bool) or not isinstance(value, (int, float, str))):
-        raise InputTypeError(f"The filter '{operator}' for '{name}' needs a number or a text, got {value!r}.")
+        raise InputTypeError(
+            f"The filter '{operator}' for '{name}' needs a number or a text, got {shown_value(value)}."
+        )
     if not _is_scalar(value):
-        raise InputTypeError(f"The filter for '{name}' can't compare with {value!r}.")
+        raise InputTypeError(f"The filter for '{name}' can't compare with {shown_value(value)}.")
     assert value is None or isinstance(value, (str, int, float))
     return Condition(path, operator, value)
 

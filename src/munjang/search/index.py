@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Self
 
 from munjang.errors import InputError, InputTypeError
 from munjang.search.analysis import analyzer_named
-from munjang.search.checking import checked_documents, checked_id
+from munjang.search.checking import checked_documents, checked_flag, checked_id, checked_number
 from munjang.search.describing import describe, room
 from munjang.search.documents import Document, DocumentId, Entry
 from munjang.search.locating import is_new_file, open_store, shown
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Index"]
 
+_LONGEST_WAIT = 86_400.0  # seconds for another writer; stores count in milliseconds of 32 bits
 _Check = Callable[[Sequence[Document]], None]
 
 
@@ -93,7 +94,8 @@ class Index(Lookup):
             prompts=prompts,
             offline=offline,
         )
-        create = create and not readonly
+        create = checked_flag("create", create) and not checked_flag("readonly", readonly)
+        busy_timeout = checked_number("busy_timeout", busy_timeout, least=0, most=_LONGEST_WAIT)
         # A new file comes after its settings, so that a model that can't be had leaves none behind.
         new = wanted.begin() if create and is_new_file(location) else None
         store = open_store(location, create=create, readonly=readonly, busy_timeout=busy_timeout)
@@ -148,7 +150,7 @@ class Index(Lookup):
 
     def delete(self, ids: DocumentId | Iterable[DocumentId]) -> int:
         """Take documents out, by one id or several; give how many were there."""
-        listed = [ids] if isinstance(ids, int | str) else list(ids)
+        listed = [ids] if isinstance(ids, str) or not isinstance(ids, Iterable) else list(ids)
         return self.store.write(Changes(delete=[checked_id(one) for one in listed]))
 
     def put(self, entries: Sequence[Entry], *, new: bool = False) -> None:
@@ -240,8 +242,12 @@ class Index(Lookup):
             name,
             fields=self.settings.fields,
             embedded=self.settings.embedded,
-            analyzer=analyzer_named(analyzer or self.settings.analyzer.partition("/")[0]).name,
-            chunk_tokens=chunk_tokens or min(self.settings.chunk_tokens, room(opened)),
+            analyzer=analyzer_named(
+                self.settings.analyzer.partition("/")[0] if analyzer is None else analyzer
+            ).name,
+            chunk_tokens=min(self.settings.chunk_tokens, room(opened))
+            if chunk_tokens is None
+            else chunk_tokens,
             chunk_overlap=chunk_overlap,
         )
         done = migrate(self.store, target, opened, advance)

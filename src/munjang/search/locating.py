@@ -7,12 +7,12 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from munjang.errors import InputTypeError
+from munjang.errors import InputError, InputTypeError, StoreError
 
 if TYPE_CHECKING:
     from munjang.search.store import Store
 
-__all__ = ["is_database", "is_new_file", "open_store", "shown"]
+__all__ = ["file_path", "is_database", "is_new_file", "open_store", "shown"]
 
 _SCHEMES = ("postgresql://", "postgres://")
 _PASSWORD = re.compile(r"(^\w+://[^:@/]*:).*(?=@)|(?<=password=)[^&]*")
@@ -26,8 +26,23 @@ def is_database(location: str | os.PathLike[str]) -> bool:
 
 
 def is_new_file(location: str | os.PathLike[str]) -> bool:
-    """Say whether a location is a file that is not there yet."""
-    return not is_database(location) and not Path(location).exists()
+    """Return whether a location is a file that does not exist yet."""
+    return not is_database(location) and not _exists(file_path(location))
+
+
+def file_path(location: str | os.PathLike[str]) -> Path:
+    """Return the path of a location that is a file; raise `InputError` for one that no file can have."""
+    name = os.fsdecode(location)
+    if "\0" in name:
+        raise InputError(f"The path of the index, {name!r:.80}, has a NUL character.")
+    return Path(name)
+
+
+def _exists(path: Path) -> bool:
+    try:
+        return path.exists()
+    except OSError as error:  # such as a name that is too long
+        raise StoreError(f"The index '{path!s:.80}' can't be used: {error.strerror}.") from error
 
 
 def shown(location: str | os.PathLike[str]) -> str:
@@ -45,4 +60,4 @@ def open_store(
         return open_postgres(str(location), create=create, readonly=readonly, busy_timeout=busy_timeout)
     from munjang.search.store_sqlite import open_sqlite
 
-    return open_sqlite(Path(location), create=create, readonly=readonly, busy_timeout=busy_timeout)
+    return open_sqlite(file_path(location), create=create, readonly=readonly, busy_timeout=busy_timeout)

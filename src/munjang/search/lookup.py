@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from munjang.errors import IndexMismatchError, InputTypeError
+from munjang.errors import IndexMismatchError, InputError, InputTypeError
 from munjang.search.analysis import Analyzer, analyzer_named
 from munjang.search.checking import checked_id
 from munjang.search.describing import open_recorded
@@ -18,6 +18,7 @@ from munjang.search.documents import Document, DocumentId, Hit
 from munjang.search.filters import parse_filter
 from munjang.search.fusion import Fusion
 from munjang.search.opening import check_model
+from munjang.search.preparing import digest
 from munjang.search.searching import SEMANTIC, Mode, checked_query, run_search, search_options
 from munjang.search.store import IndexSettings, Store
 
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
     from munjang.sentence.transformer import SentenceTransformer
 
 __all__ = ["Lookup"]
+
+_NAMED = 5  # damaged documents that a check names
 
 
 class Lookup:
@@ -98,7 +101,10 @@ class Lookup:
         return True
 
     def __contains__(self, id: object) -> bool:  # noqa: A002
-        return isinstance(id, int | str) and self.get(id) is not None
+        try:
+            return self.get(id) is not None  # type: ignore[arg-type]
+        except (InputError, InputTypeError):
+            return False
 
     # Searching
 
@@ -126,7 +132,7 @@ class Lookup:
             offset: how many of the best to leave out, for the next page.
             filter: conditions on metadata, as ``{"lang": "ko", "year": {"gte": 2020}}``; see
                 `munjang.search.filters`.
-            min_score: leave out what scores less.
+            min_score: leave out hits whose ``score`` is lower; a hybrid one is relative to the best.
             weights: of the two parts in hybrid mode, by default ``{"semantic": 1, "lexical": 1}``.
             fusion: ``"scores"`` joins by a weighted mean of scores between 0 and 1 (convex combination),
                 ``"ranks"`` by a sum of reciprocal ranks, at most about 0.033 (reciprocal rank fusion).
@@ -184,7 +190,11 @@ class Lookup:
         analyzer = self.analyzer
         with self.store.snapshot() as reader:
             return [
-                run_search(reader, analyzer, text, vector, options) if text.strip() else []
+                run_search(
+                    reader, analyzer, text, vector, options, cosine=self.settings.similarity == "cosine"
+                )
+                if text.strip()
+                else []
                 for text, vector in zip(texts, vectors, strict=True)
             ]
 
@@ -212,9 +222,47 @@ class Lookup:
             raise IndexMismatchError(f"The index '{self.location}' was moved to {model}; open it again.")
 
     def check(self) -> list[str]:
-        """Look for damage; give a line for each thing that is wrong, none when all is well."""
-        return list(self.store.check())
+        """Return a line for each thing that is damaged, and what can be saved; none when all is well.
+
+        Every document is read and compared with its digest.
+        """
+        problems = list(self.store.check())
+        right = changed = unreadable = 0
+        with self.store.snapshot() as reader:
+            for found in reader.salvage():
+                if found is None:
+                    unreadable += 1
+                elif _digest(found[0]) == found[1]:
+                    right += 1
+                else:
+                    changed += 1
+                    if changed <= _NAMED:
+                        problems.append(f"Document {found[0].id!r} is not what was written.")
+        if unreadable or changed:
+            problems.append(f"{unreadable:,} documents can't be read, {changed:,} have changed.")
+        if problems:
+            problems.append(_rescue(right, unreadable + changed))
+        return problems
 
     def close(self) -> None:
         """Let go of the store; closing twice is no error."""
         self.store.close()
+
+
+def _digest(document: Document) -> bytes | None:
+    try:
+        return digest(document)
+    except ValueError:  # damaged metadata may hold what is no JSON
+        return None
+
+
+def _rescue(right: int, lost: int) -> str:
+    if not lost:
+        return (
+            f"All {right:,} documents can be read. `munjang index rebuild` mends what is derived from them; "
+            "if damage remains, save them with `munjang index export` and add them to a new index."
+        )
+    return (
+        f"{right:,} documents can be read: save them with `munjang index export`, add them to a new index, "
+        "and build the others again from their source."
+    )

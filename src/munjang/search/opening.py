@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 
 from munjang.errors import InputTypeError
 from munjang.search.analysis import analyzer_named
-from munjang.search.describing import check_fields, describe
+from munjang.search.checking import checked_count, shown_value
+from munjang.search.describing import check_fields, checked_prompts, describe
 from munjang.search.documents import TEXT
 from munjang.search.settings import check_same_settings
 from munjang.search.store import IndexSettings
@@ -74,11 +75,11 @@ class Wanted:
                 said["embedded"] = embedded
         if self.analyzer is not None:
             said["analyzer"] = analyzer_named(self.analyzer).name
-        for name in ("chunk_tokens", "chunk_overlap"):
-            if getattr(self, name) is not None:
-                said[name] = getattr(self, name)
+        for name, least in (("chunk_tokens", 1), ("chunk_overlap", 0)):
+            if (value := getattr(self, name)) is not None:
+                said[name] = checked_count(name, value, least)
         if self.prompts is not None:
-            said["prompts"] = {**recorded.prompts, **self.prompts}
+            said["prompts"] = {**recorded.prompts, **checked_prompts(self.prompts)}
         check_same_settings(recorded, replace(recorded, **said), place)  # type: ignore[arg-type]
         if self.model is None or self.model == recorded.model:
             return None
@@ -90,7 +91,7 @@ class Wanted:
     def _name(model: object) -> str:
         if not isinstance(model, str | os.PathLike):
             raise InputTypeError(
-                f"model must be a name, a folder or a SentenceTransformer, got {model!r:.80}."
+                f"model must be a name, a folder or a SentenceTransformer, got {shown_value(model)}."
             )
         return os.fspath(model)
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import wraps
+from typing import Any, Concatenate, ParamSpec, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -33,6 +34,24 @@ _SPARE = 16  # candidates beyond the limit: the server's rounding may order two 
 _CANDIDATES = (100, 1000)  # of HNSW: the fewest for a good recall, and the most that pgvector allows
 
 
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+def _reading(
+    method: Callable[Concatenate[PostgresReader, P], R],
+) -> Callable[Concatenate[PostgresReader, P], R]:
+    """Let a method fail clearly: after the snapshot's end, and for values that are damaged."""
+
+    @wraps(method)
+    def explained_method(self: PostgresReader, /, *args: P.args, **kwargs: P.kwargs) -> R:
+        self._check_going_on()
+        with self._session.explained():
+            return method(self, *args, **kwargs)
+
+    return explained_method
+
+
 class PostgresReader:
     """A `Reader` within one transaction."""
 
@@ -43,11 +62,13 @@ class PostgresReader:
         self._exact_below = exact_below
         self.ended = False
 
+    @_reading
     def get(self, ids: Sequence[DocumentId]) -> Mapping[DocumentId, Document]:
         """Give the documents that are there."""
         rows = self._rows("SELECT id, source, body FROM documents WHERE key = ANY(%s)", [_keys(ids)])
         return {one.id: one for one in (read_body(*row) for row in rows)}
 
+    @_reading
     def digests(self, ids: Sequence[DocumentId]) -> Mapping[DocumentId, bytes]:
         """Give the digests of those that are there."""
         rows = self._rows("SELECT id, digest FROM documents WHERE key = ANY(%s)", [_keys(ids)])
@@ -65,15 +86,37 @@ class PostgresReader:
             )
             for number, *row in rows:
                 last = number
-                yield read_body(*row)
+                with self._session.explained():
+                    document = read_body(*row)
+                yield document
             if len(rows) < _PAGE:
                 return
 
+    def salvage(self) -> Iterator[tuple[Document, bytes] | None]:
+        """Yield each document with its digest; ``None`` for one that can't be read."""
+        last = 0
+        while rows := self._rows(
+            "SELECT number, id, source, body, digest FROM documents WHERE number > %s "
+            "ORDER BY number LIMIT %s",
+            [last, _PAGE],
+        ):
+            for number, *row, digest in rows:
+                last = number
+                try:
+                    with self._session.explained():
+                        document = read_body(*row)
+                except StoreError:
+                    yield None
+                else:
+                    yield document, digest
+
+    @_reading
     def ids_of_source(self, source: str) -> Sequence[DocumentId]:
         """Give the ids of the documents that were read from a file."""
         rows = self._rows("SELECT id FROM documents WHERE source = %s ORDER BY number", [escaped(source)])
         return [read_id(row[0]) for row in rows]
 
+    @_reading
     def count(self, where: Filter | None = None) -> int:
         """Count the documents."""
         if where is None:
@@ -81,6 +124,7 @@ class PostgresReader:
         text, values = documents_where(where)
         return int(self._rows(f"SELECT count(*) FROM documents WHERE {text}", values)[0][0])  # noqa: S608
 
+    @_reading
     def semantic(
         self, vector: NDArray[np.float32], limit: int, where: Filter | None = None, *, exact: bool = False
     ) -> Sequence[Match]:
@@ -106,15 +150,15 @@ class PostgresReader:
             found = self._exactly(layout, query, limit, where)
         return _best(layout, query, found)[:limit]
 
+    @_reading
     def lexical(self, words: Sequence[str], limit: int, where: Filter | None = None) -> Sequence[Match]:
         """Find the passages that have any of the words; see `postgres_words.find_words` for the score."""
         layout = self._state.layout
         if layout is None or limit < 1:
             return []
-        self._check_going_on()
-        with self._session.explained():
-            return find_words(self._connection, layout, words, limit, where)
+        return find_words(self._connection, layout, words, limit, where)
 
+    @_reading
     def find(self, passages: Sequence[int]) -> Mapping[int, Found]:
         """Say where passages are."""
         if self._state.layout is None:

@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeAlias
 from urllib.parse import unquote
 
-from munjang.errors import InputError, MissingExtraError, StoreBusyError, StoreError
+from munjang.errors import InputError, MissingExtraError, MunjangError, StoreBusyError, StoreError
+from munjang.search.store import DAMAGE, damaged
 
 if TYPE_CHECKING:
     import psycopg
@@ -97,7 +98,7 @@ class Session:
     @contextmanager
     def reading(self) -> Iterator[Connection]:
         """A transaction that sees one moment."""
-        with self.explained():
+        with self.explained(values=False):  # the block is a caller's
             connection = self._begun("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY;")
             try:
                 yield connection
@@ -147,8 +148,8 @@ class Session:
             self._idle.pop().close()
 
     @contextmanager
-    def explained(self) -> Iterator[None]:
-        """Raise `StoreError` or `StoreBusyError` for what psycopg raises."""
+    def explained(self, *, values: bool = True) -> Iterator[None]:
+        """Raise `StoreError` or `StoreBusyError` for what psycopg raises, and for damaged ``values``."""
         errors = self._psycopg.errors
         try:
             yield
@@ -159,6 +160,12 @@ class Session:
             ) from error
         except self._psycopg.Error as error:
             raise StoreError(f"The index ({self.place}) failed: {self._message(error)}") from error
+        except MunjangError:
+            raise
+        except DAMAGE as error:
+            if not values:
+                raise
+            raise damaged(f"({self.place})", error) from error
 
     def _begun(self, begin: str) -> Connection:
         """Begin on a connection; one that was lost while nobody used it is replaced."""

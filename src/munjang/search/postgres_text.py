@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from munjang.errors import InputError, InputTypeError
 from munjang.search.documents import Document, DocumentId
+from munjang.search.store import check_form
 
 __all__ = [
     "comparable",
@@ -114,7 +115,7 @@ def read_body(document: str, source: str | None, body: str) -> Document:
     """Undo `write_body`."""
     fields, metadata = json.loads(unescaped(body))
     place = None if source is None else unescaped(source)
-    return Document(id=read_id(document), fields=fields, metadata=metadata, source=place)
+    return check_form(Document(id=read_id(document), fields=fields, metadata=metadata, source=place))
 
 
 # Metadata to filter by

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
@@ -11,19 +10,27 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias, cast, get_args
 import numpy as np
 from numpy.typing import NDArray
 
-from munjang.errors import InputError, InputTypeError
+from munjang.errors import InputError, InputTypeError, StoreError
 from munjang.search.analysis import Analyzer
-from munjang.search.checking import checked_text
-from munjang.search.documents import DocumentId, Hit
+from munjang.search.checking import (
+    checked_choice,
+    checked_count,
+    checked_flag,
+    checked_number,
+    checked_text,
+    shown_value,
+)
+from munjang.search.documents import Document, DocumentId, Hit
 from munjang.search.filters import Filter, parse_filter
 from munjang.search.fusion import FUSIONS, fuse
+from munjang.search.lead import relative_leads
 from munjang.search.snippets import Snippet, make_snippet
 from munjang.search.store import Found, Match, Reader
 
 if TYPE_CHECKING:
     from munjang.sentence.cross_encoder import CrossEncoder
 
-__all__ = ["Mode", "SearchOptions", "checked_query", "query_words", "run_search", "search_options"]
+__all__ = ["DEEPEST", "Mode", "SearchOptions", "checked_query", "query_words", "run_search", "search_options"]
 
 Mode: TypeAlias = Literal["hybrid", "semantic", "lexical"]
 
@@ -35,8 +42,9 @@ _PARTS: Mapping[str, tuple[str, ...]] = {
 }
 _LOWEST = {LEXICAL: 0.0}  # BM25 begins there; where a model's similarities begin, nobody says
 _LONGEST_QUERY = 20_000  # characters; a longer one is a document
+_HEAVIEST = 1e9  # of the weights; their sum must stay finite
 _WORDS = 256  # different words of a query that are looked up
-_DEEPEST = 10_000  # results, all pages together
+DEEPEST = 10_000  # results, all pages together
 # So many passages of each part are looked at, twice as many for each doubling of what is asked for. That
 # depends on nothing else, so that the pages of one result fit together.
 _DEPTH = 256
@@ -87,43 +95,56 @@ def search_options(
     exact: bool,
 ) -> SearchOptions:
     """Check what a caller asks for; `InputError` or `InputTypeError` names what can't be."""
-    if mode not in get_args(Mode):
-        raise InputError(f"mode must be one of {', '.join(get_args(Mode))}, got {mode!r}.")
-    if fusion not in FUSIONS:
-        raise InputError(f"fusion must be one of {', '.join(FUSIONS)}, got {fusion!r}.")
-    for name, value, least in (("limit", limit, 1), ("offset", offset, 0)):
-        if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < least:
-            raise InputError(f"{name} must be a whole number of at least {least}, got {value!r}.")
-    if limit + offset > _DEEPEST:
-        raise InputError(f"limit and offset are {limit + offset:,} together, more than {_DEEPEST:,}.")
-    if min_score is not None and (not isinstance(min_score, int | float) or math.isnan(min_score)):
-        raise InputError(f"min_score must be a number, got {min_score!r}.")
-    if rerank is not None and rerank.num_labels != 1:
-        raise InputError(f"rerank needs a model with one label, this one has {rerank.num_labels}.")
+    mode = checked_choice("mode", mode, get_args(Mode))
+    fusion = checked_choice("fusion", fusion, FUSIONS)
+    limit, offset = checked_count("limit", limit, 1), checked_count("offset", offset, 0)
+    if limit + offset > DEEPEST:
+        raise InputError(
+            f"limit and offset must be at most {DEEPEST:,} together, got {shown_value(limit)} and "
+            f"{shown_value(offset)}."
+        )
+    if min_score is not None:
+        min_score = checked_number("min_score", min_score)
+    _check_reranker(rerank)
     return SearchOptions(
         mode=mode,
-        limit=int(limit),
-        offset=int(offset),
+        limit=limit,
+        offset=offset,
         where=parse_filter(filter),
         min_score=min_score,
         weights=_weights(weights, mode),
         fusion=fusion,
         rerank=rerank,
-        exact=exact,
+        exact=checked_flag("exact", exact),
     )
+
+
+def _check_reranker(rerank: object) -> None:
+    if rerank is None:
+        return
+    from munjang.sentence.cross_encoder import CrossEncoder
+
+    if not isinstance(rerank, CrossEncoder):
+        raise InputTypeError(
+            f"rerank must be an opened CrossEncoder, got {shown_value(rerank)}; open it with "
+            "CrossEncoder(name)."
+        )
+    if rerank.num_labels != 1:
+        raise InputError(f"rerank needs a model with one label, this one has {rerank.num_labels}.")
 
 
 def _weights(given: Mapping[str, float] | None, mode: str) -> dict[str, float]:
     weights = {SEMANTIC: 1.0, LEXICAL: 1.0}
     if given is None:
         return weights
+    if mode != "hybrid":
+        raise InputError(f"weights go with mode='hybrid'; a {mode} search has only one part.")
     if not isinstance(given, Mapping):
-        raise InputTypeError(f"weights must be like {weights}, got {given!r:.80}.")
+        raise InputTypeError(f"weights must be like {weights}, got {shown_value(given)}.")
     for name, value in given.items():
-        known = name in weights and isinstance(value, int | float)
-        if not known or not math.isfinite(value) or value < 0:
-            raise InputError(f"weights must be like {weights}, none negative, got {name!r}: {value!r}.")
-        weights[name] = float(value)
+        if name not in weights:
+            raise InputError(f"weights must be like {weights}, got the name {shown_value(name)}.")
+        weights[name] = checked_number(f"weights[{name!r}]", value, least=0, most=_HEAVIEST)
     if not any(weights[part] for part in _PARTS[mode]):
         raise InputError(f"With the weights {weights}, nothing is left of a {mode} search.")
     return weights
@@ -151,6 +172,7 @@ class _Candidate:
     place: Found
     score: float
     scores: Mapping[str, float]
+    lead: float | None
 
 
 def run_search(
@@ -159,10 +181,15 @@ def run_search(
     query: str,
     vector: NDArray[np.float32] | None,
     options: SearchOptions,
+    *,
+    cosine: bool,
 ) -> list[Hit]:
-    """Search; ``vector`` is the query's, ``[d]``, needed where the options have a semantic part."""
+    """Search; ``vector`` is the query's, ``[d]``, needed where the options have a semantic part.
+
+    ``cosine`` is whether vectors are compared by it.
+    """
     words = query_words(query, analyzer)
-    candidates = _candidates(reader, words, vector, options)
+    candidates = _candidates(reader, words, vector, options, cosine=cosine)
     if options.rerank is not None:
         candidates = _reranked(reader, query, candidates, options)
     least = options.min_score
@@ -172,7 +199,12 @@ def run_search(
 
 
 def _candidates(
-    reader: Reader, words: list[str], vector: NDArray[np.float32] | None, options: SearchOptions
+    reader: Reader,
+    words: list[str],
+    vector: NDArray[np.float32] | None,
+    options: SearchOptions,
+    *,
+    cosine: bool,
 ) -> list[_Candidate]:
     """Find documents, best first."""
     matches: dict[str, Sequence[Match]] = {}
@@ -182,8 +214,13 @@ def _candidates(
             matches[part] = reader.semantic(vector, options.depth, options.where, exact=options.exact)
         else:
             matches[part] = reader.lexical(words, options.depth, options.where) if words else ()
-    places = reader.find(sorted({match.passage for found in matches.values() for match in found}))
+    passages = sorted({match.passage for found in matches.values() for match in found})
+    places = reader.find(passages)
+    if missing := [passage for passage in passages if passage not in places]:
+        raise _damaged(f"passage {missing[0]} belongs to no document")
     best = {part: _best_of_documents(found, places) for part, found in matches.items()}
+    similar = best.get(SEMANTIC, {}) if cosine else {}
+    leads = dict(zip(similar, relative_leads(list(similar.values())) or (), strict=False))
     fused = fuse(options.fusion, matches, options.weights, _LOWEST)
     shown: dict[DocumentId, int] = {}
     for passage, _ in fused:  # best first
@@ -200,6 +237,7 @@ def _candidates(
             places[shown[number]],
             score,
             {part: found[number] for part, found in best.items() if number in found},
+            leads.get(number),
         )
         for number, score in ranking
     ]
@@ -222,7 +260,7 @@ def _reranked(
     if not some:
         return []
     documents = reader.get([one.id for one in some])
-    pairs = [(query, _passage(documents[one.id].fields, one.place)) for one in some]
+    pairs = [(query, _passage(documents, one)[1]) for one in some]
     scores = cast("NDArray[np.float32]", options.rerank.predict(pairs))
     order = np.argsort(-scores, kind="stable")
     return [
@@ -231,8 +269,19 @@ def _reranked(
     ]
 
 
-def _passage(fields: Mapping[str, str], place: Found) -> str:
-    return fields[place.field][place.start : place.end]
+def _passage(documents: Mapping[DocumentId, Document], one: _Candidate) -> tuple[Document, str]:
+    """Return a candidate's document and passage; raise `StoreError` where the index has them no more."""
+    document, place = documents.get(one.id), one.place
+    if document is None or place.field not in document.fields:
+        raise _damaged(f"a passage of document {one.id!r} lies in a field that is missing")
+    text = document.fields[place.field]
+    if not 0 <= place.start <= place.end <= len(text):
+        raise _damaged(f"a passage of document {one.id!r} lies outside its field")
+    return document, text[place.start : place.end]
+
+
+def _damaged(what: str) -> StoreError:
+    return StoreError(f"The index is damaged: {what}; `munjang index check` reports what can be saved.")
 
 
 def _hits(
@@ -240,8 +289,7 @@ def _hits(
 ) -> Iterator[Hit]:
     documents = reader.get([one.id for one in page])
     for rank, one in enumerate(page, first):
-        document = documents[one.id]
-        text = _passage(document.fields, one.place)
+        document, text = _passage(documents, one)
         yield Hit(
             rank=rank,
             id=one.id,
@@ -252,6 +300,7 @@ def _hits(
             end=one.place.end,
             document=document,
             scores=one.scores,
+            lead=one.lead,
             make_snippet=_snippet_maker(text, analyzer, words),
         )
 

@@ -8,13 +8,14 @@ from typing import Any
 
 import numpy as np
 
-from munjang.errors import IndexMismatchError
-from munjang.search.store import IndexSettings
+from munjang.errors import IndexMismatchError, StoreError
+from munjang.search.store import DAMAGE, IndexSettings
 
 __all__ = ["check_same_settings", "difference", "read_settings", "write_settings"]
 
 _TUPLES = ("fields", "embedded", "probe")
 _NAMES = ("model", "revision")  # of a model, which its probe tells better
+_LARGEST = 2**31
 _TOLERANCE = 1e-3  # engines of other machines differ in the last digits, other models in the first
 
 
@@ -24,11 +25,37 @@ def write_settings(settings: IndexSettings) -> str:
 
 
 def read_settings(text: str) -> IndexSettings:
-    """Read what `write_settings` gave."""
-    read: dict[str, Any] = json.loads(text)
-    for name in _TUPLES:
-        read[name] = tuple(read[name])
-    return IndexSettings(**read)
+    """Return what `write_settings` wrote; raise `StoreError` for anything else."""
+    try:
+        read: dict[str, Any] = json.loads(text)
+        for name in _TUPLES:
+            read[name] = tuple(read[name])
+        settings = IndexSettings(**read)
+        _check_settings(settings)
+    except DAMAGE as error:
+        raise StoreError(
+            f"The settings of the index are damaged ({type(error).__name__}: {error!s:.200}); "
+            "`munjang index export` saves its documents."
+        ) from error
+    return settings
+
+
+def _check_settings(settings: IndexSettings) -> None:
+    """Raise `ValueError` for settings of wrong types."""
+    texts = (settings.model, settings.pooling, settings.similarity, settings.analyzer)
+    names = (*settings.fields, *settings.embedded, *settings.prompts, *settings.prompts.values())
+    numbers = (settings.dimension, settings.max_seq_length, settings.chunk_tokens, settings.chunk_overlap)
+    right = (
+        all(isinstance(one, str) for one in (*texts, *names, settings.revision or ""))
+        and all(type(one) is int and 0 <= one < _LARGEST for one in numbers)
+        and settings.dimension > 0
+        and type(settings.normalize) is bool
+        and settings.similarity in ("cosine", "dot")
+        and {"query", "document"} <= {*settings.prompts}
+        and all(isinstance(one, int | float) for one in settings.probe)
+    )
+    if not right:
+        raise ValueError("a value of another type")
 
 
 def difference(old: IndexSettings, new: IndexSettings) -> str | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Collection, Sequence
 from typing import NamedTuple
 
@@ -47,22 +48,31 @@ def make_snippet(text: str, spans: Sequence[Span], wanted: Collection[str], leng
 def _window(text: str, found: list[tuple[int, int, str]], length: int) -> tuple[int, int]:
     if len(text) <= length:
         return 0, len(text)
-    first = max(range(len(found)), key=lambda i: _worth(found, i, length), default=None)
+    first = _best_mark(found, length)
     start = 0 if first is None else max(0, found[first][0] - _LEAD)
     start = _word_begin(text, min(start, len(text) - length), found[first][0] if first is not None else 0)
     return start, _word_end(text, start, min(len(text), start + length))
 
 
-def _worth(found: list[tuple[int, int, str]], first: int, length: int) -> tuple[int, int, int]:
-    """Say how many of the words, and how many marks, fit from this one on; the earlier of equals wins."""
-    limit = found[first][0] + length - 2 * _LEAD
-    words, marks = set(), 0
-    for start, end, word in found[first:]:
-        if end > limit and marks:
-            break
-        words.add(word)
-        marks += start >= 0
-    return len(words), marks, -first
+def _best_mark(found: list[tuple[int, int, str]], length: int) -> int | None:
+    """Return the mark from which on most different words, then most marks, fit; the earliest of equals.
+
+    One pass: the stretch that fits moves on with both of its ends.
+    """
+    best, worth = None, (0, 0)
+    inside: Counter[str] = Counter()
+    last = 0
+    for first, (start, _, word) in enumerate(found):
+        limit = start + length - 2 * _LEAD
+        while last < len(found) and (last == first or found[last][1] <= limit):
+            inside[found[last][2]] += 1
+            last += 1
+        if (len(inside), last - first) > worth:
+            best, worth = first, (len(inside), last - first)
+        inside[word] -= 1
+        if not inside[word]:
+            del inside[word]
+    return best
 
 
 def _word_begin(text: str, start: int, limit: int) -> int:

@@ -81,7 +81,8 @@ def _agrees(connection: apsw.Connection, moment: Moment, vectors: DerivedVectors
         "SELECT value FROM vector ORDER BY passage DESC LIMIT ?", (_SAMPLES,)
     ).fetchall()
     for (blob,) in rows:
-        assert isinstance(blob, bytes)
+        if not isinstance(blob, bytes):
+            raise TypeError("a vector is no blob")
         query = np.frombuffer(blob, dtype="<f4")
         expected = compare_all(connection, moment, query, _NEAREST)
         found = vectors.search(connection, moment, query, _NEAREST, exact=True)

@@ -11,11 +11,20 @@ from typing import TYPE_CHECKING
 from urllib.parse import quote
 
 from munjang.errors import InputError, MunjangError, StoreBusyError, StoreError
+from munjang.search.store import DAMAGE, damaged
 
 if TYPE_CHECKING:
     import apsw
 
-__all__ = ["APPLICATION", "Place", "check_header", "explained", "is_immutable", "shut", "transaction"]
+__all__ = [
+    "APPLICATION",
+    "Place",
+    "check_header",
+    "explained",
+    "is_immutable",
+    "shut",
+    "transaction",
+]
 
 APPLICATION = 0x4D756E6A  # "Munj", in the file's header
 _MAGIC = b"SQLite format 3\x00"
@@ -26,7 +35,7 @@ _MENDED = {
     "FullError": "the disk is full; make room and do it again",
     "ReadOnlyError": "it is read-only; give the file and its folder write permission",
     "NotADBError": "it is not an index, or its beginning is destroyed",
-    "CorruptError": "the file is damaged; `munjang index check` says where",
+    "CorruptError": "the file is damaged; `munjang index check` reports what can be saved",
     "IOError": "the disk can't be read or written",
     "CantOpenError": "it can't be opened; check that the folder exists and may be written to",
     "PermissionsError": "permission is denied",
@@ -118,8 +127,9 @@ def shut(connection: apsw.Connection) -> None:
 
 def check_header(path: Path) -> None:
     """Refuse a file that is not ours before SQLite touches it."""
-    if path.is_dir():
-        raise StoreError(f"'{path}' is a folder, not an index.")
+    if not path.is_file():  # opening a fifo would wait for ever, a device never ends
+        kind = "a folder" if path.is_dir() else "no regular file"
+        raise StoreError(f"'{path}' is {kind}, not an index.")
     if path.with_name(f"{path.name}-journal").exists():
         return  # SQLite must first undo what a killed process left half done
     with path.open("rb") as file:
@@ -135,7 +145,7 @@ def check_header(path: Path) -> None:
 
 @contextmanager
 def explained(path: Path) -> Iterator[None]:
-    """Turn SQLite's errors into one line about the index."""
+    """Raise `StoreError` in one line about the index for SQLite's errors and for damaged values."""
     import apsw
 
     try:
@@ -147,10 +157,12 @@ def explained(path: Path) -> Iterator[None]:
             f"The index '{path}' is busy: another process kept writing to it. Try again later."
         ) from error
     except (apsw.Error, OSError, MemoryError) as error:
-        raise StoreError(f"The index '{path}' can't be used: {_reason(error)}.") from error
+        raise StoreError(f"The index '{path!s:.300}' can't be used: {_reason(error)}.") from error
     except UnicodeEncodeError as error:
         shown = error.object[max(error.start - 10, 0) : error.end]
         raise InputError(f"{shown!r} is no Unicode text: it has half of a surrogate pair.") from error
+    except DAMAGE as error:
+        raise damaged(f"'{path}'", error) from error
 
 
 def _reason(error: BaseException) -> str:

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from functools import wraps
+from contextlib import suppress
+from functools import cached_property, wraps
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from munjang.errors import IndexMismatchError, StoreError
+from munjang.errors import IndexMismatchError, StoreBusyError, StoreError
 from munjang.search.documents import Document, DocumentId
 from munjang.search.filters import Filter
 from munjang.search.settings import read_settings
@@ -19,7 +20,7 @@ from munjang.search.sqlite_connection import explained
 from munjang.search.sqlite_filters import compact_json, condition_of
 from munjang.search.sqlite_vectors import DerivedVectors, Moment
 from munjang.search.sqlite_words import lexical
-from munjang.search.store import Found, IndexSettings, Match
+from munjang.search.store import Found, IndexSettings, Match, check_form
 
 if TYPE_CHECKING:
     import apsw
@@ -61,13 +62,37 @@ class SqliteReader:
         self.path = path
         self.ended = False
         self._vectors = vectors
-        # The transaction's moment is that of its first statement.
-        state = connection.execute("SELECT identity, generation, settings FROM state").fetchone()
-        assert state is not None
-        self.identity: str = state[0]
-        self.generation: int = state[1]
-        settings = state[2]
-        self.settings: IndexSettings | None = None if settings is None else read_settings(settings)
+        # The transaction's moment is that of its first statement. Where the state is damaged, documents may
+        # still be read, so that its error is raised when the state is needed.
+        self._state: tuple[str, int, str | None] | StoreError
+        try:
+            with explained(path):
+                self._state = _read_state(connection)
+        except StoreBusyError:
+            raise
+        except StoreError as error:
+            self._state = error
+
+    def _stated(self) -> tuple[str, int, str | None]:
+        if isinstance(self._state, StoreError):
+            raise self._state
+        return self._state
+
+    @property
+    def identity(self) -> str:
+        """Which database this is."""
+        return self._stated()[0]
+
+    @property
+    def generation(self) -> int:
+        """How often it was written to."""
+        return self._stated()[1]
+
+    @cached_property
+    def settings(self) -> IndexSettings | None:
+        """What the index was made with; ``None`` before it was."""
+        settings = self._stated()[2]
+        return None if settings is None else read_settings(settings)
 
     @property
     def moment(self) -> Moment | None:
@@ -83,20 +108,31 @@ class SqliteReader:
     @_reading
     def digests(self, ids: Sequence[DocumentId]) -> dict[DocumentId, bytes]:
         """Give the digests of those that are there."""
-        return {json.loads(identifier): digest for identifier, digest in self._rows("id, digest", ids)}
+        return {_id(identifier): bytes(digest) for identifier, digest in self._rows("id, digest", ids)}
 
     def documents(self, where: Filter | None = None) -> Iterator[Document]:
         """Go through the documents in the order in which they were first put, without holding them all."""
         last = 0
         while page := self._page(where, last):
-            yield from (_document(row[1:]) for row in page)
+            yield from (document for _, document in page)
             last = page[-1][0]
+
+    def salvage(self) -> Iterator[tuple[Document, bytes] | None]:
+        """Yield each document with its digest, looked up one by one; ``None`` for one that can't be read."""
+        for number in self._numbers():
+            try:
+                found = self._numbered(number)
+            except StoreError:
+                yield None
+            else:
+                if found is not None:
+                    yield found
 
     @_reading
     def ids_of_source(self, source: str) -> list[DocumentId]:
         """Give the ids of the documents that were read from a file."""
         found = self.connection.execute("SELECT id FROM document WHERE source = ? ORDER BY number", (source,))
-        return [json.loads(identifier) for (identifier,) in found]
+        return [_id(identifier) for (identifier,) in found]
 
     @_reading
     def count(self, where: Filter | None = None) -> int:
@@ -136,7 +172,7 @@ class SqliteReader:
             "WHERE passage.number IN (SELECT value FROM json_each(?))",
             (json.dumps([int(passage) for passage in passages]),),
         )
-        return {number: Found(json.loads(identifier), *place) for number, identifier, *place in rows}
+        return {number: _found(*place) for number, *place in rows}
 
     @_reading
     def waiting(self, limit: int) -> list[Document]:
@@ -154,14 +190,32 @@ class SqliteReader:
             wanted = compact_json([id_json(one) for one in ids[first : first + _IDS]])
             yield from self.connection.execute(query, (wanted,))
 
+    def _numbers(self) -> list[int]:
+        """Return the numbers that the table of documents, or its index by id, leads to from either end."""
+        numbers: set[int] = set()
+        for order in ("number", "number DESC", "id", "id DESC"):
+            with suppress(StoreError), explained(self.path):
+                numbers.update(
+                    int(row[0])
+                    for row in self.connection.execute(f"SELECT number FROM document ORDER BY {order}")  # noqa: S608
+                )
+        return sorted(numbers)
+
     @_reading
-    def _page(self, where: Filter | None, last: int) -> list[tuple[Any, ...]]:
+    def _numbered(self, number: int) -> tuple[Document, bytes] | None:
+        query = "SELECT digest, id, fields, metadata, source FROM document WHERE number = ?"
+        row = self.connection.execute(query, (number,)).fetchone()
+        return None if row is None else (_document(row[1:]), bytes(row[0]))
+
+    @_reading
+    def _page(self, where: Filter | None, last: int) -> list[tuple[int, Document]]:
         condition, values = condition_of(where)
         query = (
             "SELECT number, id, fields, metadata, source FROM document "  # noqa: S608
             f"WHERE number > ? AND {condition} ORDER BY number LIMIT {_PAGE}"
         )
-        return list(self.connection.execute(query, [last, *values]))
+        found = self.connection.execute(query, [last, *values])
+        return [(number, _document(row)) for number, *row in found]
 
     def _allowed(self, where: Filter) -> NDArray[np.int64]:
         """Give the passages with vectors of the documents that a search may find, in order."""
@@ -174,8 +228,31 @@ class SqliteReader:
         return np.sort(np.fromiter((number for (number,) in rows), dtype=np.int64))
 
 
+def _read_state(connection: apsw.Connection) -> tuple[str, int, str | None]:
+    row = connection.execute("SELECT identity, generation, settings FROM state").fetchone()
+    if row is None:
+        raise ValueError("it has no state")
+    identity, generation, settings = row
+    if not isinstance(identity, str) or not isinstance(generation, int):
+        raise ValueError("its state is of another form")
+    return identity, generation, None if settings is None else str(settings)
+
+
+def _id(text: str) -> DocumentId:
+    identifier = json.loads(text)
+    if isinstance(identifier, bool) or not isinstance(identifier, int | str):
+        raise ValueError("an id is neither a number nor a text")
+    return identifier
+
+
+def _found(identifier: str, field: Any, start: Any, end: Any) -> Found:
+    if not isinstance(field, str) or not isinstance(start, int) or not isinstance(end, int):
+        raise ValueError("a passage's place is of another form")
+    return Found(_id(identifier), field, start, end)
+
+
 def _document(row: Sequence[Any]) -> Document:
     identifier, fields, metadata, source = row
-    return Document(
-        id=json.loads(identifier), fields=json.loads(fields), metadata=json.loads(metadata), source=source
+    return check_form(
+        Document(id=_id(identifier), fields=json.loads(fields), metadata=json.loads(metadata), source=source)
     )

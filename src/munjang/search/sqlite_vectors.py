@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from munjang.errors import InputError, StoreError
 from munjang.search.store import IndexSettings, Match
 
 if TYPE_CHECKING:
@@ -145,6 +146,9 @@ class DerivedVectors:
         before = copy(matrix)  # shares what it holds, which an update replaces and does not change
         try:
             matrix.update(added, removed, moment.generation)
+        except InputError as error:
+            self._matrix = None
+            raise StoreError(f"The index beside '{self.path}' is damaged: {error}") from error
         except BaseException:
             self._matrix = None  # half updated
             raise

@@ -54,7 +54,8 @@ class State:
     def read(cls, connection: apsw.Connection) -> State:
         """Read it."""
         row = connection.execute("SELECT generation, last_passage, settings, target FROM state").fetchone()
-        assert row is not None
+        if row is None:
+            raise ValueError("it has no state")
         generation, last_passage, *settings = row
         return cls(generation, last_passage, *(one and read_settings(one) for one in settings))
 

@@ -10,12 +10,44 @@ from typing import NamedTuple, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from munjang.errors import StoreError
 from munjang.search.documents import Document, DocumentId, Entry
 from munjang.search.filters import Filter
 
-__all__ = ["TRANSACTION", "Changes", "Found", "IndexSettings", "Match", "Reader", "Store", "StoreInfo"]
+__all__ = [
+    "DAMAGE",
+    "TRANSACTION",
+    "Changes",
+    "Found",
+    "IndexSettings",
+    "Match",
+    "Reader",
+    "Store",
+    "StoreInfo",
+    "check_form",
+    "damaged",
+]
 
+# What decoding damaged values raises: bytes that are no UTF-8, text that is no JSON, JSON of another form,
+# numbers out of all bounds. What comes from a caller is checked before it gets to a store.
+DAMAGE = (ValueError, LookupError, TypeError, AttributeError, ArithmeticError, RecursionError, SystemError)
 TRANSACTION = 1000  # documents that are written together, where there are many
+
+
+def damaged(place: str, error: BaseException) -> StoreError:
+    """Make the error for a value in a store that can't be what was written."""
+    return StoreError(
+        f"The index {place} is damaged ({type(error).__name__}: {error!s:.200}); "
+        "`munjang index check` reports what can be saved."
+    )
+
+
+def check_form(document: Document) -> Document:
+    """Return a document that was read from a store; raise `ValueError` for values of other types."""
+    texts = document.fields.values() if isinstance(document.fields, dict) else [None]
+    if not all(isinstance(one, str) for one in texts) or not isinstance(document.metadata, dict):
+        raise ValueError(f"document {document.id!r} is of another form")
+    return document
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -111,6 +143,10 @@ class Reader(Protocol):
 
     def documents(self, where: Filter | None = None) -> Iterator[Document]:
         """Go through the documents in the order in which they were first put, without holding them all."""
+        ...
+
+    def salvage(self) -> Iterator[tuple[Document, bytes] | None]:
+        """Yield each document with its digest, as far as it can be read; ``None`` for one that can't be."""
         ...
 
     def ids_of_source(self, source: str) -> Sequence[DocumentId]:

@@ -167,12 +167,12 @@ class PostgresStore:
 
     def check(self) -> Sequence[str]:
         """Give a line for each thing that is wrong; none when all is well."""
-        with self._moment() as (connection, state):
+        with self._moment() as (connection, state), self._session.explained():
             return check_index(connection, state)
 
     def info(self) -> StoreInfo:
         """Describe the store."""
-        with self._moment() as (connection, state):
+        with self._moment() as (connection, state), self._session.explained():
             return describe_index(connection, state, self._session.place)
 
     def close(self) -> None:
@@ -185,14 +185,22 @@ class PostgresStore:
             yield self._begun_moment(stack)
 
     def _begun_moment(self, stack: ExitStack) -> tuple[Connection, State]:
-        """Begin to read, with the tables held; once more if `switch` dropped them just then."""
+        """Begin to read, with the tables held; once more if `switch` dropped them just then.
+
+        Raises `StoreError` if they are missing.
+        """
+        before: list[Layout] | None = None
         while True:
             with ExitStack() as attempt:
                 connection = attempt.enter_context(self._session.reading())
-                state = read_state(connection)
+                with self._session.explained():
+                    state = read_state(connection)
                 if hold_tables(connection, state):
                     stack.push(attempt.pop_all())
                     return connection, state
+                if state.layouts == before:
+                    raise StoreError(f"The index ({self._session.place}) is damaged: its tables are missing.")
+                before = state.layouts
 
     @contextmanager
     def _change(self) -> Iterator[tuple[Connection, State]]:

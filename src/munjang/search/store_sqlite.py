@@ -195,8 +195,16 @@ class SqliteStore:
             # In a connection that has searched, FTS5 checks what it remembers of an older moment, and finds
             # damage where there is none.
             connection = self._new_reader()
-        with self._reading(connection) as reader, explained(self.path):
-            return list(problems(reader, self._vectors))
+        found: list[str] = []
+        with self._reading(connection) as reader:
+            try:
+                with explained(self.path):
+                    found.extend(problems(reader, self._vectors))
+            except StoreBusyError:
+                raise
+            except StoreError as error:  # even looking for damage failed
+                found.append(str(error))
+        return found
 
     def info(self) -> StoreInfo:
         """Describe the store."""

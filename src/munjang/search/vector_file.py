@@ -7,9 +7,10 @@
     directory  JSON: the database's identity and generation, dimension, similarity, and for each segment where
                it is, its rows, its reach, and the CRC-32 of its small parts, of its codes and of its vectors
 
-Opening checks everything but the codes and vectors, which would have to be read whole; `VectorFile.damage`
-checks these too. The float32 rows are in the file although the database has them: a search reads a few
-hundred of them at places all over the index, which here are as many reads, and there walks through a tree.
+Opening checks everything, but for the codes and vectors of a file beyond 64 MiB, which would have to be read
+whole; `VectorFile.damage` checks these too. The float32 rows are in the file although the database has them:
+a search reads a few hundred of them at places all over the index, which here are as many reads, and there
+walks through a tree.
 """
 
 from __future__ import annotations
@@ -39,6 +40,7 @@ _VERSION = 1
 _PREFIX = struct.Struct("<8sIQQI")
 _ALIGNMENT = 64
 _START = 64  # of the first segment
+_CHECKED_WHOLE = 64 << 20  # bytes; a checksum of so many takes some 30 ms
 _ABANDONED = 3600  # seconds
 
 
@@ -74,6 +76,8 @@ class VectorFile:
 
     def __init__(self, path: Path) -> None:
         try:
+            if not path.is_file() and path.exists():
+                raise UnfitError("is no regular file")
             with path.open("rb") as file:
                 self._bytes = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
         except (OSError, ValueError) as error:  # ValueError: it is empty
@@ -83,8 +87,10 @@ class VectorFile:
             self.stamp = Stamp(**directory["stamp"])
             self._entries = [_entry(values) for values in directory["segments"]]
             self.segments = [self._segment(entry) for entry in self._entries]
-        except (KeyError, TypeError, ValueError) as error:
+        except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
             raise UnfitError(f"has a directory that makes no sense: {error!r}") from error
+        if len(self._bytes) <= _CHECKED_WHOLE and (damage := next(self.damage(), None)):
+            raise UnfitError(f"is damaged: {damage}")
 
     def _directory(self) -> dict[str, Any]:
         if len(self._bytes) < _START:
