@@ -35,9 +35,7 @@ def emulate(bytes_of_l2: int) -> int:
         plugin = copy / "libs" / "libopenvino_intel_cpu_plugin.so"
         code = plugin.read_bytes()
         if code.count(CONSTANT) != 1:
-            print(
-                f"OpenVINO {openvino.__version__}: the constant was found {code.count(CONSTANT)} times, not once"
-            )
+            print(f"OpenVINO {openvino.__version__}: the constant was found {code.count(CONSTANT)} times")
             return 2
         size = (bytes_of_l2 * 3 // 4).to_bytes(4, "little")
         plugin.write_bytes(code.replace(CONSTANT, CONSTANT[:1] + size + CONSTANT[5:]))

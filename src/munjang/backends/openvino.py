@@ -309,7 +309,7 @@ def build_graph(
     checked = [] if ops.first_layer is None else [ops.first_layer]
     results = [op.result(node) for node in [*named.values(), *checked]]
     used = [p for p in parameters if p.output(0).get_target_inputs()]
-    fixed = {name: ops.numbers.get(name, arrays.get(name)) for name in ops.fixed}
+    fixed = {name: (arrays | ops.numbers)[name] for name in ops.fixed}
     return Graph(ov.Model(results, ops.sinks, used), list(named), fixed)
 
 
