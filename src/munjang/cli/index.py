@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from munjang.checkpoints.files import replacing
 from munjang.cli.commands import Commands, described
 from munjang.cli.errors import tell
 from munjang.cli.hits import (
@@ -154,6 +153,8 @@ def export(
     `munjang index add` reads them from its standard input. Documents that can't be read are left out and
     counted; the command then ends with 1.
     """
+    from munjang.checkpoints.files import replacing
+
     written = lost = 0
     store = open_store(location, create=False, readonly=True, busy_timeout=30)
     with closing(store), store.snapshot() as reader, replacing(Path(file)) as output:
