@@ -199,7 +199,7 @@ class _Run:
             self.network.settle()
             before = self._measured() if self.group.leads else None
             for watcher in self.watchers:
-                watcher.evaluation(0, before or {}, best=False)
+                watcher.evaluation(0, before or {}, False)
         self.progress.before = self.group.told(before)
 
     def _evaluate(self, step: int) -> None:
