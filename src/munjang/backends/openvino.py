@@ -124,10 +124,9 @@ class OpenVINOOps:
         self._wanted = taps
         self.kept: dict[str, Node] = {}
         self.sinks: list[Node] = []  # what is written to the state of a session
-        self.fixed: dict[
-            str, Node
-        ] = {}  # inputs that are the same for every request: large tables and numbers
+        self.fixed: dict[str, Node] = {}  # inputs that never change: large tables and numbers
         self.numbers: dict[str, Array] = {}
+        self.first_layer: Node | None = None  # [1, H]: a row of the first layer's output, for `engine_check`
 
     def rows(self, table: Node, index: Node) -> Node:
         return op.gather(self._without_copy(table), index, _constant(_AXIS_0))
