@@ -192,7 +192,7 @@ def test_pairs_that_are_too_long_or_no_text(bert: Trio) -> None:
         ({"precision": "int8", "output_value": None}, "needs an output_value"),
         ({"precision": np.array(["int8", "x"])}, "precision must be one of"),
         ({"truncate_dim": 33}, "truncate_dim=33 is more than the 32 components"),
-        ({"truncate_dim": 9999, "output_value": None}, "truncate_dim must be at most 32"),
+        ({"truncate_dim": 9999, "output_value": None}, "truncate_dim=9999 is more than the 32 components"),
         ({"truncate_dim": 5, "output_value": "token_embeddings"}, "truncate_dim is for sentence vectors"),
         (
             {"normalize_embeddings": True, "output_value": "token_embeddings"},
