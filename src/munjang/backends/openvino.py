@@ -308,7 +308,8 @@ def build_graph(
     checked = [] if ops.first_layer is None else [ops.first_layer]
     results = [op.result(node) for node in [*named.values(), *checked]]
     used = [p for p in parameters if p.output(0).get_target_inputs()]
-    fixed = {name: (arrays | ops.numbers)[name] for name in ops.fixed}
+    names = {p.output(0).get_any_name() for p in used}
+    fixed = {name: (arrays | ops.numbers)[name] for name in ops.fixed.keys() & names}
     return Graph(ov.Model(results, ops.sinks, used), list(named), fixed)
 
 
