@@ -194,5 +194,5 @@ def test_unknown_names() -> None:
 def test_without_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(analysis, "_kiwi_version", lambda: None)
     assert analyzer_named(None).name == "hangul-bigrams/1"
-    with pytest.raises(MissingExtraError, match="pip install .*kiwipiepy"):
+    with pytest.raises(MissingExtraError, match=r"pip install .*kiwipiepy"):
         analyzer_named("kiwi")

@@ -266,7 +266,7 @@ def test_a_parquet_column_that_is_no_text(tmp_path: Path) -> None:
 
 def test_parquet_without_its_package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(__import__("sys").modules, "pyarrow", None)
-    with pytest.raises(MissingExtraError, match="pip install .*pyarrow"):
+    with pytest.raises(MissingExtraError, match=r"pip install .*pyarrow"):
         list(write(tmp_path / "a.parquet", "PAR1"))
 
 

@@ -162,7 +162,7 @@ def test_names_that_no_schema_has(postgres_server: str, name: str) -> None:
 
 def test_without_psycopg(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "psycopg", None)
-    with pytest.raises(MissingExtraError, match="pip install .*psycopg"):
+    with pytest.raises(MissingExtraError, match=r"pip install .*psycopg"):
         open_postgres("postgresql://localhost/faq")
 
 
