@@ -177,7 +177,7 @@ def test_progress_is_told(invoke: Invoke, classifier: Path, reviews: Path) -> No
         (("entities", "{reviews}"), 1, "reviews.tsv"),
         (("answers", "{reviews}"), 1, "reviews.tsv"),
         (("similarity", "{reviews}"), 1, "columns"),
-        (("similarity", "{reviews}", "--cross-encoder", "--prompt", "q: "), 2, "with --cross-encoder"),
+        (("similarity", "{reviews}", "--cross-encoder", "--prompt", "q: "), 2, "beside --cross-encoder"),
         (("language-model", "{reviews}", "--column", "document"), 1, "masked-lm"),
     ],
 )
