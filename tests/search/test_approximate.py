@@ -139,5 +139,5 @@ def test_without_the_extra_search_is_exact(path: Path, monkeypatch: pytest.Monke
     made = approximate(path)
     assert made.graph is None
     check(made, ROWS, range(6000), ROWS[3], 10)
-    with pytest.raises(MissingExtraError, match=r"munjang\[ann\]"):
+    with pytest.raises(MissingExtraError, match=r"pip install .*usearch"):
         made.build_graph()

@@ -181,7 +181,7 @@ def test_a_worker_goes_on_after_a_batch_that_can_not_be_prepared(
 
 def test_without_ray(monkeypatch: pytest.MonkeyPatch, settings: IndexSettings) -> None:
     monkeypatch.setitem(sys.modules, "ray", None)
-    with pytest.raises(MissingExtraError, match=r"munjang\[ray\]"):
+    with pytest.raises(MissingExtraError, match=r"pip install .*ray"):
         next(RayEngine().run(settings, "tiny", [batch(0)]))
 
 

@@ -148,7 +148,7 @@ def test_morphemes_need_their_package(tmp_path: Path, monkeypatch: pytest.Monkey
 
     morphemes._kiwi.cache_clear()
     monkeypatch.setitem(sys.modules, "kiwipiepy", None)
-    with pytest.raises(MissingExtraError, match=r"munjang\[ko\]"):
+    with pytest.raises(MissingExtraError, match=r"pip install .*kiwipiepy"):
         train_wordpiece(None, tmp_path, texts=TEXTS, morphemes=True)
 
 
