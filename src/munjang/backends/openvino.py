@@ -462,10 +462,11 @@ class OpenVINOExecutor:
         A program that computes wrong values is compiled once more, then with one stream and a warning.
         Raises `EngineError` if one stream computes wrong values too.
         """
+        reference = self._reference(program)  # first: compiling releases the pages that it read
         for streams in dict.fromkeys((self.streams, 1)):
             for _ in range(2):
                 compiled = self._compile(program, streams)
-                fault = compiled.fault(self._reference(program))
+                fault = compiled.fault(reference)
                 if fault is None:
                     return compiled
             if streams > 1:
