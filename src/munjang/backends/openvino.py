@@ -36,7 +36,7 @@ Node: TypeAlias = Any  # openvino publishes no types
 K = TypeVar("K")
 _LARGE_TABLE = 2**22  # bytes
 _LARGE_NEGATIVE = np.float32(-1e9)
-_KERNELS = 64  # compiled for shapes and kept by each stream; without a limit they take hundreds of megabytes
+_KERNELS = 32  # compiled for shapes and kept by each stream; without a limit they take hundreds of megabytes
 _INPUTS: Mapping[str, tuple[list[int], type[np.generic]]] = {
     "input_ids": ([-1], np.int32),
     "position_ids": ([-1], np.int32),
