@@ -19,8 +19,6 @@ PIP_INSTALL := -m pip install --quiet --disable-pip-version-check --constraint c
 PYTEST_WORKERS ?= 2
 
 PROCESSES ?= 20
-# In a process of its own: on a busy CPU with AMX its process has crashed (a segmentation fault, cause unknown).
-ALONE := tests/training/test_training_loop.py
 
 .PHONY: help demo test test-hub stress lint types format docs changelog bench results clean
 
@@ -47,8 +45,7 @@ demo: $(VENV)/.runs ## search the example questions by meaning
 	@$(BIN)/python examples/demo.py
 
 test: $(VENV)/.develops ## run the tests (those that need the hub apart)
-	$(BIN)/python -m pytest -n $(PYTEST_WORKERS) --dist loadfile -m 'not hub' --ignore $(ALONE)
-	$(BIN)/python -m pytest $(ALONE)
+	$(BIN)/python -m pytest -n $(PYTEST_WORKERS) --dist loadfile -m 'not hub'
 
 test-hub: $(VENV)/.develops ## run the lesson cases that need trained weights from the hub
 	$(BIN)/python -m pytest -m hub -rs

@@ -183,6 +183,32 @@ assert answer() == before
         run_python(code, folder, home=tmp_path)
 
 
+def test_a_signal_after_another_thread_released_the_last_model(folder: Path, tmp_path: Path) -> None:
+    """On a CPU with AMX, unloading the engine in another thread unmaps this thread's signal stack."""
+    code = (
+        ENCODE
+        + """
+import gc, os, signal, threading, time
+from munjang.runtime import runner
+runner._GRACE = 0
+answer()
+def release():
+    del globals()["model"]
+    gc.collect()
+thread = threading.Thread(target=release)
+thread.start()
+thread.join()
+assert not runner._retired
+try:
+    os.kill(os.getpid(), signal.SIGINT)
+    time.sleep(5)
+except KeyboardInterrupt:
+    print("interrupted")
+"""
+    )
+    assert run_python(code, folder, home=tmp_path) == "interrupted\n"
+
+
 def test_a_process_ends_while_requests_run(folder: Path, tmp_path: Path) -> None:
     code = (
         ENCODE

@@ -36,6 +36,7 @@ Node: TypeAlias = Any  # openvino publishes no types
 K = TypeVar("K")
 _LARGE_TABLE = 2**22  # bytes
 _LARGE_NEGATIVE = np.float32(-1e9)
+_CORES: dict[int, Any] = {}  # by the number of the process
 _KERNELS = 32  # compiled for shapes and kept by each stream; without a limit they take hundreds of megabytes
 _INPUTS: Mapping[str, tuple[list[int], type[np.generic]]] = {
     "input_ids": ([-1], np.int32),
@@ -429,6 +430,18 @@ class _OpenVINOProgram:
         return step
 
 
+def _core() -> Any:
+    """Return the engine of this process, which all models share and which is never unloaded.
+
+    On a CPU with AMX, OpenVINO's plugin for CPUs sets an alternate signal stack for the thread that loads it,
+    and unmaps that stack when the last model is gone. If another thread drops the last model, the first thread
+    keeps an unmapped stack, and its next signal (Ctrl-C) is a segmentation fault
+    (docs/upstream/openvino-signal-stack.md).
+    """
+    process = os.getpid()  # after a fork, the threads of the parent's engine are missing
+    return _CORES.get(process) or _CORES.setdefault(process, ov.Core())
+
+
 class OpenVINOExecutor:
     """Runs programs on this CPU with OpenVINO, several requests side by side.
 
@@ -448,7 +461,6 @@ class OpenVINOExecutor:
         if self.streams > self._threads:
             raise InputError(f"streams ({self.streams}) must not exceed threads ({self._threads}).")
         self._make_ops: type[OpenVINOOps] = OpenVINOOps
-        self._core = ov.Core()
 
     def for_sessions(self, *, eight_bit: bool = False) -> OpenVINOExecutor:
         """Give an executor over the same weights with every core for one request; also in 8 bits."""
@@ -499,6 +511,6 @@ class OpenVINOExecutor:
             "KV_CACHE_PRECISION": "f32",
             "CPU_RUNTIME_CACHE_CAPACITY": _KERNELS,
         }
-        compiled = self._core.compile_model(graph.model, "CPU", settings)
+        compiled = _core().compile_model(graph.model, "CPU", settings)
         release_pages(self._weights)  # the engine has copies of its own, laid out for its kernels
         return _OpenVINOProgram(compiled, graph, streams)
