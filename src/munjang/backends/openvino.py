@@ -435,7 +435,8 @@ def _core() -> Any:
 
     On a CPU with AMX, the CPU plugin sets an alternate signal stack for the thread that loads it, and unmaps
     that stack when the last model is gone. If another thread drops the last model, the first thread keeps an
-    unmapped stack, and its next signal (Ctrl-C) is a segmentation fault (docs/upstream/openvino-signal-stack.md).
+    unmapped stack, and its next signal (Ctrl-C) is a segmentation fault
+    (docs/upstream/openvino-signal-stack.md).
     """
     process = os.getpid()  # after a fork, the threads of the parent's engine are missing
     return _CORES.get(process) or _CORES.setdefault(process, ov.Core())
