@@ -279,6 +279,14 @@ def test_a_parquet_column_that_is_no_text(tmp_path: Path) -> None:
         list(DataFile(path=str(path)))
 
 
+def test_two_parquet_columns_of_one_name(tmp_path: Path) -> None:
+    pq.write_table(
+        pa.table([pa.array(["가"]), pa.array(["나"])], names=["text", "text"]), tmp_path / "a.parquet"
+    )
+    with pytest.raises(DataFileError, match="2 columns named 'text'"):
+        list(DataFile(path=str(tmp_path / "a.parquet")))
+
+
 def test_parquet_without_its_package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(__import__("sys").modules, "pyarrow", None)
     with pytest.raises(MissingExtraError, match=r"pip install .*pyarrow"):
