@@ -104,7 +104,7 @@ def test_the_sides_of_baked_in_padding_and_truncation_hold_where_no_other_is_nam
     theirs = transformers.AutoTokenizer.from_pretrained(tmp_path)
     assert {name: getattr(ours, name) for name in sides} == sides
     assert {name: getattr(theirs, name) for name in sides} == sides
-    options = {"truncation": True, "padding": "max_length", "max_length": 5}
+    options: dict[str, Any] = {"truncation": True, "padding": "max_length", "max_length": 5}
     for text in ("the cat sat on the mat", "cat"):
         assert ours(text, **options)["input_ids"] == theirs(text, **options)["input_ids"]
 
