@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import os
 from pathlib import Path
 
 import pyarrow as pa
@@ -60,6 +61,12 @@ def test_one_field_takes_the_obvious_column(tmp_path: Path) -> None:
 def test_numbers_of_a_table_are_numbers(tmp_path: Path) -> None:
     (found,) = read(write(tmp_path / "a.csv", "text,a,b,c,d,e\n가,3,-2.5,007,1e400,nan\n"))
     assert found.metadata == {"a": 3, "b": -2.5, "c": "007", "d": "1e400", "e": "nan"}
+
+
+def test_a_number_of_a_table_beyond_64_bits_is_a_text(tmp_path: Path) -> None:
+    numbers = [str(2**63 - 1), str(2**63), str(-(2**63)), "12345678901234567890123"]
+    (found,) = read(write(tmp_path / "a.csv", f"text,a,b,c,d\n가,{','.join(numbers)}\n"))
+    assert found.metadata == {"a": 2**63 - 1, "b": numbers[1], "c": -(2**63), "d": numbers[3]}
 
 
 def test_rows_without_an_id_have_one_of_their_content(tmp_path: Path) -> None:
@@ -176,6 +183,15 @@ def test_what_looks_like_a_heading_and_is_none() -> None:
 
 
 # Folders
+
+
+def test_a_fifo_in_a_folder_is_never_waited_for(tmp_path: Path) -> None:
+    write(tmp_path / "docs" / "a.txt", "가")
+    os.mkfifo(tmp_path / "docs" / "b.txt")
+    (tmp_path / "docs" / "c.txt").symlink_to("c.txt")
+    source = Source(path=str(tmp_path / "docs"))
+    assert [document.source for document in source.documents(("text",))] == ["docs/a.txt"]
+    assert source.skipped == {"no regular file": 1, "unreadable": 1}
 
 
 def test_a_folder_in_order_with_what_is_left_out(tmp_path: Path) -> None:

@@ -115,11 +115,26 @@ def test_a_mark_at_the_beginning_is_not_text(tmp_path: Path) -> None:
     assert next(iter(write(tmp_path / "a.csv", "\ufefftext,n\n가,1\n".encode()))).column == "text"
 
 
-@pytest.mark.parametrize("encoding", ["cp949", "utf-16", "utf-16-le", "utf-32"])
+@pytest.mark.parametrize("encoding", ["cp949", "utf-16", "utf-16-le", "utf-32", "iso2022_kr", "utf-7"])
 def test_other_encodings(tmp_path: Path, encoding: str) -> None:
     lines = "".join(f"{text}\r\n" for text in TEXTS)
     source = write(tmp_path / "a.txt", lines.encode(encoding))
     assert texts(with_options(source, encoding=encoding)) == TEXTS
+
+
+def test_a_mark_before_the_only_line_of_a_wide_encoding(tmp_path: Path) -> None:
+    source = write(tmp_path / "a.txt", "\ufeff가".encode("utf-16-le"))
+    assert texts(with_options(source, encoding="utf-16-le")) == ["가"]
+
+
+def test_an_encoding_that_ends_lines_with_another_byte(tmp_path: Path) -> None:
+    source = write(tmp_path / "a.txt", "one\ntwo\n".encode("cp037"))
+    assert texts(with_options(source, encoding="cp037")) == ["one", "two"]
+
+
+def test_bytes_that_are_no_punycode(tmp_path: Path) -> None:
+    with pytest.raises(DataFileError, match="line 1 or soon after: not punycode"):
+        texts(with_options(write(tmp_path / "a.txt", "a!\n"), encoding="punycode"))
 
 
 def test_a_long_file_in_a_wide_encoding(tmp_path: Path) -> None:
@@ -262,6 +277,14 @@ def test_a_parquet_column_that_is_no_text(tmp_path: Path) -> None:
         list(DataFile(path=str(path), column="n"))
     with pytest.raises(DataFileError, match="row 2: 'text' is null"):
         list(DataFile(path=str(path)))
+
+
+def test_two_parquet_columns_of_one_name(tmp_path: Path) -> None:
+    pq.write_table(
+        pa.table([pa.array(["가"]), pa.array(["나"])], names=["text", "text"]), tmp_path / "a.parquet"
+    )
+    with pytest.raises(DataFileError, match="2 columns named 'text'"):
+        list(DataFile(path=str(tmp_path / "a.parquet")))
 
 
 def test_parquet_without_its_package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -87,6 +87,28 @@ def test_baked_in_padding_and_truncation_are_left_aside(small: Tokenizer, tmp_pa
     assert len(again("cat")["input_ids"]) == 3
 
 
+@pytest.mark.parametrize("named", [{}, {"truncation_side": "right", "padding_side": "right"}])
+def test_the_sides_of_baked_in_padding_and_truncation_hold_where_no_other_is_named(
+    small: Tokenizer, tmp_path: Path, named: dict[str, str]
+) -> None:
+    small.save_pretrained(tmp_path)
+    backend = tokenizers.Tokenizer.from_str(small.backend_tokenizer.to_str())
+    backend.enable_truncation(4, direction="left")
+    backend.enable_padding(length=16, direction="left")
+    backend.save(str(tmp_path / "tokenizer.json"))
+    config = json.loads((tmp_path / "tokenizer_config.json").read_text())
+    sides = {"truncation_side": "left", "padding_side": "left", **named}
+    config = {key: value for key, value in config.items() if key not in sides} | named
+    (tmp_path / "tokenizer_config.json").write_text(json.dumps(config))
+    ours = Tokenizer.from_pretrained(tmp_path)
+    theirs = transformers.AutoTokenizer.from_pretrained(tmp_path)
+    assert {name: getattr(ours, name) for name in sides} == sides
+    assert {name: getattr(theirs, name) for name in sides} == sides
+    options: dict[str, Any] = {"truncation": True, "padding": "max_length", "max_length": 5}
+    for text in ("the cat sat on the mat", "cat"):
+        assert ours(text, **options)["input_ids"] == theirs(text, **options)["input_ids"]
+
+
 @pytest.mark.parametrize("lower", [False, True])
 def test_the_config_goes_before_the_tokenizer_json(small: Tokenizer, tmp_path: Path, lower: bool) -> None:
     small.save_pretrained(tmp_path)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+import stat
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -11,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from munjang.errors import DataFileError, InputError
-from munjang.search.checking import checked_document, checked_id, content_id
+from munjang.search.checking import checked_document, checked_id, content_id, fits_64_bits
 from munjang.search.documents import Document, DocumentId
 from munjang.search.lines import check_encoding, check_path, numbered_lines, opened
 from munjang.search.markdown import sections, slug
@@ -30,7 +31,7 @@ class Source:
 
     A text file is one document, Markdown one for each section, and the rows of CSV, TSV, JSON Lines and
     parquet are one each. A folder is read with all that is in it, in the order of the names; what is hidden,
-    binary or of a kind that can't be read is left out and counted in ``skipped``.
+    binary, no regular file or of a kind that can't be read is left out and counted in ``skipped``.
 
     Args:
         path: the file or folder.
@@ -114,6 +115,8 @@ class Source:
         except DataFileError:
             return "of another kind"
         try:
+            if not stat.S_ISREG(path.stat().st_mode):
+                return "no regular file"  # a fifo would be waited for
             with path.open("rb") as file:
                 begin = file.read(_SNIFFED)
         except OSError:
@@ -211,14 +214,17 @@ class Source:
 
 
 def _number_or_text(value: Any) -> Any:
-    """Read a number that is written as numbers are, so that filters can compare it; "007" stays a text."""
+    """Read a number that is written as numbers are, so that filters can compare it; "007" stays a text.
+
+    So does a whole number beyond 64 bits, which no store can hold as a number.
+    """
     for kind in (int, float):
         try:
             number = kind(value)
         except ValueError:
             continue
         if str(number) == value and math.isfinite(number):
-            return number
+            return number if kind is float or fits_64_bits(int(number)) else value
     return value
 
 

@@ -82,7 +82,7 @@ def numbered_lines(file: IO[bytes], name: str, encoding: str) -> Iterator[tuple[
     Only a line feed (after a carriage return or not) ends a line, as everywhere outside Python. Raises
     `DataFileError` with the line's number for bytes that are not of this encoding, and for NUL.
     """
-    lines = _wide_lines(file, name, encoding) if _is_wide(encoding) else _lines(file, name, encoding)
+    lines = _lines(file, name, encoding) if _ends_bytes(encoding) else _decoded_lines(file, name, encoding)
     for number, line in enumerate(lines, 1):
         if "\0" in line:
             raise DataFileError(f"{name}, line {number}: a NUL character; this is not a text file.")
@@ -99,12 +99,20 @@ def _lines(file: IO[bytes], name: str, encoding: str) -> Iterator[str]:
         yield line.removeprefix(_MARK) if number == 1 else line
 
 
-def _is_wide(encoding: str) -> bool:
-    """Say whether a line feed is more than one byte, so that bytes can't be cut into lines."""
-    return codecs.lookup(encoding).name.startswith(("utf-16", "utf-32"))
+# What a byte means depends on bytes of earlier lines in these: a shift, or the one header of ISO-2022-KR.
+_STATEFUL = ("utf-7", "hz", "iso2022")
 
 
-def _wide_lines(file: IO[bytes], name: str, encoding: str) -> Iterator[str]:
+def _ends_bytes(encoding: str) -> bool:
+    """Return whether bytes can be cut into lines at each byte 0x0A, and each line decoded alone."""
+    try:
+        alone = b"\n".decode(encoding) == "\n"
+    except UnicodeError:  # half a character of UTF-16
+        return False
+    return alone and not codecs.lookup(encoding).name.startswith(_STATEFUL)
+
+
+def _decoded_lines(file: IO[bytes], name: str, encoding: str) -> Iterator[str]:
     decoder = codecs.getincrementaldecoder(encoding)()
     number, rest = 1, ""
     while True:
@@ -120,7 +128,7 @@ def _wide_lines(file: IO[bytes], name: str, encoding: str) -> Iterator[str]:
         if not block:
             break
     if rest:
-        yield rest
+        yield rest.removeprefix(_MARK) if number == 1 else rest
 
 
 def _not_decodable(

@@ -121,11 +121,16 @@ def json_records(lines: Lines, name: str) -> Iterator[Record]:
 
 
 def parquet_records(path: str, name: str) -> Iterator[Record]:
-    """Read the rows of a parquet file: its columns of texts, numbers and truth values, nothing nested."""
+    """Read the rows of a parquet file: its columns of texts, numbers and truth values, nothing nested.
+
+    Raises `DataFileError` for a file that is broken or has two columns of one name.
+    """
     parquet, arrow = import_pyarrow()
     try:
         with parquet.ParquetFile(path) as file:
             columns = [field.name for field in file.schema_arrow if not arrow.types.is_nested(field.type)]
+            if columns:
+                _check_columns(columns, name)
             start = 1
             for batch in file.iter_batches(batch_size=_PARQUET_ROWS, columns=columns):
                 for number, values in enumerate(batch.to_pylist(), start):

@@ -25,7 +25,7 @@ __all__ = ["add_post_processor", "byte_level_bpe", "read_tokenizer_json", "wordp
 
 
 def read_tokenizer_json(path: Path, config: dict[str, Any]) -> LibraryTokenizer:
-    """Return the tokeniser of a ``tokenizer.json``, without the padding and truncation that some carry.
+    """Return the tokeniser of a ``tokenizer.json``, with the padding and truncation that some carry.
 
     What ``tokenizer_config.json`` says about casing, accents, a leading space and offsets goes before it.
     """
@@ -34,8 +34,6 @@ def read_tokenizer_json(path: Path, config: dict[str, Any]) -> LibraryTokenizer:
     content = read_limited(path, VOCABULARY_LIMIT)
     with _reading(path):
         backend = Tokenizer.from_buffer(content)
-    backend.no_padding()
-    backend.no_truncation()
     _override(backend, config)
     return backend
 

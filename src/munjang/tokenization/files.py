@@ -74,6 +74,9 @@ def load(files: Checkpoint) -> tuple[LibraryTokenizer, Settings]:
 def _load(sources: Sources) -> tuple[LibraryTokenizer, Settings]:
     family = family_for(sources.config, sources.model_config)
     backend = _read_backend(sources)
+    sources = _with_sides(sources, backend)
+    backend.no_padding()
+    backend.no_truncation()
     check_limits(backend, repr(sources.files.name))
 
     def knows(token: str) -> bool:
@@ -106,6 +109,19 @@ def _read_backend(sources: Sources) -> LibraryTokenizer:
         f"{files.name!r} has no tokenizer.json, no vocab.txt, and no vocab.json with merges.txt in "
         f"{files.path}; a sentencepiece model can be saved as tokenizer.json with transformers."
     )
+
+
+def _with_sides(sources: Sources, backend: LibraryTokenizer) -> Sources:
+    """Return the sources with the sides of a tokenizer.json's own padding and truncation.
+
+    They hold where tokenizer_config.json names none, as in `transformers`; the lengths do not.
+    """
+    sides = {
+        key: part["direction"]
+        for key, part in (("padding_side", backend.padding), ("truncation_side", backend.truncation))
+        if part is not None
+    }
+    return sources._replace(config={**sides, **sources.config})
 
 
 def _settled_family(sources: Sources, family: Family, knows: Callable[[str], bool]) -> Family:
