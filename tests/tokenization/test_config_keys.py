@@ -190,6 +190,24 @@ def test_a_folder_that_the_reference_saved(
     assert_same(Tokenizer.from_pretrained(tmp_path / "saved"), reference(tmp_path / "saved"))
 
 
+@pytest.mark.parametrize("change", WORDPIECE, ids=str)
+@pytest.mark.parametrize("general", ["PreTrainedTokenizerFast", "TokenizersBackend"])
+def test_a_general_class_follows_its_tokenizer_json(
+    wordpiece_folder: FolderMaker,
+    reference: Callable[[Path], Any],
+    change: dict[str, Any],
+    general: str,
+    tmp_path: Path,
+) -> None:
+    reference(wordpiece_folder(tokenizer_class="BertTokenizer")).save_pretrained(tmp_path)
+    path = tmp_path / "tokenizer_config.json"
+    config = json.loads(path.read_text())
+    names = ["input_ids", "token_type_ids", "attention_mask"]  # the reference's general class has no types
+    config |= {**change, "tokenizer_class": general, "model_input_names": names}
+    path.write_text(json.dumps(config))
+    assert_same(Tokenizer.from_pretrained(tmp_path), reference(tmp_path))
+
+
 @pytest.mark.parametrize(
     "change", [*COMMON, {"add_prefix_space": False}, {"add_prefix_space": True}], ids=str
 )

@@ -24,17 +24,19 @@ if TYPE_CHECKING:
 __all__ = ["add_post_processor", "byte_level_bpe", "read_tokenizer_json", "wordpiece"]
 
 
-def read_tokenizer_json(path: Path, config: dict[str, Any]) -> LibraryTokenizer:
+def read_tokenizer_json(path: Path, config: dict[str, Any], *, general: bool) -> LibraryTokenizer:
     """Return the tokeniser of a ``tokenizer.json``, with the padding and truncation that some carry.
 
-    What ``tokenizer_config.json`` says about casing, accents, a leading space and offsets goes before it.
+    Values of ``tokenizer_config.json`` for casing, accents, a leading space and offsets override it; those of
+    casing and accents not for a ``general`` class, which has no such options in `transformers` either.
     """
     from tokenizers import Tokenizer
 
     content = read_limited(path, VOCABULARY_LIMIT)
     with _reading(path):
         backend = Tokenizer.from_buffer(content)
-    _override(backend, config)
+    ignored = _ATTRIBUTES["BertNormalizer"] if general else {}
+    _override(backend, {key: value for key, value in config.items() if key not in ignored})
     return backend
 
 

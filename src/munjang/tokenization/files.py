@@ -23,6 +23,7 @@ from munjang.tokenization.special_tokens import (
     extra_tokens,
     family_for,
     guess_family,
+    is_general_class,
     is_known_class,
     is_own_token,
     named_tokens,
@@ -93,9 +94,11 @@ def _load(sources: Sources) -> tuple[LibraryTokenizer, Settings]:
 
 def _read_backend(sources: Sources) -> LibraryTokenizer:
     files, config = sources.files, sources.config
+    name = class_name(config, sources.model_config)
     if files.has("tokenizer.json"):
-        return builders.read_tokenizer_json(files.path / "tokenizer.json", config)
-    if not is_known_class(name := class_name(config, sources.model_config)):
+        general = is_general_class(name)
+        return builders.read_tokenizer_json(files.path / "tokenizer.json", config, general=general)
+    if not is_known_class(name):
         raise CheckpointError(
             f"The tokeniser of {files.name!r} has the class {name}, of which only a tokenizer.json can be "
             f"read, and {files.path} has none; it can be saved as tokenizer.json with transformers."

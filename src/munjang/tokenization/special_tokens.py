@@ -20,6 +20,7 @@ __all__ = [
     "extra_tokens",
     "family_for",
     "guess_family",
+    "is_general_class",
     "is_known_class",
     "is_own_token",
     "is_text",
@@ -109,9 +110,14 @@ def class_name(tokenizer_config: Mapping[str, Any], model_config: Mapping[str, A
     return next(filter(None, names), "").removesuffix("Fast")
 
 
+def is_general_class(name: str) -> bool:
+    """Return whether a class stands for any tokeniser: its ``tokenizer.json`` alone decides what it does."""
+    return name in ("PreTrainedTokenizer", "TokenizersBackend")
+
+
 def is_known_class(name: str) -> bool:
-    """Return whether a class is one of ours, or one that stands for any tokeniser."""
-    return name in _BY_CLASS or name in ("", "PreTrainedTokenizer", "TokenizersBackend")
+    """Return whether a class is one of ours, or a general one; without a name, the model's type decides."""
+    return name in _BY_CLASS or name == "" or is_general_class(name)
 
 
 def guess_family(knows: Callable[[str], bool]) -> Family:
