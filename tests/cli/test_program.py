@@ -194,3 +194,13 @@ def test_a_progress_bar_only_where_it_is_wanted(program: Program, model: Path, t
     arguments = ("encode", "--file", source, "--output", tmp_path / "out.npy", "--model", model)
     assert program(*arguments).stderr == b""
     assert program(*arguments, "--progress").stderr == b"Encoding: 2 of 2 (100%)\n"
+
+
+@pytest.mark.parametrize("closed", [">&-", "2>&-"])
+def test_a_closed_stream_is_no_error(tmp_path: Path, closed: str) -> None:
+    command = f'"{sys.executable}" -m munjang models list {closed}'
+    done = subprocess.run(
+        ["/bin/sh", "-c", command], env=program_environment(tmp_path), capture_output=True, text=True
+    )
+    assert done.returncode == 0
+    assert "Traceback" not in done.stderr

@@ -107,3 +107,21 @@ def test_metadata_that_json_can_not_hold_is_refused(value: Any) -> None:
 def test_filters_refuse_what_metadata_never_is(value: Any) -> None:
     with pytest.raises(InputTypeError, match="filter"):
         parse_filter({"n": value})
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda index, folder: index.build(None),
+        lambda index, folder: index.build(b"x"),
+        lambda index, folder: index.build(folder, prune=np.array([1, 2])),
+        lambda index, folder: index.add([{"id": 9, "text": "x", "metadata": np.array([1, 2])}]),
+        lambda index, folder: index.add(np.array("x")),
+        lambda index, folder: index.delete(np.array(1)),
+        lambda index, folder: index.delete(np.array([[1]])),
+    ],
+)
+def test_arguments_of_other_types_are_named(index: Index, tmp_path: Path, call: Any) -> None:
+    with pytest.raises(InputTypeError):
+        call(index, tmp_path)
+    assert len(index) == 0

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from munjang import SentenceTransformer
+from munjang import SentenceTransformer, util
 from munjang.errors import InputError, InputTypeError, TruncationError
 from munjang.sentence.transformer import TruncationWarning
 from support.peers import ARCHITECTURES
@@ -301,3 +301,33 @@ def test_max_seq_length(bert: Trio) -> None:
     model.max_seq_length = 1
     with pytest.raises(InputError, match="no room for the 2 special tokens"):
         model.encode("a")
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda model: model.tokenize(None),
+        lambda model: model.encode(iter_of_none()),
+        lambda model: model.add_tokens(None),
+        lambda model: model.tokenizer.add_tokens(3),
+        lambda model: util.community_detection(np.eye(3), threshold=model),
+    ],
+)
+def test_arguments_of_other_types_are_named(bert: Trio, call: Any) -> None:
+    with pytest.raises(InputTypeError):
+        call(bert.ours)
+
+
+def iter_of_none() -> Any:
+    return [None]
+
+
+@pytest.mark.parametrize("backend", [None, 3, np.array(["numpy", "torch"])])
+def test_a_backend_is_a_name(bert: Trio, backend: Any) -> None:
+    with pytest.raises(InputTypeError, match="backend must be one of"):
+        SentenceTransformer(bert.ours.tokenizer.name_or_path, backend=backend)
+
+
+def test_a_threshold_beyond_any_float() -> None:
+    with pytest.raises(InputError, match="between -1 and 1"):
+        util.community_detection(np.eye(3), threshold=-(10**400))

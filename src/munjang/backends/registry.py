@@ -22,6 +22,8 @@ def make_executor(
     """
     _check_count("threads", threads)
     _check_count("streams", streams)
+    if not isinstance(backend, str):
+        raise InputTypeError(f"backend must be one of {', '.join(BACKENDS)}, got {backend!r:.80}.")
     if backend == "openvino":
         from munjang.backends.openvino import OpenVINOExecutor
 

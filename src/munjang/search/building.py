@@ -8,7 +8,8 @@ from dataclasses import dataclass, field
 from itertools import islice
 from typing import TYPE_CHECKING, Protocol
 
-from munjang.errors import DataFileError
+from munjang.errors import DataFileError, InputTypeError
+from munjang.search.checking import checked_flag, shown_value
 from munjang.search.collecting import Source
 from munjang.search.documents import Document, DocumentId, Entry
 from munjang.search.preparing import Advance, Preparer, digest
@@ -91,6 +92,9 @@ def build(
 
     Raises `DataFileError` for what can't be read, also for an id that stands twice in the source.
     """
+    if not isinstance(source, Source | str | os.PathLike):
+        raise InputTypeError(f"A source is a Source or a path, got {shown_value(source)}.")
+    prune = checked_flag("prune", prune)
     chosen = source if isinstance(source, Source) else Source(path=os.fspath(source))
     built, seen = Built(), dict[DocumentId, bytes]()
     batches = _changed(index, chosen, seen, built, advance or _nothing)

@@ -59,7 +59,8 @@ def checked_document(given: object, fields: Sequence[str]) -> Document:
     elif isinstance(given, Mapping):
         number = _id_of(given)
         values = {name: text for name, text in given.items() if name not in (_ID, _METADATA)}
-        metadata, source = given.get(_METADATA) or {}, None
+        found = given.get(_METADATA)
+        metadata, source = {} if found is None else found, None
     else:
         raise InputTypeError(
             f"A document is a Document, a dictionary or a text, got a {type(given).__name__}."

@@ -6,7 +6,7 @@ import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 from types import TracebackType
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from munjang.errors import InputError, InputTypeError
 from munjang.search.analysis import analyzer_named
@@ -150,7 +150,11 @@ class Index(Lookup):
 
     def delete(self, ids: DocumentId | Iterable[DocumentId]) -> int:
         """Take documents out, by one id or several; give how many were there."""
-        listed = [ids] if isinstance(ids, str) or not isinstance(ids, Iterable) else list(ids)
+        listed: list[Any]
+        try:
+            listed = [ids] if isinstance(ids, str) else list(ids)  # type: ignore[arg-type]
+        except TypeError:  # one id, or an array of no dimension
+            listed = [ids]
         return self.store.write(Changes(delete=[checked_id(one) for one in listed]))
 
     def put(self, entries: Sequence[Entry], *, new: bool = False) -> None:
@@ -173,11 +177,12 @@ class Index(Lookup):
         fields = self.settings.fields
         if isinstance(documents, str | Mapping | Document):
             documents = [documents]
-        if not isinstance(documents, Iterable):
-            raise InputTypeError(f"Documents come in a list, got a {type(documents).__name__}.")
-        rest: Iterator[object] = iter(documents)
+        try:
+            rest: Iterator[object] = iter(documents)  # type: ignore[call-overload]
+        except TypeError:
+            raise InputTypeError(f"Documents come in a list, got a {type(documents).__name__}.") from None
         if rest is not documents:
-            whole = checked_documents(documents, fields)
+            whole = checked_documents(rest, fields)
             batches = [whole[start : start + TRANSACTION] for start in range(0, len(whole), TRANSACTION)]
             if check is not None:
                 for batch in batches:

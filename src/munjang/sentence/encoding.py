@@ -158,7 +158,11 @@ def unique(texts: Sequence[TextOrPair]) -> tuple[list[TextOrPair], NDArray[np.in
 
 def checked(texts: Iterable[Any]) -> Iterator[TextOrPair]:
     """Yield the texts, and pairs as tuples; `InputTypeError` names the place of anything else."""
-    for position, text in enumerate(texts):
+    try:
+        listed = iter(texts)
+    except TypeError:  # an array of no dimension has an __iter__ that fails
+        raise InputTypeError(f"Texts come in a list, got a {type(texts).__name__}.") from None
+    for position, text in enumerate(listed):
         yield text if isinstance(text, str) else _checked_pair(text, position)
 
 

@@ -298,7 +298,7 @@ def _finite_matrix(value: ArrayLike, name: str, caller: str) -> FloatArray:
 def _check_threshold(value: Any, caller: str) -> None:
     if isinstance(value, bool | np.bool_) or not isinstance(value, Real):
         raise InputTypeError(f"{caller} needs a number for threshold, got {value!r}")
-    if not -1 <= float(value) <= 1:  # also where it is NaN
+    if not -1 <= value <= 1:  # type: ignore[operator] # also where it is NaN
         raise InputError(f"{caller} needs a threshold between -1 and 1, which cosines are, got {value}")
 
 

@@ -327,6 +327,8 @@ class SimilarityFunction(Enum):
     @classmethod
     def _missing_(cls, value: object) -> None:
         names = ", ".join(cls.possible_values())
+        if not isinstance(value, str):
+            raise InputTypeError(f"A similarity function is one of {names}, got {value!r:.80}")
         raise InputError(f"Unknown similarity function {value!r}; use one of {names}")
 
     @staticmethod

@@ -243,6 +243,8 @@ class Vocabulary:
             InputTypeError: a token is not a string.
 
         """
+        if not isinstance(new_tokens, str | Iterable):
+            raise InputTypeError(f"Tokens are a str or a list of them, not {new_tokens!r:.80}.")
         tokens = [
             _checked_token(token) for token in ([new_tokens] if isinstance(new_tokens, str) else new_tokens)
         ]
