@@ -162,6 +162,20 @@ def test_an_index_in_a_file_follows_the_questions(
         assert bot("안녕") == "안녕하세요!"
 
 
+def test_a_document_without_an_answer_is_no_answer(tmp_path: Path, model: SentenceTransformer) -> None:
+    place = tmp_path / "faq.munjang"
+    with Index.open(place, model=model, fields=["question", "answer"]) as index:
+        index.add(
+            [
+                {"id": 1, "question": "비가 오나요?"},
+                {"id": 2, "question": "빵집은 언제 열어요?", "answer": "일곱 시에 엽니다."},
+            ]
+        )
+    with ChatBot.from_index(place, threshold=0.0) as bot:
+        assert bot("비가 오나요?") == "일곱 시에 엽니다."
+        assert [one.question for one in bot.log[0].neighbours] == ["빵집은 언제 열어요?"]
+
+
 def test_short_questions_follow_up(table: Path, model: SentenceTransformer) -> None:
     bot = ChatBot.from_file(table, method="nearest", model=model, threshold=0.2)
     bot.ask("여권을 잃어버렸어요")

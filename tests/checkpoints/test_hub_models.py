@@ -124,7 +124,7 @@ def test_offline_makes_no_request(
 ) -> None:
     if variable is not None:
         monkeypatch.setenv(variable, "1")
-    with pytest.raises(OfflineError, match=rf"'{NAME}' is not in the cache.*munjang models get {NAME}"):
+    with pytest.raises(OfflineError, match=rf"'{NAME}' is not in the cache.*: `munjang models get {NAME}`\."):
         open_checkpoint(NAME, offline=True if variable is None else None)
     assert hub.requests == []
 

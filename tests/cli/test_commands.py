@@ -218,6 +218,19 @@ def test_search_each_line_of_standard_input(invoke: Invoke, model: Path, sentenc
     ]
 
 
+def test_an_empty_query_finds_nothing(
+    invoke: Invoke, model: Path, cross_encoder: Path, sentences: Path
+) -> None:
+    for arguments in (("search", " ", "-m", model), ("rerank", "", "-m", cross_encoder)):
+        result = invoke(*arguments, "--file", sentences)
+        assert (result.exit_code, result.stdout) == (1, "")
+        assert result.stderr == "munjang: The query is empty; write what to look for.\n"
+    result = invoke(
+        "search", "-", "-f", sentences, "-k", 1, "--json", "--model", model, stdin="축구\n\ncat\n"
+    )
+    assert [len(json.loads(line)) for line in result.stdout.splitlines()] == [1, 0, 1]
+
+
 @pytest.mark.parametrize("arguments", [(), ("--file", "-")])
 def test_search_in_standard_input(invoke: Invoke, model: Path, arguments: tuple[str, ...]) -> None:
     stdin = "\n".join(SENTENCES)

@@ -55,6 +55,28 @@ def refused(result: Any, status: int = 1) -> str:
 # Building
 
 
+@pytest.mark.parametrize("fields", [("qestion",), ("question", "anser")])
+def test_a_field_that_no_column_holds(
+    invoke: Invoke, source: Path, model: Path, fields: tuple[str, ...]
+) -> None:
+    options = [part for name in fields for part in ("--field", name)]
+    place = source.with_name("x.munjang")
+    told = refused(invoke("index", "build", place, source, *options, "-m", model))
+    assert f"has no column '{fields[-1]}'; it has" in told
+    assert not place.exists()
+
+
+def test_other_fields_are_named_without_brackets(invoke: Invoke, place: Path, source: Path) -> None:
+    told = refused(invoke("index", "build", place, source, "--field", "question"))
+    assert "was made with fields question, answer, now question." in told
+
+
+@pytest.mark.parametrize("query", ["", " \t"])
+def test_an_empty_query_is_refused(invoke: Invoke, place: Path, query: str) -> None:
+    for command in (("index", "search", place, query), ("search", query, "--index", place)):
+        assert refused(invoke(*command)) == "munjang: The query is empty; write what to look for."
+
+
 def test_a_second_build_changes_nothing(invoke: Invoke, place: Path, source: Path) -> None:
     got = read(invoke("index", "build", place, source, "--json"))
     assert (got["written"], got["unchanged"]) == (0, 4)
@@ -317,6 +339,7 @@ def test_info_and_check(invoke: Invoke, place: Path, model: Path) -> None:
     text = invoke("index", "info", place).stdout
     assert "question, answer" in text
     assert "None" not in text
+    assert "True" not in text
     assert invoke("index", "check", place).stdout == f"{place}: 4 documents, all well\n"
     assert read(invoke("index", "check", place, "--json"))["problems"] == []
 

@@ -32,6 +32,21 @@ def test_a_warning_names_the_option(invoke: Invoke, tmp_path: Path) -> None:
     assert "the mean is assumed; --pooling chooses another." in result.stderr
 
 
+def test_a_length_is_named_as_it_was_given(invoke: Invoke, model: Path) -> None:
+    result = invoke("tokenize", "가", "--pad-to", 1, "--model", model)
+    assert result.exit_code == 1
+    assert result.stderr.startswith("munjang: --pad-to 1 leaves no room for the 2 special tokens")
+
+
+@pytest.mark.parametrize(
+    "arguments", [("similarity", "가", "나"), ("tokenize", "가"), ("features", "가"), ("explain", "가")]
+)
+def test_an_empty_name_is_not_the_default_model(invoke: Invoke, arguments: tuple[str, ...]) -> None:
+    result = invoke(*arguments, "--model", "")
+    assert (result.exit_code, result.stdout) == (1, "")
+    assert result.stderr.startswith("munjang: Model '' was not found")
+
+
 def test_several_poolings(invoke: Invoke, model: Path) -> None:
     result = invoke("similarity", "가", "나", "--model", model, "--pooling", "mean+median")
     assert result.exit_code == 1

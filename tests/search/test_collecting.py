@@ -53,6 +53,17 @@ def test_columns_ids_and_metadata_are_chosen(tmp_path: Path) -> None:
     assert found.metadata == {"label": 0}
 
 
+def test_a_field_that_the_first_row_lacks_is_read_of_the_others(tmp_path: Path) -> None:
+    path = write(tmp_path / "s.jsonl", '{"question": "언제?"}\n{"question": "Where?", "answer": "Here."}\n')
+    first, second = read(path, FIELDS)
+    assert (first.fields, first.metadata) == ({"question": "언제?"}, {})
+    assert (second.fields, second.metadata) == ({"question": "Where?", "answer": "Here."}, {})
+    columns = {"question": "question", "answer": "answer"}
+    assert read(path, FIELDS, columns=columns) == [first, second]
+    with pytest.raises(DataFileError, match="no column 'reply'"):
+        read(path, FIELDS, columns={"question": "question", "answer": "reply"})
+
+
 def test_one_field_takes_the_obvious_column(tmp_path: Path) -> None:
     (found,) = read(write(tmp_path / "a.tsv", "id\tquestion\tn\n7\t언제?\t3\n"))
     assert (found.id, found.fields, found.metadata) == ("7", {"text": "언제?"}, {"n": 3})

@@ -62,8 +62,11 @@ class IndexedQuestions:
         answers: dict[str, dict[str, None]] = {}
         for hit in hits:
             asked = hit.document.fields.get(self._question, "")
+            answer = hit.document.fields.get(self._answer, "")
+            if not asked.strip() or not answer.strip():
+                continue  # nothing to answer with, or no question that it would answer
             best.setdefault(asked, hit)
-            answers.setdefault(asked, {})[hit.document.fields.get(self._answer, "")] = None
+            answers.setdefault(asked, {})[answer] = None
         return [
             Neighbour(asked, tuple(answers[asked]), hit.score, hit.scores.get("semantic", math.nan))
             for asked, hit in best.items()

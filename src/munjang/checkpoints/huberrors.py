@@ -51,7 +51,7 @@ def not_here(name: str) -> OfflineError:
     """Make the error for a model that would have to be fetched while connections are forbidden."""
     return OfflineError(
         f"Model '{name}' is not in the cache, and offline mode forbids to fetch it. Fetch it once while"
-        f" online: munjang models get {name}"
+        f" online: `munjang models get {name}`."
     )
 
 

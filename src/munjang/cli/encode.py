@@ -147,7 +147,7 @@ def encode(
         try:
             with work:
                 encoder = sentence_model(model, offline=offline, pooling=pooling)
-                _make_file(work, encoder, model or DEFAULT_MODEL, progress)
+                _make_file(work, encoder, DEFAULT_MODEL if model is None else model, progress)
         except KeyboardInterrupt:
             tell(_resume_hint(work))
             raise

@@ -40,6 +40,7 @@ _ALIASES = {
     "hypothesis_template": "template",
     "handle_impossible_answer": "no_answer",
     "max_seq_length": "max_length",
+    "max_length": "pad_to",
     "num_negatives": "negatives",
     "absolute_margin": "margin",
     "vocab_size": "size",

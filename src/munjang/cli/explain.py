@@ -71,7 +71,7 @@ def explain(
     found = look(
         text,
         pair,
-        model or DEFAULT_MODEL,
+        DEFAULT_MODEL if model is None else model,
         None if task is None else task.value,
         top=top,
         options=ModelOptions(offline=True if offline else None),

@@ -33,9 +33,8 @@ from munjang.cli.options import (
 )
 from munjang.cli.output import clean, console, joined, new_table, print_json, write_line
 from munjang.cli.progress import tracked
-from munjang.cli.texts import lines_of_stdin
+from munjang.cli.texts import queries_of
 from munjang.errors import InputError
-from munjang.search.lines import STDIN
 from munjang.search.locating import open_store, shown
 
 if TYPE_CHECKING:
@@ -80,7 +79,7 @@ def search(
     as_json: AsJson = False,
 ) -> None:
     """Find documents of an index; the same as `munjang search QUERY --index INDEX`."""
-    queries = lines_of_stdin() if query == STDIN else [query]
+    queries = queries_of(query)
     with open_index(location, model, offline=offline) as index:
         search_index(
             index,
@@ -118,6 +117,8 @@ def info(location: Location, as_json: AsJson = False) -> None:
 
 
 def _value(value: Any) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
     if isinstance(value, dict):
         return joined(f"{name}: {text!r}" for name, text in value.items())
     return ", ".join(map(str, value)) if isinstance(value, list | tuple) else str(value)

@@ -28,6 +28,7 @@ from munjang.cli.progress import has_bar, tracked
 from munjang.cli.texts import is_piped, lines_of_stdin, usage_error
 from munjang.errors import DataFileError
 from munjang.search.locating import shown
+from munjang.search.reading import DataFile
 
 if TYPE_CHECKING:
     from munjang.search.building import Built
@@ -149,7 +150,7 @@ def build(
     columns = dict(_name_and_column(one) for one in field or ())
     source = Source(
         path=path,
-        columns=columns if any("=" in one for one in field or ()) else {},
+        columns=columns if any("=" in one for one in field or ()) or _is_table(path) else {},
         id=id_column,
         metadata=metadata,
         lines=lines,
@@ -163,6 +164,8 @@ def build(
         refuse_reading_options(context, path)
         if source.reads_rows(path):
             refuse_given(context, "It is about text files.", "lines")
+    if source.columns and _is_table(path):
+        next(iter(source.documents(list(columns))), None)  # no index is made for columns that are not there
     with Index.open(
         location,
         model=model,
@@ -176,6 +179,11 @@ def build(
         built = _build(index, source, prune=prune, engine=_engine(engine, workers), progress=progress)
         documents = len(index)
     _print_built(location, built, documents, as_json)
+
+
+def _is_table(path: str) -> bool:
+    """Return whether this is one file with columns, whose fields must be there; a folder may mix files."""
+    return not Path(path).is_dir() and DataFile(path=path).has_columns
 
 
 def _name_and_column(given: str) -> tuple[str, str]:

@@ -30,14 +30,15 @@ from munjang.cli.options import (
     Progress,
     examples,
 )
-from munjang.cli.output import clean, console, detail_lines, new_table, print_json, rounded
+from munjang.cli.output import clean, console, detail_lines, new_table, print_json, rounded, write_line
 from munjang.cli.progress import has_bar
 from munjang.cli.texts import (
+    check_query,
     cross_encoder,
     data_file,
     file_or_stdin,
     is_piped,
-    lines_of_stdin,
+    queries_of,
     rows_with_text,
     sentence_model,
     usage_error,
@@ -118,7 +119,7 @@ def search(
         if file is not None:
             raise usage_error("Give --file or --index, not both.", "--index")
         refuse_given(context, "It is about a file, and does nothing with --index.", *_OF_FILES)
-        queries = lines_of_stdin() if query == STDIN else [query]
+        queries = queries_of(query)
         with open_index(index, model, offline=offline) as opened:
             search_index(
                 opened,
@@ -139,7 +140,7 @@ def search(
     if query == path == STDIN:
         raise usage_error("Only one of QUERY and --file can be standard input.", "QUERY")
     rows = rows_with_text(data_file(path, column, encoding, no_quoting=no_quoting, no_header=no_header))
-    queries = lines_of_stdin() if query == STDIN else [query]
+    queries = queries_of(query)
     encoder = sentence_model(model, offline=offline, pooling=pooling)
     from munjang.sentence.mining import semantic_search
     from munjang.sentence.similarity import SimilarityFunction
@@ -152,7 +153,9 @@ def search(
         score_function=SimilarityFunction.to_similarity_fn(encoder.similarity_fn_name),
     )
     for each, hits in zip(queries, found, strict=True):
-        _show(each, [Hit(hit["score"], rows[hit["corpus_id"]]) for hit in hits], as_json)
+        # An empty line finds nothing, as in an index; its vector would be like that of some text.
+        kept = hits if each.strip() else []
+        _show(each, [Hit(hit["score"], rows[hit["corpus_id"]]) for hit in kept], as_json)
 
 
 def rerank(
@@ -193,6 +196,7 @@ def rerank(
         path = STDIN if file is None and is_piped() else file_or_stdin(file, "--file")
         refuse_reading_options(context, path)
         rows = rows_with_text(data_file(path, column, encoding, no_quoting=no_quoting, no_header=no_header))
+    check_query(query)
     encoder = cross_encoder(model, offline=offline)
     ranked = encoder.rank(query, [row.text for row in rows], top_k=top, show_progress_bar=has_bar(progress))
     _show(query, [Hit(found["score"], rows[found["corpus_id"]]) for found in ranked], as_json)
@@ -210,13 +214,16 @@ def _as_dict(rank: int, hit: Hit) -> dict[str, Any]:
 
 
 def _print_table(query: str, hits: list[Hit]) -> None:
+    if not hits:
+        write_line(f"{clean(query)}: nothing found")
+        return
     from rich.text import Text
 
     table = new_table(clean(query), lines=any(_details(hit.row) for hit in hits))
     table.add_column("#", justify="right")
     table.add_column("score", justify="right")
     table.add_column("id", justify="right", style="dim", no_wrap=True)
-    table.add_column(hits[0].row.column if hits else "text", ratio=1, overflow="fold")
+    table.add_column(hits[0].row.column, ratio=1, overflow="fold")
     for rank, hit in enumerate(hits, 1):
         text = Text(clean(hit.row.text))
         for line in _details(hit.row):

@@ -23,11 +23,13 @@ if TYPE_CHECKING:
 
 __all__ = [
     "answered",
+    "check_query",
     "cross_encoder",
     "data_file",
     "file_or_stdin",
     "is_piped",
     "lines_of_stdin",
+    "queries_of",
     "refuse",
     "refuse_reading",
     "rows_with_text",
@@ -71,6 +73,20 @@ def is_piped() -> bool:
 def lines_of_stdin() -> list[str]:
     """Read standard input, one text per line."""
     return [row.text for row in DataFile(path=STDIN)]
+
+
+def queries_of(query: str) -> list[str]:
+    """Return the query, or each line of standard input; raise `InputError` for a query that is empty."""
+    if query == STDIN:
+        return lines_of_stdin()
+    check_query(query)
+    return [query]
+
+
+def check_query(query: str) -> None:
+    """Raise `InputError` for a query with nothing in it, as an unset variable of a shell leaves it."""
+    if not query.strip():
+        raise InputError("The query is empty; write what to look for.")
 
 
 def text_or_lines(text: str | None, name: str) -> list[str]:
@@ -138,7 +154,7 @@ def sentence_model(model: str | None, *, offline: bool, pooling: str | None = No
     from munjang.sentence.transformer import SentenceTransformer
 
     return SentenceTransformer(
-        model or DEFAULT_MODEL, pooling=pooling, local_files_only=True if offline else None
+        DEFAULT_MODEL if model is None else model, pooling=pooling, local_files_only=True if offline else None
     )
 
 

@@ -48,7 +48,9 @@ def tokenize(
     texts = text_or_lines(text, "TEXT")
     from munjang.tokenization import Tokenizer
 
-    tokenizer = Tokenizer.from_pretrained(model or DEFAULT_MODEL, offline=True if offline else None)
+    tokenizer = Tokenizer.from_pretrained(
+        DEFAULT_MODEL if model is None else model, offline=True if offline else None
+    )
     with answered(texts, lambda some: _encode(tokenizer, some, pair, pad_to)) as found:
         for each, encoding in found:
             if as_json:

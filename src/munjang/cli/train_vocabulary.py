@@ -142,7 +142,11 @@ def trim(
     texts = read_texts(data, column=column, encoding=encoding) if data else None
     with without_connections(offline):
         found = trim_vocabulary(
-            model or DEFAULT_MODEL, texts, output, scripts=names_of(scripts), min_count=min_count
+            DEFAULT_MODEL if model is None else model,
+            texts,
+            output,
+            scripts=names_of(scripts),
+            min_count=min_count,
         )
     if as_json:
         print_json(
@@ -184,7 +188,7 @@ def suggest_tokens(
     from munjang.training import suggest_tokens as suggest
 
     with without_connections(offline):
-        tokenizer = Tokenizer.from_pretrained(model or DEFAULT_MODEL)
+        tokenizer = Tokenizer.from_pretrained(DEFAULT_MODEL if model is None else model)
     texts = read_texts(data, column=column, encoding=encoding)
     _show(suggest(texts, tokenizer, limit=top, min_count=min_count), as_json)
 
@@ -228,7 +232,7 @@ def add_tokens(
         raise usage_error("Give words, or a file of them.", "WORD")
     wanted = words or [line.strip() for line in read_texts(file or Path())]
     with without_connections(offline):
-        added = add_domain_tokens(model or DEFAULT_MODEL, wanted, output)
+        added = add_domain_tokens(DEFAULT_MODEL if model is None else model, wanted, output)
     if as_json:
         print_json(
             {

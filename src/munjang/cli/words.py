@@ -199,7 +199,7 @@ def features(
     chosen_layers, chosen_combine = _layers(layers), _combine(combine)
     from munjang.tasks.features import FeatureExtraction
 
-    extract = FeatureExtraction(model or DEFAULT_MODEL, options=_options(offline))
+    extract = FeatureExtraction(DEFAULT_MODEL if model is None else model, options=_options(offline))
     names = _names_of_layers(chosen_layers, extract.model.config.num_hidden_layers)
     with answered(
         texts,

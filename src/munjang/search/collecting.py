@@ -22,6 +22,7 @@ __all__ = ["Source"]
 
 _UNTYPED = (".csv", ".tsv")
 _MARKDOWN = (".md", ".markdown")
+_SPARSE = (".jsonl", ".ndjson")  # each row says which keys it has
 _SNIFFED = 8192  # bytes in which a binary file has a NUL
 
 
@@ -170,20 +171,23 @@ class Source:
 
     def _first_column(self, data: DataFile, fields: Sequence[str]) -> str | None:
         """Say which column `DataFile` is to take for the text, where it could not find out."""
-        if self.columns:
-            return next(iter(self.columns.values()))
         if not data.has_columns:
-            return None
+            return next(iter(self.columns.values()), None)
         there = data.columns()
+        if self.columns:
+            chosen = list(self.columns.values())
+            return next((column for column in chosen if column in there), chosen[0])
         return next((name for name in fields if name in there), None)
 
     def _columns(self, data: DataFile, row: Row, fields: Sequence[str]) -> dict[str, str]:
-        """Give the column of each field."""
-        chosen = self.columns or {name: name for name in fields if name in row.values}
+        """Return the column of each field."""
+        wanted = [*(self.columns.values() or fields), *([self.id] if self.id else []), *(self.metadata or ())]
+        there = _keys(data, row, wanted)
+        chosen = self.columns or {name: name for name in fields if name in there}
         if not chosen and len(fields) == 1:
             chosen = {fields[0]: row.column}
         wanted = [*chosen.values(), *([self.id] if self.id else []), *(self.metadata or ())]
-        missing = [column for column in wanted if column not in row.values]
+        missing = [column for column in wanted if column not in there]
         if missing or not chosen:
             lacking = f"no column '{missing[0]}'" if missing else f"none of the columns {', '.join(fields)}"
             raise DataFileError(
@@ -211,6 +215,17 @@ class Source:
             return _checked(checked_id(number), texts, metadata, name, fields)
         except (InputError, TypeError) as error:
             raise DataFileError(f"'{name}', row {row.number + 1}: {error}") from None
+
+
+def _keys(data: DataFile, first: Row, wanted: Sequence[str]) -> set[str]:
+    """Return the keys of the first row, and of JSON Lines also those wanted that only a later row has."""
+    there = set(first.values)
+    if data.kind in _SPARSE and data.rereadable and not there.issuperset(wanted):
+        for record in data.records():
+            there.update(record.values)
+            if there.issuperset(wanted):
+                break
+    return there
 
 
 def _number_or_text(value: Any) -> Any:

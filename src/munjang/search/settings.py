@@ -92,4 +92,6 @@ def _same_probe(old: tuple[float, ...], new: tuple[float, ...]) -> bool:
 
 
 def _shown(value: object) -> str:
+    if isinstance(value, tuple):
+        return ", ".join(map(str, value))
     return f"'{value}'" if isinstance(value, str) else str(value)
