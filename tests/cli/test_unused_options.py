@@ -84,6 +84,29 @@ def test_an_option_without_effect_is_refused(
     assert sorted(path.name for path in tmp_path.iterdir()) == sorted(FILES)
 
 
+@pytest.mark.parametrize(
+    ("line", "explained"),
+    [
+        (
+            "search 가 --file a.txt --mode dense",
+            "'--mode': 'dense' is not one of 'hybrid', 'semantic', 'lexical'.",
+        ),
+        ("features 가 --level sentence", "'--level': 'sentence' is not one of 'token', "),
+        ("search 가 --file a.txt --top x", "'--top' / '-k': Input should be a valid integer"),
+        ("train sentences --epochs x", "'--epochs': Input should be a valid number"),
+    ],
+)
+def test_a_wrong_value_is_explained_without_words_of_python(
+    invoke: Invoke, line: str, explained: str
+) -> None:
+    result = invoke(*shlex.split(line))
+    message = " ".join(result.stderr.replace("│", " ").split())
+    assert result.exit_code == 2
+    assert f"Invalid value for {explained}" in message
+    assert "Value error" not in message
+    assert "parse" not in message
+
+
 def test_an_explanation_without_answers_takes_no_number_of_them(invoke: Invoke, model: Path) -> None:
     result = invoke("explain", "가", "--task", "tokenize", "--top", 3, "-m", model)
     assert result.exit_code == 2

@@ -234,6 +234,7 @@ from transformers import FillMaskPipeline
 model = TFBertForMaskedLM.from_pretrained(NAME, from_pt=True)
 tokenizer = AutoTokenizer.from_pretrained(NAME)
 inputs = tokenizer("축구는 정말 재미있는 [MASK]다.", return_tensors="tf")
+print((inputs["input_ids"] == tokenizer.mask_token_id)[0].nonzero(as_tuple=True)[0].item())
 print(inputs["input_ids"].tolist(), inputs["token_type_ids"].tolist(), inputs["attention_mask"].tolist())
 pip = FillMaskPipeline(model=model, tokenizer=tokenizer)
 print([fill["score"] for fill in pip("어벤져스는 정말 재미있는 [MASK]다.", targets=["거", "스포츠"])])
@@ -294,6 +295,9 @@ classify = pipeline("sentiment-analysis", model=model, tokenizer=tokenizer)
 print(classify("나는 기차가 좋다"))
 print(classify(["나는 기차가 좋다", "기차 여행"]))
 print(classify("나는 기차가 좋다", top_k=2))
+print(classify({"text": "나는 기차가 좋다", "text_pair": "기차 여행"})["score"])
+print(classify([{"text": "나는 기차가 좋다", "text_pair": "기차 여행"}])[0]["label"])
+print(len(classify({"text": "나는 기차가 좋다", "text_pair": "기차 여행"}, top_k=2)))
 print(pipeline("text-classification", model=NAME, device=-1)("기차 여행"))
 """,
     ),
@@ -326,6 +330,7 @@ print(list(outputs.keys()), start_scores.shape)
 print(outputs.start_logits[0].tolist(), outputs["end_logits"].tolist())
 start, end = start_scores.argmax().item(), end_scores.argmax().item()
 print(start, end, tokenizer.convert_ids_to_tokens(inputs["input_ids"][0])[start : end + 1])
+print(tokenizer.convert_tokens_to_string(tokenizer.convert_ids_to_tokens(inputs["input_ids"][0][1:9])))
 """,
     ),
     "generate": (
@@ -336,6 +341,7 @@ tokenizer = GPT2Tokenizer.from_pretrained(NAME)
 model = GPT2LMHeadModel.from_pretrained(NAME).eval()
 for prompt in ("The cat", "고양이가", "The dog sat on"):
     input_ids = tokenizer.encode(prompt, return_tensors="pt")
+    print(tokenizer.convert_tokens_to_string(tokenizer.tokenize(prompt)))
     output = model.generate(input_ids, max_length=30, pad_token_id=tokenizer.eos_token_id)
     print(output.shape, output.tolist(), tokenizer.decode(output[0], skip_special_tokens=True) != prompt)
     print(model.generate(input_ids, max_new_tokens=12, repetition_penalty=2.0, use_cache=True)[0].tolist())

@@ -47,6 +47,8 @@ OURS, THEIRS = tensor(VALUES), torch.from_numpy(VALUES)
         "x.argmax(dim=1)",
         "x.argmax(-1)",
         "x.argmin(dim=0)",
+        "(x > 0).nonzero(as_tuple=True)[1]",
+        "(x > 0).nonzero(as_tuple=False)",
         "x.sum(dim=0)",
         "x.sum(1)",
         "x.mean(dim=-1)",

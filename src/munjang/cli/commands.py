@@ -60,6 +60,10 @@ class _Command(TyperCommand):
 
                 path = f"{'' if parent is None else parent.command_path} {info_name}"
                 vars(error)["message"] = model_hint(" ".join(path.split()[1:]), None)
+            elif isinstance(message := vars(error).get("message"), str):
+                # Recent releases of typer check values with pydantic, whose messages have Python's words.
+                message = message.removeprefix("Value error, ")
+                vars(error)["message"] = message.partition(", unable to parse string")[0]
             raise
 
     def invoke(self, ctx: Any) -> Any:

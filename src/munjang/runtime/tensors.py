@@ -132,6 +132,12 @@ class Tensor(np.ndarray[Any, Any]):
         """Return where the smallest value stands, along ``axis`` or ``dim``."""
         return super().argmin(dim if axis is None else axis, out, **options)
 
+    def nonzero(self, *, as_tuple: bool = True) -> Any:
+        """Return where values are not 0: an array for each axis, or without ``as_tuple`` a row for each."""
+        if as_tuple:
+            return tuple(map(tensor, super().nonzero()))
+        return tensor(np.argwhere(np.asarray(self)))
+
     def sum(self, axis: Any = None, *arguments: Any, dim: Any = None, **options: Any) -> Any:
         """Return the sum, along ``axis`` or ``dim``."""
         return super().sum(dim if axis is None else axis, *arguments, **options)

@@ -102,7 +102,8 @@ class ZeroShotClassificationPipeline(_Pipeline, ZeroShotClassification):
 class TextClassificationPipeline(_Pipeline, TextClassification):
     """Labels of texts; see `munjang.tasks.text_classification.TextClassification`.
 
-    Without ``top_k`` a list of texts gives one label for each, as in `transformers`.
+    Without ``top_k`` a list of texts has one label for each, and so has a pair ``{"text": a, "text_pair":
+    b}``, as in `transformers`.
     """
 
     head = SEQUENCE_CLASSIFICATION
@@ -110,8 +111,11 @@ class TextClassificationPipeline(_Pipeline, TextClassification):
     def __call__(self, *texts: Any, **options: Any) -> Any:
         """Return the labels of a text, or of each of a list."""
         found = super().__call__(*texts, **options)
-        flat = "top_k" not in {**self._defaults, **options} and isinstance(texts[0], list)
-        return [best for [best] in found] if flat else found
+        if "top_k" in {**self._defaults, **options}:
+            return found
+        if isinstance(texts[0], Mapping):
+            return found[0]
+        return [best for [best] in found] if isinstance(texts[0], list) else found
 
 
 class TokenClassificationPipeline(_Pipeline, TokenClassification):

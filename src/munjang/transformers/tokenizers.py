@@ -10,6 +10,7 @@ from munjang.errors import InputError, InputTypeError
 from munjang.runtime.tensors import check_device, is_torch, tensor, torch_tensor
 from munjang.tokenization import BatchEncoding as Rows
 from munjang.tokenization import Tokenizer
+from munjang.tokenization.library import library_errors
 from munjang.tokenization.special_tokens import NAMES
 
 if TYPE_CHECKING:
@@ -134,6 +135,12 @@ class AutoTokenizer(Tokenizer):
     def convert_ids_to_tokens(self, ids: Any, skip_special_tokens: bool = False) -> Any:
         """Return the token of an id, or of each of a list, an array or a tensor."""
         return super().convert_ids_to_tokens(_plain(ids), skip_special_tokens)
+
+    def convert_tokens_to_string(self, tokens: Sequence[str]) -> str:
+        """Return the text of tokens; without the tokenizer's decoder, they stand beside each other."""
+        decoder = self.backend_tokenizer.decoder
+        with library_errors(f"The tokens {list(tokens)!r} can't be decoded", InputError):
+            return " ".join(tokens) if decoder is None else str(decoder.decode(list(tokens)))
 
 
 def _plain(ids: Any) -> int | Iterable[int]:
