@@ -183,6 +183,28 @@ assert answer() == before
         run_python(code, folder, home=tmp_path)
 
 
+def test_a_forked_process_after_a_model_was_released(folder: Path, tmp_path: Path) -> None:
+    """The engine keeps the threads of released models; in a forked process they are missing."""
+    code = (
+        ENCODE
+        + """
+import faulthandler, gc, multiprocessing
+from munjang.runtime import runner
+faulthandler.dump_traceback_later(60, exit=True)
+runner._GRACE = 0
+before = answer()
+other = Model.from_pretrained(sys.argv[1], "sequence-classification")
+other(ids)
+del other
+gc.collect()
+with multiprocessing.get_context("fork").Pool(1) as pool:
+    assert pool.apply(answer) == before
+"""
+    )
+    if sys.platform == "linux":
+        run_python(code, folder, home=tmp_path)
+
+
 def test_a_signal_after_another_thread_released_the_last_model(folder: Path, tmp_path: Path) -> None:
     """On a CPU with AMX, unloading the engine in another thread unmaps this thread's signal stack."""
     code = (

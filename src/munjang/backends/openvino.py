@@ -442,6 +442,20 @@ def _core() -> Any:
     return _CORES.get(process) or _CORES.setdefault(process, ov.Core())
 
 
+def _drop_idle_threads() -> None:
+    """Make the engine end the threads of released models.
+
+    It keeps them for the next model. Threads do not survive a fork, so a forked process that reused such an
+    entry would wait for ever. Unloading any instance of the plugin clears the list.
+    """
+    if os.getpid() in _CORES:
+        ov.Core().get_property("CPU", "NUM_STREAMS")  # loads an instance and unloads it, in about 1 ms
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(before=_drop_idle_threads)
+
+
 class OpenVINOExecutor:
     """Runs programs on this CPU with OpenVINO, several requests side by side.
 
