@@ -50,7 +50,7 @@ class Munjang:
         self._matrix: Any = None
 
     def _make(self, place: Path, dimension: int) -> Any:
-        from munjang.search.vectors import VectorMatrix
+        from munjang.search.vectors.matrix import VectorMatrix
 
         return VectorMatrix(
             place / "vectors",

@@ -17,11 +17,11 @@ from pathlib import Path
 
 import numpy as np
 
-from munjang.search.analysis import HangulBigrams
 from munjang.search.documents import Document, Entry, Passage
-from munjang.search.store import Changes, IndexSettings, Reader, Store
-from munjang.search.store_postgres import open_postgres
-from munjang.search.store_sqlite import open_sqlite
+from munjang.search.stores.base import Changes, IndexSettings, Reader, Store
+from munjang.search.stores.postgres.store import open_postgres
+from munjang.search.stores.sqlite.store import open_sqlite
+from munjang.search.text.analysis import HangulBigrams
 
 DIMENSION = 384
 BATCH = 1000

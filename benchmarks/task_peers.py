@@ -107,7 +107,7 @@ class MunjangGPT2:
     settings: Settings = ({},)
 
     def __init__(self, folder: Path, weights: str) -> None:
-        from munjang.tasks.text_generation import TextGeneration
+        from munjang.tasks.generation.text_generation import TextGeneration
 
         self._write = TextGeneration(str(folder), weights=weights)  # type: ignore[arg-type]
 

@@ -33,7 +33,7 @@ class MunjangPairs:
 
     def encode(self, texts: Sequence[str], setting: Mapping[str, Any]) -> Losses:  # noqa: ARG002
         from munjang.evaluation import ScoredPair
-        from munjang.training.sentence_training import train_sentence_transformer
+        from munjang.training.sentences.train import train_sentence_transformer
 
         examples = [ScoredPair(*json.loads(text)) for text in texts]
         with tempfile.TemporaryDirectory() as output:
@@ -58,7 +58,7 @@ class MunjangLabels:
 
     def encode(self, texts: Sequence[str], setting: Mapping[str, Any]) -> Losses:  # noqa: ARG002
         from munjang.evaluation import LabelledText
-        from munjang.training.text_classification import train_text_classification
+        from munjang.training.tasks.classification import train_text_classification
 
         examples = [LabelledText(text, None, str(i % 2)) for i, text in enumerate(texts)]
         with tempfile.TemporaryDirectory() as output:
@@ -79,7 +79,7 @@ def _options() -> Any:
 
 
 def _losses(run: Path) -> Losses:
-    from munjang.training.watching import read_log
+    from munjang.training.loop.watchers import read_log
 
     found = [line["loss"] for line in read_log(run / "log.jsonl") if "loss" in line]
     return np.array([found[0], found[-1]], dtype=np.float32)

@@ -16,7 +16,7 @@ from pathlib import Path
 from scripts.results.outcome import Outcome, Place, page
 from scripts.results.recipes import RECIPES
 
-from munjang.training.watching import shown
+from munjang.training.loop.watchers import shown
 
 ROOT = Path(__file__).parents[2]
 

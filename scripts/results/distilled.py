@@ -10,7 +10,7 @@ from scripts.results.outcome import Outcome, Place
 import munjang
 from munjang.evaluation import evaluate_similarity
 from munjang.evaluation.example_files import read_labelled_texts, read_scored_pairs
-from munjang.training.embedding_distillation import DISTILLING, distill_sentence_encoder
+from munjang.training.distillation.encoder import DISTILLING, distill_sentence_encoder
 
 __all__ = ["distilled"]
 

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 import munjang
 from munjang.evaluation import QuestionExample, answer_f1
-from munjang.training.network import has_bfloat16
+from munjang.training.loop.network import has_bfloat16
 
 __all__ = ["first_sentences", "has_bfloat16", "times_as_fast"]
 

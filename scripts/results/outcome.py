@@ -9,8 +9,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from munjang.evaluation import Evaluation
-from munjang.training.result import TrainingResult
-from munjang.training.watching import Watcher
+from munjang.training.loop.report import TrainingResult
+from munjang.training.loop.watchers import Watcher
 
 __all__ = ["Outcome", "Place", "page"]
 

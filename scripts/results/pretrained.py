@@ -7,8 +7,8 @@ from scripts.results.outcome import Outcome, Place
 
 import munjang
 from munjang.training.options import TrainingOptions
-from munjang.training.pretraining_runs import train_masked_language_model
-from munjang.training.vocabulary import train_wordpiece
+from munjang.training.pretraining.train import train_masked_language_model
+from munjang.training.vocabulary.train import train_wordpiece
 
 __all__ = ["pretrained"]
 

@@ -33,11 +33,11 @@ from munjang.evaluation.example_files import (
 from munjang.tasks.question_answering import QuestionAnswering
 from munjang.tasks.text_classification import TextClassification
 from munjang.tasks.token_classification import TokenClassification
-from munjang.training.answering import train_question_answering
 from munjang.training.options import TrainingOptions
-from munjang.training.sentence_training import train_sentence_transformer
-from munjang.training.tagging import train_token_classification
-from munjang.training.text_classification import train_text_classification
+from munjang.training.sentences.train import train_sentence_transformer
+from munjang.training.tasks.answers import train_question_answering
+from munjang.training.tasks.classification import train_text_classification
+from munjang.training.tasks.entities import train_token_classification
 
 __all__ = ["RECIPES"]
 

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from munjang.sentence.cross_encoder import CrossEncoder
     from munjang.sentence.notices import AssumptionWarning, TruncationWarning
     from munjang.sentence.transformer import SentenceTransformer
-    from munjang.tasks.explain import explain
+    from munjang.tasks.explain.explain import explain
     from munjang.tasks.pipelines import pipeline
     from munjang.tokenization import Tokenizer
 
@@ -55,7 +55,7 @@ _HOMES = {
     "SentenceTransformer": "munjang.sentence.transformer",
     "Tokenizer": "munjang.tokenization",
     "TruncationWarning": "munjang.sentence.notices",
-    "explain": "munjang.tasks.explain",
+    "explain": "munjang.tasks.explain.explain",
     "pipeline": "munjang.tasks.pipelines",
 }
 _MODULES = ("errors", "evaluation", "training", "util")

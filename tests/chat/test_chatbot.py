@@ -14,11 +14,11 @@ import pytest
 
 from munjang import ChatBot, Index, SentenceTransformer
 from munjang.chat.follow_ups import needs_context, points_back
-from munjang.chat.questions import QuestionAnswer
 from munjang.chat.retrieval import NearestQuestions
 from munjang.chat.turns import Neighbour, Turn
+from munjang.data.readers.question_answers import QuestionAnswer
 from munjang.errors import DataFileError, InputError, InputTypeError
-from munjang.search.lead import lead
+from munjang.search.query import lead
 from support.tiny import tiny_sentence_model
 
 PAIRS = [

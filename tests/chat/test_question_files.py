@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from munjang.chat.questions import QuestionAnswer, read_questions
+from munjang.data.readers.question_answers import QuestionAnswer, read_questions
 from munjang.errors import DataFileError
 
 

@@ -26,8 +26,8 @@ from munjang.checkpoints import (
     remove_model,
     save_weights,
 )
-from munjang.checkpoints.hub import fetch_snapshot
-from munjang.checkpoints.hubrecords import HubModel
+from munjang.checkpoints.hub.hub import fetch_snapshot
+from munjang.checkpoints.hub.records import HubModel
 from munjang.errors import CheckpointError, FetchError, OfflineError, UnknownModelError, UnsafeCheckpointError
 
 if TYPE_CHECKING:

@@ -22,7 +22,7 @@ from munjang.checkpoints import (
     open_checkpoint,
     remove_model,
 )
-from munjang.checkpoints.entries import obtain_entry
+from munjang.checkpoints.sources import obtain_entry
 from munjang.errors import FetchError, InputError, OfflineError, UnknownModelError
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ import pytest
 
 from munjang import ChatBot
 from munjang.chat import Neighbour
-from munjang.cli.conversation import converse, show_neighbours
+from munjang.cli.chat import converse, show_neighbours
 from support.program import Invoke, Program
 
 

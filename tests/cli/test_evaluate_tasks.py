@@ -13,10 +13,10 @@ import pytest
 
 from munjang import SentenceTransformer
 from munjang.evaluation.example_files import read_scored_pairs, read_texts
-from munjang.evaluation.language import evaluate_language_model
+from munjang.evaluation.language_models import evaluate_language_model
 from munjang.evaluation.sentences import evaluate_similarity
-from munjang.tasks.fill_mask import FillMask
-from munjang.tasks.text_generation import TextGeneration
+from munjang.tasks.fill_mask.fill_mask import FillMask
+from munjang.tasks.generation.text_generation import TextGeneration
 from support.broken import with_nan
 from support.gpt2 import make_gpt2
 from support.heads import MODEL_MAKERS

@@ -11,7 +11,7 @@ import pytest
 
 from munjang import Index
 from munjang.cli.hits import read_filters
-from munjang.cli.index_build import read_id
+from munjang.cli.index.build import read_id
 from munjang.errors import InputError
 from support.documents import faq_file
 from support.program import Invoke, Program

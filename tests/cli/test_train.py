@@ -19,12 +19,12 @@ import typer
 
 import munjang
 from munjang.cli.app import app
-from munjang.cli.train_distill_options import DISTILLING
-from munjang.cli.train_distill_students import DISTILLING_ENCODERS
-from munjang.cli.train_language import GOING_ON, NEW
-from munjang.training import embedding_distillation, pretraining_runs
+from munjang.cli.train.distill import DISTILLING, DISTILLING_ENCODERS
+from munjang.cli.train.language_model import GOING_ON, NEW
+from munjang.training.distillation import encoder as embedding_distillation
+from munjang.training.loop.watchers import read_log
 from munjang.training.options import TrainingOptions
-from munjang.training.watching import read_log
+from munjang.training.pretraining import train as pretraining_runs
 from support.learning import EXAMPLES, tiny_model
 from support.processes import run_python
 from support.program import Invoke, program_environment
@@ -198,7 +198,7 @@ def test_ctrl_c_before_the_first_update(
     def interrupted(*_: object, **__: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("munjang.training.text_classification.train", interrupted)
+    monkeypatch.setattr("munjang.training.tasks.classification.train", interrupted)
     result = invoke(*command(start, texts, tmp_path / "out"))
     assert result.exit_code == 130
     assert result.stderr == "Stopped; the same command goes on after the last checkpoint.\n"

@@ -11,7 +11,7 @@ import pytest
 from typer.testing import CliRunner
 
 from munjang.tasks.features import FeatureExtraction
-from munjang.tasks.fill_mask import FillMask
+from munjang.tasks.fill_mask.fill_mask import FillMask
 from munjang.tasks.next_sentence import NextSentencePrediction
 from support.wordpiece import bert_with_words
 

@@ -14,8 +14,8 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
+from munjang.tasks.generation.text_generation import TextGeneration
 from munjang.tasks.question_answering import QuestionAnswering
-from munjang.tasks.text_generation import TextGeneration
 from support.answers import LONG, QUESTION, SHORT, make_answerer
 from support.gpt2 import make_gpt2
 from support.processes import python_environment

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from munjang.errors import InputError
-from munjang.evaluation.answers import answer_f1, exact_match, normalized
+from munjang.evaluation.measures.answers import answer_f1, exact_match, normalized
 
 MARKS = "'\"《》<>〈〉()‘’"
 

@@ -10,16 +10,16 @@ import sklearn.metrics
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from munjang.data.tags import Entity, TaggedText, character_tags
 from munjang.errors import InputError
-from munjang.evaluation.entities import (
+from munjang.evaluation.measures.entities import (
     CharacterTags,
     EntityPairs,
     character_f1,
     entity_f1,
     entity_macro_f1,
 )
-from munjang.evaluation.resampling import point
-from munjang.tasks.tagging import Entity, TaggedText, character_tags
+from munjang.evaluation.measures.resampling import point
 
 LENGTH = 12
 

@@ -11,14 +11,14 @@ import pytest
 import scipy.stats
 import sklearn.metrics
 
+from munjang.data.examples import LabelledText, RelationExample
+from munjang.data.tags import TaggedText
 from munjang.errors import CheckpointError, InputError
-from munjang.evaluation.classifying import evaluate_classification, evaluate_relations
-from munjang.evaluation.entities import character_f1, entity_f1
-from munjang.evaluation.examples import LabelledText, RelationExample
-from munjang.evaluation.tagging import evaluate_entities
+from munjang.evaluation.classification import evaluate_classification, evaluate_relations
+from munjang.evaluation.entities import evaluate_entities
+from munjang.evaluation.measures.entities import character_f1, entity_f1
 from munjang.tasks.loading import load
 from munjang.tasks.relation_extraction import RelationExtraction
-from munjang.tasks.tagging import TaggedText
 from munjang.tasks.text_classification import TextClassification
 from munjang.tasks.token_classification import TokenClassification
 from support.broken import with_nan

@@ -13,22 +13,22 @@ import scipy.stats
 import torch
 import transformers
 
+from munjang.data.examples import AnswerSpan, QuestionExample, RankedList, ScoredPair
 from munjang.errors import CheckpointError, InputError, InputTypeError, UnsupportedModelError
-from munjang.evaluation.answering import evaluate_answers
-from munjang.evaluation.answers import answer_f1, exact_match
+from munjang.evaluation.answers import evaluate_answers
 from munjang.evaluation.evaluation import Evaluation
-from munjang.evaluation.examples import AnswerSpan, QuestionExample, RankedList, ScoredPair
-from munjang.evaluation.language import evaluate_language_model, perplexity
-from munjang.evaluation.rankings import graded_ndcg, mean_reciprocal_rank
-from munjang.evaluation.resampling import Estimate
+from munjang.evaluation.language_models import evaluate_language_model, perplexity
+from munjang.evaluation.measures.answers import answer_f1, exact_match
+from munjang.evaluation.measures.rankings import graded_ndcg, mean_reciprocal_rank
+from munjang.evaluation.measures.resampling import Estimate
 from munjang.evaluation.sentences import evaluate_reranking, evaluate_scored_pairs, evaluate_similarity
 from munjang.sentence.cross_encoder import CrossEncoder
 from munjang.sentence.notices import TruncationWarning
 from munjang.sentence.similarity import cos_sim
 from munjang.sentence.transformer import SentenceTransformer
-from munjang.tasks.fill_mask import FillMask
+from munjang.tasks.fill_mask.fill_mask import FillMask
+from munjang.tasks.generation.text_generation import TextGeneration
 from munjang.tasks.question_answering import QuestionAnswering
-from munjang.tasks.text_generation import TextGeneration
 from support.answers import LONG, QUESTION, SHORT, make_answerer
 from support.broken import with_nan
 from support.gpt2 import make_gpt2

@@ -11,8 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from munjang.errors import InputError
-from munjang.evaluation.metrics import reciprocal_rank
-from munjang.evaluation.rankings import graded_ndcg, mean_reciprocal_rank
+from munjang.evaluation.measures.rankings import graded_ndcg, mean_reciprocal_rank, reciprocal_rank
 
 LISTS = st.lists(st.tuples(st.integers(0, 4), st.integers(0, 3)), min_size=2, max_size=25)
 SHORT = st.lists(st.tuples(st.integers(0, 2), st.integers(0, 1)), min_size=1, max_size=6)

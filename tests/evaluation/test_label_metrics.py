@@ -9,8 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from munjang.errors import InputError
-from munjang.evaluation.counts import LabelPairs, accuracy, macro_f1, matthews, micro_f1
-from munjang.evaluation.resampling import point
+from munjang.evaluation.measures.counts import LabelPairs, accuracy, macro_f1, matthews, micro_f1
+from munjang.evaluation.measures.resampling import point
 
 LABELS = "가나다라마"
 PAIRS = st.lists(st.tuples(st.sampled_from(LABELS), st.sampled_from(LABELS[1:] + "바")), min_size=1)

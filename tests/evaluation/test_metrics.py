@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from munjang.evaluation.metrics import METRICS, ndcg, ranking_metrics, recall, reciprocal_rank
+from munjang.evaluation.measures.rankings import METRICS, ndcg, ranking_metrics, recall, reciprocal_rank
 
 RANKING = st.permutations(list(range(20)))
 RELEVANT = st.sets(st.integers(0, 25), min_size=1, max_size=12)

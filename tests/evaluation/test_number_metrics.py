@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from munjang.errors import InputError
-from munjang.evaluation.numbers import NumberPairs, mean_squared_error, pearson, spearman
+from munjang.evaluation.measures.numbers import NumberPairs, mean_squared_error, pearson, spearman
 
 NUMBER = st.one_of(st.integers(0, 5).map(float), st.floats(-1e3, 1e3).map(lambda x: round(x, 3)))
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from munjang.data.examples import AnswerSpan, Contrast, LabelledText, ScoredPair
 from munjang.evaluation.example_files import (
     read_contrasts,
     read_labelled_texts,
@@ -16,7 +17,6 @@ from munjang.evaluation.example_files import (
     read_texts,
     split,
 )
-from munjang.evaluation.examples import AnswerSpan, Contrast, LabelledText, ScoredPair
 
 pytestmark = pytest.mark.data
 

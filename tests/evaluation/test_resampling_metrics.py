@@ -10,10 +10,10 @@ import pytest
 import scipy.stats
 
 from munjang.errors import InputError
-from munjang.evaluation.counts import LabelPairs
-from munjang.evaluation.entities import CharacterTags, EntityPairs
-from munjang.evaluation.numbers import NumberPairs
-from munjang.evaluation.resampling import Estimate, estimates, mean_of
+from munjang.evaluation.measures.counts import LabelPairs
+from munjang.evaluation.measures.entities import CharacterTags, EntityPairs
+from munjang.evaluation.measures.numbers import NumberPairs
+from munjang.evaluation.measures.resampling import Estimate, estimates, mean_of
 
 
 def test_intervals_of_correlations_as_theory_has_them() -> None:

@@ -11,9 +11,9 @@ import pytest
 from sklearn.metrics import accuracy_score, average_precision_score
 
 from munjang import CrossEncoder
+from munjang.data.examples import LabelledText
 from munjang.errors import InputError
-from munjang.evaluation.examples import LabelledText
-from munjang.evaluation.pairing import TruePairs, average_precision, evaluate_true_pairs, is_label
+from munjang.evaluation.pairs import TruePairs, average_precision, evaluate_true_pairs, is_label
 from support.tiny import tiny_cross_encoder
 
 PAIRS = [("a b", "a b"), ("c", "d e"), ("서울", "부산"), ("축구", "축구 경기"), ("a", "z")]

@@ -23,10 +23,10 @@ CONNECTING = {
     "aiohttp", "asyncio", "ftplib", "http", "httpx", "huggingface_hub", "multiprocessing", "pip", "requests",
     "smtplib", "socket", "socketserver", "ssl", "subprocess", "urllib.request", "urllib3", "xmlrpc",
 }  # fmt: skip
-MAY_CONNECT = {"checkpoints/hub.py", "checkpoints/wheels.py"}
+MAY_CONNECT = {"checkpoints/hub/hub.py", "checkpoints/wheels.py"}
 # What is not for connecting, by file: (module, why).
 HARMLESS = {
-    "checkpoints/huberrors.py": ("huggingface_hub", "the classes of its errors, to tell them apart"),
+    "checkpoints/hub/errors.py": ("huggingface_hub", "the classes of its errors, to tell them apart"),
 }
 
 # Notes what Python does, from the first import on. Sockets between processes of one machine are not meant.

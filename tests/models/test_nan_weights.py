@@ -14,8 +14,8 @@ from munjang.backends.registry import BACKENDS
 from munjang.checkpoints import open_checkpoint, save_weights
 from munjang.errors import CheckpointError
 from munjang.runtime.model import Model
+from munjang.tasks.generation.text_generation import TextGeneration
 from munjang.tasks.loading import ModelOptions
-from munjang.tasks.text_generation import TextGeneration
 from support.gpt2 import make_gpt2
 from support.peers import random_peer
 from support.tiny import tiny_sentence_model

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from munjang import SentenceTransformer
-from munjang.search.bulk import BulkOptions
+from munjang.bulk.encoding import BulkOptions
 from support.bulk import ROWS, StopError, make, text
 from support.tiny import tiny_sentence_model
 

@@ -12,8 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from munjang.errors import IndexMismatchError, InputError, MissingExtraError
-from munjang.search import analysis
-from munjang.search.analysis import Analyzer, HangulBigrams, analyzer_named
+from munjang.search.text import analysis
+from munjang.search.text.analysis import Analyzer, HangulBigrams, analyzer_named
 from support.processes import run_python
 
 BIGRAMS = HangulBigrams()

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from munjang.errors import MissingExtraError
-from munjang.search.vectors import VectorMatrix
+from munjang.search.vectors.matrix import VectorMatrix
 from support.vectors import IDENTITY, blobs, check, similarities, sort_of
 
 ROWS = sort_of("random", 6000, 16)
@@ -62,7 +62,7 @@ def test_a_graph_finds_nearly_all_with_exact_scores(path: Path) -> None:
 def test_the_graph_is_what_is_asked(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Let the graph propose one row only, to see who asks it."""
     made = approximate(path)
-    monkeypatch.setattr("munjang.search.approximate.Graph.propose", lambda *_: np.array([17]))
+    monkeypatch.setattr("munjang.search.vectors.graph.Graph.propose", lambda *_: np.array([17]))
     query = ROWS[40]
     assert made.search(query, 1)[0].tolist() == [17]
     assert made.search(query, 1, exact=True)[0].tolist() == [40]

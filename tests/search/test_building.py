@@ -15,10 +15,10 @@ import pytest
 
 from munjang import Index, SentenceTransformer
 from munjang.errors import DataFileError
-from munjang.search.building import Built
-from munjang.search.collecting import Source
-from munjang.search.engines import LocalEngine
-from munjang.search.store import Changes
+from munjang.search.build import Built
+from munjang.search.prepare import LocalEngine
+from munjang.search.sources import Source
+from munjang.search.stores.base import Changes
 from support.documents import FAQ, faq_file
 from support.processes import python_environment
 

@@ -18,9 +18,9 @@ import pyarrow.parquet as pq
 import pytest
 
 from munjang import SentenceTransformer
+from munjang.bulk.encoding import BulkEncoding, BulkOptions
+from munjang.data.files import DataFile
 from munjang.errors import DataFileError, InputError, MissingExtraError, MunjangError
-from munjang.search.bulk import BulkEncoding, BulkOptions
-from munjang.search.reading import DataFile
 from munjang.sentence.quantization import Precision
 from munjang.sentence.transformer import TruncationWarning
 from munjang.util import quantize_embeddings

@@ -15,9 +15,9 @@ import pytest
 
 import munjang
 from munjang import SentenceTransformer
+from munjang.bulk.encoding import BulkOptions
+from munjang.data.files import DataFile
 from munjang.errors import InputError
-from munjang.search.bulk import BulkOptions
-from munjang.search.reading import DataFile
 from support.bulk import ROWS, StopError, beside, make
 from support.tiny import tiny_sentence_model
 

@@ -16,7 +16,7 @@ import pytest
 
 from munjang import Index, SentenceTransformer
 from munjang.errors import InputError, InputTypeError
-from munjang.search.checking import checked_document, checked_id
+from munjang.search.documents import checked_document, checked_id
 from munjang.search.filters import parse_filter
 
 

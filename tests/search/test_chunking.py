@@ -10,8 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from munjang import Tokenizer
-from munjang.search.chunking import Chunker, Place
-from munjang.search.sentences import sentences
+from munjang.search.text.chunking import Chunker, Place, sentences
 from support.tiny import tiny_sentence_model
 
 

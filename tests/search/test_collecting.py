@@ -11,9 +11,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from munjang.errors import DataFileError, InputError
-from munjang.search.collecting import Source
 from munjang.search.documents import Document
-from munjang.search.markdown import sections
+from munjang.search.sources import Source, sections
 
 FIELDS = ("question", "answer")
 

@@ -14,7 +14,7 @@ import pytest
 
 from munjang import Index, SentenceTransformer
 from munjang.errors import InputError, MunjangError, StoreError
-from munjang.search.locating import open_store
+from munjang.search.stores.locations import open_store
 
 COUNT = 40
 COPIES = 60

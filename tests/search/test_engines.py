@@ -15,13 +15,12 @@ import pytest
 
 from munjang import SentenceTransformer
 from munjang.errors import InputError, MissingExtraError, UnknownModelError
-from munjang.search.analysis import analyzer_named
-from munjang.search.describing import describe
 from munjang.search.documents import Document, Entry
-from munjang.search.engines import Engine, LocalEngine
-from munjang.search.preparing import Preparer
-from munjang.search.ray_engine import RayEngine
-from munjang.search.store import IndexSettings
+from munjang.search.prepare import Engine, LocalEngine, Preparer
+from munjang.search.ray import RayEngine
+from munjang.search.settings import describe
+from munjang.search.stores.base import IndexSettings
+from munjang.search.text.analysis import analyzer_named
 from support.engines import DeadlyBatch, WatchedBatch, descendants
 
 BATCHES = 12

@@ -22,7 +22,7 @@ from munjang.errors import (
     UnknownModelError,
 )
 from munjang.search.documents import Document
-from munjang.search.store import Changes
+from munjang.search.stores.base import Changes
 from support.documents import FAQ
 from support.stores import STORES
 from support.tiny import MAX_TOKENS, PROMPTS, tiny_cross_encoder, tiny_sentence_model
@@ -91,13 +91,13 @@ def test_add_refuses_what_is_there(index: Index) -> None:
 def test_upsert_encodes_only_what_has_changed(index: Index, monkeypatch: pytest.MonkeyPatch) -> None:
     changed = {**DOCUMENTS[1], "answer": "부산에서 드세요."}
     prepared: list[int] = []
-    prepare = munjang.search.preparing.Preparer.prepare  # type: ignore[attr-defined]
+    prepare = munjang.search.prepare.Preparer.prepare  # type: ignore[attr-defined]
 
     def counted(self: Any, documents: Any, advance: Any = None) -> Any:
         prepared.append(len(documents))
         return prepare(self, documents, advance)
 
-    monkeypatch.setattr("munjang.search.preparing.Preparer.prepare", counted)
+    monkeypatch.setattr("munjang.search.prepare.Preparer.prepare", counted)
     seen: list[int] = []
     assert index.upsert([*DOCUMENTS[:1], changed, *DOCUMENTS[2:]], advance=seen.append) == 1
     assert prepared == [1]

@@ -9,10 +9,10 @@ import pytest
 
 from munjang import SentenceTransformer
 from munjang.errors import IndexMismatchError
-from munjang.search.building import build
-from munjang.search.engines import LocalEngine
+from munjang.search.build import build
 from munjang.search.index import Index
-from munjang.search.locating import shown
+from munjang.search.prepare import LocalEngine
+from munjang.search.stores.locations import shown
 from support.tiny import tiny_sentence_model
 
 TEXTS = {"서울": "한강 다리 위의 야경", "부산": "바다와 시장이 있는 도시", 17: "a bridge over the river"}

@@ -11,7 +11,7 @@ import pytest
 
 from munjang import Index, SentenceTransformer
 from munjang.errors import InputError, InputTypeError, MunjangError, StoreError
-from munjang.search.postgres_writer import PostgresWriter
+from munjang.search.stores.postgres.writer import PostgresWriter
 
 HOSTILE = "'; DROP TABLE documents; -- %s %(x)s \\\" $$ {} \U0001f600 \ud7ff\x01"
 

@@ -12,8 +12,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from munjang.data.files import DataFile, Row
 from munjang.errors import DataFileError, InputError, MissingExtraError
-from munjang.search.reading import DataFile, Row
 
 TEXTS = ["축구가 재미있어요.", 'She said "hi, there".', "", "탭\t없는 줄"]
 

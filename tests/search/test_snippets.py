@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from munjang.search.analysis import analyzer_named
-from munjang.search.fusion import convex_combination, fuse, reciprocal_rank_fusion
-from munjang.search.snippets import Snippet, _best_mark, make_snippet
+from munjang.search.query import convex_combination, fuse, reciprocal_rank_fusion
+from munjang.search.text.analysis import analyzer_named
+from munjang.search.text.snippets import Snippet, _best_mark, make_snippet
 
 BIGRAMS = analyzer_named("hangul-bigrams")
 

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from munjang.errors import InputTypeError
 from munjang.search.filters import Condition, Filter
-from munjang.search.sqlite_filters import condition_of, install, metadata_json
+from munjang.search.stores.sqlite.filters import condition_of, install, metadata_json
 
 CHARACTERS = st.characters(exclude_categories=["Cs"])
 # Few names and values, so that conditions often meet what they ask for; and odd ones.

@@ -7,9 +7,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from munjang.search.sqlite_vectors import compare_all
-from munjang.search.store import Changes
-from munjang.search.store_sqlite import SqliteStore, open_sqlite
+from munjang.search.stores.base import Changes
+from munjang.search.stores.sqlite.store import SqliteStore, open_sqlite
+from munjang.search.stores.sqlite.vectors import compare_all
 from support.stores import SETTINGS, document, entry, other_settings, similarities, vector_of
 
 

@@ -12,7 +12,7 @@ import pytest
 from munjang.errors import IndexMismatchError, InputError, MunjangError, StoreBusyError, StoreError
 from munjang.search.documents import Document, DocumentId, Entry, Passage
 from munjang.search.filters import parse_filter
-from munjang.search.store import Changes, Match, Reader, Store
+from munjang.search.stores.base import Changes, Match, Reader, Store
 from support.stores import (
     SETTINGS,
     STORES,

@@ -15,9 +15,9 @@ import pytest
 
 from munjang.errors import StoreBusyError, StoreError
 from munjang.search.documents import Document
-from munjang.search.sqlite_migrations import VERSION
-from munjang.search.store import Changes, Store
-from munjang.search.store_sqlite import SqliteStore, open_sqlite
+from munjang.search.stores.base import Changes, Store
+from munjang.search.stores.sqlite.schema import VERSION
+from munjang.search.stores.sqlite.store import SqliteStore, open_sqlite
 from support.faulty import Fault, FaultyFiles
 from support.processes import run_python
 from support.stores import SETTINGS, document, entry, other_settings, vector_of
@@ -386,8 +386,8 @@ import os, shutil, sys
 from pathlib import Path
 import numpy as np
 from munjang.errors import StoreError
-from munjang.search.store import Changes
-from munjang.search.store_sqlite import open_sqlite
+from munjang.search.stores.base import Changes
+from munjang.search.stores.sqlite.store import open_sqlite
 
 def use(path, readonly):
     store = open_sqlite(path, create=False, readonly=readonly)

@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 
 from munjang.search.documents import Document, DocumentId
-from munjang.search.store import Changes, Store
-from munjang.search.store_sqlite import open_sqlite
+from munjang.search.stores.base import Changes, Store
+from munjang.search.stores.sqlite.store import open_sqlite
 from support.store_writer import TARGETS, WORDS, Writers, replay
 from support.stores import SETTINGS, document, entry, similarities, vector_of
 

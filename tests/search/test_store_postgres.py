@@ -21,8 +21,8 @@ psycopg = pytest.importorskip("psycopg")
 from munjang.errors import InputError, MissingExtraError, StoreBusyError, StoreError  # noqa: E402
 from munjang.search.documents import Entry, Passage  # noqa: E402
 from munjang.search.filters import parse_filter  # noqa: E402
-from munjang.search.store import Changes, Match, Store  # noqa: E402
-from munjang.search.store_postgres import PostgresStore, open_postgres  # noqa: E402
+from munjang.search.stores.base import Changes, Match, Store  # noqa: E402
+from munjang.search.stores.postgres.store import PostgresStore, open_postgres  # noqa: E402
 from support.processes import python_environment  # noqa: E402
 from support.stores import SETTINGS, document, entry, other_settings, vector_of  # noqa: E402
 
@@ -240,8 +240,8 @@ def test_a_connection_lost_in_a_snapshot(store: PostgresStore, admin: Any) -> No
 
 WRITER = """
 import sys
-from munjang.search.store import Changes
-from munjang.search.store_postgres import open_postgres
+from munjang.search.stores.base import Changes
+from munjang.search.stores.postgres.store import open_postgres
 from support.stores import document, entry
 store = open_postgres(sys.argv[1])
 number = int(sys.argv[2])

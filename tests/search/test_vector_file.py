@@ -15,8 +15,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from munjang.search import vector_file
-from munjang.search.vectors import VectorMatrix
+from munjang.search.vectors import file as vector_file
+from munjang.search.vectors.matrix import VectorMatrix
 from support.vectors import IDENTITY, blobs, check, filled, matrix, sort_of
 
 ROWS = sort_of("clustered", 5000, 20)
@@ -166,7 +166,7 @@ def test_a_read_only_folder_costs_no_search(path: Path) -> None:
     program = f"""
 import os, pathlib, sys
 import numpy as np
-from munjang.search.vectors import VectorMatrix
+from munjang.search.vectors.matrix import VectorMatrix
 matrix = VectorMatrix(None, identity="x", dimension=1, similarity="dot")
 matrix.update([(1, bytes(4))], [], 1)
 matrix.search(np.ones(1, dtype=np.float32), 1)  # loads what the other user may not be able to read

@@ -12,8 +12,11 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from munjang.errors import InputError
-from munjang.search import vector_rows, vector_scan, vector_segment, vectors
-from munjang.search.vectors import VectorMatrix
+from munjang.search.vectors import matrix as vectors
+from munjang.search.vectors import rows as vector_rows
+from munjang.search.vectors import scan as vector_scan
+from munjang.search.vectors import segment as vector_segment
+from munjang.search.vectors.matrix import VectorMatrix
 from support.vectors import SORTS, blobs, check, filled, matrix, sort_of
 
 

@@ -19,7 +19,7 @@ from sentence_transformers.sentence_transformer import modules as parts
 
 from munjang import SentenceTransformer
 from munjang.errors import CheckpointError, InputError
-from munjang.sentence.saving import staged
+from munjang.sentence.files import staged
 from support.sentences import TEXTS, Trio, make_checkpoint, make_sentence_folder
 
 FILES = {

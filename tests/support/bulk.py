@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from munjang import SentenceTransformer
-from munjang.search.bulk import BulkEncoding, BulkOptions
-from munjang.search.reading import DataFile
+from munjang.bulk.encoding import BulkEncoding, BulkOptions
+from munjang.data.files import DataFile
 
 __all__ = ["ROWS", "StopError", "beside", "make", "text"]
 

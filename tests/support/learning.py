@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from munjang.evaluation.examples import LabelledText
+from munjang.data.examples import LabelledText
 from munjang.training.options import TrainingOptions
-from munjang.training.text_classification import TextClassificationObjective
+from munjang.training.tasks.classification import TextClassificationObjective
 from support.sentences import make_checkpoint
 
 __all__ = ["CAREFUL", "EXAMPLES", "OPTIONS", "classifier", "tiny_model"]

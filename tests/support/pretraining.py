@@ -13,12 +13,11 @@ from numpy.typing import NDArray
 
 import munjang
 from munjang import Tokenizer
-from munjang.training.hiding import Packed
-from munjang.training.masking import Masked
+from munjang.training.loop.watchers import read_log
 from munjang.training.options import TrainingOptions
-from munjang.training.pretraining import Pretraining
-from munjang.training.vocabulary import train_wordpiece
-from munjang.training.watching import read_log
+from munjang.training.pretraining.masked import Pretraining
+from munjang.training.pretraining.masking import Masked, Packed
+from munjang.training.vocabulary.train import train_wordpiece
 
 __all__ = [
     "DOCUMENTS",

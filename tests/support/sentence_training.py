@@ -11,9 +11,9 @@ import torch
 from numpy.typing import NDArray
 
 from munjang import SentenceTransformer
+from munjang.training.losses.base import InputExample, SentenceLoss
 from munjang.training.options import TrainingOptions
-from munjang.training.sentence_losses import InputExample, SentenceLoss
-from munjang.training.sentences import SentenceObjective
+from munjang.training.sentences.objective import SentenceObjective
 from support.sentences import make_sentence_folder, modify_json
 
 __all__ = [

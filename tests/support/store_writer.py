@@ -17,8 +17,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from munjang.search.documents import Document, DocumentId
-from munjang.search.store import Changes, Store
-from munjang.search.store_sqlite import open_sqlite
+from munjang.search.stores.base import Changes, Store
+from munjang.search.stores.sqlite.store import open_sqlite
 from support.processes import python_environment
 from support.stores import SETTINGS, document, entry, other_settings, vector_of
 

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from munjang.search.documents import Document, DocumentId, Entry, Passage
-from munjang.search.store import IndexSettings, Store
+from munjang.search.stores.base import IndexSettings, Store
 from support.postgres import new_schema, server_url
 
 __all__ = [
@@ -66,7 +66,7 @@ class StoreKind:
 
 
 def _sqlite_place(folder: Path) -> StorePlace:
-    from munjang.search.store_sqlite import open_sqlite
+    from munjang.search.stores.sqlite.store import open_sqlite
 
     def open_here(*, create: bool = True, busy_timeout: float = 30.0) -> Store:
         return open_sqlite(folder / "index.munjang", create=create, busy_timeout=busy_timeout)
@@ -75,7 +75,7 @@ def _sqlite_place(folder: Path) -> StorePlace:
 
 
 def _postgres_place(folder: Path) -> StorePlace:
-    from munjang.search.store_postgres import open_postgres
+    from munjang.search.stores.postgres.store import open_postgres
 
     url = new_schema(server_url())
 
@@ -137,7 +137,7 @@ def _pieces(text: str, size: int) -> Iterator[tuple[int, int]]:
 @contextmanager
 def fill(place: StorePlace, documents: Iterable[Document] = ()) -> Iterator[Store]:
     """An open store with documents in it."""
-    from munjang.search.store import Changes
+    from munjang.search.stores.base import Changes
 
     store = place.open()
     try:

@@ -12,9 +12,9 @@ import transformers
 from numpy.typing import NDArray
 
 import munjang
+from munjang.training.loop.watchers import read_log
 from munjang.training.options import TrainingOptions
-from munjang.training.task_objective import TaskObjective
-from munjang.training.watching import read_log
+from munjang.training.tasks.base import TaskObjective
 
 __all__ = [
     "LEARNING",

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from munjang.search.vectors import VectorMatrix
+from munjang.search.vectors.matrix import VectorMatrix
 
 __all__ = ["IDENTITY", "SORTS", "blobs", "check", "filled", "matrix", "similarities", "sort_of"]
 

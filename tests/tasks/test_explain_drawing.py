@@ -17,11 +17,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.cells import cell_len
 
-from munjang.tasks.drawing.picture import signed
-from munjang.tasks.drawing.text import heat
-from munjang.tasks.drawing.visible import visible
-from munjang.tasks.explain import explain
-from munjang.tasks.explanation import Explanation
+from munjang.tasks.explain.drawing.picture import signed
+from munjang.tasks.explain.drawing.text import heat
+from munjang.tasks.explain.drawing.visible import visible
+from munjang.tasks.explain.explain import explain
+from munjang.tasks.explain.explanation import Explanation
 from support.processes import run_python
 from support.wordpiece import model_with_words
 
@@ -109,7 +109,7 @@ def test_two_in_one_notebook_do_not_meet(nasty: Explanation) -> None:
 
 
 def test_long_texts_show_the_heads_of_one_layer(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from munjang.tasks.drawing import attention
+    from munjang.tasks.explain.drawing import attention
 
     monkeypatch.setattr(attention, "_MOST_PIXELS", 10)
     read = Reader(explain("i love paris", model=folder, task="features").to_html(layer=0))

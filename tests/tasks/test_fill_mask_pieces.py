@@ -9,7 +9,7 @@ import pytest
 import tokenizers
 from tokenizers import decoders, models, pre_tokenizers
 
-from munjang.tasks.fill_mask_pieces import Piece, Pieces
+from munjang.tasks.fill_mask.pieces import Piece, Pieces
 from munjang.tokenization import Tokenizer
 
 TOKENS = [

@@ -17,7 +17,7 @@ import torch
 import transformers
 
 from munjang.tasks.features import FeatureExtraction
-from munjang.tasks.fill_mask import FillMask
+from munjang.tasks.fill_mask.fill_mask import FillMask
 from munjang.tasks.next_sentence import NextSentencePrediction
 from support.wordpiece import SPECIAL, VOCABULARY, model_with_words
 

@@ -14,8 +14,7 @@ import transformers
 
 from munjang.errors import CheckpointError, InputError, InputTypeError, TruncationError
 from munjang.sentence.notices import TruncationWarning
-from munjang.tasks.next_sentence import NextSentencePrediction
-from munjang.tasks.sentence_order import EXACT, best_order
+from munjang.tasks.next_sentence import EXACT, NextSentencePrediction, best_order
 from support.wordpiece import bert_with_words, model_with_words
 
 SENTENCES = [

@@ -12,9 +12,9 @@ import torch
 
 from munjang import Tokenizer, pipeline
 from munjang.errors import CheckpointError, InputError, InputTypeError
-from munjang.tasks.josa import has_batchim, length_without_josa
 from munjang.tasks.loading import ModelOptions
 from munjang.tasks.question_answering import Answer, QuestionAnswering
+from munjang.tokenization.josa import has_batchim, length_without_josa
 from support.answers import ANSWERERS, LENGTH, LONG, QUESTION, SHORT, make_answerer, wordpiece
 from support.peers import random_peer
 

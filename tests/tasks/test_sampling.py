@@ -20,7 +20,7 @@ from transformers import (
 )
 
 from munjang.errors import InputError
-from munjang.tasks.sampling import (
+from munjang.tasks.generation.sampling import (
     Sampling,
     draw,
     forbid_repeated_ngrams,

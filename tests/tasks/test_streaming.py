@@ -16,7 +16,7 @@ from tokenizers import Tokenizer as Backend
 from tokenizers import decoders, models, pre_tokenizers, trainers
 
 from munjang import Tokenizer
-from munjang.tasks.streaming import StopStrings, byte_of_character, text_stream
+from munjang.tasks.generation.streaming import StopStrings, byte_of_character, text_stream
 from support.gpt2 import make_gpt2
 
 TEXTS = [

@@ -9,9 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from munjang.errors import DataFileError, InputError
-from munjang.tasks.ner_files import read_klue_ner, read_naver_ner
-from munjang.tasks.tagging import (
+from munjang.data.readers.tagged import read_klue_ner, read_naver_ner
+from munjang.data.tags import (
     Entity,
     TaggedText,
     align,
@@ -22,6 +21,7 @@ from munjang.tasks.tagging import (
     split_tag,
     trimmed,
 )
+from munjang.errors import DataFileError, InputError
 from munjang.tokenization import Tokenizer
 from munjang.tokenization.encoding import Encoding
 

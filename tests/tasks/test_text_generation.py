@@ -14,8 +14,8 @@ import torch
 from munjang import pipeline
 from munjang.backends.compression import EightBitMatrix
 from munjang.errors import CheckpointError, InputError, InputTypeError
+from munjang.tasks.generation.text_generation import TextGeneration
 from munjang.tasks.loading import ModelOptions
-from munjang.tasks.text_generation import TextGeneration
 from support.gpt2 import END, Gpt2, make_gpt2
 from support.peers import random_peer
 
@@ -195,7 +195,7 @@ def test_a_stream_that_is_left_leaves_the_model_usable(task: TextGeneration) -> 
 
 
 def test_ctrl_c_while_the_model_computes(task: TextGeneration, monkeypatch: pytest.MonkeyPatch) -> None:
-    from munjang.tasks import decoding
+    from munjang.tasks.generation import decoding
 
     whole = text_of(task, PROMPTS[0], max_new_tokens=10)
     read, steps = decoding.Session.read, iter(range(100))
@@ -263,7 +263,7 @@ def test_perplexity(task: TextGeneration, peer: Gpt2) -> None:
 def test_pieces_of_a_long_text_give_the_same_losses(task: TextGeneration, monkeypatch: Any) -> None:
     text = "The cat sat on the mat. 고양이가 지붕 위에"
     whole = task.perplexity(text)
-    monkeypatch.setattr("munjang.tasks.causal._PIECE", 5)
+    monkeypatch.setattr("munjang.tasks.generation.causal._PIECE", 5)
     assert task.perplexity(text) == pytest.approx(whole, rel=1e-5)
 
 

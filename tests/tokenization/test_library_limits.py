@@ -12,7 +12,7 @@ import pytest
 
 from munjang.errors import CheckpointError, InputError
 from munjang.tokenization import Tokenizer
-from munjang.tokenization.library import library_errors
+from munjang.tokenization.limits import library_errors
 
 Opener = Callable[..., Tokenizer]
 

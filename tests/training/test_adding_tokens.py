@@ -12,8 +12,8 @@ import transformers
 
 from munjang import Model, SentenceTransformer, Tokenizer
 from munjang.errors import InputError, InputTypeError
-from munjang.training.adding_tokens import add_domain_tokens, suggest_tokens
-from munjang.training.vocabulary import train_wordpiece
+from munjang.training.vocabulary.add import add_domain_tokens, suggest_tokens
+from munjang.training.vocabulary.train import train_wordpiece
 from support.vocabularies import KOREAN, MAKERS, as_sentence_encoder
 
 WORDS = ["기차영화", "lovemovie"]

@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from munjang.training.objective import cut_into_parts
+from munjang.training.loop.objective import cut_into_parts
+from munjang.training.loop.order import Order, generator
 from munjang.training.options import TrainingOptions
-from munjang.training.order import Order, generator
 
 
 def costs(n: int) -> np.ndarray[tuple[int, ...], np.dtype[np.intp]]:

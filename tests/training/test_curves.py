@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from munjang.training.curves import draw_curves
+from munjang.training.loop.report import draw_curves
 
 STEPS: list[dict[str, Any]] = [{"step": number, "loss": 5.0 / number} for number in range(1, 30)]
 

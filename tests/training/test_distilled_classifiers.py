@@ -13,18 +13,21 @@ import transformers
 from torch.nn import functional
 
 import munjang
+from munjang.data.examples import LabelledText
 from munjang.errors import CheckpointError, InputError, InputTypeError
-from munjang.evaluation.examples import LabelledText
-from munjang.training.distillation import (
+from munjang.training.distillation.classifier import (
     ClassifierDistillation,
     SoftLabels,
     distill_classifier,
     soft_label_loss,
 )
-from munjang.training.hidden_states import LayerMatching
+from munjang.training.distillation.layers import LayerMatching
+from munjang.training.distillation.models import (
+    make_student,
+    open_student_classifier,
+    open_teacher_classifier,
+)
 from munjang.training.options import TrainingOptions
-from munjang.training.students import make_student
-from munjang.training.teachers import open_student_classifier, open_teacher_classifier
 from support.labelled import TEXTS, labelled_model
 from support.sentences import make_checkpoint, modify_json
 

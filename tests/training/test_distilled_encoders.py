@@ -14,16 +14,19 @@ from sentence_transformers.sentence_transformer import losses as peer_losses
 from sentence_transformers.sentence_transformer import modules as parts
 
 import munjang
+from munjang.data.examples import ScoredPair
 from munjang.errors import InputError, InputTypeError
-from munjang.evaluation.examples import ScoredPair
-from munjang.training import teachers
-from munjang.training.embedding_distillation import EncoderDistillation, distill_sentence_encoder
-from munjang.training.hidden_states import LayerMatching
-from munjang.training.loop import TrainingResult
+from munjang.training.distillation import models as teachers
+from munjang.training.distillation.encoder import (
+    EncoderDistillation,
+    EncoderExample,
+    Goals,
+    distill_sentence_encoder,
+)
+from munjang.training.distillation.layers import LayerMatching
+from munjang.training.distillation.models import make_student, open_student_encoder, table
+from munjang.training.loop.loop import TrainingResult
 from munjang.training.options import TrainingOptions
-from munjang.training.students import make_student
-from munjang.training.teachers import open_student_encoder, table
-from munjang.training.vector_targets import EncoderExample, Goals
 from support.sentence_training import TEXTS, encoder_without_dropout
 from support.sentences import make_checkpoint, make_sentence_folder, modify_json
 from support.tiny import tiny_sentence_model

@@ -13,17 +13,16 @@ from sentence_transformers import CrossEncoder as PeerCrossEncoder
 from sentence_transformers import SentenceTransformer as PeerTransformer
 
 import munjang
+from munjang.data.examples import Contrast, ScoredPair
 from munjang.errors import CheckpointError, InputError, InputTypeError
-from munjang.evaluation.examples import Contrast, ScoredPair
-from munjang.training.options import TrainingOptions
-from munjang.training.score_distillation import (
+from munjang.training.distillation.models import make_student, open_student_classifier
+from munjang.training.distillation.scores import (
     PairExamples,
     ScoreDistillation,
     distill_cross_encoder,
     distill_scores,
 )
-from munjang.training.students import make_student
-from munjang.training.teachers import open_student_classifier
+from munjang.training.options import TrainingOptions
 from support.sentence_training import TEXTS, encoder_without_dropout
 from support.sentences import make_checkpoint, make_pair_checkpoint, make_sentence_folder, modify_json
 

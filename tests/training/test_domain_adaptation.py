@@ -15,8 +15,8 @@ import munjang
 from munjang import Tokenizer
 from munjang.checkpoints.weights import open_safetensors
 from munjang.errors import InputError
-from munjang.training.adding_tokens import add_domain_tokens
-from munjang.training.pretraining_runs import train_masked_language_model
+from munjang.training.pretraining.train import train_masked_language_model
+from munjang.training.vocabulary.add import add_domain_tokens
 from support.pretraining import OPTIONS, losses, write_documents
 from support.vocabularies import byte_level, unigram, wordpiece
 from support.wordpiece import model_with_words

@@ -15,7 +15,7 @@ SCRIPT = """
 import resource
 from contextlib import nullcontext
 import torch
-from munjang.training.freed_memory import freed_memory_kept
+from munjang.training.loop.freed_memory import freed_memory_kept
 
 def fault_count():
     return resource.getrusage(resource.RUSAGE_SELF).ru_minflt

@@ -17,9 +17,9 @@ from sentence_transformers import util as theirs
 from sentence_transformers.util import hard_negatives
 
 from munjang import CrossEncoder, SentenceTransformer
+from munjang.data.examples import Contrast
 from munjang.errors import InputError, InputTypeError
-from munjang.evaluation.examples import Contrast
-from munjang.training.mining import mine_hard_negatives
+from munjang.training.sentences.mining import mine_hard_negatives
 from support.sentences import make_pair_checkpoint, make_sentence_folder
 
 WORDS = ["cat", "man", "eating", "food", "한국", "수도는", "girl", "축구는", "woods", "baby"]
@@ -183,7 +183,7 @@ def test_blocks_do_not_change_what_is_found(
     model: SentenceTransformer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     whole = mine_hard_negatives(model, PAIRS, CORPUS, sampling_strategy="random", range_max=20)
-    monkeypatch.setattr("munjang.training.mining._QUERIES_AT_ONCE", 3)
+    monkeypatch.setattr("munjang.training.sentences.mining._QUERIES_AT_ONCE", 3)
     assert mine_hard_negatives(model, PAIRS, CORPUS, sampling_strategy="random", range_max=20) == whole
 
 

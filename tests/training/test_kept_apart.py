@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
+from munjang.training.loop.order import Order
 from munjang.training.options import TrainingOptions
-from munjang.training.order import Order
 
 EIGHT = TrainingOptions(batch_size=8, epochs=2)
 

@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 
 from munjang import Tokenizer
 from munjang.errors import InputError
-from munjang.training.masking import Masked, MaskingVocabulary, mask_tokens
-from munjang.training.vocabulary import train_wordpiece
+from munjang.training.pretraining.masking import Masked, MaskingVocabulary, mask_tokens
+from munjang.training.vocabulary.train import train_wordpiece
 
 CLS, SEP, MASK, SIZE = 2, 3, 4, 1000
 SPECIAL = np.arange(SIZE) < 5

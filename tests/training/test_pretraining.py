@@ -18,11 +18,11 @@ import transformers
 import munjang
 from munjang import Tokenizer
 from munjang.errors import InputError
-from munjang.training.corpus import TokenCorpus
-from munjang.training.hiding import Hider, Packed
-from munjang.training.loop import train
-from munjang.training.new_models import new_config
-from munjang.training.pretraining import MaskedLanguageObjective
+from munjang.training.loop.loop import train
+from munjang.training.pretraining.corpus import TokenCorpus
+from munjang.training.pretraining.masked import MaskedLanguageObjective
+from munjang.training.pretraining.masking import Hider, Packed
+from munjang.training.pretraining.new_models import new_config
 from support.pretraining import (
     OPTIONS,
     SIZES,
@@ -144,7 +144,7 @@ def test_long_texts_are_cut_into_parts(tokenizer: Tokenizer, corpus: TokenCorpus
 def test_a_corpus_of_another_vocabulary_is_refused(
     tokenizer: Tokenizer, corpus: TokenCorpus, tmp_path: Path
 ) -> None:
-    from munjang.training.vocabulary import train_wordpiece
+    from munjang.training.vocabulary.train import train_wordpiece
 
     other = train_wordpiece(None, tmp_path / "other", texts=["기차를 타고 영화를"], vocab_size=60)
     with pytest.raises(InputError, match="another vocabulary"):

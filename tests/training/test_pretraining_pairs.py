@@ -15,12 +15,11 @@ import torch
 import munjang
 from munjang import Tokenizer
 from munjang.errors import InputError
-from munjang.training.corpus import TokenCorpus
-from munjang.training.hiding import Hider, Packed
-from munjang.training.loop import train
-from munjang.training.new_models import new_config
-from munjang.training.pretraining_pairs import NextSentenceObjective
-from munjang.training.sentence_pairs import SentencePair, SentencePairs
+from munjang.training.loop.loop import train
+from munjang.training.pretraining.corpus import TokenCorpus
+from munjang.training.pretraining.masking import Hider, Packed
+from munjang.training.pretraining.new_models import new_config
+from munjang.training.pretraining.next_sentence import NextSentenceObjective, SentencePair, SentencePairs
 from support.pretraining import (
     DOCUMENTS,
     OPTIONS,

@@ -19,9 +19,9 @@ from safetensors.numpy import load_file
 import munjang
 from munjang import Tokenizer
 from munjang.errors import DataFileError, InputError, InputTypeError, UnknownModelError
-from munjang.training.corpus import TokenCorpus
-from munjang.training.pretraining_runs import train_masked_language_model
-from munjang.training.watching import Step
+from munjang.training.loop.watchers import Step
+from munjang.training.pretraining.corpus import TokenCorpus
+from munjang.training.pretraining.train import train_masked_language_model
 from support.pretraining import DOCUMENTS, OPTIONS, SIZES, losses, make_tokenizer, write_documents
 
 SHORT = replace(OPTIONS, epochs=2)

@@ -20,13 +20,12 @@ from torch.nn import functional
 import munjang
 from munjang import Tokenizer
 from munjang.errors import InputError
-from munjang.training import replaced_tokens
-from munjang.training.corpus import TokenCorpus
-from munjang.training.generators import generator_config
-from munjang.training.hiding import Hider, Packed
-from munjang.training.loop import train
-from munjang.training.new_models import new_config, new_encoder
-from munjang.training.replaced_tokens import ReplacedTokenObjective, guesses
+from munjang.training.loop.loop import train
+from munjang.training.pretraining import replaced as replaced_tokens
+from munjang.training.pretraining.corpus import TokenCorpus
+from munjang.training.pretraining.masking import Hider, Packed
+from munjang.training.pretraining.new_models import new_config, new_encoder
+from munjang.training.pretraining.replaced import ReplacedTokenObjective, generator_config, guesses
 from support.pretraining import (
     OPTIONS,
     SIZES,

@@ -14,7 +14,7 @@ from sentence_transformers.sentence_transformer import losses as theirs
 from sentence_transformers.util import dot_score
 
 from munjang.training import losses as ours
-from munjang.training.sentence_losses import Batch, InputExample, SentenceLoss
+from munjang.training.losses.base import Batch, InputExample, SentenceLoss
 from support.sentence_training import (
     LABELS,
     assert_same_gradients,
@@ -153,7 +153,7 @@ def test_many_anchors_are_scored_some_at_a_time(monkeypatch: pytest.MonkeyPatch)
     texts[1, 4] = texts[1, 9]
     found = []
     for cells in (2**22, 7 * 46):
-        monkeypatch.setattr("munjang.training.contrastive_losses._SCORES_AT_ONCE", cells)
+        monkeypatch.setattr("munjang.training.losses.contrastive._SCORES_AT_ONCE", cells)
         total = ours.MultipleNegativesRankingLoss()(Batch(columns, torch.zeros(23), texts))
         found.append([total, *torch.autograd.grad(total, columns)])
     for one, other in zip(*found, strict=True):

@@ -12,8 +12,14 @@ from hypothesis import strategies as st
 
 from munjang import Tokenizer
 from munjang.errors import InputError
-from munjang.training.corpus import TokenCorpus
-from munjang.training.sentence_pairs import FOLLOWS, RANDOM, SentencePair, SentencePairs, shared_lengths
+from munjang.training.pretraining.corpus import TokenCorpus
+from munjang.training.pretraining.next_sentence import (
+    FOLLOWS,
+    RANDOM,
+    SentencePair,
+    SentencePairs,
+    shared_lengths,
+)
 
 SPECIAL = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
 # Each sentence is a word of its own, so that its id tells where it stands.

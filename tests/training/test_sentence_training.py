@@ -12,15 +12,15 @@ import pytest
 from sentence_transformers import SentenceTransformer as Peer
 
 from munjang import SentenceTransformer
+from munjang.data.examples import Contrast, LabelledText, ScoredPair
 from munjang.errors import InputError, InputTypeError
-from munjang.evaluation.examples import Contrast, LabelledText, ScoredPair
 from munjang.training import losses
-from munjang.training.loop import TrainingResult
+from munjang.training.loop.loop import TrainingResult
+from munjang.training.loop.watchers import read_log
+from munjang.training.losses.base import InputExample
 from munjang.training.options import TrainingOptions
-from munjang.training.sentence_losses import InputExample
-from munjang.training.sentence_measures import reciprocal_rank
-from munjang.training.sentence_training import open_encoder, train_sentence_transformer
-from munjang.training.watching import read_log
+from munjang.training.sentences.measures import reciprocal_rank
+from munjang.training.sentences.train import open_encoder, train_sentence_transformer
 from support.sentence_training import LABELS, encoder_without_dropout
 from support.sentence_training import TEXTS as ROWS
 from support.sentences import TEXTS, make_checkpoint

@@ -16,7 +16,7 @@ from sentence_transformers import SentenceTransformer as PeerTransformer
 
 import munjang
 from munjang.errors import InputError, InputTypeError, UnsupportedModelError
-from munjang.training.students import choose_layers, make_student, spread
+from munjang.training.distillation.models import choose_layers, make_student, spread
 from support.gpt2 import make_gpt2
 from support.sentences import (
     TEXTS,

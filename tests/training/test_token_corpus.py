@@ -19,11 +19,10 @@ from tokenizers import decoders, models, pre_tokenizers, trainers
 
 from munjang import Tokenizer
 from munjang.errors import DataFileError, InputError
-from munjang.training import corpus_build
-from munjang.training.corpus import TokenCorpus
-from munjang.training.corpus_part import Part
-from munjang.training.vocabulary import train_wordpiece
-from munjang.training.word_starts import word_starts
+from munjang.tokenization.word_starts import word_starts
+from munjang.training.pretraining import corpus as corpus_build
+from munjang.training.pretraining.corpus import Part, TokenCorpus
+from munjang.training.vocabulary.train import train_wordpiece
 
 TEXTS = ["서울에서 기차를 탔다.", "영화가 재미있었다 ㅋㅋ", "I love [MASK] movies", "부산까지 갔다"] * 3
 

@@ -15,12 +15,11 @@ import torch
 
 import munjang
 from munjang import Tokenizer
+from munjang.data.examples import AnswerSpan, QuestionExample
 from munjang.errors import InputError, InputTypeError
-from munjang.evaluation.examples import AnswerSpan, QuestionExample
 from munjang.tasks.question_answering import QuestionAnswering
 from munjang.tasks.spans import windows_of
-from munjang.training.answer_windows import AnswerWindows
-from munjang.training.answering import QuestionAnsweringObjective, train_question_answering
+from munjang.training.tasks.answers import AnswerWindows, QuestionAnsweringObjective, train_question_answering
 from support.answers import LENGTH, LONG, QUESTION, SHORT, make_answerer
 from support.sentences import modify_json
 from support.task_training import (

@@ -16,10 +16,9 @@ import pytest
 import torch
 
 import munjang
+from munjang.data.examples import LabelledText, RankedList, ScoredPair
 from munjang.errors import InputError, InputTypeError
-from munjang.evaluation.examples import LabelledText, RankedList, ScoredPair
-from munjang.training.judged import judged
-from munjang.training.reranking import CrossEncoderObjective, train_cross_encoder
+from munjang.training.tasks.reranking import CrossEncoderObjective, judged, train_cross_encoder
 from support.learning import tiny_model
 from support.sentences import TEXTS
 from support.task_training import (

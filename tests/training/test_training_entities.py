@@ -20,14 +20,18 @@ from tokenizers import models, pre_tokenizers, processors
 
 import munjang
 from munjang import Tokenizer
+from munjang.data.tags import TaggedText
 from munjang.errors import InputError, InputTypeError
-from munjang.tasks.tagging import TaggedText
 from munjang.tasks.token_classification import _merged
 from munjang.tasks.windows import windows
-from munjang.training.loop import train
+from munjang.training.loop.loop import train
 from munjang.training.options import TrainingOptions
-from munjang.training.tagged_windows import NO_TAG, TaggedWindows
-from munjang.training.tagging import TokenClassificationObjective, train_token_classification
+from munjang.training.tasks.entities import (
+    NO_TAG,
+    TaggedWindows,
+    TokenClassificationObjective,
+    train_token_classification,
+)
 from support.learning import tiny_model
 from support.task_training import (
     LEARNING,

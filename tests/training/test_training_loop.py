@@ -23,10 +23,10 @@ import torch
 
 import munjang
 from munjang.errors import CheckpointError, InputError, TrainingError
-from munjang.training.loop import train
-from munjang.training.objective import Loss, Tally
-from munjang.training.text_classification import TextClassificationObjective
-from munjang.training.watching import Step, read_log
+from munjang.training.loop.loop import train
+from munjang.training.loop.objective import Loss, Tally
+from munjang.training.loop.watchers import Step, read_log
+from munjang.training.tasks.classification import TextClassificationObjective
 from support.learning import CAREFUL, EXAMPLES, OPTIONS, classifier, tiny_model
 from support.processes import python_environment
 
@@ -180,7 +180,7 @@ def test_a_killed_run_goes_on_exactly(model: Path, whole_run: Path, tmp_path: Pa
         "from dataclasses import replace\n"
         "from pathlib import Path\n"
         "from support.learning import OPTIONS, classifier\n"
-        "from munjang.training.loop import train\n"
+        "from munjang.training.loop.loop import train\n"
         "class Kill:\n"
         "    def begin(self, steps, done): pass\n"
         "    def evaluation(self, *a): pass\n"
@@ -214,7 +214,7 @@ def test_a_full_disk_keeps_the_last_checkpoint(model: Path, whole_run: Path, tmp
         "from pathlib import Path\n"
         "from support.learning import OPTIONS, classifier\n"
         "from munjang.errors import CheckpointError\n"
-        "from munjang.training.loop import train\n"
+        "from munjang.training.loop.loop import train\n"
         "class Full:\n"
         "    def begin(self, steps, done): pass\n"
         "    def evaluation(self, *a): pass\n"
@@ -343,7 +343,7 @@ def test_two_processes_learn_as_one(tmp_path: Path) -> None:
         "import sys\n"
         "from pathlib import Path\n"
         "from support.learning import CAREFUL, classifier\n"
-        "from munjang.training.loop import train\n"
+        "from munjang.training.loop.loop import train\n"
         "train(classifier(Path(sys.argv[1]), CAREFUL), Path(sys.argv[2]), CAREFUL)\n"
     )
     (tmp_path / "learn.py").write_text(code)

@@ -14,12 +14,12 @@ import torch
 import transformers
 from torch.nn import functional
 
+from munjang.data.examples import LabelledText
 from munjang.errors import InputError, InputTypeError
-from munjang.evaluation.examples import LabelledText
 from munjang.runtime.model import Model
-from munjang.training.loop import train
-from munjang.training.network import Network, depth_of
-from munjang.training.optimizer import Optimizer, decays, learning_rate_at
+from munjang.training.loop.loop import train
+from munjang.training.loop.network import Network, depth_of
+from munjang.training.loop.optimizer import Optimizer, decays, learning_rate_at
 from munjang.training.options import TrainingOptions
 from support.learning import CAREFUL, EXAMPLES, classifier, tiny_model
 

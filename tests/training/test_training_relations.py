@@ -16,9 +16,9 @@ import transformers
 from torch.nn import functional
 
 import munjang
+from munjang.data.examples import RelationExample
 from munjang.errors import InputError
-from munjang.evaluation.examples import RelationExample
-from munjang.training.relations import RelationObjective, train_relation_extraction
+from munjang.training.tasks.relations import RelationObjective, train_relation_extraction
 from support.learning import tiny_model
 from support.sentences import modify_json
 from support.task_training import (

@@ -18,8 +18,7 @@ from hypothesis import strategies as st
 
 from munjang import Model, SentenceTransformer, Tokenizer
 from munjang.errors import InputError, InputTypeError
-from munjang.training.trimmed_tokenizer import without_others
-from munjang.training.trimming import _Choice, trim_vocabulary
+from munjang.training.vocabulary.trim import _Choice, trim_vocabulary, without_others
 from support.vocabularies import KOREAN, MAKERS, OTHER_LANGUAGES, as_sentence_encoder
 from support.wordpiece import VOCABULARY, model_with_words
 

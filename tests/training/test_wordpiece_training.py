@@ -17,9 +17,7 @@ from tokenizers import models, normalizers, pre_tokenizers, trainers
 
 from munjang import Tokenizer
 from munjang.errors import CheckpointError, DataFileError, InputError, InputTypeError, MissingExtraError
-from munjang.training.morphemes import morpheme_starts
-from munjang.training.pieces import WordCounts
-from munjang.training.vocabulary import train_wordpiece
+from munjang.training.vocabulary.train import WordCounts, morpheme_starts, train_wordpiece
 from support.processes import run_python
 
 TEXTS = [
@@ -144,7 +142,7 @@ def test_no_piece_crosses_a_morpheme(tmp_path: Path) -> None:
 
 
 def test_morphemes_need_their_package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from munjang.training import morphemes
+    from munjang.training.vocabulary import train as morphemes
 
     morphemes._kiwi.cache_clear()
     monkeypatch.setitem(sys.modules, "kiwipiepy", None)

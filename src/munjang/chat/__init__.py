@@ -2,7 +2,7 @@
 
 from munjang.chat.calibration import Calibration
 from munjang.chat.chatbot import ChatBot
-from munjang.chat.questions import QuestionAnswer
 from munjang.chat.turns import Neighbour, Turn
+from munjang.data.readers.question_answers import QuestionAnswer
 
 __all__ = ["Calibration", "ChatBot", "Neighbour", "QuestionAnswer", "Turn"]

@@ -14,9 +14,9 @@ from munjang.chat.opening import Method, open_file, open_index
 from munjang.chat.retrieval import Retriever
 from munjang.chat.turns import Nearest, Neighbour, Turn, TurnLog
 from munjang.errors import InputError, InputTypeError
-from munjang.search.checking import checked_count, checked_number
+from munjang.search.documents import checked_count, checked_number
 from munjang.search.index import Index
-from munjang.search.searching import Mode
+from munjang.search.query import Mode
 from munjang.sentence.cross_encoder import CrossEncoder
 from munjang.sentence.transformer import SentenceTransformer
 

@@ -8,15 +8,15 @@ from pathlib import Path
 from typing import Literal, TypeAlias
 
 from munjang.chat.index_retrieval import IndexedQuestions
-from munjang.chat.questions import QuestionAnswer, read_questions
 from munjang.chat.retrieval import NearestQuestions, Retriever, grouped
 from munjang.checkpoints import DEFAULT_MODEL, cache_root
+from munjang.data.readers.question_answers import QuestionAnswer, read_questions
 from munjang.errors import InputError, StoreError
-from munjang.search.analysis import analyzer_named
 from munjang.search.documents import Document
 from munjang.search.index import Index
-from munjang.search.locating import is_database
-from munjang.search.searching import Mode
+from munjang.search.query import Mode
+from munjang.search.stores.locations import is_database
+from munjang.search.text.analysis import analyzer_named
 from munjang.sentence.cross_encoder import CrossEncoder
 from munjang.sentence.progress import track
 from munjang.sentence.transformer import SentenceTransformer

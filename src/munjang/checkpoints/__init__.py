@@ -8,7 +8,7 @@ from __future__ import annotations
 from munjang.checkpoints.catalogue import DEFAULT_MODEL
 from munjang.checkpoints.folder import Checkpoint
 from munjang.checkpoints.library import ModelInfo, get_model, list_models, remove_model
-from munjang.checkpoints.opening import open_checkpoint
+from munjang.checkpoints.names import open_checkpoint
 from munjang.checkpoints.saving import save_weights
 from munjang.checkpoints.settings import cache_root
 from munjang.checkpoints.weights import Weights

@@ -27,12 +27,12 @@ from munjang.cli.options import (
 from munjang.cli.output import clean, console, new_table, print_json, write_line
 from munjang.cli.progress import tracked
 from munjang.cli.texts import data_file, is_piped, refuse, sentence_model, usage_error
-from munjang.search.lines import STDIN
+from munjang.data.files import STDIN
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from munjang.search.bulk import BulkEncoding, BulkOptions
+    from munjang.bulk.encoding import BulkEncoding, BulkOptions
     from munjang.sentence.transformer import SentenceTransformer
 
 __all__ = ["EXAMPLES", "encode"]
@@ -130,8 +130,8 @@ def encode(
         refuse("on texts of the command line", "column", "encoding", "no_quoting", "no_header")
     if output is None:
         refuse("without --output", "restart", "progress")
-    from munjang.search.bulk import BulkEncoding, BulkOptions
-    from munjang.search.writers import json_numbers
+    from munjang.bulk.encoding import BulkEncoding, BulkOptions
+    from munjang.bulk.writers import json_numbers
 
     options = BulkOptions(
         prompt_name=prompt_name,

@@ -13,7 +13,7 @@ from munjang.cli.output import console, joined, print_json, write_line
 from munjang.cli.texts import refuse
 
 if TYPE_CHECKING:
-    from munjang.tasks.explanation import Explanation
+    from munjang.tasks.explain.explanation import Explanation
 
 __all__ = ["EXAMPLES", "explain"]
 
@@ -65,7 +65,7 @@ def explain(
 
     The page of --html is one file that opens in any browser, without a connection.
     """
-    from munjang.tasks.explain import explain as look
+    from munjang.tasks.explain.explain import explain as look
     from munjang.tasks.loading import ModelOptions
 
     found = look(
@@ -90,7 +90,7 @@ def explain(
 
 
 def _print(found: Explanation, layer: int | None, head: int | None) -> None:
-    from munjang.tasks.drawing.text import drawing
+    from munjang.tasks.explain.drawing.text import drawing
 
     out = console()
     out.print(drawing(found, layer=layer, head=head, width=out.width))

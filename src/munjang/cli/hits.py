@@ -11,9 +11,9 @@ import typer
 
 from munjang.cli.output import clean, console, detail_lines, new_table, print_json, rounded
 from munjang.cli.texts import cross_encoder, usage_error
+from munjang.data.files import DataFile
 from munjang.errors import InputError
-from munjang.search.lead import FITTING
-from munjang.search.reading import DataFile
+from munjang.search.query import FITTING
 
 if TYPE_CHECKING:
     from rich.text import Text

@@ -43,8 +43,7 @@ from munjang.cli.texts import (
     sentence_model,
     usage_error,
 )
-from munjang.search.lines import STDIN
-from munjang.search.reading import Row
+from munjang.data.files import STDIN, Row
 
 __all__ = ["RERANK_EXAMPLES", "SEARCH_EXAMPLES", "rerank", "search"]
 

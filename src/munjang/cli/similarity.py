@@ -31,8 +31,7 @@ from munjang.cli.texts import (
     sentence_model,
     usage_error,
 )
-from munjang.search.lines import STDIN
-from munjang.search.reading import Row
+from munjang.data.files import STDIN, Row
 
 __all__ = ["PAIRS_EXAMPLES", "SIMILARITY_EXAMPLES", "pairs", "similarity"]
 

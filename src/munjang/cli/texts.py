@@ -13,9 +13,8 @@ import typer
 from munjang.cli.commands import given
 from munjang.cli.errors import FAILED, tell
 from munjang.cli.options import DEFAULT_MODEL
+from munjang.data.files import STDIN, DataFile, Row, shown_name
 from munjang.errors import DataFileError, InputError
-from munjang.search.lines import STDIN, shown_name
-from munjang.search.reading import DataFile, Row
 
 if TYPE_CHECKING:
     from munjang.sentence.cross_encoder import CrossEncoder

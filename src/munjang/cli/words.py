@@ -11,12 +11,11 @@ import typer
 from munjang.cli.options import DEFAULT_MODEL, AsJson, Model, Offline, TaskModel, examples
 from munjang.cli.output import clean, console, joined, new_table, print_json
 from munjang.cli.texts import answered, lines_of_stdin, text_or_lines, usage_error
-from munjang.search.lines import STDIN
+from munjang.data.files import STDIN
 
 if TYPE_CHECKING:
-    from munjang.tasks.feature_layers import Combine, Layers
-    from munjang.tasks.features import Features
-    from munjang.tasks.fill_mask import Fill
+    from munjang.tasks.features import Combine, Features, Layers
+    from munjang.tasks.fill_mask.fill_mask import Fill
     from munjang.tasks.loading import ModelOptions
     from munjang.tasks.next_sentence import NextSentence
 
@@ -85,7 +84,7 @@ def fill_mask(
     left to right, and the score is the probability of all of them.
     """
     texts = text_or_lines(text, "TEXT")
-    from munjang.tasks.fill_mask import FillMask
+    from munjang.tasks.fill_mask.fill_mask import FillMask
 
     fill = FillMask(model, options=_options(offline))
     with answered(texts, lambda some: fill(list(some), top, target or None, beam=beam)) as found:

@@ -16,8 +16,8 @@ from munjang.cli.texts import refuse, usage_error
 from munjang.errors import DataFileError
 
 if TYPE_CHECKING:
+    from munjang.tasks.generation.text_generation import Candidate, TextGeneration
     from munjang.tasks.question_answering import Answer
-    from munjang.tasks.text_generation import Candidate, TextGeneration
 
 __all__ = ["ANSWER_EXAMPLES", "GENERATE_EXAMPLES", "answer", "generate"]
 
@@ -125,8 +125,8 @@ def generate(
 
 
 def _writer(model: str, weights: Weights, offline: bool) -> TextGeneration:
+    from munjang.tasks.generation.text_generation import TextGeneration
     from munjang.tasks.loading import ModelOptions
-    from munjang.tasks.text_generation import TextGeneration
 
     return TextGeneration(
         model,

@@ -9,13 +9,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from munjang.evaluation.answering import evaluate_answers
-    from munjang.evaluation.answers import answer_f1, exact_match
-    from munjang.evaluation.classifying import evaluate_classification, evaluate_relations
-    from munjang.evaluation.counts import accuracy, macro_f1, matthews, micro_f1
-    from munjang.evaluation.entities import character_f1, entity_f1, entity_macro_f1
-    from munjang.evaluation.evaluation import Evaluation
-    from munjang.evaluation.examples import (
+    from munjang.data.examples import (
         AnswerSpan,
         Contrast,
         LabelledText,
@@ -24,15 +18,20 @@ if TYPE_CHECKING:
         RelationExample,
         ScoredPair,
     )
-    from munjang.evaluation.language import evaluate_language_model, perplexity
-    from munjang.evaluation.metrics import ranking_metrics
-    from munjang.evaluation.numbers import mean_squared_error, pearson, spearman
-    from munjang.evaluation.rankings import graded_ndcg, mean_reciprocal_rank
-    from munjang.evaluation.resampling import Estimate, Statistic, estimates
+    from munjang.evaluation.answers import evaluate_answers
+    from munjang.evaluation.classification import evaluate_classification, evaluate_relations
+    from munjang.evaluation.entities import evaluate_entities
+    from munjang.evaluation.evaluation import Evaluation
+    from munjang.evaluation.language_models import evaluate_language_model, perplexity
+    from munjang.evaluation.measures.answers import answer_f1, exact_match
+    from munjang.evaluation.measures.counts import accuracy, macro_f1, matthews, micro_f1
+    from munjang.evaluation.measures.entities import character_f1, entity_f1, entity_macro_f1
+    from munjang.evaluation.measures.numbers import mean_squared_error, pearson, spearman
+    from munjang.evaluation.measures.rankings import graded_ndcg, mean_reciprocal_rank, ranking_metrics
+    from munjang.evaluation.measures.resampling import Estimate, Statistic, estimates
     from munjang.evaluation.retrieval import RetrievalResult, RetrievalTask, evaluate_retrieval
     from munjang.evaluation.retrieval_data import beir_folder, chatbot_questions, korquad
     from munjang.evaluation.sentences import evaluate_reranking, evaluate_scored_pairs, evaluate_similarity
-    from munjang.evaluation.tagging import evaluate_entities
 
 __all__ = [
     "AnswerSpan",

@@ -1,79 +1,83 @@
-"""Measures of answers: how the official programs of KorQuAD 1.0 and SQuAD compare them.
-
-Both normalise an answer and give two scores: 1 or 0 for being the same (exact match), and an F1 of what the
-two have in common. KorQuAD (arXiv:1909.07005) compares characters, because Korean particles cling to the
-words that they follow; SQuAD (arXiv:1606.05250) compares words and skips English articles.
-"""
+"""How good a model is at answers that stand in a text."""
 
 from __future__ import annotations
 
-import re
-import string
-import unicodedata
-from collections import Counter
 from collections.abc import Sequence
-from typing import Literal, TypeAlias, get_args
 
+import numpy as np
+
+from munjang.data.examples import QuestionExample
 from munjang.errors import InputError
+from munjang.evaluation.evaluation import (
+    Advance,
+    Evaluation,
+    check_finite,
+    in_steps,
+    quantity,
+    require_examples,
+)
+from munjang.evaluation.measures.answers import Normalization, answer_f1, check_normalization, exact_match
+from munjang.evaluation.measures.resampling import Statistic, estimates, mean_of
+from munjang.tasks.question_answering import Answer, QuestionAnswering
 
-__all__ = ["Normalization", "answer_f1", "check_normalization", "exact_match", "normalized"]
-
-Normalization: TypeAlias = Literal["korquad", "squad"]
-
-_PUNCTUATION = str.maketrans(dict.fromkeys(string.punctuation))
-_KOREAN_MARKS = str.maketrans(dict.fromkeys("'\"《》<>〈〉()‘’", " "))  # which stand apart from the words
-_ARTICLES = re.compile(r"\b(a|an|the)\b")
+__all__ = ["check_places", "evaluate_answers"]
 
 
-def normalized(answer: str, normalization: Normalization = "korquad") -> str:
-    """Bring an answer to the form in which it is compared.
+def evaluate_answers(
+    answerer: QuestionAnswering,
+    questions: Sequence[QuestionExample],
+    *,
+    normalization: Normalization = "korquad",
+    trim_particles: bool = False,
+    intervals: bool = True,
+    advance: Advance | None = None,
+) -> Evaluation:
+    """Measure an answerer: ``exact_match`` and ``f1``, as KorQuAD's or SQuAD's own program does.
 
-    Lower case, no ASCII punctuation, single spaces. KorQuAD puts a space for quotes, brackets and title marks
-    such as 《》, SQuAD drops the articles. Hangul is composed (NFC) first, so that both forms of a text are
-    equal. Raises `InputError` for another normalization.
+    If some questions have no answer, the model may say so. ``trim_particles`` lets the answerer take Korean
+    particles off. ``intervals=False`` leaves the bootstrap out, ``advance`` is called with the number of
+    questions done. Raises `InputError` for data without questions, an unknown normalization, answers that do
+    not stand at their places, and scores that are no numbers; and what the answerer raises.
     """
+    require_examples(questions)
     check_normalization(normalization)
-    text = unicodedata.normalize("NFC", answer)
-    if normalization == "korquad":
-        text = text.translate(_KOREAN_MARKS).lower().translate(_PUNCTUATION)
-    else:
-        text = _ARTICLES.sub(" ", text.lower().translate(_PUNCTUATION))
-    return " ".join(text.split())
+    for one in questions:
+        check_places(one)
+    vain = sum(not one.answers for one in questions)
+
+    def ask(some: Sequence[QuestionExample]) -> list[Answer]:
+        return answerer(  # type: ignore[return-value] # one answer each, for top_k=1
+            [one.question for one in some],
+            [one.context for one in some],
+            handle_impossible_answer=bool(vain),
+            trim_particles=trim_particles,
+        )
+
+    found = in_steps(ask, questions, advance, bounded=True)
+    check_finite([answer["score"] for answer in found])
+    metrics = estimates(_statistics(found, questions, normalization), len(questions), intervals=intervals)
+    without = f", {quantity(vain, 'question has', 'questions have')} no answer" if vain else ""
+    return Evaluation("answers", "", len(questions), metrics, f"normalised as {normalization}{without}")
 
 
-def exact_match(predicted: str, answers: Sequence[str], *, normalization: Normalization = "korquad") -> float:
-    """Give 1 if a prediction is one of the right answers, else 0.
-
-    A question without an answer is answered right by an empty text. Raises as `normalized`.
-    """
-    found = normalized(predicted, normalization)
-    return float(any(found == normalized(answer, normalization) for answer in answers or ("",)))
-
-
-def answer_f1(predicted: str, answers: Sequence[str], *, normalization: Normalization = "korquad") -> float:
-    """Give the best F1 of a prediction with any of the right answers, from 0 to 1.
-
-    Of characters for KorQuAD, spaces left out, and of words for SQuAD. Where either text is empty once it is
-    normalised, it is 1 if both are, as in SQuAD 2.0 (arXiv:1806.03822). Raises as `normalized`.
-    """
-    found = _units(predicted, normalization)
-    return max(_f1(found, _units(answer, normalization)) for answer in answers or ("",))
+def _statistics(
+    found: Sequence[Answer], questions: Sequence[QuestionExample], normalization: Normalization
+) -> dict[str, Statistic]:
+    pairs = [
+        (answer["answer"], [right.text for right in one.answers])
+        for answer, one in zip(found, questions, strict=True)
+    ]
+    exact = [exact_match(*pair, normalization=normalization) for pair in pairs]
+    shared = [answer_f1(*pair, normalization=normalization) for pair in pairs]
+    return {"exact_match": mean_of(np.array(exact)), "f1": mean_of(np.array(shared))}
 
 
-def check_normalization(normalization: str) -> None:
-    """Raise `InputError` for a normalization that there is not."""
-    if normalization not in get_args(Normalization):
-        known = ", ".join(get_args(Normalization))
-        raise InputError(f"Unknown normalization {normalization!r}; there are {known}.")
-
-
-def _units(text: str, normalization: Normalization) -> list[str]:
-    words = normalized(text, normalization).split()
-    return words if normalization == "squad" else list("".join(words))
-
-
-def _f1(predicted: list[str], gold: list[str]) -> float:
-    if not predicted or not gold:
-        return float(predicted == gold)
-    common = (Counter(predicted) & Counter(gold)).total()
-    return 2 * common / (len(predicted) + len(gold))
+def check_places(question: QuestionExample) -> None:
+    """Raise `InputError` for an answer that does not stand at its place."""
+    for answer in question.answers:
+        there = question.context[answer.start : answer.start + len(answer.text)]
+        if there != answer.text:
+            raise InputError(
+                f"Question {question.id!r}: the answer {answer.text!r:.60} does not stand at {answer.start}, "
+                f"where there is {there!r:.60}."
+            )

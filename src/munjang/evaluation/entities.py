@@ -1,95 +1,89 @@
-"""Measures of entities: whole ones, and the tags of their characters, as KLUE-NER scores them.
-
-KLUE-NER (arXiv:2105.09680, section 3.4) gives two: the F1 of entities, which count only if their borders and
-their type are exactly right, and the macro F1 of character tags, which honours a part of an entity too.
-"""
+"""How good a model is at entities."""
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterable, Sequence, Set
-from typing import Any, TypeAlias
+from collections.abc import Sequence
 
-import numpy as np
-from numpy.typing import NDArray
+from munjang.data.tags import OUTSIDE, Entity, TaggedText, character_tags, has_suffixes, split_tag
+from munjang.errors import InputError
+from munjang.evaluation.evaluation import (
+    Advance,
+    Evaluation,
+    check_finite,
+    in_steps,
+    listed,
+    quantity,
+    require_examples,
+)
+from munjang.evaluation.measures.entities import CharacterTags, EntityPairs
+from munjang.evaluation.measures.resampling import Statistic, estimates
+from munjang.tasks.aggregation import EntityGroup
+from munjang.tasks.token_classification import Grouping, TokenClassification
 
-from munjang.evaluation.counts import Counted, Sums, check_paired
-from munjang.evaluation.resampling import Weights, point
-from munjang.tasks.tagging import Entity
-
-__all__ = ["CharacterTags", "EntityPairs", "character_f1", "entity_f1", "entity_macro_f1"]
-
-Items: TypeAlias = Set[tuple[Any, ...]]
-
-
-class _ItemPairs(Counted):
-    """For each text the things in it and those that were predicted; the last part of a thing is its name."""
-
-    def __init__(self, gold: Sequence[Items], predicted: Sequence[Items]) -> None:
-        check_paired("texts", gold, "predictions", predicted)
-        self.names = sorted({item[-1] for items in (*gold, *predicted) for item in items})
-        self._gold = self._table(gold)
-        self._predicted = self._table(predicted)
-        self._hits = self._table([one & other for one, other in zip(gold, predicted, strict=True)])
-
-    def sums(self, weights: Weights) -> Sums:
-        """Count each name over each sample."""
-        return Sums(weights @ self._hits, weights @ self._predicted, weights @ self._gold)
-
-    def _table(self, texts: Sequence[Items]) -> NDArray[np.float64]:
-        """Count the names in each text: ``[n, K]``."""
-        table = np.zeros((len(texts), len(self.names)))
-        places = {name: place for place, name in enumerate(self.names)}
-        for row, items in enumerate(texts):
-            for name, times in Counter(item[-1] for item in items).items():
-                table[row, places[name]] = times
-        return table
+__all__ = ["evaluate_entities"]
 
 
-class EntityPairs(_ItemPairs):
-    """The entities of each text and those that were predicted; the names are their types.
+def evaluate_entities(
+    tagger: TokenClassification,
+    texts: Sequence[TaggedText],
+    *,
+    strategy: Grouping = "simple",
+    intervals: bool = True,
+    advance: Advance | None = None,
+) -> Evaluation:
+    """Measure a tagger: ``entity_f1`` with its precision and recall, ``character_f1``, and each type's F1.
 
-    Raises `InputError` for sequences of unequal length, or empty ones.
+    ``entity_f1`` counts all entities together (CoNLL-2003); ``entity_macro_f1`` is the mean over types, which
+    KLUE-NER reports beside ``character_f1`` (see `munjang.evaluation.measures.entities`). The F1 of a type is called
+    ``entity_f1:PS``. ``strategy`` is how the tagger joins tokens. ``intervals=False`` leaves the bootstrap
+    out, ``advance`` is called with the number of texts done. Raises `InputError` for data without texts or
+    without any entity, entities outside their text, types that the model does not know, and scores that are
+    no numbers; and what the tagger raises.
     """
+    require_examples(texts)
+    gold = [one["entities"] for one in texts]
+    _check(tagger, texts)
 
-    def __init__(self, gold: Sequence[Iterable[Entity]], predicted: Sequence[Iterable[Entity]]) -> None:
-        super().__init__(*([set(entities) for entities in side] for side in (gold, predicted)))
+    def tag(some: Sequence[str]) -> list[list[EntityGroup]]:
+        return tagger(some, aggregation_strategy=strategy, ignore_labels=())
 
-
-class CharacterTags(_ItemPairs):
-    """The tags of each text's characters, ``B-PS`` or ``I-PS``, and those predicted; the names are the tags.
-
-    Characters outside of entities are left out, as KLUE's description has it. Its published program counts
-    the tag ``O`` as one more class, which is almost always right, and gives higher numbers; so do not compare
-    the two. Raises as `EntityPairs`.
-    """
-
-    def __init__(self, gold: Sequence[Iterable[Entity]], predicted: Sequence[Iterable[Entity]]) -> None:
-        super().__init__(*([_tagged(entities) for entities in side] for side in (gold, predicted)))
-
-
-def entity_f1(gold: Sequence[Iterable[Entity]], predicted: Sequence[Iterable[Entity]]) -> float:
-    """Give the F1 of all entities ``(start, end, type)`` together, as CoNLL-2003 and seqeval count them.
-
-    Raises as `EntityPairs`.
-    """
-    return point(EntityPairs(gold, predicted).micro_f1, len(gold))
+    found = in_steps(tag, [one["text"] for one in texts], advance, bounded=True)
+    # What is outside is looked at too: where no score is a number, nothing seems to be an entity.
+    check_finite([sum(one["score"] for one in groups) for groups in found])
+    predicted = [[_as_entity(one) for one in groups if one["entity_group"] != OUTSIDE] for groups in found]
+    metrics = estimates(_statistics(gold, predicted), len(texts), intervals=intervals)
+    notes = quantity(sum(map(len, gold)), "entity", "entities")
+    return Evaluation("entities", "", len(texts), metrics, notes)
 
 
-def entity_macro_f1(gold: Sequence[Iterable[Entity]], predicted: Sequence[Iterable[Entity]]) -> float:
-    """Give the mean over types of the F1 of entities, which KLUE-NER reports. Raises as `EntityPairs`."""
-    return point(EntityPairs(gold, predicted).macro_f1, len(gold))
+def _statistics(gold: Sequence[list[Entity]], predicted: Sequence[list[Entity]]) -> dict[str, Statistic]:
+    entities = EntityPairs(gold, predicted)
+    return {
+        "entity_f1": entities.micro_f1,
+        "entity_precision": entities.precision,
+        "entity_recall": entities.recall,
+        "entity_macro_f1": entities.macro_f1,
+        "character_f1": CharacterTags(gold, predicted).macro_f1,
+        **{f"entity_f1:{name}": entities.f1_of(name) for name in entities.names},
+    }
 
 
-def character_f1(gold: Sequence[Iterable[Entity]], predicted: Sequence[Iterable[Entity]]) -> float:
-    """Give the mean over tags of the F1 of the characters' tags; see `CharacterTags`."""
-    return point(CharacterTags(gold, predicted).macro_f1, len(gold))
+def _as_entity(found: EntityGroup) -> Entity:
+    return found["start"], found["end"], found["entity_group"]
 
 
-def _tagged(entities: Iterable[Entity]) -> set[tuple[int, str]]:
-    """Give the characters of entities with their tags; one in two entities belongs to the first."""
-    tags: dict[int, str] = {}
-    for start, end, kind in sorted(entities):
-        for place in range(start, end):
-            tags.setdefault(place, f"{'I' if place > start else 'B'}-{kind}")
-    return set(tags.items())
+def _check(tagger: TokenClassification, texts: Sequence[TaggedText]) -> None:
+    for one in texts:
+        character_tags(one)  # refuses entities that overlap or lie outside the text
+    given = sorted({kind for one in texts for _, _, kind in one["entities"]})
+    if not given:
+        raise InputError(f"None of the {len(texts)} texts has an entity; F1 needs some.")
+    tags = list(tagger.model.config.labels.id2label.values())
+    suffixed = has_suffixes(tags)
+    known = list(dict.fromkeys(split_tag(tag, suffixed=suffixed)[1] for tag in tags if tag != OUTSIDE))
+    unknown = [kind for kind in given if kind not in known]
+    if unknown:
+        raise InputError(
+            f"The model does not know the data's {listed(unknown)}: its types are {listed(known)}, the "
+            f"data's {listed(given)}. Choose other data or another model."
+        )

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any, TypeAlias, TypeVar
 
 from munjang.errors import InputError
-from munjang.evaluation.resampling import Estimate
+from munjang.evaluation.measures.resampling import Estimate
 
 __all__ = [
     "Advance",

@@ -1,13 +1,13 @@
 """Labelled examples from files: every function that reads one, and the one that parts what was read."""
 
-from munjang.evaluation.answer_files import read_questions
-from munjang.evaluation.contrast_files import read_contrasts
-from munjang.evaluation.labelled_files import read_labelled_texts, read_scored_pairs
-from munjang.evaluation.ranked_files import read_ranked_lists
-from munjang.evaluation.relation_files import read_relations
-from munjang.evaluation.splitting import split
-from munjang.evaluation.tagged_files import read_tagged_texts
-from munjang.evaluation.text_files import read_texts
+from munjang.data.readers.contrasts import read_contrasts
+from munjang.data.readers.labelled import read_labelled_texts, read_scored_pairs
+from munjang.data.readers.questions import read_questions
+from munjang.data.readers.ranked import read_ranked_lists
+from munjang.data.readers.relations import read_relations
+from munjang.data.readers.tagged import read_tagged_texts
+from munjang.data.readers.texts import read_texts
+from munjang.data.splitting import split
 
 __all__ = [
     "read_contrasts",

@@ -11,11 +11,11 @@ from tempfile import TemporaryDirectory
 from typing import cast
 
 from munjang.errors import InputError
-from munjang.evaluation.metrics import ranking_metrics
-from munjang.evaluation.resampling import Estimate
+from munjang.evaluation.measures.rankings import ranking_metrics
+from munjang.evaluation.measures.resampling import Estimate
 from munjang.search.documents import Document, DocumentId
 from munjang.search.index import Index
-from munjang.search.searching import Mode
+from munjang.search.query import Mode
 from munjang.sentence.cross_encoder import CrossEncoder
 from munjang.sentence.transformer import SentenceTransformer
 

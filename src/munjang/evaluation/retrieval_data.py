@@ -10,12 +10,12 @@ from typing import Any
 
 import numpy as np
 
-from munjang.chat.questions import read_questions
+from munjang.data.files import DataFile
+from munjang.data.readers.question_answers import read_questions
+from munjang.data.splitting import sample
 from munjang.errors import DataFileError
 from munjang.evaluation.retrieval import RetrievalTask
-from munjang.evaluation.sampling import sample
 from munjang.search.documents import Document
-from munjang.search.reading import DataFile
 
 __all__ = ["beir_folder", "chatbot_questions", "korquad"]
 
@@ -49,7 +49,7 @@ def chatbot_questions(
     """Make the task of finding, for a question held out, a stored question that has the same answer.
 
     One question in ten is held out, with a fixed seed; those whose answer no stored question has can't be
-    found and are left out, as the notes say. Raises as `munjang.chat.questions.read_questions`.
+    found and are left out, as the notes say. Raises as `munjang.data.readers.question_answers.read_questions`.
     """
     pairs = read_questions(str(path), question, answer)
     order = np.random.default_rng(_SEED).permutation(len(pairs))

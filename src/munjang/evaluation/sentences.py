@@ -8,8 +8,8 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from munjang.data.examples import RankedList, ScoredPair
 from munjang.errors import InputError
-from munjang.evaluation.counts import check_paired
 from munjang.evaluation.evaluation import (
     Advance,
     Evaluation,
@@ -18,10 +18,10 @@ from munjang.evaluation.evaluation import (
     quantity,
     require_examples,
 )
-from munjang.evaluation.examples import RankedList, ScoredPair
-from munjang.evaluation.numbers import NumberPairs
-from munjang.evaluation.rankings import graded_ndcg, mean_reciprocal_rank
-from munjang.evaluation.resampling import estimates, mean_of
+from munjang.evaluation.measures.counts import check_paired
+from munjang.evaluation.measures.numbers import NumberPairs
+from munjang.evaluation.measures.rankings import graded_ndcg, mean_reciprocal_rank
+from munjang.evaluation.measures.resampling import estimates, mean_of
 from munjang.sentence.cross_encoder import CrossEncoder
 from munjang.sentence.similarity import pairwise_cos_sim
 from munjang.sentence.transformer import SentenceTransformer

@@ -3,16 +3,39 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Mapping, Sequence
+import hashlib
+import json
+import math
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
-from munjang.search.snippets import Snippet
+from munjang.errors import InputError, InputTypeError
+from munjang.search.text.snippets import Snippet
 
-__all__ = ["TEXT", "Document", "DocumentId", "Entry", "Hit", "Passage"]
+__all__ = [
+    "TEXT",
+    "Document",
+    "DocumentId",
+    "Entry",
+    "Hit",
+    "Passage",
+    "checked_choice",
+    "checked_count",
+    "checked_document",
+    "checked_documents",
+    "checked_flag",
+    "checked_id",
+    "checked_number",
+    "checked_text",
+    "content_id",
+    "fits_64_bits",
+    "plain_value",
+    "shown_value",
+]
 
 DocumentId: TypeAlias = int | str
 
@@ -119,3 +142,215 @@ class Hit:
     def marks(self) -> Sequence[tuple[int, int]]:
         """Where the query's words are in ``snippet``, as ``(start, end)``."""
         return self.make_snippet().marks
+
+
+_LONGEST_ID = 1000
+_ID, _METADATA = "id", "metadata"
+
+
+def checked_documents(documents: Iterable[object], fields: Sequence[str]) -> list[Document]:
+    """Read documents as users give them; see `checked_document`.
+
+    Raises `InputError` also for two different documents with one id.
+    """
+    found: dict[DocumentId, Document] = {}
+    for given in documents:
+        document = checked_document(given, fields)
+        if found.setdefault(document.id, document) != document:
+            raise InputError(f"The id {document.id!r} is given to two different documents.")
+    return list(found.values())
+
+
+def checked_document(given: object, fields: Sequence[str]) -> Document:
+    """Read a `Document`, a dictionary with ``id``, the fields and ``metadata``, or a text.
+
+    A text is the first field, and its id is made of it: the same text has the same id. Raises
+    `InputTypeError` and `InputError` that name the document.
+    """
+    if isinstance(given, str):
+        return Document(id=content_id(given), fields={fields[0]: checked_text(given, "The text")})
+    if isinstance(given, Document):
+        values, metadata, source = dict(given.fields), given.metadata, given.source
+        number = checked_id(given.id)
+    elif isinstance(given, Mapping):
+        number = _id_of(given)
+        values = {name: text for name, text in given.items() if name not in (_ID, _METADATA)}
+        found = given.get(_METADATA)
+        metadata, source = {} if found is None else found, None
+    else:
+        raise InputTypeError(
+            f"A document is a Document, a dictionary or a text, got a {type(given).__name__}."
+        )
+    where = f"Document {number!r}"
+    if source is not None:
+        source = checked_text(source, f"{where}: the source")
+    return Document(
+        id=number,
+        fields=_fields(values, fields, where),
+        metadata=_metadata(metadata, where),
+        source=source,
+    )
+
+
+def content_id(text: str) -> str:
+    """Make an id of a text, for one that has none."""
+    return hashlib.sha256(text.encode(errors="replace")).hexdigest()[:16]
+
+
+def plain_value(value: object) -> object:
+    """Return a value of NumPy, of an enumeration or of another subclass as Python's own str, int or float."""
+    if isinstance(value, np.generic):
+        value = value.item()
+    if isinstance(value, bool):
+        return value
+    if isinstance(value, str):
+        return str.__str__(value)  # what an Enum's own __str__ returns is another text
+    if isinstance(value, int):
+        return int.__index__(value)
+    return float.__float__(value) if isinstance(value, float) else value
+
+
+def fits_64_bits(value: int) -> bool:
+    """Return whether a store and SQL can hold a whole number as one."""
+    return -(2**63) <= value < 2**63
+
+
+def shown_value(value: object) -> str:
+    """Return the beginning of a value's repr, for an error message, also where Python refuses to write it."""
+    try:
+        return f"{value!r:.80}"
+    except (ValueError, RecursionError):  # more than 4,300 digits, or nested deeply
+        return f"a huge {type(value).__name__}"
+
+
+def checked_id(value: object) -> DocumentId:
+    """Return an id as a plain value; raise `InputTypeError` or `InputError` for one that can't be."""
+    value = plain_value(value)
+    if isinstance(value, bool) or not isinstance(value, int | str):
+        raise InputTypeError(f"An id is a whole number or a text, got {shown_value(value)}.")
+    if isinstance(value, int):
+        if not fits_64_bits(value):
+            raise InputError(f"The id {shown_value(value)} is beyond 64 bits; write it as a text.")
+        return value
+    if not value or len(value) > _LONGEST_ID:
+        raise InputError(f"An id has 1 to {_LONGEST_ID} characters, got {len(value)}.")
+    return checked_text(value, "The id")
+
+
+def checked_text(value: object, what: str) -> str:
+    """Give a text on; `InputTypeError` or `InputError` for what is none, or can't be stored."""
+    if not isinstance(value, str):
+        raise InputTypeError(f"{what} must be a text, got {shown_value(value)}.")
+    value = str.__str__(value)
+    if "\0" in value:
+        raise InputError(f"{what} has a NUL character at position {value.index(chr(0))}; take it out.")
+    try:
+        value.encode()
+    except UnicodeEncodeError as error:
+        raise InputError(
+            f"{what} has a lone surrogate U+{ord(value[error.start]):04X} at position {error.start}, "
+            "which is no character; read it with its right encoding."
+        ) from None
+    return value
+
+
+def checked_choice(name: str, value: object, choices: Sequence[str]) -> str:
+    """Return an option that is one of some texts; raise `InputTypeError` or `InputError` that names it."""
+    if not isinstance(value, str):
+        raise InputTypeError(f"{name} must be one of {', '.join(choices)}, got {shown_value(value)}.")
+    if value not in choices:
+        raise InputError(f"{name} must be one of {', '.join(choices)}, got {shown_value(value)}.")
+    return str.__str__(value)
+
+
+def checked_count(name: str, value: object, least: int) -> int:
+    """Return a whole number that is at least ``least``; raise `InputTypeError` or `InputError`."""
+    plain = plain_value(value)
+    message = f"{name} must be a whole number of at least {least}, got {shown_value(value)}."
+    if isinstance(plain, bool) or not isinstance(plain, int):
+        raise InputTypeError(message)
+    if plain < least:
+        raise InputError(message)
+    return plain
+
+
+def checked_number(name: str, value: object, *, least: float = -math.inf, most: float = math.inf) -> float:
+    """Return a number within bounds, never NaN; raise `InputTypeError` or `InputError`."""
+    plain = plain_value(value)
+    bounds = f" from {least:g}" * (least > -math.inf) + f" to {most:g}" * (most < math.inf)
+    message = f"{name} must be a number{bounds}, got {shown_value(value)}."
+    if isinstance(plain, bool) or not isinstance(plain, int | float):
+        raise InputTypeError(message)
+    try:
+        number = float(plain)
+    except OverflowError:
+        raise InputError(message) from None
+    if not least <= number <= most:
+        raise InputError(message)
+    return number
+
+
+def checked_flag(name: str, value: object) -> bool:
+    """Return an option that is true or false; raise `InputTypeError`."""
+    plain = plain_value(value)
+    if not isinstance(plain, bool):
+        raise InputTypeError(f"{name} must be True or False, got {shown_value(value)}.")
+    return plain
+
+
+def _id_of(given: Mapping[Any, Any]) -> DocumentId:
+    if _ID not in given:
+        raise InputError(f"A document needs an 'id', got one with {', '.join(map(str, given)) or 'nothing'}.")
+    return checked_id(given[_ID])
+
+
+def _fields(values: Mapping[Any, object], fields: Sequence[str], where: str) -> dict[str, str]:
+    unknown = [name for name in values if name not in fields]
+    if unknown:
+        raise InputError(
+            f"{where} has a field {unknown[0]!r}, but the index has {', '.join(fields)}; "
+            "what is not to be searched goes under 'metadata'."
+        )
+    return {
+        name: checked_text(values[name], f"{where}: the field '{name}'") for name in fields if name in values
+    }
+
+
+def _metadata(metadata: object, where: str) -> dict[str, Any]:
+    if not isinstance(metadata, Mapping):
+        raise InputTypeError(f"{where}: metadata must be a dictionary, got {shown_value(metadata)}.")
+    try:
+        found = _json(metadata, f"{where}: metadata")
+        json.dumps(found)
+    except RecursionError:
+        raise InputError(f"{where}: metadata is nested too deeply.") from None
+    assert isinstance(found, dict)
+    return found
+
+
+def _json(value: object, where: str) -> Any:
+    """Return a copy of a value in what JSON has."""
+    value = plain_value(value)
+    if value is None or isinstance(value, bool):
+        return value
+    if isinstance(value, str):
+        return checked_text(value, where)
+    if isinstance(value, int):
+        if not fits_64_bits(value):
+            raise InputError(f"{where} holds {shown_value(value)}, beyond 64 bits; write it as a text.")
+        return value
+    if isinstance(value, float) and math.isfinite(value):
+        return value
+    if isinstance(value, list | tuple):
+        return [_json(one, where) for one in value]
+    if isinstance(value, Mapping):
+        return {_key(name, where): _json(one, f"{where}.{name}") for name, one in value.items()}
+    raise InputTypeError(
+        f"{where} holds {shown_value(value)} ({type(value).__name__}), which JSON can't hold."
+    )
+
+
+def _key(name: object, where: str) -> str:
+    if not isinstance(name, str):
+        raise InputTypeError(f"{where} has the name {shown_value(name)}, but names are texts.")
+    return checked_text(name, f"{where}: a name")

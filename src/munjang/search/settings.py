@@ -3,15 +3,37 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, fields
-from typing import Any
+import os
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, fields, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from munjang.errors import IndexMismatchError, StoreError
-from munjang.search.store import DAMAGE, IndexSettings
+from munjang.errors import IndexMismatchError, InputError, InputTypeError, StoreError, UnknownModelError
+from munjang.search.documents import TEXT, checked_count, checked_text, shown_value
+from munjang.search.stores.base import DAMAGE, IndexSettings
+from munjang.search.text.analysis import analyzer_named
 
-__all__ = ["check_same_settings", "difference", "read_settings", "write_settings"]
+if TYPE_CHECKING:
+    from munjang.sentence.transformer import SentenceTransformer
+
+__all__ = [
+    "Wanted",
+    "check_fields",
+    "check_model",
+    "check_same_settings",
+    "checked_prompts",
+    "choose_chunks",
+    "describe",
+    "difference",
+    "open_recorded",
+    "read_settings",
+    "room",
+    "write_settings",
+]
 
 _TUPLES = ("fields", "embedded", "probe")
 _NAMES = ("model", "revision")  # of a model, which its probe tells better
@@ -95,3 +117,251 @@ def _shown(value: object) -> str:
     if isinstance(value, tuple):
         return ", ".join(map(str, value))
     return f"'{value}'" if isinstance(value, str) else str(value)
+
+
+_PROBE = "문장 하나, and a sentence."
+_PASSAGE = 256  # tokens of a passage, unless a caller or the model says fewer
+_OVERLAP = 8  # one part in so many of a passage repeats the one before
+_SIMILARITIES = ("cosine", "dot")
+_DOCUMENT = ("document", "passage", "corpus")  # the prompts for what is searched
+_RESERVED = ("id", "metadata")
+_COMMIT = re.compile(r"[/\\]snapshots[/\\]([0-9a-f]{40})(?:[/\\]|$)")
+
+
+def describe(
+    model: SentenceTransformer,
+    name: str,
+    *,
+    fields: tuple[str, ...],
+    embedded: tuple[str, ...],
+    analyzer: str,
+    chunk_tokens: int | None,
+    chunk_overlap: int | None,
+    revision: str | None = None,
+    prompts: Mapping[str, str] | None = None,
+) -> IndexSettings:
+    """Write down all that decides about an index's vectors and words.
+
+    Raises `InputError` for passages longer than the model reads, and for a model whose vectors are not
+    compared by cosine or dot product.
+    """
+    similarity = model.similarity_fn_name
+    if similarity not in _SIMILARITIES:
+        raise InputError(
+            f"The model '{name}' compares vectors by {similarity}; an index needs cosine or dot."
+        )
+    own = {"query": _prompt(model, "query"), "document": _prompt(model, *_DOCUMENT)}
+    prompts = {**own, **checked_prompts(prompts)}
+    tokens, overlap = choose_chunks(model, chunk_tokens, chunk_overlap)
+    settings = IndexSettings(
+        model=_stored_name(name),
+        revision=revision or _revision(name),
+        dimension=model.get_sentence_embedding_dimension(),
+        pooling="+".join(model.pooling.modes),
+        prompts=prompts,
+        normalize=similarity == "cosine",
+        similarity=similarity,
+        max_seq_length=model.max_seq_length,
+        fields=fields,
+        embedded=embedded,
+        analyzer=analyzer,
+        chunk_tokens=tokens,
+        chunk_overlap=overlap,
+        probe=(),
+    )
+    vector = model.encode(_PROBE, prompt=prompts["document"], normalize_embeddings=settings.normalize)
+    return replace(settings, probe=tuple(round(float(value), 7) for value in vector))
+
+
+def _prompt(model: SentenceTransformer, *names: str) -> str:
+    return next((model.prompts[name] for name in names if name in model.prompts), "")
+
+
+def checked_prompts(prompts: Mapping[str, str] | None) -> dict[str, str]:
+    """Return what a caller wants in place of the model's own prompts."""
+    if prompts is None:
+        return {}
+    if not isinstance(prompts, Mapping):
+        raise InputTypeError(
+            f"prompts must be a mapping like {{'query': 'query: '}}, got {shown_value(prompts)}."
+        )
+    for name in prompts:
+        if name not in ("query", "document"):
+            raise InputError(f"prompts are those of a query and of a document, got {shown_value(name)}.")
+    return {name: checked_text(text, f"The prompt '{name}'") for name, text in prompts.items()}
+
+
+def _stored_name(name: str) -> str:
+    """Make a folder's name hold from everywhere."""
+    return str(Path(name).resolve()) if Path(name).is_dir() else name
+
+
+def _revision(name: str) -> str | None:
+    found = _COMMIT.search(name)
+    return found[1] if found else None
+
+
+def room(model: SentenceTransformer) -> int:
+    """Give how many tokens of a text the model reads beside its prompt and the special tokens."""
+    prompt = _prompt(model, *_DOCUMENT)
+    return model.max_seq_length - len(model.tokenizer.encode(prompt)) - 1  # a prompt's end may join the text
+
+
+def choose_chunks(model: SentenceTransformer, tokens: int | None, overlap: int | None) -> tuple[int, int]:
+    """Give the tokens of a passage and of its overlap; `InputError` for what the model can't read."""
+    most = room(model)
+    tokens = None if tokens is None else checked_count("chunk_tokens", tokens, 1)
+    overlap = None if overlap is None else checked_count("chunk_overlap", overlap, 0)
+    if tokens is not None and tokens > most:
+        raise InputError(
+            f"chunk_tokens is {shown_value(tokens)}, but the model reads {most} tokens beside its prompt."
+        )
+    tokens = max(1, min(_PASSAGE, most)) if tokens is None else tokens
+    overlap = tokens // _OVERLAP if overlap is None else overlap
+    if overlap >= tokens:
+        raise InputError(
+            f"chunk_overlap is {shown_value(overlap)}; it must be less than chunk_tokens, {tokens}."
+        )
+    return tokens, overlap
+
+
+def check_fields(fields: object, embedded: object) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Read the names of fields, and of those to embed; ``None`` for all."""
+    names = _names(fields, "fields")
+    reserved = [name for name in names if name in _RESERVED]
+    if not names or reserved:
+        raise InputError(f"fields needs names other than {' and '.join(_RESERVED)}, got {list(names)}.")
+    chosen = names if embedded is None else _names(embedded, "embedded")
+    unknown = [name for name in chosen if name not in names]
+    if unknown:
+        raise InputError(f"embedded names '{unknown[0]}', which is not one of the fields {', '.join(names)}.")
+    return names, tuple(name for name in names if name in chosen)
+
+
+def _names(given: object, what: str) -> tuple[str, ...]:
+    if isinstance(given, str) or not isinstance(given, Sequence):
+        raise InputTypeError(f"{what} must be a list of names, got {shown_value(given)}.")
+    names = tuple(checked_text(name, f"A name in {what}") for name in given)
+    if len(set(names)) < len(names) or not all(name.strip() for name in names):
+        raise InputError(f"{what} must be different names, none empty, got {list(names)}.")
+    return names
+
+
+def open_recorded(
+    settings: IndexSettings, *, offline: bool | None = None, threads: int | None = None
+) -> SentenceTransformer:
+    """Open the model that an index was made with, used as it was then.
+
+    Raises `UnknownModelError` if it is not there any more.
+    """
+    from munjang.sentence.transformer import SentenceTransformer
+
+    modes = tuple(settings.pooling.split("+"))
+    options: dict[str, Any] = {"prompts": settings.prompts, "similarity_fn_name": settings.similarity}
+    try:
+        model = SentenceTransformer(
+            settings.model,
+            pooling=modes if len(modes) > 1 else modes[0],
+            revision=None if Path(settings.model).is_dir() else settings.revision,
+            local_files_only=offline,
+            threads=threads,
+            **options,
+        )
+    except UnknownModelError as error:
+        error.add_note("The index was made with it; if it lies elsewhere now, say where with model=.")
+        raise
+    if settings.dimension < model.width:
+        model.truncate_dim = settings.dimension
+    model.max_seq_length = settings.max_seq_length
+    return model
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wanted:
+    """What is asked of an index; ``None`` leaves it as the index was made, or to the defaults."""
+
+    model: str | os.PathLike[str] | SentenceTransformer | None = None
+    fields: Sequence[str] | None = None
+    embedded: Sequence[str] | None = None
+    analyzer: str | None = None
+    chunk_tokens: int | None = None
+    chunk_overlap: int | None = None
+    prompts: Mapping[str, str] | None = None
+    offline: bool | None = None
+
+    def opened(self, default: str) -> tuple[SentenceTransformer, str]:
+        """Give the model, opened, and its name."""
+        from munjang.sentence.transformer import SentenceTransformer
+
+        if isinstance(self.model, SentenceTransformer):
+            return self.model, self.model.tokenizer.name_or_path
+        name = default if self.model is None else self._name(self.model)
+        return SentenceTransformer(name, local_files_only=self.offline), name
+
+    def begin(self) -> tuple[SentenceTransformer, IndexSettings]:
+        """Choose the settings of a new index."""
+        from munjang.checkpoints.catalogue import DEFAULT_MODEL
+
+        fields, embedded = check_fields((TEXT,) if self.fields is None else self.fields, self.embedded)
+        analyzer = analyzer_named(self.analyzer).name
+        model, name = self.opened(DEFAULT_MODEL)
+        settings = describe(
+            model,
+            name,
+            fields=fields,
+            embedded=embedded,
+            analyzer=analyzer,
+            chunk_tokens=self.chunk_tokens,
+            chunk_overlap=self.chunk_overlap,
+            prompts=self.prompts,
+        )
+        return model, settings
+
+    def check(self, recorded: IndexSettings, place: str) -> SentenceTransformer | None:
+        """Raise `IndexMismatchError` unless an index is as asked; give the model if it had to be opened.
+
+        A model of the recorded name is not opened yet.
+        """
+        said: dict[str, object] = {}
+        if self.fields is not None or self.embedded is not None:
+            fields = recorded.fields if self.fields is None else self.fields
+            said["fields"], embedded = check_fields(fields, self.embedded)
+            if self.embedded is not None:
+                said["embedded"] = embedded
+        if self.analyzer is not None:
+            said["analyzer"] = analyzer_named(self.analyzer).name
+        for name, least in (("chunk_tokens", 1), ("chunk_overlap", 0)):
+            if (value := getattr(self, name)) is not None:
+                said[name] = checked_count(name, value, least)
+        if self.prompts is not None:
+            said["prompts"] = {**recorded.prompts, **checked_prompts(self.prompts)}
+        check_same_settings(recorded, replace(recorded, **said), place)  # type: ignore[arg-type]
+        if self.model is None or self.model == recorded.model:
+            return None
+        model, name = self.opened(recorded.model)
+        check_model(recorded, model, name, place)
+        return model
+
+    @staticmethod
+    def _name(model: object) -> str:
+        if not isinstance(model, str | os.PathLike):
+            raise InputTypeError(
+                f"model must be a name, a folder or a SentenceTransformer, got {shown_value(model)}."
+            )
+        return os.fspath(model)
+
+
+def check_model(recorded: IndexSettings, model: SentenceTransformer, name: str, place: str) -> None:
+    """Raise `IndexMismatchError` unless a model gives the vectors that an index was made with."""
+    found = describe(
+        model,
+        name,
+        fields=recorded.fields,
+        embedded=recorded.embedded,
+        analyzer=recorded.analyzer,
+        chunk_tokens=None,
+        chunk_overlap=None,
+        prompts=recorded.prompts,
+    )
+    same = {"chunk_tokens": recorded.chunk_tokens, "chunk_overlap": recorded.chunk_overlap}
+    check_same_settings(recorded, replace(found, **same), place)  # type: ignore[arg-type]

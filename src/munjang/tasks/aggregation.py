@@ -10,7 +10,7 @@ from typing import Literal, TypeAlias, TypedDict
 import numpy as np
 from numpy.typing import NDArray
 
-from munjang.tasks.tagging import has_suffixes, split_tag, trimmed
+from munjang.data.tags import has_suffixes, split_tag, trimmed
 
 __all__ = ["STRATEGIES", "EntityGroup", "ScoredToken", "Strategy", "TokenEntity", "group", "name_tokens"]
 

@@ -13,11 +13,11 @@ from numpy.typing import NDArray
 from munjang.errors import InputError, InputTypeError
 from munjang.models.program import LOGITS
 from munjang.models.registry import QUESTION_ANSWERING
-from munjang.tasks.josa import length_without_josa
+from munjang.tasks.generation.sampling import whole_number
 from munjang.tasks.loading import Loaded, ModelOptions, load
-from munjang.tasks.sampling import whole_number
 from munjang.tasks.scores import check_text, require_opened_with
 from munjang.tasks.spans import Span, Window, best_spans, merged, null_score, windows_of
+from munjang.tokenization.josa import length_without_josa
 
 __all__ = ["LONGEST_QUESTION", "LONGEST_WINDOW", "Answer", "QuestionAnswering"]
 
@@ -104,7 +104,7 @@ class QuestionAnswering:
             max_question_len: tokens that a question may have.
             handle_impossible_answer: let "no answer" (``""`` at 0 to 0, with ``null_score``) compete.
             trim_particles: take Korean particles off the ends of answers, where a word ends; see
-                `munjang.tasks.josa` for what that can get wrong.
+                `munjang.tokenization.josa` for what that can get wrong.
 
         Raises `InputError` for an empty question or context, a question that is too long, values out of range
         and lists that do not match; `InputTypeError` for anything but texts.

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from munjang.checkpoints.files import VOCABULARY_LIMIT, read_limited
 from munjang.errors import CheckpointError
-from munjang.tokenization.library import library_errors
+from munjang.tokenization.limits import library_errors
 
 if TYPE_CHECKING:
     from contextlib import AbstractContextManager

@@ -9,8 +9,7 @@ from munjang.checkpoints.files import replacing, write_json
 from munjang.errors import CheckpointError
 from munjang.tokenization import builders
 from munjang.tokenization.added_tokens import added_tokens_decoder, register
-from munjang.tokenization.library import library_errors
-from munjang.tokenization.limits import check_limits
+from munjang.tokenization.limits import check_limits, library_errors
 from munjang.tokenization.sources import Sources, read_sources
 from munjang.tokenization.special_tokens import (
     BERT,

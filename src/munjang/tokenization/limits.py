@@ -7,6 +7,7 @@ many steps there are. Published tokenisers are far below every limit.
 from __future__ import annotations
 
 import base64
+import contextlib
 import itertools
 import json
 import math
@@ -14,15 +15,42 @@ import re
 import time
 from typing import TYPE_CHECKING, Any
 
-from munjang.errors import CheckpointError
-from munjang.tokenization.library import is_panic, library_errors, reason
+from munjang.errors import CheckpointError, MunjangError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from tokenizers import Tokenizer as LibraryTokenizer
 
-__all__ = ["check_limits"]
+__all__ = ["check_limits", "is_panic", "library_errors", "reason"]
+
+
+@contextlib.contextmanager
+def library_errors(message: str, error: type[MunjangError]) -> Iterator[None]:
+    """Raise ``error`` with this message and the reason for whatever the library raises inside the block."""
+    try:
+        yield
+    except MunjangError:
+        raise
+    except BaseException as failure:
+        if not (isinstance(failure, Exception) or is_panic(failure)):
+            raise
+        raise error(f"{message}: {reason(failure)}.") from failure
+
+
+def is_panic(failure: BaseException) -> bool:
+    """Return whether this is a panic of the library."""
+    return type(failure).__name__ == "PanicException"
+
+
+def reason(failure: BaseException) -> str:
+    """Return what the failure says, on one line without a full stop at its end."""
+    text = " ".join(str(failure).split()).rstrip(".") or type(failure).__name__
+    return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}..."
+
+
+_LONGEST = 300  # the library quotes whole pieces and patterns
+
 
 _MOST_GROWTH = 256
 """The most characters that one character may become: NFKC takes up to 18, byte-level pieces 4."""

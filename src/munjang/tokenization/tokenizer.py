@@ -14,9 +14,20 @@ from typing import TYPE_CHECKING
 from munjang.errors import CheckpointError, InputError
 from munjang.tokenization.encoding import BatchEncoding, Encoding, TokenIds
 from munjang.tokenization.files import load
-from munjang.tokenization.library import is_panic, library_errors, reason
-from munjang.tokenization.padding import Padding, choose_padding, pad
-from munjang.tokenization.rows import as_arrays, as_rows, first_row, pair_up
+from munjang.tokenization.limits import is_panic, library_errors, reason
+from munjang.tokenization.rows import (
+    Padding,
+    Truncation,
+    as_arrays,
+    as_rows,
+    checked_side,
+    choose_padding,
+    choose_truncation,
+    first_row,
+    kept_positions,
+    pad,
+    pair_up,
+)
 from munjang.tokenization.sources import tokenizer_folder
 from munjang.tokenization.texts import (
     TextOrPair,
@@ -26,7 +37,6 @@ from munjang.tokenization.texts import (
     composed_with_maps,
     raise_for_surrogate,
 )
-from munjang.tokenization.truncation import Truncation, checked_side, choose_truncation, kept_positions
 from munjang.tokenization.vocabulary import Vocabulary
 
 if TYPE_CHECKING:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Self, overload
 from munjang.errors import InputError, InputTypeError
 from munjang.tokenization.files import Settings, save
 from munjang.tokenization.korean import nfc
-from munjang.tokenization.library import library_errors
+from munjang.tokenization.limits import library_errors
 from munjang.tokenization.special_tokens import EXTRA_KEYS, NAMES
 from munjang.tokenization.texts import raise_for_surrogate
 

@@ -12,31 +12,30 @@ from munjang.errors import MissingExtraError
 
 if TYPE_CHECKING:
     from munjang.training import losses
-    from munjang.training.adding_tokens import AddedTokens, Suggestion, add_domain_tokens, suggest_tokens
-    from munjang.training.answering import train_question_answering
-    from munjang.training.corpus import TokenCorpus
-    from munjang.training.distillation import distill_classifier
-    from munjang.training.embedding_distillation import distill_sentence_encoder
-    from munjang.training.hidden_states import LayerMatching
-    from munjang.training.loop import train
-    from munjang.training.mining import mine_hard_negatives
-    from munjang.training.objective import Loss, Objective
+    from munjang.training.distillation.classifier import distill_classifier
+    from munjang.training.distillation.encoder import Goals, distill_sentence_encoder
+    from munjang.training.distillation.layers import LayerMatching
+    from munjang.training.distillation.models import make_student
+    from munjang.training.distillation.scores import distill_cross_encoder, distill_scores
+    from munjang.training.loop.loop import train
+    from munjang.training.loop.objective import Loss, Objective
+    from munjang.training.loop.report import TrainingResult
+    from munjang.training.loop.watchers import Step, Watcher
+    from munjang.training.losses.base import InputExample
     from munjang.training.options import TrainingOptions
-    from munjang.training.pretraining import MaskedLanguageObjective
-    from munjang.training.pretraining_runs import train_masked_language_model
-    from munjang.training.relations import train_relation_extraction
-    from munjang.training.reranking import train_cross_encoder
-    from munjang.training.result import TrainingResult
-    from munjang.training.score_distillation import distill_cross_encoder, distill_scores
-    from munjang.training.sentence_losses import InputExample
-    from munjang.training.sentence_training import train_sentence_transformer
-    from munjang.training.students import make_student
-    from munjang.training.tagging import train_token_classification
-    from munjang.training.text_classification import train_text_classification
-    from munjang.training.trimming import Trimmed, trim_vocabulary
-    from munjang.training.vector_targets import Goals
-    from munjang.training.vocabulary import train_wordpiece
-    from munjang.training.watching import Step, Watcher
+    from munjang.training.pretraining.corpus import TokenCorpus
+    from munjang.training.pretraining.masked import MaskedLanguageObjective
+    from munjang.training.pretraining.train import train_masked_language_model
+    from munjang.training.sentences.mining import mine_hard_negatives
+    from munjang.training.sentences.train import train_sentence_transformer
+    from munjang.training.tasks.answers import train_question_answering
+    from munjang.training.tasks.classification import train_text_classification
+    from munjang.training.tasks.entities import train_token_classification
+    from munjang.training.tasks.relations import train_relation_extraction
+    from munjang.training.tasks.reranking import train_cross_encoder
+    from munjang.training.vocabulary.add import AddedTokens, Suggestion, add_domain_tokens, suggest_tokens
+    from munjang.training.vocabulary.train import train_wordpiece
+    from munjang.training.vocabulary.trim import Trimmed, trim_vocabulary
 
 __all__ = [
     "AddedTokens",

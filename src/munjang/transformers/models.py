@@ -27,9 +27,9 @@ from munjang.runtime.arrays import ModelOutput, whole_numbers
 from munjang.runtime.model import Model
 from munjang.runtime.notices import AssumptionWarning, notify
 from munjang.runtime.tensors import Tensor, check_device, is_torch, tensor, torch_tensor
-from munjang.tasks.causal import session_maker, token_ids
-from munjang.tasks.decoding import Session, Writer, write
-from munjang.tasks.sampling import Sampling, whole_number
+from munjang.tasks.generation.causal import session_maker, token_ids
+from munjang.tasks.generation.decoding import Session, Writer, write
+from munjang.tasks.generation.sampling import Sampling, whole_number
 
 __all__ = ["AutoConfig", "GenerationModel", "PreTrainedModel", "model_class"]
 

@@ -18,9 +18,9 @@ from munjang.models.registry import (
     TOKEN_CLASSIFICATION,
 )
 from munjang.runtime.tensors import check_device, installed_torch
-from munjang.tasks.causal import checked_texts
 from munjang.tasks.features import FeatureExtraction
-from munjang.tasks.fill_mask import FillMask
+from munjang.tasks.fill_mask.fill_mask import FillMask
+from munjang.tasks.generation.causal import checked_texts
 from munjang.tasks.loading import Loaded, ModelOptions, load
 from munjang.tasks.question_answering import QuestionAnswering
 from munjang.tasks.text_classification import TextClassification
@@ -84,7 +84,7 @@ def _loaded(model: ModelLike, head: str | None, options: ModelOptions) -> Loaded
 
 
 class FillMaskPipeline(_Pipeline, FillMask):
-    """Fill-mask; see `munjang.tasks.fill_mask.FillMask`."""
+    """Fill-mask; see `munjang.tasks.fill_mask.fill_mask.FillMask`."""
 
     head = MASKED_LM
 

@@ -10,7 +10,7 @@ from munjang.errors import InputError, InputTypeError
 from munjang.runtime.tensors import check_device, is_torch, tensor, torch_tensor
 from munjang.tokenization import BatchEncoding as Rows
 from munjang.tokenization import Tokenizer
-from munjang.tokenization.library import library_errors
+from munjang.tokenization.limits import library_errors
 from munjang.tokenization.special_tokens import NAMES
 
 if TYPE_CHECKING:

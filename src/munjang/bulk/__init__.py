@@ -1,0 +1,1 @@
+"""Encoding a file of texts into a file of vectors, resumable."""

@@ -1,0 +1,215 @@
+"""Vectors on their way into a file, kept so that a killed run can go on.
+
+Beside the output ``OUT`` stand, while the work lasts, ``OUT.part``, an ``.npy`` file that grows, and
+``OUT.part.json``, which says how many of its rows are safe and what they were made from. Rows are flushed to
+the disk before they are counted, and the count is replaced in one step; so whatever moment the process or the
+machine dies at, the count is true, and what lies beyond it is cut off and made again.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import shutil
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from munjang.checkpoints.files import flush
+from munjang.data.files import DataFile, opened
+from munjang.errors import DataFileError, InputError, MunjangError
+
+__all__ = ["Staging", "alone", "beside", "explained", "spooled"]
+
+
+@contextmanager
+def spooled(source: DataFile, output: Path) -> Iterator[DataFile]:
+    """Copy what can be read only once to the disk, beside the output."""
+    copy = beside(output, source.kind or ".txt")
+    try:
+        with opened(source.path) as file, copy.open("wb") as target:
+            shutil.copyfileobj(file, target)
+        yield replace(source, path=str(copy), called=source.name)
+    finally:
+        copy.unlink(missing_ok=True)
+
+
+@contextmanager
+def alone(output: Path) -> Iterator[None]:
+    """Keep two processes from making the same file at once."""
+    from filelock import FileLock, Timeout
+
+    path = beside(output, ".lock")
+    lock = FileLock(path)
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        raise InputError(f"Another process is writing '{output}'.") from None
+    try:
+        yield
+    finally:
+        with suppress(OSError):  # some systems keep a file that is open; then it stays
+            path.unlink()
+        lock.release()
+
+
+@contextmanager
+def explained(output: Path) -> Iterator[None]:
+    """Turn the system's errors into one line about the output."""
+    try:
+        yield
+    except MunjangError:
+        raise
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise DataFileError(
+            f"Can't write '{output}': {reason}. Once that is mended, the same command goes on."
+        ) from error
+
+
+_VERSION = 1
+_BLOCK_ROWS = 4096
+_WHAT = {
+    "input": "another content of the input file",
+    "prompt": "the prompt {old!r}, now {new!r}",
+    "pooling": "pooling {old}, now {new}",
+    "max_seq_length": "texts cut at {old} tokens, now at {new}",
+    "normalize": "normalize={old}, now {new}",
+    "truncate_dim": "truncate_dim={old}, now {new}",
+    "precision": "precision {old}, now {new}",
+    "column": "the column '{old}', now '{new}'",
+}
+
+
+def beside(output: Path, end: str) -> Path:
+    """Name a file that stands beside the output while it is made."""
+    return output.with_name(f"{output.name}.part{end}")
+
+
+class Staging:
+    """The growing matrix ``[rows, width]`` of float32 beside an output.
+
+    ``identity`` is what the vectors depend on: a run goes on only if it is the same. ``probe`` is the vector
+    of a fixed text, which betrays another model under the same name.
+    """
+
+    def __init__(
+        self, output: Path, shape: tuple[int, int], model: str, identity: Mapping[str, Any], probe: Any
+    ) -> None:
+        self.part = beside(output, "")
+        self._state = beside(output, ".json")
+        self._new_state = beside(output, ".json.new")
+        self.finished = beside(output, ".out")  # the output while it is written
+        self._model = model
+        self._identity = dict(identity)
+        self._probe = np.asarray(probe, dtype=np.float32)
+        self._header = _header(shape)
+        self._row_bytes = shape[1] * 4
+        self.rows = 0
+
+    def begin(self, *, restart: bool) -> None:
+        """Go on where an earlier run was killed, or begin; `rows` says how many rows are there.
+
+        Raises `InputError` when what is there was made from something else, or is no work of ours.
+        """
+        if restart:
+            self.discard()
+        if self._state.exists() and self.part.exists():
+            self.rows = self._check(self._read_state())
+            self._cut()
+            return
+        if self.part.exists():
+            raise InputError(f"'{self.part}' is in the way: remove it, or pass --restart to replace it.")
+        self._write_state()
+        with self.part.open("wb") as file:
+            file.write(self._header)
+
+    def _cut(self) -> None:
+        """Cut off what was written after the last count."""
+        size = len(self._header) + self.rows * self._row_bytes
+        if self.part.stat().st_size < size:
+            raise InputError(f"'{self.part}' has lost its end; pass --restart to begin anew.")
+        with self.part.open("r+b") as file:
+            file.truncate(size)
+
+    def append(self, vectors: NDArray[np.float32]) -> None:
+        """Add rows; when this returns they are safe."""
+        with self.part.open("ab") as file:
+            file.write(np.ascontiguousarray(vectors, dtype="<f4").data)
+            file.flush()
+            os.fsync(file.fileno())
+        self.rows += len(vectors)
+        self._write_state()
+
+    def blocks(self) -> Iterator[NDArray[np.float32]]:
+        """Read the rows again, some at a time."""
+        width = self._row_bytes // 4
+        with self.part.open("rb") as file:
+            file.seek(len(self._header))
+            while block := file.read(_BLOCK_ROWS * self._row_bytes):
+                yield np.frombuffer(block, dtype="<f4").reshape(-1, width)
+
+    def discard(self) -> None:
+        """Remove what stands beside the output."""
+        # The count last: without it the vectors would be taken for somebody else's file.
+        for path in (self.finished, self._new_state, self.part, self._state):
+            path.unlink(missing_ok=True)
+
+    def _read_state(self) -> dict[str, Any]:
+        try:
+            state = json.loads(self._state.read_text(encoding="utf-8"))
+        except ValueError:
+            state = None
+        if not isinstance(state, dict) or state.get("version") != _VERSION:
+            raise InputError(f"'{self._state}' can't be read; pass --restart to begin anew.")
+        return state
+
+    def _check(self, state: Mapping[str, Any]) -> int:
+        """Compare what an earlier run wrote down with this run; give its count of rows."""
+        before = state["identity"]
+        for key, old in before.items():
+            new = self._identity.get(key)
+            if old != new:
+                raise self._mismatch(_WHAT.get(key, f"{key} {{old}}, now {{new}}").format(old=old, new=new))
+        probe = np.asarray(state["probe"], dtype=np.float32)
+        scale = float(np.abs(self._probe).max(initial=1e-6))
+        # Other versions of the engine differ in the last digits; other models differ in the first.
+        if probe.shape != self._probe.shape or float(np.abs(probe - self._probe).max()) > 1e-3 * scale:
+            old_model = state["model"]
+            also = "" if old_model != self._model else " of other weights"
+            raise self._mismatch(f"the model '{old_model}'{also}, now '{self._model}'")
+        return int(state["rows"])
+
+    def _mismatch(self, what: str) -> InputError:
+        return InputError(
+            f"'{self.part}' was begun with {what}. Repeat the first command to finish it, "
+            "or pass --restart to begin anew."
+        )
+
+    def _write_state(self) -> None:
+        state = {
+            "version": _VERSION,
+            "model": self._model,
+            "identity": self._identity,
+            "probe": self._probe.tolist(),
+            "rows": self.rows,
+        }
+        with self._new_state.open("w", encoding="utf-8") as file:
+            json.dump(state, file, ensure_ascii=False)
+            file.flush()
+            os.fsync(file.fileno())
+        self._new_state.replace(self._state)
+        flush(self._state.parent)
+
+
+def _header(shape: tuple[int, int]) -> bytes:
+    """The beginning of an ``.npy`` file that holds a matrix of float32 of this shape."""
+    header = io.BytesIO()
+    np.lib.format.write_array_header_1_0(header, {"descr": "<f4", "fortran_order": False, "shape": shape})
+    return header.getvalue()

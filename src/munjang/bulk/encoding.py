@@ -1,0 +1,257 @@
+"""Encoding a file of any length into a file of vectors, in bounded memory, and going on after a kill."""
+
+from __future__ import annotations
+
+import hashlib
+import warnings
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import asdict, dataclass
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from munjang.bulk.checkpoint import Staging, alone, explained, spooled
+from munjang.bulk.writers import check_output, write_output
+from munjang.data.files import DataFile, Row
+from munjang.errors import DataFileError, InputError
+from munjang.sentence.encoding import CHUNK_TEXTS, EncodeCall, EncodeOptions
+from munjang.sentence.transformer import TruncationWarning
+
+if TYPE_CHECKING:
+    from munjang.models.config import EncoderConfig
+    from munjang.sentence.quantization import Precision
+    from munjang.sentence.transformer import SentenceTransformer
+
+__all__ = ["BulkEncoding", "BulkOptions"]
+
+# Rows are saved after each chunk. Its size depends on the texts and the model alone, so that a resumed run
+# cuts the same chunks; an ordinary CPU takes a few seconds for one, whichever the model.
+_CHUNK_WORK = 4e11  # multiplications, with a token for each character
+_CHUNK_CHARACTERS = (2_000, 100_000)  # the fewest and the most
+_PROBE = "문장 하나, and a sentence."
+
+Advance = Callable[[int], None]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BulkOptions:
+    """How texts become vectors; the names and meanings are those of `SentenceTransformer.encode`."""
+
+    prompt_name: str | None = None
+    prompt: str | None = None
+    normalize: bool = False
+    truncate_dim: int | None = None
+    precision: Precision = "float32"
+    batch_size: int | None = None
+
+
+class BulkEncoding:
+    """The work of encoding one file into another; use it as a context manager.
+
+    Entering checks both files, reads the input once (so a broken row in the last line is known before the
+    first vector is made) and keeps other processes away from the output. Then `start` says how many rows an
+    earlier run that was killed has left, `run` makes the vectors of the others, and `finish` writes the
+    output, which appears in one step. The finished file is the same, byte for byte, as if nothing had
+    happened. Memory does not grow with the file.
+
+    Args:
+        source: the file of texts; standard input and pipes are copied to the disk first.
+        output: a file that ends in ``.npy``, for a matrix ``[rows, d]``, or in ``.jsonl`` or ``.parquet``,
+            for ``id``, ``text`` and ``embedding``.
+        options: how to encode.
+        restart: discard what an earlier run has left.
+
+    Entering and each step raise `DataFileError` for the input or if the output can't be written, and
+    `InputError` for options that make no sense, and if an earlier run was about something else.
+    """
+
+    def __init__(
+        self, source: DataFile, output: Path, options: BulkOptions | None = None, *, restart: bool = False
+    ) -> None:
+        self._source = source
+        self._output = output
+        self._options = options or BulkOptions()
+        self._restart = restart
+        self._resources = ExitStack()
+        self._staging: Staging | None = None
+        self.rows = 0
+        self.width = 0
+
+    def __enter__(self) -> BulkEncoding:
+        """Check the files, and count the rows."""
+        _check_options(self._options)
+        check_output(self._output)
+        with self._resources as resources, explained(self._output):
+            resources.enter_context(alone(self._output))
+            if not self._source.rereadable:
+                self._source = resources.enter_context(spooled(self._source, self._output))
+            self._stamp = _stamp(self._source)
+            self._digest = _digest(self._source)
+            self.rows, self._column = _count(self._source)
+            self._resources = resources.pop_all()
+        if Path(self._source.path).resolve() == self._output.resolve():
+            raise InputError(f"The input and the output are the same file, '{self._output}'.")
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Leave behind what can be used to go on, and nothing else."""
+        with self._resources:
+            if self._staging is not None and not self._staging.rows:
+                self._staging.discard()
+
+    @property
+    def done(self) -> int:
+        """How many rows are safe."""
+        return self._staging.rows if self._staging else 0
+
+    def start(self, model: SentenceTransformer, model_name: str) -> int:
+        """Find out where to go on: give the number of rows that are there already."""
+        options = self._options
+        prompt = _prompt(model, options)
+        encode = _Encoder(model, prompt, options)
+        if options.precision in ("int8", "uint8") and self.rows < 2:
+            raise InputError(
+                f"{options.precision} needs the range of several vectors, but there is only one."
+            )
+        probe = _Encoder(model, prompt, options)([_PROBE], _nothing)[0]
+        settings = asdict(options)
+        for changing_nothing in ("prompt_name", "batch_size"):
+            del settings[changing_nothing]
+        identity = {
+            "input": self._digest,
+            "column": self._column,
+            "encoding": self._source.encoding,
+            "quoting": self._source.quoting,
+            "header": self._source.header,
+            "pooling": "+".join(model.pooling.modes),
+            "max_seq_length": model.max_seq_length,
+            **settings,
+            "prompt": prompt,
+        }
+        self._encode, self.width = encode, len(probe)
+        self._chunk_characters = _chunk_characters(model.model.config)
+        staging = Staging(self._output, (self.rows, len(probe)), model_name, identity, probe)
+        with explained(self._output):
+            staging.begin(restart=self._restart)
+        self._staging = staging
+        return staging.rows
+
+    def run(self, advance: Advance) -> None:
+        """Make the vectors that are missing; ``advance`` is called with the number of rows made."""
+        staging = self._started()
+        with _last_truncation_warning(), explained(self._output):
+            for texts in _chunks(islice(self._source, staging.rows, None), self._chunk_characters):
+                staging.append(self._encode(texts, advance))
+        self._check_unchanged(staging.rows)
+
+    def finish(self, advance: Advance) -> None:
+        """Write the output and remove what stood beside it."""
+        staging = self._started()
+        with explained(self._output):
+            write_output(staging, self._source, self._output, self._options.precision, advance)
+
+    def _started(self) -> Staging:
+        if self._staging is None:
+            raise InputError("BulkEncoding.start must be called first.")
+        return self._staging
+
+    def _check_unchanged(self, rows: int) -> None:
+        if rows != self.rows or _stamp(self._source) != self._stamp:
+            raise DataFileError(f"{self._source.name} was changed while it was read; pass --restart.")
+
+
+class _Encoder:
+    """Texts to the vectors that are staged: shortened and normalised, not quantised."""
+
+    def __init__(self, model: SentenceTransformer, prompt: str, options: BulkOptions) -> None:
+        chosen = EncodeOptions(
+            prompt=prompt,
+            batch_size=options.batch_size,
+            normalize_embeddings=options.normalize,
+            truncate_dim=options.truncate_dim or model.get_sentence_embedding_dimension(),
+        )
+        self._call = EncodeCall(model, chosen)
+
+    def __call__(self, texts: list[str], advance: Advance) -> NDArray[np.float32]:
+        return np.stack(list(self._call.stream(texts, advance)))
+
+
+def _nothing(_: int) -> None:
+    """Advance no progress bar."""
+
+
+def _check_options(options: BulkOptions) -> None:
+    for name in ("truncate_dim", "batch_size"):
+        value = getattr(options, name)
+        if value is not None and value < 1:
+            raise InputError(f"{name} must be at least 1, got {value}.")
+
+
+def _prompt(model: SentenceTransformer, options: BulkOptions) -> str:
+    """Find the text that stands before each text."""
+    if options.prompt is not None:
+        return options.prompt
+    name = options.prompt_name or model.default_prompt_name
+    if name is None:
+        return ""
+    if name not in model.prompts:
+        known = ", ".join(model.prompts) or "none"
+        raise InputError(f"The model has no prompt named '{name}'; it has {known}.")
+    return model.prompts[name]
+
+
+def _chunk_characters(config: EncoderConfig) -> int:
+    """Return the characters that a model encodes in a few seconds."""
+    layer = 4 * config.hidden_size**2 + 2 * config.hidden_size * config.intermediate_size
+    fewest, most = _CHUNK_CHARACTERS
+    return max(fewest, min(most, round(_CHUNK_WORK / (config.num_hidden_layers * layer))))
+
+
+def _chunks(rows: Iterable[Row], most: int) -> Iterator[list[str]]:
+    """Cut the texts into lists of about ``most`` characters, the last text included."""
+    texts: list[str] = []
+    characters = 0
+    for row in rows:
+        texts.append(row.text)
+        characters += len(row.text)
+        if len(texts) == CHUNK_TEXTS or characters >= most:
+            yield texts
+            texts, characters = [], 0
+    if texts:
+        yield texts
+
+
+def _count(source: DataFile) -> tuple[int, str]:
+    """Read all rows once; give their number and the column that the texts are in."""
+    count, column = 0, ""
+    for row in source:
+        count, column = row.number + 1, row.column
+    return count, column
+
+
+def _digest(source: DataFile) -> str:
+    with Path(source.path).open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _stamp(source: DataFile) -> tuple[int, int]:
+    status = Path(source.path).stat()
+    return status.st_size, status.st_mtime_ns
+
+
+@contextmanager
+def _last_truncation_warning() -> Iterator[None]:
+    """Say once at the end how many texts were cut: each warning of one call counts all texts so far."""
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always", TruncationWarning)
+        yield
+    told: dict[Any, Warning | str] = {}
+    for warning in caught:
+        truncation = issubclass(warning.category, TruncationWarning)
+        told[TruncationWarning if truncation else str(warning.message)] = warning.message
+    for message in told.values():
+        warnings.warn(message, stacklevel=3)

@@ -1,0 +1,142 @@
+"""Finding out what a model's name means: a folder, a catalogue entry, or a repository on the hub."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from munjang.checkpoints.catalogue import find_entry
+from munjang.checkpoints.folder import Checkpoint
+from munjang.checkpoints.hub.errors import not_here
+from munjang.checkpoints.hub.records import HubModel, is_repository, read_record
+from munjang.checkpoints.progress import say
+from munjang.checkpoints.settings import is_offline
+from munjang.checkpoints.sources import obtain_entry
+from munjang.checkpoints.suggestions import shortened, unknown_model
+from munjang.errors import CheckpointError, FetchError, InputTypeError, UnknownModelError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+__all__ = ["open_checkpoint"]
+
+_MODEL_FILES = ("config.json", "modules.json")
+# Where sentence-transformers looks for a bare name; its users leave this part out.
+_SENTENCE_MODELS = "sentence-transformers"
+
+
+def open_checkpoint(
+    name: str | os.PathLike[str],
+    *,
+    revision: str | None = None,
+    cache_dir: str | os.PathLike[str] | None = None,
+    token: str | None = None,
+    offline: bool | None = None,
+    allow_pickle: bool = False,
+    progress: bool = True,
+) -> Checkpoint:
+    """Open the checkpoint that a folder, a catalogue name or a hub repository names, fetching it if need be.
+
+    ``cache_dir`` takes the place of both our cache and the hub's. ``offline``, or one of the variables
+    ``MUNJANG_OFFLINE`` and ``HF_HUB_OFFLINE``, forbids every connection. With ``progress`` a line on standard
+    error says what is fetched.
+
+    Raises ``UnknownModelError`` when the name leads nowhere, ``CheckpointError`` when a folder holds no
+    model, ``FetchError`` when a download fails, and its kind ``OfflineError`` when one is forbidden.
+    """
+    if not isinstance(name, (str, os.PathLike)):
+        raise InputTypeError(f"A model is named by a string or a path, not by {type(name).__name__}.")
+    text = os.fsdecode(name)
+    if "\0" in text:
+        raise unknown_model(text, "not a folder, and no repository can have this name")
+    entry = find_entry(text)
+    folder = _folder(text, required=isinstance(name, os.PathLike) or _looks_like_path(text))
+    # A folder that merely bears a catalogue name does not hide the model.
+    if folder is not None and (entry is None or _holds_model(folder)):
+        return _open_folder(folder, text, allow_pickle)
+    forbidden = is_offline(offline)
+    if entry is not None and revision is None:
+        path = obtain_entry(entry, cache_dir=cache_dir, token=token, offline=forbidden, quiet=not progress)
+        return Checkpoint(path, text, allow_pickle, entry.prompts)
+    models = [
+        HubModel(
+            repository=repository,
+            revision=revision,
+            cache_dir=cache_dir,
+            token=token,
+            allow_pickle=allow_pickle,
+        )
+        for repository in ([entry.repository] if entry else _repositories(text))
+    ]
+    path = _from_hub(models, offline=forbidden, quiet=not progress)
+    return Checkpoint(path, text, allow_pickle, entry.prompts if entry else {})
+
+
+def _looks_like_path(name: str) -> bool:
+    separators = {os.sep, os.altsep or os.sep}
+    # A repository's name has one slash at most, and no other separator.
+    return (
+        name.startswith((".", "~"))
+        or name.endswith(tuple(separators))
+        or Path(name).is_absolute()
+        or name.count("/") > 1
+        or any(separator in name for separator in separators - {"/"})
+    )
+
+
+def _folder(name: str, *, required: bool) -> Path | None:
+    # os.path, because Path raises for unknown users and for names that no file can have.
+    path = os.path.expanduser(name)  # noqa: PTH111
+    if os.path.isdir(path):  # noqa: PTH112
+        return Path(path)
+    if os.path.isfile(path):  # noqa: PTH113
+        raise CheckpointError(f"'{name}' is a file; a model is opened by naming its folder.")
+    if required:
+        raise UnknownModelError(f"Model '{shortened(name)}' was not found: there is no such folder.")
+    return None
+
+
+def _open_folder(folder: Path, name: str, allow_pickle: bool) -> Checkpoint:
+    if not _holds_model(folder):
+        missing = " nor ".join(_MODEL_FILES)
+        raise CheckpointError(f"'{folder}' is not a model's folder: it has neither {missing}.")
+    return Checkpoint(folder, name, allow_pickle)
+
+
+def _holds_model(folder: Path) -> bool:
+    return any(os.path.isfile(folder / file) for file in _MODEL_FILES)  # noqa: PTH113  (never raises)
+
+
+def _repositories(name: str) -> list[str]:
+    if not is_repository(name):
+        raise unknown_model(name, "not a folder, and no repository can have this name")
+    return [name] if "/" in name else [name, f"{_SENTENCE_MODELS}/{name}"]
+
+
+def _from_hub(models: Sequence[HubModel], *, offline: bool, quiet: bool) -> Path:
+    for model in models:
+        record = read_record(model)
+        if record is not None:
+            return record.snapshot
+    # Only now: the hub's library takes a while to import.
+    from munjang.checkpoints.hub.hub import fetch_snapshot, foreign_snapshot
+
+    if offline:
+        found = next(filter(None, map(foreign_snapshot, models)), None)
+        if found is None:
+            raise not_here(models[0].repository)
+        return found
+    errors = []
+    for model in models:
+        try:
+            return fetch_snapshot(model, quiet=quiet)
+        except UnknownModelError as error:
+            errors.append(error)
+        except FetchError as error:
+            snapshot = foreign_snapshot(model)
+            if snapshot is None:
+                raise
+            say(f"{error} Using the copy in the hub's cache.", quiet=quiet)
+            return snapshot
+    raise errors[0]

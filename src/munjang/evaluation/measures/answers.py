@@ -1,0 +1,79 @@
+"""Measures of answers: how the official programs of KorQuAD 1.0 and SQuAD compare them.
+
+Both normalise an answer and give two scores: 1 or 0 for being the same (exact match), and an F1 of what the
+two have in common. KorQuAD (arXiv:1909.07005) compares characters, because Korean particles cling to the
+words that they follow; SQuAD (arXiv:1606.05250) compares words and skips English articles.
+"""
+
+from __future__ import annotations
+
+import re
+import string
+import unicodedata
+from collections import Counter
+from collections.abc import Sequence
+from typing import Literal, TypeAlias, get_args
+
+from munjang.errors import InputError
+
+__all__ = ["Normalization", "answer_f1", "check_normalization", "exact_match", "normalized"]
+
+Normalization: TypeAlias = Literal["korquad", "squad"]
+
+_PUNCTUATION = str.maketrans(dict.fromkeys(string.punctuation))
+_KOREAN_MARKS = str.maketrans(dict.fromkeys("'\"《》<>〈〉()‘’", " "))  # which stand apart from the words
+_ARTICLES = re.compile(r"\b(a|an|the)\b")
+
+
+def normalized(answer: str, normalization: Normalization = "korquad") -> str:
+    """Bring an answer to the form in which it is compared.
+
+    Lower case, no ASCII punctuation, single spaces. KorQuAD puts a space for quotes, brackets and title marks
+    such as 《》, SQuAD drops the articles. Hangul is composed (NFC) first, so that both forms of a text are
+    equal. Raises `InputError` for another normalization.
+    """
+    check_normalization(normalization)
+    text = unicodedata.normalize("NFC", answer)
+    if normalization == "korquad":
+        text = text.translate(_KOREAN_MARKS).lower().translate(_PUNCTUATION)
+    else:
+        text = _ARTICLES.sub(" ", text.lower().translate(_PUNCTUATION))
+    return " ".join(text.split())
+
+
+def exact_match(predicted: str, answers: Sequence[str], *, normalization: Normalization = "korquad") -> float:
+    """Give 1 if a prediction is one of the right answers, else 0.
+
+    A question without an answer is answered right by an empty text. Raises as `normalized`.
+    """
+    found = normalized(predicted, normalization)
+    return float(any(found == normalized(answer, normalization) for answer in answers or ("",)))
+
+
+def answer_f1(predicted: str, answers: Sequence[str], *, normalization: Normalization = "korquad") -> float:
+    """Give the best F1 of a prediction with any of the right answers, from 0 to 1.
+
+    Of characters for KorQuAD, spaces left out, and of words for SQuAD. Where either text is empty once it is
+    normalised, it is 1 if both are, as in SQuAD 2.0 (arXiv:1806.03822). Raises as `normalized`.
+    """
+    found = _units(predicted, normalization)
+    return max(_f1(found, _units(answer, normalization)) for answer in answers or ("",))
+
+
+def check_normalization(normalization: str) -> None:
+    """Raise `InputError` for a normalization that there is not."""
+    if normalization not in get_args(Normalization):
+        known = ", ".join(get_args(Normalization))
+        raise InputError(f"Unknown normalization {normalization!r}; there are {known}.")
+
+
+def _units(text: str, normalization: Normalization) -> list[str]:
+    words = normalized(text, normalization).split()
+    return words if normalization == "squad" else list("".join(words))
+
+
+def _f1(predicted: list[str], gold: list[str]) -> float:
+    if not predicted or not gold:
+        return float(predicted == gold)
+    common = (Counter(predicted) & Counter(gold)).total()
+    return 2 * common / (len(predicted) + len(gold))

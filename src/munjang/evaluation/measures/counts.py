@@ -1,0 +1,171 @@
+"""Precision, recall and F1 from counts, and the measures of labels that are made of them.
+
+Accuracy, macro F1 and Matthews' correlation have the definitions of scikit-learn's `accuracy_score`,
+`f1_score` and `matthews_corrcoef`.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Collection, Hashable, Sequence, Sized
+from typing import NamedTuple, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from munjang.errors import InputError
+from munjang.evaluation.measures.resampling import Statistic, Values, Weights, mean_of, point
+
+__all__ = ["Counted", "LabelPairs", "Sums", "accuracy", "check_paired", "macro_f1", "matthews", "micro_f1"]
+
+Counts: TypeAlias = NDArray[np.float64]
+
+
+class Sums(NamedTuple):
+    """For each sample and each name ``[R, K]``: how many were found, predicted, and there to be found."""
+
+    hits: Counts
+    predicted: Counts
+    gold: Counts
+
+    def of(self, places: Sequence[int]) -> Sums:
+        """Keep some of the names."""
+        return Sums(*(counts[:, places] for counts in self))
+
+    def total(self) -> Sums:
+        """Add all names up to one."""
+        return Sums(*(counts.sum(axis=1, keepdims=True) for counts in self))
+
+
+class Counted(ABC):
+    """Examples in which named things are found or missed; its methods are statistics."""
+
+    names: Sequence[Hashable]
+
+    @abstractmethod
+    def sums(self, weights: Weights) -> Sums:
+        """Count over each sample."""
+
+    def precision(self, weights: Weights) -> Values:
+        """Give the part of what was predicted that is right; 0 if nothing was predicted."""
+        total = self.sums(weights).total()
+        return _divided(total.hits, total.predicted, 0)[:, 0]
+
+    def recall(self, weights: Weights) -> Values:
+        """Give the part of what is there that was predicted; 0 if nothing is there."""
+        total = self.sums(weights).total()
+        return _divided(total.hits, total.gold, 0)[:, 0]
+
+    def micro_f1(self, weights: Weights) -> Values:
+        """Give the F1 of all names together; 0 if there is nothing."""
+        return _f1(self.sums(weights).total(), 0)[:, 0]
+
+    def macro_f1(self, weights: Weights) -> Values:
+        """Give the mean of the names' F1, over those that are there or were predicted."""
+        found = _f1(self.sums(weights), np.nan)
+        defined = np.isfinite(found)
+        return _divided(np.where(defined, found, 0).sum(axis=1), defined.sum(axis=1), np.nan)
+
+    def f1_of(self, name: Hashable) -> Statistic:
+        """Make the F1 of one name a statistic; it is nan in a sample without it."""
+        place = list(self.names).index(name)
+        return lambda weights: _f1(self.sums(weights).of([place]), np.nan)[:, 0]
+
+
+class LabelPairs(Counted):
+    """The label of each example and the one that was predicted.
+
+    ``ignored`` are labels that F1 leaves out, such as the relation that is none. Raises `InputError` for
+    sequences of unequal length, or empty ones.
+    """
+
+    def __init__(
+        self,
+        gold: Sequence[Hashable],
+        predicted: Sequence[Hashable],
+        *,
+        ignored: Collection[Hashable] = (),
+    ) -> None:
+        check_paired("gold labels", gold, "predicted", predicted)
+        places = {label: place for place, label in enumerate(dict.fromkeys([*gold, *predicted]))}
+        self._gold = np.array([places[label] for label in gold])
+        self._predicted = np.array([places[label] for label in predicted])
+        self._right = self._gold == self._predicted
+        self._count = len(places)
+        self._kept = [place for label, place in places.items() if label not in ignored]
+        self.names = [label for label in places if label not in ignored]
+
+    def sums(self, weights: Weights) -> Sums:
+        """Count each label over each sample, but the ignored."""
+        return self._all(weights).of(self._kept)
+
+    def accuracy(self, weights: Weights) -> Values:
+        """Give the part of the examples whose label is right."""
+        return mean_of(self._right.astype(np.float64))(weights)
+
+    def matthews(self, weights: Weights) -> Values:
+        """Give Matthews' correlation for several classes (Gorodkin 2004); 0 if a side has one label only."""
+        hits, predicted, gold = self._all(weights)
+        count = gold.sum(axis=1)
+        covariance = hits.sum(axis=1) * count - (predicted * gold).sum(axis=1)
+        spread = (count**2 - (predicted**2).sum(axis=1)) * (count**2 - (gold**2).sum(axis=1))
+        return _divided(covariance, np.sqrt(spread), 0)
+
+    def _all(self, weights: Weights) -> Sums:
+        return Sums(
+            self._by_label(weights * self._right, self._gold),
+            self._by_label(weights, self._predicted),
+            self._by_label(weights, self._gold),
+        )
+
+    def _by_label(self, weights: Weights, labels: NDArray[np.intp]) -> Counts:
+        """Add weights up ``[R, n] -> [R, K]`` by the label of their example."""
+        sums = np.zeros((len(weights), self._count))
+        order = np.argsort(labels, kind="stable")
+        present, starts = np.unique(labels[order], return_index=True)
+        sums[:, present] = np.add.reduceat(weights[:, order], starts, axis=1)
+        return sums
+
+
+def accuracy(gold: Sequence[Hashable], predicted: Sequence[Hashable]) -> float:
+    """Give the part of the predictions that are the gold label. Raises as `LabelPairs`."""
+    return point(LabelPairs(gold, predicted).accuracy, len(gold))
+
+
+def macro_f1(gold: Sequence[Hashable], predicted: Sequence[Hashable]) -> float:
+    """Give the mean F1 of the labels that occur on either side. Raises as `LabelPairs`."""
+    return point(LabelPairs(gold, predicted).macro_f1, len(gold))
+
+
+def micro_f1(
+    gold: Sequence[Hashable], predicted: Sequence[Hashable], *, ignored: Collection[Hashable] = ()
+) -> float:
+    """Give the F1 of all labels together but the ignored; KLUE-RE ignores ``no_relation`` (arXiv:2105.09680).
+
+    Without ignored labels it is the accuracy. Raises as `LabelPairs`.
+    """
+    return point(LabelPairs(gold, predicted, ignored=ignored).micro_f1, len(gold))
+
+
+def matthews(gold: Sequence[Hashable], predicted: Sequence[Hashable]) -> float:
+    """Give Matthews' correlation coefficient, from -1 to 1. Raises as `LabelPairs`."""
+    return point(LabelPairs(gold, predicted).matthews, len(gold))
+
+
+def check_paired(one: str, first: Sized, other: str, second: Sized) -> None:
+    """Raise `InputError` unless two sequences are equally long and not empty."""
+    if len(first) != len(second):
+        raise InputError(f"There are {len(first)} {one}, but {len(second)} {other}; give as many of each.")
+    if not len(first):
+        raise InputError(f"There are no {one} to measure; give at least one example.")
+
+
+def _f1(sums: Sums, without: float) -> Counts:
+    return _divided(2 * sums.hits, sums.predicted + sums.gold, without)
+
+
+def _divided(dividend: Counts, divisor: NDArray[np.generic], without: float) -> Counts:
+    """Divide, and give another value where the divisor is 0."""
+    quotient = np.full(dividend.shape, float(without))
+    np.divide(dividend, divisor, out=quotient, where=divisor != 0)
+    return quotient

@@ -1,0 +1,126 @@
+"""Measures of numbers against numbers: Pearson's and Spearman's correlation, and the mean squared error."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from munjang.errors import InputError
+from munjang.evaluation.measures.counts import check_paired
+from munjang.evaluation.measures.resampling import Values, Weights, mean_of, point
+
+__all__ = ["NumberPairs", "mean_squared_error", "pearson", "spearman"]
+
+
+class NumberPairs:
+    """The number of each example and the one that was predicted; its methods are statistics.
+
+    Raises `InputError` for sequences of unequal length or empty ones, and for numbers that are not finite.
+    """
+
+    def __init__(self, gold: ArrayLike, predicted: ArrayLike) -> None:
+        self._gold = _Numbers(_read(gold, "gold"))
+        self._predicted = _Numbers(_read(predicted, "predicted"))
+        check_paired("gold numbers", self._gold.values, "predicted", self._predicted.values)
+        self.count = len(self._gold.values)
+
+    @property
+    def notes(self) -> str:
+        """Say why no correlation is defined, if a side has the same number throughout."""
+        sides = (("gold scores", self._gold), ("model's scores", self._predicted))
+        same = [f"all of the {name} are {side.values[0]:g}" for name, side in sides if side.is_constant]
+        return f"correlations are undefined: {' and '.join(same)}" if same else ""
+
+    def pearson(self, weights: Weights) -> Values:
+        """Give Pearson's correlation; nan where a side has one number only."""
+        sides = self._gold.centred(weights), self._predicted.centred(weights)
+        found = _correlation(weights, *sides)
+        varied = self._gold.varied(weights) & self._predicted.varied(weights)
+        return np.where(varied, found, np.nan)
+
+    def spearman(self, weights: Weights) -> Values:
+        """Give Spearman's correlation: Pearson's of the ranks, equal numbers sharing their mean rank."""
+        return _correlation(weights, self._gold.ranks(weights), self._predicted.ranks(weights))
+
+    def mean_squared_error(self, weights: Weights) -> Values:
+        """Give the mean of the squared differences."""
+        return mean_of((self._gold.values - self._predicted.values) ** 2)(weights)
+
+
+class _Numbers:
+    """One side, with what its ranks are made of."""
+
+    def __init__(self, values: NDArray[np.float64]) -> None:
+        self.values = values
+        self._shifted = values - values.mean() if len(values) else values  # precision, where they are large
+        self.distinct, self._place = np.unique(values, return_inverse=True)
+        self._order = np.argsort(self._place, kind="stable")
+        self._starts = np.searchsorted(self._place[self._order], np.arange(len(self.distinct)))
+
+    @property
+    def is_constant(self) -> bool:
+        """Whether it is one number throughout."""
+        return len(self.distinct) == 1
+
+    def centred(self, weights: Weights) -> Weights:
+        """Subtract each sample's mean: ``[R, n]``."""
+        means = weights @ self._shifted / weights.sum(axis=1)
+        centred: Weights = self._shifted - means[:, None]
+        return centred
+
+    def ranks(self, weights: Weights) -> Weights:
+        """Rank the numbers in each sample, less the mean rank: ``[R, n]``."""
+        times = np.add.reduceat(weights[:, self._order], self._starts, axis=1)  # of each distinct number
+        ranks = np.cumsum(times, axis=1) - (times - 1) / 2
+        ranks -= (weights.sum(axis=1, keepdims=True) + 1) / 2
+        return np.take(ranks, self._place, axis=1)
+
+    def varied(self, weights: Weights) -> NDArray[np.bool_]:
+        """Say for each sample whether it has different numbers."""
+        drawn = weights > 0
+        least = np.min(np.where(drawn, self._shifted, np.inf), axis=1)
+        return np.asarray(np.max(np.where(drawn, self._shifted, -np.inf), axis=1) > least)
+
+
+def pearson(gold: ArrayLike, predicted: ArrayLike) -> float:
+    """Give Pearson's correlation coefficient; nan if a side is constant. Raises as `NumberPairs`."""
+    pairs = NumberPairs(gold, predicted)
+    return point(pairs.pearson, pairs.count)
+
+
+def spearman(gold: ArrayLike, predicted: ArrayLike) -> float:
+    """Give Spearman's rank correlation; nan if a side is constant. Raises as `NumberPairs`."""
+    pairs = NumberPairs(gold, predicted)
+    return point(pairs.spearman, pairs.count)
+
+
+def mean_squared_error(gold: ArrayLike, predicted: ArrayLike) -> float:
+    """Give the mean of the squared differences. Raises as `NumberPairs`."""
+    pairs = NumberPairs(gold, predicted)
+    return point(pairs.mean_squared_error, pairs.count)
+
+
+def _read(numbers: ArrayLike, which: str) -> NDArray[np.float64]:
+    try:
+        values = np.asarray(numbers, dtype=np.float64)
+    except (TypeError, ValueError):
+        raise InputError(f"The {which} numbers can't be read as numbers: {numbers!r:.80}.") from None
+    if values.ndim != 1:
+        raise InputError(f"The {which} numbers must be one row, got an array of shape {values.shape}.")
+    broken = np.flatnonzero(~np.isfinite(values))
+    if len(broken):
+        raise InputError(
+            f"The {which} number of example {broken[0]} is {values[broken[0]]}; {len(broken)} of "
+            f"{len(values)} are not finite, and nothing can be measured with them."
+        )
+    return values
+
+
+def _correlation(weights: Weights, one: Weights, other: Weights) -> Values:
+    """Correlate centred numbers ``[R, n]``; nan where a side does not vary."""
+    weighted = weights * one
+    covariance = (weighted * other).sum(axis=1)
+    spread = np.sqrt((weighted * one).sum(axis=1) * (weights * other * other).sum(axis=1))
+    found = np.full(len(weights), np.nan)
+    np.divide(covariance, spread, out=found, where=spread > 0)
+    return found

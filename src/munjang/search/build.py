@@ -1,0 +1,188 @@
+"""Filling an index from files; only what is new or has changed is encoded, so what was stopped goes on."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import islice
+from typing import TYPE_CHECKING, Protocol
+
+from munjang.errors import DataFileError, InputTypeError
+from munjang.search.documents import Document, DocumentId, Entry, checked_flag, shown_value
+from munjang.search.prepare import Advance, Preparer, digest
+from munjang.search.sources import Source
+from munjang.search.stores.base import TRANSACTION, Changes, IndexSettings, Store
+from munjang.search.text.analysis import analyzer_named
+
+if TYPE_CHECKING:
+    from munjang.search.prepare import Engine
+    from munjang.sentence.transformer import SentenceTransformer
+
+__all__ = ["Built", "Target", "build", "migrate"]
+
+_TOLD_APART = 8  # bytes of a digest; there may be millions of them
+
+
+class Target(Protocol):
+    """What an index offers to whoever fills it; `munjang.Index` is one."""
+
+    settings: IndexSettings
+    store: Store
+
+    @property
+    def model_name(self) -> str:
+        """Where the model is."""
+        ...
+
+    def changed(self, documents: Sequence[Document]) -> list[Document]:
+        """Give those of the documents that are not in the index as they are."""
+        ...
+
+    def preparer(self) -> Preparer:
+        """Give what makes entries of documents."""
+        ...
+
+    def put(self, entries: Sequence[Entry]) -> None:
+        """Write entries as one transaction."""
+        ...
+
+    def documents(self) -> Iterator[Document]:
+        """Go through all documents."""
+        ...
+
+
+@dataclass(slots=True, kw_only=True)
+class Built:
+    """What `build` did.
+
+    Attributes:
+        read: documents that the source has.
+        written: those of them that were new or had changed.
+        unchanged: those that were in the index already.
+        deleted: documents of the source that are gone from it.
+        skipped: files that were left out, by reason.
+    """
+
+    read: int = 0
+    written: int = 0
+    unchanged: int = 0
+    deleted: int = 0
+    skipped: Mapping[str, int] = field(default_factory=dict)
+
+
+def build(
+    index: Target,
+    source: Source | str | os.PathLike[str],
+    *,
+    prune: bool = False,
+    engine: Engine | None = None,
+    advance: Advance | None = None,
+) -> Built:
+    """Put the documents of a file or a folder into an index.
+
+    Every thousand documents are one transaction, so whatever stops it, what was written stays, and the same
+    call goes on with the rest.
+
+    Args:
+        index: where to.
+        source: a `Source`, or the path of a file or folder.
+        prune: delete documents that were read from this source before and are not in it any more.
+        engine: how the encoding is spread out; by default it is done here.
+        advance: called with the number of documents done.
+
+    Raises `DataFileError` for what can't be read, also for an id that stands twice in the source.
+    """
+    if not isinstance(source, Source | str | os.PathLike):
+        raise InputTypeError(f"A source is a Source or a path, got {shown_value(source)}.")
+    prune = checked_flag("prune", prune)
+    chosen = source if isinstance(source, Source) else Source(path=os.fspath(source))
+    built, seen = Built(), dict[DocumentId, bytes]()
+    batches = _changed(index, chosen, seen, built, advance or _nothing)
+    if engine is None:
+        for batch in batches:
+            index.put(index.preparer().prepare(batch, advance))
+            built.written += len(batch)
+    else:
+        for entries in engine.run(index.settings, index.model_name, batches):
+            index.put(entries)
+            built.written += len(entries)
+            (advance or _nothing)(len(entries))
+    built.skipped = dict(chosen.skipped)
+    if prune:
+        built.deleted = _prune(index, chosen, seen)
+    return built
+
+
+def _nothing(_: int) -> None:
+    """Tell nobody."""
+
+
+def _changed(
+    index: Target, source: Source, seen: dict[DocumentId, bytes], built: Built, advance: Advance
+) -> Iterator[list[Document]]:
+    """Give batches of documents that are not in the index as they are."""
+    documents = _once(source.documents(index.settings.fields), source, seen)
+    waiting: list[Document] = []
+    while batch := list(islice(documents, TRANSACTION)):
+        changed = index.changed(batch)
+        built.read += len(batch)
+        built.unchanged += len(batch) - len(changed)
+        advance(len(batch) - len(changed))
+        waiting += changed
+        if len(waiting) >= TRANSACTION:
+            yield waiting[:TRANSACTION]
+            waiting = waiting[TRANSACTION:]
+    if waiting:
+        yield waiting
+
+
+def _once(documents: Iterator[Document], source: Source, seen: dict[DocumentId, bytes]) -> Iterator[Document]:
+    """Give each document once: rows without an id of their own that say the same are one document."""
+    count = 0
+    for document in documents:
+        said = digest(document)[:_TOLD_APART]
+        if seen.setdefault(document.id, said) != said:
+            raise DataFileError(f"The id {document.id!r} stands twice in '{source.path}'; give each its own.")
+        if len(seen) > count:
+            count = len(seen)
+            yield document
+
+
+def _prune(index: Target, source: Source, seen: dict[DocumentId, bytes]) -> int:
+    gone = [
+        document.id
+        for document in index.documents()
+        if source.holds(document.source) and document.id not in seen
+    ]
+    return sum(
+        index.store.write(Changes(delete=gone[start : start + TRANSACTION]))
+        for start in range(0, len(gone), TRANSACTION)
+    )
+
+
+def migrate(
+    store: Store, target: IndexSettings, model: SentenceTransformer, advance: Advance | None = None
+) -> int:
+    """Prepare every document for the target and put it all in place at once; give how many were prepared.
+
+    What has been prepared is kept aside in the store, so that a move that was stopped goes on where it was.
+    Documents that are written meanwhile are prepared before the end. Until then searches see the old.
+
+    Args:
+        store: of the index.
+        target: the new settings.
+        model: the one that they are about.
+        advance: called with the number of documents done.
+
+    Raises `IndexMismatchError` if a move to something else was begun.
+    """
+    preparer = Preparer(target, model, analyzer_named(target.analyzer))
+    done = 0
+    while True:
+        documents = store.unstaged(target, TRANSACTION)
+        if documents:
+            store.stage(target, preparer.prepare(documents, advance))
+            done += len(documents)
+        elif store.switch(target):
+            return done

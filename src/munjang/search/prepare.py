@@ -1,0 +1,175 @@
+"""`Preparer`: documents made ready to be stored, cut into passages, analysed and encoded."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from munjang.search.documents import Document, Entry, Passage
+from munjang.search.settings import open_recorded
+from munjang.search.stores.base import IndexSettings
+from munjang.search.text.analysis import Analyzer, analyzer_named
+from munjang.search.text.chunking import Chunker
+from munjang.sentence.encoding import EncodeCall, EncodeOptions
+
+if TYPE_CHECKING:
+    from munjang.sentence.transformer import SentenceTransformer
+
+__all__ = ["Advance", "Engine", "LocalEngine", "Preparer", "digest", "open_preparer"]
+
+Advance = Callable[[int], None]
+
+_FORM = 1  # of what the digest is made of
+
+
+def digest(document: Document) -> bytes:
+    """Give the SHA-256 of all that a document says, in whatever order its parts stand."""
+    said = [
+        _FORM,
+        document.id,
+        dict(document.fields),
+        dict(document.metadata),
+        document.source,
+    ]
+    text = json.dumps(said, ensure_ascii=False, sort_keys=True, separators=(",", ":"), allow_nan=False)
+    return hashlib.sha256(text.encode()).digest()
+
+
+class Preparer:
+    """Makes entries of documents, as an index with these settings wants them; it knows no store.
+
+    Args:
+        settings: of the index.
+        model: the one that the settings are about.
+        analyzer: the one that they name.
+    """
+
+    def __init__(self, settings: IndexSettings, model: SentenceTransformer, analyzer: Analyzer) -> None:
+        self._settings = settings
+        self._model = model
+        self._analyzer = analyzer
+        self._chunker = Chunker(model.tokenizer, tokens=settings.chunk_tokens, overlap=settings.chunk_overlap)
+
+    def prepare(self, documents: Sequence[Document], advance: Advance | None = None) -> list[Entry]:
+        """Make the entries, in order; ``advance`` is called with the number of documents done."""
+        pieces = list(self._pieces(documents))
+        texts = [_text(documents, piece) for piece in pieces]
+        words = self._analyzer.words_batch(texts)
+        report = _in_documents(advance, len(documents), self._encoded(pieces))
+        vectors = iter(self._vectors(texts, pieces, report))
+        passages: list[list[Passage]] = [[] for _ in documents]
+        for (number, field, start, end), its_words in zip(pieces, words, strict=True):
+            vector = next(vectors) if field in self._settings.embedded else None
+            passages[number].append(
+                Passage(field=field, start=start, end=end, words=its_words, vector=vector)
+            )
+        report(None)
+        return [
+            Entry(document=document, digest=digest(document), passages=its_passages)
+            for document, its_passages in zip(documents, passages, strict=True)
+        ]
+
+    def _pieces(self, documents: Sequence[Document]) -> Iterator[_Piece]:
+        """Cut the documents; give each passage as its document's number, its field and its place in it."""
+        fields = [
+            (number, name, document.fields[name])
+            for number, document in enumerate(documents)
+            for name in self._settings.fields
+            if name in document.fields
+        ]
+        places = self._chunker.cut([text for *_, text in fields])
+        for (number, name, _), its_places in zip(fields, places, strict=True):
+            for start, end in its_places:
+                yield number, name, start, end
+
+    def _encoded(self, pieces: Sequence[_Piece]) -> int:
+        return sum(field in self._settings.embedded for _, field, *_ in pieces)
+
+    def _vectors(
+        self, texts: Sequence[str], pieces: Sequence[_Piece], report: Callable[[int | None], None]
+    ) -> NDArray[np.float32]:
+        """Encode the passages of embedded fields; equal ones once."""
+        embedded = self._settings.embedded
+        wanted = [text for text, (_, field, *_) in zip(texts, pieces, strict=True) if field in embedded]
+        options = EncodeOptions(
+            prompt=self._settings.prompts["document"],
+            normalize_embeddings=self._settings.normalize,
+            truncate_dim=self._model.truncate_dim,
+        )
+        found: NDArray[np.float32] = EncodeCall(self._model, options).all(wanted, report)
+        return found
+
+
+_Piece = tuple[int, str, int, int]
+
+
+def _text(documents: Sequence[Document], piece: _Piece) -> str:
+    number, field, start, end = piece
+    return documents[number].fields[field][start:end]
+
+
+def _in_documents(advance: Advance | None, documents: int, passages: int) -> Callable[[int | None], None]:
+    """Count documents where passages are counted; ``None`` counts the rest."""
+    done = told = 0
+
+    def report(count: int | None) -> None:
+        nonlocal done, told
+        done = passages if count is None else done + count
+        now = documents if count is None else documents * done // passages
+        if advance is not None and now > told:
+            advance(now - told)
+            told = now
+
+    return report
+
+
+class Engine(Protocol):
+    """Prepares batches of documents; it knows no store, so whoever asks writes what it gives."""
+
+    def run(
+        self, settings: IndexSettings, model_name: str, batches: Iterable[Sequence[Document]]
+    ) -> Iterator[list[Entry]]:
+        """Give the entries of each batch exactly once, in whatever order they are ready.
+
+        ``batches`` is read as the work goes on, never far ahead. ``model_name`` is where the model is, for
+        whoever opens it. Raises what opening the model and preparing raise.
+        """
+        ...
+
+
+class LocalEngine:
+    """Prepares in this process, one batch after the other, each on all cores; the default.
+
+    Args:
+        model: the model, if it is open already.
+    """
+
+    def __init__(self, model: SentenceTransformer | None = None) -> None:
+        self._model = model
+
+    def run(
+        self, settings: IndexSettings, model_name: str, batches: Iterable[Sequence[Document]]
+    ) -> Iterator[list[Entry]]:
+        """Give the entries of each batch, in order."""
+        preparer: Preparer | None = None
+        for batch in batches:
+            preparer = preparer or open_preparer(settings, model_name, model=self._model)
+            yield preparer.prepare(batch)
+
+
+def open_preparer(
+    settings: IndexSettings,
+    model_name: str,
+    *,
+    model: SentenceTransformer | None = None,
+    threads: int | None = None,
+) -> Preparer:
+    """Open model and analyser as an index with these settings wants them."""
+    opened = model or open_recorded(replace(settings, model=model_name), threads=threads)
+    return Preparer(settings, opened, analyzer_named(settings.analyzer))

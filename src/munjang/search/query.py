@@ -1,0 +1,439 @@
+"""A search of an index: by meaning, by word or both, one result for each document, reranked if asked."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cache
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypeVar, cast, get_args
+
+import numpy as np
+from numpy.typing import NDArray
+
+from munjang.errors import InputError, InputTypeError, StoreError
+from munjang.search.documents import (
+    Document,
+    DocumentId,
+    Hit,
+    checked_choice,
+    checked_count,
+    checked_flag,
+    checked_number,
+    checked_text,
+    shown_value,
+)
+from munjang.search.filters import Filter, parse_filter
+from munjang.search.stores.base import Found, Match, Reader
+from munjang.search.text.analysis import Analyzer
+from munjang.search.text.snippets import Snippet, make_snippet
+
+if TYPE_CHECKING:
+    from munjang.sentence.cross_encoder import CrossEncoder
+
+__all__ = [
+    "BACKGROUND",
+    "DEEPEST",
+    "FITTING",
+    "FUSIONS",
+    "Fusion",
+    "K",
+    "Mode",
+    "SearchOptions",
+    "checked_query",
+    "convex_combination",
+    "fuse",
+    "lead",
+    "query_words",
+    "reciprocal_rank_fusion",
+    "relative_leads",
+    "run_search",
+    "search_options",
+    "surroundings",
+]
+
+BACKGROUND = slice(5, 25)  # the neighbours that any query has in a collection
+_FEWEST = 11  # documents that surroundings are made of; fewer say nothing
+# A relative lead below this shows that nothing fits well. Measured with multilingual-e5-small and, for
+# English, all-MiniLM-L6-v2. Of questions about something else 78 to 91% are below, among everyday questions
+# with their answers and among KorQuAD's paragraphs; 56% with MiniLM among answers alone. Of those that a
+# document answers 3% are below among KorQuAD's, none among questions with answers, and 3% (MiniLM) to 34%
+# (e5, Korean) among short answers alone.
+FITTING = 0.15
+
+
+def surroundings(similarities: Sequence[float]) -> float | None:
+    """Return the mean of the 6th to 25th highest similarity; of all but the highest if there are fewer.
+
+    The best one is among ``similarities``, in any order; NaN is left out. ``None`` if there is nothing else.
+    """
+    ordered = sorted((one for one in similarities if not math.isnan(one)), reverse=True)
+    background = ordered[BACKGROUND] or ordered[1:]
+    return sum(background) / len(background) if background else None
+
+
+def lead(similarity: float, others: Sequence[float]) -> float:
+    """Return by how much a similarity exceeds its `surroundings`; the similarity itself if it has none.
+
+    The cosines of one model lie close together, and higher for some queries and languages than for others;
+    what stands out from a query's own surroundings means more than the cosine alone. Never below zero for
+    the most similar one.
+    """
+    background = surroundings(others)
+    return similarity if background is None else similarity - background
+
+
+def relative_leads(similarities: Sequence[float]) -> list[float] | None:
+    """Return how far each cosine exceeds the surroundings, as a share of what they lack to 1.
+
+    Unlike cosines and leads, shares of different models are alike. ``None`` with too few for surroundings.
+    """
+    background = surroundings(similarities) if len(similarities) >= _FEWEST else None
+    if background is None or background >= 1:
+        return None
+    return [(one - background) / (1 - background) for one in similarities]
+
+
+Item = TypeVar("Item", bound=Hashable)
+
+Fusion: TypeAlias = Literal["scores", "ranks"]
+FUSIONS: tuple[str, ...] = get_args(Fusion)
+
+K = 60  # the paper's; the larger, the less the first places count
+
+
+def reciprocal_rank_fusion(
+    rankings: Mapping[str, Sequence[Item]], weights: Mapping[str, float], *, k: int = K
+) -> list[tuple[Item, float]]:
+    """Join rankings, best first: an item's score is the sum of ``weight / (k + rank)`` over the rankings.
+
+    Cormack, Clarke and Büttcher, "Reciprocal rank fusion outperforms Condorcet and individual rank learning
+    methods", SIGIR 2009. Ranks count from 1. Of equal scores the better best rank goes first, then the
+    ranking that is named first.
+    """
+    scores: dict[Item, float] = {}
+    best: dict[Item, tuple[int, int]] = {}
+    for order, (name, items) in enumerate(rankings.items()):
+        weight = weights.get(name, 1.0)
+        for rank, item in enumerate(items, 1):
+            scores[item] = scores.get(item, 0.0) + weight / (k + rank)
+            best[item] = min(best.get(item, (rank, order)), (rank, order))
+    return sorted(scores.items(), key=lambda pair: (-pair[1], best[pair[0]]))
+
+
+def convex_combination(
+    rankings: Mapping[str, Sequence[tuple[Item, float]]],
+    weights: Mapping[str, float],
+    lowest: Mapping[str, float],
+) -> list[tuple[Item, float]]:
+    """Join scored rankings, best first: the weighted mean of an item's scores, each brought between 0 and 1.
+
+    In each ranking the best score becomes 1. What becomes 0 is its entry in ``lowest``, for scores that have
+    a least value, or else the last score of the ranking; an item that a ranking lacks has 0 there. Bruch,
+    Gai and Ingber, "An analysis of fusion functions for hybrid retrieval", ACM TOIS 42(1), 2023, who find it
+    better than ranks, which forget how far apart the scores were. Ties as in `reciprocal_rank_fusion`.
+    """
+    total = sum(weights.get(name, 1.0) for name in rankings) or 1.0
+    scores: dict[Item, float] = {}
+    best: dict[Item, tuple[int, int]] = {}
+    for order, (name, found) in enumerate(rankings.items()):
+        if not found:
+            continue
+        high, low = found[0][1], lowest.get(name, found[-1][1])
+        share = weights.get(name, 1.0) / total
+        for rank, (item, score) in enumerate(found, 1):
+            relative = (score - low) / (high - low) if high > low else 1.0
+            scores[item] = scores.get(item, 0.0) + share * relative
+            best[item] = min(best.get(item, (rank, order)), (rank, order))
+    return sorted(scores.items(), key=lambda pair: (-pair[1], best[pair[0]]))
+
+
+def fuse(
+    fusion: str,
+    rankings: Mapping[str, Sequence[tuple[Item, float]]],
+    weights: Mapping[str, float],
+    lowest: Mapping[str, float],
+) -> list[tuple[Item, float]]:
+    """Join rankings by their ``"scores"`` or by their ``"ranks"``."""
+    if fusion == "scores":
+        return convex_combination(rankings, weights, lowest)
+    ranks = {name: [item for item, _ in found] for name, found in rankings.items()}
+    return reciprocal_rank_fusion(ranks, weights)
+
+
+Mode: TypeAlias = Literal["hybrid", "semantic", "lexical"]
+
+SEMANTIC, LEXICAL, RERANK = "semantic", "lexical", "rerank"
+_PARTS: Mapping[str, tuple[str, ...]] = {
+    "hybrid": (SEMANTIC, LEXICAL),
+    "semantic": (SEMANTIC,),
+    "lexical": (LEXICAL,),
+}
+_LOWEST = {LEXICAL: 0.0}  # BM25 begins there; where a model's similarities begin, nobody says
+_LONGEST_QUERY = 20_000  # characters; a longer one is a document
+_HEAVIEST = 1e9  # of the weights; their sum must stay finite
+_WORDS = 256  # different words of a query that are looked up
+DEEPEST = 10_000  # results, all pages together
+# So many passages of each part are looked at, twice as many for each doubling of what is asked for. That
+# depends on nothing else, so that the pages of one result fit together.
+_DEPTH = 256
+_PASSAGES_PER_DOCUMENT = 4
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SearchOptions:
+    """What a search was asked for, beside the query; see `Index.search`."""
+
+    mode: str = "hybrid"
+    limit: int = 10
+    offset: int = 0
+    where: Filter | None = None
+    min_score: float | None = None
+    weights: Mapping[str, float]
+    fusion: str = "scores"
+    rerank: CrossEncoder | None = None
+    exact: bool = False
+
+    @property
+    def parts(self) -> tuple[str, ...]:
+        """The parts of the search that count."""
+        return tuple(part for part in _PARTS[self.mode] if self.weights[part] > 0)
+
+    @property
+    def wanted(self) -> int:
+        """How many documents must be known to give the page."""
+        return self.offset + self.limit
+
+    @property
+    def depth(self) -> int:
+        """How many passages of each part to look at."""
+        times = -(-self.wanted * _PASSAGES_PER_DOCUMENT // _DEPTH)
+        return int(_DEPTH << (times - 1).bit_length())
+
+
+def search_options(
+    *,
+    mode: str,
+    limit: int,
+    offset: int,
+    filter: Mapping[str, Any] | None,  # noqa: A002 -- what users call it
+    min_score: float | None,
+    weights: Mapping[str, float] | None,
+    fusion: str,
+    rerank: CrossEncoder | None,
+    exact: bool,
+) -> SearchOptions:
+    """Check what a caller asks for; `InputError` or `InputTypeError` names what can't be."""
+    mode = checked_choice("mode", mode, get_args(Mode))
+    fusion = checked_choice("fusion", fusion, FUSIONS)
+    limit, offset = checked_count("limit", limit, 1), checked_count("offset", offset, 0)
+    if limit + offset > DEEPEST:
+        raise InputError(
+            f"limit and offset must be at most {DEEPEST:,} together, got {shown_value(limit)} and "
+            f"{shown_value(offset)}."
+        )
+    if min_score is not None:
+        min_score = checked_number("min_score", min_score)
+    _check_reranker(rerank)
+    return SearchOptions(
+        mode=mode,
+        limit=limit,
+        offset=offset,
+        where=parse_filter(filter),
+        min_score=min_score,
+        weights=_weights(weights, mode),
+        fusion=fusion,
+        rerank=rerank,
+        exact=checked_flag("exact", exact),
+    )
+
+
+def _check_reranker(rerank: object) -> None:
+    if rerank is None:
+        return
+    from munjang.sentence.cross_encoder import CrossEncoder
+
+    if not isinstance(rerank, CrossEncoder):
+        raise InputTypeError(
+            f"rerank must be an opened CrossEncoder, got {shown_value(rerank)}; open it with "
+            "CrossEncoder(name)."
+        )
+    if rerank.num_labels != 1:
+        raise InputError(f"rerank needs a model with one label, this one has {rerank.num_labels}.")
+
+
+def _weights(given: Mapping[str, float] | None, mode: str) -> dict[str, float]:
+    weights = {SEMANTIC: 1.0, LEXICAL: 1.0}
+    if given is None:
+        return weights
+    if mode != "hybrid":
+        raise InputError(f"weights go with mode='hybrid'; a {mode} search has only one part.")
+    if not isinstance(given, Mapping):
+        raise InputTypeError(f"weights must be like {weights}, got {shown_value(given)}.")
+    for name, value in given.items():
+        if name not in weights:
+            raise InputError(f"weights must be like {weights}, got the name {shown_value(name)}.")
+        weights[name] = checked_number(f"weights[{name!r}]", value, least=0, most=_HEAVIEST)
+    if not any(weights[part] for part in _PARTS[mode]):
+        raise InputError(f"With the weights {weights}, nothing is left of a {mode} search.")
+    return weights
+
+
+def checked_query(query: object) -> str:
+    """Give a query on; `InputTypeError` or `InputError` for what can't be looked for."""
+    if isinstance(query, str) and len(query) > _LONGEST_QUERY:
+        raise InputError(
+            f"The query has {len(query):,} characters, more than {_LONGEST_QUERY:,}; look for a part of it."
+        )
+    return checked_text(query, "The query")
+
+
+def query_words(query: str, analyzer: Analyzer) -> list[str]:
+    """Give the different words of a query."""
+    return list(dict.fromkeys(analyzer.words(query)))[:_WORDS]
+
+
+@dataclass(frozen=True, slots=True)
+class _Candidate:
+    """A document that was found, by its best passage."""
+
+    id: DocumentId
+    place: Found
+    score: float
+    scores: Mapping[str, float]
+    lead: float | None
+
+
+def run_search(
+    reader: Reader,
+    analyzer: Analyzer,
+    query: str,
+    vector: NDArray[np.float32] | None,
+    options: SearchOptions,
+    *,
+    cosine: bool,
+) -> list[Hit]:
+    """Search; ``vector`` is the query's, ``[d]``, needed where the options have a semantic part.
+
+    ``cosine`` is whether vectors are compared by it.
+    """
+    words = query_words(query, analyzer)
+    candidates = _candidates(reader, words, vector, options, cosine=cosine)
+    if options.rerank is not None:
+        candidates = _reranked(reader, query, candidates, options)
+    least = options.min_score
+    good = [one for one in candidates if least is None or one.score >= least]
+    page = good[options.offset : options.wanted]
+    return list(_hits(reader, page, analyzer, set(words), options.offset + 1))
+
+
+def _candidates(
+    reader: Reader,
+    words: list[str],
+    vector: NDArray[np.float32] | None,
+    options: SearchOptions,
+    *,
+    cosine: bool,
+) -> list[_Candidate]:
+    """Find documents, best first."""
+    matches: dict[str, Sequence[Match]] = {}
+    for part in options.parts:
+        if part == SEMANTIC:
+            assert vector is not None
+            matches[part] = reader.semantic(vector, options.depth, options.where, exact=options.exact)
+        else:
+            matches[part] = reader.lexical(words, options.depth, options.where) if words else ()
+    passages = sorted({match.passage for found in matches.values() for match in found})
+    places = reader.find(passages)
+    if missing := [passage for passage in passages if passage not in places]:
+        raise _damaged(f"passage {missing[0]} belongs to no document")
+    best = {part: _best_of_documents(found, places) for part, found in matches.items()}
+    similar = best.get(SEMANTIC, {}) if cosine else {}
+    leads = dict(zip(similar, relative_leads(list(similar.values())) or (), strict=False))
+    fused = fuse(options.fusion, matches, options.weights, _LOWEST)
+    shown: dict[DocumentId, int] = {}
+    for passage, _ in fused:  # best first
+        shown.setdefault(places[passage].document, passage)
+    if len(best) == 1:
+        ((part, single),) = best.items()
+        ranking = list(single.items())
+    else:
+        listed = {part: list(found.items()) for part, found in best.items()}
+        ranking = fuse(options.fusion, listed, options.weights, _LOWEST)
+    return [
+        _Candidate(
+            number,
+            places[shown[number]],
+            score,
+            {part: found[number] for part, found in best.items() if number in found},
+            leads.get(number),
+        )
+        for number, score in ranking
+    ]
+
+
+def _best_of_documents(found: Sequence[Match], places: Mapping[int, Found]) -> dict[DocumentId, float]:
+    """Give the documents of passages, best first, with the score of the best passage."""
+    best: dict[DocumentId, float] = {}
+    for match in found:
+        best.setdefault(places[match.passage].document, float(match.score))
+    return best
+
+
+def _reranked(
+    reader: Reader, query: str, candidates: list[_Candidate], options: SearchOptions
+) -> list[_Candidate]:
+    """Order the first candidates by a cross-encoder; of equal scores the order is kept."""
+    assert options.rerank is not None
+    some = candidates[: options.depth // _PASSAGES_PER_DOCUMENT]
+    if not some:
+        return []
+    documents = reader.get([one.id for one in some])
+    pairs = [(query, _passage(documents, one)[1]) for one in some]
+    scores = cast("NDArray[np.float32]", options.rerank.predict(pairs))
+    order = np.argsort(-scores, kind="stable")
+    return [
+        replace(some[i], score=float(scores[i]), scores={**some[i].scores, RERANK: float(scores[i])})
+        for i in order
+    ]
+
+
+def _passage(documents: Mapping[DocumentId, Document], one: _Candidate) -> tuple[Document, str]:
+    """Return a candidate's document and passage; raise `StoreError` where the index has them no more."""
+    document, place = documents.get(one.id), one.place
+    if document is None or place.field not in document.fields:
+        raise _damaged(f"a passage of document {one.id!r} lies in a field that is missing")
+    text = document.fields[place.field]
+    if not 0 <= place.start <= place.end <= len(text):
+        raise _damaged(f"a passage of document {one.id!r} lies outside its field")
+    return document, text[place.start : place.end]
+
+
+def _damaged(what: str) -> StoreError:
+    return StoreError(f"The index is damaged: {what}; `munjang index check` reports what can be saved.")
+
+
+def _hits(
+    reader: Reader, page: Sequence[_Candidate], analyzer: Analyzer, words: set[str], first: int
+) -> Iterator[Hit]:
+    documents = reader.get([one.id for one in page])
+    for rank, one in enumerate(page, first):
+        document, text = _passage(documents, one)
+        yield Hit(
+            rank=rank,
+            id=one.id,
+            score=one.score,
+            text=text,
+            field=one.place.field,
+            start=one.place.start,
+            end=one.place.end,
+            document=document,
+            scores=one.scores,
+            lead=one.lead,
+            make_snippet=_snippet_maker(text, analyzer, words),
+        )
+
+
+def _snippet_maker(text: str, analyzer: Analyzer, words: set[str]) -> Callable[[], Snippet]:
+    """Put off the snippet, for which the passage must be analysed, until somebody wants to see it."""
+    return cache(lambda: make_snippet(text, analyzer.spans(text) if words else (), words))

@@ -1,0 +1,1 @@
+"""Stores of an index: the contract, and SQLite and PostgreSQL."""

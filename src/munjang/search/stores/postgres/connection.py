@@ -1,0 +1,227 @@
+"""Connections to PostgreSQL: opening them, transactions, and what goes wrong, in our words."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, TypeAlias
+from urllib.parse import unquote
+
+from munjang.errors import InputError, MissingExtraError, MunjangError, StoreBusyError, StoreError
+from munjang.search.stores.base import DAMAGE, damaged
+
+if TYPE_CHECKING:
+    import psycopg
+
+__all__ = ["Address", "Connection", "Session", "import_psycopg", "parse_address", "quoted_name"]
+
+Connection: TypeAlias = "psycopg.Connection[tuple[Any, ...]]"
+
+DEFAULT_SCHEMA = "munjang"
+_NAME_BYTES = 63
+_CONNECT_SECONDS = 10
+_KEPT = 8  # connections that wait for the next call
+
+
+def import_psycopg() -> Any:
+    """Import psycopg; raises `MissingExtraError` without it."""
+    try:
+        return importlib.import_module("psycopg")
+    except ImportError as error:
+        raise MissingExtraError.of(
+            f"An index in PostgreSQL needs psycopg, which can't be loaded ({error})", "postgres"
+        ) from error
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Address:
+    """Where an index is: how to connect, the schema, and how messages name the place (without password)."""
+
+    conninfo: str
+    schema: str
+    place: str
+    password: str
+
+
+def parse_address(url: str, schema: str | None = None) -> Address:
+    """Read ``postgresql://user:password@host/database?schema=name``; raises `InputError`."""
+    psycopg = import_psycopg()
+    head, _, query = url.partition("?")
+    rest = [part for part in query.split("&") if part and not part.startswith("schema=")]
+    named = [part.removeprefix("schema=") for part in query.split("&") if part.startswith("schema=")]
+    conninfo = f"{head}?{'&'.join(rest)}" if rest else head
+    try:
+        parts = psycopg.conninfo.conninfo_to_dict(conninfo)
+    except psycopg.Error:
+        # Its message may repeat a part of the address, with the password in it.
+        raise InputError(
+            "The address of PostgreSQL can't be read; it has the form "
+            "postgresql://user:password@host:port/database?schema=name, special characters as %XX."
+        ) from None
+    name = _checked_schema(schema or (unquote(named[-1]) if named else DEFAULT_SCHEMA))
+    server = ":".join(str(parts[key]) for key in ("host", "port") if parts.get(key)) or "the local server"
+    place = f"{server}, database '{parts.get('dbname') or parts.get('user') or 'default'}', schema '{name}'"
+    return Address(conninfo=conninfo, schema=name, place=place, password=str(parts.get("password") or ""))
+
+
+def _checked_schema(name: str) -> str:
+    if not name or len(name.encode()) > _NAME_BYTES or name.startswith("pg_") or "\x00" in name:
+        raise InputError(
+            f"'{name}' can't be the name of a schema: it has 1 to {_NAME_BYTES} bytes "
+            "and does not begin with 'pg_'."
+        )
+    return name
+
+
+class Session:
+    """Hands out connections, one to each transaction, and keeps a few for the next.
+
+    Nothing is set beyond the end of a transaction, so a pooler such as PgBouncer may stand in between.
+    """
+
+    def __init__(self, address: Address, *, busy_timeout: float) -> None:
+        self.address = address
+        self.place = address.place
+        self._psycopg = import_psycopg()
+        self._timeout = max(1, int(busy_timeout * 1000))
+        self._seconds = busy_timeout
+        self._idle: list[Connection] = []
+        self._closed = False
+        self._path = ""
+
+    def look_in(self, *schemas: str) -> None:
+        """Name the schemas that tables, types and operators are in."""
+        self._path = f"SET LOCAL search_path TO {', '.join(map(quoted_name, schemas))};"
+
+    @contextmanager
+    def reading(self) -> Iterator[Connection]:
+        """A transaction that sees one moment."""
+        with self.explained(values=False):  # the block is a caller's
+            connection = self._begun("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY;")
+            try:
+                yield connection
+            finally:
+                self._undo(connection)
+
+    @contextmanager
+    def writing(self, *, lock: str | None = None) -> Iterator[Connection]:
+        """A transaction that no other writer of this schema stands beside.
+
+        Raises `StoreBusyError` when another writer takes too long.
+        """
+        with self.explained():
+            connection = self._begun(
+                f"BEGIN ISOLATION LEVEL READ COMMITTED; SET LOCAL lock_timeout = {self._timeout};"
+            )
+            try:
+                connection.execute(
+                    "SELECT pg_advisory_xact_lock(hashtext('munjang'), hashtext(%s))",
+                    [self.address.schema if lock is None else lock],
+                )
+                yield connection
+                connection.execute("COMMIT")
+            except BaseException:
+                self._undo(connection)
+                raise
+            self._give_back(connection)
+
+    @contextmanager
+    def alone(self) -> Iterator[Connection]:
+        """A connection without a transaction, for VACUUM and its kin; other writers wait."""
+        key = [self.address.schema]
+        with self.explained():
+            connection = self._connect()
+            try:
+                connection.execute(f"SET lock_timeout = {self._timeout}".encode())
+                connection.execute("SELECT pg_advisory_lock(hashtext('munjang'), hashtext(%s))", key)
+                connection.execute(self._path.replace("SET LOCAL", "SET").encode())
+                yield connection
+            finally:
+                connection.close()
+
+    def close(self) -> None:
+        """Close what is open and idle; a connection in use is closed when it is given back."""
+        self._closed = True
+        while self._idle:
+            self._idle.pop().close()
+
+    @contextmanager
+    def explained(self, *, values: bool = True) -> Iterator[None]:
+        """Raise `StoreError` or `StoreBusyError` for what psycopg raises, and for damaged ``values``."""
+        errors = self._psycopg.errors
+        try:
+            yield
+        except (errors.LockNotAvailable, errors.DeadlockDetected, errors.SerializationFailure) as error:
+            raise StoreBusyError(
+                f"Another process kept writing to the index ({self.place}) for more than "
+                f"{self._seconds:g} seconds; try again."
+            ) from error
+        except self._psycopg.Error as error:
+            raise StoreError(f"The index ({self.place}) failed: {self._message(error)}") from error
+        except MunjangError:
+            raise
+        except DAMAGE as error:
+            if not values:
+                raise
+            raise damaged(f"({self.place})", error) from error
+
+    def _begun(self, begin: str) -> Connection:
+        """Begin on a connection; one that was lost while nobody used it is replaced."""
+        script = f"{begin} {self._path}".encode()
+        while self._idle and not self._closed:
+            connection = self._idle.pop()
+            try:
+                connection.execute(script)
+            except self._psycopg.OperationalError:
+                connection.close()
+            else:
+                return connection
+        connection = self._connect()
+        connection.execute(script)
+        return connection
+
+    def _connect(self) -> Connection:
+        if self._closed:
+            raise StoreError(f"The index ({self.place}) was closed.")
+        options: dict[str, Any] = {"autocommit": True, "prepare_threshold": None, "client_encoding": "utf8"}
+        if "connect_timeout" not in self.address.conninfo:
+            options["connect_timeout"] = _CONNECT_SECONDS
+        try:
+            connection: Connection = self._psycopg.connect(
+                self.address.conninfo, fallback_application_name="munjang", **options
+            )
+        except self._psycopg.Error as error:
+            raise StoreError(
+                f"PostgreSQL ({self.place}) can't be reached: {self._message(error)} "
+                "Check the address, the user and the password, and that the database exists."
+            ) from None
+        return connection
+
+    def _give_back(self, connection: Connection) -> None:
+        if self._closed or len(self._idle) >= _KEPT:
+            connection.close()
+        else:
+            self._idle.append(connection)
+
+    def _undo(self, connection: Connection) -> None:
+        """Roll back; a connection that can't do it is closed."""
+        with suppress(self._psycopg.Error):
+            connection.execute("ROLLBACK")
+            self._give_back(connection)
+            return
+        connection.close()
+
+    def _message(self, error: Exception) -> str:
+        """Give the first line of an error as a sentence, without the password."""
+        lines = str(error).strip().splitlines()
+        text = lines[0].strip() if lines else type(error).__name__
+        if self.address.password:
+            text = text.replace(self.address.password, "***")
+        return text if text.endswith(".") else f"{text}."
+
+
+def quoted_name(name: str) -> str:
+    """Quote a name for SQL."""
+    return '"' + name.replace('"', '""') + '"'

@@ -1,0 +1,70 @@
+"""`Filter` as SQL over the metadata (jsonb) of the table ``documents``; it means what `Filter.holds` says."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from munjang.search.filters import Condition, Filter
+from munjang.search.stores.postgres.text import comparable, escaped
+
+__all__ = ["documents_where", "only_documents"]
+
+_SIGNS = {"gt": ">", "gte": ">=", "lt": "<", "lte": "<="}
+
+Part = tuple[str, list[Any]]
+
+
+def documents_where(where: Filter | None) -> Part:
+    """Give a condition on ``documents`` and its parameters; ``true`` for no filter."""
+    parts = [_condition(one) for one in where.conditions] if where else []
+    text = " AND ".join(f"({part})" for part, _ in parts) or "true"
+    return text, [value for _, values in parts for value in values]
+
+
+def only_documents(column: str, where: Filter | None) -> Part:
+    """Give a condition on a column of documents' numbers."""
+    if where is None or not where.conditions:
+        return "true", []
+    text, values = documents_where(where)
+    return f"{column} IN (SELECT number FROM documents WHERE {text})", values  # noqa: S608 - no text of a user
+
+
+def _condition(condition: Condition) -> Part:
+    path, operator, value = condition.path, condition.operator, condition.value
+    if operator == "exists":
+        member, values = _member(path)
+        return f"coalesce({member} {'<>' if value else '='} '[]'::jsonb, {not value})", values
+    if operator in _SIGNS:
+        return _ordered(condition)
+    wanted = value if isinstance(value, tuple) else (value,)
+    # Containment, which a GIN index finds: the value itself, or a list that has it.
+    forms = [_nested(path, form) for one in wanted for form in (comparable(one), f"[{comparable(one)}]")]
+    holds = "metadata @> ANY (%s::jsonb[])"
+    return (f"NOT {holds}" if operator in ("ne", "not_in") else holds), [forms]
+
+
+def _nested(path: tuple[str, ...], value: str) -> str:
+    for name in reversed(path):
+        value = f"{{{comparable(name)}:{value}}}"
+    return value
+
+
+def _ordered(condition: Condition) -> Part:
+    """Compare each member that is a number with a number, or that is a text with a text."""
+    member, values = _member(condition.path)
+    sign, value = _SIGNS[condition.operator], condition.value
+    if isinstance(value, str):
+        test, wanted = (
+            f"jsonb_typeof(one) = 'string' AND (one #>> '{{}}') COLLATE \"C\" {sign} %s",
+            escaped(value),
+        )
+    else:
+        test, wanted = f"jsonb_typeof(one) = 'number' AND one {sign} %s::jsonb", comparable(value)
+    members = f"CASE jsonb_typeof({member}) WHEN 'array' THEN {member} ELSE jsonb_build_array({member}) END"
+    text = f"EXISTS (SELECT FROM jsonb_array_elements({members}) AS members(one) WHERE {test})"
+    return text, [*values * 3, wanted]
+
+
+def _member(path: tuple[str, ...]) -> Part:
+    """Go down to a value; an arrow finds a name in an object only, and nothing in anything else."""
+    return "metadata" + " -> %s::text" * len(path), [escaped(name) for name in path]

@@ -1,0 +1,286 @@
+"""Reading one moment of an index in PostgreSQL."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import wraps
+from typing import Any, Concatenate, ParamSpec, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from munjang.errors import IndexMismatchError, StoreError
+from munjang.search.documents import Document, DocumentId
+from munjang.search.filters import Filter
+from munjang.search.stores.base import Found, Match
+from munjang.search.stores.postgres.connection import Connection, Session
+from munjang.search.stores.postgres.filters import documents_where, only_documents
+from munjang.search.stores.postgres.schema import Layout, State
+from munjang.search.stores.postgres.text import (
+    escaped,
+    id_key,
+    read_body,
+    read_id,
+    read_vectors,
+    unescaped,
+    vector_text,
+    words_query,
+)
+
+__all__ = ["PostgresReader", "find_words"]
+
+_MOST_WORDS = 128  # of one query, the longest; a longer one costs more than it says
+_FREQUENT = 1.64493406685  # pi^2/6, by which ts_rank divides
+_SATURATION, _LENGTH = 1.2, 0.75  # the usual k1 and b of BM25
+
+
+def find_words(
+    connection: Connection, layout: Layout, words: Sequence[str], limit: int, where: Filter | None
+) -> list[Match]:
+    """Find the passages that have any of the words, best first, ties by the smaller number.
+
+    ``ts_rank`` knows nothing of rare and common words, so each word is ranked by itself and weighed as in
+    BM25 (Robertson and Zaragoza, 2009)::
+
+        sum over the words of  ln(1 + (N - n + 0.5) / (n + 0.5)) * f
+        divided by             (1 + k1 * (1 - b + b * length / mean length)) / (1 + k1)
+
+    where N passages are in the index, n of them have the word, and ``f`` is 1 + 1/4 + 1/9 + ... with as
+    many terms as the passage has the word: what ``ts_rank`` gives for one word of weight 1, times pi^2/6.
+    A filter changes which passages are found, not their scores.
+    """
+    asked = sorted((word for word in dict.fromkeys(words) if word), key=len, reverse=True)[:_MOST_WORDS]
+    if not asked or not layout.words:
+        return []
+    query, values = _query(layout, asked, limit, where)
+    rows = connection.execute(query.encode(), values).fetchall()
+    return [Match(int(number), float(score)) for number, score in rows]
+
+
+def _query(layout: Layout, asked: Sequence[str], limit: int, where: Filter | None) -> tuple[str, list[Any]]:
+    condition, filtered = only_documents("document", where)
+    each = range(len(asked))
+    ranks = ", ".join(f"ts_rank('{{1,1,1,1}}', words, %s::tsquery) AS r{one}" for one in each)
+    # Casts to float8, as a plain 0.5 is a numeric, which takes ten times as long to reckon with.
+    counts = (f"(count(*) FILTER (WHERE r{one} > 0))::float8 AS n{one}" for one in each)
+    rarities = (
+        f"ln(1 + ({layout.passages} - n{one} + 0.5::float8) / (n{one} + 0.5::float8))" for one in each
+    )
+    weights = ", ".join(f"{rarity} AS w{one}" for one, rarity in enumerate(rarities))
+    score = " + ".join(f"w{one} * r{one}" for one in each)
+    scale = _FREQUENT * (1 + _SATURATION)
+    start, growth = 1 + _SATURATION * (1 - _LENGTH), _SATURATION * _LENGTH * layout.passages / layout.words
+    query = (
+        f"WITH matched AS MATERIALIZED (SELECT number, document, length, {ranks} "  # noqa: S608
+        f"FROM passages_{layout.number} WHERE words @@ %s::tsquery), "
+        f"weighed AS (SELECT {weights} FROM (SELECT {', '.join(counts)} FROM matched) AS counted) "
+        f"SELECT number, {scale}::float8 * ({score}) / ({start}::float8 + {growth}::float8 * length) AS fit "
+        f"FROM matched, weighed WHERE {condition} ORDER BY fit DESC, number LIMIT %s"
+    )
+    return query, [*(words_query([word]) for word in asked), words_query(asked), *filtered, limit]
+
+
+_PAGE = 500  # documents that are fetched at once
+_SPARE = 16  # candidates beyond the limit: the server's rounding may order two that are close otherwise
+_CANDIDATES = (100, 1000)  # of HNSW: the fewest for a good recall, and the most that pgvector allows
+
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+def _reading(
+    method: Callable[Concatenate[PostgresReader, P], R],
+) -> Callable[Concatenate[PostgresReader, P], R]:
+    """Let a method fail clearly: after the snapshot's end, and for values that are damaged."""
+
+    @wraps(method)
+    def explained_method(self: PostgresReader, /, *args: P.args, **kwargs: P.kwargs) -> R:
+        self._check_going_on()
+        with self._session.explained():
+            return method(self, *args, **kwargs)
+
+    return explained_method
+
+
+class PostgresReader:
+    """A `Reader` within one transaction."""
+
+    def __init__(self, session: Session, connection: Connection, state: State, exact_below: int) -> None:
+        self._session = session
+        self._connection = connection
+        self._state = state
+        self._exact_below = exact_below
+        self.ended = False
+
+    @_reading
+    def get(self, ids: Sequence[DocumentId]) -> Mapping[DocumentId, Document]:
+        """Give the documents that are there."""
+        rows = self._rows("SELECT id, source, body FROM documents WHERE key = ANY(%s)", [_keys(ids)])
+        return {one.id: one for one in (read_body(*row) for row in rows)}
+
+    @_reading
+    def digests(self, ids: Sequence[DocumentId]) -> Mapping[DocumentId, bytes]:
+        """Give the digests of those that are there."""
+        rows = self._rows("SELECT id, digest FROM documents WHERE key = ANY(%s)", [_keys(ids)])
+        return {read_id(row[0]): row[1] for row in rows}
+
+    def documents(self, where: Filter | None = None) -> Iterator[Document]:
+        """Go through the documents in the order in which they were first put."""
+        text, values = documents_where(where)
+        last = 0
+        while True:
+            rows = self._rows(
+                f"SELECT number, id, source, body FROM documents WHERE number > %s AND ({text}) "  # noqa: S608
+                "ORDER BY number LIMIT %s",
+                [last, *values, _PAGE],
+            )
+            for number, *row in rows:
+                last = number
+                with self._session.explained():
+                    document = read_body(*row)
+                yield document
+            if len(rows) < _PAGE:
+                return
+
+    def salvage(self) -> Iterator[tuple[Document, bytes] | None]:
+        """Yield each document with its digest; ``None`` for one that can't be read."""
+        last = 0
+        while rows := self._rows(
+            "SELECT number, id, source, body, digest FROM documents WHERE number > %s "
+            "ORDER BY number LIMIT %s",
+            [last, _PAGE],
+        ):
+            for number, *row, digest in rows:
+                last = number
+                try:
+                    with self._session.explained():
+                        document = read_body(*row)
+                except StoreError:
+                    yield None
+                else:
+                    yield document, digest
+
+    @_reading
+    def ids_of_source(self, source: str) -> Sequence[DocumentId]:
+        """Give the ids of the documents that were read from a file."""
+        rows = self._rows("SELECT id FROM documents WHERE source = %s ORDER BY number", [escaped(source)])
+        return [read_id(row[0]) for row in rows]
+
+    @_reading
+    def count(self, where: Filter | None = None) -> int:
+        """Count the documents."""
+        if where is None:
+            return self._state.documents
+        text, values = documents_where(where)
+        return int(self._rows(f"SELECT count(*) FROM documents WHERE {text}", values)[0][0])  # noqa: S608
+
+    @_reading
+    def semantic(
+        self, vector: NDArray[np.float32], limit: int, where: Filter | None = None, *, exact: bool = False
+    ) -> Sequence[Match]:
+        """Find the nearest passages, scored in float32 from the vectors as they were put.
+
+        Few vectors are always searched exactly, and so is what HNSW finds too little of: a filter that
+        almost nothing fulfils.
+        """
+        layout = self._state.layout
+        if layout is None or limit < 1 or not layout.vectors:
+            return []
+        query = np.asarray(vector, dtype=np.float32)
+        if query.shape != (layout.settings.dimension,):
+            raise IndexMismatchError(
+                f"The query's vector has the shape {query.shape}, but the index ({self._session.place}) "
+                f"has vectors of {layout.settings.dimension} dimensions."
+            )
+        small = layout.vectors <= self._exact_below
+        found: list[tuple[int, bytes]] = []
+        if not (exact or small or layout.indexed is None or not query.any()):
+            found = self._approximately(layout, query, limit, where)
+        if len(found) < min(limit, layout.vectors):
+            found = self._exactly(layout, query, limit, where)
+        return _best(layout, query, found)[:limit]
+
+    @_reading
+    def lexical(self, words: Sequence[str], limit: int, where: Filter | None = None) -> Sequence[Match]:
+        """Find the passages that have any of the words; see `postgres_words.find_words` for the score."""
+        layout = self._state.layout
+        if layout is None or limit < 1:
+            return []
+        return find_words(self._connection, layout, words, limit, where)
+
+    @_reading
+    def find(self, passages: Sequence[int]) -> Mapping[int, Found]:
+        """Say where passages are."""
+        if self._state.layout is None:
+            return {}
+        rows = self._rows(
+            "SELECT p.number, d.id, p.field, p.start, p.stop "  # noqa: S608
+            f"FROM passages_{self._state.layout.number} p JOIN documents d ON d.number = p.document "
+            "WHERE p.number = ANY(%s)",
+            [[int(one) for one in passages]],
+        )
+        return {row[0]: Found(read_id(row[1]), unescaped(row[2]), row[3], row[4]) for row in rows}
+
+    def _approximately(
+        self, layout: Layout, query: NDArray[np.float32], limit: int, where: Filter | None
+    ) -> list[tuple[int, bytes]]:
+        fewest, most = _CANDIDATES
+        self._rows(
+            "SELECT set_config('hnsw.iterative_scan', 'relaxed_order', true), "
+            "set_config('hnsw.ef_search', %s, true)",
+            [str(min(max(fewest, 2 * limit), most))],
+        )
+        kind = f"halfvec({layout.settings.dimension})" if "halfvec" in str(layout.indexed) else "vector"
+        order = f"{layout.indexed} {layout.distance} %s::{kind}"
+        return self._nearest(layout, query, limit, where, order)
+
+    def _exactly(
+        self, layout: Layout, query: NDArray[np.float32], limit: int, where: Filter | None
+    ) -> list[tuple[int, bytes]]:
+        # No index is on this expression. The cosine with a vector of zeros is NaN; it counts as 0 here.
+        order = f"coalesce(nullif(vector {layout.distance} %s::vector, 'NaN'), 1), passage"
+        return self._nearest(layout, query, limit, where, order)
+
+    def _nearest(
+        self, layout: Layout, query: NDArray[np.float32], limit: int, where: Filter | None, order: str
+    ) -> list[tuple[int, bytes]]:
+        """Give numbers and vectors; the vectors are fetched only of those that stay."""
+        condition, values = only_documents("document", where)
+        table = f"vectors_{layout.number}"
+        return self._rows(
+            f"WITH nearest AS MATERIALIZED (SELECT passage FROM {table} WHERE {condition} "  # noqa: S608
+            f"ORDER BY {order} LIMIT %s) "
+            f"SELECT passage, vector_send(vector) FROM nearest JOIN {table} USING (passage)",
+            [*values, vector_text(query), limit + _SPARE],
+        )
+
+    def _check_going_on(self) -> None:
+        if self.ended:
+            raise StoreError(
+                f"This snapshot of the index ({self._session.place}) has ended; take another one."
+            )
+
+    def _rows(self, query: str, values: Sequence[Any]) -> list[tuple[Any, ...]]:
+        self._check_going_on()
+        with self._session.explained():
+            return self._connection.execute(query.encode(), values, binary=True).fetchall()
+
+
+def _keys(ids: Sequence[DocumentId]) -> list[bytes]:
+    return [id_key(one) for one in ids]
+
+
+def _best(layout: Layout, query: NDArray[np.float32], found: Sequence[tuple[int, bytes]]) -> list[Match]:
+    """Score candidates exactly; the best first, and of equal ones the smaller number."""
+    if not found:
+        return []
+    passages = np.array([passage for passage, _ in found], dtype=np.int64)
+    vectors = read_vectors([sent for _, sent in found], layout.settings.dimension).astype(np.float64)
+    scores = vectors @ query.astype(np.float64)
+    if layout.settings.similarity != "dot":
+        lengths = np.linalg.norm(vectors, axis=1) * np.linalg.norm(query.astype(np.float64))
+        scores = np.divide(scores, lengths, out=np.zeros_like(scores), where=lengths > 0)
+    rounded = scores.astype(np.float32)
+    order = np.lexsort((passages, -rounded))
+    return [Match(int(passages[place]), float(rounded[place])) for place in order]

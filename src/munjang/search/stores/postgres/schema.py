@@ -1,0 +1,319 @@
+"""The tables of an index in PostgreSQL, and how they came to be, step by step.
+
+``state`` has one row. ``documents`` is there once; passages, words and vectors belong to a *layout*, that
+is, to settings: a move to other settings fills the tables of a second layout, and `switch` names it in
+``state``. So readers of an earlier moment still find the tables of the first.
+
+Passages refer to documents without a foreign key: dropping the tables of an old layout would otherwise
+lock ``documents`` against readers. There is one writer at a time, and `check` finds what has no document.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from munjang.errors import StoreBusyError, StoreError
+from munjang.search.settings import read_settings, write_settings
+from munjang.search.stores.base import IndexSettings
+from munjang.search.stores.postgres.connection import Connection, Session, quoted_name
+from munjang.search.stores.postgres.text import escaped, unescaped
+
+__all__ = [
+    "HALF_DIMENSIONS",
+    "Layout",
+    "State",
+    "add_layout",
+    "drop_unused",
+    "hold_tables",
+    "nearest_index",
+    "prepare_schema",
+    "read_state",
+]
+
+VECTOR_DIMENSIONS = 2_000  # of the longest vector that HNSW takes as float32
+HALF_DIMENSIONS = 4_000  # and as float16
+_INLINE_DIMENSIONS = 1_900  # vectors that fit into a page of 8 KiB beside what every row has
+_LOCK = ""  # of migrations; a schema's name is never empty
+_OLDEST_PGVECTOR = (0, 8)  # the first that goes on searching when a filter has dropped too many
+
+MIGRATIONS = (
+    """
+    CREATE TABLE state (
+        sole boolean PRIMARY KEY DEFAULT true CHECK (sole),
+        identity uuid NOT NULL DEFAULT gen_random_uuid(),
+        generation bigint NOT NULL DEFAULT 0,
+        layout integer,
+        moving integer,
+        next_layout integer NOT NULL DEFAULT 1,
+        documents bigint NOT NULL DEFAULT 0,
+        next_document bigint NOT NULL DEFAULT 1,
+        next_passage bigint NOT NULL DEFAULT 1
+    );
+    INSERT INTO state DEFAULT VALUES;
+    CREATE TABLE layouts (
+        number integer PRIMARY KEY,
+        settings text NOT NULL,
+        passages bigint NOT NULL DEFAULT 0,
+        vectors bigint NOT NULL DEFAULT 0,
+        words bigint NOT NULL DEFAULT 0
+    );
+    CREATE TABLE documents (
+        number bigint PRIMARY KEY,
+        key bytea NOT NULL UNIQUE,
+        id text NOT NULL,
+        source text,
+        digest bytea NOT NULL,
+        metadata jsonb NOT NULL,
+        body text NOT NULL
+    );
+    CREATE INDEX documents_source ON documents USING hash (source) WHERE source IS NOT NULL;
+    CREATE INDEX documents_metadata ON documents USING gin (metadata jsonb_path_ops);
+    """,
+)
+
+_LAYOUT = """
+    CREATE TABLE passages_{number} (
+        number bigint PRIMARY KEY,
+        document bigint NOT NULL,
+        field text NOT NULL,
+        start integer NOT NULL,
+        stop integer NOT NULL,
+        length integer NOT NULL,
+        words tsvector NOT NULL
+    );
+    CREATE INDEX passages_{number}_document ON passages_{number} (document);
+    CREATE INDEX passages_{number}_words ON passages_{number} USING gin (words);
+    CREATE TABLE vectors_{number} (
+        passage bigint PRIMARY KEY,
+        document bigint NOT NULL,
+        vector vector({dimension}) NOT NULL
+    );
+    CREATE INDEX vectors_{number}_document ON vectors_{number} (document);
+    CREATE TABLE prepared_{number} (document bigint PRIMARY KEY);
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """The tables of some settings, and how much is in them."""
+
+    number: int
+    settings: IndexSettings
+    passages: int
+    vectors: int
+    words: int
+
+    @property
+    def distance(self) -> str:
+        """The operator of pgvector that orders by similarity."""
+        return "<#>" if self.settings.similarity == "dot" else "<=>"
+
+    @property
+    def indexed(self) -> str | None:
+        """The expression that the HNSW index is on; ``None`` for vectors that are too long for one."""
+        return _indexed(self.settings.dimension)
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """The row of ``state``, with the layouts that it names."""
+
+    identity: str
+    generation: int
+    documents: int
+    next_document: int
+    next_passage: int
+    layout: Layout | None
+    moving: Layout | None
+
+    @property
+    def layouts(self) -> list[Layout]:
+        """The layouts in use."""
+        return [one for one in (self.layout, self.moving) if one is not None]
+
+
+def read_state(connection: Connection) -> State:
+    """Read what the transaction sees."""
+    row = connection.execute(
+        "SELECT identity::text, generation, documents, next_document, next_passage, layout, moving FROM state"
+    ).fetchone()
+    if row is None:
+        raise StoreError("The index has lost its state: the table 'state' is empty.")
+    rows = connection.execute("SELECT number, settings, passages, vectors, words FROM layouts").fetchall()
+    layouts = {one[0]: Layout(one[0], read_settings(unescaped(one[1])), *one[2:]) for one in rows}
+    identity, generation, documents, next_document, next_passage, layout, moving = row
+    counts = (identity, generation, documents, next_document, next_passage)
+    return State(*counts, layouts.get(layout), layouts.get(moving))
+
+
+def hold_tables(connection: Connection, state: State) -> bool:
+    """Keep others from dropping the tables while the transaction lasts; false if they are gone already."""
+    from psycopg.errors import UndefinedTable
+
+    tables = [f"{table}_{layout.number}" for layout in state.layouts for table in ("passages", "vectors")]
+    try:
+        if tables:
+            connection.execute(f"LOCK TABLE {', '.join(tables)} IN ACCESS SHARE MODE".encode())
+    except UndefinedTable:
+        return False
+    return True
+
+
+# Coming to be
+
+
+def prepare_schema(session: Session, *, create: bool) -> None:
+    """Bring the tables to this version.
+
+    Raises `StoreError` if there is no index and none may be made, if pgvector is missing, and if the index
+    is of a newer version.
+    """
+    schema = session.address.schema
+    with session.reading() as connection:
+        ready = _version(connection, schema) == len(MIGRATIONS)
+        vectors = _vector_schema(connection)
+    if ready and vectors is not None:
+        session.look_in(schema, vectors)
+        return
+    with session.writing(lock=_LOCK) as connection:
+        vectors = _require_pgvector(session, connection, create=create)
+        _migrate(session, connection, create=create)
+    session.look_in(schema, vectors)
+
+
+def _version(connection: Connection, schema: str) -> int:
+    """Count the migrations that were done; 0 if there is no index."""
+    row = connection.execute("SELECT to_regclass(%s)::oid", [f"{quoted_name(schema)}.migrations"]).fetchone()
+    if row is None or row[0] is None:
+        return 0
+    name = quoted_name(schema)
+    found = connection.execute(f"SELECT max(number) FROM {name}.migrations".encode()).fetchone()  # noqa: S608
+    return int(found[0] or 0) if found else 0
+
+
+def _migrate(session: Session, connection: Connection, *, create: bool) -> None:
+    schema = session.address.schema
+    version = _version(connection, schema)
+    if version > len(MIGRATIONS):
+        raise StoreError(
+            f"The index ({session.place}) is of version {version}, this program knows {len(MIGRATIONS)}; "
+            "install a newer munjang."
+        )
+    if version == 0 and not create:
+        raise StoreError(f"There is no index ({session.place}).")
+    name = quoted_name(schema)
+    if version == 0:
+        connection.execute(f"CREATE SCHEMA IF NOT EXISTS {name}".encode())
+    connection.execute(f"SET LOCAL search_path TO {name}".encode())
+    connection.execute(
+        "CREATE TABLE IF NOT EXISTS migrations (number integer PRIMARY KEY, done timestamptz DEFAULT now())"
+    )
+    for number, step in enumerate(MIGRATIONS[version:], start=version + 1):
+        connection.execute(step)
+        connection.execute("INSERT INTO migrations (number) VALUES (%s)", [number])
+
+
+def _vector_schema(connection: Connection) -> str | None:
+    """Find the schema that pgvector is in; raises `StoreError` for one that is too old."""
+    row = connection.execute(
+        "SELECT n.nspname, e.extversion FROM pg_extension e JOIN pg_namespace n ON n.oid = e.extnamespace "
+        "WHERE e.extname = 'vector'"
+    ).fetchone()
+    if row is None:
+        return None
+    if tuple(int(part) for part in row[1].split(".")[:2]) < _OLDEST_PGVECTOR:
+        raise StoreError(
+            f"The database has pgvector {row[1]}, 0.8 or later is needed: "
+            "install it, then run ALTER EXTENSION vector UPDATE."
+        )
+    return str(row[0])
+
+
+def _require_pgvector(session: Session, connection: Connection, *, create: bool) -> str:
+    import psycopg
+
+    found = _vector_schema(connection)
+    if found is None and create:
+        _require_utf8(session, connection)
+        try:
+            connection.execute("CREATE EXTENSION vector")
+        except psycopg.errors.InsufficientPrivilege as error:
+            raise StoreError(
+                f"The database ({session.place}) lacks the extension pgvector, and this user may not create "
+                "it: let an administrator run CREATE EXTENSION vector in it."
+            ) from error
+        except (psycopg.errors.FeatureNotSupported, psycopg.errors.UndefinedFile) as error:
+            raise StoreError(
+                f"The server of the database ({session.place}) has no pgvector: install it there, "
+                "https://github.com/pgvector/pgvector."
+            ) from error
+        found = _vector_schema(connection)
+    if found is None:
+        raise StoreError(f"There is no index ({session.place}): the database lacks the extension pgvector.")
+    return found
+
+
+def _require_utf8(session: Session, connection: Connection) -> None:
+    row = connection.execute("SHOW server_encoding").fetchone()
+    if row is None or row[0] != "UTF8":
+        raise StoreError(
+            f"The database ({session.place}) is encoded as {row and row[0]}; make one with ENCODING 'UTF8'."
+        )
+
+
+# Layouts
+
+
+def _indexed(dimension: int) -> str | None:
+    if dimension <= VECTOR_DIMENSIONS:
+        return "vector"
+    return f"(vector::halfvec({dimension}))" if dimension <= HALF_DIMENSIONS else None
+
+
+def nearest_index(number: int, settings: IndexSettings, how: str = "") -> str | None:
+    """Write the command that makes a layout's HNSW index; ``None`` for vectors that are too long for one."""
+    indexed = _indexed(settings.dimension)
+    if indexed is None:
+        return None
+    kind = "halfvec" if "halfvec" in indexed else "vector"
+    operators = f"{kind}_{'ip' if settings.similarity == 'dot' else 'cosine'}_ops"
+    name = f"vectors_{number}_nearest"
+    return f"CREATE INDEX {how} IF NOT EXISTS {name} ON vectors_{number} USING hnsw ({indexed} {operators})"
+
+
+def add_layout(connection: Connection, settings: IndexSettings) -> int:
+    """Make the tables for settings, empty; give the layout's number."""
+    row = connection.execute(
+        "UPDATE state SET next_layout = next_layout + 1 RETURNING next_layout"
+    ).fetchone()
+    assert row is not None
+    number = int(row[0]) - 1
+    dimension = settings.dimension
+    connection.execute(_LAYOUT.format(number=number, dimension=dimension).encode())
+    if dimension <= _INLINE_DIMENSIONS:  # reading a vector then reads one page
+        connection.execute(f"ALTER TABLE vectors_{number} ALTER vector SET STORAGE PLAIN".encode())
+    command = nearest_index(number, settings)
+    if command is not None:
+        connection.execute(command.encode())
+    connection.execute(
+        "INSERT INTO layouts (number, settings) VALUES (%s, %s)", [number, escaped(write_settings(settings))]
+    )
+    return number
+
+
+def drop_unused(session: Session) -> None:
+    """Drop the tables of layouts that nobody uses; those that a reader still holds wait for the next time."""
+    try:
+        with session.writing() as connection:
+            connection.execute("SET LOCAL lock_timeout = '200ms'")
+            used = connection.execute("SELECT number FROM layouts").fetchall()
+            found = connection.execute(
+                "SELECT tablename FROM pg_tables WHERE schemaname = %s "
+                "AND tablename ~ '^(passages|vectors|prepared)_[0-9]+$'",
+                [session.address.schema],
+            ).fetchall()
+            for (table,) in found:
+                if int(table.rsplit("_", 1)[1]) not in {row[0] for row in used}:
+                    connection.execute(f"DROP TABLE {table}".encode())
+    except StoreBusyError:
+        return

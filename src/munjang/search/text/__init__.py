@@ -1,0 +1,1 @@
+"""Words, passages and snippets of texts."""

@@ -1,0 +1,106 @@
+"""The stretch of a passage that shows best why it was found."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Collection, Sequence
+from typing import NamedTuple
+
+from munjang.search.text.analysis import Span
+
+__all__ = ["Snippet", "make_snippet"]
+
+_LENGTH = 160  # characters
+_LEAD = 24  # characters before the first mark, to begin with some of the sentence
+_MORE = "…"
+_BLANK = re.compile(r"\s")
+
+
+class Snippet(NamedTuple):
+    """A stretch of a text and where the words that were looked for are in it, as ``(start, end)``."""
+
+    text: str
+    marks: list[tuple[int, int]]
+
+
+def make_snippet(text: str, spans: Sequence[Span], wanted: Collection[str], length: int = _LENGTH) -> Snippet:
+    """Cut out the stretch of about ``length`` characters that has most of the wanted words, then most marks.
+
+    It begins and ends between words, with an ellipsis where the text goes on, and line ends in it are
+    spaces. A text with none of the words is shown from its beginning.
+
+    Args:
+        text: a passage.
+        spans: its words, as an analyser gives them.
+        wanted: the words of the query.
+        length: in characters.
+    """
+    found = sorted((start, end, word) for word, start, end in spans if word in wanted)
+    start, end = _window(text, found, length)
+    marks = _merged([(begin, stop) for begin, stop, _ in found if start <= begin and stop <= end])
+    before, after = _MORE if start else "", _MORE if end < len(text) else ""
+    shift = len(before) - start
+    shown = f"{before}{_BLANK.sub(' ', text[start:end])}{after}"
+    return Snippet(shown, [(begin + shift, stop + shift) for begin, stop in marks])
+
+
+def _window(text: str, found: list[tuple[int, int, str]], length: int) -> tuple[int, int]:
+    if len(text) <= length:
+        return 0, len(text)
+    first = _best_mark(found, length)
+    start = 0 if first is None else max(0, found[first][0] - _LEAD)
+    start = _word_begin(text, min(start, len(text) - length), found[first][0] if first is not None else 0)
+    return start, _word_end(text, start, min(len(text), start + length))
+
+
+def _best_mark(found: list[tuple[int, int, str]], length: int) -> int | None:
+    """Return the mark from which on most different words, then most marks, fit; the earliest of equals.
+
+    One pass: the stretch that fits moves on with both of its ends.
+    """
+    best, worth = None, (0, 0)
+    inside: Counter[str] = Counter()
+    last = 0
+    for first, (start, _, word) in enumerate(found):
+        limit = start + length - 2 * _LEAD
+        while last < len(found) and (last == first or found[last][1] <= limit):
+            inside[found[last][2]] += 1
+            last += 1
+        if (len(inside), last - first) > worth:
+            best, worth = first, (len(inside), last - first)
+        inside[word] -= 1
+        if not inside[word]:
+            del inside[word]
+    return best
+
+
+def _word_begin(text: str, start: int, limit: int) -> int:
+    """Go on to the beginning of a word, as long as that does not pass the limit."""
+    if start <= 0:
+        return 0
+    if text[start - 1].isspace():
+        return start
+    blank = _BLANK.search(text, start, limit)
+    return blank.end() if blank else start
+
+
+def _word_end(text: str, start: int, end: int) -> int:
+    """Go back to the end of a word, unless there is only one."""
+    if end == len(text) or text[end].isspace():
+        return end
+    for place in range(end, start + (end - start) // 2, -1):
+        if text[place - 1].isspace():
+            return place - 1
+    return end
+
+
+def _merged(marks: list[tuple[int, int]]) -> list[tuple[int, int]]:
+    """Join marks that overlap or touch, as bigrams do."""
+    joined: list[tuple[int, int]] = []
+    for start, end in marks:
+        if joined and start <= joined[-1][1]:
+            joined[-1] = (joined[-1][0], max(end, joined[-1][1]))
+        else:
+            joined.append((start, end))
+    return joined

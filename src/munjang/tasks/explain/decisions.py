@@ -1,0 +1,79 @@
+"""From a head's logits to its answer, with every number on the way."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from munjang.models.program import LOGITS, POOLER_OUTPUT
+from munjang.runtime.model import Model
+from munjang.tasks.explain.steps import Choice, Decision, Step
+from munjang.tasks.fill_mask.pieces import Pieces
+from munjang.tasks.scores import Function, choose_function, scores_of
+from munjang.tokenization import Tokenizer
+
+__all__ = ["decide", "head_steps"]
+
+Array = NDArray[Any]
+_ON_THE_WAY = (POOLER_OUTPUT, "classifier.dense")
+_NEXT_SENTENCE = {0: "follows", 1: "unrelated"}
+
+
+def head_steps(values: Mapping[str, Array], places: Sequence[int] | None) -> tuple[Step, ...]:
+    """Name the vectors between the last layer and the logits, for each of the places or for the text."""
+    last = values["last_hidden_state"]
+    if places is not None:
+        return tuple(Step(f"last_hidden_state[{place}]", last[place]) for place in places)
+    found = tuple(Step(name, values[name][0]) for name in _ON_THE_WAY if name in values)
+    return (Step("last_hidden_state[0]", last[0]), *found) if found or LOGITS in values else ()
+
+
+def decide(
+    task: str,
+    values: Mapping[str, Array],
+    model: Model,
+    tokenizer: Tokenizer,
+    places: Sequence[int] | None,
+    top: int,
+) -> tuple[Decision, ...]:
+    """Turn a head's logits into answers; there are none for a task without a head."""
+    if LOGITS not in values:
+        return ()
+    logits = values[LOGITS]
+    if places is not None:
+        pieces = logits.shape[-1]
+        mask = task == "fill-mask"
+        offered = Pieces(tokenizer, pieces).offered if mask else _ordinary(tokenizer, pieces)
+        return tuple(
+            _piece(row, place, tokenizer, offered, top) for row, place in zip(logits, places, strict=True)
+        )
+    labels = _NEXT_SENTENCE if task == "next-sentence" else model.config.labels.id2label
+    function = "softmax" if task == "next-sentence" else choose_function(model.config.labels, None)
+    return (_label(logits[0], labels, function),)
+
+
+def _label(logits: Array, labels: Mapping[int, str], function: Function) -> Decision:
+    [scores] = scores_of(function, logits[None, :])
+    order = np.argsort(-scores, kind="stable").tolist()
+    choices = tuple(Choice(i, labels[i], float(logits[i]), float(scores[i])) for i in order)
+    return Decision(None, logits, scores, function, choices)
+
+
+def _ordinary(tokenizer: Tokenizer, pieces: int) -> NDArray[np.bool_]:
+    """Mark what can be written on: neither special pieces nor rows without a token, but parts of letters."""
+    offered = np.arange(pieces) < len(tokenizer)
+    special = [i for i in tokenizer.all_special_ids if i < pieces]
+    offered[special] = False
+    return offered
+
+
+def _piece(logits: Array, place: int, tokenizer: Tokenizer, offered: NDArray[np.bool_], top: int) -> Decision:
+    [scores] = scores_of("softmax", logits[None, :])
+    order = np.argsort(-np.where(offered, scores, -1), kind="stable")[: min(top, int(offered.sum()))]
+    choices = tuple(
+        Choice(i, tokenizer.decode([i]), float(logits[i]), float(scores[i])) for i in order.tolist()
+    )
+    return Decision(place, logits, scores, "softmax", choices, float(scores[~offered].sum()))

@@ -1,0 +1,348 @@
+"""`munjang.explain`: what a model does with a text, step by step.
+
+The values are the taps of the numpy executor, so they are those of the definition that every executor runs.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from munjang.backends.numpy import NumpyExecutor, NumpyOps
+from munjang.checkpoints import open_checkpoint
+from munjang.checkpoints.catalogue import DEFAULT_MODEL
+from munjang.errors import InputError, InputTypeError, TruncationError
+from munjang.models.batch import TokenBatch
+from munjang.models.params import Params
+from munjang.models.program import LAST_HIDDEN_STATE, LOGITS, POOLER_OUTPUT
+from munjang.models.registry import CAUSAL_LM, MASKED_LM, NEXT_SENTENCE, SEQUENCE_CLASSIFICATION
+from munjang.runtime.batches import pack
+from munjang.runtime.model import Model
+from munjang.sentence.program import SENTENCE_EMBEDDING
+from munjang.sentence.transformer import SentenceTransformer
+from munjang.tasks.explain.decisions import decide, head_steps
+from munjang.tasks.explain.explanation import Explanation
+from munjang.tasks.explain.steps import Embeddings, Layer, Rows, SentenceVector, Step
+from munjang.tasks.loading import Loaded, ModelOptions, load
+from munjang.tokenization import Encoding, Tokenizer
+
+__all__ = ["EXPLAINED_TASKS", "explain"]
+
+Array = NDArray[Any]
+Batch = TokenBatch[Array]
+
+# task -> the head that answers it
+EXPLAINED_TASKS: Mapping[str, str | None] = {
+    "tokenize": None,
+    "features": None,
+    "fill-mask": MASKED_LM,
+    "next-sentence": NEXT_SENTENCE,
+    "classify": SEQUENCE_CLASSIFICATION,
+    "next-token": CAUSAL_LM,
+}
+_OTHER_NAMES = {
+    "feature-extraction": "features",
+    "next-sentence-prediction": "next-sentence",
+    "text-classification": "classify",
+    "text-generation": "next-token",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class _Opened:
+    """A model to look into; with ``sentence``, also how it makes sentence vectors."""
+
+    name: str
+    model: Model
+    tokenizer: Tokenizer
+    max_length: int
+    sentence: SentenceTransformer | None = None
+
+
+def explain(
+    text: str,
+    pair: str | None = None,
+    model: str | os.PathLike[str] | Loaded | SentenceTransformer = DEFAULT_MODEL,
+    task: str | None = None,
+    *,
+    top: int = 5,
+    options: ModelOptions | None = None,
+) -> Explanation:
+    """Show every step that a model takes with a text or a pair.
+
+    Args:
+        text: what to look at.
+        pair: a second text, for a model that compares two.
+        model: a model's name, or an open one.
+        task: ``"tokenize"`` (no model is run), ``"features"``, ``"fill-mask"``, ``"next-sentence"``,
+            ``"classify"`` or ``"next-token"``; by default what the checkpoint was made for.
+        top: how many answers to show.
+        options: how to open the model; its backend does not matter here.
+
+    A model of sentence vectors shows how it pools one text; for a pair it shows the tokens only.
+    Raises `InputError` for an unknown task, a missing mask or pair, and a text without tokens;
+    `TruncationError` for a text that is longer than the model; `CheckpointError` or `InputError` if the
+    checkpoint lacks the task's head; and what `Model.from_pretrained` raises.
+    """
+    _check(text, pair, top)
+    chosen = None if task is None else _task(task)
+    if chosen == "tokenize":
+        return _only_tokens(text, pair, model, options)
+    opened = _open(model, chosen, options or ModelOptions())
+    chosen = chosen or _fitting_task(opened, text, pair)
+    if chosen == "next-sentence" and pair is None:
+        raise InputError("Next-sentence prediction needs two texts; give the second as pair.")
+    if opened.sentence is not None:
+        text = _prompt(opened.sentence) + text
+    encoding = _encode(opened, text, pair)
+    return _Look(opened, chosen, text, pair, encoding, top).explanation()
+
+
+def _check(text: str, pair: str | None, top: int) -> None:
+    for name, value in (("text", text), ("pair", pair)):
+        if not isinstance(value, str) and not (name == "pair" and value is None):
+            raise InputTypeError(f"{name} must be a text, got a {type(value).__name__}.")
+    if isinstance(top, bool) or not isinstance(top, int) or top < 1:
+        raise InputError(f"top must be a whole number from 1 on, got {top!r}.")
+
+
+def _task(name: str) -> str:
+    known = _OTHER_NAMES.get(name, name)
+    if known not in EXPLAINED_TASKS:
+        raise InputError(f"Unknown task '{name}'; explain knows {', '.join(EXPLAINED_TASKS)}.")
+    return known
+
+
+def _fitting_task(opened: _Opened, text: str, pair: str | None) -> str:
+    """What the checkpoint was made for; what it can't do with this text is left out."""
+    heads = [] if opened.sentence is not None else opened.model.heads
+    mask = opened.tokenizer.mask_token
+    fits = {
+        "fill-mask": mask is not None and (mask in text or mask in (pair or "")),
+        "classify": True,
+        "next-sentence": pair is not None,
+        "next-token": True,
+    }
+    return next((task for task, fit in fits.items() if fit and EXPLAINED_TASKS[task] in heads), "features")
+
+
+def _open(
+    model: str | os.PathLike[str] | Loaded | SentenceTransformer, task: str | None, options: ModelOptions
+) -> _Opened:
+    options = replace(options, backend="numpy")
+    if isinstance(model, str | os.PathLike) and task in (None, "features"):
+        model = _sentence_model(model, options) or model
+    if isinstance(model, SentenceTransformer):
+        if task not in (None, "features"):
+            model = Loaded(model.model, model.tokenizer)
+        else:
+            return _Opened(
+                model.tokenizer.name_or_path, model.model, model.tokenizer, model.max_seq_length, model
+            )
+    loaded = load(model, None, options)
+    return _Opened(loaded.tokenizer.name_or_path, loaded.model, loaded.tokenizer, loaded.max_length)
+
+
+def _sentence_model(name: str | os.PathLike[str], options: ModelOptions) -> SentenceTransformer | None:
+    """Open a checkpoint as a model of sentence vectors, if its files say that it is one."""
+    places: dict[str, Any] = {"revision": options.revision, "token": options.token}
+    checkpoint = open_checkpoint(
+        name,
+        **places,
+        cache_dir=options.cache_dir,
+        offline=options.offline,
+        allow_pickle=options.allow_pickle,
+    )
+    if not checkpoint.has("modules.json"):
+        return None
+    return SentenceTransformer(
+        name,
+        **places,
+        cache_folder=options.cache_dir,
+        local_files_only=options.offline,
+        allow_pickle=options.allow_pickle,
+        backend="numpy",
+    )
+
+
+def _encode(opened: _Opened, text: str, pair: str | None) -> Encoding:
+    [encoding] = opened.tokenizer.encode_batch([text if pair is None else (text, pair)], truncation=False)
+    limit = opened.max_length
+    if len(encoding) > limit:
+        raise TruncationError(
+            f"The text has {len(encoding)} tokens, special ones included; '{opened.name}' takes {limit} "
+            "at most. Shorten it: what is cut off can't be explained."
+        )
+    return encoding
+
+
+def _only_tokens(
+    text: str,
+    pair: str | None,
+    model: str | os.PathLike[str] | Loaded | SentenceTransformer,
+    options: ModelOptions | None,
+) -> Explanation:
+    if isinstance(model, Loaded | SentenceTransformer):
+        tokenizer, model_type = model.tokenizer, ""
+    else:
+        chosen = options or ModelOptions()
+        tokenizer = Tokenizer.from_pretrained(
+            model,
+            revision=chosen.revision,
+            cache_dir=chosen.cache_dir,
+            token=chosen.token,
+            offline=chosen.offline,
+        )
+        model_type = ""
+    [encoding] = tokenizer.encode_batch([text if pair is None else (text, pair)], truncation=False)
+    segments = encoding.token_type_ids if "token_type_ids" in tokenizer.model_input_names else None
+    return Explanation(
+        text=text,
+        pair=pair,
+        model=tokenizer.name_or_path,
+        model_type=model_type,
+        task="tokenize",
+        rows=_rows(encoding, (text, pair or ""), segments=segments),
+    )
+
+
+def _rows(
+    encoding: Encoding,
+    texts: tuple[str, str],
+    *,
+    segments: list[int] | None,
+    positions: list[int] | None = None,
+) -> Rows:
+    covered = [
+        "" if sequence is None else texts[sequence][start:end]
+        for sequence, (start, end) in zip(encoding.sequence_ids, encoding.offsets, strict=True)
+    ]
+    return Rows(
+        tokens=encoding.tokens,
+        input_ids=encoding.input_ids,
+        attention_mask=encoding.attention_mask,
+        special_tokens_mask=encoding.special_tokens_mask,
+        offsets=encoding.offsets,
+        sequence_ids=encoding.sequence_ids,
+        characters=covered,
+        token_type_ids=segments,
+        position_ids=positions,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Look:
+    """One look into a model: run it once, and collect what it did."""
+
+    opened: _Opened
+    task: str
+    text: str
+    pair: str | None
+    encoding: Encoding
+    top: int
+
+    def explanation(self) -> Explanation:
+        """Run the model and collect every step."""
+        model, head = self.opened.model, EXPLAINED_TASKS[self.task]
+        if head != model.head:  # checks that the checkpoint has the head, too
+            model = Model(model.raw_config, model.weights, head=head, backend="numpy")
+        batch = pack([self.encoding], model.runner.layout)
+        places = self._places()
+        if places is not None:
+            batch = replace(batch, rows=np.array(places, dtype=np.int32))
+        values = self._values(model, batch)
+        sentence = self._sentence(model, batch)
+        return Explanation(
+            text=self.text,
+            pair=self.pair,
+            model=self.opened.name,
+            model_type=model.config.model_type,
+            task=self.task,
+            rows=self._all_rows(model, batch),
+            embeddings=_embeddings(values),
+            layers=_layers(values, model.config.num_hidden_layers),
+            last_hidden_state=values[LAST_HIDDEN_STATE],
+            sentence=sentence,
+            steps=head_steps(values, places),
+            decisions=decide(self.task, values, model, self.opened.tokenizer, places, self.top),
+        )
+
+    def _places(self) -> list[int] | None:
+        """The tokens that the head is asked about, or ``None`` for the text as a whole."""
+        if self.task == "next-token":
+            return [len(self.encoding) - 1]
+        if self.task != "fill-mask":
+            return None
+        tokenizer = self.opened.tokenizer
+        ids = self.encoding.input_ids
+        found = [place for place, token in enumerate(ids) if token == tokenizer.mask_token_id]
+        if tokenizer.mask_token is None or not found:
+            mask = tokenizer.mask_token or "which this model's tokenizer does not have"
+            raise InputError(f"There is no mask in the text; put one where the gap is: {mask}.")
+        return found
+
+    def _values(self, model: Model, batch: Batch) -> dict[str, Array]:
+        # With the last hidden state, every token goes through the last layer too.
+        outputs = {LAST_HIDDEN_STATE}
+        if model.head is not None:
+            outputs.add(LOGITS)
+        elif model.has_pooler and self.opened.sentence is None:
+            outputs.add(POOLER_OUTPUT)
+        return NumpyExecutor(model.weights).every_value(model.program(frozenset(outputs)), batch)
+
+    def _all_rows(self, model: Model, batch: Batch) -> Rows:
+        segments = batch.token_type_ids.tolist() if model.config.type_vocab_size else None
+        positions: list[int] = batch.position_ids.tolist()
+        texts = (self.text, self.pair or "")
+        return _rows(self.encoding, texts, segments=segments, positions=positions)
+
+    def _sentence(self, model: Model, batch: Batch) -> SentenceVector | None:
+        encoder = self.opened.sentence
+        if encoder is None or self.pair is not None:
+            return None
+        program = encoder.program(tokens=True)
+        prompt = _prompt(encoder)
+        skipped = _length(encoder.tokenizer, prompt) if prompt else 0
+        values = NumpyExecutor(model.weights).every_value(
+            replace(program, modules=()), program.pooling.prepare(batch, skipped)
+        )
+        steps = [Step("pooled", values[SENTENCE_EMBEDDING])]
+        ops, root = NumpyOps(frozenset()), Params(model.weights)
+        for module in program.modules:
+            steps.append(Step(module.kind, module(ops, root, steps[-1].vector)))
+        found = tuple(Step(name, vector[0][: encoder.truncate_dim]) for name, vector in steps)
+        return SentenceVector(program.pooling.modes, found)
+
+
+def _prompt(encoder: SentenceTransformer) -> str:
+    """What `encode` puts before a text when it is told nothing."""
+    name = encoder.default_prompt_name
+    return "" if name is None else encoder.settings.prompt(name)
+
+
+def _length(tokenizer: Tokenizer, prompt: str) -> int:
+    """How many tokens a prompt takes at the start of a text, without the closing special token."""
+    ids = tokenizer.encode(prompt)
+    return len(ids) - (bool(ids) and ids[-1] in tokenizer.all_special_ids)
+
+
+def _embeddings(values: Mapping[str, Array]) -> Embeddings:
+    parts = {
+        part: values[f"embeddings.{part}"]
+        for part in ("word", "position", "token_type")
+        if f"embeddings.{part}" in values
+    }
+    return Embeddings(parts, values["embeddings"])
+
+
+def _layers(values: Mapping[str, Array], count: int) -> tuple[Layer, ...]:
+    names = ["embeddings", *(f"layer.{i}" for i in range(count))]
+    return tuple(
+        Layer(i, values[names[i]], values[names[i + 1]], values[f"layer.{i}.attention.probabilities"][0])
+        for i in range(count)
+    )

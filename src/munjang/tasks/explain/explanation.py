@@ -1,0 +1,65 @@
+"""`Explanation`: what `munjang.explain` found, and how it draws itself."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from munjang.errors import InputError
+from munjang.tasks.explain.drawing.document import document
+from munjang.tasks.explain.drawing.page import fragment, page
+from munjang.tasks.explain.drawing.text import as_text
+from munjang.tasks.explain.steps import Explained
+
+__all__ = ["Explanation"]
+
+
+@dataclass(frozen=True, slots=True, eq=False, repr=False, kw_only=True)
+class Explanation(Explained):
+    """Every step from a text to an answer; made by `munjang.explain`.
+
+    It draws itself in a notebook; elsewhere there are `to_text`, `to_html` and `to_dict`.
+    """
+
+    def __repr__(self) -> str:
+        return (
+            f"<Explanation of {self.text!r}: task {self.task}, model {self.model!r}, "
+            f"{len(self.rows)} tokens, {len(self.layers)} layers>"
+        )
+
+    def check(self, layer: int | None, head: int | None) -> None:
+        """Raise `InputError` for a layer or head that the model does not have."""
+        heads = len(self.layers[0].attention) if self.layers else 0
+        for name, value, count in (("layer", layer, len(self.layers)), ("head", head, heads)):
+            if value is not None and not 0 <= value < count:
+                numbers = f"they are numbered 0 to {count - 1}" if count else "the model was not run"
+                raise InputError(f"There is no {name} {value}; {numbers}.")
+
+    def to_dict(self, *, layer: int | None = None, head: int | None = None) -> dict[str, Any]:
+        """Everything as plain numbers and texts, for JSON; of one layer or head only, if named.
+
+        The keys are described in `munjang.tasks.explain.drawing.document`. Raises `InputError` if there is no such
+        layer or head.
+        """
+        self.check(layer, head)
+        return document(self, layer=layer, head=head)
+
+    def to_html(self, *, layer: int | None = None, head: int | None = None) -> str:
+        """A page that needs nothing else: no script, no font, no connection; it opens at a layer and head.
+
+        Raises `InputError` if there is no such layer or head.
+        """
+        self.check(layer, head)
+        return page(self, layer=layer, head=head)
+
+    def to_text(self, *, layer: int | None = None, head: int | None = None, width: int = 80) -> str:
+        """Tables for a terminal of so many columns, without colour; attention of one layer and head.
+
+        Raises `InputError` if there is no such layer or head.
+        """
+        self.check(layer, head)
+        return as_text(self, layer=layer, head=head, width=width)
+
+    def _repr_html_(self) -> str:
+        """What a notebook shows."""
+        return fragment(self)

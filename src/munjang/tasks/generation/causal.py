@@ -1,0 +1,242 @@
+"""A causal language model at work: prompts as ids, how far they may grow, and sessions to grow them in."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from munjang.backends.executor import Executor
+from munjang.errors import InputError, InputTypeError
+from munjang.models.program import LOGITS
+from munjang.runtime.model import Model
+from munjang.runtime.runner import Runner
+from munjang.tasks.generation.decoding import Session, Writer, write
+from munjang.tasks.generation.sampling import Sampling, whole_number
+from munjang.tasks.generation.streaming import text_stream
+from munjang.tasks.loading import Loaded
+
+__all__ = [
+    "DEFAULT_NEW_TOKENS",
+    "Order",
+    "Reader",
+    "Weights",
+    "checked_texts",
+    "session_maker",
+    "token_ids",
+]
+
+Weights = Literal["float32", "int8"]
+DEFAULT_NEW_TOKENS = 50
+_PIECE = 64  # tokens whose scores are held at once: of GPT-2's vocabulary, 13 MB
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """What is to be written, whatever the prompt."""
+
+    sampling: Sampling
+    max_new_tokens: int | None
+    max_length: int | None
+    stops: tuple[str, ...]
+
+    @classmethod
+    def of(
+        cls,
+        sampling: Sampling,
+        max_new_tokens: int | None,
+        max_length: int | None,
+        stop: str | Sequence[str] | None,
+    ) -> Order:
+        """Check what a caller gave; raises `InputError` and `InputTypeError`."""
+        if max_new_tokens is not None and max_length is not None:
+            raise InputError(
+                f"max_new_tokens={max_new_tokens} and max_length={max_length} exclude each other; give one."
+            )
+        for name, value in (("max_new_tokens", max_new_tokens), ("max_length", max_length)):
+            if value is not None:
+                whole_number(name, value)
+        if max_length is None and max_new_tokens is None:
+            max_new_tokens = DEFAULT_NEW_TOKENS
+        stops = (
+            [] if stop is None else checked_texts([stop] if isinstance(stop, str) else stop, "Stop string")
+        )
+        if "" in stops:
+            raise InputError("A stop string is empty, so it would end every text at once; drop it.")
+        return cls(sampling, max_new_tokens, max_length, tuple(stops))
+
+
+class Reader:
+    """One model with the executor for its sessions, which gives one request all cores."""
+
+    def __init__(self, loaded: Loaded, weights: Weights) -> None:
+        model = loaded.model
+        self._tokenizer = loaded.tokenizer
+        self._vocab_size = model.config.vocab_size
+        self._max_length = loaded.max_length
+        self._ends = token_ids(model.raw_config.get("eos_token_id"), loaded.tokenizer.eos_token_id)
+        self._starts = token_ids(model.raw_config.get("bos_token_id"), loaded.tokenizer.bos_token_id)
+        self.session = session_maker(model, weights)
+        """Makes a session that has read nothing yet, of ``copies`` texts for each prompt."""
+
+    def encode(self, texts: list[str]) -> list[list[int]]:
+        """Cut texts into ids; `InputError` for one that the model has no row for."""
+        found = [text.input_ids for text in self._tokenizer.encode_ids(texts, truncation=False)]
+        largest = max((max(ids, default=0) for ids in found), default=0)
+        if largest >= self._vocab_size:
+            raise InputError(
+                f"The tokenizer gives the id {largest}, and the model knows those up to "
+                f"{self._vocab_size - 1}; they do not belong together."
+            )
+        return found
+
+    def prompts(self, texts: list[str], prefix: str) -> list[list[int]]:
+        """Cut prompts into ids; an empty one starts from the beginning-of-text token.
+
+        Raises `InputError` for a prompt that leaves the model no room, or an empty one where no token starts
+        a text.
+        """
+        [prefix] = checked_texts([prefix], "The prefix")
+        found = self.encode([prefix + text for text in texts])
+        for number, ids in enumerate(found):
+            if not ids:
+                ids += self._beginning(number)
+            if len(ids) >= self._max_length:
+                raise InputError(
+                    f"Prompt {number} has {len(ids)} tokens, and the model takes {self._max_length} together "
+                    "with what it writes; shorten it."
+                )
+        return found
+
+    def _beginning(self, number: int) -> list[int]:
+        if not self._starts:
+            raise InputError(
+                f"Prompt {number} is empty, and the model has no token that starts a text; give it a word."
+            )
+        return self._starts[:1]
+
+    def _limit(self, number: int, ids: list[int], order: Order) -> int:
+        if order.max_length is None:
+            return min(self._max_length, len(ids) + (order.max_new_tokens or 0))
+        if order.max_length <= len(ids):
+            raise InputError(
+                f"max_length={order.max_length} counts the prompt, and prompt {number} has {len(ids)}; "
+                "raise it, or use max_new_tokens."
+            )
+        return min(self._max_length, order.max_length)
+
+    def pieces(
+        self,
+        prompts: list[list[int]],
+        order: Order,
+        copies: int,
+        generators: Sequence[np.random.Generator],
+        first: int = 0,
+    ) -> Iterator[tuple[int, str]]:
+        """Begin to write some prompts, each ``copies`` times; gives what `write` gives.
+
+        ``first`` is the number of the first prompt, for messages. Raises `InputError` at once.
+        """
+        writers = [
+            Writer(
+                ids,
+                limit=self._limit(first + number, ids, order),
+                ends=self._ends,
+                stream=text_stream(self._tokenizer, ids),
+                stops=order.stops,
+            )
+            for number, ids in enumerate(prompts)
+            for _ in range(copies)
+        ]
+        return write(self.session(copies), prompts, writers, order.sampling, generators)
+
+    def write(self, prompts: list[list[int]], order: Order, copies: int, batch_size: int) -> list[list[str]]:
+        """Write every prompt to its end, ``batch_size`` texts at a time; the prompts are not given back."""
+        generators = order.sampling.generators(len(prompts) * copies)
+        together = max(1, batch_size // copies)
+        for number, ids in enumerate(prompts):  # before anything is written
+            self._limit(number, ids, order)
+        texts: list[list[str]] = []
+        for first in range(0, len(prompts), together):
+            group = prompts[first : first + together]
+            own = generators[first * copies : (first + len(group)) * copies]
+            written = [""] * len(own)
+            for number, piece in self.pieces(group, order, copies, own, first):
+                written[number] += piece
+            texts += [written[i : i + copies] for i in range(0, len(written), copies)]
+        return texts
+
+    def losses(self, texts: list[str]) -> list[NDArray[np.float64]]:
+        """Give, for each text, the negative log-likelihood of each of its tokens given those before it.
+
+        The first token of a text has none, and so has the first of each part of a text that is read in parts
+        because it is longer than the model.
+        """
+        limit = self._max_length
+        return [
+            np.concatenate(
+                [
+                    np.empty(0),
+                    *(self._losses_of(ids[at : at + limit]) for at in range(0, len(ids) - 1, limit)),
+                ]
+            )
+            for ids in self.encode(texts)
+        ]
+
+    def _losses_of(self, ids: list[int]) -> NDArray[np.float64]:
+        session = self.session()
+        losses = []
+        for start in range(0, len(ids) - 1, _PIECE):
+            piece = ids[start : min(start + _PIECE, len(ids) - 1)]
+            scores = session.read([piece], every_token=True).astype(np.float64)
+            scores -= scores.max(axis=1, keepdims=True)
+            following = np.array(ids[start + 1 : start + 1 + len(piece)])
+            likelihood = scores[np.arange(len(piece)), following] - np.log(np.exp(scores).sum(axis=1))
+            losses.append(-likelihood)
+        return np.concatenate(losses)
+
+
+def session_maker(model: Model, weights: Weights = "float32") -> Callable[..., Session]:
+    """Return a function that makes sessions of a causal language model; its argument is ``copies``."""
+    runner = Runner(
+        _session_executor(model.runner.executor, weights), model.runner.layout, weights=model.weights
+    )
+    program = replace(model.program(frozenset({LOGITS})), cached=True)
+
+    def make(copies: int = 1) -> Session:
+        return Session(runner.session(program), copies=copies)
+
+    return make
+
+
+def token_ids(configured: Any, named: int | None) -> list[int]:
+    """Read a token id, or several, from a config; by default the tokenizer's."""
+    given = named if configured is None else configured
+    return [int(token) for token in (given if isinstance(given, list) else [given]) if token is not None]
+
+
+def _session_executor(executor: Executor, weights: Weights) -> Executor:
+    if weights not in ("float32", "int8"):
+        raise InputError(f"Unknown weights {weights!r}; there are 'float32' and 'int8'.")
+    make = getattr(executor, "for_sessions", None)
+    if make is not None:
+        made: Executor = make(eight_bit=weights == "int8")
+        return made
+    if weights == "int8":
+        raise InputError("Weights in 8 bits need the backend 'openvino'; open the model with it.")
+    return executor
+
+
+def checked_texts(texts: Sequence[object], what: str = "Prompt") -> list[str]:
+    """Give a list of texts; `InputTypeError` if something else is among them."""
+    if not isinstance(texts, (list, tuple)):
+        raise InputTypeError(f"A list of texts is expected, not a value of type {type(texts).__name__}.")
+    for number, text in enumerate(texts):
+        if not isinstance(text, str):
+            raise InputTypeError(
+                f"{what} {number} must be a text, got a value of type {type(text).__name__}."
+            )
+    return [str(text) for text in texts]

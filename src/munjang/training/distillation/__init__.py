@@ -1,0 +1,1 @@
+"""Distillation of classifiers, sentence encoders and cross-encoders into smaller models."""

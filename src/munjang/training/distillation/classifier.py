@@ -1,0 +1,294 @@
+"""Distilling a classifier: a student learns the probabilities that a teacher gives, and the labels."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.nn import functional
+
+from munjang.data.examples import LabelledText
+from munjang.errors import InputError, InputTypeError
+from munjang.evaluation.classification import evaluate_classification, labels_of_model
+from munjang.models.program import LOGITS
+from munjang.runtime.model import Model
+from munjang.tasks.loading import Loaded
+from munjang.tasks.scores import logits_of
+from munjang.tasks.text_classification import TextClassification, as_texts
+from munjang.tokenization.encoding import TokenIds
+from munjang.training.distillation.layers import LayerMatcher, LayerMatching, check_weight
+from munjang.training.distillation.models import (
+    Layers,
+    Name,
+    check_same_tokens,
+    open_student_classifier,
+    open_teacher_classifier,
+)
+from munjang.training.loop.loop import TrainingResult, train
+from munjang.training.loop.objective import Loss, require_examples
+from munjang.training.loop.watchers import Watcher
+from munjang.training.models import checksum, fingerprint_of_texts
+from munjang.training.options import TrainingOptions
+from munjang.training.tasks.base import TaskObjective
+
+__all__ = ["ClassifierDistillation", "SoftLabels", "distill_classifier", "soft_label_loss"]
+
+Text = str | tuple[str, str]
+_MAX_LENGTH = 256
+_UNLABELLED = -1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SoftLabels:
+    """How the teacher's probabilities and the labels are weighed (arXiv:1503.02531, section 2).
+
+    Attributes:
+        temperature: divides the logits; more than 1 shows what the teacher thinks of the lesser labels.
+        alpha: the weight of the teacher; the labels have ``1 - alpha``. A text without a label has the
+            teacher alone.
+
+    Raises `InputError` for a temperature that is not above 0, or an alpha outside 0 to 1.
+    """
+
+    temperature: float = 2.0
+    alpha: float = 0.5
+
+    def __post_init__(self) -> None:
+        check_weight("temperature", self.temperature)
+        check_weight("alpha", self.alpha)
+        if self.temperature == 0:
+            raise InputError("temperature must be more than 0, got 0.")
+        if self.alpha > 1:
+            raise InputError(f"alpha must be between 0 and 1, got {self.alpha}.")
+
+
+def soft_label_loss(student: Tensor, teacher: Tensor, labels: Tensor, weighing: SoftLabels) -> Tensor:
+    """Give ``alpha T^2 KL(teacher / T || student / T) + (1 - alpha) cross-entropy`` of each text, ``[B]``.
+
+    ``T^2`` keeps the gradients' size whatever the temperature (arXiv:1503.02531, section 2). Logits are
+    ``[B, n]``, labels ``[B]``, -1 for a text that has none.
+    """
+    temperature = weighing.temperature
+    soft = functional.kl_div(
+        (student / temperature).log_softmax(dim=-1),
+        (teacher / temperature).log_softmax(dim=-1),
+        reduction="none",
+        log_target=True,
+    ).sum(dim=-1)
+    hard = functional.cross_entropy(student, labels, ignore_index=_UNLABELLED, reduction="none")
+    alpha = torch.where(labels == _UNLABELLED, 1.0, weighing.alpha)
+    return alpha * temperature**2 * soft + (1 - alpha) * hard
+
+
+@dataclass(frozen=True, slots=True)
+class _Example:
+    texts: tuple[TokenIds]
+    label: int
+    logits: NDArray[np.float32]  # the teacher's
+
+
+class ClassifierDistillation(TaskObjective[_Example]):
+    """Soft labels, labels where there are some, and if wanted the teacher's layers.
+
+    Args:
+        teacher: a model with a trained classification head; it reads every text once, before training.
+        student: a model with the same labels and the backend ``torch``.
+        examples: texts and pairs, with labels or without.
+        held_out: examples to measure on.
+        options: of the run.
+        weighing: temperature, and weight of the teacher.
+        matching: learn from the teacher's layers too; then it runs beside the student on every batch.
+        max_length: tokens that are read of an example.
+
+    Raises `InputError` for no examples, a teacher with one output or with labels that may hold together,
+    labels that the teacher does not know, and with ``matching`` for tokenizers that differ.
+    """
+
+    name = "classifier-distillation"
+
+    def __init__(
+        self,
+        teacher: Loaded,
+        student: Loaded,
+        examples: Sequence[LabelledText | Text],
+        held_out: Sequence[LabelledText],
+        options: TrainingOptions,
+        *,
+        weighing: SoftLabels,
+        matching: LayerMatching | None = None,
+        max_length: int | None = None,
+    ) -> None:
+        require_examples(examples)
+        _check_labels(teacher.model)
+        self._weighing, self._held_out = weighing, held_out
+        self.metric = "accuracy" if held_out else None
+        self._classifier = TextClassification(student)
+        labels_of_model([e.label for e in held_out], teacher.model.config.labels.id2label)
+        self._max_length = min(student.max_length, teacher.max_length, max_length or _MAX_LENGTH)
+        prepared = self._prepared(teacher, student, examples)
+        self._matcher = _matched(teacher, student, examples, matching, options.seed)
+        description: dict[str, str | int | float] = {
+            "model": student.tokenizer.name_or_path,
+            "model checksum": checksum(student.model.weights),
+            "layers": student.model.config.num_hidden_layers,
+            "teacher": teacher.tokenizer.name_or_path,
+            "teacher checksum": checksum(teacher.model.weights),
+            "examples": len(examples),
+            "examples without label": sum(e.label == _UNLABELLED for e in prepared),
+            "held out": len(held_out),
+            "data checksum": fingerprint_of_texts([*examples, *held_out]),
+            "temperature": weighing.temperature,
+            "alpha": weighing.alpha,
+            "matching": matching.describe() if matching else "none",
+            "longest text in tokens": self._max_length,
+        }
+        own = self._matcher.tensors() if self._matcher else None
+        super().__init__(student, prepared, options, description, more=own)
+        if self._matcher is not None:
+            self._matcher.to(self.network.device)
+            self._program = student.model.program(frozenset({LOGITS}), self._matcher.taps)
+
+    def _prepared(
+        self, teacher: Loaded, student: Loaded, examples: Sequence[LabelledText | Text]
+    ) -> list[_Example]:
+        texts = as_texts([_text(example) for example in examples])
+        limit = self._max_length
+        logits = logits_of(
+            teacher.model, teacher.tokenizer.encode_ids(texts, truncation=True, max_length=limit)
+        )
+        ids = student.tokenizer.encode_ids(texts, truncation=True, max_length=limit)
+        labels = _label_numbers(examples, teacher.model.config.labels.id2label)
+        return [_Example((text,), *one) for text, *one in zip(ids, labels, logits, strict=True)]
+
+    def loss(self, examples: Sequence[_Example], rng: np.random.Generator) -> Loss:  # noqa: ARG002
+        """The sum of `soft_label_loss`, and of what the layers differ."""
+        batch = self.packed(examples)
+        found = self.network.forward(self._program, batch)
+        logits = found[LOGITS].float()
+        teacher = torch.from_numpy(np.stack([example.logits for example in examples])).to(logits.device)
+        labels = torch.tensor([example.label for example in examples], device=logits.device)
+        losses = soft_label_loss(logits, teacher, labels, self._weighing)
+        if self._matcher is not None:
+            losses = losses + self._matcher(found, batch, self.network.more)
+        return Loss(losses.sum(), len(examples))
+
+    def evaluate(self) -> Mapping[str, float]:
+        """Accuracy and macro F1 on the held-out examples."""
+        return evaluate_classification(self._classifier, self._held_out, intervals=False).values
+
+    def usage(self, folder: Path) -> str:
+        """Show how to classify."""
+        return (
+            "import munjang\n\n"
+            f'classify = munjang.pipeline("text-classification", "{folder}")\n'
+            'classify("...")'
+        )
+
+
+def _matched(
+    teacher: Loaded,
+    student: Loaded,
+    examples: Sequence[LabelledText | Text],
+    matching: LayerMatching | None,
+    seed: int,
+) -> LayerMatcher | None:
+    if matching is None:
+        return None
+    texts = [text for example in examples for text in _sides(_text(example))]
+    check_same_tokens(student.tokenizer, teacher.tokenizer, texts)
+    beside = Model(teacher.model.raw_config, teacher.model.weights, backend="torch")
+    return LayerMatcher(matching, student.model, beside, seed=seed)
+
+
+def distill_classifier(
+    teacher: Name,
+    examples: Sequence[LabelledText | Text],
+    *,
+    output: str | Path,
+    student: Name | None = None,
+    layers: Layers = None,
+    held_out: Sequence[LabelledText] = (),
+    options: TrainingOptions | None = None,
+    temperature: float = 2.0,
+    alpha: float = 0.5,
+    matching: LayerMatching | None = None,
+    max_length: int | None = None,
+    watchers: Sequence[Watcher] = (),
+) -> TrainingResult:
+    """Train a small classifier to answer as a large one does (arXiv:1503.02531).
+
+    Args:
+        teacher: a model with a trained classification head of two labels or more.
+        examples: labelled texts and pairs; plain texts and pairs have no label, only the teacher's opinion.
+        output: the folder of the run.
+        student: the model to train, or
+        layers: how many of the teacher's layers the student begins with, or which; by default half of them.
+        held_out: labelled examples to measure on.
+        options: of the run; by default three epochs at a learning rate of 5e-5.
+        temperature: divides the logits; see `SoftLabels`.
+        alpha: the weight of the teacher against the labels.
+        matching: learn from the teacher's layers too; see `LayerMatching`.
+        max_length: tokens that are read of an example, by default 256 or what the models take.
+        watchers: told of every step.
+
+    Raises what `ClassifierDistillation`, `make_student` and `train` raise, and `CheckpointError` for a
+    teacher without head.
+    """
+    weighing = SoftLabels(temperature=temperature, alpha=alpha)
+    chosen = options or TrainingOptions(learning_rate=5e-5)
+    opened = open_teacher_classifier(teacher)
+    small = open_student_classifier(
+        teacher, student, layers, labels=opened.model.config.labels.id2label, seed=chosen.seed
+    )
+    objective = ClassifierDistillation(
+        opened,
+        small,
+        examples,
+        held_out,
+        chosen,
+        weighing=weighing,
+        matching=matching,
+        max_length=max_length,
+    )
+    return train(objective, Path(output), chosen, watchers=watchers)
+
+
+def _text(example: LabelledText | Text) -> Text:
+    if not isinstance(example, LabelledText):
+        return example
+    return example.text if example.text_pair is None else (example.text, example.text_pair)
+
+
+def _sides(text: Text) -> tuple[str, ...]:
+    return (text,) if isinstance(text, str) else text
+
+
+def _label_numbers(examples: Sequence[LabelledText | Text], id2label: Mapping[int, str]) -> list[int]:
+    labelled = [place for place, example in enumerate(examples) if isinstance(example, LabelledText)]
+    names = labels_of_model([_label(examples[place]) for place in labelled], id2label)
+    numbers = {name: number for number, name in id2label.items()}
+    found = [_UNLABELLED] * len(examples)
+    for place, name in zip(labelled, names, strict=True):
+        found[place] = numbers[name]
+    return found
+
+
+def _label(example: LabelledText | Text) -> str | float:
+    if not isinstance(example, LabelledText):
+        raise InputTypeError(f"{example!r:.80} has no label.")
+    return example.label
+
+
+def _check_labels(teacher: Model) -> None:
+    labels = teacher.config.labels
+    if labels.num_labels < 2:
+        raise InputError(
+            "The teacher gives one number, not a choice of labels: use distill_cross_encoder for it."
+        )
+    if labels.problem_type == "multi_label_classification":
+        raise InputError("The teacher's labels may hold together; soft labels need one for each text.")

@@ -1,0 +1,437 @@
+"""Distilling a sentence encoder: a student learns the vectors that a teacher makes, also across languages."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import chain
+from pathlib import Path
+from typing import Any, Literal, TypeAlias
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.nn import functional
+
+from munjang.data.examples import ScoredPair
+from munjang.errors import InputError, InputTypeError
+from munjang.evaluation.sentences import evaluate_similarity
+from munjang.models.batch import TokenBatch
+from munjang.models.ops import A, Ops
+from munjang.models.params import Params
+from munjang.models.program import Program
+from munjang.sentence.program import SENTENCE_EMBEDDING
+from munjang.sentence.settings import check_choice
+from munjang.sentence.transformer import SentenceTransformer
+from munjang.tokenization.encoding import TokenIds
+from munjang.training.distillation.layers import LayerMatcher, LayerMatching, check_weight
+from munjang.training.distillation.models import Layers, Name, check_same_tokens, open_student_encoder, table
+from munjang.training.loop.loop import TrainingResult, train
+from munjang.training.loop.network import Network
+from munjang.training.loop.objective import Loss, require_examples
+from munjang.training.loop.watchers import Watcher
+from munjang.training.models import checksum, fingerprint_of_texts, used_ids
+from munjang.training.options import TrainingOptions
+from munjang.training.sentences.objective import EncoderObjective
+
+__all__ = [
+    "DISTILLING",
+    "EncoderDistillation",
+    "EncoderExample",
+    "Goals",
+    "Lesson",
+    "TeacherVectors",
+    "distill_sentence_encoder",
+    "lessons_of",
+    "pair_errors",
+    "vector_errors",
+]
+
+EncoderExample: TypeAlias = str | tuple[str, ...] | ScoredPair
+_CHUNK = 4096  # texts
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Goals:
+    """What the vectors of a student are to be like, and how much each counts.
+
+    Attributes:
+        distance: to the teacher's vector: ``cosine``, one less the cosine, whatever the vectors' lengths; or
+            ``mse``, the mean squared difference of the components (arXiv:2004.09813).
+        vectors: the weight of that distance.
+        pairs: the weight of the squared difference of a pair's cosine from what it should be.
+        gold: what it should be: people's score (1), the teacher's cosine (0), or so much of the one and the
+            rest of the other.
+        highest_score: the score that stands for a cosine of 1; 0 stands for 0.
+
+    Raises `InputError` for weights below 0 or both 0, and ``gold`` outside 0 to 1.
+    """
+
+    distance: Literal["cosine", "mse"] = "cosine"
+    vectors: float = 1.0
+    pairs: float = 1.0
+    gold: float = 0.5
+    highest_score: float = 5.0
+
+    def __post_init__(self) -> None:
+        check_choice("distance", self.distance, ("cosine", "mse"))
+        for name in ("vectors", "pairs", "gold", "highest_score"):
+            check_weight(name, getattr(self, name))
+        if not (self.vectors or self.pairs):
+            raise InputError("Nothing is to be learned: vectors and pairs are both 0.")
+        if self.gold > 1:
+            raise InputError(f"gold must be between 0 and 1, got {self.gold}.")
+        if self.highest_score == 0:
+            raise InputError("highest_score must be more than 0, got 0.")
+
+    def describe(self) -> str:
+        """Its settings, in a line."""
+        return (
+            f"vectors {self.vectors:g} ({self.distance}), pairs {self.pairs:g} ({self.gold:g} of it people's "
+            f"scores up to {self.highest_score:g})"
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Lesson:
+    """Texts that are learned together, which text the teacher reads for each, and the score of a pair."""
+
+    texts: tuple[str, ...]
+    sources: tuple[str, ...]
+    score: float | None = None
+
+    @property
+    def read(self) -> tuple[bool, ...]:
+        """Which of the texts the teacher reads."""
+        return tuple(text == source for text, source in zip(self.texts, self.sources, strict=True))
+
+
+def lessons_of(examples: Sequence[EncoderExample], highest_score: float) -> list[Lesson]:
+    """Sort out what each example is.
+
+    A text has the teacher's vector of itself; a tuple is a text with its translations, which all have the
+    teacher's vector of the first; a pair with a score has a vector for each of the two. Raises `InputError`
+    for no examples and for empty texts or scores out of range, `InputTypeError` for anything else.
+    """
+    if isinstance(examples, str):
+        raise InputTypeError("The examples must be a list of texts, got one str.")
+    require_examples(examples)
+    return [_lesson(example, place, highest_score) for place, example in enumerate(examples)]
+
+
+def _lesson(example: EncoderExample, place: int, highest_score: float) -> Lesson:
+    score = None
+    texts: tuple[str, ...]
+    sources: tuple[str, ...]
+    if isinstance(example, ScoredPair):
+        if not 0 <= example.score <= highest_score:
+            raise InputError(
+                f"Example {place} has the score {example.score}, outside 0 to {highest_score:g}."
+            )
+        score = example.score / highest_score
+        texts = sources = (example.sentence1, example.sentence2)
+    elif isinstance(example, str):
+        texts = sources = (example,)
+    elif isinstance(example, tuple) and example:
+        texts, sources = example, (example[0],) * len(example)
+    else:
+        raise InputTypeError(
+            f"Example {place} must be a text, a tuple of a text and its translations, or a ScoredPair, "
+            f"got {example!r:.80}."
+        )
+    for text in texts:
+        if not isinstance(text, str):
+            raise InputTypeError(f"Example {place} holds a {type(text).__name__}; its texts must be str.")
+        if not text.strip():
+            raise InputError(f"Example {place} has an empty text; leave it out.")
+    return Lesson(texts, sources, score)
+
+
+class TeacherVectors:
+    """A teacher's vectors of texts, each text read once.
+
+    Args:
+        teacher: the encoder to ask.
+        texts: in any order, some maybe several times.
+        prompt: put before every text.
+        width: the student's; wider vectors of the teacher are brought to it by ``reduce``.
+        reduce: ``pca`` projects them on the directions in which they are longest, which keeps their dot
+            products as well as so few numbers can.
+
+    Raises `InputError` if the widths differ and ``reduce`` does not help.
+    """
+
+    def __init__(
+        self,
+        teacher: SentenceTransformer,
+        texts: Sequence[str],
+        *,
+        prompt: str,
+        width: int,
+        reduce: Literal["pca"] | None = None,
+    ) -> None:
+        own = teacher.get_sentence_embedding_dimension()
+        _check_widths(width, own, reduce)
+        self.rows = {text: row for row, text in enumerate(dict.fromkeys(texts))}
+        listed = list(self.rows)
+        vectors = table(len(listed), own)
+        for start in range(0, len(listed), _CHUNK):
+            chunk = listed[start : start + _CHUNK]
+            vectors[start : start + len(chunk)] = teacher.encode(chunk, prompt=prompt)
+        self._vectors = vectors if own == width else _reduced(vectors, width)
+
+    def __call__(self, texts: Sequence[str]) -> NDArray[np.float32]:
+        """The vectors of some texts, ``[n, d]``."""
+        return np.asarray(self._vectors[[self.rows[text] for text in texts]])
+
+
+def _check_widths(student: int, teacher: int, reduce: str | None) -> None:
+    check_choice("reduce", reduce, (None, "pca"))
+    if student > teacher or (student < teacher and reduce is None):
+        advice = "reduce='pca' brings them down" if student < teacher else "choose a narrower student"
+        raise InputError(f"The teacher's vectors have {teacher} numbers, the student's {student}; {advice}.")
+
+
+def _reduced(vectors: NDArray[np.float32], width: int) -> NDArray[np.float32]:
+    if len(vectors) < width:
+        raise InputError(
+            f"{len(vectors)} texts are too few to find {width} directions in; give more texts than that."
+        )
+    _, directions = np.linalg.eigh(vectors.T @ vectors)  # in ascending order
+    return np.asarray(vectors @ directions[:, ::-1][:, :width], dtype=np.float32)
+
+
+def vector_errors(student: Tensor, teacher: Tensor, distance: str) -> Tensor:
+    """How far vectors ``[n, d]`` are from the teacher's, each: ``[n]``."""
+    if distance == "mse":
+        return (student - teacher).square().mean(dim=-1)
+    return 1 - functional.cosine_similarity(student, teacher)
+
+
+def pair_errors(student: Tensor, teacher: Tensor, scores: Tensor, gold: float) -> Tensor:
+    """The squared difference of the cosines of pairs ``[n, 2, d]`` from what they should be: ``[n]``."""
+    wanted = functional.cosine_similarity(teacher[:, 0], teacher[:, 1])
+    wanted = torch.lerp(wanted, scores, gold)
+    return (functional.cosine_similarity(student[:, 0], student[:, 1]) - wanted).square()
+
+
+# Exact targets bear a far higher learning rate than fine-tuning. The embeddings come from the teacher and
+# stay: then words that no example holds keep fitting the layers.
+DISTILLING = TrainingOptions(epochs=4, batch_size=32, learning_rate=3e-4, freeze_embeddings=True)
+
+
+@dataclass(frozen=True)
+class _Tapped:
+    """A program whose intermediate values are wanted too."""
+
+    program: Program
+    taps: frozenset[str]
+
+    def __call__(self, ops: Ops[A], root: Params[A], batch: TokenBatch[A]) -> dict[str, A]:
+        return self.program(ops, root, batch)
+
+
+@dataclass(frozen=True, slots=True)
+class _Example:
+    texts: tuple[TokenIds, ...]
+    sources: tuple[str, ...]
+    score: float | None
+    read: tuple[bool, ...]  # which texts are those that the teacher reads
+
+
+class EncoderDistillation(EncoderObjective[_Example]):
+    """The teacher's vectors, the cosines of pairs, and if wanted the teacher's layers.
+
+    Args:
+        teacher: a sentence encoder; it reads every text once, before training.
+        student: a `SentenceTransformer` with the backend ``torch``.
+        examples: texts, tuples of a text and its translations, and pairs with scores.
+        held_out: scored pairs to measure on.
+        options: of the run.
+        goals: what counts how much.
+        matching: learn from the teacher's layers too; then it runs beside the student on every batch.
+        prompt: put before every text, for the teacher too; by default the model's own default.
+        dropout: drop values of the student's while it learns, as its config says.
+        reduce: see `TeacherVectors`.
+
+    Raises `InputError` and `InputTypeError` for examples that `lessons_of` refuses, for vectors of different
+    widths, and with ``matching`` for tokenizers that differ.
+    """
+
+    name = "encoder-distillation"
+
+    def __init__(
+        self,
+        teacher: Name,
+        student: SentenceTransformer,
+        examples: Sequence[EncoderExample],
+        held_out: Sequence[ScoredPair],
+        options: TrainingOptions,
+        *,
+        goals: Goals,
+        matching: LayerMatching | None = None,
+        prompt: str | None = None,
+        dropout: bool = False,
+        reduce: Literal["pca"] | None = None,
+    ) -> None:
+        lessons = lessons_of(examples, goals.highest_score)
+        opened = SentenceTransformer(teacher, on_truncation="ignore")
+        self._prompt = _default_prompt(student) if prompt is None else prompt
+        super().__init__(student, (self._prompt, self._prompt))
+        self._goals, self._dropout, self._held_out = goals, dropout, held_out
+        self.metric = "spearman" if held_out else None
+        texts = list(dict.fromkeys(text for lesson in lessons for text in lesson.texts))
+        self._matcher = self._matched(teacher, opened, texts, matching, options.seed)
+        ids = dict(zip(texts, self.tokenised(texts, self._prompt), strict=True))
+        self.examples = [
+            _Example(tuple(ids[text] for text in lesson.texts), lesson.sources, lesson.score, lesson.read)
+            for lesson in lessons
+        ]
+        self._targets = TeacherVectors(
+            opened,
+            [source for lesson in lessons for source in lesson.sources],
+            prompt=self._prompt,
+            width=student.get_sentence_embedding_dimension(),
+            reduce=reduce,
+        )
+        self.network = Network(
+            student.model,
+            options,
+            used_ids=used_ids(ids.values()),
+            more=self._matcher.tensors() if self._matcher else None,
+        )
+        self._program: Program = student.program()
+        if self._matcher is not None:
+            self._matcher.to(self.network.device)
+            self._program = _Tapped(student.program(tokens=True), self._matcher.taps)
+        self._description = {
+            "model": student.tokenizer.name_or_path,
+            "model checksum": checksum(student.model.weights),
+            "layers": student.model.config.num_hidden_layers,
+            "teacher": str(teacher),
+            "teacher checksum": checksum(opened.model.weights),
+            "examples": len(examples),
+            "held out": len(held_out),
+            "data checksum": fingerprint_of_texts([*examples, *held_out]),
+            "goals": goals.describe(),
+            "matching": matching.describe() if matching else "none",
+            "dropout": str(dropout),
+            "reduce": str(reduce),
+            "prompt": repr(self._prompt),
+            "longest text in tokens": student.max_seq_length,
+            "texts that were cut": sum(text.truncated > 0 for text in ids.values()),
+        }
+
+    def _matched(
+        self,
+        name: Name,
+        teacher: SentenceTransformer,
+        texts: Sequence[str],
+        matching: LayerMatching | None,
+        seed: int,
+    ) -> LayerMatcher | None:
+        if matching is None:
+            return None
+        check_same_tokens(self.model.tokenizer, teacher.tokenizer, texts)
+        self.model.max_seq_length = min(self.model.max_seq_length, teacher.max_seq_length)
+        beside = SentenceTransformer(name, backend="torch").model
+        return LayerMatcher(matching, self.model.model, beside, seed=seed)
+
+    def loss(self, examples: Sequence[_Example], rng: np.random.Generator) -> Loss:  # noqa: ARG002
+        """The sum over examples of the mean over their texts, and of the errors of pairs."""
+        texts = list(chain.from_iterable(example.texts for example in examples))
+        batch = self.packed(texts)
+        found = self.network.forward(self._program, batch, training=self._dropout)
+        vectors = found[SENTENCE_EMBEDDING].float()[:, : self.model.get_sentence_embedding_dimension()]
+        sources = list(chain.from_iterable(example.sources for example in examples))
+        targets = torch.from_numpy(self._targets(sources)).to(vectors.device)
+        shares = vectors.new_tensor([1 / len(e.texts) for e in examples for _ in e.texts])
+        total = self._goals.vectors * (shares * vector_errors(vectors, targets, self._goals.distance)).sum()
+        total = total + self._goals.pairs * self._pairs(examples, vectors, targets)
+        if self._matcher is not None:
+            total = total + self._layers(examples, found, batch, shares)
+        return Loss(total, len(examples))
+
+    def _pairs(self, examples: Sequence[_Example], vectors: Tensor, targets: Tensor) -> Tensor:
+        starts = np.cumsum([0, *(len(example.texts) for example in examples)])
+        scored = [place for place, example in enumerate(examples) if example.score is not None]
+        if not scored or not self._goals.pairs:
+            return vectors.new_zeros(())
+        rows = torch.from_numpy(starts[scored][:, None] + np.arange(2)).to(vectors.device)
+        scores = vectors.new_tensor([score for e in examples if (score := e.score) is not None])
+        return pair_errors(vectors[rows], targets[rows], scores, self._goals.gold).sum()
+
+    def _layers(
+        self,
+        examples: Sequence[_Example],
+        found: Mapping[str, Tensor],
+        batch: TokenBatch[NDArray[Any]],
+        shares: Tensor,
+    ) -> Tensor:
+        """What the layers differ, on the texts that the teacher reads: it may not know a translation."""
+        assert self._matcher is not None
+        read = shares.new_tensor([float(is_read) for example in examples for is_read in example.read])
+        return (shares * read * self._matcher(found, batch, self.network.more)).sum()
+
+    def evaluate(self) -> Mapping[str, float]:
+        """How the student's cosines go with people's scores."""
+        found = evaluate_similarity(self.model, self._held_out, prompt=self._prompt, intervals=False)
+        return found.values
+
+
+def _default_prompt(model: SentenceTransformer) -> str:
+    name = model.default_prompt_name
+    return "" if name is None else model.settings.prompt(name)
+
+
+def distill_sentence_encoder(
+    teacher: Name,
+    examples: Sequence[EncoderExample],
+    *,
+    output: str | Path,
+    student: Name | None = None,
+    layers: Layers = None,
+    held_out: Sequence[ScoredPair] = (),
+    options: TrainingOptions | None = None,
+    goals: Goals | None = None,
+    matching: LayerMatching | None = None,
+    prompt: str | None = None,
+    dropout: bool = False,
+    reduce: Literal["pca"] | None = None,
+    watchers: Sequence[Watcher] = (),
+) -> TrainingResult:
+    """Train a small sentence encoder to make a large one's vectors (arXiv:2004.09813).
+
+    Args:
+        teacher: a sentence encoder, by folder, catalogue name or repository.
+        examples: texts to learn the teacher's vectors of; tuples of a text and its translations, which all
+            get the teacher's vector of the first; pairs with people's scores. All kinds may be mixed.
+        output: the folder of the run.
+        student: the model to train, or
+        layers: how many of the teacher's layers the student begins with, or which; by default half of them.
+        held_out: scored pairs to measure on; the best student by their Spearman correlation is kept.
+        options: of the run, by default `DISTILLING`.
+        goals: what the vectors are to be like.
+        matching: learn from the teacher's layers too, which costs the teacher's time on every batch.
+        prompt: put before every text, for the teacher too; by default the model's own default.
+        dropout: drop values of the student's while it learns; the teacher's are exact, so by default not.
+        reduce: ``pca`` for a student with shorter vectors than the teacher's.
+        watchers: told of every step.
+
+    Raises what `EncoderDistillation`, `make_student` and `train` raise.
+    """
+    chosen = options or (DISTILLING if student is None else replace(DISTILLING, freeze_embeddings=False))
+    objective = EncoderDistillation(
+        teacher,
+        open_student_encoder(teacher, student, layers),
+        examples,
+        held_out,
+        chosen,
+        goals=goals or Goals(),
+        matching=matching,
+        prompt=prompt,
+        dropout=dropout,
+        reduce=reduce,
+    )
+    return train(objective, Path(output), chosen, watchers=watchers)

@@ -1,0 +1,226 @@
+"""Opening teachers and the students that are to learn from them."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Mapping, Sequence
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from munjang.checkpoints import open_checkpoint
+from munjang.errors import CheckpointError, InputError, InputTypeError, UnsupportedModelError
+from munjang.models.params import Params
+from munjang.models.registry import SEQUENCE_CLASSIFICATION, Architecture, architecture_of
+from munjang.runtime.model import Model
+from munjang.sentence.transformer import SentenceTransformer
+from munjang.tasks.loading import Loaded, load
+from munjang.tokenization import Tokenizer
+from munjang.training.models import open_for_training, open_model
+from munjang.training.new_heads import with_head
+from munjang.training.output import check_empty
+from munjang.training.sentences.train import open_encoder
+
+__all__ = [
+    "Layers",
+    "Name",
+    "check_same_tokens",
+    "choose_layers",
+    "make_student",
+    "open_student_classifier",
+    "open_student_encoder",
+    "open_teacher_classifier",
+    "spread",
+    "student_tensors",
+    "table",
+]
+
+_BERT_LIKE = ("encoder.layer.", "num_hidden_layers")
+# Where the layers' tensors stand under the encoder's prefix, and the config's key of how many there are.
+_LAYERS: Mapping[str, tuple[str, str]] = {
+    "bert": _BERT_LIKE,
+    "roberta": _BERT_LIKE,
+    "xlm-roberta": _BERT_LIKE,
+    "electra": _BERT_LIKE,
+    "distilbert": ("transformer.layer.", "n_layers"),
+}
+
+
+def spread(count: int, of: int) -> tuple[int, ...]:
+    """Choose ``count`` of ``of`` layers, evenly spread, the first and the last among them.
+
+    6 of 12 are ``(0, 2, 4, 7, 9, 11)``; a single layer is the first.
+    """
+    if count == 1:
+        return (0,)
+    return tuple((2 * i * (of - 1) + count - 1) // (2 * (count - 1)) for i in range(count))
+
+
+def choose_layers(layers: int | Sequence[int], of: int) -> tuple[int, ...]:
+    """Check a choice of a teacher's layers, from 0 on; a number of layers is spread as `spread` does.
+
+    Raises `InputError` for none, for more than the teacher's ``of``, for numbers out of range and for any
+    order but the teacher's; `InputTypeError` for anything but whole numbers.
+    """
+    if not isinstance(layers, int | list | tuple | range) or isinstance(layers, bool):
+        raise InputTypeError(f"layers must be a number of layers or a list of them, got {layers!r}.")
+    if isinstance(layers, int):
+        if not 1 <= layers <= of:
+            raise InputError(f"A student can have 1 to {of} of the teacher's {of} layers, got {layers}.")
+        return spread(layers, of)
+    for layer in layers:
+        if not isinstance(layer, int) or isinstance(layer, bool):
+            raise InputTypeError(f"layers must be whole numbers, got {layer!r}.")
+        if not 0 <= layer < of:
+            raise InputError(f"The teacher has layers 0 to {of - 1}, got {layer}.")
+    if not layers or any(a >= b for a, b in pairwise(layers)):
+        raise InputError(f"layers must be in the teacher's order, each once, got {list(layers)}.")
+    return tuple(layers)
+
+
+def student_tensors(
+    raw_config: Mapping[str, Any], weights: Mapping[str, NDArray[Any]], layers: Sequence[int]
+) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
+    """Give the config and the tensors of a model that has only these layers, renumbered from 0 on.
+
+    Everything else is the teacher's: embeddings, pooler, head, modules (arXiv:1910.01108, section 3).
+    Raises `UnsupportedModelError` for a model that is no encoder.
+    """
+    architecture = architecture_of(raw_config)
+    place, key = _layers_of(architecture)
+    prefix = architecture.base(Params(weights)).prefix + place
+    new = {str(old): str(number) for number, old in enumerate(layers)}
+    found: dict[str, NDArray[Any]] = {}
+    for name in weights:
+        number, _, rest = name.removeprefix(prefix).partition(".")
+        if not name.startswith(prefix):
+            found[name] = weights[name]
+        elif number in new:
+            found[f"{prefix}{new[number]}.{rest}"] = weights[name]
+    return {**raw_config, key: len(layers)}, found
+
+
+def make_student(
+    teacher: str | os.PathLike[str], output: str | os.PathLike[str], *, layers: int | Sequence[int]
+) -> tuple[int, ...]:
+    """Write a student that begins with some of a teacher's layers (arXiv:1910.01108); give which those are.
+
+    Args:
+        teacher: a folder, a catalogue name, or a hub repository.
+        output: the student's folder, new or empty.
+        layers: how many, evenly spread with the first and the last among them, or which, from 0 on.
+
+    The rest is kept as it is: embeddings, pooler, head, tokenizer, and of a sentence encoder its modules and
+    prompts. Raises what `choose_layers` raises, `InputError` for a folder that holds something,
+    `UnsupportedModelError` for a model that is no encoder, and what opening and saving a model raises.
+    """
+    folder = Path(output)
+    check_empty(folder)
+    opened = open_model(teacher)
+    chosen = choose_layers(layers, opened.model.config.num_hidden_layers)
+    raw, tensors = student_tensors(opened.model.raw_config, opened.model.weights, chosen)
+    opened.model = Model(raw, tensors, backend="numpy")
+    opened.save(folder)
+    return chosen
+
+
+def _layers_of(architecture: Architecture) -> tuple[str, str]:
+    found = _LAYERS.get(architecture.model_type)
+    if found is None:
+        raise UnsupportedModelError(
+            f"Students are made of {', '.join(_LAYERS)}, not of a model of type '{architecture.model_type}'."
+        )
+    return found
+
+
+Name = str | os.PathLike[str]
+Layers = int | Sequence[int] | None
+_COMPARED = 200  # texts
+_IN_MEMORY = 1 << 30  # bytes of vectors; more of them stand in a file
+
+
+def open_teacher_classifier(teacher: Name) -> Loaded:
+    """Open a teacher with its trained classification head; `CheckpointError` if it has none."""
+    return load(teacher, SEQUENCE_CLASSIFICATION)
+
+
+def open_student_classifier(
+    teacher: Name, student: Name | None, layers: Layers, *, labels: Mapping[int, str], seed: int
+) -> Loaded:
+    """Open a student with a classification head of the teacher's labels, to be trained.
+
+    It is the model ``student``, or has the ``layers`` of the teacher (half of them if neither is given).
+    Raises `InputError` if both are given, and what `choose_layers` and opening a model raise.
+    """
+    if (own := _one_of(student, layers)) is not None:
+        return open_for_training(own, SEQUENCE_CLASSIFICATION, labels=labels, seed=seed)
+    checkpoint = open_checkpoint(teacher)
+    whole = Model.from_checkpoint(checkpoint, SEQUENCE_CLASSIFICATION, backend="numpy")
+    chosen = choose_layers(_half(layers, whole), whole.config.num_hidden_layers)
+    raw, tensors = with_head(
+        *student_tensors(whole.raw_config, whole.weights, chosen), SEQUENCE_CLASSIFICATION, seed=seed
+    )
+    model = Model(raw, tensors, head=SEQUENCE_CLASSIFICATION, backend="torch")
+    return Loaded(model, Tokenizer.from_checkpoint(checkpoint))
+
+
+def open_student_encoder(teacher: Name, student: Name | None, layers: Layers) -> SentenceTransformer:
+    """Open a sentence encoder to be trained: ``student``, or one with the ``layers`` of the teacher.
+
+    Raises what `open_student_classifier` raises.
+    """
+    if (own := _one_of(student, layers)) is not None:
+        return open_encoder(own)
+    encoder = SentenceTransformer(teacher, backend="numpy", on_truncation="ignore")
+    chosen = choose_layers(_half(layers, encoder.model), encoder.model.config.num_hidden_layers)
+    raw, tensors = student_tensors(encoder.model.raw_config, encoder.model.weights, chosen)
+    encoder.model = Model(raw, tensors, backend="torch")
+    return encoder
+
+
+def _one_of(student: Name | None, layers: Layers) -> Name | None:
+    if student is not None and layers is not None:
+        raise InputError(f"Give student or layers, not both: got {os.fspath(student)!r} and {layers!r}.")
+    return student
+
+
+def _half(layers: Layers, teacher: Model) -> int | Sequence[int]:
+    return max(1, teacher.config.num_hidden_layers // 2) if layers is None else layers
+
+
+def check_same_tokens(student: Tokenizer, teacher: Tokenizer, texts: Sequence[str]) -> None:
+    """Raise `InputError` unless two tokenizers give the same ids, for their models to be compared inside."""
+    texts = texts[:_COMPARED]
+    same = student.get_vocab() == teacher.get_vocab()
+    if same and [t.input_ids for t in student.encode_ids(texts)] == [
+        t.input_ids for t in teacher.encode_ids(texts)
+    ]:
+        return
+    raise InputError(
+        f"The student ({len(student)} tokens) and the teacher ({len(teacher)}) cut texts into different "
+        "tokens, so their layers can't be compared; leave matching out."
+    )
+
+
+def table(rows: int, width: int) -> NDArray[np.float32]:
+    """An array ``[rows, width]`` to fill: in memory, or if it is large in a file that goes with it.
+
+    Raises `CheckpointError` if the temporary folder has no room for it.
+    """
+    if rows * width * 4 <= _IN_MEMORY:
+        return np.empty((rows, width), dtype=np.float32)
+    try:
+        with tempfile.TemporaryFile() as file:
+            if hasattr(os, "posix_fallocate"):  # else a full disk would show only when the pages are written
+                os.posix_fallocate(file.fileno(), 0, rows * width * 4)
+            file.truncate(rows * width * 4)
+            return np.memmap(file, dtype=np.float32, mode="r+", shape=(rows, width))
+    except OSError as error:
+        raise CheckpointError(
+            f"{rows:,} vectors of {width} numbers found no room in '{tempfile.gettempdir()}': "
+            f"{error.strerror}."
+        ) from error

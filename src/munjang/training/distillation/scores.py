@@ -1,0 +1,313 @@
+"""Distilling a cross-encoder's scores: into a smaller cross-encoder, or into a sentence encoder.
+
+The teacher scores every pair once, before training. Single pairs are learned by the squared difference of
+scores. Contrasts are learned by the squared difference of margins, the score of the positive less that of a
+negative, which lets the student choose its own scale's zero (arXiv:2010.02666).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeAlias
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from munjang.data.examples import Contrast, ScoredPair
+from munjang.errors import InputError, InputTypeError
+from munjang.evaluation.sentences import evaluate_scored_pairs, evaluate_similarity
+from munjang.sentence.cross_encoder import CrossEncoder
+from munjang.sentence.transformer import SentenceTransformer
+from munjang.tasks.loading import Loaded
+from munjang.tokenization.encoding import TokenIds
+from munjang.training.distillation.layers import check_weight
+from munjang.training.distillation.models import Layers, Name, open_student_classifier
+from munjang.training.loop.loop import TrainingResult, train
+from munjang.training.loop.objective import Loss, require_examples
+from munjang.training.loop.watchers import Watcher
+from munjang.training.losses.base import CosineSimilarityLoss, InputExample, SentenceLoss
+from munjang.training.losses.teacher import MarginMSELoss
+from munjang.training.models import checksum, fingerprint_of_texts
+from munjang.training.options import TrainingOptions
+from munjang.training.sentences.objective import SentenceObjective
+from munjang.training.sentences.train import open_encoder
+from munjang.training.tasks.base import TaskObjective, in_chunks
+
+__all__ = ["ScoreDistillation", "distill_cross_encoder", "distill_scores", "score_errors"]
+
+Pair: TypeAlias = tuple[str, str]
+PairExamples: TypeAlias = Sequence[Pair | Contrast]
+_ACTIVATIONS = {
+    "identity": "torch.nn.modules.linear.Identity",
+    "sigmoid": "torch.nn.modules.activation.Sigmoid",
+    "tanh": "torch.nn.modules.activation.Tanh",
+}
+
+
+def score_errors(scores: Tensor, wanted: Tensor) -> Tensor:
+    """The error of one example: of its score, or the mean over margins of its first score to the others."""
+    if len(scores) == 1:
+        return (scores - wanted).square().sum()
+    return ((scores[0] - scores[1:]) - (wanted[0] - wanted[1:])).square().mean()
+
+
+@dataclass(frozen=True, slots=True)
+class _Example:
+    texts: tuple[TokenIds, ...]  # a pair, or those of the positive and of each negative
+    scores: NDArray[np.float32]  # the teacher's logits
+
+
+class ScoreDistillation(TaskObjective[_Example]):
+    """The scores that a large cross-encoder gives, learned by a small one.
+
+    Args:
+        teacher: with one label.
+        student: a model with a head of one label and the backend ``torch``.
+        examples: pairs, or contrasts with negatives.
+        held_out: scored pairs to measure on.
+        options: of the run.
+        max_length: tokens that are read of a pair.
+
+    Raises `InputError` for no examples, a contrast without negatives and a teacher of several labels,
+    `InputTypeError` for examples of other kinds.
+    """
+
+    name = "score-distillation"
+
+    def __init__(
+        self,
+        teacher: CrossEncoder,
+        student: Loaded,
+        examples: PairExamples,
+        held_out: Sequence[ScoredPair],
+        options: TrainingOptions,
+        *,
+        max_length: int | None = None,
+    ) -> None:
+        groups = _groups(examples)
+        _check_one_label(teacher)
+        self._held_out = held_out
+        self.metric = "spearman" if held_out else None
+        longest = min(student.max_length, teacher.max_length, max_length or student.max_length)
+        teacher.max_length = longest
+        scores = _scores(teacher, groups, activation="identity")
+        activation = _name_activation(teacher, student)
+        description: dict[str, str | int | float] = {
+            "model": student.tokenizer.name_or_path,
+            "model checksum": checksum(student.model.weights),
+            "layers": student.model.config.num_hidden_layers,
+            "teacher": teacher.tokenizer.name_or_path,
+            "teacher checksum": checksum(teacher.model.weights),
+            "examples": len(examples),
+            "held out": len(held_out),
+            "data checksum": fingerprint_of_texts([*examples, *held_out]),
+            "longest pair in tokens": longest,
+        }
+        super().__init__(student, _tokenised(groups, scores, student, longest), options, description)
+        self._encoder = CrossEncoder.of(
+            student.model,
+            student.tokenizer,
+            activation_fn=activation,
+            max_length=longest,
+            on_truncation="ignore",
+        )
+
+    def loss(self, examples: Sequence[_Example], rng: np.random.Generator) -> Loss:  # noqa: ARG002
+        """The sum of `score_errors`; all pairs go through the model at once."""
+        logits = self.logits(examples)[:, 0]
+        parts = torch.split(logits, [len(example.texts) for example in examples])
+        errors = [
+            score_errors(scores, torch.from_numpy(example.scores).to(scores.device))
+            for scores, example in zip(parts, examples, strict=True)
+        ]
+        return Loss(torch.stack(errors).sum(), len(examples))
+
+    def evaluate(self) -> Mapping[str, float]:
+        """How the student's scores go with people's."""
+        return evaluate_scored_pairs(self._encoder, self._held_out, intervals=False).values
+
+    def usage(self, folder: Path) -> str:
+        """Show how to score pairs."""
+        return f'import munjang\n\nmodel = munjang.CrossEncoder("{folder}")\nmodel.predict([("...", "...")])'
+
+
+def distill_cross_encoder(
+    teacher: Name,
+    examples: PairExamples,
+    *,
+    output: str | Path,
+    student: Name | None = None,
+    layers: Layers = None,
+    held_out: Sequence[ScoredPair] = (),
+    options: TrainingOptions | None = None,
+    max_length: int | None = None,
+    watchers: Sequence[Watcher] = (),
+) -> TrainingResult:
+    """Train a small cross-encoder to give a large one's scores.
+
+    Args:
+        teacher: a cross-encoder with one label.
+        examples: pairs, whose scores are learned; or contrasts, whose margins are (arXiv:2010.02666).
+        output: the folder of the run.
+        student: the model to train, or
+        layers: how many of the teacher's layers the student begins with, or which; by default half of them.
+        held_out: scored pairs to measure on.
+        options: of the run; by default three epochs at a learning rate of 5e-5.
+        max_length: tokens that are read of a pair, by default what the models take.
+        watchers: told of every step.
+
+    Raises what `ScoreDistillation`, `make_student`, `munjang.CrossEncoder` and `train` raise.
+    """
+    chosen = options or TrainingOptions(learning_rate=5e-5)
+    opened = CrossEncoder(teacher, on_truncation="ignore")
+    _check_one_label(opened)
+    labels = opened.model.config.labels.id2label
+    small = open_student_classifier(teacher, student, layers, labels=labels, seed=chosen.seed)
+    objective = ScoreDistillation(opened, small, examples, held_out, chosen, max_length=max_length)
+    return train(objective, Path(output), chosen, watchers=watchers)
+
+
+def distill_scores(
+    teacher: Name,
+    examples: PairExamples,
+    *,
+    model: Name,
+    output: str | Path,
+    held_out: Sequence[ScoredPair] = (),
+    options: TrainingOptions | None = None,
+    prompts: tuple[str, str] = ("", ""),
+    divisor: float = 1.0,
+    watchers: Sequence[Watcher] = (),
+) -> TrainingResult:
+    """Train a sentence encoder to score pairs by their vectors as a cross-encoder scores them.
+
+    Args:
+        teacher: a cross-encoder with one label.
+        examples: pairs: the cosine of the two vectors learns the teacher's score, which must lie between -1
+            and 1; or contrasts with equally many negatives each: margins of dot products learn the margins of
+            the teacher's logits (arXiv:2010.02666).
+        model: the sentence encoder to train.
+        output: the folder of the run.
+        held_out: scored pairs to measure on.
+        options: of the run.
+        prompts: put before the first text of an example, and before its other texts.
+        divisor: the teacher's scores are divided by it; vectors of length 1 can't reach the margins of logits
+            otherwise.
+        watchers: told of every step.
+
+    Raises `InputError` for scores out of range, and what `SentenceObjective` and `train` raise.
+    """
+    check_weight("divisor", divisor)
+    if divisor == 0:
+        raise InputError("divisor must be more than 0, got 0.")
+    chosen = options or TrainingOptions()
+    opened = CrossEncoder(teacher, on_truncation="ignore")
+    _check_one_label(opened)
+    taught, loss = _taught(opened, _groups(examples), divisor)
+
+    def measure(encoder: SentenceTransformer, _: Mapping[str, Tensor]) -> Mapping[str, float]:
+        return evaluate_similarity(encoder, held_out, prompt=prompts[0], intervals=False).values
+
+    objective = SentenceObjective(
+        open_encoder(model),
+        taught,
+        loss,
+        chosen,
+        measure=measure if held_out else None,
+        metric="spearman",
+        prompts=prompts,
+        description={
+            "teacher": str(teacher),
+            "teacher checksum": checksum(opened.model.weights),
+            "held out": len(held_out),
+            "held-out checksum": fingerprint_of_texts(held_out),
+            "divisor": divisor,
+        },
+    )
+    return train(objective, Path(output), chosen, watchers=watchers)
+
+
+def _taught(
+    teacher: CrossEncoder, groups: Sequence[tuple[Pair, ...]], divisor: float
+) -> tuple[list[InputExample], SentenceLoss]:
+    """Examples with the teacher's scores as labels, and the loss that learns them."""
+    if len(groups[0]) > 1:
+        margins = _scores(teacher, groups, activation="identity")
+        texts = [(group[0][0], *(document for _, document in group)) for group in groups]
+        found = zip(texts, margins, strict=True)
+        return [InputExample(text, scores / divisor) for text, scores in found], MarginMSELoss()
+    scores = np.concatenate(_scores(teacher, groups)) / divisor
+    worst = int(np.abs(scores).argmax())
+    if abs(scores[worst]) > 1:
+        raise InputError(
+            f"The teacher scores pair {worst} {scores[worst]:.3g}, but a cosine lies between -1 and 1; "
+            "choose a larger divisor."
+        )
+    return [
+        InputExample(group[0], float(score)) for group, score in zip(groups, scores, strict=True)
+    ], CosineSimilarityLoss()
+
+
+def _scores(
+    teacher: CrossEncoder, groups: Sequence[tuple[Pair, ...]], activation: str | None = None
+) -> list[NDArray[np.float32]]:
+    """The teacher's scores of each group's pairs."""
+    pairs = [pair for group in groups for pair in group]
+    scores = teacher.predict(pairs, activation_fn=activation)
+    return np.split(scores, np.cumsum([len(group) for group in groups])[:-1])
+
+
+def _groups(examples: PairExamples) -> list[tuple[Pair, ...]]:
+    """The pairs of each example: one, or the positive and the negatives."""
+    require_examples(examples)
+    found = [_group(example, place) for place, example in enumerate(examples)]
+    if len({len(group) > 1 for group in found}) > 1:
+        raise InputTypeError("The examples are of two kinds; give only pairs, or only contrasts.")
+    return found
+
+
+def _group(example: Pair | Contrast, place: int) -> tuple[Pair, ...]:
+    if isinstance(example, Contrast):
+        if not example.negatives:
+            raise InputError(f"Example {place} has no negatives, so there is no margin to learn.")
+        return tuple((example.anchor, document) for document in (example.positive, *example.negatives))
+    if isinstance(example, tuple) and len(example) == 2 and all(isinstance(text, str) for text in example):
+        return (example,)
+    raise InputTypeError(f"Example {place} must be a pair of texts or a Contrast, got {example!r:.80}.")
+
+
+def _tokenised(
+    groups: Sequence[tuple[Pair, ...]],
+    scores: Sequence[NDArray[np.float32]],
+    student: Loaded,
+    longest: int,
+) -> list[_Example]:
+    found: list[_Example] = []
+    for chunk in in_chunks(zip(groups, scores, strict=True)):
+        pairs = [pair for group, _ in chunk for pair in group]
+        ids = iter(student.tokenizer.encode_ids(pairs, truncation=True, max_length=longest))
+        found += [_Example(tuple(next(ids) for _ in group), wanted) for group, wanted in chunk]
+    return found
+
+
+def _check_one_label(teacher: CrossEncoder) -> None:
+    if teacher.num_labels != 1:
+        raise InputError(
+            f"The teacher has {teacher.num_labels} labels, and a score is one number; "
+            "use distill_classifier for it."
+        )
+
+
+def _name_activation(teacher: CrossEncoder, student: Loaded) -> str:
+    """Let the student's config name the teacher's activation: its logits are learned, so it fits them too."""
+    name = getattr(teacher.activation_fn, "__name__", "")
+    if name not in _ACTIVATIONS:
+        raise InputError(f"The teacher's activation {teacher.activation_fn!r} can't be saved with a student.")
+    raw = student.model.raw_config
+    raw.pop("sbert_ce_default_activation_function", None)  # where older versions looked
+    raw["sentence_transformers"] = {"activation_fn": _ACTIVATIONS[name]}
+    return name

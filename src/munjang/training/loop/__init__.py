@@ -1,0 +1,1 @@
+"""The training loop: updates, checkpoints, evaluations and the report of a run."""

@@ -1,0 +1,147 @@
+"""Losses on a text, one that belongs to it, and some that do not."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.nn import functional
+from torch.utils.checkpoint import checkpoint
+
+from munjang.errors import InputError
+from munjang.training.losses.base import Batch, Distance, SentenceLoss, choose_distance
+
+__all__ = ["CachedMultipleNegativesRankingLoss", "MultipleNegativesRankingLoss", "TripletLoss"]
+
+_SCORES_AT_ONCE = 2**22  # 16 MiB
+
+
+class TripletLoss(SentenceLoss):
+    """The positive shall be nearer to the anchor than the negative, by ``margin`` (arXiv:1503.03832).
+
+    ``max(0, distance to the positive - distance to the negative + margin)``.
+    """
+
+    wants = "nothing"
+    columns = 3
+
+    def __init__(self, distance: Distance = "euclidean", margin: float = 5.0) -> None:
+        self.distance = choose_distance(distance)
+        self.margin = margin
+
+    def _distances(self, u: Tensor, v: Tensor) -> Tensor:
+        if self.distance == "cosine":
+            return 1 - functional.cosine_similarity(u, v)
+        # Its gradient is 0 where both are equal, not NaN.
+        order = 2 if self.distance == "euclidean" else 1
+        distances: Tensor = torch.linalg.vector_norm(u - v, ord=order, dim=-1)
+        return distances
+
+    def __call__(self, batch: Batch) -> Tensor:
+        """Give the sum over the triplets."""
+        anchor, positive, negative = batch.columns
+        nearer = self._distances(anchor, positive) - self._distances(anchor, negative)
+        return functional.relu(nearer + self.margin).sum()
+
+    def describe(self) -> str:
+        """Its name, distance and margin."""
+        return f"TripletLoss({self.distance}, margin {self.margin:g})"
+
+
+class MultipleNegativesRankingLoss(SentenceLoss):
+    """Of all the batch's texts an anchor's own positive shall be the most alike (arXiv:1705.00652).
+
+    The cross-entropy over ``scale`` times the similarity of an anchor to every positive and every negative of
+    the batch. With several processes each looks at its own share of a batch.
+
+    Args:
+        scale: what similarities are multiplied by, the inverse of a temperature.
+        similarity: ``cosine`` or ``dot``.
+        skip_false_negatives: leave out, for an anchor, other examples' texts that equal the anchor or its
+            positive, and positives of an equal anchor.
+    """
+
+    wants = "nothing"
+    columns = 0
+    fewest_columns = 2
+    looks_at_batch = True
+    in_batch_negatives = True
+
+    def __init__(
+        self,
+        scale: float = 20.0,
+        similarity: Literal["cosine", "dot"] = "cosine",
+        *,
+        skip_false_negatives: bool = True,
+    ) -> None:
+        if not scale > 0:
+            raise InputError(f"scale must be more than 0, got {scale}.")
+        if similarity not in ("cosine", "dot"):
+            raise InputError(f"Unknown similarity {similarity!r}; there are cosine, dot.")
+        self.scale, self.similarity = scale, similarity
+        self.skip_false_negatives = skip_false_negatives
+
+    def __call__(self, batch: Batch) -> Tensor:
+        """Give the sum over the anchors; scores exist for some of them at a time."""
+        anchors, candidates = batch.columns[0], torch.cat(list(batch.columns[1:]))
+        if self.similarity == "cosine":
+            anchors, candidates = functional.normalize(anchors), functional.normalize(candidates)
+        left_out = self._left_out(batch)
+        rows = max(1, _SCORES_AT_ONCE // len(candidates))
+        if rows >= len(anchors):
+            return self._sum(anchors, candidates, left_out, 0)
+        return torch.stack(
+            [
+                checkpoint(
+                    self._sum,
+                    anchors[start : start + rows],
+                    candidates,
+                    None if left_out is None else left_out[start : start + rows],
+                    start,
+                    use_reentrant=False,
+                )
+                for start in range(0, len(anchors), rows)
+            ]
+        ).sum()
+
+    def _sum(self, anchors: Tensor, candidates: Tensor, left_out: Tensor | None, start: int) -> Tensor:
+        scores = anchors @ candidates.T * self.scale
+        if left_out is not None:
+            scores = scores.masked_fill(left_out, -torch.inf)
+        own = torch.arange(start, start + len(anchors), device=scores.device)
+        return functional.cross_entropy(scores, own, reduction="sum")
+
+    def _left_out(self, batch: Batch) -> Tensor | None:
+        """Mark what is no negative, ``[B, candidates]``; ``None`` if there is nothing."""
+        if not self.skip_false_negatives or batch.texts is None:
+            return None
+        found = _false_negatives(batch.texts)
+        return torch.from_numpy(found).to(batch.labels.device) if found.any() else None
+
+    def describe(self) -> str:
+        """Its name and settings."""
+        kept = "" if self.skip_false_negatives else ", false negatives kept"
+        return f"{type(self).__name__}(scale {self.scale:g}, {self.similarity}{kept})"
+
+
+class CachedMultipleNegativesRankingLoss(MultipleNegativesRankingLoss):
+    """`MultipleNegativesRankingLoss` with the same gradients, for batches that don't fit in memory at once.
+
+    Texts go through the model in parts of the run's ``token_budget``, first without gradients, and once more
+    when the gradients of their vectors are known (GradCache, arXiv:2101.06983).
+    """
+
+    cached = True
+
+
+def _false_negatives(texts: NDArray[np.intp]) -> NDArray[np.bool_]:
+    count = texts.shape[1]
+    anchors, positives = texts[0], texts[1]
+    candidates = texts[1:].reshape(-1)
+    found: NDArray[np.bool_] = (candidates == positives[:, None]) | (candidates == anchors[:, None])
+    found[:, :count] |= anchors == anchors[:, None]
+    found[np.arange(count), np.arange(count)] = False
+    return found

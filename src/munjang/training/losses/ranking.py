@@ -1,0 +1,76 @@
+"""Losses of cross-encoders, on single pairs and on a query's list of documents.
+
+A loss gets the logits of all documents one after another, ``[n]``, what they should be, ``[n]``, and how many
+of them each list has; it gives a sum and how much was added up.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Literal, TypeAlias
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from munjang.training.loop.objective import Loss
+
+__all__ = ["RANKING_LOSSES", "RankingLoss", "RankingLossName"]
+
+RankingLossName: TypeAlias = Literal["binary-cross-entropy", "mean-squared-error", "listnet", "ranknet"]
+_Function: TypeAlias = Callable[[Tensor, Tensor, list[int]], Loss]
+
+
+@dataclass(frozen=True, slots=True)
+class RankingLoss:
+    """A loss, and what belongs to it.
+
+    Attributes:
+        function: the loss.
+        compares: whether documents of a list are compared, so that single pairs teach nothing.
+        activation: what turns logits into scores afterwards, by torch's name.
+    """
+
+    function: _Function
+    compares: bool
+    activation: str
+
+
+def binary_cross_entropy(logits: Tensor, targets: Tensor, sizes: list[int]) -> Loss:  # noqa: ARG001
+    """Of each pair by itself; targets are from 0 to 1, logits go through the sigmoid."""
+    total = functional.binary_cross_entropy_with_logits(logits, targets, reduction="sum")
+    return Loss(total, len(logits))
+
+
+def mean_squared_error(logits: Tensor, targets: Tensor, sizes: list[int]) -> Loss:  # noqa: ARG001
+    """The squared difference of a logit and its target, of each pair by itself."""
+    return Loss(functional.mse_loss(logits, targets, reduction="sum"), len(logits))
+
+
+def list_net(logits: Tensor, targets: Tensor, sizes: list[int]) -> Loss:
+    """ListNet: the cross-entropy of two softmaxes over a list, of the grades and of the logits (Cao 2007)."""
+    total = logits.new_zeros(())
+    for scores, grades in zip(torch.split(logits, sizes), torch.split(targets, sizes), strict=True):
+        # No `@`, which would be in half precision where matrices are multiplied so.
+        total = total - (grades.softmax(dim=0) * scores.log_softmax(dim=0)).sum()
+    return Loss(total, len(sizes))
+
+
+def rank_net(logits: Tensor, targets: Tensor, sizes: list[int]) -> Loss:
+    """RankNet: ``log(1 + exp(s_worse - s_better))`` for all two documents of unequal grade (Burges 2005)."""
+    total, count = logits.new_zeros(()), 0
+    for scores, grades in zip(torch.split(logits, sizes), torch.split(targets, sizes), strict=True):
+        better = grades[:, None] > grades[None, :]
+        total = total + functional.softplus((scores[None, :] - scores[:, None])[better]).sum()
+        count += int(better.sum())
+    return Loss(total, count)
+
+
+_SIGMOID, _IDENTITY = "torch.nn.modules.activation.Sigmoid", "torch.nn.modules.linear.Identity"
+RANKING_LOSSES: Mapping[str, RankingLoss] = {
+    "binary-cross-entropy": RankingLoss(binary_cross_entropy, compares=False, activation=_SIGMOID),
+    "mean-squared-error": RankingLoss(mean_squared_error, compares=False, activation=_IDENTITY),
+    "listnet": RankingLoss(list_net, compares=True, activation=_IDENTITY),
+    "ranknet": RankingLoss(rank_net, compares=True, activation=_IDENTITY),
+}

@@ -1,0 +1,160 @@
+"""What a run starts from: a model with the head for its task, on the torch executor, and its tokenizer."""
+
+from __future__ import annotations
+
+import os
+import zlib
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from munjang.checkpoints import Checkpoint, open_checkpoint
+from munjang.errors import CheckpointError, InputError
+from munjang.runtime.model import Model
+from munjang.sentence.files import read_entries, staged
+from munjang.sentence.transformer import SentenceTransformer
+from munjang.tasks.loading import Loaded
+from munjang.tokenization import Tokenizer
+from munjang.tokenization.encoding import TokenIds
+from munjang.training.new_heads import with_head
+
+__all__ = [
+    "Opened",
+    "checksum",
+    "fingerprint_of_texts",
+    "numbered",
+    "open_for_training",
+    "open_model",
+    "used_ids",
+]
+
+_CROSS_ENCODER_FILE = "config_sentence_transformers.json"
+
+
+@dataclass
+class Opened:
+    """A model and its tokeniser; ``encoder`` is the sentence encoder around them, if it is one.
+
+    ``model`` and ``tokenizer`` may be replaced before `save`.
+    """
+
+    model: Model
+    tokenizer: Tokenizer
+    encoder: SentenceTransformer | None
+
+    def save(self, folder: Path) -> None:
+        """Write everything that is needed to load the model again; raises `CheckpointError`."""
+        if self.encoder is not None:
+            self.encoder.model, self.encoder.tokenizer = self.model, self.tokenizer
+            self.encoder.save_pretrained(folder)
+            return
+        with staged(folder) as temporary:
+            self.model.save_pretrained(temporary)
+            self.tokenizer.save_pretrained(temporary)
+
+
+def open_model(name: str | os.PathLike[str]) -> Opened:
+    """Open a model by its folder, catalogue name or hub repository, without compiling it.
+
+    Raises `UnknownModelError`, `FetchError`, `CheckpointError` (also if the tokeniser has more tokens than
+    the model), `UnsupportedModelError`.
+    """
+    checkpoint = open_checkpoint(name)
+    if checkpoint.has("modules.json") and not _is_cross_encoder(checkpoint):
+        encoder = SentenceTransformer(name, backend="numpy")
+        opened = Opened(encoder.model, encoder.tokenizer, encoder)
+    else:
+        model = Model.from_checkpoint(checkpoint, backend="numpy")
+        _keep_activation(checkpoint, model)
+        opened = Opened(model, Tokenizer.from_checkpoint(checkpoint), None)
+    tokens, rows = len(opened.tokenizer), opened.model.config.vocab_size
+    if tokens > rows:
+        raise CheckpointError(
+            f"The tokeniser of '{checkpoint.name}' has {tokens} tokens, but the model has rows for {rows}."
+        )
+    return opened
+
+
+def _is_cross_encoder(checkpoint: Checkpoint) -> bool:
+    return [(entry.kind, entry.path) for entry in read_entries(checkpoint)] == [("Transformer", "")]
+
+
+def _keep_activation(checkpoint: Checkpoint, model: Model) -> None:
+    """Let the config name what makes scores of logits, if a file that is not saved again names it."""
+    if checkpoint.has(_CROSS_ENCODER_FILE):
+        name = checkpoint.read_json(_CROSS_ENCODER_FILE).get("activation_fn")
+        if name is not None:
+            model.raw_config["sentence_transformers"] = {"activation_fn": name}
+
+
+def open_for_training(
+    model: str | os.PathLike[str],
+    head: str,
+    *,
+    labels: Mapping[int, str] | None = None,
+    problem_type: str | None = None,
+    seed: int = 1,
+) -> Loaded:
+    """Open a model with a head for a task; a head that it lacks begins at random.
+
+    Raises what `Model.from_pretrained` raises, and `InputError` if the architecture has no such head.
+    """
+    checkpoint = open_checkpoint(model)
+    raw, weights = with_head(
+        checkpoint.config(), checkpoint.weights(), head, labels=labels, problem_type=problem_type, seed=seed
+    )
+    return Loaded(Model(raw, weights, head=head, backend="torch"), Tokenizer.from_checkpoint(checkpoint))
+
+
+def numbered(labels: Iterable[str], order: Sequence[str] | None = None) -> dict[int, str]:
+    """Number the labels that occur, in the order given or their own: numbers by size, names by the alphabet.
+
+    Raises `InputError` if there are fewer than two, or if one is not in the order given.
+    """
+    found = set(labels)
+    if order is not None:
+        unknown = sorted(found - set(order))
+        if unknown:
+            raise InputError(f"The label {unknown[0]!r} is not one of {', '.join(map(repr, order))}.")
+        return dict(enumerate(order))
+    if len(found) < 2:
+        raise InputError(
+            f"Every example has the label {next(iter(found), None)!r}; there must be two labels at least."
+        )
+    return dict(enumerate(sorted(found, key=_label_order)))
+
+
+def _label_order(label: str) -> tuple[bool, float, str]:
+    try:
+        return False, float(label), label
+    except ValueError:
+        return True, 0.0, label
+
+
+def used_ids(texts: Iterable[TokenIds]) -> NDArray[np.int64]:
+    """The ids that occur, each once, in order."""
+    seen: set[int] = set()
+    for text in texts:
+        seen.update(text.input_ids)
+    return np.array(sorted(seen), dtype=np.int64)
+
+
+def fingerprint_of_texts(texts: Iterable[object]) -> str:
+    """A short mark that changes when the data do."""
+    value = 0
+    for text in texts:
+        value = zlib.crc32(repr(text).encode("utf-8", "surrogatepass"), value)
+    return f"{value:08x}"
+
+
+def checksum(weights: Mapping[str, NDArray[Any]]) -> str:
+    """A short mark that changes when a model's numbers do."""
+    value = 0
+    for name in sorted(weights):
+        value = zlib.crc32(name.encode(), value)
+        value = zlib.crc32(np.ascontiguousarray(weights[name]).data.cast("B"), value)
+    return f"{value:08x}"

@@ -1,0 +1,1 @@
+"""Pre-training on plain texts: masked tokens, next sentences, replaced tokens."""

@@ -1,0 +1,270 @@
+"""Pre-training by hidden tokens (arXiv:1810.04805), and what other kinds of pre-training share with it."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.nn import functional
+
+from munjang.errors import InputError
+from munjang.models.batch import TokenBatch
+from munjang.models.ops import A, Ops
+from munjang.models.params import Params
+from munjang.models.program import ModelProgram
+from munjang.models.registry import MASKED_LM
+from munjang.runtime.model import Model
+from munjang.tokenization import Tokenizer
+from munjang.training.loop.network import Network
+from munjang.training.loop.objective import Loss, Objective, cut_into_parts
+from munjang.training.models import checksum, fingerprint_of_texts
+from munjang.training.new_heads import Tensors, with_head
+from munjang.training.options import TrainingOptions
+from munjang.training.pretraining.corpus import TokenCorpus
+from munjang.training.pretraining.masking import Hider, Packed, check_corpora
+from munjang.training.pretraining.new_models import new_encoder
+
+__all__ = ["MaskedLanguageObjective", "MaskedTexts", "Pretraining", "masked_sums", "with_masked_head"]
+
+_LOGITS = "masked"
+_EVALUATED_TOKENS = 8192  # at once
+_SIZES = ("model_type", "num_hidden_layers", "hidden_size", "intermediate_size", "vocab_size")
+_DECODERS = (
+    "cls.predictions.decoder.weight",
+    "lm_head.decoder.weight",
+    "generator_lm_head.weight",
+    "vocab_projector.weight",
+)
+E = TypeVar("E")
+
+
+class MaskedTexts(Sequence[NDArray[np.int32]]):
+    """The texts of a corpus with the special tokens around each, read when asked for."""
+
+    def __init__(self, corpus: TokenCorpus, tokenizer: Tokenizer, *, max_length: int) -> None:
+        if tokenizer.cls_token_id is None or tokenizer.sep_token_id is None:
+            raise InputError(f"The vocabulary of {tokenizer.name_or_path!r} lacks the tokens around a text.")
+        if max_length < 3:
+            raise InputError(f"max_length={max_length} leaves no room for a text; use at least 3.")
+        self._ends = np.array([[tokenizer.cls_token_id], [tokenizer.sep_token_id]], dtype=np.int32)
+        self._tokens = corpus.tokens
+        self._spans = corpus.spans(max_length - 2)
+
+    def __len__(self) -> int:
+        """Count the texts; one that is too long counts once for each of its parts."""
+        return len(self._spans)
+
+    def __getitem__(self, index: Any) -> Any:
+        """The ids of a text, ``[L]``."""
+        first, last = self._spans[index]
+        return np.concatenate([self._ends[0], self._tokens[first:last].astype(np.int32), self._ends[1]])
+
+    def lengths(self) -> NDArray[np.intp]:
+        """The tokens of each text, ``[n]``."""
+        return (self._spans[:, 1] - self._spans[:, 0] + 2).astype(np.intp)
+
+
+class Pretraining(Objective[E]):
+    """What pre-training on a corpus is, whatever the loss.
+
+    Subclasses set ``model``, ``tokenizer``, ``network`` and ``examples``, and say how to measure a part of
+    the held-out texts.
+    """
+
+    lower_is_better = True
+    model: Model
+    tokenizer: Tokenizer
+    _held_out_lengths: NDArray[np.intp] | None
+
+    def _describe(
+        self,
+        corpus: TokenCorpus,
+        held_out: TokenCorpus | None,
+        lengths: NDArray[np.intp],
+        longest: int,
+        more: Mapping[str, str | int | float] | None,
+    ) -> None:
+        raw = self.model.raw_config
+        self.metric = None if self._held_out_lengths is None else "loss"
+        self._description = {
+            "texts": len(lengths),
+            "tokens": int(lengths.sum()),
+            "corpus": corpus.fingerprint,
+            "held-out texts": 0 if self._held_out_lengths is None else len(self._held_out_lengths),
+            "held-out corpus": "none" if held_out is None else held_out.fingerprint,
+            "longest text in tokens": longest,
+            **{name: raw[name] for name in _SIZES if name in raw},
+            "config checksum": fingerprint_of_texts([sorted(raw.items(), key=str)]),
+            "model checksum": checksum(self.model.weights),
+            **(more or {}),
+        }
+
+    def evaluate(self) -> Mapping[str, float]:
+        """Measure on the held-out texts, always with the same tokens hidden."""
+        assert self._held_out_lengths is not None  # or there is no metric
+        sums: dict[str, float] = {}
+        every = np.arange(len(self._held_out_lengths))
+        for number, part in enumerate(cut_into_parts(every, self._held_out_lengths, _EVALUATED_TOKENS)):
+            rng = np.random.default_rng([0, number])
+            with torch.inference_mode(), self.network.precision():
+                for name, value in self._measured(part.tolist(), rng).items():
+                    sums[name] = sums.get(name, 0.0) + value
+        return self._measures(sums)
+
+    @abstractmethod
+    def _measured(self, part: Sequence[int], rng: np.random.Generator) -> Mapping[str, float]:
+        """Sums over some of the held-out texts, by name."""
+
+    @abstractmethod
+    def _measures(self, sums: Mapping[str, float]) -> dict[str, float]:
+        """What `evaluate` gives, of the sums over all held-out texts."""
+
+    def save(self, folder: Path) -> None:
+        """Write the model and its tokenizer."""
+        self.model.set_weights(self.network.weights())
+        self.model.save_pretrained(folder)
+        self.tokenizer.save_pretrained(folder)
+
+    def usage(self, folder: Path) -> str:
+        """Show how to fill a mask."""
+        return (
+            "import munjang\n\n"
+            f'fill = munjang.pipeline("fill-mask", "{folder}")\n'
+            f'fill("... {self.tokenizer.mask_token} ...")'
+        )
+
+
+@dataclass(frozen=True)
+class _Masked:
+    """The model up to the scores of the masked places."""
+
+    model: ModelProgram
+
+    @property
+    def taps(self) -> frozenset[str]:
+        """Nothing beside the outputs."""
+        return frozenset()
+
+    def __call__(self, ops: Ops[A], root: Params[A], batch: TokenBatch[A]) -> dict[str, A]:
+        """Score the vocabulary at ``batch.rows``."""
+        base = self.model.architecture.base(root)
+        config = self.model.config
+        x = self.model.architecture.encode(ops, base, config, batch, only_rows=True)
+        return {_LOGITS: self.model.chosen_head.function(ops, root, base, config, x)}
+
+
+class MaskedLanguageObjective(Pretraining[NDArray[np.int32]]):
+    """Cross-entropy of the hidden tokens; others are hidden each time a text is seen.
+
+    Args:
+        raw_config: of the model, as `new_config` writes it or a checkpoint has it.
+        weights: of the model; ``None`` to begin from nothing.
+        corpus: the texts to learn from.
+        tokenizer: the one that the corpus was built with.
+        held_out: texts to measure on, always with the same tokens hidden.
+        options: of the run.
+        max_length: tokens of a text, special ones included; a longer text is cut into parts.
+        whole_words: hide all pieces of a word together (arXiv:1906.08101).
+        probability: the part of the tokens that is hidden.
+        only_rows: the ids whose rows of the word embeddings are all that is trained.
+        description: what else tells the run apart.
+
+    Raises `InputError` for a vocabulary without a mask token or special tokens, for a corpus that another
+    tokenizer made, and for a checkpoint whose scores of the vocabulary have a matrix of their own.
+    """
+
+    name = "masked-language-model"
+
+    def __init__(
+        self,
+        raw_config: Mapping[str, Any],
+        weights: Mapping[str, NDArray[Any]] | None,
+        corpus: TokenCorpus,
+        tokenizer: Tokenizer,
+        held_out: TokenCorpus | None,
+        options: TrainingOptions,
+        *,
+        max_length: int = 128,
+        whole_words: bool = False,
+        probability: float = 0.15,
+        only_rows: Sequence[int] | None = None,
+        description: Mapping[str, str | int | float] | None = None,
+    ) -> None:
+        self.tokenizer = tokenizer
+        self._hider = Hider(tokenizer, probability=probability, whole_words=whole_words)
+        raw, tensors = with_masked_head(raw_config, weights, options.seed)
+        self.model = Model(raw, tensors, head=MASKED_LM, backend="torch")
+        check_corpora(tokenizer, self.model.config.vocab_size, corpus, held_out)
+        length = min(max_length, self.model.config.max_length)
+        self.examples = MaskedTexts(corpus, tokenizer, max_length=length)
+        self._lengths = self.examples.lengths()
+        self._held_out = None if held_out is None else MaskedTexts(held_out, tokenizer, max_length=length)
+        self._held_out_lengths = None if self._held_out is None else self._held_out.lengths()
+        more: dict[str, str | int | float] = {"hidden": self._hider.describe(), **(description or {})}
+        if only_rows is not None:
+            more["trained rows"] = len(only_rows)
+        self._describe(corpus, held_out, self._lengths, length, more)
+        rows = None if only_rows is None else np.array(only_rows, dtype=np.int64)
+        self.network = Network(self.model, options, only_rows=rows)
+        self._program = _Masked(self.model.program(frozenset({"logits"})))
+
+    def costs(self) -> NDArray[np.intp]:
+        """The tokens of each text."""
+        return self._lengths
+
+    def loss(self, examples: Sequence[NDArray[np.int32]], rng: np.random.Generator) -> Loss:
+        """Cross-entropy, summed over the hidden tokens."""
+        logits, labels = self._scores(examples, rng, training=True)
+        return Loss(functional.cross_entropy(logits, labels, reduction="sum"), len(labels))
+
+    def _scores(
+        self, examples: Sequence[NDArray[np.int32]], rng: np.random.Generator, *, training: bool
+    ) -> tuple[Tensor, Tensor]:
+        """Scores ``[M, V]`` and what stood at the hidden places ``[M]``."""
+        packed = Packed.of(examples)
+        masked = self._hider(packed, rng)
+        batch = packed.batch(self.model.config, masked.positions, masked.input_ids)
+        logits = self.network.forward(self._program, batch, training=training)[_LOGITS].float()
+        return logits, torch.from_numpy(masked.labels.astype(np.int64)).to(logits.device)
+
+    def _measured(self, part: Sequence[int], rng: np.random.Generator) -> Mapping[str, float]:
+        assert self._held_out is not None
+        logits, labels = self._scores([self._held_out[i] for i in part], rng, training=False)
+        return masked_sums(logits, labels)
+
+    def _measures(self, sums: Mapping[str, float]) -> dict[str, float]:
+        """The mean cross-entropy of the hidden tokens, and how many are guessed right."""
+        return {name: sums[name] / max(sums["count"], 1) for name in ("loss", "accuracy")}
+
+
+def with_masked_head(
+    raw_config: Mapping[str, Any], weights: Mapping[str, NDArray[Any]] | None, seed: int
+) -> tuple[dict[str, Any], Tensors]:
+    """Give a config and tensors with a masked-word head; without weights, of a model at its beginning.
+
+    Raises `InputError` for a head that does not share the matrix of the word embeddings.
+    """
+    own = [name for name in _DECODERS if weights is not None and name in weights]
+    if own and raw_config.get("tie_word_embeddings") is False:
+        raise InputError(
+            f"The checkpoint's masked-word head has a matrix of its own ('{own[0]}'), which can't be trained "
+            "here; choose a model whose head shares the word embeddings."
+        )
+    start = new_encoder(raw_config, seed=seed) if weights is None else weights
+    return with_head(raw_config, start, MASKED_LM, seed=seed)
+
+
+def masked_sums(logits: Tensor, labels: Tensor) -> dict[str, float]:
+    """Sum the cross-entropy and the right guesses over the hidden tokens: ``[M, V]`` and ``[M]``."""
+    return {
+        "loss": float(functional.cross_entropy(logits, labels, reduction="sum")),
+        "accuracy": float((logits.argmax(dim=-1) == labels).sum()),
+        "count": len(labels),
+    }

@@ -1,0 +1,298 @@
+"""Pre-training as BERT's: hidden tokens and next sentences in one pass (arXiv:1810.04805, section 3.1)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.nn import functional
+
+from munjang.errors import InputError
+from munjang.models.batch import TokenBatch
+from munjang.models.ops import A, Ops
+from munjang.models.params import Params
+from munjang.models.program import ModelProgram
+from munjang.models.registry import MASKED_LM, NEXT_SENTENCE
+from munjang.runtime.model import Model
+from munjang.training.loop.network import Network
+from munjang.training.loop.objective import Loss
+from munjang.training.new_heads import Tensors, with_head
+from munjang.training.options import TrainingOptions
+from munjang.training.pretraining.masked import Pretraining, masked_sums, with_masked_head
+from munjang.training.pretraining.masking import Hider, Packed, check_corpora
+
+if TYPE_CHECKING:
+    from munjang.tokenization import Tokenizer
+    from munjang.training.pretraining.corpus import TokenCorpus
+
+__all__ = ["FOLLOWS", "RANDOM", "NextSentenceObjective", "SentencePair", "SentencePairs", "shared_lengths"]
+
+FOLLOWS, RANDOM = 0, 1
+_SPECIAL = 3  # [CLS] a [SEP] b [SEP]
+
+
+class SentencePair(NamedTuple):
+    """``[CLS] a [SEP] b [SEP]`` as ids ``[L]``, segments 0 and 1 ``[L]`` (both int32), and the label."""
+
+    input_ids: NDArray[np.int32]
+    token_type_ids: NDArray[np.int32]
+    label: int
+
+
+class SentencePairs:
+    """The pairs of a corpus that was built with ``sentences=True``.
+
+    There is one pair for each sentence that another follows. Documents of one sentence begin no pair, but may
+    give the random second side. Label 0 means that b follows a, label 1 that it is from another document.
+
+    Args:
+        corpus: the sentences.
+        tokenizer: for the ids of ``[CLS]`` and ``[SEP]``; the one that the corpus was built with.
+        max_length: the most tokens of a pair, special ones included; the longer sentence is cut first.
+        seed: of all draws.
+
+    Raises `InputError` for a corpus without sentences, with one document only, or without a document of two
+    sentences, for a tokeniser that lacks the tokens, and for a length that leaves no room.
+    """
+
+    def __init__(
+        self, corpus: TokenCorpus, tokenizer: Tokenizer, *, max_length: int = 128, seed: int = 0
+    ) -> None:
+        self._corpus, self._room, self._seed = corpus, max_length - _SPECIAL, seed
+        if self._room < 2:
+            raise InputError(f"max_length={max_length} leaves no room for two sentences; use at least 5.")
+        if tokenizer.cls_token_id is None or tokenizer.sep_token_id is None:
+            raise InputError(f"The vocabulary of {tokenizer.name_or_path!r} lacks [CLS] or [SEP].")
+        self._cls, self._sep = tokenizer.cls_token_id, tokenizer.sep_token_id
+        self._firsts = _first_sentences(corpus)
+
+    def __len__(self) -> int:
+        """Count the pairs of an epoch."""
+        return len(self._firsts)
+
+    def costs(self) -> NDArray[np.intp]:
+        """Give about how many tokens each pair has, ``[n]``: as many as with the sentence that follows."""
+        lengths = np.diff(self._corpus.offsets)
+        both = lengths[self._firsts] + lengths[self._firsts + 1]
+        costs: NDArray[np.intp] = np.minimum(both, self._room).astype(np.intp) + _SPECIAL
+        return costs
+
+    def pair(self, epoch: int, index: int) -> SentencePair:
+        """Give a pair; the same for the same seed, epoch and index, and a new draw in each epoch.
+
+        ``index`` counts from 0 in the order of the corpus; whoever wants another order shuffles the indices.
+        """
+        first = int(self._firsts[range(len(self))[index]])
+        rng = np.random.default_rng([self._seed, epoch, index % len(self)])
+        label = int(rng.integers(2))
+        second = first + 1 if label == FOLLOWS else self._elsewhere(first, rng)
+        return self._join(self._corpus[first], self._corpus[second], label)
+
+    def _elsewhere(self, sentence: int, rng: np.random.Generator) -> int:
+        """Draw a sentence from all the other documents, each as likely as any other."""
+        documents = self._corpus.documents
+        at = int(np.searchsorted(documents, sentence, side="right")) - 1
+        begin, end = int(documents[at]), int(documents[at + 1])
+        drawn = int(rng.integers(len(self._corpus) - (end - begin)))
+        return drawn if drawn < begin else drawn + end - begin
+
+    def _join(self, a: NDArray[Any], b: NDArray[Any], label: int) -> SentencePair:
+        a_length, b_length = shared_lengths(len(a), len(b), self._room)
+        ids = [self._cls, *a[:a_length].tolist(), self._sep, *b[:b_length].tolist(), self._sep]
+        types = np.zeros(len(ids), dtype=np.int32)
+        types[a_length + 2 :] = 1
+        return SentencePair(np.array(ids, dtype=np.int32), types, label)
+
+
+def shared_lengths(a: int, b: int, room: int) -> tuple[int, int]:
+    """Give how many tokens of each of two sentences fit when the longer one is cut first.
+
+    For example 10 and 4 in a room of 9 -> 5 and 4.
+    """
+    if a + b <= room:
+        return a, b
+    half = room // 2
+    if b <= half:
+        return room - b, b
+    kept = min(a, room - half)
+    return kept, room - kept
+
+
+def _first_sentences(corpus: TokenCorpus) -> NDArray[np.int64]:
+    """Give the numbers of the sentences that another one of the same document follows."""
+    if not corpus.sentences:
+        raise InputError(
+            "Next-sentence pairs need to know which lines are sentences of one document; build the corpus "
+            "with sentences=True."
+        )
+    if len(corpus.documents) == 2:
+        raise InputError(
+            "Next-sentence pairs need several documents, and the corpus has one; put blank lines between "
+            "them."
+        )
+    follows = np.ones(len(corpus), dtype=np.bool_)
+    follows[corpus.documents[1:] - 1] = False
+    firsts = np.flatnonzero(follows)
+    if not len(firsts):
+        raise InputError(
+            "No document of the corpus has two sentences; put one sentence on each line, and blank lines "
+            "between documents only."
+        )
+    return firsts
+
+
+_MASKED, _NEXT = "masked", "next"
+
+
+@dataclass(frozen=True)
+class _BothHeads:
+    """The model up to the scores of the masked places and of the pairs.
+
+    The batch's rows are the ``masked`` hidden tokens and then each text's first token.
+    """
+
+    model: ModelProgram
+    masked: int
+
+    @property
+    def taps(self) -> frozenset[str]:
+        """Nothing beside the outputs."""
+        return frozenset()
+
+    def __call__(self, ops: Ops[A], root: Params[A], batch: TokenBatch[A]) -> dict[str, A]:
+        """Score the vocabulary, ``[M, V]``, and whether the second text follows, ``[B, 2]``."""
+        architecture, config = self.model.architecture, self.model.config
+        base = architecture.base(root)
+        rows: Any = architecture.encode(ops, base, config, batch, only_rows=True)
+        parts = {MASKED_LM: rows[: self.masked], NEXT_SENTENCE: rows[self.masked :]}
+        masked, following = (
+            architecture.heads[head].function(ops, root, base, config, x) for head, x in parts.items()
+        )
+        return {_MASKED: masked, _NEXT: following}
+
+
+class _Scores(NamedTuple):
+    """What the model says of pairs, and what is right."""
+
+    masked: Tensor  # [M, V]
+    hidden: Tensor  # [M]
+    following: Tensor  # [B, 2]
+    labels: Tensor  # [B]
+
+
+class NextSentenceObjective(Pretraining[int]):
+    """The mean cross-entropy of the hidden tokens, plus that of whether the second sentence follows.
+
+    Pairs are drawn anew each time: half of them are neighbours, in the other half the second sentence is
+    from another document. An example is the number of a pair's first sentence. If the token budget cuts a
+    batch, the parts' losses are weighed by their pairs.
+
+    The arguments are those of `MaskedLanguageObjective`, with corpora that were built with
+    ``sentences=True``; ``max_length`` is that of a pair, whose longer sentence is cut first.
+
+    Raises `InputError` for a model that is no BERT, and what `SentencePairs` raises.
+    """
+
+    name = "masked-language-model-and-next-sentences"
+
+    def __init__(
+        self,
+        raw_config: Mapping[str, Any],
+        weights: Mapping[str, NDArray[Any]] | None,
+        corpus: TokenCorpus,
+        tokenizer: Tokenizer,
+        held_out: TokenCorpus | None,
+        options: TrainingOptions,
+        *,
+        max_length: int = 128,
+        whole_words: bool = False,
+        probability: float = 0.15,
+        description: Mapping[str, str | int | float] | None = None,
+    ) -> None:
+        self.tokenizer = tokenizer
+        self._hider = Hider(tokenizer, probability=probability, whole_words=whole_words)
+        raw, tensors = _with_both_heads(raw_config, weights, options.seed)
+        self.model = Model(raw, tensors, head=MASKED_LM, backend="torch")
+        check_corpora(tokenizer, self.model.config.vocab_size, corpus, held_out)
+        length = min(max_length, self.model.config.max_length)
+        self._pairs = SentencePairs(corpus, tokenizer, max_length=length, seed=options.seed)
+        self.examples = range(len(self._pairs))
+        self._held_out = None if held_out is None else SentencePairs(held_out, tokenizer, max_length=length)
+        self._held_out_lengths = None if self._held_out is None else self._held_out.costs()
+        more = {"hidden": self._hider.describe(), **(description or {})}
+        self._describe(corpus, held_out, self.costs(), length, more)
+        self.network = Network(self.model, options)
+        self._program = self.model.program(frozenset({"logits"}))
+
+    def costs(self) -> NDArray[np.intp]:
+        """About how many tokens each pair has."""
+        return self._pairs.costs()
+
+    def loss(self, examples: Sequence[int], rng: np.random.Generator) -> Loss:
+        """Both means, as many times as there are pairs."""
+        drawn = int(rng.integers(2**32))  # so that a pair is another one each time
+        scores = self._scores([self._pairs.pair(drawn, i) for i in examples], rng, training=True)
+        masked = functional.cross_entropy(scores.masked, scores.hidden, reduction="sum")
+        following = functional.cross_entropy(scores.following, scores.labels, reduction="sum")
+        count = len(scores.labels)
+        return Loss(masked * (count / max(len(scores.hidden), 1)) + following, count)
+
+    def _scores(self, pairs: Sequence[SentencePair], rng: np.random.Generator, *, training: bool) -> _Scores:
+        packed = Packed.of([pair.input_ids for pair in pairs], [pair.token_type_ids for pair in pairs])
+        masked = self._hider(packed, rng)
+        rows = np.concatenate([masked.positions, packed.starts])
+        batch = packed.batch(self.model.config, rows, masked.input_ids)
+        program = _BothHeads(self._program, len(masked.positions))
+        found = self.network.forward(program, batch, training=training)
+        device = found[_NEXT].device
+        return _Scores(
+            found[_MASKED].float(),
+            torch.from_numpy(masked.labels.astype(np.int64)).to(device),
+            found[_NEXT].float(),
+            torch.tensor([pair.label for pair in pairs], device=device),
+        )
+
+    def _measured(self, part: Sequence[int], rng: np.random.Generator) -> Mapping[str, float]:
+        assert self._held_out is not None
+        scores = self._scores([self._held_out.pair(0, i) for i in part], rng, training=False)
+        return {
+            **{f"masked_{name}": x for name, x in masked_sums(scores.masked, scores.hidden).items()},
+            **{f"next_{name}": x for name, x in masked_sums(scores.following, scores.labels).items()},
+        }
+
+    def _measures(self, sums: Mapping[str, float]) -> dict[str, float]:
+        """Both losses and their sum, and both accuracies."""
+        masked, pairs = max(sums["masked_count"], 1), sums["next_count"]
+        masked_loss, next_loss = sums["masked_loss"] / masked, sums["next_loss"] / pairs
+        return {
+            "loss": masked_loss + next_loss,
+            "masked_loss": masked_loss,
+            "masked_accuracy": sums["masked_accuracy"] / masked,
+            "next_sentence_loss": next_loss,
+            "next_sentence_accuracy": sums["next_accuracy"] / pairs,
+        }
+
+    def usage(self, folder: Path) -> str:
+        """Show how to fill a mask, and how to ask whether a sentence follows."""
+        return (
+            f"{super().usage(folder)}\n\n"
+            f'follows = munjang.pipeline("next-sentence-prediction", "{folder}")\n'
+            'follows("...", "...")'
+        )
+
+
+def _with_both_heads(
+    raw_config: Mapping[str, Any], weights: Mapping[str, NDArray[Any]] | None, seed: int
+) -> tuple[dict[str, Any], Tensors]:
+    """Give a config and tensors with the two heads that `BertForPreTraining` has."""
+    raw, masked = with_masked_head(raw_config, weights, seed)
+    # Another seed, or the pooler would begin as the masked-word head's first matrix does.
+    old = masked if weights is None else weights
+    _, following = with_head(raw_config, old, NEXT_SENTENCE, seed=seed + 1)
+    return {**raw, "architectures": ["BertForPreTraining"]}, {**following, **masked}

@@ -1,0 +1,368 @@
+"""Replaced-token detection, ELECTRA's pre-training (arXiv:2003.10555).
+
+A small generator fills hidden tokens with guesses, drawn as likely as it holds them; the discriminator, which
+is what is wanted in the end, learns which tokens are guesses.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple, TypeVar
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.nn import functional
+
+from munjang.errors import InputError
+from munjang.models.batch import TokenBatch
+from munjang.models.config import EncoderConfig
+from munjang.models.ops import A, Ops
+from munjang.models.params import Params
+from munjang.models.program import LOGITS
+from munjang.models.registry import MASKED_LM, Architecture
+from munjang.runtime.model import Model
+from munjang.tokenization import Tokenizer
+from munjang.training.loop.network import Network
+from munjang.training.loop.objective import Loss
+from munjang.training.models import checksum, fingerprint_of_texts
+from munjang.training.new_heads import Tensors, drawn, with_head
+from munjang.training.options import TrainingOptions
+from munjang.training.pretraining.corpus import TokenCorpus
+from munjang.training.pretraining.masked import MaskedTexts, Pretraining, masked_sums
+from munjang.training.pretraining.masking import Hider, Packed, check_corpora
+from munjang.training.pretraining.new_models import new_encoder
+
+__all__ = [
+    "ReplacedTokenObjective",
+    "check_generator",
+    "generator_config",
+    "generator_tensors",
+    "of_generator",
+    "with_discriminator",
+]
+
+_HEAD = "discriminator_predictions"
+_PREFIX = "generator/"
+_SHARED = "electra.embeddings."
+_KIND = "electra"
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class GeneratorProgram:
+    """The generator up to the scores of the hidden places, with the discriminator's embeddings."""
+
+    architecture: Architecture
+    config: EncoderConfig
+
+    @property
+    def taps(self) -> frozenset[str]:
+        """Nothing beside the outputs."""
+        return frozenset()
+
+    def __call__(self, ops: Ops[A], root: Params[A], batch: TokenBatch[A]) -> dict[str, A]:
+        """Score the vocabulary at ``batch.rows``: ``[M, V]``."""
+        own = Params(of_generator(root.tensors))
+        base = self.architecture.base(own)
+        x = self.architecture.encode(ops, base, self.config, batch, only_rows=True)
+        return {LOGITS: self.architecture.heads[MASKED_LM].function(ops, own, base, self.config, x)}
+
+
+@dataclass(frozen=True)
+class DiscriminatorProgram:
+    """The discriminator up to one score for each of ``batch.rows``: high for a replaced token."""
+
+    architecture: Architecture
+    config: EncoderConfig
+
+    @property
+    def taps(self) -> frozenset[str]:
+        """Nothing beside the outputs."""
+        return frozenset()
+
+    def __call__(self, ops: Ops[A], root: Params[A], batch: TokenBatch[A]) -> dict[str, A]:
+        """Score tokens: ``[N, 1]``."""
+        base = self.architecture.base(root)
+        x = self.architecture.encode(ops, base, self.config, batch, only_rows=True)
+        x = ops.activation(self.config.hidden_act, ops.linear(x, root / _HEAD / "dense"))
+        return {LOGITS: ops.linear(x, root / _HEAD / "dense_prediction")}
+
+
+def generator_config(raw_config: Mapping[str, Any], *, size: float = 0.25) -> dict[str, Any]:
+    """Write the config of a generator: so many times the heads and the width of the large model.
+
+    The width of a head and of the embeddings, and the number of layers, stay. Raises `InputError` for a size
+    outside 0 to 1.
+    """
+    if not 0 < size <= 1:
+        raise InputError(f"generator_size must be above 0 and at most 1, got {size}.")
+    width, heads = int(raw_config["hidden_size"]), int(raw_config["num_attention_heads"])
+    fewer = max(1, round(heads * size))
+    return {
+        **raw_config,
+        "hidden_size": width // heads * fewer,
+        "num_attention_heads": fewer,
+        "intermediate_size": max(1, int(raw_config["intermediate_size"]) * fewer // heads),
+    }
+
+
+def generator_tensors(
+    raw_config: Mapping[str, Any], weights: Mapping[str, NDArray[Any]] | None, *, seed: int
+) -> tuple[dict[str, Any], Tensors]:
+    """Give the config and the tensors of a generator without the shared embeddings, under ``generator/``.
+
+    Without weights it begins from nothing.
+    """
+    start = new_encoder(raw_config, seed=seed + 1) if weights is None else weights
+    raw, tensors = with_head(raw_config, start, MASKED_LM, seed=seed)
+    own = {_PREFIX + name: value for name, value in tensors.items() if not name.startswith(_SHARED)}
+    return raw, own
+
+
+def of_generator(tensors: Mapping[str, T]) -> dict[str, T]:
+    """Find the generator's tensors, by their published names, among both models'."""
+    shared = {name: tensors[name] for name in tensors if name.startswith(_SHARED)}
+    return shared | {
+        name.removeprefix(_PREFIX): tensors[name] for name in tensors if name.startswith(_PREFIX)
+    }
+
+
+def with_discriminator(
+    raw_config: Mapping[str, Any], weights: Mapping[str, NDArray[Any]] | None, *, seed: int
+) -> tuple[dict[str, Any], Tensors]:
+    """Give a config and tensors with the head that says which tokens were replaced; a new one if need be.
+
+    Raises `InputError` for a model that is no ELECTRA.
+    """
+    kind = raw_config.get("model_type")
+    if kind != _KIND:
+        raise InputError(
+            f"Replaced tokens are learned by a model of type 'electra', not '{kind}'; choose another model "
+            "or objective='masked'."
+        )
+    start = new_encoder(raw_config, seed=seed) if weights is None else weights
+    bare = not any(name.startswith(f"{_KIND}.") for name in start)
+    encoder: Tensors = {
+        f"{_KIND}.{name}" if bare else name: start[name]
+        for name in start
+        if bare or name.startswith(f"{_KIND}.")
+    }
+    width = int(encoder[f"{_KIND}.encoder.layer.0.output.dense.bias"].shape[0])
+    rng = np.random.default_rng([seed, 13])
+    scale = float(raw_config.get("initializer_range", 0.02))
+    head: Tensors = {}
+    for name, shape in _head(width).items():
+        old = start.get(name)
+        head[name] = drawn(name, shape, rng, scale) if old is None else old
+    return {**raw_config, "architectures": ["ElectraForPreTraining"]}, {**encoder, **head}
+
+
+def check_generator(generator: EncoderConfig, discriminator: EncoderConfig) -> None:
+    """Raise `InputError` unless two models can share their embeddings."""
+    for name in ("vocab_size", "embedding_size", "max_position_embeddings", "type_vocab_size"):
+        one, other = getattr(generator, name), getattr(discriminator, name)
+        if one != other:
+            raise InputError(
+                f"The generator's {name} is {one}, the discriminator's {other}; they must share their "
+                "embeddings."
+            )
+
+
+def _head(width: int) -> dict[str, tuple[int, ...]]:
+    return {
+        f"{_HEAD}.dense.weight": (width, width),
+        f"{_HEAD}.dense.bias": (width,),
+        f"{_HEAD}.dense_prediction.weight": (1, width),
+        f"{_HEAD}.dense_prediction.bias": (1,),
+    }
+
+
+class _Scores(NamedTuple):
+    """What both models say, and what is right."""
+
+    masked: Tensor  # [M, V], the generator's
+    hidden: Tensor  # [M]
+    replaced: Tensor  # [N], the discriminator's, of every token that is not special
+    labels: Tensor  # [N], 1 where the token is not what the text has
+
+
+class ReplacedTokenObjective(Pretraining[NDArray[np.int32]]):
+    """The generator's mean loss on hidden tokens, plus 50 times the discriminator's on all tokens.
+
+    The discriminator's is the binary cross-entropy of whether a token was replaced, over all but the special
+    tokens. A guess that is right counts as the original. No gradient goes from the discriminator through the
+    guesses. The embeddings are shared. If the token budget cuts a batch, the parts' losses are weighed by
+    their tokens. What is best is told by the generator's loss: the discriminator's rises, too, when the
+    guesses become better.
+
+    Args:
+        raw_config: of the discriminator, of type ``electra``.
+        weights: of the discriminator; ``None`` to begin from nothing.
+        corpus: the texts to learn from.
+        tokenizer: the one that the corpus was built with.
+        held_out: texts to measure on, always with the same tokens hidden and the same luck in guessing.
+        options: of the run.
+        generator: config and weights of the generator to go on with; without it a new one is begun.
+        generator_size: how wide a new generator is, compared with the discriminator.
+        max_length: tokens of a text, special ones included; a longer text is cut into parts.
+        whole_words: hide all pieces of a word together.
+        probability: the part of the tokens that is hidden.
+        weight: of the discriminator's loss.
+        description: what else tells the run apart.
+
+    Raises `InputError` for a model of another type, a generator that can't share the embeddings, a vocabulary
+    without a mask token, and a corpus that another tokenizer made.
+    """
+
+    name = "replaced-token-detection"
+
+    def __init__(
+        self,
+        raw_config: Mapping[str, Any],
+        weights: Mapping[str, NDArray[Any]] | None,
+        corpus: TokenCorpus,
+        tokenizer: Tokenizer,
+        held_out: TokenCorpus | None,
+        options: TrainingOptions,
+        *,
+        generator: tuple[Mapping[str, Any], Mapping[str, NDArray[Any]]] | None = None,
+        generator_size: float = 0.25,
+        max_length: int = 128,
+        whole_words: bool = False,
+        probability: float = 0.15,
+        weight: float = 50.0,
+        description: Mapping[str, str | int | float] | None = None,
+    ) -> None:
+        self.tokenizer, self._weight = tokenizer, weight
+        self._hider = Hider(
+            tokenizer, probability=probability, whole_words=whole_words, share_mask=1.0, share_random=0.0
+        )
+        raw, tensors = with_discriminator(raw_config, weights, seed=options.seed)
+        self.model = Model(raw, tensors, backend="torch")
+        check_corpora(tokenizer, self.model.config.vocab_size, corpus, held_out)
+        small, small_weights = generator or (generator_config(raw, size=generator_size), None)
+        self._generator_config, own = generator_tensors(small, small_weights, seed=options.seed)
+        architecture = self.model.architecture
+        read = architecture.read_config(self._generator_config)
+        check_generator(read, self.model.config)
+        length = min(max_length, self.model.config.max_length)
+        self.examples = MaskedTexts(corpus, tokenizer, max_length=length)
+        self._lengths = self.examples.lengths()
+        self._held_out = None if held_out is None else MaskedTexts(held_out, tokenizer, max_length=length)
+        self._held_out_lengths = None if self._held_out is None else self._held_out.lengths()
+        more = {
+            "hidden": self._hider.describe(),
+            "weight of the discriminator": weight,
+            "generator": f"{read.num_hidden_layers} layers of width {read.hidden_size}",
+            "generator config checksum": fingerprint_of_texts([sorted(small.items(), key=str)]),
+            "generator checksum": checksum(own),
+            **(description or {}),
+        }
+        self._describe(corpus, held_out, self._lengths, length, more)
+        self.metric = None if held_out is None else "generator_loss"
+        self.network = Network(self.model, options, more=own)
+        self._generator = GeneratorProgram(architecture, read)
+        self._discriminator = DiscriminatorProgram(architecture, self.model.config)
+
+    def costs(self) -> NDArray[np.intp]:
+        """The tokens of each text."""
+        return self._lengths
+
+    def loss(self, examples: Sequence[NDArray[np.int32]], rng: np.random.Generator) -> Loss:
+        """Both means, the generator's as many times as tokens are judged."""
+        scores = self._scores(examples, rng, training=True)
+        count = len(scores.labels)
+        masked = functional.cross_entropy(scores.masked, scores.hidden, reduction="sum")
+        judged = functional.binary_cross_entropy_with_logits(scores.replaced, scores.labels, reduction="sum")
+        return Loss(masked * (count / max(len(scores.hidden), 1)) + self._weight * judged, count)
+
+    def _scores(
+        self,
+        texts: Sequence[NDArray[np.int32]],
+        rng: np.random.Generator,
+        *,
+        training: bool,
+        luck: torch.Generator | None = None,
+    ) -> _Scores:
+        packed = Packed.of(texts)
+        masked = self._hider(packed, rng)
+        batch = packed.batch(self._generator.config, masked.positions, masked.input_ids)
+        found = self.network.forward(self._generator, batch, training=training)[LOGITS].float()
+        guessed = packed.ids.copy()
+        guessed[masked.positions] = guesses(found.detach(), luck)
+        judged = np.flatnonzero(self._hider.vocabulary.maskable(packed.ids))
+        batch = packed.batch(self.model.config, judged, guessed)
+        replaced = self.network.forward(self._discriminator, batch, training=training)[LOGITS].float()
+        labels = (guessed != packed.ids)[judged].astype(np.float32)
+        return _Scores(
+            found,
+            torch.from_numpy(masked.labels.astype(np.int64)).to(found.device),
+            replaced[:, 0],
+            torch.from_numpy(labels).to(found.device),
+        )
+
+    def _measured(self, part: Sequence[int], rng: np.random.Generator) -> Mapping[str, float]:
+        assert self._held_out is not None
+        luck = torch.Generator(self.network.device).manual_seed(part[0])
+        scores = self._scores([self._held_out[i] for i in part], rng, training=False, luck=luck)
+        judged = functional.binary_cross_entropy_with_logits(scores.replaced, scores.labels, reduction="sum")
+        called, replaced = scores.replaced > 0, scores.labels > 0
+        return {
+            **{f"generator_{name}": x for name, x in masked_sums(scores.masked, scores.hidden).items()},
+            "loss": float(judged),
+            "right": float((called == replaced).sum()),
+            "count": len(scores.labels),
+            "replaced": float(replaced.sum()),
+            "called": float(called.sum()),
+            "found": float((called & replaced).sum()),
+        }
+
+    def _measures(self, sums: Mapping[str, float]) -> dict[str, float]:
+        """The loss as it is learned, its parts, and how well replaced tokens are found."""
+        count, hidden = max(sums["count"], 1), max(sums["generator_count"], 1)
+        generator, discriminator = sums["generator_loss"] / hidden, sums["loss"] / count
+        return {
+            "loss": generator + self._weight * discriminator,
+            "generator_loss": generator,
+            "generator_accuracy": sums["generator_accuracy"] / hidden,
+            "discriminator_loss": discriminator,
+            "discriminator_accuracy": sums["right"] / count,
+            "precision": sums["found"] / max(sums["called"], 1),
+            "recall": sums["found"] / max(sums["replaced"], 1),
+        }
+
+    def save(self, folder: Path) -> None:
+        """Write the discriminator, and the generator in the folder ``generator``, each with the tokenizer."""
+        weights = self.network.weights()
+        more = {name: value.detach().cpu().numpy() for name, value in self.network.more.items()}
+        generator = Model(
+            self._generator_config, of_generator({**weights, **more}), head=MASKED_LM, backend="numpy"
+        )
+        generator.save_pretrained(folder / "generator")
+        self.tokenizer.save_pretrained(folder / "generator")
+        super().save(folder)
+
+    def usage(self, folder: Path) -> str:
+        """Show what the discriminator and the generator are good for."""
+        return (
+            "import munjang\n\n"
+            f'model = munjang.Model.from_pretrained("{folder}")  # to train a task from\n'
+            f'fill = munjang.pipeline("fill-mask", "{folder / "generator"}")\n'
+            f'fill("... {self.tokenizer.mask_token} ...")'
+        )
+
+
+def guesses(logits: Tensor, luck: torch.Generator | None = None) -> NDArray[np.int32]:
+    """Draw tokens as likely as the scores ``[M, V]`` say: ``[M]``.
+
+    A score that is no number is left to the loss to find.
+    """
+    if not len(logits):
+        return np.zeros(0, dtype=np.int32)
+    probabilities = torch.nan_to_num(logits, nan=0.0).softmax(dim=-1)
+    drawn: NDArray[Any] = torch.multinomial(probabilities, 1, generator=luck)[:, 0].cpu().numpy()
+    return drawn.astype(np.int32)

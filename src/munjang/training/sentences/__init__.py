@@ -1,0 +1,1 @@
+"""Training sentence encoders, and mining hard negatives for them."""

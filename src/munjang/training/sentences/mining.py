@@ -1,0 +1,262 @@
+"""Hard negatives: texts that a model takes for the answer and that are not (arXiv:2407.15831)."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from munjang.data.examples import Contrast
+from munjang.errors import InputError, InputTypeError
+from munjang.sentence.cross_encoder import CrossEncoder
+from munjang.sentence.mining import semantic_search
+from munjang.sentence.progress import track
+from munjang.sentence.settings import check_choice
+from munjang.sentence.similarity import SimilarityFunction
+from munjang.sentence.transformer import SentenceTransformer
+from munjang.tokenization import nfc
+
+__all__ = ["MiningRules", "MiningTexts", "mine_hard_negatives"]
+
+
+@dataclass(frozen=True, slots=True)
+class MiningTexts:
+    """The different anchors and texts; ``positives`` and ``own`` are places in the corpus."""
+
+    queries: list[str]
+    corpus: list[str]
+    positives: list[list[int]]  # of each query
+    own: list[int | None]  # where the query itself stands
+    most: int  # pairs with one anchor
+
+    @classmethod
+    def of(cls, pairs: Sequence[Contrast | tuple[str, str]], corpus: Sequence[str] | None) -> MiningTexts:
+        """Take pairs with equal anchors together; a text is equal to itself in another Unicode form."""
+        if not pairs:
+            raise InputError("There are no pairs to find negatives for.")
+        if isinstance(corpus, str):
+            raise InputTypeError("corpus must be a list of texts, got one text.")
+        both = [_read_pair(pair, place) for place, pair in enumerate(pairs)]
+        places: dict[str, int] = {}
+        texts: list[str] = []
+        for text in [*(corpus or ()), *(positive for _, positive in both)]:
+            if places.setdefault(nfc(text), len(texts)) == len(texts):
+                texts.append(text)
+        grouped: dict[str, list[int]] = {}
+        for anchor, positive in both:
+            found = grouped.setdefault(anchor, [])
+            if (place := places[nfc(positive)]) not in found:
+                found.append(place)
+        return cls(
+            list(grouped),
+            texts,
+            list(grouped.values()),
+            [places.get(nfc(anchor)) for anchor in grouped],
+            max(Counter(anchor for anchor, _ in both).values()),
+        )
+
+    def contrasts(self, query: int, negatives: NDArray[np.intp], *, together: bool) -> Iterator[Contrast]:
+        """Give what is learned from a query and its negatives, for each of its positives."""
+        anchor = self.queries[query]
+        texts = tuple(self.corpus[place] for place in negatives.tolist())
+        for positive in self.positives[query]:
+            for row in [texts] if together else [(text,) for text in texts]:
+                yield Contrast(anchor, self.corpus[positive], row)
+
+
+def _read_pair(pair: Contrast | tuple[str, str], place: int) -> tuple[str, str]:
+    anchor_positive = (pair.anchor, pair.positive) if isinstance(pair, Contrast) else tuple(pair)
+    if len(anchor_positive) != 2 or not all(isinstance(text, str) for text in anchor_positive):
+        raise InputTypeError(f"Pair {place} must be an anchor and a positive, got {pair!r}.")
+    return anchor_positive[0], anchor_positive[1]
+
+
+@dataclass(frozen=True, slots=True)
+class MiningRules:
+    """Which candidates may be negatives."""
+
+    range_min: int
+    range_max: int | None
+    max_score: float | None
+    min_score: float | None
+    absolute_margin: float | None
+    relative_margin: float | None
+    count: int
+    depth: int = 0  # how many texts are looked up, positives among them
+
+    @property
+    def judges(self) -> bool:
+        """Whether it looks at scores."""
+        limits = (self.max_score, self.min_score, self.absolute_margin, self.relative_margin)
+        return any(limit is not None for limit in limits)
+
+    def resolved(self, most: int, reranked: bool) -> MiningRules:
+        """Choose the range that was left open and check it; ``most`` positives belong to one anchor."""
+        if self.count < 1 or self.range_min < 0:
+            raise InputError(
+                f"num_negatives must be 1 or more and range_min 0 or more, got {self.count} and "
+                f"{self.range_min}."
+            )
+        # Without a cross-encoder, texts beyond one below min_score are below it, too.
+        limits = (self.max_score, self.absolute_margin, self.relative_margin)
+        refuses = any(limit is not None for limit in limits) or (self.judges and reranked)
+        last = self.range_max
+        if last is None:
+            last = self.range_min + self.count * (10 if refuses else 1) + most
+        if last - self.range_min < self.count:
+            raise InputError(
+                f"range_min={self.range_min} and range_max={last} leave {max(0, last - self.range_min)} "
+                f"candidates, too few for num_negatives={self.count}."
+            )
+        return replace(self, range_max=last, depth=last + most)
+
+    def kept(self, scores: NDArray[np.float32], positive: np.float32) -> NDArray[np.bool_]:
+        """Mark the candidates whose scores will do; ``positive`` is the lowest score of a positive."""
+        kept = np.ones(scores.shape, dtype=np.bool_)
+        if self.absolute_margin is not None:
+            kept &= scores + np.float32(self.absolute_margin) <= positive
+        if self.relative_margin is not None:
+            kept &= scores <= positive - abs(positive) * np.float32(self.relative_margin)
+        if self.max_score is not None:
+            kept &= scores <= np.float32(self.max_score)
+        if self.min_score is not None:
+            kept &= scores >= np.float32(self.min_score)
+        return kept
+
+
+_QUERIES_AT_ONCE = 256
+
+
+def mine_hard_negatives(
+    model: SentenceTransformer,
+    pairs: Sequence[Contrast | tuple[str, str]],
+    corpus: Sequence[str] | None = None,
+    *,
+    cross_encoder: CrossEncoder | None = None,
+    range_min: int = 0,
+    range_max: int | None = None,
+    max_score: float | None = None,
+    min_score: float | None = None,
+    absolute_margin: float | None = None,
+    relative_margin: float | None = None,
+    num_negatives: int = 3,
+    sampling_strategy: Literal["top", "random"] = "top",
+    output_format: Literal["triplet", "n-tuple"] = "triplet",
+    query_prompt_name: str | None = None,
+    query_prompt: str | None = None,
+    corpus_prompt_name: str | None = None,
+    corpus_prompt: str | None = None,
+    show_progress_bar: bool | None = None,
+    seed: int = 1,
+) -> list[Contrast]:
+    """Find for each anchor the texts most like it that do not belong to it.
+
+    Pairs with equal anchors are taken together: the positives of one are negatives of none of them, and
+    neither is the anchor's own text. Negatives that the pairs have already are not looked at.
+
+    Args:
+        model: finds the candidates, by the similarity that its files name.
+        pairs: an anchor and a positive each.
+        corpus: where negatives are found, beside the positives.
+        cross_encoder: scores the candidates anew, if there is a limit on scores or a margin.
+        range_min: so many of the nearest candidates are left out, which may be unlabelled positives.
+        range_max: how many of the nearest are candidates; by default as many as are needed, and ten times
+            more if some may be refused.
+        max_score: a negative's highest score.
+        min_score: its lowest.
+        absolute_margin: how much lower its score is than the positive's, at least.
+        relative_margin: the same, as a part of the positive's score (its size, if that is negative).
+        num_negatives: how many are wanted for each anchor.
+        sampling_strategy: the nearest candidates (``top``) or any of them (``random``).
+        output_format: ``triplet`` for one negative in each contrast, or ``n-tuple`` for all of them in one,
+            without the pairs for which too few were found.
+        query_prompt_name: of anchors, as for `SentenceTransformer.encode_query`.
+        query_prompt: put before anchors, whatever the model's prompts are.
+        corpus_prompt_name: of other texts, as for `SentenceTransformer.encode_document`.
+        corpus_prompt: put before other texts.
+        show_progress_bar: show on standard error how far it is.
+        seed: for ``random``.
+
+    Raises `InputError` for no pairs, ranges that leave too few candidates and a cross-encoder with several
+    labels; `InputTypeError` for pairs that are none.
+    """
+    check_choice("sampling_strategy", sampling_strategy, ("top", "random"))
+    check_choice("output_format", output_format, ("triplet", "n-tuple"))
+    if cross_encoder is not None and cross_encoder.num_labels != 1:
+        raise InputError(f"A cross-encoder with one label is needed, this has {cross_encoder.num_labels}.")
+    shown = bool(show_progress_bar)
+    texts = MiningTexts.of(pairs, corpus)
+    rules = MiningRules(
+        range_min, range_max, max_score, min_score, absolute_margin, relative_margin, num_negatives
+    ).resolved(texts.most, cross_encoder is not None)
+    queries = model.encode_query(
+        texts.queries, query_prompt_name, query_prompt, show_progress_bar=shown, normalize_embeddings=True
+    )
+    documents = model.encode_document(
+        texts.corpus, corpus_prompt_name, corpus_prompt, show_progress_bar=shown, normalize_embeddings=True
+    )
+    scored = _Scores(texts, model.similarity_fn_name, cross_encoder if rules.judges else None)
+    rng = np.random.default_rng(seed)
+    found: list[Contrast] = []
+    with track(shown, len(texts.queries), "Mining negatives") as advance:
+        for start in range(0, len(texts.queries), _QUERIES_AT_ONCE):
+            some = range(start, min(start + _QUERIES_AT_ONCE, len(texts.queries)))
+            for query, candidates in zip(some, scored(queries, documents, some, rules), strict=True):
+                chosen = _sampled(candidates, num_negatives, rng if sampling_strategy == "random" else None)
+                if output_format == "triplet" or len(chosen) == num_negatives:
+                    found += texts.contrasts(query, chosen, together=output_format == "n-tuple")
+            advance(len(some))
+    return found
+
+
+class _Scores:
+    """Finds and scores the candidates of queries."""
+
+    def __init__(self, texts: MiningTexts, similarity: str, cross_encoder: CrossEncoder | None) -> None:
+        self._texts = texts
+        # All vectors have length 1, so the cosine is the dot product and need not be made twice.
+        name = SimilarityFunction.DOT_PRODUCT if similarity == "cosine" else similarity
+        self._all = SimilarityFunction.to_similarity_fn(name)
+        self._pairwise = SimilarityFunction.to_similarity_pairwise_fn(name)
+        self._judge = cross_encoder
+
+    def __call__(
+        self,
+        queries: NDArray[np.float32],
+        documents: NDArray[np.float32],
+        some: range,
+        rules: MiningRules,
+    ) -> Iterator[NDArray[np.intp]]:
+        """Give the places of what may be a negative of each query, the nearest first."""
+        hits = semantic_search(
+            queries[some.start : some.stop], documents, top_k=rules.depth + 1, score_function=self._all
+        )
+        for query, found in zip(some, hits, strict=True):
+            itself = self._texts.own[query]
+            row = [hit for hit in found if hit["corpus_id"] != itself][: rules.depth]
+            places = np.array([hit["corpus_id"] for hit in row], dtype=np.intp)
+            positives = self._texts.positives[query]
+            if self._judge is None:
+                scores = np.array([hit["score"] for hit in row], dtype=np.float32)
+                pairs = np.repeat(queries[[query]], len(positives), axis=0), documents[positives]
+                own = np.asarray(self._pairwise(*pairs), dtype=np.float32)
+            else:
+                scores, own = self._judged(query, places), self._judged(query, positives)
+            kept = ~np.isin(places, positives) & rules.kept(scores, own.min())
+            order = np.argsort(-scores[kept], kind="stable")
+            yield places[kept][order][rules.range_min : rules.range_max]
+
+    def _judged(self, query: int, places: Sequence[int] | NDArray[np.intp]) -> NDArray[np.float32]:
+        assert self._judge is not None
+        texts = [(self._texts.queries[query], self._texts.corpus[place]) for place in places]
+        return np.asarray(self._judge.predict(texts), dtype=np.float32)
+
+
+def _sampled(candidates: NDArray[np.intp], count: int, rng: np.random.Generator | None) -> NDArray[np.intp]:
+    if rng is None or len(candidates) <= count:
+        return candidates[:count]
+    return candidates[np.sort(rng.choice(len(candidates), count, replace=False))]

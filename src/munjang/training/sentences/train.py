@@ -1,0 +1,118 @@
+"""Sentence-BERT: a model that makes vectors of sentences, trained on pairs, on labels or on contrasts."""
+
+from __future__ import annotations
+
+import os
+import warnings
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from munjang.errors import InputError, InputTypeError
+from munjang.sentence.notices import AssumptionWarning
+from munjang.sentence.pooling import POOLER
+from munjang.sentence.transformer import SentenceTransformer
+from munjang.training.loop.loop import TrainingResult, train
+from munjang.training.loop.watchers import Watcher
+from munjang.training.losses.base import SentenceLoss
+from munjang.training.models import fingerprint_of_texts
+from munjang.training.options import TrainingOptions
+from munjang.training.sentences.data import SentenceSource, prepare
+from munjang.training.sentences.measures import measure_for
+from munjang.training.sentences.objective import SentenceObjective
+
+__all__ = ["open_encoder", "train_sentence_transformer"]
+
+
+def train_sentence_transformer(
+    examples: Sequence[SentenceSource],
+    *,
+    model: str | os.PathLike[str],
+    output: str | os.PathLike[str],
+    loss: SentenceLoss | None = None,
+    held_out: Sequence[SentenceSource] = (),
+    pooling: str | Sequence[str] | None = None,
+    prompt: str | tuple[str, str] | None = None,
+    max_seq_length: int | None = None,
+    labels: Sequence[str] | None = None,
+    score_scale: float | None = None,
+    options: TrainingOptions | None = None,
+    watchers: Sequence[Watcher] = (),
+) -> TrainingResult:
+    """Train a sentence encoder, from another one or from a plain BERT.
+
+    Args:
+        examples: of one kind. `ScoredPair`: the cosine shall be the score. `LabelledText` with two texts: the
+            label is classified from ``[u; v; |u - v|]``. `Contrast`: the positive shall be nearer than all
+            other texts of the batch. `InputExample`: whatever ``loss`` wants.
+        model: a folder, a catalogue name or a hub repository; the folder of another run goes on from there.
+        output: the folder of the run; what `munjang.SentenceTransformer` and `sentence-transformers` load.
+        loss: instead of the usual one for the kind of examples; `munjang.training.losses` has them all.
+        held_out: what the model is measured on, of any kind but `InputExample`, see `measure_for`.
+        pooling: ``mean``, ``cls``, ``max`` or a tuple of them; by default what the model's files say, the
+            mean for one that says nothing.
+        prompt: put before every text, or two: before the first text of an example and before the others; by
+            default what `SentenceTransformer.encode` puts there, for most models nothing.
+        max_seq_length: the longest text in tokens.
+        labels: the labels in the order of their numbers; by default numbers by size, names by the alphabet.
+        score_scale: the score of two texts that mean the same; by default 5, or 1 if no score is above 1.
+        options: of the run.
+        watchers: are told what happens.
+
+    Raises what `SentenceTransformer`, `prepare`, `SentenceObjective`, `measure_for` and `train` raise.
+    """
+    chosen = options or TrainingOptions()
+    data = prepare(examples, loss, labels=labels, score_scale=score_scale)
+    encoder = open_encoder(model, pooling=pooling, max_seq_length=max_seq_length)
+    prompts = _prompts(prompt, encoder)
+    measure, metric = measure_for(held_out, data.loss, data.labels, prompts) if held_out else (None, None)
+    if prompts[0] != prompts[1]:
+        names = {"query": prompts[0], "document": prompts[1]}
+        encoder.settings = replace(encoder.settings, prompts={**encoder.prompts, **names})
+    objective = SentenceObjective(
+        encoder,
+        data.examples,
+        data.loss,
+        chosen,
+        measure=measure,
+        metric=metric,
+        prompts=prompts,
+        description={
+            "model": str(model),
+            "held out": len(held_out),
+            "held-out checksum": fingerprint_of_texts(held_out),
+            **data.notes,
+        },
+    )
+    return train(objective, Path(output), chosen, watchers=watchers)
+
+
+def open_encoder(
+    model: str | os.PathLike[str],
+    *,
+    pooling: str | Sequence[str] | None = None,
+    max_seq_length: int | None = None,
+) -> SentenceTransformer:
+    """Open a sentence encoder for training, with the mean as pooling if nobody says another.
+
+    Raises what `SentenceTransformer` raises, and `InputError` for pooler output, which can't be saved.
+    """
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", AssumptionWarning)  # the report says how it pools
+        encoder = SentenceTransformer(model, pooling=pooling, backend="torch", on_truncation="ignore")
+    if encoder.pooling.modes == (POOLER,):
+        raise InputError("A model that pools by the pooler output can't be saved; choose another pooling.")
+    if max_seq_length is not None:
+        encoder.max_seq_length = max_seq_length
+    return encoder
+
+
+def _prompts(prompt: str | tuple[str, str] | None, encoder: SentenceTransformer) -> tuple[str, str]:
+    if prompt is None:
+        name = encoder.default_prompt_name
+        prompt = "" if name is None else encoder.settings.prompt(name)
+    if isinstance(prompt, str):
+        return prompt, prompt
+    if len(prompt) != 2 or not all(isinstance(one, str) for one in prompt):
+        raise InputTypeError(f"prompt must be a text, or two: for first and other texts. Got {prompt!r}.")
+    return prompt[0], prompt[1]

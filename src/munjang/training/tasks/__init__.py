@@ -1,0 +1,1 @@
+"""Training models with the head of a task: labels, entities, relations, answers, pairs."""

@@ -1,0 +1,331 @@
+"""Learning where in a context the answer to a question stands."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional
+from torch.nn.utils.rnn import pad_sequence
+
+from munjang.data.examples import AnswerSpan, QuestionExample
+from munjang.data.tags import trimmed
+from munjang.errors import InputError, InputTypeError
+from munjang.evaluation.answers import check_places, evaluate_answers
+from munjang.evaluation.measures.answers import Normalization, check_normalization
+from munjang.models.registry import QUESTION_ANSWERING
+from munjang.tasks.loading import Loaded
+from munjang.tasks.question_answering import LONGEST_QUESTION, LONGEST_WINDOW, QuestionAnswering
+from munjang.tasks.scores import check_text
+from munjang.tasks.spans import Window, windows_of
+from munjang.tokenization import Tokenizer
+from munjang.tokenization.encoding import Encoding, TokenIds
+from munjang.training.loop.loop import TrainingResult, train
+from munjang.training.loop.objective import Loss, require_examples
+from munjang.training.loop.watchers import Watcher
+from munjang.training.models import open_for_training
+from munjang.training.options import TrainingOptions
+from munjang.training.tasks.base import (
+    TaskObjective,
+    description_of,
+    ids_of,
+    in_chunks,
+    longest_of,
+    naming,
+)
+
+__all__ = [
+    "AnswerWindow",
+    "AnswerWindows",
+    "QuestionAnsweringObjective",
+    "check_part",
+    "train_question_answering",
+    "with_part_of_negatives",
+]
+
+_DRAW = 13  # what the generator is for: which windows without an answer are kept
+
+
+@dataclass(frozen=True, slots=True)
+class AnswerWindow:
+    """A window: its tokens, and the places of the answer's first and last one.
+
+    Both are the place of the token for "no answer" where the window does not hold the whole answer.
+    """
+
+    texts: tuple[TokenIds]
+    start: int
+    end: int
+    has_answer: bool
+
+
+class AnswerWindows:
+    """Cuts contexts into windows as `QuestionAnswering` does, and counts what becomes of the answers.
+
+    Of several answers the first is taken. An answer begins with the first token that holds a character of
+    it, and ends with the last; one that ends inside a token (a particle clings to it, say) can't be told
+    exactly. Windows of a question whose answer has no token at all are left out.
+
+    Args:
+        tokenizer: of the model.
+        longest: tokens of a window.
+        stride: tokens that neighbours share; ``None`` as `windows_of` has it.
+    """
+
+    def __init__(self, tokenizer: Tokenizer, longest: int, stride: int | None) -> None:
+        self._tokenizer = tokenizer
+        self._longest, self._stride = longest, stride
+        self._none = self._untold = self._tokenless = self._too_long = 0
+
+    def of(self, questions: Sequence[QuestionExample], first: int = 0) -> Iterator[AnswerWindow]:
+        """Give the windows of some questions, the first of which is example number ``first``.
+
+        Raises `InputError`, with the number of the example, for a question that leaves the context no room.
+        """
+        encodings = self._tokenizer.encode_batch(
+            [(one.question, one.context) for one in questions], truncation=False
+        )
+        for place, (one, encoding) in enumerate(zip(questions, encodings, strict=True), start=first):
+            with naming("Example", place):
+                windows = windows_of(
+                    encoding,
+                    null_id=self._tokenizer.cls_token_id,
+                    max_length=self._longest,
+                    stride=self._stride,
+                )
+            yield from self._targets(one, encoding, windows)
+
+    def counts(self) -> dict[str, int]:
+        """What was found so far, in words for the report."""
+        return {
+            "questions without an answer": self._none,
+            "answers that tokens can't tell exactly": self._untold,
+            "questions left out, as no token holds the answer": self._tokenless,
+            "questions whose answer no window holds whole": self._too_long,
+        }
+
+    def _targets(
+        self, question: QuestionExample, encoding: Encoding, windows: Sequence[Window]
+    ) -> Iterator[AnswerWindow]:
+        if not question.answers:
+            self._none += 1
+            yield from (_without(window) for window in windows)
+            return
+        answer = question.answers[0]
+        offsets = [
+            span
+            for span, sequence in zip(encoding.offsets, encoding.sequence_ids, strict=True)
+            if sequence == 1
+        ]
+        held = [offsets[at] for at in _holding(answer, offsets)]
+        if not held:
+            self._tokenless += 1
+            return
+        self._untold += not _is_told(answer, held, question.context)
+        found = [_target(window, answer, len(held)) for window in windows]
+        self._too_long += not any(window.has_answer for window in found)
+        yield from found
+
+
+def _holding(answer: AnswerSpan, offsets: Sequence[tuple[int, int]]) -> list[int]:
+    """Find the tokens that hold characters of an answer."""
+    end = answer.start + len(answer.text)
+    return [at for at, span in enumerate(offsets) if span[0] < end and span[1] > answer.start]
+
+
+def _is_told(answer: AnswerSpan, held: Sequence[tuple[int, int]], context: str) -> bool:
+    """Whether the tokens hold the answer and nothing more than space."""
+    end = answer.start + len(answer.text)
+    return trimmed(context, held[0][0], held[-1][1]) == trimmed(context, answer.start, end)
+
+
+def _target(window: Window, answer: AnswerSpan, whole: int) -> AnswerWindow:
+    places = _holding(answer, window.offsets)
+    if len(places) < whole:
+        return _without(window)
+    texts = (ids_of(window.encoding),)
+    return AnswerWindow(texts, window.first + places[0], window.first + places[-1], has_answer=True)
+
+
+def _without(window: Window) -> AnswerWindow:
+    return AnswerWindow((ids_of(window.encoding),), window.null, window.null, has_answer=False)
+
+
+def with_part_of_negatives(every: list[AnswerWindow], part: float, seed: int) -> list[AnswerWindow]:
+    """Keep all windows with an answer and so large a part of the others, in their order."""
+    negative = [place for place, window in enumerate(every) if not window.has_answer]
+    rng = np.random.default_rng([seed, _DRAW])
+    chosen = rng.permutation(len(negative))[: round(part * len(negative))]
+    kept = {negative[i] for i in chosen}
+    return [window for place, window in enumerate(every) if window.has_answer or place in kept]
+
+
+def check_part(part: object) -> None:
+    """Raise `InputTypeError` or `InputError` unless it is a number from 0 to 1."""
+    if not isinstance(part, int | float) or isinstance(part, bool):
+        raise InputTypeError(f"negative_windows must be a number, got {part!r}.")
+    if not 0 <= part <= 1:  # nor nan
+        raise InputError(f"negative_windows must be between 0 and 1, got {part}.")
+
+
+class QuestionAnsweringObjective(TaskObjective[AnswerWindow]):
+    """The mean of two cross-entropies: of where an answer begins, and of where it ends (arXiv:1810.04805).
+
+    Each is over all tokens of a window, as in `transformers`; a window that does not hold the answer learns
+    its first special token, which stands for "no answer". Windows are cut as the pipeline cuts them.
+
+    Args:
+        model: the one to begin with.
+        examples: questions with contexts and answers; of several answers the first is learned.
+        held_out: questions to measure on.
+        options: of the run.
+        max_length: tokens of a window, by default 384 or what the model takes.
+        doc_stride: tokens that neighbouring windows share, by default 128 or half of a window's context.
+        negative_windows: the part of the windows without an answer that is kept, drawn once.
+        normalization: how answers are compared when measured, ``"korquad"`` or ``"squad"``.
+
+    Raises `InputError`, with the number of the example, for an empty question, context or answer, an answer
+    that does not stand at its place, and a question that is too long; and for data without any answer.
+    """
+
+    name = "question-answering"
+
+    def __init__(
+        self,
+        model: str | os.PathLike[str],
+        examples: Sequence[QuestionExample],
+        held_out: Sequence[QuestionExample],
+        options: TrainingOptions,
+        *,
+        max_length: int | None = None,
+        doc_stride: int | None = None,
+        negative_windows: float = 1.0,
+        normalization: Normalization = "korquad",
+    ) -> None:
+        _check_all(examples, held_out)
+        check_part(negative_windows)
+        check_normalization(normalization)
+        loaded = open_for_training(model, QUESTION_ANSWERING, seed=options.seed)
+        _check_questions(held_out, loaded)
+        longest = longest_of(loaded, max_length)
+        if max_length is None:
+            longest = min(longest, LONGEST_WINDOW)
+        cutter = AnswerWindows(loaded.tokenizer, longest, doc_stride)
+        every = [
+            window
+            for chunk in in_chunks(enumerate(examples))
+            for window in cutter.of([one for _, one in chunk], chunk[0][0])
+        ]
+        kept = with_part_of_negatives(every, negative_windows, options.seed)
+        description = {
+            **description_of(model, loaded, examples, held_out),
+            "longest window in tokens": longest,
+            "windows": len(kept),
+            "windows with an answer": sum(window.has_answer for window in kept),
+            "windows without an answer, left out": len(every) - len(kept),
+            **cutter.counts(),
+        }
+        super().__init__(loaded, kept, options, description)
+        self._held_out = held_out
+        self._normalization: Normalization = normalization
+        self.metric = "f1" if held_out else None
+        self._answerer = QuestionAnswering(loaded)
+
+    def loss(self, examples: Sequence[AnswerWindow], rng: object) -> Loss:  # noqa: ARG002
+        """The mean of the two cross-entropies, summed over the windows."""
+        logits = self.logits(examples)
+        lengths = [len(one.texts[0].input_ids) for one in examples]
+        targets = torch.tensor([(one.start, one.end) for one in examples], device=logits.device)
+        return Loss(_span_loss(logits, lengths, targets), len(examples))
+
+    def evaluate(self) -> Mapping[str, float]:
+        """F1 and exact match."""
+        found = evaluate_answers(
+            self._answerer, self._held_out, normalization=self._normalization, intervals=False
+        )
+        return found.values
+
+    def usage(self, folder: Path) -> str:
+        """Show how to answer a question."""
+        return (
+            "import munjang\n\n"
+            f'answer = munjang.pipeline("question-answering", "{folder}")\n'
+            'answer(question="...", context="...")'
+        )
+
+
+def train_question_answering(
+    examples: Sequence[QuestionExample],
+    *,
+    model: str | os.PathLike[str],
+    output: str | os.PathLike[str],
+    held_out: Sequence[QuestionExample] = (),
+    options: TrainingOptions | None = None,
+    max_length: int | None = None,
+    doc_stride: int | None = None,
+    negative_windows: float = 1.0,
+    normalization: Normalization = "korquad",
+    watchers: Sequence[Watcher] = (),
+) -> TrainingResult:
+    """Train a model to find the answers to questions in contexts.
+
+    The arguments are those of `QuestionAnsweringObjective`; ``output`` is the folder of the run. Raises what
+    the objective and `train` raise.
+    """
+    chosen = options or TrainingOptions()
+    objective = QuestionAnsweringObjective(
+        model,
+        examples,
+        held_out,
+        chosen,
+        max_length=max_length,
+        doc_stride=doc_stride,
+        negative_windows=negative_windows,
+        normalization=normalization,
+    )
+    return train(objective, Path(output), chosen, watchers=watchers)
+
+
+def _span_loss(logits: Tensor, lengths: list[int], targets: Tensor) -> Tensor:
+    """Sum over windows of the mean of both cross-entropies; logits ``[T, 2]``, targets ``[B, 2]``."""
+    laid_out = pad_sequence(
+        list(torch.split(logits, lengths)), batch_first=True, padding_value=-torch.inf
+    )  # [B, L, 2]
+    return functional.cross_entropy(laid_out, targets, reduction="sum") / 2
+
+
+def _check_all(examples: Sequence[QuestionExample], held_out: Sequence[QuestionExample]) -> None:
+    require_examples(examples)
+    for what, questions in (("Example", examples), ("Held-out example", held_out)):
+        for place, one in enumerate(questions):
+            with naming(what, place):
+                _check(one)
+    if not any(one.answers for one in examples):
+        raise InputError(f"None of the {len(examples)} examples has an answer; there must be some.")
+
+
+def _check(one: QuestionExample) -> None:
+    check_text(one.question, "The question")
+    check_text(one.context, "The context")
+    for answer in one.answers:
+        check_text(answer.text, "An answer")
+        if answer.start < 0:
+            raise InputError(f"The answer {answer.text!r:.60} begins at {answer.start}.")
+    check_places(one)
+
+
+def _check_questions(held_out: Sequence[QuestionExample], loaded: Loaded) -> None:
+    """Raise `InputError` for a question that the pipeline would refuse, before anything is learned."""
+    for chunk in in_chunks(enumerate(held_out)):
+        encodings = loaded.tokenizer.encode_batch([one.question for _, one in chunk], truncation=False)
+        for (place, _), encoding in zip(chunk, encodings, strict=True):
+            if (length := encoding.sequence_ids.count(0)) > LONGEST_QUESTION:
+                raise InputError(
+                    f"Held-out example {place}: the question has {length} tokens; the pipeline reads "
+                    f"{LONGEST_QUESTION} at most. Shorten it or leave it out."
+                )

@@ -1,0 +1,157 @@
+"""What the objectives on a model with a task's head have in common."""
+
+from __future__ import annotations
+
+import os
+from abc import abstractmethod
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from itertools import chain
+from pathlib import Path
+from typing import Any, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+from torch import Tensor
+
+from munjang.errors import InputError, InputTypeError
+from munjang.models.batch import TokenBatch
+from munjang.models.program import LOGITS
+from munjang.runtime.batches import pack
+from munjang.tasks.generation.sampling import whole_number
+from munjang.tasks.loading import Loaded
+from munjang.tokenization.encoding import Encoding, TokenIds
+from munjang.training.loop.network import Network
+from munjang.training.loop.objective import Objective, Tokenised, costs_of, require_examples
+from munjang.training.models import checksum, fingerprint_of_texts, used_ids
+from munjang.training.options import TrainingOptions
+
+__all__ = [
+    "TaskObjective",
+    "description_of",
+    "ids_of",
+    "in_chunks",
+    "longest_of",
+    "naming",
+]
+
+T = TypeVar("T")
+_CHUNK = 256  # examples that are tokenised at once: with offsets, a token takes far more room than its id
+
+
+X = TypeVar("X", bound=Tokenised)
+
+
+class TaskObjective(Objective[X]):
+    """A loss on the logits of a head.
+
+    Args:
+        loaded: a model with the head, on the executor ``torch``, and its tokenizer.
+        examples: tokenised.
+        options: of the run.
+        description: names the data, the model and the settings.
+        more: tensors that are trained beside the model's, see `Network`.
+
+    Raises `InputError` if there are no examples.
+    """
+
+    def __init__(
+        self,
+        loaded: Loaded,
+        examples: Sequence[X],
+        options: TrainingOptions,
+        description: Mapping[str, str | int | float],
+        *,
+        more: Mapping[str, NDArray[np.float32]] | None = None,
+    ) -> None:
+        require_examples(examples)
+        self.loaded = loaded
+        self.examples = examples
+        self._description = description
+        ids = used_ids(chain.from_iterable(example.texts for example in examples))
+        self.network = Network(loaded.model, options, used_ids=ids, more=more)
+        self._program = loaded.model.program(frozenset({LOGITS}))
+
+    def costs(self) -> NDArray[np.intp]:
+        """The tokens of each example, all its texts together."""
+        return costs_of(self.examples)
+
+    def packed(self, examples: Sequence[X]) -> TokenBatch[NDArray[Any]]:
+        """All texts of some examples, one after another."""
+        texts = [text for example in examples for text in example.texts]
+        return pack(texts, self.loaded.model.runner.layout)
+
+    def logits(
+        self,
+        examples: Sequence[X],
+        edit: Callable[[TokenBatch[NDArray[Any]]], TokenBatch[NDArray[Any]]] | None = None,
+    ) -> Tensor:
+        """Run the head on all texts of some examples at once; ``edit`` may change the batch before."""
+        batch = self.packed(examples)
+        return self.network.forward(self._program, batch if edit is None else edit(batch))[LOGITS].float()
+
+    @abstractmethod
+    def evaluate(self) -> Mapping[str, float]:
+        """Measure the model on held-out data, with the public pipeline."""
+
+    def save(self, folder: Path) -> None:
+        """Write the model and its tokenizer."""
+        self.loaded.model.set_weights(self.network.weights())
+        self.loaded.model.save_pretrained(folder)
+        self.loaded.tokenizer.save_pretrained(folder)
+
+
+def description_of(
+    model: str | os.PathLike[str],
+    loaded: Loaded,
+    examples: Sequence[object],
+    held_out: Sequence[object],
+) -> dict[str, str | int | float]:
+    """Name the model and the data, so that a run is not gone on with others."""
+    return {
+        "model": str(model),
+        "model checksum": checksum(loaded.model.weights),
+        "examples": len(examples),
+        "held out": len(held_out),
+        "data checksum": fingerprint_of_texts([*examples, *held_out]),
+    }
+
+
+def longest_of(loaded: Loaded, max_length: int | None, *, least: int = 1) -> int:
+    """How many tokens are read at once: the caller's number, else what the model takes.
+
+    Raises `InputTypeError` or `InputError` for a number that is none or that the model can't take.
+    """
+    most = loaded.max_length
+    if max_length is None:
+        return most
+    if whole_number("max_length", max_length, least=least) > most:
+        raise InputError(f"max_length={max_length}, but the model takes {most} tokens at most.")
+    return max_length
+
+
+def ids_of(encoding: Encoding) -> TokenIds:
+    """Keep of an encoding what the engine needs."""
+    types = encoding.token_type_ids if any(encoding.token_type_ids) else None
+    return TokenIds(encoding.input_ids, types, encoding.truncated)
+
+
+@contextmanager
+def naming(what: str, place: int) -> Iterator[None]:
+    """Put the number of an example before what is wrong with it."""
+    try:
+        yield
+    except (InputError, InputTypeError) as error:
+        raise type(error)(f"{what} {place}: {error}") from error
+
+
+def in_chunks(items: Iterable[T]) -> Iterator[list[T]]:
+    """Cut items into lists that are tokenised at once."""
+    chunk: list[T] = []
+    for item in items:
+        chunk.append(item)
+        if len(chunk) == _CHUNK:
+            yield chunk
+            chunk = []
+    if chunk:
+        yield chunk

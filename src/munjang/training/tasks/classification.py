@@ -1,0 +1,175 @@
+"""Learning a label, or a number, for a text or a pair of texts."""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch.nn import functional
+
+from munjang.data.examples import LabelledText
+from munjang.errors import InputError
+from munjang.evaluation.classification import evaluate_classification
+from munjang.models.registry import SEQUENCE_CLASSIFICATION
+from munjang.tasks.text_classification import TextClassification
+from munjang.tokenization.encoding import TokenIds
+from munjang.training.loop.loop import train
+from munjang.training.loop.objective import Loss, require_examples
+from munjang.training.loop.report import TrainingResult
+from munjang.training.loop.watchers import Watcher
+from munjang.training.models import numbered, open_for_training
+from munjang.training.options import TrainingOptions
+from munjang.training.tasks.base import (
+    TaskObjective,
+    description_of,
+    longest_of,
+)
+
+__all__ = ["TextClassificationObjective", "train_text_classification"]
+
+
+@dataclass(frozen=True, slots=True)
+class _Example:
+    """A text or a pair, and its label's number or its value."""
+
+    texts: tuple[TokenIds]
+    target: float
+
+
+class TextClassificationObjective(TaskObjective[_Example]):
+    """Cross-entropy over labels, or the squared error of a number (regression).
+
+    Args:
+        model: the one to begin with.
+        examples: texts or pairs with labels; numbers if ``regression``.
+        held_out: examples to measure on.
+        options: of the run.
+        labels: all labels in their order, by default those that occur: numbers by size, names by alphabet.
+        regression: learn numbers.
+        max_length: tokens that are read of an example, by default what the model takes; what is beyond is cut
+            off, and the description says of how many examples.
+
+    Raises `InputError` for data without examples, of one label only or with labels outside ``labels``, and
+    for values that are no numbers.
+    """
+
+    name = "text-classification"
+
+    def __init__(
+        self,
+        model: str | os.PathLike[str],
+        examples: Sequence[LabelledText],
+        held_out: Sequence[LabelledText],
+        options: TrainingOptions,
+        *,
+        labels: Sequence[str] | None = None,
+        regression: bool = False,
+        max_length: int | None = None,
+    ) -> None:
+        require_examples(examples)
+        if regression and labels is not None:
+            raise InputError(f"labels={list(labels)} has no effect with regression=True; leave it out.")
+        names = {0: "score"} if regression else numbered((str(e.label) for e in examples), labels)
+        targets = _values(examples) if regression else _numbers(examples, names)
+        # What is wrong with the held-out data is said now, not after the first epoch.
+        _values(held_out) if regression else _numbers(held_out, names)
+        loaded = open_for_training(
+            model,
+            SEQUENCE_CLASSIFICATION,
+            labels=names,
+            problem_type="regression" if regression else "single_label_classification",
+            seed=options.seed,
+        )
+        texts = [e.text if e.text_pair is None else (e.text, e.text_pair) for e in examples]
+        longest = longest_of(loaded, max_length)
+        ids = loaded.tokenizer.encode_ids(texts, truncation=True, max_length=longest)
+        description = description_of(model, loaded, examples, held_out) | {
+            "labels": ", ".join(names.values()),
+            "longest text in tokens": longest,
+            "texts that were cut": sum(text.truncated > 0 for text in ids),
+        }
+        prepared = [_Example((text,), target) for text, target in zip(ids, targets, strict=True)]
+        super().__init__(loaded, prepared, options, description)
+        self._regression = regression
+        self._held_out = held_out
+        self._classifier = TextClassification(loaded)
+        if held_out:
+            self.metric = "spearman" if regression else "accuracy"
+
+    def loss(self, examples: Sequence[_Example], rng: object) -> Loss:  # noqa: ARG002
+        """Cross-entropy or squared error, summed over the examples."""
+        logits = self.logits(examples)
+        targets = torch.tensor([example.target for example in examples], device=logits.device)
+        if self._regression:
+            total = functional.mse_loss(logits[:, 0], targets, reduction="sum")
+        else:
+            total = functional.cross_entropy(logits, targets.long(), reduction="sum")
+        return Loss(total, len(examples))
+
+    def evaluate(self) -> Mapping[str, float]:
+        """Accuracy and what else `evaluate_classification` gives; correlations for numbers."""
+        return evaluate_classification(self._classifier, self._held_out, intervals=False).values
+
+    def usage(self, folder: Path) -> str:
+        """Show how to classify."""
+        return (
+            "import munjang\n\n"
+            f'classify = munjang.pipeline("text-classification", "{folder}")\n'
+            'classify("...")'
+        )
+
+
+def _numbers(examples: Sequence[LabelledText], labels: Mapping[int, str]) -> list[float]:
+    numbers = {label: float(number) for number, label in labels.items()}
+    for place, example in enumerate(examples):
+        if str(example.label) not in numbers:
+            known = ", ".join(map(repr, numbers))
+            raise InputError(f"Example {place} has the label {example.label!r}; there are {known}.")
+    return [numbers[str(example.label)] for example in examples]
+
+
+def _values(examples: Sequence[LabelledText]) -> list[float]:
+    found = []
+    for place, example in enumerate(examples):
+        try:
+            value = float(example.label)
+        except ValueError:
+            value = math.nan
+        if not math.isfinite(value):
+            raise InputError(f"Example {place} has {example.label!r} in place of a number.")
+        found.append(value)
+    return found
+
+
+def train_text_classification(
+    examples: Sequence[LabelledText],
+    *,
+    model: str | os.PathLike[str],
+    output: str | os.PathLike[str],
+    held_out: Sequence[LabelledText] = (),
+    options: TrainingOptions | None = None,
+    labels: Sequence[str] | None = None,
+    regression: bool = False,
+    max_length: int | None = None,
+    watchers: Sequence[Watcher] = (),
+) -> TrainingResult:
+    """Train a model to give a label, or a number, to a text or a pair of texts.
+
+    The arguments are those of `TextClassificationObjective`; ``output`` is the folder of the run.
+    Raises what the objective and `train` raise.
+    """
+    chosen = options or TrainingOptions()
+    objective = TextClassificationObjective(
+        model,
+        examples,
+        held_out,
+        chosen,
+        labels=labels,
+        regression=regression,
+        max_length=max_length,
+    )
+    return train(objective, Path(output), chosen, watchers=watchers)

@@ -1,0 +1,247 @@
+"""Learning the entities of texts: a BIO tag for every token."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import chain
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch.nn import functional
+
+from munjang.data.tags import OUTSIDE, TaggedText, align, character_tags, entities_of_tokens
+from munjang.errors import InputError
+from munjang.evaluation.entities import evaluate_entities
+from munjang.models.registry import TOKEN_CLASSIFICATION
+from munjang.tasks.scores import check_text
+from munjang.tasks.token_classification import TokenClassification
+from munjang.tasks.windows import Window, context_of, windows
+from munjang.tokenization import Tokenizer
+from munjang.tokenization.encoding import Encoding, TokenIds
+from munjang.training.loop.loop import TrainingResult, train
+from munjang.training.loop.objective import Loss, require_examples
+from munjang.training.loop.watchers import Watcher
+from munjang.training.models import open_for_training
+from munjang.training.options import TrainingOptions
+from munjang.training.tasks.base import (
+    TaskObjective,
+    description_of,
+    ids_of,
+    in_chunks,
+    longest_of,
+    naming,
+)
+
+__all__ = ["NO_TAG", "TaggedWindows", "TokenClassificationObjective", "train_token_classification"]
+
+NO_TAG = -100
+
+
+class TaggedWindows:
+    """Cuts texts into windows and gives their tokens tags, and counts what becomes of the entities.
+
+    Args:
+        tokenizer: of the model.
+        tags: the model's labels in their order.
+        longest: tokens of a window.
+    """
+
+    def __init__(self, tokenizer: Tokenizer, tags: Sequence[str], longest: int) -> None:
+        self._tokenizer = tokenizer
+        self._numbers = {tag: number for number, tag in enumerate(tags)}
+        self._longest = longest
+        self._entities = self._untold = self._cut = self._empty = 0
+
+    def of(self, texts: Sequence[TaggedText]) -> Iterator[tuple[TokenIds, list[int]]]:
+        """Give the ids and the numbers of the tags of each window; `NO_TAG` where a token is not learned."""
+        encodings = self._tokenizer.encode_batch([one["text"] for one in texts], truncation=False)
+        for one, encoding in zip(texts, encodings, strict=True):
+            tags = align(one["entities"], encoding)
+            told = set(entities_of_tokens(tags, encoding, one["text"]))
+            self._entities += len(one["entities"])
+            self._untold += sum(entity not in told for entity in one["entities"])
+            numbers = [NO_TAG if tag is None else self._numbers[tag] for tag in tags]
+            yield from self._windows(encoding, numbers)
+
+    def counts(self) -> dict[str, int]:
+        """What was found so far, in words for the report."""
+        return {
+            "longest window in tokens": self._longest,
+            "texts cut into windows": self._cut,
+            "texts without a token": self._empty,
+            "entities": self._entities,
+            "entities that tokens can't tell": self._untold,
+        }
+
+    def _windows(self, encoding: Encoding, numbers: list[int]) -> Iterator[tuple[TokenIds, list[int]]]:
+        if all(number == NO_TAG for number in numbers):
+            self._empty += 1
+            return
+        parts = windows(encoding, self._longest)
+        self._cut += len(parts) > 1
+        best = _best_windows(encoding, parts)
+        for which, part in enumerate(parts):
+            yield (
+                ids_of(part.encoding),
+                [numbers[at] if best[at] == which else NO_TAG for at in part.positions],
+            )
+
+
+def _best_windows(encoding: Encoding, parts: Sequence[Window]) -> NDArray[np.intp]:
+    """For each token the number of the first window where it has most context, ``[L]``."""
+    own = np.array([at for at, sequence in enumerate(encoding.sequence_ids) if sequence == 0])
+    best = np.zeros(len(encoding), dtype=np.intp)
+    most = np.full(len(encoding), -1, dtype=np.intp)
+    for which, part in enumerate(parts):
+        places = own[part.start : part.end]
+        context = np.fromiter(context_of(part, len(own)), dtype=np.intp, count=len(places))
+        better = context > most[places]
+        best[places[better]] = which
+        most[places[better]] = context[better]
+    return best
+
+
+_FEWEST = 2  # tokens of a text in a window: windows overlap by half
+
+
+@dataclass(frozen=True, slots=True)
+class _Example:
+    """A window of a text, and for each of its tokens the number of its tag, or `NO_TAG`."""
+
+    texts: tuple[TokenIds]
+    tags: list[int]
+
+
+class TokenClassificationObjective(TaskObjective[_Example]):
+    """Cross-entropy over the tags of all tokens but the special ones.
+
+    A text that is longer than ``max_length`` is cut into overlapping windows, and each of its tokens is
+    learned once: in the window that the pipeline would read it from. An entity that begins or ends inside a
+    token can't be told from the token; the description says how many entities even a tagger without a fault
+    would get wrong for that reason.
+
+    Args:
+        model: the one to begin with.
+        examples: texts with entities.
+        held_out: texts to measure on.
+        options: of the run.
+        types: all types of entities in their order, by default those that occur; the model's labels are
+            ``O``, and ``B-`` and ``I-`` of each.
+        max_length: tokens of a window, by default what the model takes.
+
+    Raises `InputError`, with the number of the example, for an empty text and for entities that are empty,
+    overlap, lie outside of their text or are of another type; and for data without any entity.
+    """
+
+    name = "token-classification"
+
+    def __init__(
+        self,
+        model: str | os.PathLike[str],
+        examples: Sequence[TaggedText],
+        held_out: Sequence[TaggedText],
+        options: TrainingOptions,
+        *,
+        types: Sequence[str] | None = None,
+        max_length: int | None = None,
+    ) -> None:
+        known = _checked(examples, held_out, types)
+        tags = [OUTSIDE, *chain.from_iterable((f"B-{kind}", f"I-{kind}") for kind in known)]
+        loaded = open_for_training(
+            model, TOKEN_CLASSIFICATION, labels=dict(enumerate(tags)), seed=options.seed
+        )
+        least = loaded.tokenizer.num_special_tokens_to_add() + _FEWEST
+        longest = longest_of(loaded, max_length, least=least)
+        description = description_of(model, loaded, examples, held_out)
+        windows = TaggedWindows(loaded.tokenizer, tags, longest)
+        prepared = [
+            _Example((ids,), numbers) for chunk in in_chunks(examples) for ids, numbers in windows.of(chunk)
+        ]
+        description |= {"types": ", ".join(known), **windows.counts()}
+        super().__init__(loaded, prepared, options, description)
+        self._held_out = held_out
+        self.metric = "entity_f1" if held_out else None
+        self._tagger = TokenClassification(loaded)
+
+    def loss(self, examples: Sequence[_Example], rng: object) -> Loss:  # noqa: ARG002
+        """Cross-entropy, summed over the tokens that have a tag."""
+        logits = self.logits(examples)
+        tags = torch.tensor(list(chain.from_iterable(one.tags for one in examples)), device=logits.device)
+        total = functional.cross_entropy(logits, tags, ignore_index=NO_TAG, reduction="sum")
+        return Loss(total, int((tags != NO_TAG).sum()))
+
+    def evaluate(self) -> Mapping[str, float]:
+        """The F1 of entities, and what else `evaluate_entities` gives."""
+        return evaluate_entities(self._tagger, self._held_out, intervals=False).values
+
+    def usage(self, folder: Path) -> str:
+        """Show how to find entities."""
+        return f'import munjang\n\ntag = munjang.pipeline("token-classification", "{folder}")\ntag("...")'
+
+
+def train_token_classification(
+    examples: Sequence[TaggedText],
+    *,
+    model: str | os.PathLike[str],
+    output: str | os.PathLike[str],
+    held_out: Sequence[TaggedText] = (),
+    options: TrainingOptions | None = None,
+    types: Sequence[str] | None = None,
+    max_length: int | None = None,
+    watchers: Sequence[Watcher] = (),
+) -> TrainingResult:
+    """Train a model to find the entities of texts.
+
+    The arguments are those of `TokenClassificationObjective`; ``output`` is the folder of the run. Raises
+    what the objective and `train` raise.
+    """
+    chosen = options or TrainingOptions()
+    objective = TokenClassificationObjective(
+        model, examples, held_out, chosen, types=types, max_length=max_length
+    )
+    return train(objective, Path(output), chosen, watchers=watchers)
+
+
+def _checked(
+    examples: Sequence[TaggedText], held_out: Sequence[TaggedText], types: Sequence[str] | None
+) -> list[str]:
+    """Look at every text before anything is learned; give the types of entities."""
+    require_examples(examples)
+    for place, one in enumerate(examples):
+        _check("Example", place, one)
+    known = _types_of(examples) if types is None else list(dict.fromkeys(types))
+    for place, one in enumerate(held_out):
+        _check("Held-out example", place, one)
+    for what, texts in (("Example", examples), ("Held-out example", held_out)):
+        if texts and not any(one["entities"] for one in texts):
+            raise InputError(f"None of the {len(texts)} {what.lower()}s has an entity; there must be some.")
+        _check_types(what, texts, known)
+    return known
+
+
+def _check(what: str, place: int, one: TaggedText) -> None:
+    with naming(what, place):
+        check_text(one["text"], "The text")
+        character_tags(one)  # refuses entities that are empty, overlap or lie outside of the text
+
+
+def _check_types(what: str, texts: Sequence[TaggedText], known: Sequence[str]) -> None:
+    for place, kind in _kinds(texts):
+        if kind not in known:
+            raise InputError(
+                f"{what} {place} has an entity of type {kind!r}; the types are {', '.join(map(repr, known))}."
+            )
+
+
+def _types_of(texts: Sequence[TaggedText]) -> list[str]:
+    return sorted({kind for _, kind in _kinds(texts)})
+
+
+def _kinds(texts: Sequence[TaggedText]) -> Iterator[tuple[int, str]]:
+    for place, one in enumerate(texts):
+        for _, _, kind in one["entities"]:
+            yield place, kind

@@ -1,0 +1,224 @@
+"""Learning how the two entities of a text stand to each other."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Literal, TypeAlias
+
+import torch
+from torch.nn import functional
+
+from munjang.data.examples import RelationExample
+from munjang.errors import InputError
+from munjang.evaluation.classification import evaluate_relations
+from munjang.models.registry import RELATION_EXTRACTION, SEQUENCE_CLASSIFICATION
+from munjang.tasks.loading import Loaded
+from munjang.tasks.markers import Marked, MarkerKind, Markers, add_markers, mark, markers_of
+from munjang.tasks.relation_extraction import RelationExtraction, point_at_markers, with_markers
+from munjang.tasks.scores import check_text
+from munjang.tokenization.encoding import Encoding, TokenIds
+from munjang.training.loop.loop import TrainingResult, train
+from munjang.training.loop.objective import Loss, require_examples
+from munjang.training.loop.watchers import Watcher
+from munjang.training.models import numbered, open_for_training
+from munjang.training.options import TrainingOptions
+from munjang.training.tasks.base import (
+    TaskObjective,
+    description_of,
+    ids_of,
+    in_chunks,
+    longest_of,
+    naming,
+)
+
+__all__ = ["RelationHead", "RelationObjective", "train_relation_extraction"]
+
+RelationHead: TypeAlias = Literal["relation-extraction", "sequence-classification"]
+
+
+@dataclass(frozen=True, slots=True)
+class _Example:
+    """A marked text, where its two start markers stand, and the number of its relation."""
+
+    texts: tuple[TokenIds]
+    starts: tuple[int, int]
+    target: int
+
+
+class RelationObjective(TaskObjective[_Example]):
+    """Cross-entropy over relations, with markers around the two entities (arXiv:1906.03158).
+
+    Of a text that is too long, the part around the entities is read, as the pipeline does; the description
+    says how many texts were cut.
+
+    Args:
+        model: the one to begin with; its tokenizer learns the markers if it lacks them.
+        examples: texts with two entities and their relation.
+        held_out: examples to measure on.
+        options: of the run.
+        markers: ``"plain"``, ``"klue"`` or ``"typed"``; see `munjang.tasks.markers`. The types of typed
+            markers are those that occur in the examples.
+        labels: all relations in their order, by default those that occur.
+        head: ``"relation-extraction"``, which reads the two start markers, or
+            ``"sequence-classification"``, which reads the first token.
+        max_length: tokens that are read of a text, by default what the model takes.
+
+    Raises `InputError`, with the number of the example, for an empty text, entities outside of it,
+    overlapping or too far apart, types that are missing or unknown and labels outside ``labels``; and for
+    one label only.
+    """
+
+    name = "relation-extraction"
+
+    def __init__(
+        self,
+        model: str | os.PathLike[str],
+        examples: Sequence[RelationExample],
+        held_out: Sequence[RelationExample],
+        options: TrainingOptions,
+        *,
+        markers: MarkerKind = "plain",
+        labels: Sequence[str] | None = None,
+        head: RelationHead = "relation-extraction",
+        max_length: int | None = None,
+    ) -> None:
+        require_examples(examples)
+        numbers = _numbered(examples, held_out, labels)
+        if head not in (RELATION_EXTRACTION, SEQUENCE_CLASSIFICATION):
+            raise InputError(
+                f"Unknown head {head!r}; there are relation-extraction, sequence-classification."
+            )
+        loaded = open_for_training(
+            model, head, labels=numbers, problem_type="single_label_classification", seed=options.seed
+        )
+        description = description_of(model, loaded, examples, held_out)
+        self._points = head == RELATION_EXTRACTION
+        longest = longest_of(loaded, max_length)
+        _add_markers(loaded, markers, examples)
+        targets = {label: number for number, label in numbers.items()}
+        read = _read("Example", examples, loaded, longest)
+        prepared = [
+            _Example((ids_of(text),), starts, targets[str(one.label)])
+            for one, (text, starts) in zip(examples, read, strict=True)
+        ]
+        for _ in _read("Held-out example", held_out, loaded, loaded.max_length):
+            pass  # to find out now, and not after an epoch, if one can't be read
+        description |= {
+            "markers": markers,
+            "head": head,
+            "labels": ", ".join(numbers.values()),
+            "longest text in tokens": longest,
+            "texts cut around their entities": sum(one.texts[0].truncated > 0 for one in prepared),
+        }
+        super().__init__(loaded, prepared, options, description)
+        self._held_out = held_out
+        self.metric = "micro_f1" if held_out else None
+        self._extractor = RelationExtraction(loaded, markers=markers)
+
+    def loss(self, examples: Sequence[_Example], rng: object) -> Loss:  # noqa: ARG002
+        """Cross-entropy, summed over the texts."""
+        edit = partial(point_at_markers, starts=[one.starts for one in examples]) if self._points else None
+        logits = self.logits(examples, edit)
+        targets = torch.tensor([one.target for one in examples], device=logits.device)
+        return Loss(functional.cross_entropy(logits, targets, reduction="sum"), len(examples))
+
+    def evaluate(self) -> Mapping[str, float]:
+        """Micro F1 without ``no_relation``, and what else `evaluate_relations` gives."""
+        return evaluate_relations(self._extractor, self._held_out, intervals=False).values
+
+    def usage(self, folder: Path) -> str:
+        """Show how to extract a relation."""
+        return (
+            "import munjang\n\n"
+            f'relate = munjang.pipeline("relation-extraction", "{folder}")\n'
+            'relate("...", subject=(0, 3), object=(5, 7))  # places in characters'
+        )
+
+
+def train_relation_extraction(
+    examples: Sequence[RelationExample],
+    *,
+    model: str | os.PathLike[str],
+    output: str | os.PathLike[str],
+    held_out: Sequence[RelationExample] = (),
+    options: TrainingOptions | None = None,
+    markers: MarkerKind = "plain",
+    labels: Sequence[str] | None = None,
+    head: RelationHead = "relation-extraction",
+    max_length: int | None = None,
+    watchers: Sequence[Watcher] = (),
+) -> TrainingResult:
+    """Train a model to say how the two entities of a text stand to each other.
+
+    The arguments are those of `RelationObjective`; ``output`` is the folder of the run. Raises what the
+    objective and `train` raise.
+    """
+    chosen = options or TrainingOptions()
+    objective = RelationObjective(
+        model,
+        examples,
+        held_out,
+        chosen,
+        markers=markers,
+        labels=labels,
+        head=head,
+        max_length=max_length,
+    )
+    return train(objective, Path(output), chosen, watchers=watchers)
+
+
+def _numbered(
+    examples: Sequence[RelationExample], held_out: Sequence[RelationExample], labels: Sequence[str] | None
+) -> dict[int, str]:
+    numbers = (
+        numbered((str(one.label) for one in examples), None) if labels is None else dict(enumerate(labels))
+    )
+    known = set(numbers.values())
+    for what, given in (("Example", examples), ("Held-out example", held_out)):
+        for place, one in enumerate(given):
+            if str(one.label) not in known:
+                raise InputError(
+                    f"{what} {place} has the label {str(one.label)!r}, which is not one of "
+                    f"{', '.join(map(repr, numbers.values()))}."
+                )
+    return numbers
+
+
+def _add_markers(loaded: Loaded, kind: MarkerKind, examples: Sequence[RelationExample]) -> None:
+    if kind != "typed":
+        add_markers(loaded, kind)
+        return
+    subjects, objects = set(_types(examples, "subject")), set(_types(examples, "object"))
+    add_markers(loaded, kind, subject_types=sorted(subjects), object_types=sorted(objects))
+
+
+def _types(examples: Sequence[RelationExample], role: Literal["subject", "object"]) -> Iterator[str]:
+    for place, one in enumerate(examples):
+        span = one.subject if role == "subject" else one.object
+        if len(span) < 3 or not str(span[2:][0]).strip():
+            raise InputError(
+                f"Example {place}: typed markers need the type of the {role}, as in (0, 3, 'PER')."
+            )
+        yield str(span[2:][0])
+
+
+def _read(
+    what: str, examples: Sequence[RelationExample], loaded: Loaded, longest: int
+) -> Iterator[tuple[Encoding, tuple[int, int]]]:
+    """Give each text with its markers, as tokens, and where its entities begin."""
+    known = markers_of(loaded)
+    for chunk in in_chunks(enumerate(examples)):
+        marked = [_marked(what, place, one, known) for place, one in chunk]
+        encodings = loaded.tokenizer.encode_batch([one.text for one in marked], truncation=False)
+        for (place, _), one, encoding in zip(chunk, marked, encodings, strict=True):
+            with naming(what, place):
+                yield with_markers(encoding, one, loaded.tokenizer, longest)
+
+
+def _marked(what: str, place: int, one: RelationExample, known: Markers) -> Marked:
+    with naming(what, place):
+        return mark(check_text(one.text, "The text"), one.subject, one.object, known)

@@ -1,0 +1,327 @@
+"""Learning to score two texts together: cross-encoders, from labels, scores or ranked lists."""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeAlias, cast
+
+import torch
+
+from munjang.data.examples import LabelledText, RankedList, ScoredPair
+from munjang.errors import InputError, InputTypeError
+from munjang.evaluation.evaluation import Evaluation
+from munjang.evaluation.measures.counts import check_paired
+from munjang.evaluation.pairs import evaluate_true_pairs, is_label
+from munjang.evaluation.sentences import evaluate_reranking, evaluate_scored_pairs
+from munjang.models.registry import SEQUENCE_CLASSIFICATION
+from munjang.sentence.cross_encoder import CrossEncoder
+from munjang.tasks.loading import Loaded
+from munjang.tokenization.encoding import TokenIds
+from munjang.training.loop.loop import TrainingResult, train
+from munjang.training.loop.objective import Loss, require_examples
+from munjang.training.loop.watchers import Watcher
+from munjang.training.losses.ranking import RANKING_LOSSES, RankingLoss, RankingLossName
+from munjang.training.models import open_for_training
+from munjang.training.options import TrainingOptions
+from munjang.training.tasks.base import (
+    TaskObjective,
+    description_of,
+    in_chunks,
+    longest_of,
+    naming,
+)
+
+__all__ = ["CrossEncoderObjective", "Judged", "RankingExamples", "judged", "kind_of", "train_cross_encoder"]
+
+RankingExamples: TypeAlias = Sequence[LabelledText] | Sequence[ScoredPair] | Sequence[RankedList]
+_KINDS = (LabelledText, ScoredPair, RankedList)
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """Pairs of a query and a document, and what each should be: from 0 to 1, or a grade."""
+
+    pairs: tuple[tuple[str, str], ...]
+    targets: tuple[float, ...]
+
+    @property
+    def differs(self) -> bool:
+        """Whether there are two documents of unequal worth."""
+        return len(set(self.targets)) > 1
+
+
+def kind_of(examples: RankingExamples) -> type[LabelledText | ScoredPair | RankedList]:
+    """Say what the examples are; `InputTypeError`, with the number, if they are not all of one kind."""
+    kind = type(examples[0])
+    names = ", ".join(known.__name__ for known in _KINDS)
+    for place, one in enumerate(examples):
+        if not isinstance(one, _KINDS):
+            raise InputTypeError(f"Example {place} is a {type(one).__name__}; there must be {names}.")
+        if type(one) is not kind:
+            raise InputTypeError(
+                f"Example {place} is a {type(one).__name__}, the first is a {kind.__name__}; "
+                "give examples of one kind."
+            )
+    return kind
+
+
+def judged(
+    examples: RankingExamples,
+    *,
+    what: str = "Example",
+    positive: str | None = None,
+    highest: float | None = None,
+    scaled: bool = True,
+) -> list[Judged]:
+    """Give the pairs and numbers of examples.
+
+    Args:
+        examples: all of one kind.
+        what: how messages call an example.
+        positive: the label that means that two texts belong together, where labels are not 0 and 1.
+        highest: the best score or grade that there is; by default the best that occurs.
+        scaled: divide scores and grades by the best.
+
+    Raises `InputError`, with the number of the example, for a label that is neither 0 nor 1, a score or grade
+    that is no number, negative or above the highest, a text without a second one, and a list without
+    documents or with other than one grade each; and if all examples have the same number.
+    """
+    require_examples(examples)
+    if highest is not None and not 0 < highest < math.inf:
+        raise InputError(f"highest must be a number above 0, got {highest}.")
+    kind = kind_of(examples)
+    if positive is not None and kind is not LabelledText:
+        raise InputError(f"positive={positive!r} has no effect on examples without labels; leave it out.")
+    if highest is not None and kind is LabelledText:
+        raise InputError(f"highest={highest} has no effect on examples with labels; leave it out.")
+    found: list[Judged] = []
+    listed: Sequence[LabelledText | ScoredPair | RankedList] = examples
+    for place, one in enumerate(listed):
+        with naming(what, place):
+            found.append(_read(one, positive))
+    _require_two(what, found)
+    if isinstance(examples[0], LabelledText):
+        return found
+    best = max(max(each.targets) for each in found) if highest is None else highest
+    for place, each in enumerate(found):
+        if max(each.targets) > best:
+            raise InputError(f"{what} {place} has the score {max(each.targets):g}; the highest is {best:g}.")
+    if not scaled:
+        return found
+    return [Judged(each.pairs, tuple(target / best for target in each.targets)) for each in found]
+
+
+def _read(one: LabelledText | ScoredPair | RankedList, positive: str | None) -> Judged:
+    if isinstance(one, LabelledText):
+        if one.text_pair is None:
+            raise InputError("A cross-encoder reads two texts, and there is one.")
+        return Judged(((one.text, one.text_pair),), (_truth(one.label, positive),))
+    if isinstance(one, ScoredPair):
+        return Judged(((one.sentence1, one.sentence2),), (_checked(one.score, "score"),))
+    check_paired("documents", one.documents, "grades of relevance", one.relevance)
+    pairs = tuple((one.query, document) for document in one.documents)
+    return Judged(pairs, tuple(_checked(grade, "relevance") for grade in one.relevance))
+
+
+def _truth(label: str | float, positive: str | None) -> float:
+    if positive is not None:
+        return float(is_label(label, positive))
+    try:
+        number = float(label)
+    except ValueError:
+        number = math.nan
+    if number not in (0, 1):
+        raise InputError(
+            f"The label {label!r} is neither 0 nor 1; positive=... names the label of texts that "
+            "belong together."
+        )
+    return number
+
+
+def _checked(number: float, what: str) -> float:
+    if not math.isfinite(number) or number < 0:
+        raise InputError(f"The {what} is {number}; it must be a number of at least 0.")
+    return float(number)
+
+
+def _require_two(what: str, found: Sequence[Judged]) -> None:
+    numbers = {target for one in found for target in one.targets}
+    if len(numbers) < 2:
+        raise InputError(
+            f"All of the {len(found)} {what.lower()}s have the number {numbers.pop():g}; there must be two "
+            "different ones at least."
+        )
+
+
+_LABELS = {0: "LABEL_0"}  # as `sentence-transformers` names a score
+_METRICS = {LabelledText: "average_precision", ScoredPair: "spearman", RankedList: "MRR@10"}
+
+
+@dataclass(frozen=True, slots=True)
+class _Example:
+    """The pairs of a list, or one pair, and what their scores should be."""
+
+    texts: tuple[TokenIds, ...]
+    targets: tuple[float, ...]
+
+
+class CrossEncoderObjective(TaskObjective[_Example]):
+    """A loss on the score that a model gives to two texts that it reads together.
+
+    Args:
+        model: the one to begin with.
+        examples: pairs with the labels 0 and 1 (`LabelledText`), pairs with scores (`ScoredPair`), or queries
+            with graded documents (`RankedList`).
+        held_out: examples to measure on, of any of these kinds.
+        options: of the run.
+        loss: ``"binary-cross-entropy"``, which scores and grades are divided by the highest for;
+            ``"mean-squared-error"`` likewise; for lists also ``"listnet"`` and ``"ranknet"``, which compare
+            the documents of a list. By default ``"listnet"`` for lists, else ``"binary-cross-entropy"``.
+        positive: the label that means that two texts belong together, where labels are not 0 and 1.
+        highest: the best score or grade that there is; by default the best that occurs.
+        max_length: tokens that are read of a pair, by default what the model takes; the saved model reads as
+            many.
+
+    Raises `InputError` for a loss that does not suit the examples, and as `munjang.training.tasks.reranking.judged`.
+    """
+
+    name = "cross-encoder"
+
+    def __init__(
+        self,
+        model: str | os.PathLike[str],
+        examples: RankingExamples,
+        held_out: RankingExamples,
+        options: TrainingOptions,
+        *,
+        loss: RankingLossName | None = None,
+        positive: str | None = None,
+        highest: float | None = None,
+        max_length: int | None = None,
+    ) -> None:
+        require_examples(examples)
+        chosen = loss or ("listnet" if kind_of(examples) is RankedList else "binary-cross-entropy")
+        self._loss = _loss_named(chosen, examples)
+        lists = judged(examples, positive=positive, highest=highest, scaled=not self._loss.compares)
+        useful = [one for one in lists if one.differs] if self._loss.compares else lists
+        if not useful:
+            raise InputError(f"In none of the {len(lists)} lists is a document better than another.")
+        if len(held_out):
+            own = positive if kind_of(held_out) is LabelledText else None
+            judged(held_out, what="Held-out example", positive=own, scaled=False)
+        loaded = open_for_training(model, SEQUENCE_CLASSIFICATION, labels=_LABELS, seed=options.seed)
+        description = description_of(model, loaded, examples, held_out)
+        longest = longest_of(loaded, max_length)
+        if max_length is not None:
+            loaded.tokenizer.model_max_length = max_length
+        _name_activation(loaded, self._loss.activation)
+        prepared = _tokenised(useful, loaded, longest)
+        description |= {
+            "loss": chosen,
+            "highest score": "that of the examples" if highest is None else highest,
+            "positive label": positive or "1",
+            "longest pair in tokens": longest,
+            "pairs cut": sum(text.truncated > 0 for one in prepared for text in one.texts),
+            "lists left out, as no document is better": len(lists) - len(useful),
+        }
+        super().__init__(loaded, prepared, options, description)
+        self._held_out, self._positive = held_out, positive or "1"
+        self.metric = _METRICS[kind_of(held_out)] if len(held_out) else None
+        self._encoder = CrossEncoder.of(
+            loaded.model,
+            loaded.tokenizer,
+            activation_fn=self._loss.activation,
+            max_length=longest,
+            on_truncation="ignore",  # the description says how much is cut
+        )
+
+    def loss(self, examples: Sequence[_Example], rng: object) -> Loss:  # noqa: ARG002
+        """The loss on the scores of all pairs, which go through the model at once."""
+        logits = self.logits(examples)[:, 0]
+        targets = torch.tensor([t for one in examples for t in one.targets], device=logits.device)
+        return self._loss.function(logits, targets, [len(one.texts) for one in examples])
+
+    def evaluate(self) -> Mapping[str, float]:
+        """Average precision and accuracy, correlations, or MRR and nDCG, as the held-out examples are."""
+        return self._measured().values
+
+    def _measured(self) -> Evaluation:
+        kind, held_out = kind_of(self._held_out), self._held_out
+        if kind is RankedList:
+            return evaluate_reranking(self._encoder, cast(Sequence[RankedList], held_out), intervals=False)
+        if kind is ScoredPair:
+            return evaluate_scored_pairs(self._encoder, cast(Sequence[ScoredPair], held_out), intervals=False)
+        return evaluate_true_pairs(
+            self._encoder, cast(Sequence[LabelledText], held_out), positive=self._positive, intervals=False
+        )
+
+    def usage(self, folder: Path) -> str:
+        """Show how to score pairs and to order documents."""
+        return (
+            "import munjang\n\n"
+            f'model = munjang.CrossEncoder("{folder}")\n'
+            'scores = model.predict([("...", "...")])\n'
+            'best = model.rank("...", ["...", "..."], top_k=10)'
+        )
+
+
+def train_cross_encoder(
+    examples: RankingExamples,
+    *,
+    model: str | os.PathLike[str],
+    output: str | os.PathLike[str],
+    held_out: RankingExamples = (),
+    options: TrainingOptions | None = None,
+    loss: RankingLossName | None = None,
+    positive: str | None = None,
+    highest: float | None = None,
+    max_length: int | None = None,
+    watchers: Sequence[Watcher] = (),
+) -> TrainingResult:
+    """Train a model to score two texts together, such as a question and a document.
+
+    The arguments are those of `CrossEncoderObjective`; ``output`` is the folder of the run. The saved model
+    is one of `munjang.CrossEncoder` and of `sentence-transformers`. Raises what the objective and `train`
+    raise.
+    """
+    chosen = options or TrainingOptions()
+    objective = CrossEncoderObjective(
+        model,
+        examples,
+        held_out,
+        chosen,
+        loss=loss,
+        positive=positive,
+        highest=highest,
+        max_length=max_length,
+    )
+    return train(objective, Path(output), chosen, watchers=watchers)
+
+
+def _loss_named(name: str, examples: RankingExamples) -> RankingLoss:
+    if name not in RANKING_LOSSES:
+        raise InputError(f"Unknown loss {name!r}; there are {', '.join(RANKING_LOSSES)}.")
+    found = RANKING_LOSSES[name]
+    if found.compares and kind_of(examples) is not RankedList:
+        raise InputError(f"The loss {name!r} compares the documents of a list, and these are single pairs.")
+    return found
+
+
+def _name_activation(loaded: Loaded, activation: str) -> None:
+    """Say in the config what turns logits into scores, where `sentence-transformers` looks for it."""
+    raw = loaded.model.raw_config
+    raw.pop("sbert_ce_default_activation_function", None)  # where older versions looked
+    raw["sentence_transformers"] = {"activation_fn": activation}
+
+
+def _tokenised(lists: Sequence[Judged], loaded: Loaded, longest: int) -> list[_Example]:
+    found = []
+    for chunk in in_chunks(lists):
+        pairs = [pair for one in chunk for pair in one.pairs]
+        ids = iter(loaded.tokenizer.encode_ids(pairs, truncation=True, max_length=longest))
+        found += [_Example(tuple(next(ids) for _ in one.pairs), one.targets) for one in chunk]
+    return found

@@ -1,0 +1,1 @@
+"""Vocabularies: training one, trimming one, adding tokens to one."""
