@@ -250,8 +250,6 @@ def chat(
                 if line.strip():
                     _tell(bot.ask(line), as_json)
         else:
-            from munjang.cli.chat import converse
-
             converse(bot, file)
 
 

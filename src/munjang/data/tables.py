@@ -242,7 +242,7 @@ def _parsed(content: str, name: str) -> Any:
         raise DataFileError(f"{name} can't be read as JSON: {error}.") from None
 
 
-_LONGEST_SHOWN = 60
+_LONGEST_PART = 60
 _MOST_PLACES = 3
 
 
@@ -254,9 +254,9 @@ def check_place(entry: Entry, what: str, part: str, start: int, text: str) -> No
     if text.startswith(part, start):
         return
     there = text[start : start + len(part)]
-    stands = f"{_shown(there)} stands there" if there else f"the text has {len(text)} characters"
+    stands = f"{_quoted(there)} stands there" if there else f"the text has {len(text)} characters"
     raise entry.error(
-        f"{what} {_shown(part)} should begin at character {start}, but {stands}; {_elsewhere(part, text)}."
+        f"{what} {_quoted(part)} should begin at character {start}, but {stands}; {_elsewhere(part, text)}."
     )
 
 
@@ -273,13 +273,12 @@ def _elsewhere(part: str, text: str) -> str:
     return "it is nowhere in the text"
 
 
-def _shown(text: str) -> str:
-    return repr(text if len(text) <= _LONGEST_SHOWN else f"{text[:_LONGEST_SHOWN]}...")
+def _quoted(text: str) -> str:
+    return repr(text if len(text) <= _LONGEST_PART else f"{text[:_LONGEST_PART]}...")
 
 
 _TABS = ".tsv"
 _JSON_LINES = (".jsonl", ".ndjson")
-_LONGEST_SHOWN = 40
 
 
 class Table:

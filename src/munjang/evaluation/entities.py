@@ -33,12 +33,12 @@ def evaluate_entities(
 ) -> Evaluation:
     """Measure a tagger: ``entity_f1`` with its precision and recall, ``character_f1``, and each type's F1.
 
-    ``entity_f1`` counts all entities together (CoNLL-2003); ``entity_macro_f1`` is the mean over types, which
-    KLUE-NER reports beside ``character_f1`` (see `munjang.evaluation.measures.entities`). The F1 of a type is called
-    ``entity_f1:PS``. ``strategy`` is how the tagger joins tokens. ``intervals=False`` leaves the bootstrap
-    out, ``advance`` is called with the number of texts done. Raises `InputError` for data without texts or
-    without any entity, entities outside their text, types that the model does not know, and scores that are
-    no numbers; and what the tagger raises.
+    ``entity_f1`` counts all entities together (CoNLL-2003); ``entity_macro_f1`` is the mean over types,
+    which KLUE-NER reports beside ``character_f1`` (see `munjang.evaluation.measures.entities`). The F1 of
+    a type is called ``entity_f1:PS``. ``strategy`` is how the tagger joins tokens. ``intervals=False``
+    leaves the bootstrap out, ``advance`` is called with the number of texts done. Raises `InputError` for
+    data without texts or without any entity, entities outside their text, types that the model does not
+    know, and scores that are no numbers; and what the tagger raises.
     """
     require_examples(texts)
     gold = [one["entities"] for one in texts]

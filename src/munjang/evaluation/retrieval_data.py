@@ -49,7 +49,8 @@ def chatbot_questions(
     """Make the task of finding, for a question held out, a stored question that has the same answer.
 
     One question in ten is held out, with a fixed seed; those whose answer no stored question has can't be
-    found and are left out, as the notes say. Raises as `munjang.data.readers.question_answers.read_questions`.
+    found and are left out, as the notes say. Raises as
+    `munjang.data.readers.question_answers.read_questions`.
     """
     pairs = read_questions(str(path), question, answer)
     order = np.random.default_rng(_SEED).permutation(len(pairs))

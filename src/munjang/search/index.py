@@ -39,13 +39,28 @@ if TYPE_CHECKING:
     from munjang.sentence.cross_encoder import CrossEncoder
     from munjang.sentence.transformer import SentenceTransformer
 
-__all__ = ["Index", "Lookup"]
+__all__ = ["Index"]
 
 _NAMED = 5  # damaged documents that a check names
 
 
-class Lookup:
-    """What can be asked of an index; see `Index`."""
+_LONGEST_WAIT = 86_400.0  # seconds for another writer; stores count in milliseconds of 32 bits
+_Check = Callable[[Sequence[Document]], None]
+
+
+class Index:
+    """Keeps documents in a file or a database, and finds them by meaning, by word, or by both.
+
+    Example::
+
+        with munjang.Index.open("faq.munjang", fields=["question", "answer"]) as index:
+            index.add([{"id": 1, "question": "배송은 언제 되나요?", "answer": "이틀 걸려요."}])
+            for hit in index.search("언제 도착해요?"):
+                print(hit.score, hit.snippet)
+
+    Open one with `Index.open`. Many processes may search while one writes. Every method raises `StoreError`
+    when the place can't be read or written, `StoreBusyError` when another process keeps writing to it.
+    """
 
     def __init__(
         self,
@@ -82,6 +97,73 @@ class Lookup:
     def analyzer(self) -> Analyzer:
         """What makes words of texts; `IndexMismatchError` if another version of it is installed."""
         return analyzer_named(self.settings.analyzer)
+
+    @classmethod
+    def open(
+        cls,
+        location: str | os.PathLike[str],
+        *,
+        model: str | os.PathLike[str] | SentenceTransformer | None = None,
+        fields: Sequence[str] | None = None,
+        embedded: Sequence[str] | None = None,
+        analyzer: str | None = None,
+        chunk_tokens: int | None = None,
+        chunk_overlap: int | None = None,
+        prompts: Mapping[str, str] | None = None,
+        create: bool = True,
+        readonly: bool = False,
+        offline: bool | None = None,
+        busy_timeout: float = 30.0,
+    ) -> Self:
+        """Open an index, or begin one.
+
+        What is not said is as the index was made. A new one has the default model, one field ``text``, and
+        kiwi's words if the extra ``ko`` is installed.
+
+        Args:
+            location: a file, or ``postgresql://user:password@host/database``.
+            model: a name, a folder or an opened model; a name is opened when the model is first needed.
+            fields: the names of the documents' texts, such as ``["question", "answer"]``.
+            embedded: those of them that are searched by meaning; by default all.
+            analyzer: what makes words of texts: ``"kiwi"`` or ``"hangul-bigrams"``.
+            chunk_tokens: tokens of the longest passage that a text is cut into; by default 256.
+            chunk_overlap: tokens that a passage may repeat of the one before it; by default an eighth.
+            prompts: what stands before a ``query`` and before a ``document``, instead of the model's own.
+            create: begin an index if there is none.
+            readonly: write nothing.
+            offline: open no connection to fetch a model.
+            busy_timeout: how many seconds a write waits for another writer.
+
+        Raises `IndexMismatchError` if the index was made with something else than what is said, `StoreError`
+        if there is none and ``create`` is false, and what opening a model raises.
+        """
+        wanted = Wanted(
+            model=model,
+            fields=fields,
+            embedded=embedded,
+            analyzer=analyzer,
+            chunk_tokens=chunk_tokens,
+            chunk_overlap=chunk_overlap,
+            prompts=prompts,
+            offline=offline,
+        )
+        create = checked_flag("create", create) and not checked_flag("readonly", readonly)
+        busy_timeout = checked_number("busy_timeout", busy_timeout, least=0, most=_LONGEST_WAIT)
+        # A new file comes after its settings, so that a model that can't be had leaves none behind.
+        new = wanted.begin() if create and is_new_file(location) else None
+        store = open_store(location, create=create, readonly=readonly, busy_timeout=busy_timeout)
+        try:
+            if store.settings is None and create:
+                new = new or wanted.begin()
+                store.create(new[1])
+            recorded = store.settings
+            if recorded is None:
+                raise InputError(f"The index '{shown(location)}' has not been begun: open it with create.")
+            found = wanted.check(recorded, shown(location)) if new is None else new[0]
+        except BaseException:
+            store.close()
+            raise
+        return cls(shown(location), store, recorded, model=found, offline=offline)
 
     # Documents
 
@@ -257,115 +339,6 @@ class Lookup:
             problems.append(_rescue(right, unreadable + changed))
         return problems
 
-    def close(self) -> None:
-        """Let go of the store; closing twice is no error."""
-        self.store.close()
-
-
-def _digest(document: Document) -> bytes | None:
-    try:
-        return digest(document)
-    except ValueError:  # damaged metadata may hold what is no JSON
-        return None
-
-
-def _rescue(right: int, lost: int) -> str:
-    if not lost:
-        return (
-            f"All {right:,} documents can be read. `munjang index rebuild` mends what is derived from them; "
-            "if damage remains, save them with `munjang index export` and add them to a new index."
-        )
-    return (
-        f"{right:,} documents can be read: save them with `munjang index export`, add them to a new index, "
-        "and build the others again from their source."
-    )
-
-
-_LONGEST_WAIT = 86_400.0  # seconds for another writer; stores count in milliseconds of 32 bits
-_Check = Callable[[Sequence[Document]], None]
-
-
-class Index(Lookup):
-    """Keeps documents in a file or a database, and finds them by meaning, by word, or by both.
-
-    Example::
-
-        with munjang.Index.open("faq.munjang", fields=["question", "answer"]) as index:
-            index.add([{"id": 1, "question": "배송은 언제 되나요?", "answer": "이틀 걸려요."}])
-            for hit in index.search("언제 도착해요?"):
-                print(hit.score, hit.snippet)
-
-    Open one with `Index.open`. Many processes may search while one writes. Every method raises `StoreError`
-    when the place can't be read or written, `StoreBusyError` when another process keeps writing to it.
-    """
-
-    @classmethod
-    def open(
-        cls,
-        location: str | os.PathLike[str],
-        *,
-        model: str | os.PathLike[str] | SentenceTransformer | None = None,
-        fields: Sequence[str] | None = None,
-        embedded: Sequence[str] | None = None,
-        analyzer: str | None = None,
-        chunk_tokens: int | None = None,
-        chunk_overlap: int | None = None,
-        prompts: Mapping[str, str] | None = None,
-        create: bool = True,
-        readonly: bool = False,
-        offline: bool | None = None,
-        busy_timeout: float = 30.0,
-    ) -> Self:
-        """Open an index, or begin one.
-
-        What is not said is as the index was made. A new one has the default model, one field ``text``, and
-        kiwi's words if the extra ``ko`` is installed.
-
-        Args:
-            location: a file, or ``postgresql://user:password@host/database``.
-            model: a name, a folder or an opened model; a name is opened when the model is first needed.
-            fields: the names of the documents' texts, such as ``["question", "answer"]``.
-            embedded: those of them that are searched by meaning; by default all.
-            analyzer: what makes words of texts: ``"kiwi"`` or ``"hangul-bigrams"``.
-            chunk_tokens: tokens of the longest passage that a text is cut into; by default 256.
-            chunk_overlap: tokens that a passage may repeat of the one before it; by default an eighth.
-            prompts: what stands before a ``query`` and before a ``document``, instead of the model's own.
-            create: begin an index if there is none.
-            readonly: write nothing.
-            offline: open no connection to fetch a model.
-            busy_timeout: how many seconds a write waits for another writer.
-
-        Raises `IndexMismatchError` if the index was made with something else than what is said, `StoreError`
-        if there is none and ``create`` is false, and what opening a model raises.
-        """
-        wanted = Wanted(
-            model=model,
-            fields=fields,
-            embedded=embedded,
-            analyzer=analyzer,
-            chunk_tokens=chunk_tokens,
-            chunk_overlap=chunk_overlap,
-            prompts=prompts,
-            offline=offline,
-        )
-        create = checked_flag("create", create) and not checked_flag("readonly", readonly)
-        busy_timeout = checked_number("busy_timeout", busy_timeout, least=0, most=_LONGEST_WAIT)
-        # A new file comes after its settings, so that a model that can't be had leaves none behind.
-        new = wanted.begin() if create and is_new_file(location) else None
-        store = open_store(location, create=create, readonly=readonly, busy_timeout=busy_timeout)
-        try:
-            if store.settings is None and create:
-                new = new or wanted.begin()
-                store.create(new[1])
-            recorded = store.settings
-            if recorded is None:
-                raise InputError(f"The index '{shown(location)}' has not been begun: open it with create.")
-            found = wanted.check(recorded, shown(location)) if new is None else new[0]
-        except BaseException:
-            store.close()
-            raise
-        return cls(shown(location), store, recorded, model=found, offline=offline)
-
     # Writing
 
     def add(self, documents: object, *, advance: Advance | None = None) -> int:
@@ -521,6 +494,10 @@ class Index(Lookup):
         """Make what only makes searches fast anew, and give back the space of what was deleted."""
         self.store.rebuild()
 
+    def close(self) -> None:
+        """Let go of the store; closing twice is no error."""
+        self.store.close()
+
     def __enter__(self) -> Self:
         return self
 
@@ -528,3 +505,22 @@ class Index(Lookup):
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+
+def _digest(document: Document) -> bytes | None:
+    try:
+        return digest(document)
+    except ValueError:  # damaged metadata may hold what is no JSON
+        return None
+
+
+def _rescue(right: int, lost: int) -> str:
+    if not lost:
+        return (
+            f"All {right:,} documents can be read. `munjang index rebuild` mends what is derived from them; "
+            "if damage remains, save them with `munjang index export` and add them to a new index."
+        )
+    return (
+        f"{right:,} documents can be read: save them with `munjang index export`, add them to a new index, "
+        "and build the others again from their source."
+    )

@@ -131,7 +131,6 @@ def _name(count: int, layer: int) -> str:
 
 
 Level: TypeAlias = Literal["token", "word", "cls", "mean", "pooler"]
-Array: TypeAlias = NDArray[np.float32]
 Texts: TypeAlias = list[str] | tuple[str, ...]
 
 _LEVELS = ("token", "word", "cls", "mean", "pooler")

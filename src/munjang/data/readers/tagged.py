@@ -172,7 +172,7 @@ def _words(lines: Sequence[Line], name: str) -> Iterator[TaggedText]:
     # Of a whole file, because a sentence may well be the one word "1".
     word = 1 if all(map(_is_counted, sentences)) else 0
     for sentence in sentences:
-        yield _sentence([(row[word], row[-1]) for row in sentence], suffixed=suffixed)
+        yield _tagged_words([(row[word], row[-1]) for row in sentence], suffixed=suffixed)
 
 
 def _is_counted(rows: Sequence[Sequence[str]]) -> bool:
@@ -193,7 +193,7 @@ def _checked(row: tuple[int, list[str]], name: str) -> list[str]:
     return columns
 
 
-def _sentence(rows: Iterable[tuple[str, str]], *, suffixed: bool) -> TaggedText:
+def _tagged_words(rows: Iterable[tuple[str, str]], *, suffixed: bool) -> TaggedText:
     text, pieces = "", []
     for word, tag in rows:
         start = len(text) + 1 if text else 0

@@ -180,8 +180,6 @@ def _loaded() -> Any:
     return Kiwi()
 
 
-Span = tuple[str, int, int]
-
 _BIGRAMS = "hangul-bigrams"
 _KIWI = "kiwi"
 _FORMAT = "1"  # of the words; another one makes other indexes
@@ -269,13 +267,11 @@ def analyzer_named(name: str | None = None) -> Analyzer:
         )
     full = f"{_KIWI}/{installed}/{_FORMAT}"
     _check_version(name, full, rest)
-    return _kiwi(full)
+    return _kiwi_analyzer(full)
 
 
 @cache
-def _kiwi(name: str) -> Analyzer:
-    from munjang.search.text.analysis import KiwiMorphemes
-
+def _kiwi_analyzer(name: str) -> Analyzer:
     return KiwiMorphemes(name)
 
 

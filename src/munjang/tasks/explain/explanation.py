@@ -38,8 +38,8 @@ class Explanation(Explained):
     def to_dict(self, *, layer: int | None = None, head: int | None = None) -> dict[str, Any]:
         """Everything as plain numbers and texts, for JSON; of one layer or head only, if named.
 
-        The keys are described in `munjang.tasks.explain.drawing.document`. Raises `InputError` if there is no such
-        layer or head.
+        The keys are described in `munjang.tasks.explain.drawing.document`. Raises `InputError` if there is no
+        such layer or head.
         """
         self.check(layer, head)
         return document(self, layer=layer, head=head)

@@ -186,7 +186,7 @@ class CrossEncoderObjective(TaskObjective[_Example]):
         max_length: tokens that are read of a pair, by default what the model takes; the saved model reads as
             many.
 
-    Raises `InputError` for a loss that does not suit the examples, and as `munjang.training.tasks.reranking.judged`.
+    Raises `InputError` for a loss that does not suit the examples, and as `judged`.
     """
 
     name = "cross-encoder"

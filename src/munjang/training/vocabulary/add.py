@@ -103,10 +103,10 @@ def suggest_tokens(
 ) -> list[Suggestion]:
     """Give the words of texts that would save most tokens if they were tokens, best first.
 
-    Particles are taken off Korean words (`munjang.tokenization.josa`), and all forms of a word count for it. Saved
-    is what its pieces take now, with those of the particle, less what both would take. A word that is an
-    unknown token saves nothing by that measure and gains most, so it counts as one saved each time. Numbers
-    are left out. Where the tokeniser ignores case, so does this.
+    Particles are taken off Korean words (`munjang.tokenization.josa`), and all forms of a word count for
+    it. Saved is what its pieces take now, with those of the particle, less what both would take. A word
+    that is an unknown token saves nothing by that measure and gains most, so it counts as one saved each
+    time. Numbers are left out. Where the tokeniser ignores case, so does this.
 
     Args:
         texts: of the domain; gone through once.
