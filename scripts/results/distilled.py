@@ -8,8 +8,8 @@ from scripts.results.measuring import has_bfloat16, times_as_fast
 from scripts.results.outcome import Outcome, Place
 
 import munjang
+from munjang.data import read_labelled_texts, read_scored_pairs
 from munjang.evaluation import evaluate_similarity
-from munjang.evaluation.example_files import read_labelled_texts, read_scored_pairs
 from munjang.training.distillation.encoder import DISTILLING, distill_sentence_encoder
 
 __all__ = ["distilled"]

@@ -16,19 +16,19 @@ from scripts.results.outcome import Outcome, Place
 from scripts.results.pretrained import pretrained
 
 import munjang
+from munjang.data import (
+    read_labelled_texts,
+    read_questions,
+    read_scored_pairs,
+    read_tagged_texts,
+    split,
+)
 from munjang.evaluation import (
     LabelledText,
     evaluate_answers,
     evaluate_classification,
     evaluate_entities,
     evaluate_similarity,
-)
-from munjang.evaluation.example_files import (
-    read_labelled_texts,
-    read_questions,
-    read_scored_pairs,
-    read_tagged_texts,
-    split,
 )
 from munjang.tasks.question_answering import QuestionAnswering
 from munjang.tasks.text_classification import TextClassification

@@ -5,71 +5,59 @@ The public names are loaded when they are first used: ``import munjang`` alone l
 
 from __future__ import annotations
 
-from importlib import import_module
 from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from munjang import errors, evaluation, training, util
-    from munjang.chat.chatbot import ChatBot
-    from munjang.errors import MunjangError
-    from munjang.runtime.arrays import ModelOutput
-    from munjang.runtime.model import Model
-    from munjang.search.index import Index
-    from munjang.sentence.cross_encoder import CrossEncoder
-    from munjang.sentence.notices import AssumptionWarning, TruncationWarning
-    from munjang.sentence.transformer import SentenceTransformer
-    from munjang.tasks.explain.explain import explain
-    from munjang.tasks.pipelines import pipeline
-    from munjang.tokenization import Tokenizer
+from munjang.lazy import lazy_names
 
-__all__ = [
-    "AssumptionWarning",
-    "ChatBot",
-    "CrossEncoder",
-    "Index",
-    "Model",
-    "ModelOutput",
-    "MunjangError",
-    "SentenceTransformer",
-    "Tokenizer",
-    "TruncationWarning",
-    "__version__",
-    "errors",
-    "evaluation",
-    "explain",
-    "pipeline",
-    "training",
-    "util",
-]
+if TYPE_CHECKING:
+    from munjang import (
+        data as data,
+    )
+    from munjang import (
+        errors as errors,
+    )
+    from munjang import (
+        evaluation as evaluation,
+    )
+    from munjang import (
+        training as training,
+    )
+    from munjang import (
+        util as util,
+    )
+    from munjang.chat.chatbot import ChatBot as ChatBot
+    from munjang.errors import MunjangError as MunjangError
+    from munjang.runtime.arrays import ModelOutput as ModelOutput
+    from munjang.runtime.model import Model as Model
+    from munjang.runtime.notices import (
+        AssumptionWarning as AssumptionWarning,
+    )
+    from munjang.runtime.notices import (
+        TruncationWarning as TruncationWarning,
+    )
+    from munjang.search.index import Index as Index
+    from munjang.sentence.cross_encoder import CrossEncoder as CrossEncoder
+    from munjang.sentence.transformer import SentenceTransformer as SentenceTransformer
+    from munjang.tasks.explain.explain import explain as explain
+    from munjang.tasks.pipelines import pipeline as pipeline
+    from munjang.tokenization import Tokenizer as Tokenizer
 
 __version__ = "0.1.0"
-
-_HOMES = {
-    "AssumptionWarning": "munjang.sentence.notices",
-    "ChatBot": "munjang.chat.chatbot",
-    "CrossEncoder": "munjang.sentence.cross_encoder",
-    "Index": "munjang.search.index",
-    "Model": "munjang.runtime.model",
-    "ModelOutput": "munjang.runtime.arrays",
-    "MunjangError": "munjang.errors",
-    "SentenceTransformer": "munjang.sentence.transformer",
-    "Tokenizer": "munjang.tokenization",
-    "TruncationWarning": "munjang.sentence.notices",
-    "explain": "munjang.tasks.explain.explain",
-    "pipeline": "munjang.tasks.pipelines",
-}
-_MODULES = ("errors", "evaluation", "training", "util")
-
-
-def __getattr__(name: str) -> object:
-    if name in _MODULES:
-        return import_module(f"munjang.{name}")
-    if name in _HOMES:
-        value = getattr(import_module(_HOMES[name]), name)
-        globals()[name] = value
-        return value
-    raise AttributeError(f"module 'munjang' has no attribute '{name}'")
-
-
-def __dir__() -> list[str]:
-    return sorted(__all__)
+__getattr__, __dir__ = lazy_names(
+    __name__,
+    {
+        "munjang.chat.chatbot": ("ChatBot",),
+        "munjang.errors": ("MunjangError",),
+        "munjang.runtime.arrays": ("ModelOutput",),
+        "munjang.runtime.model": ("Model",),
+        "munjang.search.index": ("Index",),
+        "munjang.sentence.cross_encoder": ("CrossEncoder",),
+        "munjang.runtime.notices": ("AssumptionWarning", "TruncationWarning"),
+        "munjang.sentence.transformer": ("SentenceTransformer",),
+        "munjang.tasks.explain.explain": ("explain",),
+        "munjang.tasks.pipelines": ("pipeline",),
+        "munjang.tokenization": ("Tokenizer",),
+    },
+    modules=("data", "errors", "evaluation", "training", "util"),
+)
+__all__ = ["__version__", *__dir__()]

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from munjang.data.readers.question_answers import QuestionAnswer, read_questions
+from munjang.data.readers.question_answers import QuestionAnswer, read_question_answers
 from munjang.errors import DataFileError
 
 
@@ -22,18 +22,18 @@ def test_usual_names(header: str, tmp_path: Path) -> None:
     row = {"id": "1", "question": "어디?", "Q": "어디?", "질문": "어디?"}
     cells = ",".join(row.get(column, "여기") for column in columns)
     path = write(tmp_path, "qa.csv", f"{header}\n{cells}\n")
-    assert read_questions(path) == [QuestionAnswer("어디?", "여기")]
+    assert read_question_answers(path) == [QuestionAnswer("어디?", "여기")]
 
 
 def test_named_columns_and_empty_cells(tmp_path: Path) -> None:
     path = write(tmp_path, "qa.tsv", "kid\tgrown-up\n why? \tbecause\n\tnothing\nhow?\t \nwho?\tme\n")
-    found = read_questions(path, "kid", "grown-up")
+    found = read_question_answers(path, "kid", "grown-up")
     assert found == [QuestionAnswer("why?", "because"), QuestionAnswer("who?", "me")]
 
 
 def test_json_lines(tmp_path: Path) -> None:
     path = write(tmp_path, "qa.jsonl", '{"Q": "a?", "A": "b"}\n{"Q": "c?", "A": null}\n')
-    assert read_questions(path) == [QuestionAnswer("a?", "b")]
+    assert read_question_answers(path) == [QuestionAnswer("a?", "b")]
 
 
 @pytest.mark.parametrize(
@@ -53,9 +53,9 @@ def test_json_lines(tmp_path: Path) -> None:
 def test_bad_files(name: str, content: str, columns: tuple[str, ...], message: str, tmp_path: Path) -> None:
     path = name if name == "-" else write(tmp_path, name, content)
     with pytest.raises(DataFileError, match=message):
-        read_questions(path, *columns)
+        read_question_answers(path, *columns)
 
 
 def test_a_missing_file(tmp_path: Path) -> None:
     with pytest.raises(DataFileError, match=r"missing\.csv"):
-        read_questions(str(tmp_path / "missing.csv"))
+        read_question_answers(str(tmp_path / "missing.csv"))

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from munjang import SentenceTransformer
-from munjang.evaluation.example_files import read_scored_pairs, read_texts
+from munjang.data import read_scored_pairs, read_texts
 from munjang.evaluation.language_models import evaluate_language_model
 from munjang.evaluation.sentences import evaluate_similarity
 from munjang.tasks.fill_mask.fill_mask import FillMask

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 import munjang
-from munjang.evaluation.example_files import read_contrasts
+from munjang.data import read_contrasts
 from munjang.training import mine_hard_negatives
 from support.program import Invoke
 from support.tiny import tiny_cross_encoder

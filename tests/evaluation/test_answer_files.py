@@ -14,9 +14,9 @@ from typing import Any
 
 import pytest
 
+from munjang.data import read_questions
 from munjang.data.examples import AnswerSpan, QuestionExample
 from munjang.errors import DataFileError
-from munjang.evaluation.example_files import read_questions
 
 CONTEXT = "서울은 한국의 수도다. 서울은 크다."
 

@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
+from munjang.data import read_contrasts, read_ranked_lists
 from munjang.data.examples import Contrast, RankedList
 from munjang.errors import DataFileError
-from munjang.evaluation.example_files import read_contrasts, read_ranked_lists
 
 
 def write(path: Path, content: str) -> Path:

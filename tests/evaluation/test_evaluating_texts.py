@@ -22,8 +22,8 @@ from munjang.evaluation.measures.answers import answer_f1, exact_match
 from munjang.evaluation.measures.rankings import graded_ndcg, mean_reciprocal_rank
 from munjang.evaluation.measures.resampling import Estimate
 from munjang.evaluation.sentences import evaluate_reranking, evaluate_scored_pairs, evaluate_similarity
+from munjang.runtime.notices import TruncationWarning
 from munjang.sentence.cross_encoder import CrossEncoder
-from munjang.sentence.notices import TruncationWarning
 from munjang.sentence.similarity import cos_sim
 from munjang.sentence.transformer import SentenceTransformer
 from munjang.tasks.fill_mask.fill_mask import FillMask

@@ -18,9 +18,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from munjang.errors import DataFileError
-from munjang.evaluation import example_files
-from munjang.evaluation.example_files import (
+from munjang import data
+from munjang.data import (
     read_contrasts,
     read_labelled_texts,
     read_questions,
@@ -30,6 +29,7 @@ from munjang.evaluation.example_files import (
     read_tagged_texts,
     read_texts,
 )
+from munjang.errors import DataFileError
 
 Read = Callable[[Path], Sequence[Any]]
 
@@ -76,8 +76,8 @@ def reader(request: pytest.FixtureRequest) -> tuple[Read, str, str]:
 
 
 def test_every_reader_is_here() -> None:
-    names = {name for name in example_files.__all__ if name != "split"}
-    assert {getattr(example_files, name) for name in names - {"read_texts"}} <= {
+    names = {name for name in data.__all__ if name != "split"}
+    assert {getattr(data, name) for name in names - {"read_texts"}} <= {
         read for read, _, _ in READERS.values()
     }
 

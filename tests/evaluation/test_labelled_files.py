@@ -17,9 +17,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from munjang.data import read_labelled_texts, read_scored_pairs
 from munjang.data.examples import LabelledText, ScoredPair
 from munjang.errors import DataFileError, InputError
-from munjang.evaluation.example_files import read_labelled_texts, read_scored_pairs
 
 SINGLE = LabelledText("재미있다", None, "1")
 PAIR = LabelledText("비가 온다", "날이 궂다", "entailment")

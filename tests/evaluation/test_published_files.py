@@ -7,8 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from munjang.data.examples import AnswerSpan, Contrast, LabelledText, ScoredPair
-from munjang.evaluation.example_files import (
+from munjang.data import (
     read_contrasts,
     read_labelled_texts,
     read_questions,
@@ -17,6 +16,7 @@ from munjang.evaluation.example_files import (
     read_texts,
     split,
 )
+from munjang.data.examples import AnswerSpan, Contrast, LabelledText, ScoredPair
 
 pytestmark = pytest.mark.data
 

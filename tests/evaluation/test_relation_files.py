@@ -14,9 +14,9 @@ from typing import Any
 
 import pytest
 
+from munjang.data import read_relations
 from munjang.data.examples import RelationExample
 from munjang.errors import DataFileError
-from munjang.evaluation.example_files import read_relations
 
 TEXT = "〈훈민정음〉은 세종이 만들었다."
 EXPECTED = RelationExample(TEXT, (8, 10, "PER"), (1, 5, "POH"), "per:product")

@@ -13,8 +13,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from munjang.data import read_texts, split
 from munjang.errors import DataFileError, InputError
-from munjang.evaluation.example_files import read_texts, split
 
 
 @given(

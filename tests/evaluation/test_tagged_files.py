@@ -15,9 +15,9 @@ from typing import Any
 
 import pytest
 
+from munjang.data import read_tagged_texts
 from munjang.data.tags import TaggedText
 from munjang.errors import DataFileError
-from munjang.evaluation.example_files import read_tagged_texts
 
 WORDS: list[TaggedText] = [
     {"text": "이순신은 한산 섬에서 이겼다 .", "entities": [(0, 4, "PER"), (5, 11, "LOC")]},

@@ -65,7 +65,7 @@ def three(tmp_path_factory: pytest.TempPathFactory) -> Scorer:
 
 @pytest.mark.parametrize("labels", [1, 3])
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
-@pytest.mark.filterwarnings("ignore::munjang.sentence.notices.TruncationWarning")
+@pytest.mark.filterwarnings("ignore::munjang.runtime.notices.TruncationWarning")
 def test_every_architecture(architecture: str, labels: int, tmp_path: Path) -> None:
     """Token types of pairs among them: RoBERTa has none, whatever its config says of two."""
     scorer = Scorer.make(tmp_path, architecture, labels)

@@ -102,7 +102,7 @@ def test_pooling_there_and_back(pooling: Any, include_prompt: bool, tmp_path: Pa
     assert_close(peer.encode(TEXTS, prompt="The girl "), expected)
 
 
-@pytest.mark.filterwarnings("ignore::munjang.sentence.notices.TruncationWarning")
+@pytest.mark.filterwarnings("ignore::munjang.runtime.notices.TruncationWarning")
 def test_settings_there_and_back(tmp_path: Path) -> None:
     prompts = {"query": "질문: ", "passage": "글: "}
     chosen: dict[str, Any] = {
@@ -128,7 +128,7 @@ def test_settings_there_and_back(tmp_path: Path) -> None:
         assert_close(loaded.encode(TEXTS), model.peer.encode(TEXTS))
 
 
-@pytest.mark.filterwarnings("ignore::munjang.sentence.notices.TruncationWarning")
+@pytest.mark.filterwarnings("ignore::munjang.runtime.notices.TruncationWarning")
 def test_what_was_changed_is_saved(bert: Trio, tmp_path: Path) -> None:
     model = SentenceTransformer(bert.folder, pooling="cls", prompts={"new": "n: "}, truncate_dim=9)
     model.max_seq_length = 12

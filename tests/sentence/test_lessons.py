@@ -169,7 +169,7 @@ def assert_same(ours: str, theirs: str, tolerance: float) -> None:
         ("semantic-search", SEMANTIC_SEARCH_WITH_TENSORS, "xlm-roberta"),
     ],
 )
-@pytest.mark.filterwarnings("ignore::munjang.sentence.notices.TruncationWarning")
+@pytest.mark.filterwarnings("ignore::munjang.runtime.notices.TruncationWarning")
 def test_lessons_on_sentences(case: str, program: str, architecture: str, tmp_path: Path) -> None:
     make_sentence_folder(architecture, tmp_path / "model")
     ours, theirs = (
@@ -179,7 +179,7 @@ def test_lessons_on_sentences(case: str, program: str, architecture: str, tmp_pa
     assert_same(ours, theirs, 1.1e-4)  # a fourth decimal may round either way
 
 
-@pytest.mark.filterwarnings("ignore::munjang.sentence.notices.TruncationWarning")
+@pytest.mark.filterwarnings("ignore::munjang.runtime.notices.TruncationWarning")
 def test_lesson_on_cross_encoders(tmp_path: Path) -> None:
     make_pair_checkpoint("bert", tmp_path)
     modify_json(

@@ -55,7 +55,7 @@ def test_no_more_is_read_than_a_chunk(bert: Trio) -> None:
     assert texts.count == 2 * CHUNK_TEXTS
 
 
-@pytest.mark.filterwarnings("ignore::munjang.sentence.notices.TruncationWarning")
+@pytest.mark.filterwarnings("ignore::munjang.runtime.notices.TruncationWarning")
 def test_long_texts_make_a_chunk_of_few(bert: Trio) -> None:
     texts = Pulled("a" * (CHUNK_CHARACTERS // 4))
     next(bert.ours.encode(iter(texts)))

@@ -214,7 +214,7 @@ def test_a_vector_does_not_depend_on_what_else_is_in_the_batch(architecture: str
 
 
 @pytest.mark.parametrize("architecture", ["bert", "roberta", "electra", "distilbert"])
-@pytest.mark.filterwarnings("ignore::munjang.sentence.notices.TruncationWarning")
+@pytest.mark.filterwarnings("ignore::munjang.runtime.notices.TruncationWarning")
 def test_texts_of_all_lengths_together(architecture: str, tmp_path: Path) -> None:
     """From no word to more tokens than the model reads, texts and pairs mixed, against the reference."""
     model = Trio.make(tmp_path / "model", architecture)

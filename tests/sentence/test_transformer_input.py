@@ -109,7 +109,7 @@ def assert_equal(ours: Any, theirs: Any) -> None:
 
 
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
-@pytest.mark.filterwarnings("ignore::munjang.sentence.notices.TruncationWarning")
+@pytest.mark.filterwarnings("ignore::munjang.runtime.notices.TruncationWarning")
 def test_pairs(architecture: str, tmp_path: Path) -> None:
     """Among texts, too, and with token types where the tokeniser has them."""
     trio = Trio.make(tmp_path / "model", architecture, pooling=("mean", "lasttoken"))
@@ -119,7 +119,7 @@ def test_pairs(architecture: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["encode", "encode_query", "encode_document"])
-@pytest.mark.filterwarnings("ignore::munjang.sentence.notices.TruncationWarning")
+@pytest.mark.filterwarnings("ignore::munjang.runtime.notices.TruncationWarning")
 def test_pairs_with_prompts(name: str, bert: Trio) -> None:
     """A prompt stands before the first text alone."""
     ours, theirs = getattr(bert.ours, name), getattr(bert.peer, name)
@@ -129,7 +129,7 @@ def test_pairs_with_prompts(name: str, bert: Trio) -> None:
 
 
 @pytest.mark.parametrize("pooling", ["mean", "cls", "weightedmean"])
-@pytest.mark.filterwarnings("ignore::munjang.sentence.notices.TruncationWarning")
+@pytest.mark.filterwarnings("ignore::munjang.runtime.notices.TruncationWarning")
 def test_pairs_whose_prompt_is_not_pooled(pooling: str, tmp_path: Path) -> None:
     trio = Trio.make(tmp_path / "model", pooling=pooling, include_prompt=False)
     assert_equal(trio.ours.encode(PAIRS, prompt="A man "), trio.peer.encode(PAIRS, prompt="A man "))

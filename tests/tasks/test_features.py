@@ -12,7 +12,7 @@ import torch
 import transformers
 
 from munjang.errors import CheckpointError, InputError, InputTypeError
-from munjang.sentence.notices import TruncationWarning
+from munjang.runtime.notices import TruncationWarning
 from munjang.tasks.features import FeatureExtraction
 from support.wordpiece import model_with_words
 

@@ -15,7 +15,7 @@ import transformers
 
 from munjang.errors import CheckpointError, InputError, InputTypeError
 from munjang.models.program import LOGITS
-from munjang.sentence.notices import TruncationWarning
+from munjang.runtime.notices import TruncationWarning
 from munjang.tasks.fill_mask.fill_mask import FillMask
 from munjang.tasks.loading import ModelOptions
 from support.wordpiece import SPECIAL, VOCABULARY, bert_with_words, model_with_words, roberta_with_bytes

@@ -13,7 +13,7 @@ import torch
 import transformers
 
 from munjang.errors import CheckpointError, InputError, InputTypeError, TruncationError
-from munjang.sentence.notices import TruncationWarning
+from munjang.runtime.notices import TruncationWarning
 from munjang.tasks.next_sentence import EXACT, NextSentencePrediction, best_order
 from support.wordpiece import bert_with_words, model_with_words
 

@@ -12,7 +12,7 @@ import pytest
 import munjang
 from munjang.errors import CheckpointError, InputError, InputTypeError
 from munjang.runtime.model import Model
-from munjang.sentence.notices import TruncationWarning
+from munjang.runtime.notices import TruncationWarning
 from munjang.tasks.loading import Loaded
 from munjang.tasks.scores import LabelScore
 from munjang.tasks.text_classification import TextClassification

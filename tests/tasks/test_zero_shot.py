@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from munjang.errors import CheckpointError, InputError, InputTypeError
-from munjang.sentence.notices import TruncationWarning
+from munjang.runtime.notices import TruncationWarning
 from munjang.tasks.zero_shot import ZeroShotClassification, entailment_and_contradiction
 from support.labelled import TEXTS, labelled_model, peer_pipeline
 

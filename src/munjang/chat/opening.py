@@ -10,7 +10,7 @@ from typing import Literal, TypeAlias
 from munjang.chat.index_retrieval import IndexedQuestions
 from munjang.chat.retrieval import NearestQuestions, Retriever, grouped
 from munjang.checkpoints import DEFAULT_MODEL, cache_root
-from munjang.data.readers.question_answers import QuestionAnswer, read_questions
+from munjang.data.readers.question_answers import QuestionAnswer, read_question_answers
 from munjang.errors import InputError, StoreError
 from munjang.search.documents import Document
 from munjang.search.index import Index
@@ -45,7 +45,7 @@ def open_file(
         raise InputError(f"Unknown method '{method}'; there are nearest and hybrid.")
     if method == "nearest" and (index is not None or rerank is not None):
         raise InputError("The method 'nearest' has no index and no reranking; use method='hybrid'.")
-    pairs = read_questions(path, question, answer)
+    pairs = read_question_answers(path, question, answer)
     encoder = _model(model, pooling, offline)
     if method == "nearest":
         return NearestQuestions(pairs, encoder, show_progress_bar=shown)

@@ -15,9 +15,9 @@ from munjang.cli.texts import answered, refuse, text_or_lines
 from munjang.errors import InputError
 
 if TYPE_CHECKING:
+    from munjang.data.examples import Span
     from munjang.tasks.aggregation import EntityGroup
     from munjang.tasks.loading import ModelOptions
-    from munjang.tasks.markers import Span
     from munjang.tasks.scores import LabelScore
     from munjang.tasks.token_classification import Grouping
 

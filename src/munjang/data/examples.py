@@ -6,8 +6,7 @@ Texts with entities are `munjang.data.tags.TaggedText`.
 from __future__ import annotations
 
 from dataclasses import dataclass
-
-from munjang.tasks.markers import Span
+from typing import TypeAlias
 
 __all__ = [
     "AnswerSpan",
@@ -17,7 +16,10 @@ __all__ = [
     "RankedList",
     "RelationExample",
     "ScoredPair",
+    "Span",
 ]
+
+Span: TypeAlias = tuple[int, int] | tuple[int, int, str]  # of characters; the third is the entity's type
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from munjang.data.files import DataFile
-from munjang.data.readers.question_answers import read_questions
+from munjang.data.readers.question_answers import read_question_answers
 from munjang.data.splitting import sample
 from munjang.errors import DataFileError
 from munjang.evaluation.retrieval import RetrievalTask
@@ -50,9 +50,9 @@ def chatbot_questions(
 
     One question in ten is held out, with a fixed seed; those whose answer no stored question has can't be
     found and are left out, as the notes say. Raises as
-    `munjang.data.readers.question_answers.read_questions`.
+    `munjang.data.readers.question_answers.read_question_answers`.
     """
-    pairs = read_questions(str(path), question, answer)
+    pairs = read_question_answers(str(path), question, answer)
     order = np.random.default_rng(_SEED).permutation(len(pairs))
     held = {int(place) for place in order[: len(pairs) // 10]}
     stored = [place for place in range(len(pairs)) if place not in held]

@@ -13,6 +13,7 @@ from munjang.errors import InputError, InputTypeError, TruncationError, Unsuppor
 from munjang.models.program import LOGITS
 from munjang.runtime.batches import different
 from munjang.runtime.model import Model
+from munjang.runtime.notices import TruncationWarning, notify
 from munjang.runtime.tensors import torch_tensor
 from munjang.sentence.activations import (
     Activation,
@@ -24,7 +25,6 @@ from munjang.sentence.activations import (
 )
 from munjang.sentence.encoding import TOKENS_PER_TEXT, chunks, cut_notice, refuse_surrogates, text_length
 from munjang.sentence.files import check_model_type, read_entries, read_transformer_config
-from munjang.sentence.notices import TruncationWarning, notify
 from munjang.sentence.progress import track
 from munjang.sentence.settings import OnTruncation, check_device, check_flags
 from munjang.sentence.similarity import check_positive

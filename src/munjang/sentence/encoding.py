@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 from munjang.errors import InputError, InputTypeError, TruncationError
 from munjang.models.batch import TokenBatch
 from munjang.runtime.model import Model
+from munjang.runtime.notices import TruncationWarning, notify
 from munjang.runtime.runner import Done
 from munjang.runtime.tensors import torch_tensor
-from munjang.sentence.notices import TruncationWarning, notify
 from munjang.sentence.pooling import Pooling
 from munjang.sentence.program import SENTENCE_EMBEDDING, TOKEN_EMBEDDINGS, SentenceProgram
 from munjang.sentence.quantization import Precision, quantize_embeddings

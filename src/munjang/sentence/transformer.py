@@ -17,9 +17,9 @@ from munjang.checkpoints import Checkpoint, open_checkpoint
 from munjang.errors import CheckpointError, InputError, InputTypeError
 from munjang.models.shapes import check_checkpoint
 from munjang.runtime.model import Model
+from munjang.runtime.notices import AssumptionWarning, TruncationWarning, notify
 from munjang.sentence.encoding import EncodeCall, EncodeOptions, TextInput, checked
 from munjang.sentence.files import module_weights, read_settings, staged, write_settings
-from munjang.sentence.notices import AssumptionWarning, TruncationWarning, notify
 from munjang.sentence.pooling import POOLER, Pooling
 from munjang.sentence.program import (
     SENTENCE_EMBEDDING,

@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 
 from munjang.errors import CheckpointError, InputError, InputTypeError
 from munjang.models.program import LAST_HIDDEN_STATE, POOLER_OUTPUT
+from munjang.runtime.notices import TruncationWarning, notify
 from munjang.runtime.runner import Done
 from munjang.sentence.encoding import cut_notice
-from munjang.sentence.notices import TruncationWarning, notify
 from munjang.tasks.loading import Loaded, ModelOptions, load
 from munjang.tokenization import Encoding
 

@@ -1,4 +1,4 @@
-"""Markers around the two entities of a relation, and the relations of KLUE-RE."""
+"""Markers around the two entities of a relation."""
 
 from __future__ import annotations
 
@@ -7,63 +7,22 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, TypeAlias, get_args
 
+from munjang.data.examples import Span
+from munjang.data.readers.relations import KLUE_RE_OBJECT_TYPES, KLUE_RE_SUBJECT_TYPES
 from munjang.errors import CheckpointError, InputError, InputTypeError
 from munjang.models.relation import RELATION_MARKERS
 from munjang.tasks.loading import Loaded
 
 __all__ = [
-    "KLUE_RE_LABELS",
-    "KLUE_RE_OBJECT_TYPES",
-    "KLUE_RE_SUBJECT_TYPES",
     "Marked",
     "MarkerKind",
     "Markers",
-    "Span",
     "add_markers",
     "mark",
     "markers_of",
 ]
 
 MarkerKind: TypeAlias = Literal["plain", "typed", "klue"]
-Span: TypeAlias = tuple[int, int] | tuple[int, int, str]
-
-# KLUE-RE (arXiv:2105.09680, section 3.5): its relations, numbered as in the published data, and the types of
-# its entities.
-KLUE_RE_LABELS = (
-    "no_relation",
-    "org:dissolved",
-    "org:founded",
-    "org:place_of_headquarters",
-    "org:alternate_names",
-    "org:member_of",
-    "org:members",
-    "org:political/religious_affiliation",
-    "org:product",
-    "org:founded_by",
-    "org:top_members/employees",
-    "org:number_of_employees/members",
-    "per:date_of_birth",
-    "per:date_of_death",
-    "per:place_of_birth",
-    "per:place_of_death",
-    "per:place_of_residence",
-    "per:origin",
-    "per:employee_of",
-    "per:schools_attended",
-    "per:alternate_names",
-    "per:parents",
-    "per:children",
-    "per:siblings",
-    "per:spouse",
-    "per:other_family",
-    "per:colleagues",
-    "per:product",
-    "per:religion",
-    "per:title",
-)
-KLUE_RE_SUBJECT_TYPES = ("PER", "ORG")
-KLUE_RE_OBJECT_TYPES = ("PER", "ORG", "LOC", "DAT", "POH", "NOH")
-
 _KINDS: tuple[MarkerKind, ...] = get_args(MarkerKind)
 _FIXED = {
     "plain": (("[E1]", "[/E1]"), ("[E2]", "[/E2]")),

@@ -14,8 +14,8 @@ from munjang.errors import InputError, InputTypeError, TruncationError
 from munjang.models.program import LOGITS
 from munjang.models.registry import NEXT_SENTENCE
 from munjang.runtime.batches import different
+from munjang.runtime.notices import TruncationWarning, notify
 from munjang.sentence.encoding import cut_notice
-from munjang.sentence.notices import TruncationWarning, notify
 from munjang.tasks.loading import Loaded, ModelOptions, load
 from munjang.tokenization import TokenIds
 

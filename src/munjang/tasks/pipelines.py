@@ -16,14 +16,14 @@ __all__ = ["TASKS", "pipeline"]
 # task -> where it lives; a module is imported when its task is first asked for
 TASKS = {
     "feature-extraction": "features:FeatureExtraction",
-    "fill-mask": "fill_mask:FillMask",
+    "fill-mask": "fill_mask.fill_mask:FillMask",
     "next-sentence-prediction": "next_sentence:NextSentencePrediction",
     "text-classification": "text_classification:TextClassification",
     "zero-shot-classification": "zero_shot:ZeroShotClassification",
     "token-classification": "token_classification:TokenClassification",
     "relation-extraction": "relation_extraction:RelationExtraction",
     "question-answering": "question_answering:QuestionAnswering",
-    "text-generation": "text_generation:TextGeneration",
+    "text-generation": "generation.text_generation:TextGeneration",
 }
 _OTHER_NAMES = {"sentiment-analysis": "text-classification", "ner": "token-classification"}
 

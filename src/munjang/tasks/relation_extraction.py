@@ -10,15 +10,14 @@ from typing import Any, TypedDict, overload
 import numpy as np
 from numpy.typing import NDArray
 
+from munjang.data.examples import Span
 from munjang.errors import InputError, InputTypeError
 from munjang.models.batch import TokenBatch
 from munjang.models.registry import RELATION_EXTRACTION, SEQUENCE_CLASSIFICATION
 from munjang.tasks.loading import Loaded, ModelOptions, load
 from munjang.tasks.markers import (
-    KLUE_RE_LABELS,
     Marked,
     MarkerKind,
-    Span,
     add_markers,
     mark,
     markers_of,
@@ -40,7 +39,6 @@ from munjang.tokenization import Tokenizer
 from munjang.tokenization.encoding import Encoding
 
 __all__ = [
-    "KLUE_RE_LABELS",
     "RelationExtraction",
     "RelationInput",
     "add_markers",

@@ -13,9 +13,9 @@ from munjang.models.config import LabelConfig
 from munjang.models.program import LOGITS
 from munjang.runtime.batches import TokenIdsLike, different
 from munjang.runtime.model import Model
+from munjang.runtime.notices import TruncationWarning, notify
 from munjang.runtime.runner import BatchEdit
 from munjang.sentence.activations import sigmoid, softmax
-from munjang.sentence.notices import TruncationWarning, notify
 from munjang.tasks.loading import Loaded
 
 __all__ = [

@@ -5,120 +5,104 @@ Everything that learns needs PyTorch, the extra ``train``; the names are loaded 
 
 from __future__ import annotations
 
-from importlib import import_module
 from typing import TYPE_CHECKING
 
 from munjang.errors import MissingExtraError
+from munjang.lazy import lazy_names
 
 if TYPE_CHECKING:
-    from munjang.training import losses
-    from munjang.training.distillation.classifier import distill_classifier
-    from munjang.training.distillation.encoder import Goals, distill_sentence_encoder
-    from munjang.training.distillation.layers import LayerMatching
-    from munjang.training.distillation.models import make_student
-    from munjang.training.distillation.scores import distill_cross_encoder, distill_scores
-    from munjang.training.loop.loop import train
-    from munjang.training.loop.objective import Loss, Objective
-    from munjang.training.loop.report import TrainingResult
-    from munjang.training.loop.watchers import Step, Watcher
-    from munjang.training.losses.base import InputExample
-    from munjang.training.options import TrainingOptions
-    from munjang.training.pretraining.corpus import TokenCorpus
-    from munjang.training.pretraining.masked import MaskedLanguageObjective
-    from munjang.training.pretraining.train import train_masked_language_model
-    from munjang.training.sentences.mining import mine_hard_negatives
-    from munjang.training.sentences.train import train_sentence_transformer
-    from munjang.training.tasks.answers import train_question_answering
-    from munjang.training.tasks.classification import train_text_classification
-    from munjang.training.tasks.entities import train_token_classification
-    from munjang.training.tasks.relations import train_relation_extraction
-    from munjang.training.tasks.reranking import train_cross_encoder
-    from munjang.training.vocabulary.add import AddedTokens, Suggestion, add_domain_tokens, suggest_tokens
-    from munjang.training.vocabulary.train import train_wordpiece
-    from munjang.training.vocabulary.trim import Trimmed, trim_vocabulary
+    from munjang.training import losses as losses
+    from munjang.training.distillation.classifier import distill_classifier as distill_classifier
+    from munjang.training.distillation.encoder import (
+        Goals as Goals,
+    )
+    from munjang.training.distillation.encoder import (
+        distill_sentence_encoder as distill_sentence_encoder,
+    )
+    from munjang.training.distillation.layers import LayerMatching as LayerMatching
+    from munjang.training.distillation.models import make_student as make_student
+    from munjang.training.distillation.scores import (
+        distill_cross_encoder as distill_cross_encoder,
+    )
+    from munjang.training.distillation.scores import (
+        distill_scores as distill_scores,
+    )
+    from munjang.training.loop.loop import train as train
+    from munjang.training.loop.objective import Loss as Loss
+    from munjang.training.loop.objective import Objective as Objective
+    from munjang.training.loop.report import TrainingResult as TrainingResult
+    from munjang.training.loop.watchers import Step as Step
+    from munjang.training.loop.watchers import Watcher as Watcher
+    from munjang.training.losses.base import InputExample as InputExample
+    from munjang.training.options import TrainingOptions as TrainingOptions
+    from munjang.training.pretraining.corpus import TokenCorpus as TokenCorpus
+    from munjang.training.pretraining.masked import MaskedLanguageObjective as MaskedLanguageObjective
+    from munjang.training.pretraining.train import train_masked_language_model as train_masked_language_model
+    from munjang.training.sentences.mining import mine_hard_negatives as mine_hard_negatives
+    from munjang.training.sentences.train import train_sentence_transformer as train_sentence_transformer
+    from munjang.training.tasks.answers import train_question_answering as train_question_answering
+    from munjang.training.tasks.classification import train_text_classification as train_text_classification
+    from munjang.training.tasks.entities import train_token_classification as train_token_classification
+    from munjang.training.tasks.relations import train_relation_extraction as train_relation_extraction
+    from munjang.training.tasks.reranking import train_cross_encoder as train_cross_encoder
+    from munjang.training.vocabulary.add import (
+        AddedTokens as AddedTokens,
+    )
+    from munjang.training.vocabulary.add import (
+        Suggestion as Suggestion,
+    )
+    from munjang.training.vocabulary.add import (
+        add_domain_tokens as add_domain_tokens,
+    )
+    from munjang.training.vocabulary.add import (
+        suggest_tokens as suggest_tokens,
+    )
+    from munjang.training.vocabulary.train import train_wordpiece as train_wordpiece
+    from munjang.training.vocabulary.trim import Trimmed as Trimmed
+    from munjang.training.vocabulary.trim import trim_vocabulary as trim_vocabulary
 
-__all__ = [
-    "AddedTokens",
-    "Goals",
-    "InputExample",
-    "LayerMatching",
-    "Loss",
-    "MaskedLanguageObjective",
-    "Objective",
-    "Step",
-    "Suggestion",
-    "TokenCorpus",
-    "TrainingOptions",
-    "TrainingResult",
-    "Trimmed",
-    "Watcher",
-    "add_domain_tokens",
-    "distill_classifier",
-    "distill_cross_encoder",
-    "distill_scores",
-    "distill_sentence_encoder",
-    "losses",
-    "make_student",
-    "mine_hard_negatives",
-    "suggest_tokens",
-    "train",
-    "train_cross_encoder",
-    "train_masked_language_model",
-    "train_question_answering",
-    "train_relation_extraction",
-    "train_sentence_transformer",
-    "train_text_classification",
-    "train_token_classification",
-    "train_wordpiece",
-    "trim_vocabulary",
-]
-
-_HOMES = {
-    "adding_tokens": ("AddedTokens", "Suggestion", "add_domain_tokens", "suggest_tokens"),
-    "answering": ("train_question_answering",),
-    "corpus": ("TokenCorpus",),
-    "distillation": ("distill_classifier",),
-    "embedding_distillation": ("distill_sentence_encoder",),
-    "hidden_states": ("LayerMatching",),
-    "loop": ("train",),
-    "mining": ("mine_hard_negatives",),
-    "objective": ("Loss", "Objective"),
-    "options": ("TrainingOptions",),
-    "pretraining": ("MaskedLanguageObjective",),
-    "pretraining_runs": ("train_masked_language_model",),
-    "relations": ("train_relation_extraction",),
-    "reranking": ("train_cross_encoder",),
-    "result": ("TrainingResult",),
-    "score_distillation": ("distill_cross_encoder", "distill_scores"),
-    "sentence_losses": ("InputExample",),
-    "sentence_training": ("train_sentence_transformer",),
-    "students": ("make_student",),
-    "tagging": ("train_token_classification",),
-    "text_classification": ("train_text_classification",),
-    "trimming": ("Trimmed", "trim_vocabulary"),
-    "vector_targets": ("Goals",),
-    "vocabulary": ("train_wordpiece",),
-    "watching": ("Step", "Watcher"),
-}
+_load, __dir__ = lazy_names(
+    __name__,
+    {
+        "munjang.training.distillation.classifier": ("distill_classifier",),
+        "munjang.training.distillation.encoder": ("Goals", "distill_sentence_encoder"),
+        "munjang.training.distillation.layers": ("LayerMatching",),
+        "munjang.training.distillation.models": ("make_student",),
+        "munjang.training.distillation.scores": ("distill_cross_encoder", "distill_scores"),
+        "munjang.training.loop.loop": ("train",),
+        "munjang.training.loop.objective": ("Loss", "Objective"),
+        "munjang.training.loop.report": ("TrainingResult",),
+        "munjang.training.loop.watchers": ("Step", "Watcher"),
+        "munjang.training.losses.base": ("InputExample",),
+        "munjang.training.options": ("TrainingOptions",),
+        "munjang.training.pretraining.corpus": ("TokenCorpus",),
+        "munjang.training.pretraining.masked": ("MaskedLanguageObjective",),
+        "munjang.training.pretraining.train": ("train_masked_language_model",),
+        "munjang.training.sentences.mining": ("mine_hard_negatives",),
+        "munjang.training.sentences.train": ("train_sentence_transformer",),
+        "munjang.training.tasks.answers": ("train_question_answering",),
+        "munjang.training.tasks.classification": ("train_text_classification",),
+        "munjang.training.tasks.entities": ("train_token_classification",),
+        "munjang.training.tasks.relations": ("train_relation_extraction",),
+        "munjang.training.tasks.reranking": ("train_cross_encoder",),
+        "munjang.training.vocabulary.add": (
+            "AddedTokens",
+            "Suggestion",
+            "add_domain_tokens",
+            "suggest_tokens",
+        ),
+        "munjang.training.vocabulary.train": ("train_wordpiece",),
+        "munjang.training.vocabulary.trim": ("Trimmed", "trim_vocabulary"),
+    },
+    modules=("losses",),
+)
+__all__ = [*__dir__()]
 
 
 def __getattr__(name: str) -> object:
-    if name == "losses":
-        return _imported("losses")
-    for module, names in _HOMES.items():
-        if name in names:
-            return getattr(_imported(module), name)
-    raise AttributeError(f"module 'munjang.training' has no attribute '{name}'")
-
-
-def _imported(module: str) -> object:
     try:
-        return import_module(f"munjang.training.{module}")
+        return _load(name)
     except ModuleNotFoundError as error:
         if error.name != "torch":
             raise
         raise MissingExtraError.of("Training needs PyTorch, which is not installed", "train") from None
-
-
-def __dir__() -> list[str]:
-    return sorted(__all__)

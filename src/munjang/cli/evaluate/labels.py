@@ -80,8 +80,8 @@ def classification(
     """
     form = chosen_form(as_json, as_markdown)
     refuse_reading(data)
+    from munjang.data import read_labelled_texts
     from munjang.evaluation.classification import evaluate_classification, is_regression
-    from munjang.evaluation.example_files import read_labelled_texts
     from munjang.tasks.text_classification import TextClassification
 
     classifier = TextClassification(model, options=model_options(offline))
@@ -123,8 +123,8 @@ def entities(
     The file is in the format of KLUE-NER, Naver NER or CoNLL, or JSON Lines with text and entities.
     """
     form = chosen_form(as_json, as_markdown)
+    from munjang.data import read_tagged_texts
     from munjang.evaluation.entities import evaluate_entities
-    from munjang.evaluation.example_files import read_tagged_texts
     from munjang.tasks.token_classification import TokenClassification
 
     some = sampled(read_tagged_texts(data), limit)
@@ -152,8 +152,8 @@ def relations(
     The file is KLUE-RE's, or JSON Lines with text, subject, object and label.
     """
     form = chosen_form(as_json, as_markdown)
+    from munjang.data import read_relations
     from munjang.evaluation.classification import evaluate_relations
-    from munjang.evaluation.example_files import read_relations
     from munjang.tasks.relation_extraction import RelationExtraction
 
     some = sampled(read_relations(data), limit)

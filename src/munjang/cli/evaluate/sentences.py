@@ -68,7 +68,7 @@ def similarity(
     if prompt is not None:
         refuse("beside --prompt", "prompt_name")
     refuse_reading(data)
-    from munjang.evaluation.example_files import read_scored_pairs
+    from munjang.data import read_scored_pairs
     from munjang.evaluation.sentences import evaluate_scored_pairs, evaluate_similarity
 
     found = read_scored_pairs(
@@ -118,7 +118,7 @@ def reranking(
     and its relevance.
     """
     form = chosen_form(as_json, as_markdown)
-    from munjang.evaluation.example_files import read_ranked_lists
+    from munjang.data import read_ranked_lists
     from munjang.evaluation.sentences import evaluate_reranking
 
     some = sampled(read_ranked_lists(data), limit)

@@ -66,8 +66,8 @@ def answers(
     The file is in the layout of SQuAD, which KorQuAD has too.
     """
     form = chosen_form(as_json, as_markdown)
+    from munjang.data import read_questions
     from munjang.evaluation.answers import evaluate_answers
-    from munjang.evaluation.example_files import read_questions
     from munjang.tasks.question_answering import QuestionAnswering
 
     some = sampled(read_questions(data), limit)
@@ -105,7 +105,7 @@ def language_model(
     """
     form = chosen_form(as_json, as_markdown)
     refuse_reading(data)
-    from munjang.evaluation.example_files import read_texts
+    from munjang.data import read_texts
     from munjang.evaluation.language_models import evaluate_language_model
 
     some = sampled(list(read_texts(data, column=column, encoding=encoding)), limit)

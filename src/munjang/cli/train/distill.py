@@ -13,8 +13,6 @@ import typer
 from munjang.cli.commands import Commands, described
 from munjang.cli.options import Column, examples
 from munjang.cli.texts import refuse, usage_error
-from munjang.cli.train import distill as train_distill_scores
-from munjang.cli.train import distill as train_distill_students
 from munjang.cli.train.options import Run, trains
 from munjang.cli.train.run import examples_of, follow, numbers_of
 from munjang.training.options import TrainingOptions
@@ -224,7 +222,7 @@ def scores(
 
 def _pairs(run: Run, kind: PairKind) -> tuple[list[Any], list[Any]]:
     """Read what the teacher is to score, and pairs that people scored."""
-    from munjang.evaluation.example_files import read_contrasts, read_scored_pairs
+    from munjang.data import read_contrasts, read_scored_pairs
 
     check_share(run, kind.value)
     if kind is PairKind.SCORES:
@@ -290,7 +288,7 @@ def classification(
 
     The data are those of `train classification`, or texts without labels. --dev always has labels.
     """
-    from munjang.evaluation.example_files import read_labelled_texts, read_texts
+    from munjang.data import read_labelled_texts, read_texts
     from munjang.training import distill_classifier
 
     if unlabelled:
@@ -385,7 +383,7 @@ def sentences(
     --kind translations: columns such as anchor and positive; both get the teacher's vector of the first.
     --dev is a file of pairs with scores.
     """
-    from munjang.evaluation.example_files import read_contrasts, read_scored_pairs, read_texts
+    from munjang.data import read_contrasts, read_scored_pairs, read_texts
     from munjang.training import Goals, distill_sentence_encoder
 
     check_share(run, kind.value)
@@ -446,7 +444,7 @@ def _add(command: Callable[..., None], epilog: str) -> None:
     app.command(command.__name__, help=described(command), epilog=epilog)(command)
 
 
-_add(train_distill_students.classification, train_distill_students.CLASSIFICATION_EXAMPLES)
-_add(train_distill_students.sentences, train_distill_students.SENTENCES_EXAMPLES)
-_add(train_distill_scores.reranker, train_distill_scores.RERANKER_EXAMPLES)
-_add(train_distill_scores.scores, train_distill_scores.SCORES_EXAMPLES)
+_add(classification, CLASSIFICATION_EXAMPLES)
+_add(sentences, SENTENCES_EXAMPLES)
+_add(reranker, RERANKER_EXAMPLES)
+_add(scores, SCORES_EXAMPLES)

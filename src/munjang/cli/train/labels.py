@@ -82,7 +82,7 @@ def classification(
     """
     if regression:
         refuse("beside --regression", "labels")
-    from munjang.evaluation.example_files import read_labelled_texts
+    from munjang.data import read_labelled_texts
     from munjang.training import train_text_classification
 
     def read(path: Path) -> list[LabelledText]:
@@ -132,7 +132,7 @@ def entities(
 
     The file is in the format of KLUE-NER, Naver NER or CoNLL, or JSON Lines with text and entities.
     """
-    from munjang.evaluation.example_files import read_tagged_texts
+    from munjang.data import read_tagged_texts
     from munjang.training import train_token_classification
 
     learned, held_out = examples_of(run, read_tagged_texts, key=lambda one: one["text"])
@@ -173,7 +173,7 @@ def relations(
 
     The file is KLUE-RE's, or JSON Lines with text, subject, object and label.
     """
-    from munjang.evaluation.example_files import read_relations
+    from munjang.data import read_relations
     from munjang.training import train_relation_extraction
 
     learned, held_out = examples_of(run, read_relations, key=lambda one: one.text)

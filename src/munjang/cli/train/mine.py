@@ -106,7 +106,7 @@ def mine(
     if not random:
         refuse("without --random", "seed")
     refuse_reading(*data, *(corpus or []))
-    from munjang.evaluation.example_files import read_contrasts, read_texts
+    from munjang.data import read_contrasts, read_texts
     from munjang.training import mine_hard_negatives
 
     pairs = [

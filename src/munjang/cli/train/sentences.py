@@ -176,7 +176,7 @@ def _reader(
     kind: Kind, columns: str | None, encoding: str, *, no_quoting: bool
 ) -> Callable[[Path], Sequence[Any]]:
     """Give what reads a file of such examples."""
-    from munjang.evaluation.example_files import read_contrasts, read_labelled_texts, read_scored_pairs
+    from munjang.data import read_contrasts, read_labelled_texts, read_scored_pairs
 
     quoting = False if no_quoting else None
     if kind is Kind.SCORES:

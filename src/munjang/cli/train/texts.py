@@ -80,7 +80,7 @@ def answers(
 
     The file is in the layout of SQuAD, which KorQuAD has too; --dev-share holds whole contexts out.
     """
-    from munjang.evaluation.example_files import read_questions
+    from munjang.data import read_questions
     from munjang.training import train_question_answering
 
     learned, held_out = examples_of(run, read_questions, key=lambda one: one.context)
@@ -168,7 +168,7 @@ def reranker(
 
 def _reader(kind: Kind, columns: str | None) -> tuple[Callable[[Path], Sequence[Any]], Callable[[Any], str]]:
     """Give what reads a file, and by what its examples are kept together."""
-    from munjang.evaluation.example_files import read_labelled_texts, read_ranked_lists, read_scored_pairs
+    from munjang.data import read_labelled_texts, read_ranked_lists, read_scored_pairs
 
     if kind is Kind.LABELS:
         named = named_columns(columns, ("text", "text_pair", "label"))
@@ -185,8 +185,8 @@ def _reader(kind: Kind, columns: str | None) -> tuple[Callable[[Path], Sequence[
 
 def _lists(path: Path, **named: Any) -> list[RankedList]:
     """Read a text with one that belongs to it and others that do not as a list of grades 1 and 0."""
+    from munjang.data import read_contrasts
     from munjang.evaluation import RankedList
-    from munjang.evaluation.example_files import read_contrasts
 
     return [
         RankedList(one.anchor, (one.positive, *one.negatives), (1.0, *(0.0 for _ in one.negatives)))

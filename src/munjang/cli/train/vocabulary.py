@@ -136,7 +136,7 @@ def trim(
     if not data:
         refuse("without --data", "min_count", "column", "encoding")
     from munjang.cli.options import DEFAULT_MODEL
-    from munjang.evaluation.example_files import read_texts
+    from munjang.data import read_texts
     from munjang.training import trim_vocabulary
 
     texts = read_texts(data, column=column, encoding=encoding) if data else None
@@ -183,7 +183,7 @@ def suggest_tokens(
     Particles are taken off Korean words. `train add-tokens` adds what you choose of them.
     """
     from munjang.cli.options import DEFAULT_MODEL
-    from munjang.evaluation.example_files import read_texts
+    from munjang.data import read_texts
     from munjang.tokenization import Tokenizer
     from munjang.training import suggest_tokens as suggest
 
@@ -225,7 +225,7 @@ def add_tokens(
     Train it on texts of the domain afterwards: any other command of `munjang train` takes it as --model.
     """
     from munjang.cli.options import DEFAULT_MODEL
-    from munjang.evaluation.example_files import read_texts
+    from munjang.data import read_texts
     from munjang.training import add_domain_tokens
 
     if bool(words) == (file is not None):

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 from munjang.data.files import STDIN, DataFile
 from munjang.errors import DataFileError
 
-__all__ = ["QuestionAnswer", "read_questions"]
+__all__ = ["QuestionAnswer", "read_question_answers"]
 
 # What people call the two columns, in the order in which we look for them; case does not matter.
 _QUESTIONS = ("question", "q", "질문", "questions", "query", "문의")
@@ -22,7 +22,7 @@ class QuestionAnswer(NamedTuple):
     answer: str
 
 
-def read_questions(
+def read_question_answers(
     path: str, question: str | None = None, answer: str | None = None, *, encoding: str = "utf-8"
 ) -> list[QuestionAnswer]:
     """Read CSV, TSV, JSON Lines or parquet with a column of questions and one of answers.

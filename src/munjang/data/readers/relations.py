@@ -2,11 +2,47 @@
 
 from __future__ import annotations
 
-from munjang.data.examples import RelationExample
+from munjang.data.examples import RelationExample, Span
 from munjang.data.tables import Entry, FilePath, check_place, json_entries
-from munjang.tasks.markers import KLUE_RE_LABELS, Span
 
-__all__ = ["read_relations"]
+__all__ = ["KLUE_RE_LABELS", "KLUE_RE_OBJECT_TYPES", "KLUE_RE_SUBJECT_TYPES", "read_relations"]
+
+# KLUE-RE (arXiv:2105.09680, section 3.5): its relations, numbered as in the published data, and the types of
+# its entities.
+KLUE_RE_LABELS = (
+    "no_relation",
+    "org:dissolved",
+    "org:founded",
+    "org:place_of_headquarters",
+    "org:alternate_names",
+    "org:member_of",
+    "org:members",
+    "org:political/religious_affiliation",
+    "org:product",
+    "org:founded_by",
+    "org:top_members/employees",
+    "org:number_of_employees/members",
+    "per:date_of_birth",
+    "per:date_of_death",
+    "per:place_of_birth",
+    "per:place_of_death",
+    "per:place_of_residence",
+    "per:origin",
+    "per:employee_of",
+    "per:schools_attended",
+    "per:alternate_names",
+    "per:parents",
+    "per:children",
+    "per:siblings",
+    "per:spouse",
+    "per:other_family",
+    "per:colleagues",
+    "per:product",
+    "per:religion",
+    "per:title",
+)
+KLUE_RE_SUBJECT_TYPES = ("PER", "ORG")
+KLUE_RE_OBJECT_TYPES = ("PER", "ORG", "LOC", "DAT", "POH", "NOH")
 
 
 def read_relations(path: FilePath) -> list[RelationExample]:

@@ -12,8 +12,8 @@ import numpy as np
 
 from munjang.errors import CheckpointError, InputError, InputTypeError
 from munjang.models.registry import MASKED_LM
+from munjang.runtime.notices import TruncationWarning, notify
 from munjang.sentence.encoding import cut_notice
-from munjang.sentence.notices import TruncationWarning, notify
 from munjang.tasks.fill_mask.pieces import Piece, Pieces
 from munjang.tasks.fill_mask.search import Choice, Filled, MaskedText, fill_with, search
 from munjang.tasks.loading import Loaded, ModelOptions, load

@@ -18,7 +18,7 @@ import torch
 from numpy.typing import NDArray
 
 from munjang.errors import TrainingError
-from munjang.sentence.notices import TruncationWarning
+from munjang.runtime.notices import TruncationWarning
 from munjang.training.loop.checkpoint import Progress, RunFolder
 from munjang.training.loop.freed_memory import freed_memory_kept
 from munjang.training.loop.objective import Objective, cut_into_parts, require_examples

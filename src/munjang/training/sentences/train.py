@@ -9,7 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from munjang.errors import InputError, InputTypeError
-from munjang.sentence.notices import AssumptionWarning
+from munjang.runtime.notices import AssumptionWarning
 from munjang.sentence.pooling import POOLER
 from munjang.sentence.transformer import SentenceTransformer
 from munjang.training.loop.loop import TrainingResult, train
