@@ -16,6 +16,8 @@ __all__ = [
     "ROBERTA",
     "UNKNOWN",
     "Family",
+    "SpecialToken",
+    "SpecialTokenId",
     "class_name",
     "extra_tokens",
     "family_for",
@@ -184,3 +186,29 @@ def is_text(value: object) -> bool:
 def token_text(token: str | dict[str, Any] | None) -> str:
     """Return the text of a token as the files write it: a string, or an object with its text as `content`."""
     return str(token.get("content") or "") if isinstance(token, dict) else token or ""
+
+
+class SpecialToken:
+    """An attribute such as ``cls_token``: the text of a special token, or None if there is none."""
+
+    def __set_name__(self, owner: type[Any], name: str) -> None:
+        self.name = name
+
+    def __get__(self, instance: Any, owner: type[Any]) -> str | None:
+        token: str | None = instance.special_tokens_map.get(self.name)
+        return token
+
+    def __set__(self, instance: Any, token: str | None) -> None:
+        instance.set_special_token(self.name, token)
+
+
+class SpecialTokenId:
+    """An attribute such as ``cls_token_id``: the id of a special token, or None if there is none."""
+
+    def __set_name__(self, owner: type[Any], name: str) -> None:
+        self.name = name.removesuffix("_id")
+
+    def __get__(self, instance: Any, owner: type[Any]) -> int | None:
+        token = instance.special_tokens_map.get(self.name)
+        index: int | None = None if token is None else instance.convert_tokens_to_ids(token)
+        return index
