@@ -16,7 +16,8 @@ from tokenizers import Tokenizer as Backend
 from tokenizers import decoders, models, pre_tokenizers, trainers
 
 from munjang import Tokenizer
-from munjang.tasks.generation.streaming import StopStrings, byte_of_character, text_stream
+from munjang.tasks.generation.streaming import StopStrings, text_stream
+from munjang.tokenization.bytes import BYTE_OF_LETTER
 from support.gpt2 import make_gpt2
 
 TEXTS = [
@@ -48,7 +49,7 @@ def test_whole_characters(tokenizer: Tokenizer, text: str) -> None:
 
 
 def test_a_syllable_comes_with_its_last_byte(tokenizer: Tokenizer) -> None:
-    characters = {byte: character for character, byte in byte_of_character().items()}
+    characters = {byte: character for character, byte in BYTE_OF_LETTER.items()}
     vocabulary = tokenizer.get_vocab()
     ids = [vocabulary[characters[byte]] for byte in "값🐈‍⬛".encode()]  # one token per byte
     assert len(ids) == 3 + 4 + 3 + 3
@@ -61,7 +62,7 @@ def test_a_syllable_comes_with_its_last_byte(tokenizer: Tokenizer) -> None:
 @settings(max_examples=300, deadline=None)
 def test_any_bytes_as_the_decoder_reads_them(tokenizer: Tokenizer, data: bytes) -> None:
     """Also bytes that are no text at all, which a random model writes."""
-    characters = {byte: character for character, byte in byte_of_character().items()}
+    characters = {byte: character for character, byte in BYTE_OF_LETTER.items()}
     vocabulary = tokenizer.get_vocab()
     ids = [vocabulary[characters[byte]] for byte in data]
     assert "".join(pieces_of(tokenizer, ids)) == tokenizer.decode(ids)
@@ -77,7 +78,7 @@ def test_any_tokens_as_the_decoder_reads_them(tokenizer: Tokenizer, ids: list[in
 def test_the_table_of_bytes_is_the_published_one() -> None:
     from transformers.convert_slow_tokenizer import bytes_to_unicode
 
-    assert byte_of_character() == {character: byte for byte, character in bytes_to_unicode().items()}
+    assert {character: byte for byte, character in bytes_to_unicode().items()} == BYTE_OF_LETTER
 
 
 def test_added_tokens_are_written_as_they_are(tokenizer: Tokenizer, tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from munjang.tokenization import Tokenizer
+from munjang.tokenization.bytes import BYTE_OF_LETTER
 
 __all__ = ["Piece", "Pieces"]
 
@@ -109,20 +110,9 @@ class Pieces:
         return Piece(token.removeprefix(self._continuing) if token != self._continuing else token)
 
 
-def _byte_letters() -> dict[str, int]:
-    """The letters that GPT-2's vocabulary (Radford et al., 2019) writes for the 256 bytes."""
-    shown = [*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100)]
-    hidden = [byte for byte in range(256) if byte not in shown]
-    letters = {chr(byte): byte for byte in shown}
-    return letters | {chr(256 + place): byte for place, byte in enumerate(hidden)}
-
-
-_BYTES = _byte_letters()
-
-
 def _from_bytes(token: str) -> str:
     """Read a piece of bytes; nothing if they are no whole characters, as a third of a Hangul syllable."""
     try:
-        return bytes(_BYTES[letter] for letter in token).decode()
+        return bytes(BYTE_OF_LETTER[letter] for letter in token).decode()
     except (KeyError, UnicodeDecodeError):
         return ""

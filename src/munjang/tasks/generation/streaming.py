@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import codecs
 from collections.abc import Sequence
-from functools import cache
 from typing import Protocol
 
 from munjang.tokenization import Tokenizer
+from munjang.tokenization.bytes import BYTE_OF_LETTER
 
-__all__ = ["StopStrings", "TextStream", "byte_of_character", "text_stream"]
+__all__ = ["StopStrings", "TextStream", "text_stream"]
 
 _REPLACEMENT = "\ufffd"  # stands for bytes that are no character
 
@@ -35,19 +35,6 @@ def text_stream(tokenizer: Tokenizer, prompt: Sequence[int]) -> TextStream:
     if type(tokenizer.backend_tokenizer.decoder).__name__ == "ByteLevel":
         return _ByteStream(tokenizer)
     return _DecodedStream(tokenizer, prompt)
-
-
-@cache
-def byte_of_character() -> dict[str, int]:
-    """Give the byte that each character of a byte-level vocabulary stands for, as published with GPT-2.
-
-    Printable bytes stand for themselves; the others, in order, are the characters from U+0100 on.
-    """
-    printable = [*range(ord("!"), ord("~") + 1), *range(ord("¡"), ord("¬") + 1), *range(ord("®"), 256)]
-    others = [byte for byte in range(256) if byte not in set(printable)]
-    return {chr(byte): byte for byte in printable} | {
-        chr(256 + place): byte for place, byte in enumerate(others)
-    }
 
 
 def _special_ids(tokenizer: Tokenizer) -> set[int]:
@@ -73,7 +60,7 @@ class _ByteStream:
         text = self._tokenizer.convert_ids_to_tokens(token)
         if text is None or token in self._special:  # a model may score more tokens than there are
             return b""
-        table = byte_of_character()
+        table = BYTE_OF_LETTER
         try:
             return bytes(table[character] for character in text)
         except KeyError:  # a token that was added is written as it is

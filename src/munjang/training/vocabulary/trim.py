@@ -25,6 +25,7 @@ from munjang.models.params import Params
 from munjang.models.vocabulary import vocabulary_tensors
 from munjang.runtime.model import Model
 from munjang.tokenization import nfc
+from munjang.tokenization.bytes import BYTE_OF_LETTER
 from munjang.tokenization.limits import library_errors
 from munjang.training.models import open_model
 from munjang.training.output import check_empty
@@ -134,23 +135,10 @@ def _is_byte_level(content: Description) -> bool:
 
 
 def _bytes_as_text(piece: str) -> str:
-    letters = _byte_letters()
+    letters = BYTE_OF_LETTER
     if not all(letter in letters for letter in piece):  # an added token
         return piece
     return bytes(letters[letter] for letter in piece).decode("utf-8", "ignore").strip()
-
-
-def _byte_letters() -> dict[str, int]:
-    """Letter -> byte of GPT-2's byte-level pair encoding: printable ones stand for themselves."""
-    if not _LETTERS:
-        plain = [*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100)]
-        others = [byte for byte in range(256) if byte not in plain]
-        _LETTERS.update({chr(byte): byte for byte in plain})
-        _LETTERS.update({chr(0x100 + i): byte for i, byte in enumerate(others)})
-    return _LETTERS
-
-
-_LETTERS: dict[str, int] = {}
 
 
 def always_kept(tokenizer: Tokenizer, content: Description) -> set[int]:
@@ -159,7 +147,7 @@ def always_kept(tokenizer: Tokenizer, content: Description) -> set[int]:
     kept = set(tokenizer.get_added_vocab().values())
     model = content["model"]
     single = (f"<0x{byte:02X}>" for byte in range(256)) if model.get("byte_fallback") else ()
-    letters = _byte_letters() if _is_byte_level(content) else ()
+    letters = BYTE_OF_LETTER if _is_byte_level(content) else ()
     unknown = [] if model.get("unk_token") is None else [model["unk_token"]]
     kept |= {vocabulary[piece] for piece in (*single, *letters, *unknown) if piece in vocabulary}
     if model["type"] == "Unigram":
