@@ -259,7 +259,7 @@ def test_equal_scores_stay_in_order(one: Scorer) -> None:
 def test_rank_needs_one_label(one: Scorer, three: Scorer) -> None:
     with pytest.raises(InputError, match="rank needs a model with one label, this one has 3; use predict"):
         three.ours.rank(QUERY, TEXTS)
-    with pytest.raises(InputError, match="top_k of at least 1, got 0"):
+    with pytest.raises(InputError, match="top_k must be at least 1, got 0"):
         one.ours.rank(QUERY, TEXTS, top_k=0)
     for wrong in ({"a": 1}, b"bytes", 5):
         with pytest.raises(
@@ -311,7 +311,7 @@ def test_max_length(length: int, one: Scorer) -> None:
 
 
 def test_max_lengths_that_cannot_be(one: Scorer) -> None:
-    with pytest.raises(InputError, match="max_length of at least 1, got 0"):
+    with pytest.raises(InputError, match="max_length must be at least 1, got 0"):
         CrossEncoder(one.folder, max_length=0)
     with pytest.raises(InputError, match="no room for the 3 special tokens"):
         CrossEncoder(one.folder, max_length=2).predict(PAIRS)

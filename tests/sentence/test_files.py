@@ -362,7 +362,7 @@ def test_routers_are_refused(folder: Path) -> None:
         ({"prompts": ["query: "]}, "prompts must map names to texts, got a list"),
         ({"default_prompt_name": "none"}, "no prompt named 'none'"),
         ({"similarity_fn_name": "maxsim"}, "Unknown similarity function 'maxsim'"),
-        ({"truncate_dim": 0}, "truncate_dim of at least 1, got 0"),
+        ({"truncate_dim": 0}, "truncate_dim must be at least 1, got 0"),
         ({"truncate_dim": 21}, "its files say truncate_dim 21, its vectors have 20 numbers"),
         ({"truncate_dim": "few"}, "whole number for truncate_dim, got 'few'"),
     ],

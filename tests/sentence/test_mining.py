@@ -295,7 +295,7 @@ def test_sizes_below_one_are_refused(number: int) -> None:
     a = vectors(3, 8)
     for option in ("top_k", "query_chunk_size", "corpus_chunk_size"):
         options: dict[str, Any] = {option: number}
-        with pytest.raises(InputError, match=f"semantic_search needs a {option} of at least 1, got {number}"):
+        with pytest.raises(InputError, match=f"{option} must be at least 1, got {number}"):
             util.semantic_search(a, a, **options)
         with pytest.raises(InputError, match=f"{option} of at least 1"):
             util.paraphrase_mining_embeddings(a, **options)

@@ -256,7 +256,7 @@ def test_what_is_no_vector_is_refused(name: str, value: Any, error: type[Excepti
 def test_a_bare_number_and_a_width_of_zero_are_refused() -> None:
     with pytest.raises(InputError, match="needs a vector, got the number 3"):
         util.normalize_embeddings(3.0)
-    with pytest.raises(InputError, match="truncate_dim of at least 1, got 0"):
+    with pytest.raises(InputError, match="truncate_dim must be at least 1, got 0"):
         util.truncate_embeddings(vectors(2, 3), 0)
     with pytest.raises(InputTypeError, match="whole number for truncate_dim"):
         util.truncate_embeddings(vectors(2, 3), 1.5)  # type: ignore[arg-type]

@@ -184,9 +184,9 @@ def test_pairs_that_are_too_long_or_no_text(bert: Trio) -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"batch_size": 0}, "batch_size of at least 1, got 0"),
-        ({"batch_size": -3}, "batch_size of at least 1, got -3"),
-        ({"truncate_dim": 0}, "truncate_dim of at least 1, got 0"),
+        ({"batch_size": 0}, "batch_size must be at least 1, got 0"),
+        ({"batch_size": -3}, "batch_size must be at least 1, got -3"),
+        ({"truncate_dim": 0}, "truncate_dim must be at least 1, got 0"),
         ({"output_value": "tokens"}, "output_value must be one of .*, got 'tokens'"),
         ({"precision": "int4"}, "precision must be one of .*, got 'int4'"),
         ({"precision": "int8", "output_value": None}, "needs an output_value"),

@@ -84,7 +84,7 @@ def test_what_cannot_be_set(bert: Trio) -> None:
     [
         ({"default_prompt_name": "none"}, "no prompt named 'none'; it has 'document', 'odd', 'query'"),
         ({"similarity_fn_name": "angle"}, "Unknown similarity function 'angle'"),
-        ({"truncate_dim": -1}, "truncate_dim of at least 1, got -1"),
+        ({"truncate_dim": -1}, "truncate_dim must be at least 1, got -1"),
         ({"truncate_dim": 33}, "truncate_dim=33 is more than the 32 components"),
         ({"similarity_fn_name": ""}, "Unknown similarity function ''"),
         ({"device": "cuda:0"}, "device must be None or 'cpu', got 'cuda:0'"),

@@ -300,7 +300,7 @@ def test_a_long_text_with_its_mask_in_reach(fill: FillMask) -> None:
 @pytest.mark.parametrize(
     ("settings", "error", "message"),
     [
-        ({"top_k": 0}, InputError, "top_k is 0; it must be at least 1"),
+        ({"top_k": 0}, InputError, "top_k must be at least 1, got 0"),
         ({"top_k": 2.0}, InputTypeError, "top_k is 2.0 of type float"),
         ({"beam": 0}, InputError, "beam is 0"),
         ({"targets": []}, InputError, "targets is empty"),

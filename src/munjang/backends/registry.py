@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from munjang.backends.executor import Array, Executor
-from munjang.errors import InputError, InputTypeError, MissingExtraError
+from munjang.errors import InputError, MissingExtraError
+from munjang.validation import optional_count
 
 __all__ = ["BACKENDS", "make_executor"]
 
@@ -20,8 +21,8 @@ def make_executor(
     ``threads`` and ``streams`` are OpenVINO's; the others use what NumPy's BLAS or torch are set to.
     Raises `InputError` for an unknown name, `MissingExtraError` if torch is asked for and not installed.
     """
-    _check_count("threads", threads)
-    _check_count("streams", streams)
+    optional_count("threads", threads)
+    optional_count("streams", streams)
     if not isinstance(backend, str):
         raise InputTypeError(f"backend must be one of {', '.join(BACKENDS)}, got {backend!r:.80}.")
     if backend == "openvino":
@@ -43,12 +44,3 @@ def make_executor(
             ) from None
         return TorchExecutor(weights)
     raise InputError(f"Unknown backend '{backend}'; there are {', '.join(BACKENDS)}.")
-
-
-def _check_count(name: str, value: object) -> None:
-    if value is None:
-        return
-    if not isinstance(value, int) or isinstance(value, bool):
-        raise InputTypeError(f"{name} must be a whole number, got {value!r}.")
-    if value < 1:
-        raise InputError(f"{name} must be at least 1, got {value}.")

@@ -14,11 +14,11 @@ from munjang.chat.opening import Method, open_file, open_index
 from munjang.chat.retrieval import Retriever
 from munjang.chat.turns import Nearest, Neighbour, Turn, TurnLog
 from munjang.errors import InputError, InputTypeError
-from munjang.search.documents import checked_count, checked_number
 from munjang.search.index import Index
 from munjang.search.query import Mode
 from munjang.sentence.cross_encoder import CrossEncoder
 from munjang.sentence.transformer import SentenceTransformer
+from munjang.validation import checked_count, checked_number
 
 __all__ = ["ChatBot"]
 

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from munjang.errors import InputError, InputTypeError
 from munjang.search.text.snippets import Snippet
+from munjang.validation import checked_text, plain_value, shown_value
 
 __all__ = [
     "TEXT",
@@ -23,18 +24,11 @@ __all__ = [
     "Entry",
     "Hit",
     "Passage",
-    "checked_choice",
-    "checked_count",
     "checked_document",
     "checked_documents",
-    "checked_flag",
     "checked_id",
-    "checked_number",
-    "checked_text",
     "content_id",
     "fits_64_bits",
-    "plain_value",
-    "shown_value",
 ]
 
 DocumentId: TypeAlias = int | str
@@ -197,30 +191,9 @@ def content_id(text: str) -> str:
     return hashlib.sha256(text.encode(errors="replace")).hexdigest()[:16]
 
 
-def plain_value(value: object) -> object:
-    """Return a value of NumPy, of an enumeration or of another subclass as Python's own str, int or float."""
-    if isinstance(value, np.generic):
-        value = value.item()
-    if isinstance(value, bool):
-        return value
-    if isinstance(value, str):
-        return str.__str__(value)  # what an Enum's own __str__ returns is another text
-    if isinstance(value, int):
-        return int.__index__(value)
-    return float.__float__(value) if isinstance(value, float) else value
-
-
 def fits_64_bits(value: int) -> bool:
     """Return whether a store and SQL can hold a whole number as one."""
     return -(2**63) <= value < 2**63
-
-
-def shown_value(value: object) -> str:
-    """Return the beginning of a value's repr, for an error message, also where Python refuses to write it."""
-    try:
-        return f"{value!r:.80}"
-    except (ValueError, RecursionError):  # more than 4,300 digits, or nested deeply
-        return f"a huge {type(value).__name__}"
 
 
 def checked_id(value: object) -> DocumentId:
@@ -235,67 +208,6 @@ def checked_id(value: object) -> DocumentId:
     if not value or len(value) > _LONGEST_ID:
         raise InputError(f"An id has 1 to {_LONGEST_ID} characters, got {len(value)}.")
     return checked_text(value, "The id")
-
-
-def checked_text(value: object, what: str) -> str:
-    """Give a text on; `InputTypeError` or `InputError` for what is none, or can't be stored."""
-    if not isinstance(value, str):
-        raise InputTypeError(f"{what} must be a text, got {shown_value(value)}.")
-    value = str.__str__(value)
-    if "\0" in value:
-        raise InputError(f"{what} has a NUL character at position {value.index(chr(0))}; take it out.")
-    try:
-        value.encode()
-    except UnicodeEncodeError as error:
-        raise InputError(
-            f"{what} has a lone surrogate U+{ord(value[error.start]):04X} at position {error.start}, "
-            "which is no character; read it with its right encoding."
-        ) from None
-    return value
-
-
-def checked_choice(name: str, value: object, choices: Sequence[str]) -> str:
-    """Return an option that is one of some texts; raise `InputTypeError` or `InputError` that names it."""
-    if not isinstance(value, str):
-        raise InputTypeError(f"{name} must be one of {', '.join(choices)}, got {shown_value(value)}.")
-    if value not in choices:
-        raise InputError(f"{name} must be one of {', '.join(choices)}, got {shown_value(value)}.")
-    return str.__str__(value)
-
-
-def checked_count(name: str, value: object, least: int) -> int:
-    """Return a whole number that is at least ``least``; raise `InputTypeError` or `InputError`."""
-    plain = plain_value(value)
-    message = f"{name} must be a whole number of at least {least}, got {shown_value(value)}."
-    if isinstance(plain, bool) or not isinstance(plain, int):
-        raise InputTypeError(message)
-    if plain < least:
-        raise InputError(message)
-    return plain
-
-
-def checked_number(name: str, value: object, *, least: float = -math.inf, most: float = math.inf) -> float:
-    """Return a number within bounds, never NaN; raise `InputTypeError` or `InputError`."""
-    plain = plain_value(value)
-    bounds = f" from {least:g}" * (least > -math.inf) + f" to {most:g}" * (most < math.inf)
-    message = f"{name} must be a number{bounds}, got {shown_value(value)}."
-    if isinstance(plain, bool) or not isinstance(plain, int | float):
-        raise InputTypeError(message)
-    try:
-        number = float(plain)
-    except OverflowError:
-        raise InputError(message) from None
-    if not least <= number <= most:
-        raise InputError(message)
-    return number
-
-
-def checked_flag(name: str, value: object) -> bool:
-    """Return an option that is true or false; raise `InputTypeError`."""
-    plain = plain_value(value)
-    if not isinstance(plain, bool):
-        raise InputTypeError(f"{name} must be True or False, got {shown_value(value)}.")
-    return plain
 
 
 def _id_of(given: Mapping[Any, Any]) -> DocumentId:

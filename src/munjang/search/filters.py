@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias
 
 from munjang.errors import InputError, InputTypeError
-from munjang.search.documents import plain_value, shown_value
+from munjang.validation import plain_value, shown_value
 
 __all__ = ["Condition", "Filter", "Operator", "Scalar", "parse_filter"]
 

@@ -14,16 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from munjang.errors import IndexMismatchError, InputError, InputTypeError
-from munjang.search.documents import (
-    Document,
-    DocumentId,
-    Entry,
-    Hit,
-    checked_documents,
-    checked_flag,
-    checked_id,
-    checked_number,
-)
+from munjang.search.documents import Document, DocumentId, Entry, Hit, checked_documents, checked_id
 from munjang.search.filters import parse_filter
 from munjang.search.prepare import Advance, Preparer, digest
 from munjang.search.query import SEMANTIC, Fusion, Mode, checked_query, run_search, search_options
@@ -31,6 +22,7 @@ from munjang.search.settings import Wanted, check_model, describe, open_recorded
 from munjang.search.stores.base import TRANSACTION, Changes, IndexSettings, Store
 from munjang.search.stores.locations import is_new_file, open_store, shown
 from munjang.search.text.analysis import Analyzer, analyzer_named
+from munjang.validation import checked_flag, checked_number
 
 if TYPE_CHECKING:
     from munjang.search.build import Built

@@ -12,10 +12,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from munjang.errors import InputError, InputTypeError, StoreError
-from munjang.search.documents import (
-    Document,
-    DocumentId,
-    Hit,
+from munjang.search.documents import Document, DocumentId, Hit
+from munjang.search.filters import Filter, parse_filter
+from munjang.search.stores.base import Found, Match, Reader
+from munjang.search.text.analysis import Analyzer
+from munjang.search.text.snippets import Snippet, make_snippet
+from munjang.validation import (
     checked_choice,
     checked_count,
     checked_flag,
@@ -23,10 +25,6 @@ from munjang.search.documents import (
     checked_text,
     shown_value,
 )
-from munjang.search.filters import Filter, parse_filter
-from munjang.search.stores.base import Found, Match, Reader
-from munjang.search.text.analysis import Analyzer
-from munjang.search.text.snippets import Snippet, make_snippet
 
 if TYPE_CHECKING:
     from munjang.sentence.cross_encoder import CrossEncoder

@@ -13,9 +13,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from munjang.errors import IndexMismatchError, InputError, InputTypeError, StoreError, UnknownModelError
-from munjang.search.documents import TEXT, checked_count, checked_text, shown_value
+from munjang.search.documents import TEXT
 from munjang.search.stores.base import DAMAGE, IndexSettings
 from munjang.search.text.analysis import analyzer_named
+from munjang.validation import checked_count, checked_text, shown_value
 
 if TYPE_CHECKING:
     from munjang.sentence.transformer import SentenceTransformer

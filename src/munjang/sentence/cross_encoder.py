@@ -26,9 +26,9 @@ from munjang.sentence.activations import (
 from munjang.sentence.encoding import TOKENS_PER_TEXT, chunks, cut_notice, refuse_surrogates, text_length
 from munjang.sentence.files import check_model_type, read_entries, read_transformer_config
 from munjang.sentence.progress import track
-from munjang.sentence.settings import OnTruncation, check_device, check_flags
-from munjang.sentence.similarity import check_positive
+from munjang.sentence.settings import OnTruncation, check_device
 from munjang.tokenization import TokenIds, Tokenizer
+from munjang.validation import check_flags, checked_count
 
 __all__ = ["CrossEncoder", "RankedDocument"]
 
@@ -148,7 +148,7 @@ class CrossEncoder(OnTruncation):
 
     @max_length.setter
     def max_length(self, value: int) -> None:
-        length = check_positive(value, "max_length", "CrossEncoder")
+        length = checked_count("max_length", value)
         self._max_length = min(length, self.model.config.max_length)
 
     max_seq_length = max_length
@@ -221,7 +221,7 @@ class CrossEncoder(OnTruncation):
                 f"rank needs a model with one label, this one has {self.num_labels}; use predict."
             )
         if top_k is not None:
-            check_positive(top_k, "top_k", "rank")
+            checked_count("top_k", top_k)
         check_flags(return_documents=return_documents)
         if isinstance(documents, str | bytes | Mapping) or not isinstance(documents, Iterable):
             raise InputTypeError(f"rank needs a list of documents, got one {type(documents).__name__}.")
@@ -246,7 +246,7 @@ class CrossEncoder(OnTruncation):
     def _logits(self, pairs: list[Pair], batch_size: int | None, shown: bool) -> Scores:
         budget = None
         if batch_size is not None:
-            budget = check_positive(batch_size, "batch_size", "predict") * TOKENS_PER_TEXT
+            budget = checked_count("batch_size", batch_size) * TOKENS_PER_TEXT
         logits = np.empty((len(pairs), self.num_labels), dtype=np.float32)
         program = self.model.program(frozenset({LOGITS}))
         start, cut = 0, []

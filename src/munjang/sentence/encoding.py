@@ -18,10 +18,10 @@ from munjang.runtime.tensors import torch_tensor
 from munjang.sentence.pooling import Pooling
 from munjang.sentence.program import SENTENCE_EMBEDDING, TOKEN_EMBEDDINGS, SentenceProgram
 from munjang.sentence.quantization import Precision, quantize_embeddings
-from munjang.sentence.settings import check_choice, check_flags
-from munjang.sentence.similarity import check_positive, check_truncation, normalize_embeddings
+from munjang.sentence.similarity import check_truncation, normalize_embeddings
 from munjang.tokenization import TokenIds, Tokenizer
 from munjang.tokenization.texts import TextOrPair
+from munjang.validation import check_choice, check_flags, checked_count
 
 __all__ = [
     "CHUNK_TEXTS",
@@ -71,7 +71,7 @@ class EncodeOptions:
         )
         for name in ("batch_size", "truncate_dim"):
             if (value := getattr(self, name)) is not None:
-                check_positive(value, name, "encode")
+                checked_count(name, value)
         if self.output_value == TOKEN_EMBEDDINGS and self.normalize_embeddings:
             raise InputError("normalize_embeddings is for sentence vectors, not for token_embeddings.")
         if self.output_value is None and self.precision != "float32":

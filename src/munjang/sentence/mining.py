@@ -15,17 +15,16 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from munjang.errors import InputError, InputTypeError
-from munjang.sentence.settings import check_flags
 from munjang.sentence.similarity import (
     FloatArray,
     ScoreFunction,
     as_matrix,
-    check_positive,
     check_same_width,
     cos_sim,
     dot_score,
     normalize_embeddings,
 )
+from munjang.validation import check_flags, checked_count
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -194,8 +193,8 @@ def semantic_search(
     queries = _finite_matrix(query_embeddings, "query_embeddings", caller)
     corpus = _finite_matrix(corpus_embeddings, "corpus_embeddings", caller)
     check_same_width(queries, corpus, caller)
-    top_k = check_positive(top_k, "top_k", caller)
-    rows, columns = _block_sizes(query_chunk_size, corpus_chunk_size, caller)
+    top_k = checked_count("top_k", top_k)
+    rows, columns = _block_sizes(query_chunk_size, corpus_chunk_size)
     found = _nearest(queries, corpus, top_k, rows, columns, score_function)
     return [hits for best in found for hits in best.hits()]
 
@@ -306,10 +305,10 @@ def paraphrase_mining_embeddings(
     caller = "paraphrase_mining"
     check_flags(show_progress_bar=show_progress_bar)
     vectors = _finite_matrix(embeddings, "embeddings", caller)
-    top_k = check_positive(top_k, "top_k", caller)
-    rows, columns = _block_sizes(query_chunk_size, corpus_chunk_size, caller)
+    top_k = checked_count("top_k", top_k)
+    rows, columns = _block_sizes(query_chunk_size, corpus_chunk_size)
     rows = min(rows, max(1, _QUERY_BLOCK * _CORPUS_BLOCK // top_k))  # a block's neighbours take memory, too
-    pairs = Pairs(len(vectors), check_positive(max_pairs, "max_pairs", caller))
+    pairs = Pairs(len(vectors), checked_count("max_pairs", max_pairs))
     if score_function is cos_sim:
         vectors, score_function = normalize_embeddings(vectors), dot_score
     for start in _progress(range(0, len(vectors), rows), "Comparing sentences", show_progress_bar):
@@ -342,8 +341,8 @@ def community_detection(
     """
     caller = "community_detection"
     vectors = normalize_embeddings(_finite_matrix(embeddings, "embeddings", caller))
-    smallest = check_positive(min_community_size, "min_community_size", caller)
-    rows = min(check_positive(batch_size, "batch_size", caller), _QUERY_BLOCK)
+    smallest = checked_count("min_community_size", min_community_size)
+    rows = min(checked_count("batch_size", batch_size), _QUERY_BLOCK)
     check_flags(show_progress_bar=show_progress_bar)
     _check_threshold(threshold, caller)
     least = np.float32(threshold)
@@ -411,9 +410,9 @@ def _check_threshold(value: Any, caller: str) -> None:
         raise InputError(f"{caller} needs a threshold between -1 and 1, which cosines are, got {value}")
 
 
-def _block_sizes(query_chunk_size: int, corpus_chunk_size: int, caller: str) -> tuple[int, int]:
-    rows = check_positive(query_chunk_size, "query_chunk_size", caller)
-    columns = check_positive(corpus_chunk_size, "corpus_chunk_size", caller)
+def _block_sizes(query_chunk_size: int, corpus_chunk_size: int) -> tuple[int, int]:
+    rows = checked_count("query_chunk_size", query_chunk_size)
+    columns = checked_count("corpus_chunk_size", corpus_chunk_size)
     return min(rows, _QUERY_BLOCK), min(columns, _CORPUS_BLOCK)
 
 

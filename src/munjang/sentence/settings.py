@@ -6,15 +6,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-import numpy as np
-
 from munjang.errors import InputError, InputTypeError
 from munjang.runtime.tensors import check_device
 from munjang.sentence.modules import Module
 from munjang.sentence.pooling import Pooling
-from munjang.sentence.similarity import SimilarityFunction, check_positive
+from munjang.sentence.similarity import SimilarityFunction
+from munjang.validation import check_choice, checked_count
 
-__all__ = ["OnTruncation", "SentenceSettings", "check_choice", "check_device", "check_flags", "check_prompts"]
+__all__ = ["OnTruncation", "SentenceSettings", "check_device", "check_prompts"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,7 +42,7 @@ class SentenceSettings:
             SimilarityFunction(self.similarity_fn_name)
         for name in ("truncate_dim", "max_seq_length"):
             if (value := getattr(self, name)) is not None:
-                check_positive(value, name, "a sentence encoder")
+                checked_count(name, value)
 
     def prompt(self, name: str) -> str:
         """Return a prompt's text; `InputError` names those that there are."""
@@ -53,19 +52,6 @@ class SentenceSettings:
             known = ", ".join(map(repr, self.prompts)) or "none"
             raise InputError(f"The model has no prompt named {name!r}; it has {known}.")
         return self.prompts[name]
-
-
-def check_choice(name: str, value: object, choices: tuple[object, ...]) -> None:
-    """Raise `InputError` unless the value is one of the choices."""
-    if not any(value is choice or (isinstance(value, str) and value == choice) for choice in choices):
-        raise InputError(f"{name} must be one of {', '.join(map(repr, choices))}, got {value!r}.")
-
-
-def check_flags(**flags: object) -> None:
-    """Raise `InputTypeError` for a value that is not True or False: ``"no"`` would count as true."""
-    for name, value in flags.items():
-        if not isinstance(value, bool | np.bool_):
-            raise InputTypeError(f"{name} must be True or False, got {value!r}.")
 
 
 class OnTruncation:

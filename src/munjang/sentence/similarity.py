@@ -7,7 +7,6 @@ torch is never imported here). Scores come back as torch tensors if an argument 
 
 from __future__ import annotations
 
-import operator
 from collections.abc import Callable
 from enum import Enum
 from typing import Any, TypeAlias
@@ -17,6 +16,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from munjang.errors import InputError, InputTypeError
 from munjang.runtime.tensors import scores_as_tensors, tensors_for_tensors
+from munjang.validation import checked_count
 
 __all__ = [
     "FloatArray",
@@ -24,7 +24,6 @@ __all__ = [
     "SimilarityFunction",
     "as_array",
     "as_matrix",
-    "check_positive",
     "check_same_width",
     "check_truncation",
     "cos_sim",
@@ -105,20 +104,6 @@ def check_same_width(a: NDArray[Any], b: NDArray[Any], caller: str) -> None:
     """Raise an InputError unless the vectors of both are equally wide; ``[]`` fits everything."""
     if (0, 0) not in (a.shape, b.shape) and a.shape[-1] != b.shape[-1]:
         raise InputError(f"{caller} needs vectors of equal width, got {a.shape[-1]} and {b.shape[-1]}")
-
-
-def check_positive(value: int, name: str, caller: str) -> int:
-    """Return the value as an int.
-
-    Raises ``InputTypeError`` when it is not a whole number, ``InputError`` when it is below 1.
-    """
-    try:
-        number = operator.index(value)
-    except TypeError as error:
-        raise InputTypeError(f"{caller} needs a whole number for {name}, got {value!r}") from error
-    if number < 1:
-        raise InputError(f"{caller} needs a {name} of at least 1, got {number}")
-    return number
 
 
 def check_truncation(truncate_dim: int | None, width: int) -> None:
@@ -305,7 +290,7 @@ def truncate_embeddings(embeddings: ArrayLike, truncate_dim: int | None) -> NDAr
     vectors = _some_vectors(embeddings, "truncate_embeddings")
     if truncate_dim is None:
         return vectors
-    return vectors[..., : check_positive(truncate_dim, "truncate_dim", "truncate_embeddings")]
+    return vectors[..., : checked_count("truncate_dim", truncate_dim)]
 
 
 def _some_vectors(value: ArrayLike, caller: str) -> NDArray[Any]:

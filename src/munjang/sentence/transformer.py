@@ -29,9 +29,10 @@ from munjang.sentence.program import (
 )
 from munjang.sentence.progress import track
 from munjang.sentence.quantization import Precision
-from munjang.sentence.settings import OnTruncation, SentenceSettings, check_device, check_flags, check_prompts
-from munjang.sentence.similarity import SimilarityFunction, check_positive, check_truncation
+from munjang.sentence.settings import OnTruncation, SentenceSettings, check_device, check_prompts
+from munjang.sentence.similarity import SimilarityFunction, check_truncation
 from munjang.tokenization import BatchEncoding, Tokenizer
+from munjang.validation import check_flags, checked_count
 
 __all__ = ["AssumptionWarning", "SentenceTransformer", "TruncationWarning"]
 
@@ -153,7 +154,7 @@ class SentenceTransformer(OnTruncation):
 
     @max_seq_length.setter
     def max_seq_length(self, value: int) -> None:
-        length = check_positive(value, "max_seq_length", "SentenceTransformer")
+        length = checked_count("max_seq_length", value)
         self._max_seq_length = min(length, self.model.config.max_length)
 
     def get_max_seq_length(self) -> int:

@@ -13,11 +13,11 @@ from numpy.typing import NDArray
 from munjang.errors import InputError, InputTypeError
 from munjang.models.program import LOGITS
 from munjang.models.registry import QUESTION_ANSWERING
-from munjang.tasks.generation.sampling import whole_number
 from munjang.tasks.loading import Loaded, ModelOptions, load
 from munjang.tasks.scores import check_text, require_opened_with
 from munjang.tasks.spans import Span, Window, best_spans, merged, null_score, windows_of
 from munjang.tokenization.josa import length_without_josa
+from munjang.validation import checked_count
 
 __all__ = ["LONGEST_QUESTION", "LONGEST_WINDOW", "Answer", "QuestionAnswering"]
 
@@ -110,11 +110,11 @@ class QuestionAnswering:
         and lists that do not match; `InputTypeError` for anything but texts.
         """
         search = _Search(
-            top_k=whole_number("top_k", top_k),
-            doc_stride=None if doc_stride is None else whole_number("doc_stride", doc_stride, least=0),
+            top_k=checked_count("top_k", top_k),
+            doc_stride=None if doc_stride is None else checked_count("doc_stride", doc_stride, 0),
             max_seq_len=self._window_length(max_seq_len),
-            max_answer_len=whole_number("max_answer_len", max_answer_len),
-            max_question_len=whole_number("max_question_len", max_question_len),
+            max_answer_len=checked_count("max_answer_len", max_answer_len),
+            max_question_len=checked_count("max_question_len", max_question_len),
             handle_impossible_answer=handle_impossible_answer,
             trim_particles=trim_particles,
         )
@@ -126,7 +126,7 @@ class QuestionAnswering:
         most = self._loaded.max_length
         if asked is None:
             return min(LONGEST_WINDOW, most)
-        if whole_number("max_seq_len", asked) > most:
+        if checked_count("max_seq_len", asked) > most:
             raise InputError(f"max_seq_len={asked}, but the model takes {most} tokens at most.")
         return asked
 

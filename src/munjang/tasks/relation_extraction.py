@@ -26,7 +26,6 @@ from munjang.tasks.scores import (
     LabelScore,
     Scores,
     check_text,
-    check_top_k,
     choose_function,
     logits_of,
     name_of_text,
@@ -37,6 +36,7 @@ from munjang.tasks.scores import (
 )
 from munjang.tokenization import Tokenizer
 from munjang.tokenization.encoding import Encoding
+from munjang.validation import optional_count
 
 __all__ = [
     "RelationExtraction",
@@ -118,7 +118,7 @@ class RelationExtraction:
         how much was cut. Raises `InputTypeError` or `InputError` for an empty text, entities outside the text
         or overlapping, a type that is missing or unknown, and entities too far apart for the model.
         """
-        check_top_k(top_k)
+        optional_count("top_k", top_k)
         single = isinstance(text, str)
         given: Sequence[Any] = text
         if isinstance(text, str):

@@ -23,7 +23,6 @@ __all__ = [
     "LabelScore",
     "Scores",
     "check_text",
-    "check_top_k",
     "choose_function",
     "logits_of",
     "name_of_text",
@@ -111,16 +110,6 @@ def check_text(text: object, place: str) -> str:
     if not text.strip():
         raise InputError(f"{place} is empty; give it at least one word.")
     return text
-
-
-def check_top_k(top_k: int | None) -> None:
-    """Raise `InputTypeError` or `InputError` unless it is None or a whole number of at least 1."""
-    if top_k is None:
-        return
-    if not isinstance(top_k, int) or isinstance(top_k, bool):
-        raise InputTypeError(f"top_k must be a whole number or None, got {top_k!r}.")
-    if top_k < 1:
-        raise InputError(f"top_k is {top_k}; it must be at least 1, or None for all labels.")
 
 
 def warn_of_cut(cut: Sequence[int], limit: int, advice: str) -> None:

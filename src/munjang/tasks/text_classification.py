@@ -17,7 +17,6 @@ from munjang.tasks.scores import (
     LabelScore,
     Scores,
     check_text,
-    check_top_k,
     choose_function,
     logits_of,
     name_of_text,
@@ -27,6 +26,7 @@ from munjang.tasks.scores import (
     warn_of_cut,
 )
 from munjang.tasks.windows import windows as cut_into_windows
+from munjang.validation import optional_count
 
 __all__ = ["TextClassification", "TextPair"]
 
@@ -102,7 +102,7 @@ class TextClassification:
         Raises `InputTypeError` for anything but texts and pairs, and `InputError` for an empty text, values
         that can't be used, or a pair whose second text alone fills the windows.
         """
-        check_top_k(top_k)
+        optional_count("top_k", top_k)
         function = choose_function(self.model.config.labels, function_to_apply)
         single = isinstance(texts, str | tuple | Mapping)
         listed = as_texts([texts] if single else texts)

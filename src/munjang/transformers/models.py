@@ -29,7 +29,8 @@ from munjang.runtime.notices import AssumptionWarning, notify
 from munjang.runtime.tensors import Tensor, check_device, is_torch, tensor, torch_tensor
 from munjang.tasks.generation.causal import session_maker, token_ids
 from munjang.tasks.generation.decoding import Session, Writer, write
-from munjang.tasks.generation.sampling import Sampling, whole_number
+from munjang.tasks.generation.sampling import Sampling
+from munjang.validation import checked_count
 
 __all__ = ["AutoConfig", "GenerationModel", "PreTrainedModel", "model_class"]
 
@@ -414,7 +415,7 @@ class GenerationModel(PreTrainedModel):
         mask = _mask(rows, attention_mask, padding, ends)
         longest = self._longest(rows.shape[1], wanted)
         sampling = _sampling(wanted, settings)
-        copies = whole_number("num_return_sequences", wanted.get("num_return_sequences", 1))
+        copies = checked_count("num_return_sequences", wanted.get("num_return_sequences", 1))
         if copies > 1 and not sampling.draws:
             raise InputError(
                 f"num_return_sequences={copies} without sampling would return {copies} times the same text; "
@@ -467,10 +468,10 @@ class GenerationModel(PreTrainedModel):
                 "together with what it writes; shorten them."
             )
         if (new := wanted.get("max_new_tokens")) is not None:
-            return min(room, whole_number("max_new_tokens", new))
+            return min(room, checked_count("max_new_tokens", new))
         if (limit := wanted.get("max_length")) is None:
             return min(room, _NEW_TOKENS)
-        if whole_number("max_length", limit) <= length:
+        if checked_count("max_length", limit) <= length:
             raise InputError(
                 f"max_length={limit} counts the prompt, which has {length} tokens; raise it, or use "
                 "max_new_tokens."

@@ -19,6 +19,7 @@ from munjang.tasks.fill_mask.search import Choice, Filled, MaskedText, fill_with
 from munjang.tasks.loading import Loaded, ModelOptions, load
 from munjang.tasks.scores import name_of_text
 from munjang.tokenization import Encoding
+from munjang.validation import optional_count
 
 __all__ = ["Fill", "FillMask"]
 
@@ -118,8 +119,8 @@ class FillMask:
         mask, or whose mask is beyond the model's length, for targets that the vocabulary can't write, and for
         values that can't be used; `InputTypeError` for what is no text.
         """
-        count = _checked_count("top_k", top_k, _TOP_K if targets is None else None)
-        width = max(_checked_count("beam", beam, None) or 1, count or 1)
+        count = optional_count("top_k", _TOP_K if top_k is None and targets is None else top_k)
+        width = max(optional_count("beam", beam) or 1, count or 1)
         listed = [text] if isinstance(text, str) else _checked_texts("texts", text)
         masked = self._read(listed)
         if targets is None:
@@ -284,16 +285,6 @@ def _splice(text: str, spans: Sequence[tuple[int, int]], pieces: Sequence[Piece]
         found += piece.text
         last = end
     return found + text[last:]
-
-
-def _checked_count(name: str, value: int | None, default: int | None) -> int | None:
-    if value is None:
-        return default
-    if not isinstance(value, int) or isinstance(value, bool):
-        raise InputTypeError(f"{name} is {value!r} of type {type(value).__name__}; give an integer.")
-    if value < 1:
-        raise InputError(f"{name} is {value}; it must be at least 1.")
-    return value
 
 
 def _checked_texts(name: str, value: Texts) -> list[str]:

@@ -15,9 +15,10 @@ from munjang.models.program import LOGITS
 from munjang.runtime.model import Model
 from munjang.runtime.runner import Runner
 from munjang.tasks.generation.decoding import Session, Writer, write
-from munjang.tasks.generation.sampling import Sampling, whole_number
+from munjang.tasks.generation.sampling import Sampling
 from munjang.tasks.generation.streaming import text_stream
 from munjang.tasks.loading import Loaded
+from munjang.validation import checked_count
 
 __all__ = [
     "DEFAULT_NEW_TOKENS",
@@ -58,7 +59,7 @@ class Order:
             )
         for name, value in (("max_new_tokens", max_new_tokens), ("max_length", max_length)):
             if value is not None:
-                whole_number(name, value)
+                checked_count(name, value)
         if max_length is None and max_new_tokens is None:
             max_new_tokens = DEFAULT_NEW_TOKENS
         stops = (

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from munjang.errors import InputError, InputTypeError
 from munjang.sentence.activations import softmax
+from munjang.validation import checked_count
 
 __all__ = [
     "Sampling",
@@ -23,7 +24,6 @@ __all__ = [
     "keep_top_k",
     "keep_top_p",
     "penalize_repetition",
-    "whole_number",
 ]
 
 Scores = NDArray[np.float32]
@@ -101,7 +101,7 @@ class Sampling:
     def __post_init__(self) -> None:
         _check_temperature(self.temperature)
         if self.top_k is not None:
-            whole_number("top_k", self.top_k)
+            checked_count("top_k", self.top_k)
         if self.top_p is not None and not 0 < _real("top_p", self.top_p) <= 1:
             raise InputError(f"top_p must be above 0 and at most 1, got {self.top_p}.")
         if not 0 < _real("repetition_penalty", self.repetition_penalty) < math.inf:
@@ -109,9 +109,9 @@ class Sampling:
                 f"repetition_penalty must be above 0 (1 is none), got {self.repetition_penalty}."
             )
         if self.no_repeat_ngram_size is not None:
-            whole_number("no_repeat_ngram_size", self.no_repeat_ngram_size)
+            checked_count("no_repeat_ngram_size", self.no_repeat_ngram_size)
         if self.seed is not None:
-            whole_number("seed", self.seed, least=0)
+            checked_count("seed", self.seed, 0)
         if self.do_sample is False and (chosen := self._for_drawing()):
             raise InputError(
                 f"{' and '.join(chosen)} would have no effect with do_sample=False; leave one out."
@@ -167,12 +167,3 @@ def _real(name: str, value: object) -> float:
     if not isinstance(value, (int, float, np.floating)) or isinstance(value, bool):
         raise InputTypeError(f"{name} must be a number, got {value!r}.")
     return float(value)
-
-
-def whole_number(name: str, value: object, *, least: int = 1) -> int:
-    """Give a caller's whole number; `InputTypeError` if it is none, `InputError` if it is below ``least``."""
-    if not isinstance(value, (int, np.integer)) or isinstance(value, bool):
-        raise InputTypeError(f"{name} must be a whole number, got {value!r}.")
-    if value < least:
-        raise InputError(f"{name} must be at least {least}, got {value}.")
-    return int(value)

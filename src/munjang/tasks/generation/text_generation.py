@@ -14,9 +14,10 @@ from munjang.errors import InputError
 from munjang.models.registry import CAUSAL_LM
 from munjang.sentence.activations import softmax
 from munjang.tasks.generation.causal import Order, Reader, Weights, checked_texts
-from munjang.tasks.generation.sampling import Sampling, keep_top_k, keep_top_p, whole_number
+from munjang.tasks.generation.sampling import Sampling, keep_top_k, keep_top_p
 from munjang.tasks.loading import Loaded, ModelOptions, load
 from munjang.tasks.scores import require_opened_with
+from munjang.validation import checked_count
 
 __all__ = ["Candidate", "GeneratedText", "TextGeneration"]
 
@@ -160,7 +161,7 @@ class TextGeneration:
             repetition_penalty=repetition_penalty,
             seed=seed,
         )
-        copies = whole_number("num_return_sequences", num_return_sequences)
+        copies = checked_count("num_return_sequences", num_return_sequences)
         if copies > 1 and not sampling.draws:
             raise InputError(
                 f"num_return_sequences={copies} without sampling would give {copies} times the same text; "
@@ -170,7 +171,7 @@ class TextGeneration:
         single = isinstance(prompts, str)
         texts = checked_texts([prompts] if single else prompts)
         written = self._reader.write(
-            self._reader.prompts(texts, prefix), order, copies, whole_number("batch_size", batch_size)
+            self._reader.prompts(texts, prefix), order, copies, checked_count("batch_size", batch_size)
         )
         starts = texts if return_full_text else [""] * len(texts)
         found = [
@@ -231,7 +232,7 @@ class TextGeneration:
         call.
         """
         sampling = Sampling(temperature=temperature, top_k=top_k, top_p=top_p)
-        shown = whole_number("rows", (top_k or 10) if rows is None else rows)
+        shown = checked_count("rows", (top_k or 10) if rows is None else rows)
         logits = self._reader.session().read(self._reader.prompts(checked_texts([prompt]), ""))
         scores = logits / np.float32(sampling.temperature)
         probabilities = softmax(scores)[0]

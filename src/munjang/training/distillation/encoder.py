@@ -22,7 +22,6 @@ from munjang.models.ops import A, Ops
 from munjang.models.params import Params
 from munjang.models.program import Program
 from munjang.sentence.program import SENTENCE_EMBEDDING
-from munjang.sentence.settings import check_choice
 from munjang.sentence.transformer import SentenceTransformer
 from munjang.tokenization.encoding import TokenIds
 from munjang.training.distillation.layers import LayerMatcher, LayerMatching, check_weight
@@ -34,6 +33,7 @@ from munjang.training.loop.watchers import Watcher
 from munjang.training.models import checksum, fingerprint_of_texts, used_ids
 from munjang.training.options import TrainingOptions
 from munjang.training.sentences.objective import EncoderObjective
+from munjang.validation import check_choice
 
 __all__ = [
     "DISTILLING",

@@ -23,7 +23,7 @@ from munjang.errors import InputError, InputTypeError
 from munjang.models.batch import TokenBatch
 from munjang.models.program import LAST_HIDDEN_STATE
 from munjang.runtime.model import Model
-from munjang.sentence.settings import check_choice
+from munjang.validation import check_choice
 
 __all__ = ["LayerMatcher", "LayerMatching", "check_weight", "uniform_map"]
 

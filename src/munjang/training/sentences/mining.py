@@ -15,10 +15,10 @@ from munjang.errors import InputError, InputTypeError
 from munjang.sentence.cross_encoder import CrossEncoder
 from munjang.sentence.mining import semantic_search
 from munjang.sentence.progress import track
-from munjang.sentence.settings import check_choice
 from munjang.sentence.similarity import SimilarityFunction
 from munjang.sentence.transformer import SentenceTransformer
 from munjang.tokenization import nfc
+from munjang.validation import check_choice
 
 __all__ = ["MiningRules", "MiningTexts", "mine_hard_negatives"]
 

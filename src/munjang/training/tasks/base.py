@@ -18,13 +18,13 @@ from munjang.errors import InputError, InputTypeError
 from munjang.models.batch import TokenBatch
 from munjang.models.program import LOGITS
 from munjang.runtime.batches import pack
-from munjang.tasks.generation.sampling import whole_number
 from munjang.tasks.loading import Loaded
 from munjang.tokenization.encoding import Encoding, TokenIds
 from munjang.training.loop.network import Network
 from munjang.training.loop.objective import Objective, Tokenised, costs_of, require_examples
 from munjang.training.models import checksum, fingerprint_of_texts, used_ids
 from munjang.training.options import TrainingOptions
+from munjang.validation import checked_count
 
 __all__ = [
     "TaskObjective",
@@ -125,7 +125,7 @@ def longest_of(loaded: Loaded, max_length: int | None, *, least: int = 1) -> int
     most = loaded.max_length
     if max_length is None:
         return most
-    if whole_number("max_length", max_length, least=least) > most:
+    if checked_count("max_length", max_length, least) > most:
         raise InputError(f"max_length={max_length}, but the model takes {most} tokens at most.")
     return max_length
 

@@ -34,6 +34,7 @@ from munjang.tokenization.files import Settings
 from munjang.tokenization.limits import library_errors
 from munjang.tokenization.special_tokens import BERT
 from munjang.training.output import check_empty
+from munjang.validation import checked_count, optional_count
 
 __all__ = ["BREAK", "PREFIX", "WordCounts", "alphabet", "learn_pieces", "morpheme_starts", "train_wordpiece"]
 
@@ -216,7 +217,9 @@ def train_wordpiece(
     `MissingExtraError` for morphemes without the extra ``ko``, `CheckpointError` if the folder can't be
     written.
     """
-    _check_counts(vocab_size=vocab_size, limit_alphabet=limit_alphabet, min_frequency=min_frequency)
+    for name, value in (("vocab_size", vocab_size), ("min_frequency", min_frequency)):
+        checked_count(name, value)
+    optional_count("limit_alphabet", limit_alphabet)
     check_empty(Path(folder))
     lines = _lines(files, texts, encoding)
     normalizer, splitter = _normalizer(lowercase), _splitter()
@@ -231,16 +234,6 @@ def train_wordpiece(
     tokenizer = _tokenizer(pieces, normalizer, splitter, lowercase, model_max_length, os.fspath(folder))
     _save(tokenizer, pieces, Path(folder))
     return tokenizer
-
-
-def _check_counts(**counts: int | None) -> None:
-    for name, value in counts.items():
-        if value is None:
-            continue
-        if isinstance(value, bool) or not isinstance(value, int):
-            raise InputTypeError(f"{name} is a whole number, not {value!r}.")
-        if value < 1:
-            raise InputError(f"{name} must be at least 1, got {value}.")
 
 
 def _lines(files: Files | None, texts: Iterable[str] | None, encoding: str) -> Iterator[str]:

@@ -1,0 +1,121 @@
+"""Checks of arguments: each returns a plain value, or raises `InputTypeError` or `InputError`."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+
+from munjang.errors import InputError, InputTypeError
+
+__all__ = [
+    "check_choice",
+    "check_flags",
+    "checked_choice",
+    "checked_count",
+    "checked_flag",
+    "checked_number",
+    "checked_text",
+    "optional_count",
+    "plain_value",
+    "shown_value",
+]
+
+
+def plain_value(value: object) -> object:
+    """Return a value of NumPy, of an enumeration or of another subclass as Python's own str, int or float."""
+    if isinstance(value, np.generic):
+        value = value.item()
+    if isinstance(value, bool):
+        return value
+    if isinstance(value, str):
+        return str.__str__(value)  # an Enum's own __str__ returns another text
+    if isinstance(value, int):
+        return int.__index__(value)
+    return float.__float__(value) if isinstance(value, float) else value
+
+
+def shown_value(value: object) -> str:
+    """Return the beginning of a value's repr, for an error message, also where Python refuses to write it."""
+    try:
+        return f"{value!r:.80}"
+    except (ValueError, RecursionError):  # more than 4,300 digits, or nested deeply
+        return f"a huge {type(value).__name__}"
+
+
+def checked_text(value: object, what: str) -> str:
+    """Return a text that can be stored: without NUL characters and lone surrogates."""
+    if not isinstance(value, str):
+        raise InputTypeError(f"{what} must be a text, got {shown_value(value)}.")
+    value = str.__str__(value)
+    if "\0" in value:
+        raise InputError(f"{what} has a NUL character at position {value.index(chr(0))}; take it out.")
+    try:
+        value.encode()
+    except UnicodeEncodeError as error:
+        raise InputError(
+            f"{what} has a lone surrogate U+{ord(value[error.start]):04X} at position {error.start}, "
+            "which is no character; read it with its right encoding."
+        ) from None
+    return value
+
+
+def checked_choice(name: str, value: object, choices: Sequence[str]) -> str:
+    """Return an option that is one of some texts."""
+    if not isinstance(value, str):
+        raise InputTypeError(f"{name} must be one of {', '.join(choices)}, got {shown_value(value)}.")
+    if value not in choices:
+        raise InputError(f"{name} must be one of {', '.join(choices)}, got {shown_value(value)}.")
+    return str.__str__(value)
+
+
+def check_choice(name: str, value: object, choices: tuple[object, ...]) -> None:
+    """Raise `InputError` unless the value is one of the choices, which may be None or True as well."""
+    if not any(value is choice or (isinstance(value, str) and value == choice) for choice in choices):
+        raise InputError(f"{name} must be one of {', '.join(map(repr, choices))}, got {value!r}.")
+
+
+def checked_count(name: str, value: object, least: int = 1) -> int:
+    """Return a whole number that is at least ``least``."""
+    plain = plain_value(value)
+    if isinstance(plain, bool) or not isinstance(plain, int):
+        raise InputTypeError(f"{name} must be a whole number, got {shown_value(value)}.")
+    if plain < least:
+        raise InputError(f"{name} must be at least {least}, got {shown_value(value)}.")
+    return plain
+
+
+def optional_count(name: str, value: object, least: int = 1) -> int | None:
+    """Return a whole number that is at least ``least``, or None."""
+    return None if value is None else checked_count(name, value, least)
+
+
+def checked_number(name: str, value: object, *, least: float = -math.inf, most: float = math.inf) -> float:
+    """Return a number within bounds, never NaN."""
+    plain = plain_value(value)
+    bounds = f" from {least:g}" * (least > -math.inf) + f" to {most:g}" * (most < math.inf)
+    message = f"{name} must be a number{bounds}, got {shown_value(value)}."
+    if isinstance(plain, bool) or not isinstance(plain, int | float):
+        raise InputTypeError(message)
+    try:
+        number = float(plain)
+    except OverflowError:
+        raise InputError(message) from None
+    if not least <= number <= most:
+        raise InputError(message)
+    return number
+
+
+def checked_flag(name: str, value: object) -> bool:
+    """Return an option that is true or false."""
+    plain = plain_value(value)
+    if not isinstance(plain, bool):
+        raise InputTypeError(f"{name} must be True or False, got {shown_value(value)}.")
+    return plain
+
+
+def check_flags(**flags: object) -> None:
+    """Raise `InputTypeError` for a value that is not True or False: ``"no"`` would count as true."""
+    for name, value in flags.items():
+        checked_flag(name, value)
