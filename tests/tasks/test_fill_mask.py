@@ -301,8 +301,8 @@ def test_a_long_text_with_its_mask_in_reach(fill: FillMask) -> None:
     ("settings", "error", "message"),
     [
         ({"top_k": 0}, InputError, "top_k must be at least 1, got 0"),
-        ({"top_k": 2.0}, InputTypeError, "top_k is 2.0 of type float"),
-        ({"beam": 0}, InputError, "beam is 0"),
+        ({"top_k": 2.0}, InputTypeError, "top_k must be a whole number, got 2.0"),
+        ({"beam": 0}, InputError, "beam must be at least 1, got 0"),
         ({"targets": []}, InputError, "targets is empty"),
         ({"targets": ["축구", " "]}, InputError, "A target is empty"),
         ({"targets": ["축구", "없는낱말", "qqq"]}, InputError, "can't write the targets '없는낱말', 'qqq'"),

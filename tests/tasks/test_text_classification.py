@@ -131,7 +131,7 @@ def test_windows_over_a_pair_keep_the_second_text(classify: TextClassification) 
         ({"text": "a", "pair": "b"}, {}, InputError, "must have 'text'"),
         (3, {}, InputTypeError, "got a int"),
         ([3], {}, InputTypeError, "The text must be a str"),
-        ("a", {"top_k": 0}, InputError, "top_k is 0"),
+        ("a", {"top_k": 0}, InputError, "top_k must be at least 1, got 0"),
         ("a", {"top_k": "1"}, InputTypeError, "top_k must be"),
         ("a", {"function_to_apply": "tanh"}, InputError, "there are softmax, sigmoid, none"),
         ("a\ud800", {}, InputError, "surrogate"),
