@@ -67,12 +67,12 @@ def test_a_long_text_is_cut_between_words(kiwi: Analyzer) -> None:
 
 def test_kiwi_is_loaded_once_and_only_for_korean(tmp_path: Path) -> None:
     code = (
-        "import sys, threading; from munjang.search import analysis, morphemes;"
+        "import sys, threading; from munjang.search.text import analysis;"
         "analyzer = analysis.analyzer_named(); analyzer.words('no Korean here');"
         "assert 'kiwipiepy' not in sys.modules;"
         "runs = [threading.Thread(target=analyzer.words, args=('서울',)) for _ in range(4)];"
         "[run.start() for run in runs]; [run.join() for run in runs];"
-        "print(morphemes._loaded.cache_info().misses)"
+        "print(analysis._loaded.cache_info().misses)"
     )
     assert run_python(code, home=tmp_path) == "1\n"
 
