@@ -20,7 +20,7 @@ PACKAGE = Path(munjang.__file__).parent
 # From the lowest to the highest. A part may import those in the rows above it in this table, and its
 # neighbours in a row if they do not import it back.
 LAYERS = (
-    ("errors", "lazy", "validation"),
+    ("errors", "lazy", "progress", "validation"),
     ("checkpoints",),
     ("tokenization",),
     ("data",),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from munjang.backends.executor import Array, Executor
-from munjang.errors import InputError, MissingExtraError
+from munjang.errors import InputError, InputTypeError, MissingExtraError
 from munjang.validation import optional_count
 
 __all__ = ["BACKENDS", "make_executor"]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import warnings
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass
 from itertools import islice
@@ -18,6 +18,7 @@ from munjang.bulk.checkpoint import Staging, alone, explained, spooled
 from munjang.bulk.writers import check_output, write_output
 from munjang.data.files import DataFile, Row
 from munjang.errors import DataFileError, InputError
+from munjang.progress import Advance
 from munjang.sentence.encoding import CHUNK_TEXTS, EncodeCall, EncodeOptions
 from munjang.sentence.transformer import TruncationWarning
 
@@ -33,8 +34,6 @@ __all__ = ["BulkEncoding", "BulkOptions"]
 _CHUNK_WORK = 4e11  # multiplications, with a token for each character
 _CHUNK_CHARACTERS = (2_000, 100_000)  # the fewest and the most
 _PROBE = "문장 하나, and a sentence."
-
-Advance = Callable[[int], None]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

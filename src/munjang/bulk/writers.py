@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,6 +15,7 @@ from munjang.bulk.checkpoint import Staging
 from munjang.checkpoints.files import flush
 from munjang.data.files import Row, import_pyarrow
 from munjang.errors import InputError
+from munjang.progress import Advance
 from munjang.sentence.quantization import quantize_embeddings
 
 if TYPE_CHECKING:
@@ -22,7 +23,6 @@ if TYPE_CHECKING:
 
 __all__ = ["check_output", "json_numbers", "write_output"]
 
-Advance = Callable[[int], None]
 Blocks = Iterator[NDArray[Any]]
 _FORMATS = (".npy", ".parquet", ".jsonl")
 

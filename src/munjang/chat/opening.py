@@ -12,13 +12,13 @@ from munjang.chat.retrieval import NearestQuestions, Retriever, grouped
 from munjang.checkpoints import DEFAULT_MODEL, cache_root
 from munjang.data.readers.question_answers import QuestionAnswer, read_question_answers
 from munjang.errors import InputError, StoreError
+from munjang.progress import track
 from munjang.search.documents import Document
 from munjang.search.index import Index
 from munjang.search.query import Mode
 from munjang.search.stores.locations import is_database
 from munjang.search.text.analysis import analyzer_named
 from munjang.sentence.cross_encoder import CrossEncoder
-from munjang.sentence.progress import track
 from munjang.sentence.transformer import SentenceTransformer
 
 __all__ = ["Method", "is_index", "open_file", "open_index"]

@@ -21,8 +21,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from munjang.checkpoints.files import flush
-from munjang.checkpoints.progress import megabytes, say
 from munjang.errors import FetchError, MunjangError
+from munjang.progress import megabytes, say
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -10,11 +10,11 @@ from munjang.checkpoints.catalogue import find_entry
 from munjang.checkpoints.folder import Checkpoint
 from munjang.checkpoints.hub.errors import not_here
 from munjang.checkpoints.hub.records import HubModel, is_repository, read_record
-from munjang.checkpoints.progress import say
 from munjang.checkpoints.settings import is_offline
 from munjang.checkpoints.sources import obtain_entry
 from munjang.checkpoints.suggestions import shortened, unknown_model
 from munjang.errors import CheckpointError, FetchError, InputTypeError, UnknownModelError
+from munjang.progress import say
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

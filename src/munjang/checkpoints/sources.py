@@ -9,9 +9,9 @@ from munjang.checkpoints.cache import cached_model, install_model
 from munjang.checkpoints.files import write_json
 from munjang.checkpoints.hub.errors import not_here
 from munjang.checkpoints.hub.records import HubModel, read_record
-from munjang.checkpoints.progress import say
 from munjang.checkpoints.settings import cache_root
 from munjang.errors import CheckpointError, FetchError, UnknownModelError
+from munjang.progress import say
 
 if TYPE_CHECKING:
     import os

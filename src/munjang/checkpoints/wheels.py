@@ -16,8 +16,8 @@ import zipfile
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from munjang.checkpoints.progress import megabytes, say, watching
 from munjang.errors import FetchError
+from munjang.progress import megabytes, say, watching
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -14,9 +14,9 @@ import typer
 from munjang.cli.hits import refuse_given
 from munjang.cli.options import AsJson, Model, Offline, Pooling, Progress, examples
 from munjang.cli.output import clean, console, new_table, print_json, write_line
-from munjang.cli.progress import has_bar
 from munjang.cli.texts import cross_encoder, is_piped, usage_error
 from munjang.errors import InputError
+from munjang.progress import has_bar
 
 if TYPE_CHECKING:
     from prompt_toolkit import PromptSession

@@ -25,9 +25,9 @@ from munjang.cli.options import (
     examples,
 )
 from munjang.cli.output import clean, console, new_table, print_json, write_line
-from munjang.cli.progress import tracked
 from munjang.cli.texts import data_file, is_piped, refuse, sentence_model, usage_error
 from munjang.data.files import STDIN
+from munjang.progress import tracked
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -31,7 +31,6 @@ from munjang.cli.options import (
     examples,
 )
 from munjang.cli.output import clean, console, detail_lines, new_table, print_json, rounded, write_line
-from munjang.cli.progress import has_bar
 from munjang.cli.texts import (
     check_query,
     cross_encoder,
@@ -44,6 +43,7 @@ from munjang.cli.texts import (
     usage_error,
 )
 from munjang.data.files import STDIN, Row
+from munjang.progress import has_bar
 
 __all__ = ["RERANK_EXAMPLES", "SEARCH_EXAMPLES", "rerank", "search"]
 

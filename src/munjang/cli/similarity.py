@@ -21,7 +21,6 @@ from munjang.cli.options import (
     examples,
 )
 from munjang.cli.output import clean, console, new_table, print_json, rounded
-from munjang.cli.progress import has_bar
 from munjang.cli.texts import (
     data_file,
     file_or_stdin,
@@ -32,6 +31,7 @@ from munjang.cli.texts import (
     usage_error,
 )
 from munjang.data.files import STDIN, Row
+from munjang.progress import has_bar
 
 __all__ = ["PAIRS_EXAMPLES", "SIMILARITY_EXAMPLES", "pairs", "similarity"]
 

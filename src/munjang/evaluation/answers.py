@@ -8,16 +8,10 @@ import numpy as np
 
 from munjang.data.examples import QuestionExample
 from munjang.errors import InputError
-from munjang.evaluation.evaluation import (
-    Advance,
-    Evaluation,
-    check_finite,
-    in_steps,
-    quantity,
-    require_examples,
-)
+from munjang.evaluation.evaluation import Evaluation, check_finite, in_steps, quantity, require_examples
 from munjang.evaluation.measures.answers import Normalization, answer_f1, check_normalization, exact_match
 from munjang.evaluation.measures.resampling import Statistic, estimates, mean_of
+from munjang.progress import Advance
 from munjang.tasks.question_answering import Answer, QuestionAnswering
 
 __all__ = ["check_places", "evaluate_answers"]

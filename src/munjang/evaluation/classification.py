@@ -6,18 +6,12 @@ from collections.abc import Mapping, Sequence
 
 from munjang.data.examples import LabelledText, RelationExample
 from munjang.errors import InputError
-from munjang.evaluation.evaluation import (
-    Advance,
-    Evaluation,
-    check_finite,
-    in_steps,
-    listed,
-    require_examples,
-)
+from munjang.evaluation.evaluation import Evaluation, check_finite, in_steps, listed, require_examples
 from munjang.evaluation.measures.counts import LabelPairs
 from munjang.evaluation.measures.numbers import NumberPairs
 from munjang.evaluation.measures.resampling import estimates
 from munjang.models.config import LabelConfig
+from munjang.progress import Advance
 from munjang.tasks.relation_extraction import RelationExtraction, RelationInput
 from munjang.tasks.scores import LabelScore
 from munjang.tasks.text_classification import TextClassification

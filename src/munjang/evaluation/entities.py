@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from munjang.data.tags import OUTSIDE, Entity, TaggedText, character_tags, has_suffixes, split_tag
 from munjang.errors import InputError
 from munjang.evaluation.evaluation import (
-    Advance,
     Evaluation,
     check_finite,
     in_steps,
@@ -17,6 +16,7 @@ from munjang.evaluation.evaluation import (
 )
 from munjang.evaluation.measures.entities import CharacterTags, EntityPairs
 from munjang.evaluation.measures.resampling import Statistic, estimates
+from munjang.progress import Advance
 from munjang.tasks.aggregation import EntityGroup
 from munjang.tasks.token_classification import Grouping, TokenClassification
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, TypeAlias, TypeVar
+from typing import Any, TypeVar
 
 from munjang.errors import InputError
 from munjang.evaluation.measures.resampling import Estimate
+from munjang.progress import Advance
 
 __all__ = [
-    "Advance",
     "Evaluation",
     "check_finite",
     "in_steps",
@@ -24,7 +24,6 @@ __all__ = [
 
 T = TypeVar("T")
 R = TypeVar("R")
-Advance: TypeAlias = Callable[[int], None]
 
 _STEP = 256  # examples that go through the model between two reports of progress, or more
 _STEPS = 20  # at most, where each may warn of texts that were cut

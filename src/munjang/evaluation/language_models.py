@@ -8,15 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from munjang.errors import InputError, InputTypeError
-from munjang.evaluation.evaluation import (
-    Advance,
-    Evaluation,
-    check_finite,
-    in_steps,
-    quantity,
-    require_examples,
-)
+from munjang.evaluation.evaluation import Evaluation, check_finite, in_steps, quantity, require_examples
 from munjang.evaluation.measures.resampling import Statistic, Weights, estimates
+from munjang.progress import Advance
 from munjang.tasks.fill_mask.fill_mask import FillMask
 from munjang.tasks.fill_mask.search import Query, log_probabilities
 from munjang.tasks.generation.text_generation import TextGeneration

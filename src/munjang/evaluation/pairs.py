@@ -9,9 +9,10 @@ from numpy.typing import ArrayLike, NDArray
 
 from munjang.data.examples import LabelledText
 from munjang.errors import InputError
-from munjang.evaluation.evaluation import Advance, Evaluation, check_finite, in_steps, require_examples
+from munjang.evaluation.evaluation import Evaluation, check_finite, in_steps, require_examples
 from munjang.evaluation.measures.counts import check_paired
 from munjang.evaluation.measures.resampling import Values, Weights, estimates, mean_of, point
+from munjang.progress import Advance
 from munjang.sentence.cross_encoder import CrossEncoder
 
 __all__ = ["TruePairs", "average_precision", "evaluate_true_pairs", "is_label"]

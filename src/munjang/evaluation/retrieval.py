@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +13,7 @@ from typing import cast
 from munjang.errors import InputError
 from munjang.evaluation.measures.rankings import ranking_metrics
 from munjang.evaluation.measures.resampling import Estimate
+from munjang.progress import Advance, no_advance
 from munjang.search.documents import Document, DocumentId
 from munjang.search.index import Index
 from munjang.search.query import Mode
@@ -24,8 +25,6 @@ __all__ = ["MODES", "RetrievalResult", "RetrievalTask", "evaluate_retrieval", "i
 MODES = ("semantic", "lexical", "hybrid", "reranked")
 _DEPTH = 10
 _AT_ONCE = 64  # queries searched by one call
-
-Advance = Callable[[int], None]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,7 +68,7 @@ def evaluate_retrieval(
     *,
     rerank: CrossEncoder | None = None,
     weights: Mapping[str, float] | None = None,
-    advance: Advance = lambda _: None,
+    advance: Advance = no_advance,
 ) -> list[RetrievalResult]:
     """Search an index that holds the task's documents for every query, in each mode.
 
@@ -86,7 +85,7 @@ def indexed(
     model: SentenceTransformer | str,
     *,
     analyzer: str | None = None,
-    advance: Advance = lambda _: None,
+    advance: Advance = no_advance,
 ) -> Iterator[Index]:
     """Make an index of the task's documents that lasts as long as the block."""
     with (

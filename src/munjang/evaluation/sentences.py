@@ -10,18 +10,12 @@ from numpy.typing import NDArray
 
 from munjang.data.examples import RankedList, ScoredPair
 from munjang.errors import InputError
-from munjang.evaluation.evaluation import (
-    Advance,
-    Evaluation,
-    check_finite,
-    in_steps,
-    quantity,
-    require_examples,
-)
+from munjang.evaluation.evaluation import Evaluation, check_finite, in_steps, quantity, require_examples
 from munjang.evaluation.measures.counts import check_paired
 from munjang.evaluation.measures.numbers import NumberPairs
 from munjang.evaluation.measures.rankings import graded_ndcg, mean_reciprocal_rank
 from munjang.evaluation.measures.resampling import estimates, mean_of
+from munjang.progress import Advance
 from munjang.sentence.cross_encoder import CrossEncoder
 from munjang.sentence.similarity import pairwise_cos_sim
 from munjang.sentence.transformer import SentenceTransformer

@@ -9,11 +9,13 @@ from itertools import islice
 from typing import TYPE_CHECKING, Protocol
 
 from munjang.errors import DataFileError, InputTypeError
-from munjang.search.documents import Document, DocumentId, Entry, checked_flag, shown_value
-from munjang.search.prepare import Advance, Preparer, digest
+from munjang.progress import Advance
+from munjang.search.documents import Document, DocumentId, Entry
+from munjang.search.prepare import Preparer, digest
 from munjang.search.sources import Source
 from munjang.search.stores.base import TRANSACTION, Changes, IndexSettings, Store
 from munjang.search.text.analysis import analyzer_named
+from munjang.validation import checked_flag, shown_value
 
 if TYPE_CHECKING:
     from munjang.search.prepare import Engine

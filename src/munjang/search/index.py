@@ -14,9 +14,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from munjang.errors import IndexMismatchError, InputError, InputTypeError
+from munjang.progress import Advance
 from munjang.search.documents import Document, DocumentId, Entry, Hit, checked_documents, checked_id
 from munjang.search.filters import parse_filter
-from munjang.search.prepare import Advance, Preparer, digest
+from munjang.search.prepare import Preparer, digest
 from munjang.search.query import SEMANTIC, Fusion, Mode, checked_query, run_search, search_options
 from munjang.search.settings import Wanted, check_model, describe, open_recorded, room
 from munjang.search.stores.base import TRANSACTION, Changes, IndexSettings, Store

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from munjang.progress import Advance
 from munjang.search.documents import Document, Entry, Passage
 from munjang.search.settings import open_recorded
 from munjang.search.stores.base import IndexSettings
@@ -21,9 +22,8 @@ from munjang.sentence.encoding import EncodeCall, EncodeOptions
 if TYPE_CHECKING:
     from munjang.sentence.transformer import SentenceTransformer
 
-__all__ = ["Advance", "Engine", "LocalEngine", "Preparer", "digest", "open_preparer"]
+__all__ = ["Engine", "LocalEngine", "Preparer", "digest", "open_preparer"]
 
-Advance = Callable[[int], None]
 
 _FORM = 1  # of what the digest is made of
 

@@ -11,6 +11,7 @@ import numpy as np
 from munjang.checkpoints import Checkpoint, open_checkpoint
 from munjang.errors import InputError, InputTypeError, TruncationError, UnsupportedModelError
 from munjang.models.program import LOGITS
+from munjang.progress import track
 from munjang.runtime.batches import different
 from munjang.runtime.model import Model
 from munjang.runtime.notices import TruncationWarning, notify
@@ -25,7 +26,6 @@ from munjang.sentence.activations import (
 )
 from munjang.sentence.encoding import TOKENS_PER_TEXT, chunks, cut_notice, refuse_surrogates, text_length
 from munjang.sentence.files import check_model_type, read_entries, read_transformer_config
-from munjang.sentence.progress import track
 from munjang.sentence.settings import OnTruncation, check_device
 from munjang.tokenization import TokenIds, Tokenizer
 from munjang.validation import check_flags, checked_count

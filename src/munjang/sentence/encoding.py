@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from munjang.errors import InputError, InputTypeError, TruncationError
 from munjang.models.batch import TokenBatch
+from munjang.progress import Advance
 from munjang.runtime.model import Model
 from munjang.runtime.notices import TruncationWarning, notify
 from munjang.runtime.runner import Done
@@ -39,7 +40,6 @@ __all__ = [
 T = TypeVar("T")
 Vectors: TypeAlias = NDArray[Any]
 TextInput: TypeAlias = str | Sequence[str] | Mapping[str, Any]  # a text, a pair, or either as {"text": ...}
-Advance: TypeAlias = Callable[[int], None]
 
 # Texts that are tokenized and sorted by length together. Memory does not grow beyond them, and a text of a
 # million characters takes as much of it as many short ones.

@@ -16,6 +16,7 @@ from numpy.typing import ArrayLike
 from munjang.checkpoints import Checkpoint, open_checkpoint
 from munjang.errors import CheckpointError, InputError, InputTypeError
 from munjang.models.shapes import check_checkpoint
+from munjang.progress import track
 from munjang.runtime.model import Model
 from munjang.runtime.notices import AssumptionWarning, TruncationWarning, notify
 from munjang.sentence.encoding import EncodeCall, EncodeOptions, TextInput, checked
@@ -27,7 +28,6 @@ from munjang.sentence.program import (
     SentenceProgram,
     model_outputs,
 )
-from munjang.sentence.progress import track
 from munjang.sentence.quantization import Precision
 from munjang.sentence.settings import OnTruncation, SentenceSettings, check_device, check_prompts
 from munjang.sentence.similarity import SimilarityFunction, check_truncation

@@ -18,8 +18,8 @@ from munjang.checkpoints.hub.checks import Guard, Listing, RepositoryFile, disca
 from munjang.checkpoints.hub.errors import BadAnswerError, explain_hub_error
 from munjang.checkpoints.hub.files import needed_files, skips_pickle
 from munjang.checkpoints.hub.records import HubModel, write_record
-from munjang.checkpoints.progress import megabytes, say, watching
 from munjang.errors import CheckpointError, MunjangError
+from munjang.progress import megabytes, say, watching
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

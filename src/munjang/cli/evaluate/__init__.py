@@ -15,8 +15,8 @@ from munjang.cli.evaluate import sentences as evaluate_sentences
 from munjang.cli.evaluate import texts as evaluate_texts
 from munjang.cli.options import AsJson, Model, Offline, Pooling, Progress, examples
 from munjang.cli.output import console, new_table, print_json, rounded
-from munjang.cli.progress import tracked
 from munjang.cli.texts import cross_encoder, refuse, sentence_model, usage_error
+from munjang.progress import tracked
 
 if TYPE_CHECKING:
     from munjang.evaluation import RetrievalResult, RetrievalTask

@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, Annotated, TypeAlias, TypeVar
 import typer
 
 from munjang.cli.output import clean, console, new_table, print_json, write_line
-from munjang.cli.progress import has_bar, tracked
 from munjang.cli.texts import usage_error
+from munjang.progress import Advance, has_bar, tracked
 
 if TYPE_CHECKING:
-    from munjang.evaluation.evaluation import Advance, Evaluation
+    from munjang.evaluation.evaluation import Evaluation
     from munjang.tasks.loading import ModelOptions
 
 __all__ = [

@@ -32,9 +32,9 @@ from munjang.cli.options import (
     examples,
 )
 from munjang.cli.output import clean, console, joined, new_table, print_json, write_line
-from munjang.cli.progress import tracked
 from munjang.cli.texts import queries_of
 from munjang.errors import InputError
+from munjang.progress import tracked
 from munjang.search.stores.locations import open_store, shown
 
 if TYPE_CHECKING:

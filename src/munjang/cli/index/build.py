@@ -24,10 +24,10 @@ from munjang.cli.options import (
     examples,
 )
 from munjang.cli.output import print_json, write_line
-from munjang.cli.progress import has_bar, tracked
 from munjang.cli.texts import is_piped, lines_of_stdin, usage_error
 from munjang.data.files import DataFile
 from munjang.errors import DataFileError
+from munjang.progress import has_bar, tracked
 from munjang.search.stores.locations import shown
 
 if TYPE_CHECKING:

@@ -22,8 +22,8 @@ from munjang.cli.options import (
     examples,
 )
 from munjang.cli.output import print_json, write_line
-from munjang.cli.progress import has_bar
 from munjang.cli.texts import cross_encoder, refuse, refuse_reading, sentence_model
+from munjang.progress import has_bar
 
 if TYPE_CHECKING:
     from munjang.evaluation import Contrast

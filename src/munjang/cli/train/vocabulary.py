@@ -9,10 +9,10 @@ import typer
 
 from munjang.cli.options import AsJson, Column, Encoding, Model, Offline, Progress, examples
 from munjang.cli.output import clean, console, new_table, print_json, write_line
-from munjang.cli.progress import has_bar
 from munjang.cli.texts import refuse, usage_error
 from munjang.cli.train.options import without_connections
 from munjang.cli.train.run import names_of
+from munjang.progress import has_bar
 
 if TYPE_CHECKING:
     from munjang.training.vocabulary.add import Suggestion

@@ -12,6 +12,7 @@ from typing import Any, Protocol, TextIO
 
 from munjang.checkpoints.files import replacing
 from munjang.errors import CheckpointError
+from munjang.progress import bars
 
 __all__ = ["Log", "Step", "Watcher", "read_log", "shown"]
 
@@ -162,8 +163,7 @@ def shown(asked: bool | None, name: str) -> Iterator[Sequence[Watcher]]:
     if asked is False or (asked is None and not sys.stderr.isatty()):
         yield ()
     elif sys.stderr.isatty():
-        from rich.console import Console
-        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+        from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
 
         columns = (
             TextColumn("{task.description}"),
@@ -173,7 +173,7 @@ def shown(asked: bool | None, name: str) -> Iterator[Sequence[Watcher]]:
             TextColumn("{task.fields[speed]}"),
             TimeRemainingColumn(),
         )
-        with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+        with bars(*columns) as bar:
             yield (_Bar(bar, name),)
     else:
         yield (_Lines(sys.stderr),)

@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 
 from munjang.data.examples import Contrast
 from munjang.errors import InputError, InputTypeError
+from munjang.progress import track
 from munjang.sentence.cross_encoder import CrossEncoder
 from munjang.sentence.mining import semantic_search
-from munjang.sentence.progress import track
 from munjang.sentence.similarity import SimilarityFunction
 from munjang.sentence.transformer import SentenceTransformer
 from munjang.tokenization import nfc

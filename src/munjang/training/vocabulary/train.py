@@ -27,7 +27,7 @@ from typing import Any
 from munjang.checkpoints.files import replacing
 from munjang.data.readers.lines import Files, file_list, lines_of
 from munjang.errors import CheckpointError, DataFileError, InputError, InputTypeError, MissingExtraError
-from munjang.sentence.progress import track
+from munjang.progress import track
 from munjang.tokenization import Tokenizer, nfc
 from munjang.tokenization.builders import add_post_processor
 from munjang.tokenization.files import Settings
