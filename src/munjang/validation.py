@@ -5,8 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-import numpy as np
-
 from munjang.errors import InputError, InputTypeError
 
 __all__ = [
@@ -25,7 +23,7 @@ __all__ = [
 
 def plain_value(value: object) -> object:
     """Return a value of NumPy, of an enumeration or of another subclass as Python's own str, int or float."""
-    if isinstance(value, np.generic):
+    if type(value).__module__ == "numpy" and hasattr(value, "item"):  # NumPy itself is not loaded for this
         value = value.item()
     if isinstance(value, bool):
         return value

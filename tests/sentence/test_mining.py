@@ -309,7 +309,7 @@ def test_sizes_below_one_are_refused(number: int) -> None:
 
 def test_options_of_the_wrong_type_are_refused() -> None:
     a = vectors(3, 8)
-    with pytest.raises(InputTypeError, match="whole number for top_k"):
+    with pytest.raises(InputTypeError, match="top_k must be a whole number"):
         util.semantic_search(a, a, top_k=2.5)  # type: ignore[arg-type]
     with pytest.raises(InputTypeError, match="number for threshold, got 'high'"):
         util.community_detection(a, threshold="high")  # type: ignore[arg-type]
