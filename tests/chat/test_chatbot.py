@@ -18,7 +18,7 @@ from munjang.chat.retrieval import NearestQuestions
 from munjang.chat.turns import Neighbour, Turn
 from munjang.data.readers.question_answers import QuestionAnswer
 from munjang.errors import DataFileError, InputError, InputTypeError
-from munjang.search.query import lead
+from munjang.search.lead import lead
 from support.tiny import tiny_sentence_model
 
 PAIRS = [

@@ -12,7 +12,8 @@ from munjang.chat.turns import Nearest, Neighbour
 from munjang.errors import InputError
 from munjang.search.documents import Document, Hit
 from munjang.search.index import Index
-from munjang.search.query import BACKGROUND, DEEPEST, Mode, lead
+from munjang.search.lead import BACKGROUND, lead
+from munjang.search.query import DEEPEST, Mode
 from munjang.sentence.cross_encoder import CrossEncoder
 
 __all__ = ["IndexedQuestions"]

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from munjang.chat.turns import Nearest, Neighbour
 from munjang.data.readers.question_answers import QuestionAnswer
 from munjang.errors import InputError
-from munjang.search.query import BACKGROUND, lead
+from munjang.search.lead import BACKGROUND, lead
 from munjang.sentence.similarity import normalize_embeddings
 from munjang.sentence.transformer import SentenceTransformer
 

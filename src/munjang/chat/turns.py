@@ -36,7 +36,7 @@ class Neighbour:
 class Nearest(NamedTuple):
     """What a search found: neighbours, best first, and how far the best of them stands out.
 
-    ``lead`` is that of its similarity, see `munjang.search.query.lead`; or the score by word, or of a
+    ``lead`` is that of its similarity, see `munjang.search.lead.lead`; or the score by word, or of a
     cross-encoder, where that decides.
     """
 

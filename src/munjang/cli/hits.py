@@ -13,7 +13,7 @@ from munjang.cli.output import clean, console, detail_lines, new_table, print_js
 from munjang.cli.texts import cross_encoder, usage_error
 from munjang.data.files import DataFile
 from munjang.errors import InputError
-from munjang.search.query import FITTING
+from munjang.search.lead import FITTING
 
 if TYPE_CHECKING:
     from rich.text import Text
