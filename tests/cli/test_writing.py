@@ -114,7 +114,7 @@ def test_ctrl_c_in_the_middle_of_a_text(writer: Path, tmp_path: Path) -> None:
     """As a person at a terminal does it: after the first piece, SIGINT to the process."""
     slow = (
         "import sys, time\n"
-        "from munjang.tasks import decoding\n"
+        "from munjang.tasks.generation import decoding\n"
         "read = decoding.Session.read\n"
         "def slowly(*arguments, **options):\n"
         "    time.sleep(0.2)\n"

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from munjang import Tokenizer
 from munjang.errors import InputError
 from munjang.training.pretraining.corpus import TokenCorpus
-from munjang.training.pretraining.next_sentence import (
+from munjang.training.pretraining.sentence_pairs import (
     FOLLOWS,
     RANDOM,
     SentencePair,
