@@ -190,7 +190,7 @@ def test_a_killed_run_goes_on_exactly(model: Path, whole_run: Path, tmp_path: Pa
         "train(classifier(Path(sys.argv[1]), options), Path(sys.argv[2]), options, watchers=[Kill()])\n"
     )
     output = tmp_path / "run"
-    tests = Path(__file__).parents[1]
+    tests = Path(__file__).parents[2]
     environment = python_environment(tmp_path)
     environment["PYTHONPATH"] += f"{os.pathsep}{tests}"
     done = subprocess.run(
@@ -228,7 +228,7 @@ def test_a_full_disk_keeps_the_last_checkpoint(model: Path, whole_run: Path, tmp
     )
     output = tmp_path / "run"
     environment = python_environment(tmp_path)
-    environment["PYTHONPATH"] += f"{os.pathsep}{Path(__file__).parents[1]}"
+    environment["PYTHONPATH"] += f"{os.pathsep}{Path(__file__).parents[2]}"
     done = subprocess.run(
         [sys.executable, "-c", code, str(model), str(output)],
         env=environment,
@@ -348,7 +348,7 @@ def test_two_processes_learn_as_one(tmp_path: Path) -> None:
     )
     (tmp_path / "learn.py").write_text(code)
     environment = python_environment(tmp_path, {"OMP_NUM_THREADS": "1"})
-    environment["PYTHONPATH"] += f"{os.pathsep}{Path(__file__).parents[1]}"
+    environment["PYTHONPATH"] += f"{os.pathsep}{Path(__file__).parents[2]}"
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
     done = subprocess.run(
         [*command, str(tmp_path / "learn.py"), str(start), str(tmp_path / "two")],

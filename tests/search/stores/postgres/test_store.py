@@ -256,7 +256,7 @@ while True:
 def test_a_writer_that_is_killed_loses_nothing(
     store: PostgresStore, postgres_url: str, tmp_path: Path
 ) -> None:
-    tests = str(Path(__file__).parents[1])
+    tests = str(Path(__file__).parents[3])
     environment = python_environment(tmp_path)
     environment["PYTHONPATH"] += f":{tests}"
     number = 0
