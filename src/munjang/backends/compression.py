@@ -33,5 +33,5 @@ class EightBitMatrix(NamedTuple):
         return cls(np.ascontiguousarray(values), scales)
 
     def restored(self) -> NDArray[np.float32]:
-        """Give the matrix that is computed with, ``[out, in]``."""
+        """Return the matrix that is computed with, ``[out, in]``."""
         return self.values * self.scales

@@ -40,11 +40,11 @@ class Compiled(Protocol):
         ...
 
     def session(self) -> Callable[[TokenBatch[Array]], Outputs]:
-        """Give a function that runs batch after batch, where attention remembers what came before."""
+        """Return a function that runs batch after batch, where attention remembers what came before."""
         ...
 
     def run_many(self, batches: Iterable[tuple[K, TokenBatch[Array]]]) -> Iterator[tuple[K, Outputs]]:
-        """Run batches as they come, some at a time; give each result with its key as it is ready."""
+        """Run batches as they come, some at a time; yield each result with its key as it is ready."""
         ...
 
     def release(self) -> None:
@@ -69,7 +69,7 @@ class OneByOne(ABC):
 
 
 def as_float32(name: str, array: Array) -> NDArray[np.float32]:
-    """Give a weight in single precision, without a copy if it is.
+    """Return a weight in single precision, without a copy if it is.
 
     Raises `CheckpointError` for a tensor that does not hold floating-point numbers: one of a quantised model,
     say, whose numbers mean nothing without their scales. Also for NaN and infinity, except in large tensors.

@@ -419,7 +419,7 @@ class _OpenVINOProgram:
             queue.set_callback(_ignore)
 
     def session(self) -> Callable[[TokenBatch[Array]], Outputs]:
-        """Give a function that runs batch after batch and remembers keys and values in between."""
+        """Return a function that runs batch after batch and remembers keys and values in between."""
         request = self._compiled.create_infer_request()
         self._share_fixed(request)
 
@@ -477,7 +477,7 @@ class OpenVINOExecutor:
         self._make_ops: type[OpenVINOOps] = OpenVINOOps
 
     def for_sessions(self, *, eight_bit: bool = False) -> OpenVINOExecutor:
-        """Give an executor over the same weights with every core for one request; also in 8 bits."""
+        """Return an executor over the same weights with every core for one request; also in 8 bits."""
         executor = OpenVINOExecutor(self._weights, threads=self._threads, streams=1)
         executor._make_ops = EightBitOps if eight_bit else OpenVINOOps
         return executor

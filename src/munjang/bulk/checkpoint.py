@@ -171,7 +171,7 @@ class Staging:
         return state
 
     def _check(self, state: Mapping[str, Any]) -> int:
-        """Compare what an earlier run wrote down with this run; give its count of rows."""
+        """Compare what an earlier run wrote down with this run; return its count of rows."""
         before = state["identity"]
         for key, old in before.items():
             new = self._identity.get(key)

@@ -225,7 +225,7 @@ def _chunks(rows: Iterable[Row], most: int) -> Iterator[list[str]]:
 
 
 def _count(source: DataFile) -> tuple[int, str]:
-    """Read all rows once; give their number and the column that the texts are in."""
+    """Read all rows once; return their number and the column that the texts are in."""
     count, column = 0, ""
     for row in source:
         count, column = row.number + 1, row.column

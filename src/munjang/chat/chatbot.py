@@ -154,7 +154,7 @@ class ChatBot:
         return cls(retriever, threshold=threshold, neighbours=neighbours, unknown=unknown, seed=seed, log=log)
 
     def __call__(self, question: str) -> str:
-        """Give the answer to a question; raises as `ask`."""
+        """Return the answer to a question; raises as `ask`."""
         return self.ask(question).answer
 
     def ask(self, question: str) -> Turn:
@@ -185,7 +185,7 @@ class ChatBot:
         return turn
 
     def nearest(self, question: str, limit: int | None = None) -> list[Neighbour]:
-        """Give the stored questions nearest to one, without answering it."""
+        """Return the stored questions nearest to one, without answering it."""
         limit = self.neighbours if limit is None else checked_count("limit", limit, 1)
         return self._retriever.nearest(question, limit).neighbours
 

@@ -17,7 +17,7 @@ _HANGUL = re.compile("[가-힣ㄱ-ㅎㅏ-ㅣᄀ-ᇿ]")
 
 
 def needs_context(question: str) -> bool:
-    """Say whether an earlier question may be needed to understand one: it points back, or is a mere word."""
+    """Return whether an earlier question may be needed to understand one: it points back, or is one word."""
     words = nfc(question).split()
     return len(words) <= _FEW_WORDS and (
         points_back(question) or (len(words) == 1 and len(words[0]) <= _SHORT_WORD)
@@ -25,7 +25,7 @@ def needs_context(question: str) -> bool:
 
 
 def points_back(question: str) -> bool:
-    """Say whether a question begins with a word that points to what was said before."""
+    """Return whether a question begins with a word that points to what was said before."""
     composed = nfc(question)
     opening = _KOREAN_OPENING if has_hangul(composed) else _ENGLISH_OPENING
     return opening.match(composed) is not None
@@ -37,5 +37,5 @@ def joined(earlier: str, question: str) -> str:
 
 
 def has_hangul(text: str) -> bool:
-    """Say whether there is Hangul in a text."""
+    """Return whether there is Hangul in a text."""
     return _HANGUL.search(text) is not None

@@ -51,7 +51,7 @@ class IndexedQuestions:
         _check_fields(index, question, answer)
 
     def nearest(self, question: str, limit: int) -> Nearest:
-        """Give the stored questions that fit best; equal ones are one, with all their answers."""
+        """Return the stored questions that fit best; equal ones are one, with all their answers."""
         depth = min(max(_SURROUNDINGS, 3 * limit), DEEPEST)
         hits = self._index.search(question, mode=self._mode, limit=depth, rerank=self._rerank)
         found = self._neighbours(hits)

@@ -63,7 +63,7 @@ def open_file(
 
 
 def is_index(location: str) -> bool:
-    """Say whether a location names an index rather than a file of questions and answers."""
+    """Return whether a location names an index rather than a file of questions and answers."""
     return is_database(location) or Path(location).suffix == ".munjang"
 
 

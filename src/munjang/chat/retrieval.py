@@ -26,7 +26,7 @@ class Retriever(Protocol):
     """Finds stored questions."""
 
     def nearest(self, question: str, limit: int) -> Nearest:
-        """Give the stored questions nearest to one, best first."""
+        """Return the stored questions nearest to one, best first."""
         ...
 
     def held_out(self, sample: int) -> HeldOut:
@@ -64,7 +64,7 @@ class NearestQuestions:
         self._vectors: NDArray[np.float32] = normalize_embeddings(np.asarray(vectors))
 
     def nearest(self, question: str, limit: int) -> Nearest:
-        """Give the stored questions nearest by cosine, best first."""
+        """Return the stored questions nearest by cosine, best first."""
         vector = normalize_embeddings(np.asarray(self._model.encode_query([question])))[0]
         similarities = self._vectors @ vector
         order = np.argsort(-similarities, kind="stable")[:limit]
@@ -102,7 +102,7 @@ def _lead(similarities: NDArray[np.float32]) -> float:
 
 
 def grouped(pairs: Iterable[QuestionAnswer]) -> dict[str, tuple[str, ...]]:
-    """Give each different question with its different answers, both in the order in which they came."""
+    """Return each different question with its different answers, both in the order in which they came."""
     found: dict[str, dict[str, None]] = {}
     for question, answer in pairs:
         found.setdefault(question, {})[answer] = None
@@ -110,7 +110,7 @@ def grouped(pairs: Iterable[QuestionAnswer]) -> dict[str, tuple[str, ...]]:
 
 
 def _sharing(answers: Mapping[str, Sequence[str]]) -> dict[str, set[str]]:
-    """Give for each question the other questions that have one of its answers."""
+    """Return for each question the other questions that have one of its answers."""
     asked: dict[str, set[str]] = {}
     for question, known in answers.items():
         for answer in known:

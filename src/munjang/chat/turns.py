@@ -77,7 +77,7 @@ class Turn:
         return self.searched != self.question
 
     def as_json(self) -> dict[str, Any]:
-        """Give the turn in what JSON can say; it has no infinity, and nothing that is no number."""
+        """Return the turn in what JSON can say; it has no infinity, and nothing that is no number."""
         content = asdict(self)
         for part in (content, *content["neighbours"]):
             for name, value in part.items():

@@ -33,12 +33,12 @@ _FULL = {errno.ENOSPC, errno.EFBIG, getattr(errno, "EDQUOT", errno.ENOSPC)}
 
 
 def model_folder(root: Path, name: str) -> Path:
-    """Give the folder that holds every version of a model."""
+    """Return the folder that holds every version of a model."""
     return root / "models" / name
 
 
 def cached_model(root: Path, name: str, key: str) -> Path | None:
-    """Give the folder of a model that is in the cache; takes no lock and writes nothing."""
+    """Return the folder of a model that is in the cache; takes no lock and writes nothing."""
     folder = model_folder(root, name) / key
     # os.path answers "no" where Path raises: for a cache that may not even be looked into.
     return folder if os.path.isdir(folder) else None  # noqa: PTH112

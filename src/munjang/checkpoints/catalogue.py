@@ -50,7 +50,7 @@ class CatalogueEntry:
 
     @property
     def aliases(self) -> tuple[str, ...]:
-        """Give the other names that mean this model."""
+        """Return the other names that mean this model."""
         return (self.repository,)
 
     @property

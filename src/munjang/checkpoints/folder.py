@@ -35,7 +35,7 @@ class Checkpoint:
     prompts: Mapping[str, str] = field(default_factory=dict)
 
     def has(self, filename: str) -> bool:
-        """Say whether the folder holds this file.
+        """Return whether the folder holds this file.
 
         Raises ``CheckpointError`` for a name that is there and no readable file: ignoring a ``modules.json``
         that is a fifo or a broken link would make another model of it.
@@ -69,7 +69,7 @@ class Checkpoint:
         return self.read_json("config.json")
 
     def sub(self, path: str) -> Checkpoint:
-        """Give the checkpoint in a subfolder, such as a module of ``modules.json``; ``""`` is this one."""
+        """Return the checkpoint in a subfolder, such as a module of ``modules.json``; ``""`` is this one."""
         if path in ("", "."):
             return self
         return Checkpoint(self._locate(path), f"{self.name}/{path}", self.allow_pickle)

@@ -37,7 +37,7 @@ class TensorSpec:
 
     @property
     def size_bytes(self) -> int:
-        """Give the length of the tensor's numbers in the file."""
+        """Return the length of the tensor's numbers in the file."""
         return math.prod(self.shape) * self.dtype.itemsize
 
 

@@ -14,7 +14,7 @@ _OFFLINE_VARIABLES = ("MUNJANG_OFFLINE", "HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE
 
 
 def cache_root(cache_dir: str | os.PathLike[str] | None = None) -> Path:
-    """Give the folder where models are kept: ``cache_dir``, else ``MUNJANG_CACHE``, else the system's custom.
+    """Return the folder where models are kept: ``cache_dir``, else ``MUNJANG_CACHE``, else the default.
 
     That is ``XDG_CACHE_HOME/munjang`` or ``~/.cache/munjang``, ``~/Library/Caches/munjang`` on macOS and
     ``%LOCALAPPDATA%/munjang/Cache`` on Windows. Nothing is created.
@@ -46,6 +46,6 @@ def _customary() -> Path:
 
 
 def is_offline(offline: bool | None = None) -> bool:
-    """Say whether connections are forbidden, by the argument or by one of the usual variables."""
+    """Return whether connections are forbidden, by the argument or by one of the usual variables."""
     values = (os.environ.get(name, "").strip().upper() for name in _OFFLINE_VARIABLES)
     return bool(offline) or any(value in {"1", "ON", "YES", "TRUE"} for value in values)

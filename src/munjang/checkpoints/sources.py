@@ -23,7 +23,7 @@ __all__ = ["PROVENANCE", "find_in_package", "obtain_entry", "present_entry"]
 
 
 def find_in_package(wheel: Wheel) -> Path | None:
-    """Give the model's place in the package if exactly the catalogue's version of it is installed."""
+    """Return the model's place in the package if exactly the catalogue's version of it is installed."""
     # Slow to import, and rarely needed: a cached model never gets here.
     import importlib.metadata
     import importlib.util
@@ -66,7 +66,7 @@ def obtain_entry(
     offline: bool,
     quiet: bool,
 ) -> Path:
-    """Give the folder of a catalogue model, fetching or converting it if it is not here.
+    """Return the folder of a catalogue model, fetching or converting it if it is not here.
 
     Raises ``OfflineError`` when it would have to be fetched but may not be, ``FetchError`` when no source
     has it.

@@ -48,7 +48,7 @@ class StoredTensor(Protocol):
 
     @property
     def shape(self) -> tuple[int, ...]:
-        """Give the shape."""
+        """Return the shape."""
 
     def read(self) -> NDArray[Any]:
         """Read the numbers."""
@@ -78,15 +78,15 @@ class Weights(Mapping[str, "NDArray[Any]"]):
         return len(self._tensors)
 
     def __contains__(self, name: object) -> bool:
-        """Say whether a tensor is there, without reading it."""
+        """Return whether a tensor is there, without reading it."""
         return name in self._tensors
 
     def shape(self, name: str) -> tuple[int, ...]:
-        """Give a tensor's shape without reading its numbers; ``KeyError`` if it is not there."""
+        """Return a tensor's shape without reading its numbers; ``KeyError`` if it is not there."""
         return self._tensors[name].shape
 
     def stored(self, name: str) -> StoredTensor:
-        """Give a tensor's place in the file; ``KeyError`` if it is not there."""
+        """Return a tensor's place in the file; ``KeyError`` if it is not there."""
         return self._tensors[name]
 
     def release_pages(self) -> None:

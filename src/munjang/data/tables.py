@@ -48,17 +48,17 @@ class Entry:
         return DataFileError(f"{self.file}, {self.place}: {reason}")
 
     def value(self, key: str) -> Any:
-        """Give a value as it is, None included."""
+        """Return a value as it is, None included."""
         if key not in self.values:
             raise self.error(f"there is no '{key}'.")
         return self.values[key]
 
     def text(self, key: str) -> str:
-        """Give a text that is not blank, unchanged."""
+        """Return a text that is not blank, unchanged."""
         return self.as_text(self.value(key), f"'{key}'")
 
     def label(self, key: str) -> str:
-        """Give a label as it stands: a name, or a whole number or truth value in its JSON form."""
+        """Return a label as it stands: a name, or a whole number or truth value in its JSON form."""
         value = self.value(key)
         if isinstance(value, bool):
             return "true" if value else "false"
@@ -68,28 +68,28 @@ class Entry:
         return self.as_text(value, f"'{key}'")
 
     def number(self, key: str) -> float:
-        """Give a finite number."""
+        """Return a finite number."""
         return self.as_number(self.value(key), f"'{key}'")
 
     def items(self, key: str) -> list[Any]:
-        """Give a list."""
+        """Return a list."""
         value = self.value(key)
         if not isinstance(value, list):
             raise self.error(f"'{key}' is {_kind(value)}, not a list.")
         return value
 
     def objects(self, key: str) -> list[Mapping[str, Any]]:
-        """Give a list of JSON objects."""
+        """Return a list of JSON objects."""
         return [self.as_object(value, f"an entry of '{key}'") for value in self.items(key)]
 
     def as_object(self, value: object, what: str) -> Mapping[str, Any]:
-        """Give a JSON object."""
+        """Return a JSON object."""
         if not isinstance(value, dict):
             raise self.error(f"{what} is {_kind(value)}, not an object.")
         return value
 
     def as_text(self, value: object, what: str) -> str:
-        """Give a text that is not blank, unchanged."""
+        """Return a text that is not blank, unchanged."""
         if value is None:
             raise self.error(f"{what} is empty.")
         if not isinstance(value, str):
@@ -103,7 +103,7 @@ class Entry:
         return value
 
     def as_number(self, value: object, what: str) -> float:
-        """Give a finite number; the digits of a text are one."""
+        """Return a finite number; the digits of a text are one."""
         if isinstance(value, bool) or not isinstance(value, int | float | str):
             raise self.error(f"{what} is {_kind(value)}, not a number.")
         try:
@@ -115,7 +115,7 @@ class Entry:
         return number
 
     def as_place(self, value: object, what: str) -> int:
-        """Give a place in a text, in characters from 0."""
+        """Return a place in a text, in characters from 0."""
         if isinstance(value, bool) or not isinstance(value, int):
             shown = _shown(value) if isinstance(value, float | str) else _kind(value)
             raise self.error(f"{what} is {shown}, not a whole number.")
@@ -124,7 +124,7 @@ class Entry:
         return value
 
     def as_span(self, value: object, what: str, text: str) -> tuple[int, int]:
-        """Give the start and end of a part of ``text``, from the first two of a list of places."""
+        """Return the start and end of a part of ``text``, from the first two of a list of places."""
         if not isinstance(value, list) or len(value) < 2:
             raise self.error(f"{what} is {_shown(value)}, not a list [start, end, type].")
         start = self.as_place(value[0], f"the start of {what}")
@@ -136,7 +136,7 @@ class Entry:
         return start, end
 
     def columns(self, wanted: Sequence[str]) -> list[str]:
-        """Give the names of values that are among the wanted, in the order in which they are wanted."""
+        """Return the names of values that are among the wanted, in the order in which they are wanted."""
         by_name = {name.strip().casefold(): name for name in reversed(list(self.values))}
         return [by_name[name] for name in wanted if name in by_name]
 
@@ -190,7 +190,7 @@ _ENCODING = "utf-8"
 
 
 def json_document(path: FilePath) -> tuple[str, Any]:
-    """Read a file that is one JSON value, ``.gz`` or not; give what messages call the file, and the value.
+    """Read a file that is one JSON value, ``.gz`` or not; return what messages call the file, and the value.
 
     Raises `DataFileError`, with the line, for a file that can't be read or is not JSON.
     """
@@ -305,18 +305,18 @@ class Table:
         self.columns = list(self.first.values)
 
     def __iter__(self) -> Iterator[Entry]:
-        """Give the entries in the order of the file."""
+        """Yield the entries in the order of the file."""
         yield self.first
         yield from self._rows
 
     def find(self, named: str | None, usual: Sequence[str]) -> str | None:
-        """Give the column that is named, which must be there, or the first of the usual names that is."""
+        """Return the column that is named, which must be there, or the first of the usual names that is."""
         if named is not None and named not in self.columns:
             raise DataFileError(f"{self.name} has no column {named!r}; it has {self._shown_columns()}.")
         return named or next(iter(self.first.columns(usual)), None)
 
     def choose(self, named: str | None, usual: Sequence[str], what: str) -> str:
-        """Give a column as `find` does; it is an error if there is none."""
+        """Return a column as `find` does; it is an error if there is none."""
         found = self.find(named, usual)
         if found is None:
             raise DataFileError(
@@ -332,7 +332,7 @@ class Table:
         )
 
     def choose_two(self, one: str | None, other: str | None, usual: Sequence[tuple[str, str]]) -> list[str]:
-        """Give the two columns of a pair: those that are named, or the first pair of usual names."""
+        """Return the two columns of a pair: those that are named, or the first pair of usual names."""
         found: tuple[str, ...] = next((pair for pair in usual if len(self.first.columns(pair)) == 2), ())
         return [
             self.choose(one, found[:1], "first texts of the pairs"),

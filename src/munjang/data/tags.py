@@ -41,7 +41,7 @@ class TaggedText(TypedDict):
 
 
 def has_suffixes(labels: Collection[str]) -> bool:
-    """Say whether a set of labels is written ``PS-B, PS-I`` throughout, not ``B-PS, I-PS``."""
+    """Return whether a set of labels is written ``PS-B, PS-I`` throughout, not ``B-PS, I-PS``."""
     tags = [label for label in labels if label != OUTSIDE]
     return bool(tags) and all(_SUFFIXED.fullmatch(tag) and not _PREFIXED.fullmatch(tag) for tag in tags)
 
@@ -93,7 +93,7 @@ def align(entities: Sequence[Entity], encoding: Encoding) -> list[str | None]:
 
 
 def entities_of_tokens(tags: Sequence[str | None], encoding: Encoding, text: str) -> list[Entity]:
-    """Give the entities of tagged tokens, without the spaces that some tokens hold at their edges.
+    """Return the entities of tagged tokens, without the spaces that some tokens hold at their edges.
 
     For entities that begin and end where tokens do, this is the inverse of `align`.
     """
@@ -103,7 +103,7 @@ def entities_of_tokens(tags: Sequence[str | None], encoding: Encoding, text: str
 
 
 def character_tags(example: TaggedText) -> list[str]:
-    """Give each character of a text its tag, as KLUE-NER has them and as it is scored."""
+    """Return each character of a text its tag, as KLUE-NER has them and as it is scored."""
     tags = [OUTSIDE] * len(example["text"])
     for start, end, kind in _checked(example["entities"]):
         if end > len(tags) or start < 0:

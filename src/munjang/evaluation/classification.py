@@ -76,12 +76,12 @@ def evaluate_relations(
 
 
 def is_regression(labels: LabelConfig) -> bool:
-    """Say whether a head gives one number, not a choice of labels."""
+    """Return whether a head gives one number, not a choice of labels."""
     return labels.num_labels == 1
 
 
 def labels_of_model(labels: Sequence[object], id2label: Mapping[int, str]) -> list[str]:
-    """Give the data's labels under the names that the model has for them.
+    """Return the data's labels under the names that the model has for them.
 
     A head without names has ``LABEL_0``, ``LABEL_1``, ...; then the numbers ``"0"``, ``"1"``, ... are labels
     too. Raises `InputError`, with both lists, if the data has others than the model.

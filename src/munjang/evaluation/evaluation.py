@@ -67,7 +67,7 @@ class Evaluation:
         return "\n".join([f"**{self.title}**\n", *notes, *self._table()])
 
     def to_dict(self) -> dict[str, Any]:
-        """Give what JSON can hold: ``null`` for what is not defined."""
+        """Return what JSON can hold: ``null`` for what is not defined."""
         return {
             "task": self.task,
             "data": self.data,

@@ -55,7 +55,7 @@ def evaluate_language_model(
 
 
 def perplexity(losses: Sequence[Losses]) -> float:
-    """Give the exponential of the mean of tokens' negative log-likelihoods, of all texts together.
+    """Return the exponential of the mean of tokens' negative log-likelihoods, of all texts together.
 
     Raises `InputError` if there is no token.
     """

@@ -36,11 +36,11 @@ class TruePairs:
         self._ends = np.append(np.flatnonzero(np.diff(ranked)), len(ranked) - 1)  # of equal scores
 
     def accuracy(self, weights: Weights) -> Values:
-        """Give the part of examples that are on the right side of 0.5."""
+        """Return the part of examples that are on the right side of 0.5."""
         return mean_of(self._is_right.astype(np.float64))(weights)
 
     def average_precision(self, weights: Weights) -> Values:
-        """Give the mean precision at each true example, as scikit-learn's `average_precision_score` does.
+        """Return the mean precision at each true example, as scikit-learn's `average_precision_score` does.
 
         It is nan where nothing is true.
         """
@@ -56,7 +56,7 @@ class TruePairs:
 
 
 def average_precision(truth: Sequence[bool], scores: ArrayLike) -> float:
-    """Give the average precision of scores; nan if nothing is true. Raises as `TruePairs`."""
+    """Return the average precision of scores; nan if nothing is true. Raises as `TruePairs`."""
     return point(TruePairs(truth, scores).average_precision, len(truth))
 
 
@@ -89,7 +89,7 @@ def evaluate_true_pairs(
 
 
 def is_label(label: str | float, name: str) -> bool:
-    """Say whether a label has this name; numbers are the same however they are written."""
+    """Return whether a label has this name; numbers are the same however they are written."""
     if str(label) == name:
         return True
     try:

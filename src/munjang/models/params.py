@@ -43,12 +43,12 @@ class Params(Generic[T]):
         return isinstance(name, str) and self._find(name) is not None
 
     def get(self, name: str) -> T | None:
-        """Give a tensor that may be absent, such as a bias."""
+        """Return a tensor that may be absent, such as a bias."""
         found = self._find(name)
         return None if found is None else self.tensors[found]
 
     def has_prefix(self) -> bool:
-        """Say whether any tensor lies under this prefix."""
+        """Return whether any tensor lies under this prefix."""
         return any(name.startswith(self.prefix) for name in self.tensors)
 
     def _find(self, name: str) -> str | None:

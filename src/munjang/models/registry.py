@@ -43,7 +43,7 @@ class Encode(Protocol):
         *,
         only_rows: bool = False,
     ) -> A:
-        """Give ``[T, H]``, or ``[R, H]`` for ``batch.rows`` only."""
+        """Return ``[T, H]``, or ``[R, H]`` for ``batch.rows`` only."""
         ...
 
 
@@ -51,7 +51,7 @@ class Pool(Protocol):
     """The pooler: first-token vectors ``[B, H]`` to the pooler output ``[B, H]``."""
 
     def __call__(self, ops: Ops[A], p: Params[A], first: A) -> A:
-        """Give the pooler output."""
+        """Return the pooler output."""
         ...
 
 
@@ -59,7 +59,7 @@ class HeadFunction(Protocol):
     """A task head."""
 
     def __call__(self, ops: Ops[A], root: Params[A], base: Params[A], config: EncoderConfig, x: A) -> A:
-        """Give logits ``[R, n]`` for the rows ``[R, H]`` that the head works on."""
+        """Return logits ``[R, n]`` for the rows ``[R, H]`` that the head works on."""
         ...
 
 

@@ -83,7 +83,7 @@ def plan(lengths: Sequence[int], *, token_budget: int, streams: int) -> list[lis
 
 
 def different(texts: Sequence[TokenIdsLike]) -> tuple[list[TokenIdsLike], NDArray[np.intp]]:
-    """Give the texts without repetitions, and for each text its place among them."""
+    """Return the texts without repetitions, and for each text its place among them."""
     places: dict[object, int] = {}
     found: list[TokenIdsLike] = []
     inverse = np.empty(len(texts), dtype=np.intp)

@@ -152,7 +152,7 @@ class Model:
         )
 
     def check(self, program: Program) -> dict[str, tuple[int, ...]]:
-        """Raise `CheckpointError` if the weights do not fit a program; give the shapes of its outputs.
+        """Raise `CheckpointError` if the weights do not fit a program; return the shapes of its outputs.
 
         Their first axes are those of a made-up batch.
         """

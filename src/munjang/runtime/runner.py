@@ -97,7 +97,7 @@ class Runner:
         weakref.finalize(self, _retire, self._compiled).atexit = False
 
     def compiled(self, program: Program) -> Compiled:
-        """Compile a program, or give the one compiled before."""
+        """Compile a program, or return the one compiled before."""
         return self._get(program, all_cores=False)
 
     def _get(self, program: Program, *, all_cores: bool) -> Compiled:

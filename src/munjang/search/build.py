@@ -38,11 +38,11 @@ class Target(Protocol):
         ...
 
     def changed(self, documents: Sequence[Document]) -> list[Document]:
-        """Give those of the documents that are not in the index as they are."""
+        """Return those of the documents that are not in the index as they are."""
         ...
 
     def preparer(self) -> Preparer:
-        """Give what makes entries of documents."""
+        """Return what makes entries of documents."""
         ...
 
     def put(self, entries: Sequence[Entry]) -> None:
@@ -123,7 +123,7 @@ def _nothing(_: int) -> None:
 def _changed(
     index: Target, source: Source, seen: dict[DocumentId, bytes], built: Built, advance: Advance
 ) -> Iterator[list[Document]]:
-    """Give batches of documents that are not in the index as they are."""
+    """Yield batches of documents that are not in the index as they are."""
     documents = _once(source.documents(index.settings.fields), source, seen)
     waiting: list[Document] = []
     while batch := list(islice(documents, TRANSACTION)):
@@ -140,7 +140,7 @@ def _changed(
 
 
 def _once(documents: Iterator[Document], source: Source, seen: dict[DocumentId, bytes]) -> Iterator[Document]:
-    """Give each document once: rows without an id of their own that say the same are one document."""
+    """Yield each document once: rows without an id of their own that say the same are one document."""
     count = 0
     for document in documents:
         said = digest(document)[:_TOLD_APART]
@@ -166,7 +166,7 @@ def _prune(index: Target, source: Source, seen: dict[DocumentId, bytes]) -> int:
 def migrate(
     store: Store, target: IndexSettings, model: SentenceTransformer, advance: Advance | None = None
 ) -> int:
-    """Prepare every document for the target and put it all in place at once; give how many were prepared.
+    """Prepare every document for the target and put it all in place at once; return how many were prepared.
 
     What has been prepared is kept aside in the store, so that a move that was stopped goes on where it was.
     Documents that are written meanwhile are prepared before the end. Until then searches see the old.

@@ -34,7 +34,7 @@ class Condition:
     value: Scalar | tuple[Scalar, ...]
 
     def holds(self, metadata: Mapping[str, Any]) -> bool:
-        """Say whether metadata fulfils the condition."""
+        """Return whether metadata fulfils the condition."""
         members = _members(metadata, self.path)
         if self.operator == "exists":
             return bool(members) == self.value
@@ -58,7 +58,7 @@ class Filter:
     conditions: tuple[Condition, ...]
 
     def holds(self, metadata: Mapping[str, Any]) -> bool:
-        """Say whether metadata fulfils every condition; what the stores say in SQL, in Python."""
+        """Return whether metadata fulfils every condition; what the stores say in SQL, in Python."""
         return all(condition.holds(metadata) for condition in self.conditions)
 
 

@@ -161,7 +161,7 @@ class Index:
     # Documents
 
     def get(self, id: DocumentId) -> Document | None:  # noqa: A002 -- what it is
-        """Give the document that has this id, or ``None``."""
+        """Return the document that has this id, or ``None``."""
         wanted = checked_id(id)
         with self.store.snapshot() as reader:
             return reader.get([wanted]).get(wanted)
@@ -335,7 +335,7 @@ class Index:
     # Writing
 
     def add(self, documents: object, *, advance: Advance | None = None) -> int:
-        """Put documents in; give their number.
+        """Put documents in; return their number.
 
         A list is checked whole before anything is written, an iterator as it is read. Every thousand
         documents are one transaction.
@@ -354,7 +354,7 @@ class Index:
         return count
 
     def upsert(self, documents: object, *, advance: Advance | None = None) -> int:
-        """Put documents in, each in place of the one that has its id; give how many were new or changed.
+        """Put documents in, each in place of the one that has its id; return how many were new or changed.
 
         Those that have not changed are not encoded again. See `add`.
         """
@@ -369,7 +369,7 @@ class Index:
         return count
 
     def delete(self, ids: DocumentId | Iterable[DocumentId]) -> int:
-        """Take documents out, by one id or several; give how many were there."""
+        """Take documents out, by one id or several; return how many were there."""
         listed: list[Any]
         try:
             listed = [ids] if isinstance(ids, str) else list(ids)  # type: ignore[arg-type]
@@ -383,11 +383,11 @@ class Index:
         self.store.write(Changes(put=entries, new=new))
 
     def preparer(self) -> Preparer:
-        """Give what makes this index's entries of documents."""
+        """Return what makes this index's entries of documents."""
         return Preparer(self.settings, self.model, self.analyzer)
 
     def changed(self, documents: Sequence[Document]) -> list[Document]:
-        """Give those of the documents that are not in the index as they are."""
+        """Return those of the documents that are not in the index as they are."""
         with self.store.snapshot() as reader:
             there = reader.digests([document.id for document in documents])
         return [document for document in documents if there.get(document.id) != digest(document)]

@@ -29,7 +29,7 @@ _FORM = 1  # of what the digest is made of
 
 
 def digest(document: Document) -> bytes:
-    """Give the SHA-256 of all that a document says, in whatever order its parts stand."""
+    """Return the SHA-256 of all that a document says, in whatever order its parts stand."""
     said = [
         _FORM,
         document.id,
@@ -76,7 +76,7 @@ class Preparer:
         ]
 
     def _pieces(self, documents: Sequence[Document]) -> Iterator[_Piece]:
-        """Cut the documents; give each passage as its document's number, its field and its place in it."""
+        """Cut the documents; yield each passage as its document's number, its field and its place in it."""
         fields = [
             (number, name, document.fields[name])
             for number, document in enumerate(documents)
@@ -135,7 +135,7 @@ class Engine(Protocol):
     def run(
         self, settings: IndexSettings, model_name: str, batches: Iterable[Sequence[Document]]
     ) -> Iterator[list[Entry]]:
-        """Give the entries of each batch exactly once, in whatever order they are ready.
+        """Yield the entries of each batch exactly once, in whatever order they are ready.
 
         ``batches`` is read as the work goes on, never far ahead. ``model_name`` is where the model is, for
         whoever opens it. Raises what opening the model and preparing raise.
@@ -156,7 +156,7 @@ class LocalEngine:
     def run(
         self, settings: IndexSettings, model_name: str, batches: Iterable[Sequence[Document]]
     ) -> Iterator[list[Entry]]:
-        """Give the entries of each batch, in order."""
+        """Yield the entries of each batch, in order."""
         preparer: Preparer | None = None
         for batch in batches:
             preparer = preparer or open_preparer(settings, model_name, model=self._model)

@@ -238,7 +238,7 @@ def _weights(given: Mapping[str, float] | None, mode: str) -> dict[str, float]:
 
 
 def checked_query(query: object) -> str:
-    """Give a query on; `InputTypeError` or `InputError` for what can't be looked for."""
+    """Return a query; `InputTypeError` or `InputError` for one that can't be searched for."""
     if isinstance(query, str) and len(query) > _LONGEST_QUERY:
         raise InputError(
             f"The query has {len(query):,} characters, more than {_LONGEST_QUERY:,}; look for a part of it."
@@ -247,7 +247,7 @@ def checked_query(query: object) -> str:
 
 
 def query_words(query: str, analyzer: Analyzer) -> list[str]:
-    """Give the different words of a query."""
+    """Return the different words of a query."""
     return list(dict.fromkeys(analyzer.words(query)))[:_WORDS]
 
 
@@ -331,7 +331,7 @@ def _candidates(
 
 
 def _best_of_documents(found: Sequence[Match], places: Mapping[int, Found]) -> dict[DocumentId, float]:
-    """Give the documents of passages, best first, with the score of the best passage."""
+    """Return the documents of passages, best first, with the score of the best passage."""
     best: dict[DocumentId, float] = {}
     for match in found:
         best.setdefault(places[match.passage].document, float(match.score))

@@ -56,7 +56,7 @@ class RayEngine:
     def run(
         self, settings: IndexSettings, model_name: str, batches: Iterable[Sequence[Document]]
     ) -> Iterator[list[Entry]]:
-        """Give the entries of each batch exactly once, as they become ready.
+        """Yield the entries of each batch exactly once, as they become ready.
 
         Raises `MissingExtraError` without Ray, `InputError` for a cluster that can't be reached or gives no
         worker, and for a batch that ended its worker several times; and what preparing raises.
@@ -150,7 +150,7 @@ class _Member:
     batches: deque[tuple[Any, _Batch]] = field(default_factory=deque)  # in the order that it works on them
 
     def takes(self, *, suspect: bool) -> bool:
-        """Say whether another batch may be given; one whose worker ended is prepared with no other waiting.
+        """Return whether another batch may be sent; one whose worker ended is prepared alone.
 
         So it is known what ended the next worker.
         """
@@ -190,7 +190,7 @@ class _Crew:
         return _Member(actor, actor.ready.remote())
 
     def _hand_out(self, coming: Iterator[_Batch]) -> bool:
-        """Give each worker that is there something to do; false if there was nothing left to give."""
+        """Return each worker that is there something to do; false if there was nothing left to give."""
         for _ in range(_QUEUED):
             for member in self._members:
                 if not member.takes(suspect=bool(self._again)):
@@ -217,7 +217,7 @@ class _Crew:
         return any(member.batches for member in self._members)
 
     def _taken(self, reference: Any) -> list[list[Entry]]:
-        """Take an answer in; give what was prepared: nothing if it was no batch's, or one that failed."""
+        """Take an answer in; return what was prepared: nothing if it was no batch's, or one that failed."""
         member, batch = self._found(reference)
         errors = self._ray.exceptions
         try:
@@ -256,7 +256,7 @@ class _Crew:
         return []
 
     def _replace(self, member: _Member, reason: str) -> list[list[Entry]]:
-        """Put another worker in the place of one that ended; give what it prepared, take the rest back.
+        """Put another worker in the place of one that ended; return what it prepared, take the rest back.
 
         The first batch of the rest is taken for the reason, as a worker takes them one by one. Its answer may
         have been lost on the way, though, and the second be the reason; the next time tells, see `takes`.

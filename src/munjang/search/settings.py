@@ -43,7 +43,7 @@ _TOLERANCE = 1e-3  # engines of other machines differ in the last digits, other 
 
 
 def write_settings(settings: IndexSettings) -> str:
-    """Give the settings as JSON."""
+    """Return the settings as JSON."""
     return json.dumps(asdict(settings), ensure_ascii=False)
 
 
@@ -203,13 +203,13 @@ def _revision(name: str) -> str | None:
 
 
 def room(model: SentenceTransformer) -> int:
-    """Give how many tokens of a text the model reads beside its prompt and the special tokens."""
+    """Return how many tokens of a text the model reads beside its prompt and the special tokens."""
     prompt = _prompt(model, *_DOCUMENT)
     return model.max_seq_length - len(model.tokenizer.encode(prompt)) - 1  # a prompt's end may join the text
 
 
 def choose_chunks(model: SentenceTransformer, tokens: int | None, overlap: int | None) -> tuple[int, int]:
-    """Give the tokens of a passage and of its overlap; `InputError` for what the model can't read."""
+    """Return the tokens of a passage and of its overlap; `InputError` for what the model can't read."""
     most = room(model)
     tokens = None if tokens is None else checked_count("chunk_tokens", tokens, 1)
     overlap = None if overlap is None else checked_count("chunk_overlap", overlap, 0)
@@ -291,7 +291,7 @@ class Wanted:
     offline: bool | None = None
 
     def opened(self, default: str) -> tuple[SentenceTransformer, str]:
-        """Give the model, opened, and its name."""
+        """Return the model, opened, and its name."""
         from munjang.sentence.transformer import SentenceTransformer
 
         if isinstance(self.model, SentenceTransformer):
@@ -319,7 +319,7 @@ class Wanted:
         return model, settings
 
     def check(self, recorded: IndexSettings, place: str) -> SentenceTransformer | None:
-        """Raise `IndexMismatchError` unless an index is as asked; give the model if it had to be opened.
+        """Raise `IndexMismatchError` unless an index is as asked; return the model if it had to be opened.
 
         A model of the recorded name is not opened yet.
         """

@@ -69,7 +69,7 @@ def _section(path: list[tuple[int, str]], body: list[str]) -> Iterator[Section]:
 
 
 def _fence_after(line: str, fence: str | None) -> str | None:
-    """Say what block of code the text is in after this line, by what opened it."""
+    """Return what block of code the text is in after this line, by what opened it."""
     found = _FENCE.match(line)
     if found is None:
         return fence
@@ -80,7 +80,7 @@ def _fence_after(line: str, fence: str | None) -> str | None:
 
 
 def _heading(line: str, before: list[str]) -> tuple[int, str]:
-    """Give the level and title of a heading that ends with this line; level 0 for any other line."""
+    """Return the level and title of a heading that ends with this line; level 0 for any other line."""
     if found := _HEADING.fullmatch(line):
         return len(found[1]), (found[2] or "").strip()
     is_title = bool(before) and bool(before[-1].strip()) and before[-1].strip()[0] not in "#>-*+|`"
@@ -140,7 +140,7 @@ class Source:
         return self.name or Path(self.path).resolve().name
 
     def holds(self, source: str | None) -> bool:
-        """Say whether a document that was read from there was read from this file or folder."""
+        """Return whether a document that was read from there was read from this file or folder."""
         return source == self.root or (source or "").startswith(f"{self.root}/")
 
     @staticmethod
@@ -171,7 +171,7 @@ class Source:
     # Folders
 
     def _files(self) -> Iterator[tuple[str, str]]:
-        """Give the files of the folder that can be read, and their names in it."""
+        """Yield the files of the folder that can be read, and their names in it."""
         for folder, folders, names in os.walk(self.path):
             hidden = [name for name in folders if name.startswith(".")]
             self.skipped.update(["hidden"] * len(hidden))
@@ -185,7 +185,7 @@ class Source:
                     yield str(path), path.relative_to(self.path).as_posix()
 
     def _unreadable(self, path: Path) -> str | None:
-        """Say why a file is left out; ``None`` for one to read."""
+        """Return why a file is left out; ``None`` for one to read."""
         try:
             kind = DataFile(path=str(path)).kind
         except DataFileError:
@@ -245,7 +245,7 @@ class Source:
                 yield self._row(row, given, columns, name, fields)
 
     def _first_column(self, data: DataFile, fields: Sequence[str]) -> str | None:
-        """Say which column `DataFile` is to take for the text, where it could not find out."""
+        """Return which column `DataFile` is to take for the text, where it could not find out."""
         if not data.has_columns:
             return next(iter(self.columns.values()), None)
         there = data.columns()

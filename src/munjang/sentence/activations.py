@@ -46,7 +46,7 @@ _ACTIVATIONS: Mapping[str, Activation] = {
 
 
 def choose_activation(chosen: str | Activation | None, default: Activation) -> Activation:
-    """Give a function by its name, or as it is; names may be those of torch, with their path.
+    """Return a function by its name, or as it is; names may be those of torch, with their path.
 
     Raises `InputError` for an unknown name, `InputTypeError` for neither a name nor a function.
     """

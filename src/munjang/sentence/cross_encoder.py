@@ -304,7 +304,7 @@ def _check_modules(checkpoint: Checkpoint) -> None:
 
 
 def _as_pairs(value: Any) -> tuple[bool, list[Pair]]:
-    """Give the pairs, and whether they are one pair that stood alone."""
+    """Return the pairs, and whether they are one pair that stood alone."""
     if isinstance(value, np.ndarray):
         value = value.tolist()
     if isinstance(value, str | bytes | Mapping) or not isinstance(value, Iterable):

@@ -101,7 +101,7 @@ class EncodeOptions:
         return vectors if self.precision == "float32" else quantize_embeddings(vectors, self.precision)
 
     def convert(self, found: Any) -> Any:
-        """Give an array, or a dictionary of them, in the form asked for."""
+        """Return an array, or a dictionary of them, in the form asked for."""
         if isinstance(found, dict):
             return {name: self.convert(value) for name, value in found.items()}
         return torch_tensor(found) if self.tensors else found
@@ -317,7 +317,7 @@ class EncodeCall:
 
 
 def cut_notice(what: str, cut: int, total: int, limit: int, tokens: int) -> str:
-    """Say how many texts or pairs were cut."""
+    """Return how many texts or pairs were cut."""
     return f"{cut} of {total} {what} were longer than {limit} tokens; {tokens} tokens were cut off."
 
 

@@ -33,7 +33,7 @@ __all__ = [
 
 @contextmanager
 def staged(folder: Path) -> Iterator[Path]:
-    """Give an empty folder to write to; its files move to ``folder`` when the block ends well.
+    """Yield an empty folder to write to; its files move to ``folder`` when the block ends well.
 
     Until then nothing in ``folder`` changes. The moves take no time and no room, and a file that is
     memory-mapped stays whole for whoever reads it, so a model can be saved over the files it was read from.

@@ -368,7 +368,7 @@ def _candidates(sizes: IndexArray, smallest: int) -> IndexArray:
 def _communities(
     vectors: FloatArray, centres: IndexArray, least: np.float32, smallest: int
 ) -> Iterable[list[int]]:
-    """Give each centre that is still free the free vectors around it.
+    """Yield each centre that is still free the free vectors around it.
 
     The scores are computed a second time here: where many vectors are alike, keeping all neighbourhoods from
     the first time would take memory in the square of their number.

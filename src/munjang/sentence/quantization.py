@@ -108,7 +108,7 @@ def _floats(value: ArrayLike, *, finite: bool) -> NDArray[Any]:
 def _ranges(
     vectors: NDArray[Any], ranges: ArrayLike | None, calibration: ArrayLike | None
 ) -> NDArray[np.float32]:
-    """Give the least and the greatest value of each component, ``[2, d]``."""
+    """Return the least and the greatest value of each component, ``[2, d]``."""
     limits = _observed_ranges(vectors, calibration) if ranges is None else _floats(ranges, finite=True)
     if limits.shape != (2, vectors.shape[-1]):
         wanted = (2, vectors.shape[-1])

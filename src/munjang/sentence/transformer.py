@@ -129,7 +129,7 @@ class SentenceTransformer(OnTruncation):
         self.max_seq_length = self.settings.max_seq_length or self.tokenizer.model_max_length
 
     def _add_modules(self, checkpoint: Checkpoint, shapes: dict[str, tuple[int, ...]]) -> int:
-        """Put the tensors of the modules after pooling beside the encoder's; give the vectors' width."""
+        """Put the tensors of the modules after pooling beside the encoder's; return the vectors' width."""
         model = self.model
         if self.pooling.modes == (POOLER,) and not model.has_pooler:
             raise InputError(f"'{checkpoint.name}' has no pooler; choose another pooling.")
@@ -158,11 +158,11 @@ class SentenceTransformer(OnTruncation):
         self._max_seq_length = min(length, self.model.config.max_length)
 
     def get_max_seq_length(self) -> int:
-        """Give `max_seq_length`."""
+        """Return `max_seq_length`."""
         return self.max_seq_length
 
     def get_sentence_embedding_dimension(self) -> int:
-        """Give the length of the vectors that `encode` makes."""
+        """Return the length of the vectors that `encode` makes."""
         return min(self.truncate_dim or self.width, self.width)
 
     get_embedding_dimension = get_sentence_embedding_dimension
@@ -400,7 +400,7 @@ class SentenceTransformer(OnTruncation):
             self.truncate_dim = before
 
     def set_pooling_include_prompt(self, include_prompt: bool) -> None:
-        """Say whether a prompt's tokens are pooled; INSTRUCTOR models leave them out."""
+        """Return whether a prompt's tokens are pooled; INSTRUCTOR models leave them out."""
         check_flags(include_prompt=include_prompt)
         pooling = replace(self.pooling, include_prompt=bool(include_prompt))
         self.settings = replace(self.settings, pooling=pooling)

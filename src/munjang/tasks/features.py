@@ -201,7 +201,7 @@ class FeatureExtraction:
         level: Level = "token",
         pad_to: int | None = None,
     ) -> Array | list[Array]:
-        """Give the vectors of a text, ``[1, L, H]``, or such an array for each text of a list.
+        """Return the vectors of a text, ``[1, L, H]``, or such an array for each text of a list.
 
         The arguments are those of `features`, whose ``values`` this gives.
         """
@@ -238,7 +238,7 @@ class FeatureExtraction:
         pad_to: int | None = None,
         attentions: bool = False,
     ) -> Features | list[Features]:
-        """Give the vectors of a text with the tokens or words that they belong to.
+        """Return the vectors of a text with the tokens or words that they belong to.
 
         Args:
             text: one text, or a list.
@@ -310,7 +310,7 @@ class FeatureExtraction:
         return self.model.runner.run(program, encodings)
 
     def _made(self, done: Done, plan: Plan, level: Level) -> list[Array]:
-        """Give each text's vectors: ``[l, H]`` or ``[layers, l, H]``, or its pooler output ``[H]``."""
+        """Return each text's vectors: ``[l, H]`` or ``[layers, l, H]``, or its pooler output ``[H]``."""
         if level == "pooler":
             return list(done.outputs[POOLER_OUTPUT])
         by_layer = [done.split(name) for name in plan.names]
@@ -361,7 +361,7 @@ def _filled(values: Array, missing: int, *, axes: tuple[int, ...]) -> Array:
 
 
 def _words(encoding: Encoding) -> list[list[int]]:
-    """Give the places of each word's pieces."""
+    """Return the places of each word's pieces."""
     words: dict[int, list[int]] = {}
     for place, word in enumerate(encoding.word_ids):
         if word is not None and not encoding.special_tokens_mask[place]:

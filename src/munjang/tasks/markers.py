@@ -95,7 +95,7 @@ def add_markers(
     subject_types: Sequence[str] = KLUE_RE_SUBJECT_TYPES,
     object_types: Sequence[str] = KLUE_RE_OBJECT_TYPES,
 ) -> list[str]:
-    """Teach a model and its tokenizer the markers, for training; give them.
+    """Teach a model and its tokenizer the markers, for training; return them.
 
     The new rows of the embeddings begin as the mean of the pieces that the markers used to be. The types
     matter for ``"typed"`` markers only. Raises `InputError` for an unknown kind.

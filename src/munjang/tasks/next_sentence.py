@@ -191,7 +191,7 @@ def _judgement(log_probabilities: Sequence[float]) -> NextSentence:
 
 
 def _log_softmax(logits: NDArray[np.float32]) -> NDArray[np.float64]:
-    """Give the logarithm of the softmax over the last axis."""
+    """Return the logarithm of the softmax over the last axis."""
     exact = logits.astype(np.float64)
     found: NDArray[np.float64] = exact - np.logaddexp.reduce(exact, axis=-1, keepdims=True)
     return found

@@ -85,7 +85,7 @@ class QuestionAnswering:
         handle_impossible_answer: bool = False,
         trim_particles: bool = False,
     ) -> Answer | list[Answer] | list[Answer | list[Answer]]:
-        """Give the best answer, or a list of the ``top_k`` best; lists of questions give a list of these.
+        """Return the best answer, or a list of the ``top_k`` best; lists of questions give a list of these.
 
         A long context is read in overlapping windows. The score of an answer is the probability of its start
         times that of its end, each among all tokens of its window's context and "no answer"; an answer that
@@ -207,7 +207,7 @@ def _tidied(span: Span, context: str, trim_particles: bool) -> Span:
 
 
 def _goes_on(context: str, end: int) -> bool:
-    """Say whether a word goes on after a span: then its particle is not in the span."""
+    """Return whether a word goes on after a span: then its particle is not in the span."""
     return context[end : end + 1].isalpha()
 
 

@@ -106,7 +106,7 @@ class RelationExtraction:
         *,
         top_k: int | None = 1,
     ) -> list[LabelScore] | list[list[LabelScore]]:
-        """Give the best relations, best first, or a list of such lists for a list of inputs.
+        """Return the best relations, best first, or a list of such lists for a list of inputs.
 
         Args:
             text: a text, or a list of ``{"text": ..., "subject": ..., "object": ...}``.
@@ -166,7 +166,7 @@ def _open(model: str | os.PathLike[str], options: ModelOptions | None) -> Loaded
 def with_markers(
     encoding: Encoding, marked: Marked, tokenizer: Tokenizer, limit: int
 ) -> tuple[Encoding, tuple[int, int]]:
-    """Cut the encoding of a marked text to ``limit`` tokens around its entities; give where they begin.
+    """Cut the encoding of a marked text to ``limit`` tokens around its entities; return where they begin.
 
     Raises `InputError` if they stand too far apart.
     """

@@ -49,7 +49,7 @@ class LabelScore(TypedDict):
 
 
 def choose_function(labels: LabelConfig, chosen: Function | None) -> Function:
-    """Give the function that turns logits into scores: the caller's, or what the config's labels call for.
+    """Return the function that turns logits into scores: the caller's, or what the config's labels call for.
 
     That is the sigmoid for one label and for several that may hold together, the softmax for several of which
     one holds, and nothing for a regression. Raises `InputError` for an unknown name.
@@ -104,7 +104,7 @@ def name_of_text(place: int, count: int) -> str:
 
 
 def check_text(text: object, place: str) -> str:
-    """Give a text; raise `InputTypeError` if it is none, `InputError` if there is nothing in it."""
+    """Return a text; raise `InputTypeError` if it is none, `InputError` if there is nothing in it."""
     if not isinstance(text, str):
         raise InputTypeError(f"{place} must be a str, got a {type(text).__name__}.")
     if not text.strip():

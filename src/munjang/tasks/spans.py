@@ -86,13 +86,13 @@ def _probabilities(window: Window, logits: NDArray[np.float32]) -> NDArray[np.fl
 
 
 def null_score(window: Window, logits: NDArray[np.float32]) -> float:
-    """Give the probability that a window holds no answer, from the logits ``[L, 2]`` of its tokens."""
+    """Return the probability that a window holds no answer, from the logits ``[L, 2]`` of its tokens."""
     start, end = _probabilities(window, logits)[0]
     return float(start * end)
 
 
 def best_spans(window: Window, logits: NDArray[np.float32], *, max_tokens: int) -> Iterator[Span]:
-    """Give the spans of a window, best first, of at most ``max_tokens`` tokens; logits are ``[L, 2]``."""
+    """Yield the spans of a window, best first, of at most ``max_tokens`` tokens; logits are ``[L, 2]``."""
     probabilities = _probabilities(window, logits)[1:]
     count = len(probabilities)
     widths = np.arange(min(max_tokens, count))

@@ -87,7 +87,7 @@ class TextClassification:
         function_to_apply: Function | None = None,
         windows: bool = False,
     ) -> list[LabelScore] | list[list[LabelScore]]:
-        """Give the best labels of a text, best first, or a list of such lists for a list of texts.
+        """Return the best labels of a text, best first, or a list of such lists for a list of texts.
 
         Args:
             texts: a text, a pair ``(a, b)`` or ``{"text": a, "text_pair": b}``, or a list of them.
@@ -95,7 +95,7 @@ class TextClassification:
             function_to_apply: ``"softmax"`` (scores add up to 1), ``"sigmoid"`` (each label on its own) or
                 ``"none"`` (the logits). By default the sigmoid for models of one label or of several that may
                 hold together, none for a regression (the score is the number itself), the softmax otherwise.
-            windows: read texts that are longer than the model in overlapping windows, and give the mean of
+            windows: read texts that are longer than the model in overlapping windows, and return the mean of
                 the windows' scores; of a pair, the first text is cut into windows. Otherwise what is beyond
                 is cut off, and a `TruncationWarning` says how much.
 

@@ -83,7 +83,7 @@ class TokenClassification:
         aggregation_strategy: Strategy = "simple",
         ignore_labels: Sequence[str] = ("O",),
     ) -> Any:
-        """Give the entities of a text in order, or a list of such lists for a list of texts.
+        """Return the entities of a text in order, or a list of such lists for a list of texts.
 
         Args:
             texts: a text or a list of texts. One that is longer than the model is read in overlapping

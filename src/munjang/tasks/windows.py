@@ -51,7 +51,7 @@ def windows(encoding: Encoding, max_length: int) -> list[Window]:
 
 
 def context_of(window: Window, length: int) -> Iterator[int]:
-    """Give for each of a window's own tokens how many stand between it and the nearest cut.
+    """Yield for each of a window's own tokens how many stand between it and the nearest cut.
 
     ``length`` is the number of the whole text's own tokens; its two ends are no cuts.
     """

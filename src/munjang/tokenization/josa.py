@@ -37,12 +37,12 @@ _EVERY = sorted({*_AFTER_BATCHIM, *_AFTER_VOWEL, *_AFTER_VOWEL_OR_RIEUL, *_ANYWH
 
 
 def has_batchim(syllable: str) -> bool:
-    """Say whether a Hangul syllable ends in a consonant (Unicode Standard, section 3.12)."""
+    """Return whether a Hangul syllable ends in a consonant (Unicode Standard, section 3.12)."""
     return _final(syllable) != 0
 
 
 def length_without_josa(text: str) -> int:
-    """Give the length of a text without the particle at its end; its whole length if there is none.
+    """Return the length of a text without the particle at its end; its whole length if there is none.
 
     The length counts the characters as they are written, also where Hangul is spelled in jamo.
     """
@@ -65,7 +65,7 @@ def _trimmed(text: str) -> int:
 
 
 def _fits(text: str, josa: str) -> bool:
-    """Say whether a text ends in a particle that its last syllable before it agrees with."""
+    """Return whether a text ends in a particle that its last syllable before it agrees with."""
     if not text.endswith(josa) or len(text) == len(josa):
         return False
     before = text[-len(josa) - 1]

@@ -25,7 +25,7 @@ _BYTE_SPACES = ("Ġ", "Ċ", "ĉ", "č")  # a space, a line feed, a tab, a carria
 
 
 def word_starts(tokenizer: Tokenizer) -> NDArray[np.bool_]:
-    """Give for each id of a vocabulary, ``[V]``, whether its piece begins a word.
+    """Return for each id of a vocabulary, ``[V]``, whether its piece begins a word.
 
     For WordPiece that is one without ``##``; for sentencepiece vocabularies one with ``▁`` in front, for
     byte-level ones one with a space in front. Special and added tokens begin one too. The first piece of a

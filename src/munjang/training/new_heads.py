@@ -57,7 +57,7 @@ def with_head(
     problem_type: str | None = None,
     seed: int = 1,
 ) -> tuple[dict[str, Any], Tensors]:
-    """Give a checkpoint's config and tensors with a head for a task, in the published layout.
+    """Return a checkpoint's config and tensors with a head for a task, in the published layout.
 
     A head that is there already is kept if it has the same labels. Other heads are left out. Raises
     `InputError` if the architecture has no such head.

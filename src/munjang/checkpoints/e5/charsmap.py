@@ -50,7 +50,7 @@ def _insert(root: _Node, key: bytes, value: int) -> None:
 
 
 def _lay_out(root: _Node) -> list[int]:
-    """Give every node a place such that no two nodes claim the same one."""
+    """Assign a place to every node such that no two nodes claim the same one."""
     units = _Units()
     waiting: list[tuple[int, _Node]] = [(0, root)]
     while waiting:
@@ -85,7 +85,7 @@ class _Units:
         return base
 
     def _candidates(self, label: int) -> Iterator[int]:
-        """Give the bases that put ``label`` on a free place, lowest place first."""
+        """Yield the bases that put ``label`` on a free place, lowest place first."""
         while self._taken(self._first_free):
             self._first_free += 1
         for place in itertools.count(self._first_free):

@@ -75,7 +75,7 @@ class QuantizedTensor:
     count: int
 
     def blocks(self) -> Iterator[NDArray[np.float32]]:
-        """Give the weights in order, flat, as float32, a few MiB at a time."""
+        """Yield the weights in order, flat, as float32, a few MiB at a time."""
         if not self.four_bit:
             yield self.data.view("<f4").astype(np.float32, copy=False)
             return

@@ -45,7 +45,7 @@ def needed_files(
 
 
 def skips_pickle(files: Collection[str], chosen: Collection[str]) -> bool:
-    """Say whether some folder's only weights are a pickle that was not chosen."""
+    """Return whether some folder's only weights are a pickle that was not chosen."""
     left = {file.rpartition("/")[0] for file in files if file.rpartition("/")[2] in PICKLE_FILES}
     taken = {file.rpartition("/")[0] for file in chosen if file.endswith((".safetensors", ".bin"))}
     return bool(left - taken)

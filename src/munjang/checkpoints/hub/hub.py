@@ -111,7 +111,7 @@ class _Fetch:
         return Path(path)
 
     def is_cached(self, file: str) -> bool:
-        """Say whether the cache has a file of this commit."""
+        """Return whether the cache has a file of this commit."""
         from huggingface_hub import try_to_load_from_cache
 
         found = try_to_load_from_cache(

@@ -31,7 +31,7 @@ _NO_REVISION = re.compile(r"[\0-\x20\x7f~^:?*\[\\]|\.\.|@\{|//|(^|/)\.|^/|[/.]$|
 
 
 def is_repository(name: str) -> bool:
-    """Say whether a repository of the hub can have this name."""
+    """Return whether a repository of the hub can have this name."""
     return bool(_REPOSITORY.fullmatch(name)) and len(name) <= 200 and "--" not in name and ".." not in name
 
 
@@ -72,11 +72,11 @@ class HubRecord:
 
     @property
     def storage(self) -> Path:
-        """Give the folder in which the hub's cache keeps every revision of the repository."""
+        """Return the folder in which the hub's cache keeps every revision of the repository."""
         return self.snapshot.parent.parent
 
     def is_whole(self) -> bool:
-        """Say whether every file is still there."""
+        """Return whether every file is still there."""
         return all(os.path.isfile(self.snapshot / file) for file in self.files)  # noqa: PTH113  (never raises)
 
 

@@ -105,7 +105,7 @@ def _text_columns(table: Table, text: str | None, text_pair: str | None) -> list
 
 
 def _bare(path: FilePath, encoding: str, quoting: bool | None) -> bool:
-    """Say whether the first row is a pair with its score and names no columns."""
+    """Return whether the first row is a pair with its score and names no columns."""
     first = Table(path, encoding=encoding, quoting=quoting, header=False).first
     return list(first.values) == ["1", "2", "3"] and _is_number(first.values["3"])
 

@@ -14,7 +14,7 @@ Files = str | os.PathLike[str] | Sequence[str | os.PathLike[str]]
 
 
 def file_list(files: Files) -> list[str]:
-    """Give the paths of one file or several.
+    """Return the paths of one file or several.
 
     Raises `InputError` for none at all and for standard input, which can't be read again, `InputTypeError`
     for something that is no path, and `DataFileError` for a file that is not there.
@@ -38,7 +38,7 @@ def _checked(path: object) -> str:
 
 
 def lines_of(path: str, encoding: str = "utf-8") -> Iterator[str]:
-    """Give each line of a file (``.gz`` is unpacked) without the white space around it.
+    """Yield each line of a file (``.gz`` is unpacked) without the white space around it.
 
     Raises `DataFileError` if the file can't be read, is not of this encoding (with the line's number), or
     has no line with text; `InputError` for an encoding that nobody knows.

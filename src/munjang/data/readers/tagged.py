@@ -44,7 +44,7 @@ def read_naver_ner(path: str | os.PathLike[str]) -> Iterator[TaggedText]:
 
 
 def klue_sentences(lines: Iterable[Line], name: str) -> Iterator[TaggedText]:
-    """Give the texts of numbered lines as `read_klue_ner` does; messages call the file ``name``."""
+    """Yield the texts of numbered lines as `read_klue_ner` does; messages call the file ``name``."""
     kept = (line for line in lines if not line[1].startswith("##"))
     for blank, group in groupby(kept, key=lambda line: not line[1]):
         if not blank:
@@ -56,14 +56,14 @@ def klue_sentences(lines: Iterable[Line], name: str) -> Iterator[TaggedText]:
 
 
 def naver_sentences(lines: Iterable[Line], name: str) -> Iterator[TaggedText]:
-    """Give the texts of numbered lines as `read_naver_ner` does; messages call the file ``name``."""
+    """Yield the texts of numbered lines as `read_naver_ner` does; messages call the file ``name``."""
     for number, line in lines:
         if line:
             yield _sentence(name, number, line)
 
 
 def _lines(path: str | os.PathLike[str]) -> Iterator[Line]:
-    """Give the numbered lines of a file, and an empty one at its end."""
+    """Yield the numbered lines of a file, and an empty one at its end."""
     try:
         content = Path(path).read_text(encoding="utf-8-sig")
     except OSError as error:
@@ -176,7 +176,7 @@ def _words(lines: Sequence[Line], name: str) -> Iterator[TaggedText]:
 
 
 def _is_counted(rows: Sequence[Sequence[str]]) -> bool:
-    """Say whether the first of several columns numbers the words of a sentence from 0 or 1."""
+    """Return whether the first of several columns numbers the words of a sentence from 0 or 1."""
     numbers = [row[0] for row in rows if len(row) > 2]
     return numbers in ([str(number) for number in range(start, start + len(rows))] for start in (0, 1))
 

@@ -15,7 +15,7 @@ __all__ = ["read_texts"]
 def read_texts(
     paths: FilePath | Iterable[FilePath], *, column: str | None = None, encoding: str = "utf-8"
 ) -> Iterator[str]:
-    """Give the texts of one file or several, one after another; blank lines are left out.
+    """Yield the texts of one file or several, one after another; blank lines are left out.
 
     A file has one text per line, or is CSV, TSV, JSON Lines or parquet with a ``column`` of texts; each but
     parquet may be packed as ``.gz``. Raises `DataFileError`, with the line, for a file that is missing,

@@ -42,7 +42,7 @@ def normalized(answer: str, normalization: Normalization = "korquad") -> str:
 
 
 def exact_match(predicted: str, answers: Sequence[str], *, normalization: Normalization = "korquad") -> float:
-    """Give 1 if a prediction is one of the right answers, else 0.
+    """Return 1 if a prediction is one of the right answers, else 0.
 
     A question without an answer is answered right by an empty text. Raises as `normalized`.
     """
@@ -51,7 +51,7 @@ def exact_match(predicted: str, answers: Sequence[str], *, normalization: Normal
 
 
 def answer_f1(predicted: str, answers: Sequence[str], *, normalization: Normalization = "korquad") -> float:
-    """Give the best F1 of a prediction with any of the right answers, from 0 to 1.
+    """Return the best F1 of a prediction with any of the right answers, from 0 to 1.
 
     Of characters for KorQuAD, spaces left out, and of words for SQuAD. Where either text is empty once it is
     normalised, it is 1 if both are, as in SQuAD 2.0 (arXiv:1806.03822). Raises as `normalized`.

@@ -47,21 +47,21 @@ class Counted(ABC):
         """Count over each sample."""
 
     def precision(self, weights: Weights) -> Values:
-        """Give the part of what was predicted that is right; 0 if nothing was predicted."""
+        """Return the part of what was predicted that is right; 0 if nothing was predicted."""
         total = self.sums(weights).total()
         return _divided(total.hits, total.predicted, 0)[:, 0]
 
     def recall(self, weights: Weights) -> Values:
-        """Give the part of what is there that was predicted; 0 if nothing is there."""
+        """Return the part of what is there that was predicted; 0 if nothing is there."""
         total = self.sums(weights).total()
         return _divided(total.hits, total.gold, 0)[:, 0]
 
     def micro_f1(self, weights: Weights) -> Values:
-        """Give the F1 of all names together; 0 if there is nothing."""
+        """Return the F1 of all names together; 0 if there is nothing."""
         return _f1(self.sums(weights).total(), 0)[:, 0]
 
     def macro_f1(self, weights: Weights) -> Values:
-        """Give the mean of the names' F1, over those that are there or were predicted."""
+        """Return the mean of the names' F1, over those that are there or were predicted."""
         found = _f1(self.sums(weights), np.nan)
         defined = np.isfinite(found)
         return _divided(np.where(defined, found, 0).sum(axis=1), defined.sum(axis=1), np.nan)
@@ -100,11 +100,11 @@ class LabelPairs(Counted):
         return self._all(weights).of(self._kept)
 
     def accuracy(self, weights: Weights) -> Values:
-        """Give the part of the examples whose label is right."""
+        """Return the part of the examples whose label is right."""
         return mean_of(self._right.astype(np.float64))(weights)
 
     def matthews(self, weights: Weights) -> Values:
-        """Give Matthews' correlation for several classes (Gorodkin 2004); 0 if a side has one label only."""
+        """Return Matthews' correlation for several classes (Gorodkin 2004); 0 if a side has one label."""
         hits, predicted, gold = self._all(weights)
         count = gold.sum(axis=1)
         covariance = hits.sum(axis=1) * count - (predicted * gold).sum(axis=1)
@@ -128,19 +128,19 @@ class LabelPairs(Counted):
 
 
 def accuracy(gold: Sequence[Hashable], predicted: Sequence[Hashable]) -> float:
-    """Give the part of the predictions that are the gold label. Raises as `LabelPairs`."""
+    """Return the part of the predictions that are the gold label. Raises as `LabelPairs`."""
     return point(LabelPairs(gold, predicted).accuracy, len(gold))
 
 
 def macro_f1(gold: Sequence[Hashable], predicted: Sequence[Hashable]) -> float:
-    """Give the mean F1 of the labels that occur on either side. Raises as `LabelPairs`."""
+    """Return the mean F1 of the labels that occur on either side. Raises as `LabelPairs`."""
     return point(LabelPairs(gold, predicted).macro_f1, len(gold))
 
 
 def micro_f1(
     gold: Sequence[Hashable], predicted: Sequence[Hashable], *, ignored: Collection[Hashable] = ()
 ) -> float:
-    """Give the F1 of all labels together but the ignored; KLUE-RE ignores ``no_relation`` (arXiv:2105.09680).
+    """Return the F1 of all labels but the ignored ones; KLUE-RE ignores ``no_relation`` (arXiv:2105.09680).
 
     Without ignored labels it is the accuracy. Raises as `LabelPairs`.
     """
@@ -148,7 +148,7 @@ def micro_f1(
 
 
 def matthews(gold: Sequence[Hashable], predicted: Sequence[Hashable]) -> float:
-    """Give Matthews' correlation coefficient, from -1 to 1. Raises as `LabelPairs`."""
+    """Return Matthews' correlation coefficient, from -1 to 1. Raises as `LabelPairs`."""
     return point(LabelPairs(gold, predicted).matthews, len(gold))
 
 
@@ -165,7 +165,7 @@ def _f1(sums: Sums, without: float) -> Counts:
 
 
 def _divided(dividend: Counts, divisor: NDArray[np.generic], without: float) -> Counts:
-    """Divide, and give another value where the divisor is 0."""
+    """Divide, and return another value where the divisor is 0."""
     quotient = np.full(dividend.shape, float(without))
     np.divide(dividend, divisor, out=quotient, where=divisor != 0)
     return quotient

@@ -69,7 +69,7 @@ class CharacterTags(_ItemPairs):
 
 
 def entity_f1(gold: Sequence[Iterable[Entity]], predicted: Sequence[Iterable[Entity]]) -> float:
-    """Give the F1 of all entities ``(start, end, type)`` together, as CoNLL-2003 and seqeval count them.
+    """Return the F1 of all entities ``(start, end, type)`` together, as CoNLL-2003 and seqeval count them.
 
     Raises as `EntityPairs`.
     """
@@ -77,17 +77,17 @@ def entity_f1(gold: Sequence[Iterable[Entity]], predicted: Sequence[Iterable[Ent
 
 
 def entity_macro_f1(gold: Sequence[Iterable[Entity]], predicted: Sequence[Iterable[Entity]]) -> float:
-    """Give the mean over types of the F1 of entities, which KLUE-NER reports. Raises as `EntityPairs`."""
+    """Return the mean over types of the F1 of entities, which KLUE-NER reports. Raises as `EntityPairs`."""
     return point(EntityPairs(gold, predicted).macro_f1, len(gold))
 
 
 def character_f1(gold: Sequence[Iterable[Entity]], predicted: Sequence[Iterable[Entity]]) -> float:
-    """Give the mean over tags of the F1 of the characters' tags; see `CharacterTags`."""
+    """Return the mean over tags of the F1 of the characters' tags; see `CharacterTags`."""
     return point(CharacterTags(gold, predicted).macro_f1, len(gold))
 
 
 def _tagged(entities: Iterable[Entity]) -> set[tuple[int, str]]:
-    """Give the characters of entities with their tags; one in two entities belongs to the first."""
+    """Return the characters of entities with their tags; one in two entities belongs to the first."""
     tags: dict[int, str] = {}
     for start, end, kind in sorted(entities):
         for place in range(start, end):

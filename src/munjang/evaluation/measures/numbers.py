@@ -26,24 +26,24 @@ class NumberPairs:
 
     @property
     def notes(self) -> str:
-        """Say why no correlation is defined, if a side has the same number throughout."""
+        """Return why no correlation is defined, if a side has the same number throughout."""
         sides = (("gold scores", self._gold), ("model's scores", self._predicted))
         same = [f"all of the {name} are {side.values[0]:g}" for name, side in sides if side.is_constant]
         return f"correlations are undefined: {' and '.join(same)}" if same else ""
 
     def pearson(self, weights: Weights) -> Values:
-        """Give Pearson's correlation; nan where a side has one number only."""
+        """Return Pearson's correlation; nan where a side has one number only."""
         sides = self._gold.centred(weights), self._predicted.centred(weights)
         found = _correlation(weights, *sides)
         varied = self._gold.varied(weights) & self._predicted.varied(weights)
         return np.where(varied, found, np.nan)
 
     def spearman(self, weights: Weights) -> Values:
-        """Give Spearman's correlation: Pearson's of the ranks, equal numbers sharing their mean rank."""
+        """Return Spearman's correlation: Pearson's of the ranks, equal numbers sharing their mean rank."""
         return _correlation(weights, self._gold.ranks(weights), self._predicted.ranks(weights))
 
     def mean_squared_error(self, weights: Weights) -> Values:
-        """Give the mean of the squared differences."""
+        """Return the mean of the squared differences."""
         return mean_of((self._gold.values - self._predicted.values) ** 2)(weights)
 
 
@@ -76,26 +76,26 @@ class _Numbers:
         return np.take(ranks, self._place, axis=1)
 
     def varied(self, weights: Weights) -> NDArray[np.bool_]:
-        """Say for each sample whether it has different numbers."""
+        """Return for each sample whether it has different numbers."""
         drawn = weights > 0
         least = np.min(np.where(drawn, self._shifted, np.inf), axis=1)
         return np.asarray(np.max(np.where(drawn, self._shifted, -np.inf), axis=1) > least)
 
 
 def pearson(gold: ArrayLike, predicted: ArrayLike) -> float:
-    """Give Pearson's correlation coefficient; nan if a side is constant. Raises as `NumberPairs`."""
+    """Return Pearson's correlation coefficient; nan if a side is constant. Raises as `NumberPairs`."""
     pairs = NumberPairs(gold, predicted)
     return point(pairs.pearson, pairs.count)
 
 
 def spearman(gold: ArrayLike, predicted: ArrayLike) -> float:
-    """Give Spearman's rank correlation; nan if a side is constant. Raises as `NumberPairs`."""
+    """Return Spearman's rank correlation; nan if a side is constant. Raises as `NumberPairs`."""
     pairs = NumberPairs(gold, predicted)
     return point(pairs.spearman, pairs.count)
 
 
 def mean_squared_error(gold: ArrayLike, predicted: ArrayLike) -> float:
-    """Give the mean of the squared differences. Raises as `NumberPairs`."""
+    """Return the mean of the squared differences. Raises as `NumberPairs`."""
     pairs = NumberPairs(gold, predicted)
     return point(pairs.mean_squared_error, pairs.count)
 

@@ -26,26 +26,26 @@ METRICS = ("MRR@10", "nDCG@10", "Recall@1", "Recall@10")
 
 
 def reciprocal_rank(found: Sequence[object], relevant: Collection[object], k: int = 10) -> float:
-    """Give 1 / the rank of the first relevant one among the first ``k``, 0 if there is none."""
+    """Return 1 / the rank of the first relevant one among the first ``k``, 0 if there is none."""
     return next((1 / rank for rank, one in enumerate(found[:k], start=1) if one in relevant), 0.0)
 
 
 def ndcg(found: Sequence[object], relevant: Collection[object], k: int = 10) -> float:
-    """Give the normalised discounted cumulative gain for relevance that is 0 or 1 (Jarvelin 2002)."""
+    """Return the normalised discounted cumulative gain for relevance that is 0 or 1 (Jarvelin 2002)."""
     gain = sum(1 / math.log2(rank + 1) for rank, one in enumerate(found[:k], start=1) if one in relevant)
     best = sum(1 / math.log2(rank + 1) for rank in range(1, min(len(relevant), k) + 1))
     return gain / best
 
 
 def recall(found: Sequence[object], relevant: Collection[object], k: int) -> float:
-    """Say whether a relevant one is among the first ``k``: success, where a query needs one answer."""
+    """Return whether a relevant one is among the first ``k``: success, where a query needs one answer."""
     return float(any(one in relevant for one in found[:k]))
 
 
 def ranking_metrics(
     found: Sequence[Sequence[object]], relevant: Sequence[Collection[object]]
 ) -> Mapping[str, Estimate]:
-    """Give every measure of `METRICS` for rankings, one per query, each with what is relevant to it.
+    """Return every measure of `METRICS` for rankings, one per query, each with what is relevant to it.
 
     Recall@k is the part of the queries with something relevant among the first k. The intervals are those of
     `munjang.evaluation.measures.resampling.estimates`. Raises `InputError` if there are no queries.
@@ -61,7 +61,7 @@ def ranking_metrics(
 
 
 def mean_reciprocal_rank(scores: Sequence[float], relevance: Sequence[float], k: int = 10) -> float:
-    """Give 1 / the rank of the first relevant document among the first ``k``; 0 if none is there.
+    """Return 1 / the rank of the first relevant document among the first ``k``; 0 if none is there.
 
     Documents of relevance above 0 are relevant. Equal scores say nothing about the order: the mean over all
     orders of such documents is given. Raises `InputError` for sequences of unequal length, or empty ones.
@@ -83,7 +83,7 @@ def mean_reciprocal_rank(scores: Sequence[float], relevance: Sequence[float], k:
 
 
 def graded_ndcg(scores: Sequence[float], relevance: Sequence[float], k: int = 10) -> float:
-    """Give the normalised discounted cumulative gain of the first ``k``; 0 if nothing is relevant.
+    """Return the normalised discounted cumulative gain of the first ``k``; 0 if nothing is relevant.
 
     The gain is the grade itself, divided by the logarithm of the rank (Jarvelin 2002), as in scikit-learn's
     `ndcg_score`; equal scores share their ranks' discounts. Raises as `mean_reciprocal_rank`.
@@ -100,7 +100,7 @@ def graded_ndcg(scores: Sequence[float], relevance: Sequence[float], k: int = 10
 
 
 def _ties(scores: Sequence[float], relevance: Sequence[float]) -> list[NDArray[np.float64]]:
-    """Give the grades in the order of their scores, best first, those of equal scores together."""
+    """Return the grades in the order of their scores, best first, those of equal scores together."""
     order = np.argsort(-np.asarray(scores, dtype=np.float64), kind="stable")
     ordered = np.asarray(scores)[order]
     return np.split(np.asarray(relevance, dtype=np.float64)[order], np.flatnonzero(np.diff(ordered)) + 1)

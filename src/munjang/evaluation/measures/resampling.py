@@ -43,14 +43,14 @@ class Estimate:
 
 
 def point(statistic: Statistic, count: int) -> float:
-    """Give a measure over all of ``count`` examples, each once."""
+    """Return a measure over all of ``count`` examples, each once."""
     return float(statistic(np.ones((1, count)))[0])
 
 
 def estimates(
     statistics: Mapping[str, Statistic], count: int, *, intervals: bool = True
 ) -> dict[str, Estimate]:
-    """Give several measures over ``count`` examples, with intervals unless they are declined.
+    """Return several measures over ``count`` examples, with intervals unless they are declined.
 
     The intervals are percentiles of 2,000 bootstrap samples of the examples (Efron 1979), drawn with a fixed
     seed and the same for all measures; samples in which a measure is not defined are left out. Raises

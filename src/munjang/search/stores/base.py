@@ -134,11 +134,11 @@ class Reader(Protocol):
     """One moment of a store: what is written meanwhile is not seen."""
 
     def get(self, ids: Sequence[DocumentId]) -> Mapping[DocumentId, Document]:
-        """Give the documents that are there."""
+        """Return the documents that are there."""
         ...
 
     def digests(self, ids: Sequence[DocumentId]) -> Mapping[DocumentId, bytes]:
-        """Give the digests of those that are there."""
+        """Return the digests of those that are there."""
         ...
 
     def documents(self, where: Filter | None = None) -> Iterator[Document]:
@@ -150,7 +150,7 @@ class Reader(Protocol):
         ...
 
     def ids_of_source(self, source: str) -> Sequence[DocumentId]:
-        """Give the ids of the documents that were read from a file."""
+        """Return the ids of the documents that were read from a file."""
         ...
 
     def count(self, where: Filter | None = None) -> int:
@@ -168,7 +168,7 @@ class Reader(Protocol):
         ...
 
     def find(self, passages: Sequence[int]) -> Mapping[int, Found]:
-        """Say where passages are."""
+        """Return where passages are."""
         ...
 
 
@@ -193,14 +193,14 @@ class Store(Protocol):
         ...
 
     def write(self, changes: Changes) -> int:
-        """Do all the changes or none, on the disk when this returns; give the number of documents deleted.
+        """Do all the changes or none, on the disk when this returns; return the number of documents deleted.
 
         Raises `InputError` for ``new`` entries that are there already, naming them.
         """
         ...
 
     def unstaged(self, target: IndexSettings, limit: int) -> Sequence[Document]:
-        """Give documents that a move to other settings has yet to prepare; a first call begins the move."""
+        """Return documents that a move to other settings has yet to prepare; a first call begins the move."""
         ...
 
     def stage(self, target: IndexSettings, entries: Sequence[Entry]) -> None:
@@ -223,7 +223,7 @@ class Store(Protocol):
         ...
 
     def check(self) -> Sequence[str]:
-        """Give a line for each thing that is wrong; none when all is well."""
+        """Return a line for each thing that is wrong; none when all is well."""
         ...
 
     def info(self) -> StoreInfo:

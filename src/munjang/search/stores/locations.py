@@ -19,7 +19,7 @@ _PASSWORD = re.compile(r"(^\w+://[^:@/]*:).*(?=@)|(?<=password=)[^&]*")
 
 
 def is_database(location: str | os.PathLike[str]) -> bool:
-    """Say whether a location is a database's address."""
+    """Return whether a location is a database's address."""
     if not isinstance(location, str | os.PathLike):
         raise InputTypeError(f"An index is at a file or at postgresql://..., got {location!r:.80}.")
     return isinstance(location, str) and location.startswith(_SCHEMES)

@@ -32,12 +32,12 @@ _SYLLABLE = re.compile(f"[{_HANGUL}]")
 
 
 def has_hangul(text: str) -> bool:
-    """Say whether a text has a Hangul syllable."""
+    """Return whether a text has a Hangul syllable."""
     return _SYLLABLE.search(text) is not None
 
 
 def runs(text: str) -> Iterator[tuple[bool, int, int]]:
-    """Give the runs of a text in NFC: whether it is Hangul, where it begins and ends."""
+    """Yield the runs of a text in NFC: whether it is Hangul, where it begins and ends."""
     for found in _pattern().finditer(text):
         yield found[1] is not None, *found.span()
 
@@ -99,15 +99,15 @@ class KiwiMorphemes:
         self.name = name
 
     def words(self, text: str) -> list[str]:
-        """Give the words in order, repetitions included."""
+        """Return the words in order, repetitions included."""
         return self.words_batch([text])[0]
 
     def words_batch(self, texts: Sequence[str]) -> list[list[str]]:
-        """Give the words of many texts, on all cores."""
+        """Return the words of many texts, on all cores."""
         return [[word for word, _, _ in spans] for spans in self._spans([nfc(text) for text in texts])]
 
     def spans(self, text: str) -> list[Span]:
-        """Give the words with their places in the text, in code points."""
+        """Return the words with their places in the text, in code points."""
         composed, back = compose(text)
         (found,) = self._spans([composed])
         return found if back is None else _mapped(found, back)
@@ -127,7 +127,7 @@ def _mapped(spans: list[Span], back: OffsetMap) -> list[Span]:
 
 
 def _other_words(text: str) -> list[Span]:
-    """Give the words that are not Hangul."""
+    """Return the words that are not Hangul."""
     return [
         (word, start, end)
         for hangul, start, end in runs(text)
@@ -194,15 +194,15 @@ class Analyzer(Protocol):
         ...
 
     def words(self, text: str) -> list[str]:
-        """Give the words in order, repetitions included."""
+        """Return the words in order, repetitions included."""
         ...
 
     def words_batch(self, texts: Sequence[str]) -> list[list[str]]:
-        """Give the words of many texts, on all cores where that is faster."""
+        """Return the words of many texts, on all cores where that is faster."""
         ...
 
     def spans(self, text: str) -> list[Span]:
-        """Give the words with their places in the text, in code points."""
+        """Return the words with their places in the text, in code points."""
         ...
 
 
@@ -216,15 +216,15 @@ class HangulBigrams:
     name = f"{_BIGRAMS}/{_FORMAT}"
 
     def words(self, text: str) -> list[str]:
-        """Give the words in order, repetitions included."""
+        """Return the words in order, repetitions included."""
         return [word for word, _, _ in _bigram_spans(nfc(text))]
 
     def words_batch(self, texts: Sequence[str]) -> list[list[str]]:
-        """Give the words of many texts."""
+        """Return the words of many texts."""
         return [self.words(text) for text in texts]
 
     def spans(self, text: str) -> list[Span]:
-        """Give the words with their places in the text, in code points."""
+        """Return the words with their places in the text, in code points."""
         composed, back = compose(text)
         found = _bigram_spans(composed)
         if back is None:

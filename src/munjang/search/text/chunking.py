@@ -39,7 +39,7 @@ _INDENT = 100  # characters before a label that are looked at
 
 
 def sentences(text: str) -> Iterator[tuple[int, int]]:
-    """Give the place of each sentence, without the white space around it, in code points.
+    """Yield the place of each sentence, without the white space around it, in code points.
 
     Together they cover every character that is not white space. A line is a sentence of its own.
     """
@@ -70,7 +70,7 @@ def _ends(text: str) -> Iterator[int]:
 
 
 def _goes_on(text: str, found: re.Match[str]) -> bool:
-    """Say whether the sentence goes on after a full stop: it ends an abbreviation, a number or initials."""
+    """Return whether a sentence continues after a full stop: of an abbreviation, a number or initials."""
     if found["dots"] is None:
         return False
     after = after_blanks(text, found.end())
@@ -126,7 +126,7 @@ class Chunker:
         self._characters = _CHARACTERS * tokens
 
     def cut(self, texts: Sequence[str]) -> list[list[Place]]:
-        """Give the places of each text's passages, in code points; none for a text of white space.
+        """Return the places of each text's passages, in code points; none for a text of white space.
 
         Raises `InputError` for a text with a lone surrogate.
         """

@@ -125,7 +125,7 @@ class VectorFile:
         return part.reshape(shape)
 
     def damage(self) -> Iterator[str]:
-        """Read everything, and give a line for each part that is not what was written."""
+        """Read everything, and yield a line for each part that is not what was written."""
         for entry, segment in zip(self._entries, self.segments, strict=True):
             parts: dict[str, NDArray[Any]] = {"codes": segment.codes, "vectors": segment.vectors}
             for (name, part), checksum in zip(parts.items(), entry.checksums[1:], strict=True):
@@ -174,7 +174,7 @@ def _append(file: BinaryIO, segment: Segment) -> _Entry:
 
 
 def _layout(count: int, dimension: int) -> Sequence[tuple[int, tuple[int, ...], str]]:
-    """Say where in a segment its parts are, and their shapes and kinds."""
+    """Return where in a segment its parts are, and their shapes and kinds."""
     rows = (count, dimension)
     small = [((count,), "<i8"), *[((count,), "<f4")] * 3, *[((dimension,), "<f4")] * 2]
     places, offset = [], 0

@@ -56,7 +56,7 @@ class GraphFacts:
 
 
 def is_there() -> bool:
-    """Say whether the extra is installed."""
+    """Return whether the extra is installed."""
     try:
         _usearch()
     except MissingExtraError:
@@ -147,7 +147,7 @@ class Graph:
             os.fsync(file.fileno())
 
     def propose(self, vector: NDArray[np.float32], limit: int) -> NDArray[np.int64]:
-        """Give numbers, sorted, of rows near a vector ``[d]``: several times ``limit``, if there are."""
+        """Return numbers, sorted, of rows near a vector ``[d]``: several times ``limit``, if there are."""
         keys = self._index.search(vector, max(_EFFORT, 4 * limit)).keys
         return np.sort(np.asarray(keys).astype(np.int64))
 

@@ -214,7 +214,7 @@ class VectorMatrix:
             return self._open(self.path)
 
     def damage(self) -> list[str]:
-        """Read the whole file, and give a line for each part of it that is not what was written.
+        """Read the whole file, and return a line for each part of it that is not what was written.
 
         Opening checks everything but the codes and the vectors. What is damaged goes with `clear`, a new
         `update` and a `save`.
@@ -267,7 +267,7 @@ class VectorMatrix:
     def build_graph(self, advance: Callable[[int], None] | None = None) -> GraphFacts | None:
         """Make the graph for approximate search anew, measure its recall and save it, as far as that works.
 
-        Does nothing, and gives ``None``, below ``approximate_from`` rows. It takes minutes for a million
+        Does nothing, and returns ``None``, below ``approximate_from`` rows. It takes minutes for a million
         rows; searches go on meanwhile. Raises `MissingExtraError` without the extra ``ann``.
         """
         rows, generation = self._rows, self.generation

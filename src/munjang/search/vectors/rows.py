@@ -96,7 +96,7 @@ class Rows:
         return Rows(segments, self.numbers[kept], self.vectors[kept], self.stored)
 
     def packed(self) -> Iterator[Segment]:
-        """Give segments without removed rows, small ones after one another made into one."""
+        """Yield segments without removed rows, small ones after one another made into one."""
         most = rows_per_segment(self.vectors.shape[1])
         waiting: list[tuple[NDArray[np.int64], NDArray[np.float32]]] = []
         for segment in filter(None, (one.compact() for one in self.segments)):
@@ -135,7 +135,7 @@ def decoded(
 
 
 def prepared(vectors: NDArray[np.float32], similarity: str) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
-    """Give rows as they are compared, and which of them can be: of length one (or zero) for cosine."""
+    """Return rows as they are compared, and which of them can be: of length one (or zero) for cosine."""
     lengths = np.empty(len(vectors))
     for start in range(0, len(vectors), _CHUNK):
         part = slice(start, start + _CHUNK)

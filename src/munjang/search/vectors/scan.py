@@ -91,7 +91,7 @@ class _Floor:
                 self.value = float(self._bounds.min())
 
     def with_these(self, bounds: NDArray[np.float64]) -> float:
-        """Give the floor, or a higher one if these rows, offered or not, have one by themselves."""
+        """Return the floor, or a higher one if these rows, offered or not, have one by themselves."""
         if len(bounds) < self._limit:
             return self.value
         return max(self.value, float(_largest(bounds, self._limit).min()))
@@ -164,7 +164,7 @@ class _View:
 
 
 def _candidates(segment: Segment, query: Query, floor: _Floor, mask: NDArray[np.bool_] | None) -> _Candidates:
-    """Read all codes of a segment, and give the rows whose upper bound reaches the floor."""
+    """Read all codes of a segment, and return the rows whose upper bound reaches the floor."""
     view = _View(query, segment)
     dots = np.asarray(numkong.cdist(view.high, segment.codes, metric="dot"))[0]
 
@@ -191,7 +191,7 @@ def _bounds(segment: Segment, rows: NDArray[np.intp], across: float, slack: floa
 
 
 def _promising(dots: NDArray[np.float64], missing: float, factor: float) -> NDArray[np.intp]:
-    """Give the rows that can make up what is ``missing``: one comparison each, with the largest scale."""
+    """Return the rows that can make up what is ``missing``: one comparison each, with the largest scale."""
     if missing <= 0 or factor <= 0:
         return np.arange(len(dots))
     return np.flatnonzero(dots >= missing / factor * (1 - 1e-9))
@@ -244,7 +244,7 @@ def joined(parts: Sequence[Scored]) -> Scored:
 
 
 def best(parts: Sequence[Scored], limit: int) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
-    """Give the best of all, best first, of equal ones the smaller number first."""
+    """Return the best of all, best first, of equal ones the smaller number first."""
     numbers, scores = joined(parts)
     if len(scores) > limit:
         kept = np.flatnonzero(scores >= np.partition(scores, len(scores) - limit)[-limit])

@@ -29,7 +29,7 @@ _TINY = float(np.finfo(np.float32).tiny)  # nor must what is below float32's ran
 
 
 def rows_per_segment(dimension: int) -> int:
-    """Say how many rows a full segment has: at most 2**16, at most 128 MiB of float32.
+    """Return how many rows a full segment has: at most 2**16, at most 128 MiB of float32.
 
     Large enough that a search's work per segment is nothing beside reading it, small enough that one
     segment's scores stay in a core's cache and that building one takes little memory.
@@ -87,7 +87,7 @@ class Segment:
         return len(self.numbers) if self.alive is None else int(np.count_nonzero(self.alive))
 
     def without(self, removed: NDArray[np.int64]) -> Segment:
-        """Give the segment without the rows of these sorted numbers; itself if it has none of them."""
+        """Return the segment without the rows of these sorted numbers; itself if it has none of them."""
         positions = self.positions(removed)
         if not len(positions):
             return self
@@ -131,7 +131,7 @@ def _direction(center: NDArray[np.float32]) -> NDArray[np.float64]:
 
 
 def _among(numbers: NDArray[np.int64], wanted: NDArray[np.int64]) -> NDArray[np.bool_]:
-    """Say which of the sorted numbers are among sorted others of the same range, mostly without sorting."""
+    """Return which of the sorted numbers are among sorted others of the same range."""
     first, span = int(numbers[0]), int(numbers[-1] - numbers[0]) + 1
     if span > 16 * len(numbers):
         return np.isin(numbers, wanted)
@@ -164,7 +164,7 @@ def quantize(numbers: NDArray[np.int64], vectors: NDArray[np.float32]) -> Segmen
 
 
 def _spread(vectors: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Give the standard deviation of each component, of some rows; nearly constant ones get a small one."""
+    """Return the standard deviation of each component, of some rows; nearly constant ones get a small one."""
     some = vectors[:: max(1, len(vectors) // _SAMPLE)].astype(np.float64)
     spread = some.std(axis=0)
     mean = float(np.sqrt(np.square(spread).mean()))

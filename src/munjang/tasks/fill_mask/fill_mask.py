@@ -102,7 +102,7 @@ class FillMask:
         *,
         beam: int = 10,
     ) -> list[Fill] | list[list[Fill]]:
-        """Give the likeliest fills of one text, best first, or of each text of a list.
+        """Return the likeliest fills of one text, best first, or of each text of a list.
 
         Several masks are filled together: ``score`` is the probability of the first mask's piece, times that
         of the second's in a text that has the first, and so on from left to right.

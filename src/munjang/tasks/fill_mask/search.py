@@ -96,7 +96,7 @@ class Choice:
     accept: Callable[[int], bool] | None = None
 
     def best(self, scores: LogProbabilities, count: int) -> list[int]:
-        """Give the likeliest tokens, best first; of equals, that with the lower id."""
+        """Return the likeliest tokens, best first; of equals, that with the lower id."""
         ids = np.flatnonzero(self.allowed)
         if self.accept is None and count < len(ids):
             # Only what is as good as the last one wanted needs sorting.
@@ -107,7 +107,7 @@ class Choice:
 
 
 def log_probabilities(model: Model, queries: Sequence[Query]) -> Iterator[tuple[int, LogProbabilities]]:
-    """Give each query's place and log-probabilities ``[vocab_size]``, as they are ready.
+    """Yield each query's place and log-probabilities ``[vocab_size]``, as they are ready.
 
     Only the rows asked for go through the last layer's feed-forward and the vocabulary head.
     """
@@ -174,5 +174,5 @@ def fill_with(
 
 
 def _held(scores: LogProbabilities, pieces: NDArray[np.bool_]) -> float:
-    """Give the probability of some pieces together."""
+    """Return the probability of some pieces together."""
     return float(np.exp(scores[pieces]).sum(dtype=np.float64))

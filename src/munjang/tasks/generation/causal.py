@@ -137,7 +137,7 @@ class Reader:
         generators: Sequence[np.random.Generator],
         first: int = 0,
     ) -> Iterator[tuple[int, str]]:
-        """Begin to write some prompts, each ``copies`` times; gives what `write` gives.
+        """Begin to write some prompts, each ``copies`` times; yields what `write` gives.
 
         ``first`` is the number of the first prompt, for messages. Raises `InputError` at once.
         """
@@ -232,7 +232,7 @@ def _session_executor(executor: Executor, weights: Weights) -> Executor:
 
 
 def checked_texts(texts: Sequence[object], what: str = "Prompt") -> list[str]:
-    """Give a list of texts; `InputTypeError` if something else is among them."""
+    """Return a list of texts; `InputTypeError` if something else is among them."""
     if not isinstance(texts, (list, tuple)):
         raise InputTypeError(f"A list of texts is expected, not a value of type {type(texts).__name__}.")
     for number, text in enumerate(texts):

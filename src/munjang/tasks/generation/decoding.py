@@ -119,7 +119,7 @@ class Writer:
         self._stops = StopStrings(stops)
 
     def add(self, token: int) -> str:
-        """Write a token; give the text that is certain now."""
+        """Write a token; return the text that is certain now."""
         self.ids.append(token)
         if token in self._ends:
             return self._finish()
@@ -141,7 +141,7 @@ def write(
     sampling: Sampling,
     generators: Sequence[np.random.Generator],
 ) -> Iterator[tuple[int, str]]:
-    """Write all texts to their ends; give pieces of text with their writer's number as they are certain.
+    """Write all texts to their ends; yield pieces of text with their writer's number as they are certain.
 
     ``writers`` are as many as the prompts times the session's copies.
     """

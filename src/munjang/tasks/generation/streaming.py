@@ -22,11 +22,11 @@ class TextStream(Protocol):
     """Takes tokens one by one and gives the text that is certain."""
 
     def add(self, token: int) -> str:
-        """Give the characters that this token completes; often none, or several."""
+        """Return the characters that this token completes; often none, or several."""
         ...
 
     def finish(self) -> str:
-        """Give what is left: nothing, or replacement characters for bytes that never became a character."""
+        """Return what is left: nothing, or replacement characters for bytes that never became a character."""
         ...
 
 
@@ -106,7 +106,7 @@ class StopStrings:
         self._held = ""
 
     def add(self, piece: str) -> tuple[str, bool]:
-        """Give the text that is certain now, and whether a stop string has ended it."""
+        """Return the text that is certain now, and whether a stop string has ended it."""
         text = self._held + piece
         found = [(start + len(stop), start) for stop in self._stops if (start := text.find(stop)) >= 0]
         if found:
@@ -117,7 +117,7 @@ class StopStrings:
         return text[:certain], False
 
     def rest(self) -> str:
-        """Give what was held back, when no more text comes."""
+        """Return what was held back, when no more text comes."""
         held, self._held = self._held, ""
         return held
 

@@ -225,7 +225,7 @@ class TextGeneration:
         top_p: float | None = None,
         temperature: float = 1.0,
     ) -> list[Candidate]:
-        """Give the most likely next tokens of a text, best first, and which of them each filter would keep.
+        """Return the most likely next tokens of a text, best first, and which of them each filter would keep.
 
         Probabilities are those of all tokens, after the temperature and before any filter. ``rows`` is how
         many tokens; by default as many as top_k, or 10. A filter that is not given keeps all. Raises as the
@@ -253,7 +253,7 @@ class TextGeneration:
         ]
 
     def perplexity(self, texts: str | Sequence[str]) -> float:
-        """Give the perplexity of texts: the exponential of the mean negative log-likelihood of their tokens.
+        """Return the perplexity of texts: the exponential of the mean negative log-likelihood of tokens.
 
         Each token is scored given those before it, the first token of a text not at all; the mean is over the
         tokens of all texts together. A text longer than the model is read in parts, each on its own. Raises
@@ -265,7 +265,7 @@ class TextGeneration:
         return math.exp(float(losses.mean()))
 
     def losses(self, texts: Sequence[str]) -> list[NDArray[np.float64]]:
-        """Give each text's negative log-likelihoods, one for each token but the first; see `perplexity`.
+        """Return each text's negative log-likelihoods, one for each token but the first; see `perplexity`.
 
         A text of one token has none. Raises `InputTypeError` for anything but texts.
         """

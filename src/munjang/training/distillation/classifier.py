@@ -68,7 +68,7 @@ class SoftLabels:
 
 
 def soft_label_loss(student: Tensor, teacher: Tensor, labels: Tensor, weighing: SoftLabels) -> Tensor:
-    """Give ``alpha T^2 KL(teacher / T || student / T) + (1 - alpha) cross-entropy`` of each text, ``[B]``.
+    """Return ``alpha T^2 KL(teacher / T || student / T) + (1 - alpha) cross-entropy`` of each text, ``[B]``.
 
     ``T^2`` keeps the gradients' size whatever the temperature (arXiv:1503.02531, section 2). Logits are
     ``[B, n]``, labels ``[B]``, -1 for a text that has none.

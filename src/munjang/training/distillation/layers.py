@@ -156,7 +156,7 @@ class LayerMatcher:
         return executor
 
     def __call__(self, found: Mapping[str, Tensor], batch: Batch, own: Mapping[str, Tensor]) -> Tensor:
-        """Give the loss of each text, ``[B]``.
+        """Return the loss of each text, ``[B]``.
 
         ``found`` is the student's output with its `taps`, ``batch`` what it read, ``own`` the projections.
         """

@@ -85,7 +85,7 @@ def choose_layers(layers: int | Sequence[int], of: int) -> tuple[int, ...]:
 def student_tensors(
     raw_config: Mapping[str, Any], weights: Mapping[str, NDArray[Any]], layers: Sequence[int]
 ) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
-    """Give the config and the tensors of a model that has only these layers, renumbered from 0 on.
+    """Return the config and the tensors of a model that has only these layers, renumbered from 0 on.
 
     Everything else is the teacher's: embeddings, pooler, head, modules (arXiv:1910.01108, section 3).
     Raises `UnsupportedModelError` for a model that is no encoder.
@@ -107,7 +107,7 @@ def student_tensors(
 def make_student(
     teacher: str | os.PathLike[str], output: str | os.PathLike[str], *, layers: int | Sequence[int]
 ) -> tuple[int, ...]:
-    """Write a student that begins with some of a teacher's layers (arXiv:1910.01108); give which those are.
+    """Write a student that begins with some of a teacher's layers (arXiv:1910.01108); return which those are.
 
     Args:
         teacher: a folder, a catalogue name, or a hub repository.

@@ -165,7 +165,7 @@ class _Run:
 
     @contextmanager
     def _memory(self, update: Update) -> Iterator[None]:
-        """Say what to do when memory runs out."""
+        """Return what to do when memory runs out."""
         try:
             yield
         except (MemoryError, RuntimeError) as error:

@@ -66,7 +66,7 @@ class Optimizer:
         return self._options.layer_decay**above
 
     def clip(self) -> float:
-        """Shorten the gradients if they are too long; give the length that they had."""
+        """Shorten the gradients if they are too long; return the length that they had."""
         gradients = [value.grad for value in self._trained.values() if value.grad is not None]
         norm = torch.nn.utils.get_total_norm(gradients)
         length = float(norm)

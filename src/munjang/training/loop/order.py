@@ -20,7 +20,7 @@ _SIGHT = 20  # how many blocks ahead an example that fits is looked for
 
 
 def generator(seed: int, *place: int) -> np.random.Generator:
-    """Give the random numbers of one place in a run: they depend on nothing that happened before it."""
+    """Return the random numbers of one place in a run: they depend on nothing that happened before it."""
     return np.random.default_rng([seed, _STEP, *place])
 
 
@@ -90,7 +90,7 @@ class Order:
         return bounded
 
     def updates(self, after: int = 0) -> Iterator[Update]:
-        """Give the updates of the run that come after so many."""
+        """Yield the updates of the run that come after so many."""
         accumulated = self._options.gradient_accumulation_steps
         for epoch in range(after // self.per_epoch, math.ceil(self.steps / self.per_epoch)):
             batches = self.batches(epoch)

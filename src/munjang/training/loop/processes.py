@@ -35,7 +35,7 @@ class Processes:
         return self.rank == 0
 
     def share(self, places: NDArray[np.intp]) -> NDArray[np.intp]:
-        """Give this process's part of a batch."""
+        """Return this process's part of a batch."""
         return places[self.rank :: self.count]
 
     def add_up(self, numbers: Sequence[float], device: torch.device) -> list[float]:
@@ -62,7 +62,7 @@ class Processes:
             start += value.numel()
 
     def told(self, value: Any) -> Any:
-        """Give every process what the leading one has."""
+        """Return every process what the leading one has."""
         if self.count == 1:
             return value
         box = [value]

@@ -157,7 +157,7 @@ def _written(metrics: Mapping[str, float]) -> str:
 
 @contextmanager
 def shown(asked: bool | None, name: str) -> Iterator[Sequence[Watcher]]:
-    """Give who shows a run on standard error: a bar at a terminal, lines if ``asked`` elsewhere."""
+    """Yield who shows a run on standard error: a bar at a terminal, lines if ``asked`` elsewhere."""
     import sys
 
     if asked is False or (asked is None and not sys.stderr.isatty()):

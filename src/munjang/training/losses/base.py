@@ -95,7 +95,7 @@ class SentenceLoss(ABC):
 
     @abstractmethod
     def __call__(self, batch: Batch) -> Tensor:
-        """Give the sum of the examples' losses."""
+        """Return the sum of the examples' losses."""
 
     def tensors(self, width: int, seed: int) -> dict[str, NDArray[np.float32]]:  # noqa: ARG002
         """Tensors that are trained with the model and needed no more afterwards, by name."""
@@ -161,7 +161,7 @@ class CosineSimilarityLoss(SentenceLoss):
         check_labels(self.describe(), examples, -1.0, 1.0)
 
     def __call__(self, batch: Batch) -> Tensor:
-        """Give the sum over the pairs."""
+        """Return the sum over the pairs."""
         u, v = batch.columns
         cosines = functional.cosine_similarity(u, v)
         return functional.mse_loss(cosines, batch.labels, reduction="sum")
@@ -199,7 +199,7 @@ class SoftmaxLoss(SentenceLoss):
         return functional.linear(features, own[self._WEIGHT], own[self._BIAS])
 
     def __call__(self, batch: Batch) -> Tensor:
-        """Give the sum over the pairs."""
+        """Return the sum over the pairs."""
         u, v = batch.columns
         logits = self.logits(u, v, batch.own)
         return functional.cross_entropy(logits, batch.labels.long(), reduction="sum")

@@ -41,7 +41,7 @@ class TripletLoss(SentenceLoss):
         return distances
 
     def __call__(self, batch: Batch) -> Tensor:
-        """Give the sum over the triplets."""
+        """Return the sum over the triplets."""
         anchor, positive, negative = batch.columns
         nearer = self._distances(anchor, positive) - self._distances(anchor, negative)
         return functional.relu(nearer + self.margin).sum()
@@ -85,7 +85,7 @@ class MultipleNegativesRankingLoss(SentenceLoss):
         self.skip_false_negatives = skip_false_negatives
 
     def __call__(self, batch: Batch) -> Tensor:
-        """Give the sum over the anchors; scores exist for some of them at a time."""
+        """Return the sum over the anchors; scores exist for some of them at a time."""
         anchors, candidates = batch.columns[0], torch.cat(list(batch.columns[1:]))
         if self.similarity == "cosine":
             anchors, candidates = functional.normalize(anchors), functional.normalize(candidates)

@@ -65,7 +65,7 @@ class MatryoshkaLoss(SentenceLoss):
         }
 
     def __call__(self, batch: Batch) -> Tensor:
-        """Give the weighted sum over the lengths."""
+        """Return the weighted sum over the lengths."""
         return torch.stack([weight * self.loss(_cut(batch, dim)) for dim, weight in self.steps]).sum()
 
     def describe(self) -> str:

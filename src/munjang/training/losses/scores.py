@@ -47,7 +47,7 @@ class CoSENTLoss(SentenceLoss):
         return functional.cosine_similarity(u, v)
 
     def __call__(self, batch: Batch) -> Tensor:
-        """Give the batch's loss times the number of pairs."""
+        """Return the batch's loss times the number of pairs."""
         u, v = batch.columns
         scores = self.similarity(u, v) * self.scale
         labels = batch.labels
@@ -100,7 +100,7 @@ class ContrastiveLoss(SentenceLoss):
         return functional.pairwise_distance(u, v, p=2.0 if self.distance == "euclidean" else 1.0)
 
     def __call__(self, batch: Batch) -> Tensor:
-        """Give the sum over the pairs."""
+        """Return the sum over the pairs."""
         distances, labels = self.distances(batch), batch.labels
         apart = functional.relu(self.margin - distances).square()
         return 0.5 * (labels * distances.square() + (1 - labels) * apart).sum()
@@ -120,7 +120,7 @@ class OnlineContrastiveLoss(ContrastiveLoss):
     looks_at_batch = True
 
     def __call__(self, batch: Batch) -> Tensor:
-        """Give the sum over the hard pairs, times the number of pairs."""
+        """Return the sum over the hard pairs, times the number of pairs."""
         distances = self.distances(batch)
         together, apart = distances[batch.labels == 1], distances[batch.labels == 0]
         limit_apart = together.max() if len(together) else apart.mean()

@@ -34,7 +34,7 @@ class MSELoss(SentenceLoss):
                 )
 
     def __call__(self, batch: Batch) -> Tensor:
-        """Give the sum over the examples of the mean over texts and components."""
+        """Return the sum over the examples of the mean over texts and components."""
         differences = torch.stack(list(batch.columns), dim=1) - batch.labels[:, None, :]
         return differences.square().mean(dim=(1, 2)).sum()
 
@@ -63,7 +63,7 @@ class MarginMSELoss(SentenceLoss):
                 )
 
     def __call__(self, batch: Batch) -> Tensor:
-        """Give the sum over the examples of the mean over their negatives."""
+        """Return the sum over the examples of the mean over their negatives."""
         query, *documents = batch.columns
         scores = torch.stack([(query * document).sum(dim=-1) for document in documents], dim=1)
         margins = scores[:, :1] - scores[:, 1:]

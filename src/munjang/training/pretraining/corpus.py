@@ -156,7 +156,7 @@ def _fits(folder: Path, mark: str) -> bool:
 
 
 def is_whole(folder: Path, about: dict[str, Any]) -> bool:
-    """Say whether the files of a corpus are there and as long as they were."""
+    """Return whether the files of a corpus are there and as long as they were."""
     return all(
         (folder / name).is_file() and (folder / name).stat().st_size == size
         for name, size in about["sizes"].items()
@@ -219,7 +219,7 @@ def _write(
 def _lines(
     paths: Sequence[str], encoding: str, sentences: bool, part: Part | None
 ) -> Iterator[Iterator[str]]:
-    """Give the lines of one file after another."""
+    """Yield the lines of one file after another."""
     files = (lines_of(path, encoding) for path in paths)
     return files if part is None else part.of_files(files, sentences=sentences)
 
@@ -262,7 +262,7 @@ def _number(value: int) -> bytes:
 
 
 def _plain_backend(tokenizer: Tokenizer) -> Any:
-    """Give a tokeniser of its own for which special tokens in a text are plain text."""
+    """Return a tokeniser of its own for which special tokens in a text are plain text."""
     backend = tokenizer.backend_tokenizer
     own = type(backend).from_str(backend.to_str())
     own.encode_special_tokens = True
@@ -272,7 +272,7 @@ def _plain_backend(tokenizer: Tokenizer) -> Any:
 def _tokenized(
     lines: Iterator[str], backend: Any, sentences: bool, advance: Callable[[int], None]
 ) -> Iterator[list[list[int]]]:
-    """Give documents as the ids of their texts."""
+    """Yield documents as the ids of their texts."""
     document: list[list[int]] = []
     for batch in _batches(lines, advance):
         with library_errors("The tokeniser can't encode these lines", InputError):
@@ -385,7 +385,7 @@ class TokenCorpus:
         return len(self.offsets) - 1
 
     def __getitem__(self, index: int) -> NDArray[Any]:
-        """Give the ids of a text, ``[L]``, read-only; negative indices count from the end."""
+        """Return the ids of a text, ``[L]``, read-only; negative indices count from the end."""
         i = range(len(self))[index]
         return self.tokens[self.offsets[i] : self.offsets[i + 1]]
 
@@ -394,7 +394,7 @@ class TokenCorpus:
         return map(self.__getitem__, range(len(self)))
 
     def document(self, index: int) -> range:
-        """Give the numbers of a document's texts."""
+        """Return the numbers of a document's texts."""
         i = range(len(self.documents) - 1)[index]
         return range(int(self.documents[i]), int(self.documents[i + 1]))
 

@@ -247,7 +247,7 @@ class MaskedLanguageObjective(Pretraining[NDArray[np.int32]]):
 def with_masked_head(
     raw_config: Mapping[str, Any], weights: Mapping[str, NDArray[Any]] | None, seed: int
 ) -> tuple[dict[str, Any], Tensors]:
-    """Give a config and tensors with a masked-word head; without weights, of a model at its beginning.
+    """Return a config and tensors with a masked-word head; without weights, of a model at its beginning.
 
     Raises `InputError` for a head that does not share the matrix of the word embeddings.
     """

@@ -53,7 +53,7 @@ class MaskingVocabulary:
         return cls(tokenizer.mask_token_id, np.flatnonzero(~special), special)
 
     def maskable(self, ids: NDArray[Any]) -> NDArray[np.bool_]:
-        """Say for each token whether it may be masked."""
+        """Return for each token whether it may be masked."""
         allowed: NDArray[np.bool_] = ~self.special[ids]
         return allowed
 

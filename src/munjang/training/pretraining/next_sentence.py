@@ -183,7 +183,7 @@ class NextSentenceObjective(Pretraining[int]):
 def _with_both_heads(
     raw_config: Mapping[str, Any], weights: Mapping[str, NDArray[Any]] | None, seed: int
 ) -> tuple[dict[str, Any], Tensors]:
-    """Give a config and tensors with the two heads that `BertForPreTraining` has."""
+    """Return a config and tensors with the two heads that `BertForPreTraining` has."""
     raw, masked = with_masked_head(raw_config, weights, seed)
     # Another seed, or the pooler would begin as the masked-word head's first matrix does.
     old = masked if weights is None else weights

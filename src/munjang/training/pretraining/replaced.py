@@ -113,7 +113,7 @@ def generator_config(raw_config: Mapping[str, Any], *, size: float = 0.25) -> di
 def generator_tensors(
     raw_config: Mapping[str, Any], weights: Mapping[str, NDArray[Any]] | None, *, seed: int
 ) -> tuple[dict[str, Any], Tensors]:
-    """Give the config and the tensors of a generator without the shared embeddings, under ``generator/``.
+    """Return the config and the tensors of a generator without the shared embeddings, under ``generator/``.
 
     Without weights it begins from nothing.
     """
@@ -134,7 +134,7 @@ def of_generator(tensors: Mapping[str, T]) -> dict[str, T]:
 def with_discriminator(
     raw_config: Mapping[str, Any], weights: Mapping[str, NDArray[Any]] | None, *, seed: int
 ) -> tuple[dict[str, Any], Tensors]:
-    """Give a config and tensors with the head that says which tokens were replaced; a new one if need be.
+    """Return a config and tensors with the head that says which tokens were replaced; a new one if need be.
 
     Raises `InputError` for a model that is no ELECTRA.
     """

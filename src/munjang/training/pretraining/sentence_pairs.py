@@ -65,14 +65,14 @@ class SentencePairs:
         return len(self._firsts)
 
     def costs(self) -> NDArray[np.intp]:
-        """Give about how many tokens each pair has, ``[n]``: as many as with the sentence that follows."""
+        """Return about how many tokens each pair has, ``[n]``: as many as with the sentence that follows."""
         lengths = np.diff(self._corpus.offsets)
         both = lengths[self._firsts] + lengths[self._firsts + 1]
         costs: NDArray[np.intp] = np.minimum(both, self._room).astype(np.intp) + _SPECIAL
         return costs
 
     def pair(self, epoch: int, index: int) -> SentencePair:
-        """Give a pair; the same for the same seed, epoch and index, and a new draw in each epoch.
+        """Return a pair; the same for the same seed, epoch and index, and a new draw in each epoch.
 
         ``index`` counts from 0 in the order of the corpus; whoever wants another order shuffles the indices.
         """
@@ -99,7 +99,7 @@ class SentencePairs:
 
 
 def shared_lengths(a: int, b: int, room: int) -> tuple[int, int]:
-    """Give how many tokens of each of two sentences fit when the longer one is cut first.
+    """Return how many tokens of each of two sentences fit when the longer one is cut first.
 
     For example 10 and 4 in a room of 9 -> 5 and 4.
     """
@@ -113,7 +113,7 @@ def shared_lengths(a: int, b: int, room: int) -> tuple[int, int]:
 
 
 def _first_sentences(corpus: TokenCorpus) -> NDArray[np.int64]:
-    """Give the numbers of the sentences that another one of the same document follows."""
+    """Return the numbers of the sentences that another one of the same document follows."""
     if not corpus.sentences:
         raise InputError(
             "Next-sentence pairs need to know which lines are sentences of one document; build the corpus "

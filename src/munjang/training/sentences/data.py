@@ -86,7 +86,7 @@ def prepare(
 
 
 def kind_of(examples: Sequence[object]) -> type[SentenceSource]:
-    """Give the class that all examples have; `InputTypeError` if they differ or have another."""
+    """Return the class that all examples have; `InputTypeError` if they differ or have another."""
     require_examples(examples)
     for kind in _KINDS:
         if isinstance(examples[0], kind):

@@ -29,7 +29,7 @@ def measure_for(
     labels: Mapping[int, str],
     prompts: tuple[str, str],
 ) -> tuple[Measure, str]:
-    """Give what measures a model on held-out examples, and the name of its value that decides.
+    """Return what measures a model on held-out examples, and the name of its value that decides.
 
     Pairs with scores: ``spearman`` of the cosines (and ``pearson``). Contrasts: ``MRR@10`` of the positive
     among all held-out texts that are no anchors. Pairs with labels: ``accuracy`` of the softmax classifier.

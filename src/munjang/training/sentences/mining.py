@@ -60,7 +60,7 @@ class MiningTexts:
         )
 
     def contrasts(self, query: int, negatives: NDArray[np.intp], *, together: bool) -> Iterator[Contrast]:
-        """Give what is learned from a query and its negatives, for each of its positives."""
+        """Yield what is learned from a query and its negatives, for each of its positives."""
         anchor = self.queries[query]
         texts = tuple(self.corpus[place] for place in negatives.tolist())
         for positive in self.positives[query]:
@@ -231,7 +231,7 @@ class _Scores:
         some: range,
         rules: MiningRules,
     ) -> Iterator[NDArray[np.intp]]:
-        """Give the places of what may be a negative of each query, the nearest first."""
+        """Yield the places of what may be a negative of each query, the nearest first."""
         hits = semantic_search(
             queries[some.start : some.stop], documents, top_k=rules.depth + 1, score_function=self._all
         )

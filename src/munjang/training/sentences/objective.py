@@ -47,7 +47,7 @@ def accumulate_in_parts(
     rng: np.random.Generator,
     precision: Callable[[], AbstractContextManager[Any]],
 ) -> float:
-    """Add the gradients of ``loss(embed(texts))`` to those that are there, part by part; give the loss.
+    """Add the gradients of ``loss(embed(texts))`` to those that are there, part by part; return the loss.
 
     The vectors are computed without gradients, the loss's gradients stop at the vectors, and each part goes
     through the model once more to take them on (GradCache, arXiv:2101.06983). So that dropout is the same

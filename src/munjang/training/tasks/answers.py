@@ -83,7 +83,7 @@ class AnswerWindows:
         self._none = self._untold = self._tokenless = self._too_long = 0
 
     def of(self, questions: Sequence[QuestionExample], first: int = 0) -> Iterator[AnswerWindow]:
-        """Give the windows of some questions, the first of which is example number ``first``.
+        """Yield the windows of some questions, the first of which is example number ``first``.
 
         Raises `InputError`, with the number of the example, for a question that leaves the context no room.
         """

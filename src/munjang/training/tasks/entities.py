@@ -57,7 +57,7 @@ class TaggedWindows:
         self._entities = self._untold = self._cut = self._empty = 0
 
     def of(self, texts: Sequence[TaggedText]) -> Iterator[tuple[TokenIds, list[int]]]:
-        """Give the ids and the numbers of the tags of each window; `NO_TAG` where a token is not learned."""
+        """Yield the ids and the numbers of the tags of each window; `NO_TAG` where a token is not learned."""
         encodings = self._tokenizer.encode_batch([one["text"] for one in texts], truncation=False)
         for one, encoding in zip(texts, encodings, strict=True):
             tags = align(one["entities"], encoding)
@@ -209,7 +209,7 @@ def train_token_classification(
 def _checked(
     examples: Sequence[TaggedText], held_out: Sequence[TaggedText], types: Sequence[str] | None
 ) -> list[str]:
-    """Look at every text before anything is learned; give the types of entities."""
+    """Look at every text before anything is learned; return the types of entities."""
     require_examples(examples)
     for place, one in enumerate(examples):
         _check("Example", place, one)

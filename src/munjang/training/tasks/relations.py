@@ -209,7 +209,7 @@ def _types(examples: Sequence[RelationExample], role: Literal["subject", "object
 def _read(
     what: str, examples: Sequence[RelationExample], loaded: Loaded, longest: int
 ) -> Iterator[tuple[Encoding, tuple[int, int]]]:
-    """Give each text with its markers, as tokens, and where its entities begin."""
+    """Yield each text with its markers, as tokens, and where its entities begin."""
     known = markers_of(loaded)
     for chunk in in_chunks(enumerate(examples)):
         marked = [_marked(what, place, one, known) for place, one in chunk]

@@ -55,7 +55,7 @@ class Judged:
 
 
 def kind_of(examples: RankingExamples) -> type[LabelledText | ScoredPair | RankedList]:
-    """Say what the examples are; `InputTypeError`, with the number, if they are not all of one kind."""
+    """Return what the examples are; `InputTypeError`, with the number, if they are not all of one kind."""
     kind = type(examples[0])
     names = ", ".join(known.__name__ for known in _KINDS)
     for place, one in enumerate(examples):
@@ -77,7 +77,7 @@ def judged(
     highest: float | None = None,
     scaled: bool = True,
 ) -> list[Judged]:
-    """Give the pairs and numbers of examples.
+    """Return the pairs and numbers of examples.
 
     Args:
         examples: all of one kind.

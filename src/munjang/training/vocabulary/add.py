@@ -101,7 +101,7 @@ def _checked_words(words: Sequence[str]) -> list[str]:
 def suggest_tokens(
     texts: Iterable[str], tokenizer: Tokenizer, *, limit: int = 100, min_count: int = 5
 ) -> list[Suggestion]:
-    """Give the words of texts that would save most tokens if they were tokens, best first.
+    """Return the words of texts that would save most tokens if they were tokens, best first.
 
     Particles are taken off Korean words (`munjang.tokenization.josa`), and all forms of a word count for
     it. Saved is what its pieces take now, with those of the particle, less what both would take. A word
@@ -156,7 +156,7 @@ def _words(text: str) -> Iterator[Form]:
 
 
 def _saved(forms: dict[Form, int], tokenizer: Tokenizer) -> dict[str, int]:
-    """Give the tokens saved by each word that is not one token already."""
+    """Return the tokens saved by each word that is not one token already."""
     texts = {text for word, particle in forms for text in (word, word + particle, particle) if text}
     cut = dict(zip(texts, tokenizer.encode_batch(list(texts), add_special_tokens=False), strict=True))
     saved: dict[str, int] = {}

@@ -93,7 +93,7 @@ def _plain(character: str) -> str:
 
 
 def alphabet(counts: Mapping[str, int], limit: int) -> list[str]:
-    """Give the ``limit`` most frequent characters, each as a word's start and, if seen so, as its inside."""
+    """Return the ``limit`` most frequent characters, each as a word's start and, if seen, as its inside."""
     seen: Counter[str] = Counter()
     for part, count in counts.items():
         for character in part:
@@ -109,7 +109,7 @@ def alphabet(counts: Mapping[str, int], limit: int) -> list[str]:
 def learn_pieces(
     counts: Mapping[str, int], characters: Sequence[str], size: int, min_frequency: int
 ) -> list[str]:
-    """Give at most ``size`` pieces: the characters (of `alphabet`), then longer ones in learning order."""
+    """Return at most ``size`` pieces: the characters (of `alphabet`), then longer ones in learning order."""
     from tokenizers import Tokenizer, models, pre_tokenizers, trainers
 
     backend = Tokenizer(models.BPE())
@@ -128,7 +128,7 @@ def learn_pieces(
 
 
 def _repeated(counts: Mapping[str, int], most: int = 1000) -> Iterator[str]:
-    """Give each part as often as it was counted; the library takes texts, not counts."""
+    """Yield each part as often as it was counted; the library takes texts, not counts."""
     for part, count in counts.items():
         for done in range(0, count, most):
             yield f"{part} " * min(most, count - done)
@@ -147,7 +147,7 @@ _STAND_IN = "\u25a1"
 
 
 def morpheme_starts(texts: Sequence[str]) -> Iterator[set[int]]:
-    """Give for each text (in NFC) the positions at which a morpheme begins.
+    """Yield for each text (in NFC) the positions at which a morpheme begins.
 
     A stem and an ending that share a syllable, as in 봤, begin at the same position: nothing is cut inside a
     syllable. Raises `MissingExtraError` without kiwipiepy.
@@ -260,7 +260,7 @@ def _batches(lines: Iterator[str]) -> Iterator[list[str]]:
 def _words(
     texts: list[str], split: Callable[[str], list[tuple[str, tuple[int, int]]]], morphemes: bool
 ) -> Iterator[str]:
-    """Give the words of texts, with breaks where no piece may cross."""
+    """Yield the words of texts, with breaks where no piece may cross."""
     if not morphemes:
         yield from (word for text in texts for word, _ in split(text))
         return

@@ -59,7 +59,7 @@ _KNOWN = (
 
 
 def in_scripts(scripts: Iterable[str]) -> Callable[[str], bool]:
-    """Give a function that says whether all characters of a text are of these scripts.
+    """Return a function that says whether all characters of a text are of these scripts.
 
     Combining marks that take on the script of their letter always are. Raises `InputError` for a name that
     is no script, `InputTypeError` for one text instead of several.
@@ -98,7 +98,7 @@ def _check(script: str) -> None:
 
 
 def scripts_of(characters: Iterable[str]) -> list[str]:
-    """Give those of the scripts in wide use that these characters belong to."""
+    """Return those of the scripts in wide use that these characters belong to."""
     text = "".join(characters)
     return [script for script in _KNOWN if len(_remover((script,))(text)) < len(text)]
 
@@ -110,7 +110,7 @@ _SPACE = "▁"
 
 
 def describe(tokenizer: Tokenizer) -> Description:
-    """Give ``tokenizer.json`` as it would be written; `UnsupportedModelError` for a kind we can't trim."""
+    """Return ``tokenizer.json`` as it would be written; `UnsupportedModelError` for a kind we can't trim."""
     content: Description = json.loads(tokenizer.backend_tokenizer.to_str())
     kind = content["model"]["type"]
     if kind not in ("Unigram", "WordPiece", "BPE", "WordLevel"):
@@ -119,7 +119,7 @@ def describe(tokenizer: Tokenizer) -> Description:
 
 
 def piece_text(content: Description) -> PieceText:
-    """Give a function from a piece to the text it stands for, without marks such as ``##`` and ``▁``.
+    """Return a function from a piece to the text it stands for, without marks such as ``##`` and ``▁``.
 
     A byte-level piece may begin or end within a character; that part of it stands for nothing.
     """
@@ -142,7 +142,7 @@ def _bytes_as_text(piece: str) -> str:
 
 
 def always_kept(tokenizer: Tokenizer, content: Description) -> set[int]:
-    """Give the ids that every trimmed vocabulary needs: added tokens, the unknown one, all single bytes."""
+    """Return the ids that every trimmed vocabulary needs: added tokens, the unknown one, all single bytes."""
     vocabulary = tokenizer.get_vocab()
     kept = set(tokenizer.get_added_vocab().values())
     model = content["model"]
@@ -159,7 +159,7 @@ def always_kept(tokenizer: Tokenizer, content: Description) -> set[int]:
 
 
 def derivations(content: Description) -> Iterator[tuple[str, str, str]]:
-    """Give the merges of a pair encoding as left part, right part and result; nothing for other kinds."""
+    """Yield the merges of a pair encoding as left part, right part and result; nothing for other kinds."""
     model = content["model"]
     prefix = model.get("continuing_subword_prefix") or ""
     for merge in model.get("merges") or ():
@@ -168,7 +168,7 @@ def derivations(content: Description) -> Iterator[tuple[str, str, str]]:
 
 
 def without_others(tokenizer: Tokenizer, content: Description, kept: Sequence[int]) -> Any:
-    """Give the library's tokeniser with the ``kept`` pieces alone, numbered in this (ascending) order.
+    """Return the library's tokeniser with the ``kept`` pieces alone, numbered in this (ascending) order.
 
     Raises `CheckpointError` if it can't be built with these numbers.
     """
@@ -333,7 +333,7 @@ class _Choice:
                 self._kept.add(index)
 
     def _count(self, texts: Iterable[str]) -> tuple[NDArray[np.int64], set[str]]:
-        """Count each id in the texts; give also the characters of the pieces."""
+        """Count each id in the texts; return also the characters of the pieces."""
         counts = np.zeros(max(self.tokenizer.get_vocab().values()) + 1, dtype=np.int64)
         characters: set[str] = set()
         for batch in _batches(texts):
@@ -347,7 +347,7 @@ class _Choice:
         return counts, characters
 
     def closed(self) -> NDArray[np.int64]:
-        """Give the ids, ascending, with all that they are merged from."""
+        """Return the ids, ascending, with all that they are merged from."""
         vocabulary = self.tokenizer.get_vocab()
         parts: dict[int, set[int]] = {}
         for left, right, result in derivations(self.content):
@@ -380,7 +380,7 @@ def _cut(model: Model, kept: NDArray[np.int64]) -> Model:
 
 
 def _config(config: dict[str, Any], kept: NDArray[np.int64]) -> dict[str, Any]:
-    """Give a config with the new size and ids; the id of a token that is gone is left out."""
+    """Return a config with the new size and ids; the id of a token that is gone is left out."""
     numbers = {former: number for number, former in enumerate(kept.tolist())}
     new = dict(config)
     for key, value in config.items():

@@ -19,7 +19,7 @@ _PAGE = 500
 
 
 def check_index(connection: Connection, state: State) -> list[str]:
-    """Give a line for each thing that is wrong."""
+    """Return a line for each thing that is wrong."""
     return [
         *_broken_indexes(connection),
         *_wrong_documents(connection, state),
@@ -28,7 +28,7 @@ def check_index(connection: Connection, state: State) -> list[str]:
 
 
 def describe_index(connection: Connection, state: State, place: str) -> StoreInfo:
-    """Give counts and bytes; tables and their indexes apart."""
+    """Return counts and bytes; tables and their indexes apart."""
     layout = state.layout
     sizes = {"documents": _size(connection, "documents")}
     for one in state.layouts:

@@ -214,7 +214,7 @@ class Session:
         connection.close()
 
     def _message(self, error: Exception) -> str:
-        """Give the first line of an error as a sentence, without the password."""
+        """Return the first line of an error as a sentence, without the password."""
         lines = str(error).strip().splitlines()
         text = lines[0].strip() if lines else type(error).__name__
         if self.address.password:

@@ -15,14 +15,14 @@ Part = tuple[str, list[Any]]
 
 
 def documents_where(where: Filter | None) -> Part:
-    """Give a condition on ``documents`` and its parameters; ``true`` for no filter."""
+    """Return a condition on ``documents`` and its parameters; ``true`` for no filter."""
     parts = [_condition(one) for one in where.conditions] if where else []
     text = " AND ".join(f"({part})" for part, _ in parts) or "true"
     return text, [value for _, values in parts for value in values]
 
 
 def only_documents(column: str, where: Filter | None) -> Part:
-    """Give a condition on a column of documents' numbers."""
+    """Return a condition on a column of documents' numbers."""
     if where is None or not where.conditions:
         return "true", []
     text, values = documents_where(where)

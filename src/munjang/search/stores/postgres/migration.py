@@ -16,7 +16,7 @@ _LEFT = "NOT EXISTS (SELECT FROM prepared_{number} WHERE document = number)"
 
 
 def first_unprepared(connection: Connection, number: int, limit: int) -> list[Document]:
-    """Give the first documents that a layout lacks.
+    """Return the first documents that a layout lacks.
 
     They are prepared in order, so most often they are those after the last that is ready; only in the end
     all are looked through for what was written meanwhile.
@@ -36,7 +36,7 @@ def first_unprepared(connection: Connection, number: int, limit: int) -> list[Do
 
 
 def unprepared(connection: Connection, number: int) -> bool:
-    """Say whether a layout lacks a document."""
+    """Return whether a layout lacks a document."""
     left = _LEFT.format(number=number)
     row = connection.execute(f"SELECT EXISTS (SELECT FROM documents WHERE {left})".encode()).fetchone()  # noqa: S608
     return bool(row and row[0])

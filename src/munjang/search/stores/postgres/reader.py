@@ -115,13 +115,13 @@ class PostgresReader:
 
     @_reading
     def get(self, ids: Sequence[DocumentId]) -> Mapping[DocumentId, Document]:
-        """Give the documents that are there."""
+        """Return the documents that are there."""
         rows = self._rows("SELECT id, source, body FROM documents WHERE key = ANY(%s)", [_keys(ids)])
         return {one.id: one for one in (read_body(*row) for row in rows)}
 
     @_reading
     def digests(self, ids: Sequence[DocumentId]) -> Mapping[DocumentId, bytes]:
-        """Give the digests of those that are there."""
+        """Return the digests of those that are there."""
         rows = self._rows("SELECT id, digest FROM documents WHERE key = ANY(%s)", [_keys(ids)])
         return {read_id(row[0]): row[1] for row in rows}
 
@@ -163,7 +163,7 @@ class PostgresReader:
 
     @_reading
     def ids_of_source(self, source: str) -> Sequence[DocumentId]:
-        """Give the ids of the documents that were read from a file."""
+        """Return the ids of the documents that were read from a file."""
         rows = self._rows("SELECT id FROM documents WHERE source = %s ORDER BY number", [escaped(source)])
         return [read_id(row[0]) for row in rows]
 
@@ -211,7 +211,7 @@ class PostgresReader:
 
     @_reading
     def find(self, passages: Sequence[int]) -> Mapping[int, Found]:
-        """Say where passages are."""
+        """Return where passages are."""
         if self._state.layout is None:
             return {}
         rows = self._rows(
@@ -245,7 +245,7 @@ class PostgresReader:
     def _nearest(
         self, layout: Layout, query: NDArray[np.float32], limit: int, where: Filter | None, order: str
     ) -> list[tuple[int, bytes]]:
-        """Give numbers and vectors; the vectors are fetched only of those that stay."""
+        """Return numbers and vectors; the vectors are fetched only of those that stay."""
         condition, values = only_documents("document", where)
         table = f"vectors_{layout.number}"
         return self._rows(

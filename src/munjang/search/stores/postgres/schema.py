@@ -282,7 +282,7 @@ def nearest_index(number: int, settings: IndexSettings, how: str = "") -> str | 
 
 
 def add_layout(connection: Connection, settings: IndexSettings) -> int:
-    """Make the tables for settings, empty; give the layout's number."""
+    """Make the tables for settings, empty; return the layout's number."""
     row = connection.execute(
         "UPDATE state SET next_layout = next_layout + 1 RETURNING next_layout"
     ).fetchone()

@@ -104,7 +104,7 @@ class PostgresStore:
                 reader.ended = True
 
     def write(self, changes: Changes) -> int:
-        """Do all the changes or none; give the number of documents deleted."""
+        """Do all the changes or none; return the number of documents deleted."""
         with self._change() as (connection, state):
             layout = self._begun(state)
             writer = PostgresWriter(connection, state)
@@ -114,7 +114,7 @@ class PostgresStore:
         return deleted
 
     def unstaged(self, target: IndexSettings, limit: int) -> Sequence[Document]:
-        """Give documents that a move to other settings has yet to prepare; a first call begins the move."""
+        """Return documents that a move to other settings has yet to prepare; a first call begins the move."""
         with self._change() as (connection, state):
             moving = self._moving(state, target)
             if moving is None:
@@ -166,7 +166,7 @@ class PostgresStore:
         drop_unused(self._session)
 
     def check(self) -> Sequence[str]:
-        """Give a line for each thing that is wrong; none when all is well."""
+        """Return a line for each thing that is wrong; none when all is well."""
         with self._moment() as (connection, state), self._session.explained():
             return check_index(connection, state)
 
@@ -218,7 +218,7 @@ class PostgresStore:
         return state.layout
 
     def _moving(self, state: State, target: IndexSettings) -> Layout | None:
-        """Give the layout of a move to these settings; raises if a move to others was begun."""
+        """Return the layout of a move to these settings; raises if a move to others was begun."""
         self._begun(state)
         if state.moving is not None and (found := difference(state.moving.settings, target)) is not None:
             raise IndexMismatchError(

@@ -87,7 +87,7 @@ def read_id(text: str) -> DocumentId:
 
 
 def id_key(document: DocumentId) -> bytes:
-    """Give 16 bytes by which a document is looked up, as an index holds no text of more than 2,700 bytes."""
+    """Return 16 bytes to look a document up by; an index holds no text of more than 2,700 bytes."""
     return hashlib.blake2b(write_id(document).encode(), digest_size=16).digest()
 
 

@@ -41,7 +41,7 @@ class PostgresWriter:
         self._changed = False
 
     def delete(self, ids: Sequence[DocumentId]) -> int:
-        """Delete documents and all that was made of them; give how many there were."""
+        """Delete documents and all that was made of them; return how many there were."""
         numbers = list(self.numbers(ids).values())
         if numbers:
             self.forget(numbers, self._state.layouts)

@@ -45,7 +45,7 @@ _COUNTS = {
 
 
 def problems(reader: SqliteReader, vectors: DerivedVectors) -> Iterator[str]:
-    """Give a line for each thing that is wrong."""
+    """Yield a line for each thing that is wrong."""
     connection = reader.connection
     broken = [row[0] for row in connection.execute("PRAGMA integrity_check") if row[0] != "ok"]
     if broken:

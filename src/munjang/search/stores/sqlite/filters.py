@@ -33,7 +33,7 @@ _ORDER = {"gt": ">", "gte": ">=", "lt": "<", "lte": "<="}
 
 
 def metadata_json(metadata: Mapping[str, Any], owner: object) -> tuple[str, bool]:
-    """Give metadata as JSON, and whether it is plain; `InputTypeError` if JSON can't say it."""
+    """Return metadata as JSON, and whether it is plain; `InputTypeError` if JSON can't say it."""
     try:
         _check_names(metadata, _MOST_DEPTH)
         text = compact_json(dict(metadata))
@@ -67,7 +67,7 @@ def _holds(*values: Any) -> bool:
 
 
 def condition_of(where: Filter | None) -> Sql:
-    """Give a condition on the table ``document``, and its values."""
+    """Return a condition on the table ``document``, and its values."""
     import apsw
 
     if where is None or not where.conditions:
@@ -124,7 +124,7 @@ def _condition(condition: Condition) -> Sql:
 
 
 def _test(condition: Condition) -> Sql:
-    """Give a condition on one member, the row ``one``."""
+    """Return a condition on one member, the row ``one``."""
     if condition.operator in _ORDER:
         types = "('text')" if isinstance(condition.value, str) else "('integer', 'real')"
         return f"one.type IN {types} AND one.value {_ORDER[condition.operator]} ?", [condition.value]

@@ -54,7 +54,7 @@ def stage(connection: apsw.Connection, state: State, target: IndexSettings, entr
 
 
 def _unchanged(connection: apsw.Connection, entries: Sequence[Ready]) -> dict[str, int]:
-    """Give the numbers of the entries whose document is still what it was when they were prepared."""
+    """Return the numbers of the entries whose document is still what it was when they were prepared."""
     digests = {entry.id: entry.digest for entry in entries}
     found = connection.execute(
         "SELECT id, number, digest FROM document WHERE id IN (SELECT value FROM json_each(?))",

@@ -34,7 +34,7 @@ _SPLITTING = re.compile("[\x00-\x20\x7f\ud800-\udfff]")  # the tokenizer splits 
 
 
 def joined(words: Sequence[str]) -> str:
-    """Give words as the text that is indexed."""
+    """Return words as the text that is indexed."""
     return _marked(" ".join(words))
 
 
@@ -150,13 +150,13 @@ class SqliteReader:
 
     @_reading
     def get(self, ids: Sequence[DocumentId]) -> dict[DocumentId, Document]:
-        """Give the documents that are there."""
+        """Return the documents that are there."""
         documents = map(_document, self._rows("id, fields, metadata, source", ids))
         return {document.id: document for document in documents}
 
     @_reading
     def digests(self, ids: Sequence[DocumentId]) -> dict[DocumentId, bytes]:
-        """Give the digests of those that are there."""
+        """Return the digests of those that are there."""
         return {_id(identifier): bytes(digest) for identifier, digest in self._rows("id, digest", ids)}
 
     def documents(self, where: Filter | None = None) -> Iterator[Document]:
@@ -179,7 +179,7 @@ class SqliteReader:
 
     @_reading
     def ids_of_source(self, source: str) -> list[DocumentId]:
-        """Give the ids of the documents that were read from a file."""
+        """Return the ids of the documents that were read from a file."""
         found = self.connection.execute("SELECT id FROM document WHERE source = ? ORDER BY number", (source,))
         return [_id(identifier) for (identifier,) in found]
 
@@ -214,7 +214,7 @@ class SqliteReader:
 
     @_reading
     def find(self, passages: Sequence[int]) -> dict[int, Found]:
-        """Say where passages are."""
+        """Return where passages are."""
         rows = self.connection.execute(
             'SELECT passage.number, document.id, field, start, "end" '
             "FROM passage JOIN document ON document.number = passage.document "
@@ -225,7 +225,7 @@ class SqliteReader:
 
     @_reading
     def waiting(self, limit: int) -> list[Document]:
-        """Give documents that a move has yet to prepare."""
+        """Return documents that a move has yet to prepare."""
         rows = self.connection.execute(
             "SELECT id, fields, metadata, source FROM waiting JOIN document ON number = waiting.document "
             "ORDER BY waiting.document LIMIT ?",
@@ -267,7 +267,7 @@ class SqliteReader:
         return [(number, _document(row)) for number, *row in found]
 
     def _allowed(self, where: Filter) -> NDArray[np.int64]:
-        """Give the passages with vectors of the documents that a search may find, in order."""
+        """Return the passages with vectors of the documents that a search may find, in order."""
         condition, values = condition_of(where)
         rows = self.connection.execute(
             "SELECT passage.number FROM document JOIN passage ON passage.document = document.number "  # noqa: S608

@@ -82,7 +82,7 @@ VERSION = len(_STEPS)
 
 
 def version_of(connection: apsw.Connection, path: Path) -> int:
-    """Give the version of the tables, 0 for a file without any; `StoreError` if they are not for us."""
+    """Return the version of the tables, 0 for a file without any; `StoreError` if they are not for us."""
     version = connection.pragma("user_version")
     application = connection.pragma("application_id")
     tables = connection.execute("SELECT count(*) FROM sqlite_schema").get

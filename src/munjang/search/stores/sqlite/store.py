@@ -143,7 +143,7 @@ class SqliteStore:
             self._give_back(connection)
 
     def write(self, changes: Changes) -> int:
-        """Do all the changes or none, on the disk when this returns; give the number of documents deleted."""
+        """Write all the changes or none, durably; return the number of documents deleted."""
         with explained(self.path):
             entries = ready(changes.put)
         with self._write() as (connection, state):
@@ -153,7 +153,7 @@ class SqliteStore:
             return write(connection, state, changes, entries)
 
     def unstaged(self, target: IndexSettings, limit: int) -> list[Document]:
-        """Give documents that a move to other settings has yet to prepare; a first call begins the move."""
+        """Return documents that a move to other settings has yet to prepare; a first call begins the move."""
         with self._write() as (connection, state):
             begin(connection, state, target)
         with self.snapshot() as reader:
@@ -189,7 +189,7 @@ class SqliteStore:
                 self._vectors.rebuild(reader.connection, reader.moment)
 
     def check(self) -> list[str]:
-        """Give a line for each thing that is wrong; none when all is well."""
+        """Return a line for each thing that is wrong; none when all is well."""
         self._check_open()
         with explained(self.path):
             # In a connection that has searched, FTS5 checks what it remembers of an older moment, and finds

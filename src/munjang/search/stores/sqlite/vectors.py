@@ -69,18 +69,18 @@ class DerivedVectors:
         return compare_all(connection, moment, query, limit, allowed=allowed)
 
     def count(self, connection: apsw.Connection, moment: Moment) -> int | None:
-        """Give the number of vectors as of a moment; ``None`` when the matrix is beyond it."""
+        """Return the number of vectors as of a moment; ``None`` when the matrix is beyond it."""
         with self._lock:
             matrix = self._matrix_at(connection, moment)
             return None if matrix is None else len(matrix)
 
     def damage(self) -> list[str]:
-        """Read the whole derived file, and give a line for each part that is not what was written."""
+        """Read the whole derived file, and return a line for each part that is not what was written."""
         with self._lock:
             return [] if self._matrix is None else self._matrix.damage()
 
     def describe(self, connection: apsw.Connection, moment: Moment) -> dict[str, str]:
-        """Say what is peculiar to the matrix: that its file did not fit, how good its graph is."""
+        """Return what is peculiar to the matrix: that its file did not fit, how good its graph is."""
         with self._lock:
             matrix = self._matrix or self._open(connection, moment)
         facts = matrix.graph
@@ -158,7 +158,7 @@ class DerivedVectors:
 
 
 def _last_passage(connection: apsw.Connection, generation: int) -> int | None:
-    """Give the highest number that passages had in a generation; ``None`` if there was no such generation."""
+    """Return the highest number that passages had in a generation; ``None`` if there is none."""
     found = connection.execute("SELECT last_passage FROM generation WHERE number = ?", (generation,)).get
     return None if found is None else int(found)
 

@@ -99,18 +99,18 @@ def check_vectors(entries: Iterable[Ready], dimension: int) -> None:
 
 
 def ids_json(ids: Iterable[str]) -> str:
-    """Give stored ids as one value for SQL."""
+    """Return stored ids as one value for SQL."""
     return compact_json(list(ids))
 
 
 def numbers_of(connection: apsw.Connection, ids: Iterable[str]) -> dict[str, int]:
-    """Give the numbers of the documents that are there, by stored id."""
+    """Return the numbers of the documents that are there, by stored id."""
     found = connection.execute(f"SELECT id, number FROM document WHERE id {_IN}", (ids_json(ids),))  # noqa: S608
     return {str(identifier): int(number) for identifier, number in found}
 
 
 def new_generation(state: State) -> int:
-    """Give a generation above the last.
+    """Return a generation above the last.
 
     A step of random length, so that a derived file that followed another copy of this database is known by
     a generation that this one never had.
@@ -119,7 +119,7 @@ def new_generation(state: State) -> int:
 
 
 def write(connection: apsw.Connection, state: State, changes: Changes, entries: Sequence[Ready]) -> int:
-    """Delete documents, then put others; give the number of documents deleted."""
+    """Delete documents, then put others; return the number of documents deleted."""
     generation = new_generation(state)
     gone = numbers_of(connection, map(_checked_id, changes.delete)) if changes.delete else {}
     _drop_documents(connection, list(gone.values()), generation)
@@ -135,7 +135,7 @@ def write(connection: apsw.Connection, state: State, changes: Changes, entries: 
 
 
 def _put(connection: apsw.Connection, state: State, entries: Sequence[Ready], generation: int) -> int:
-    """Store entries; give the number of the last passage."""
+    """Store entries; return the number of the last passage."""
     known = numbers_of(connection, [entry.id for entry in entries])
     _drop_passages(connection, list(known.values()), generation)
     numbers = _put_documents(connection, entries, known)
