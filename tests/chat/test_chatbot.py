@@ -122,6 +122,27 @@ def test_held_out_confidence(model: SentenceTransformer) -> None:
     assert sorted(unanswerable) == pytest.approx(sorted(expected), abs=1e-5)
 
 
+@pytest.mark.parametrize("method", ["nearest", "hybrid"])
+@pytest.mark.parametrize(
+    "pairs",
+    [
+        [("hello", "hi there"), ("goodbye", "see you")],
+        [("hello", "hi there"), ("hello hello", "hi there"), ("goodbye", "see you")],
+    ],
+)
+def test_few_stored_questions_get_their_answers(
+    tmp_path: Path, model: SentenceTransformer, method: Any, pairs: list[tuple[str, str]]
+) -> None:
+    """What is left of so few when some are held out is a bare similarity, which no lead ever reaches."""
+    path = tmp_path / "few.csv"
+    path.write_text("\n".join(["Q,A", *map(",".join, pairs)]), encoding="utf-8")
+    index = tmp_path / "few.munjang" if method == "hybrid" else None
+    with ChatBot.from_file(path, method=method, model=model, index=index) as bot:
+        turn = bot.ask(pairs[-1][0])
+    assert (turn.answer, turn.known) == ("see you", True)
+    assert turn.confidence > 0.5
+
+
 def test_what_stands_out() -> None:
     surroundings = [0.5] * 5 + [0.4] * 20 + [0.1] * 30
     assert lead(0.9, [0.9, *surroundings]) == pytest.approx(0.5 - 0.005)  # the 6th is one of the five

@@ -72,11 +72,15 @@ class IndexedQuestions:
             for asked, hit in best.items()
         ]
 
+    @property
+    def _scores_alone(self) -> bool:
+        return self._rerank is not None or self._mode == "lexical"
+
     def _lead(self, found: Sequence[Neighbour]) -> float:
         """Return how far the first stands out; one that was found by its words alone does not."""
         if not found:
             return -math.inf
-        if self._rerank is not None or self._mode == "lexical":
+        if self._scores_alone:
             return found[0].score
         similarity = found[0].similarity
         return 0.0 if math.isnan(similarity) else lead(similarity, [one.similarity for one in found])
@@ -84,6 +88,8 @@ class IndexedQuestions:
     def held_out(self, sample: int) -> HeldOut:
         """Ask a sample of the stored questions, and leave themselves out of what is found."""
         answerable, unanswerable = [], []
+        # A similarity without others beside it is no lead, and far larger than one.
+        fewest = 1 if self._scores_alone else 2
         documents = self._sample(min(sample, _RERANKED_SAMPLE) if self._rerank else sample)
         results = self._index.search_batch(
             [document.fields[self._question] for document in documents],
@@ -94,10 +100,10 @@ class IndexedQuestions:
         for document, hits in zip(documents, results, strict=True):
             asked, answer = document.fields[self._question], document.fields[self._answer]
             others = [one for one in self._neighbours(hits) if one.question != asked]
-            if any(answer in one.answers for one in others):
+            if len(others) >= fewest and any(answer in one.answers for one in others):
                 answerable.append(self._lead(others))
             strangers = [one for one in others if answer not in one.answers]
-            if strangers:
+            if len(strangers) >= fewest:
                 unanswerable.append(self._lead(strangers))
         return answerable, unanswerable
 

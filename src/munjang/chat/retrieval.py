@@ -33,7 +33,7 @@ class Retriever(Protocol):
         """Ask stored questions that are taken out, and return how far the best of the others stands out.
 
         First those whose answer another question has too; then all, with every question of the same answer
-        taken out.
+        taken out. Where a single question is left, nothing stands out, and the question is not counted.
         """
         ...
 
@@ -84,15 +84,19 @@ class NearestQuestions:
             similarities = self._vectors @ self._vectors[place]
             similarities[place] = -np.inf
             kin = same[self._questions[place]]
-            if kin:
+            if kin and _count(similarities) > 1:
                 answerable.append(_lead(similarities))
             similarities[[self._places[question] for question in kin]] = -np.inf
-            if np.isfinite(similarities.max()):
+            if _count(similarities) > 1:
                 unanswerable.append(_lead(similarities))
         return answerable, unanswerable
 
     def close(self) -> None:
         """Nothing is open."""
+
+
+def _count(similarities: NDArray[np.float32]) -> int:
+    return int(np.count_nonzero(np.isfinite(similarities)))
 
 
 def _lead(similarities: NDArray[np.float32]) -> float:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
@@ -36,10 +37,12 @@ def staged(folder: Path) -> Iterator[Path]:
     """Yield an empty folder to write to; its files move to ``folder`` when the block ends well.
 
     Until then nothing in ``folder`` changes. The moves take no time and no room, and a file that is
-    memory-mapped stays whole for whoever reads it, so a model can be saved over the files it was read from.
-    Raises `CheckpointError` if there is no room or no permission.
+    memory-mapped stays whole for its readers, so a model can be saved over the files it was read from.
+    Raises `CheckpointError` if there is no room or no permission, or if no folder can have this name.
     """
-    is_new = not folder.exists()
+    if "\0" in str(folder):
+        raise CheckpointError(f"Can't save to {str(folder)!r}: it has a NUL character. Choose another one.")
+    is_new = not os.path.lexists(folder)  # Path.exists raises for some names
     try:
         folder.mkdir(parents=True, exist_ok=True)
         # Inside the folder, so that both are on one file system.
