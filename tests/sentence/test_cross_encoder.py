@@ -353,7 +353,7 @@ def test_odd_texts(one: Scorer) -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"batch_size": 0}, "batch_size of at least 1"),
+        ({"batch_size": 0}, "batch_size must be at least 1"),
         (
             {"activation_fn": "swoosh"},
             "Unknown activation_fn 'swoosh'; there are identity, tanh, relu, relu6, gelu",

@@ -152,7 +152,7 @@ def test_max_seq_length_of_older_files(tmp_path: Path) -> None:
     model, peer = SentenceTransformer(folder), Peer(str(folder), device="cpu")
     assert model.max_seq_length == peer.max_seq_length == 10
     modify_json(folder / "sentence_bert_config.json", max_seq_length="long")
-    with pytest.raises(CheckpointError, match="whole number for max_seq_length, got 'long'"):
+    with pytest.raises(CheckpointError, match="max_seq_length must be a whole number, got 'long'"):
         SentenceTransformer(folder)
 
 
@@ -364,7 +364,7 @@ def test_routers_are_refused(folder: Path) -> None:
         ({"similarity_fn_name": "maxsim"}, "Unknown similarity function 'maxsim'"),
         ({"truncate_dim": 0}, "truncate_dim must be at least 1, got 0"),
         ({"truncate_dim": 21}, "its files say truncate_dim 21, its vectors have 20 numbers"),
-        ({"truncate_dim": "few"}, "whole number for truncate_dim, got 'few'"),
+        ({"truncate_dim": "few"}, "truncate_dim must be a whole number, got 'few'"),
     ],
 )
 def test_settings_that_cannot_be_used(changes: dict[str, Any], message: str, folder: Path) -> None:

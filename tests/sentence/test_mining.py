@@ -297,13 +297,13 @@ def test_sizes_below_one_are_refused(number: int) -> None:
         options: dict[str, Any] = {option: number}
         with pytest.raises(InputError, match=f"{option} must be at least 1, got {number}"):
             util.semantic_search(a, a, **options)
-        with pytest.raises(InputError, match=f"{option} of at least 1"):
+        with pytest.raises(InputError, match=f"{option} must be at least 1"):
             util.paraphrase_mining_embeddings(a, **options)
-    with pytest.raises(InputError, match="max_pairs of at least 1"):
+    with pytest.raises(InputError, match="max_pairs must be at least 1"):
         util.paraphrase_mining_embeddings(a, max_pairs=number)
-    with pytest.raises(InputError, match="min_community_size of at least 1"):
+    with pytest.raises(InputError, match="min_community_size must be at least 1"):
         util.community_detection(a, min_community_size=number)
-    with pytest.raises(InputError, match="batch_size of at least 1"):
+    with pytest.raises(InputError, match="batch_size must be at least 1"):
         util.community_detection(a, batch_size=number)
 
 

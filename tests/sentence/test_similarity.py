@@ -258,7 +258,7 @@ def test_a_bare_number_and_a_width_of_zero_are_refused() -> None:
         util.normalize_embeddings(3.0)
     with pytest.raises(InputError, match="truncate_dim must be at least 1, got 0"):
         util.truncate_embeddings(vectors(2, 3), 0)
-    with pytest.raises(InputTypeError, match="whole number for truncate_dim"):
+    with pytest.raises(InputTypeError, match="truncate_dim must be a whole number"):
         util.truncate_embeddings(vectors(2, 3), 1.5)  # type: ignore[arg-type]
 
 

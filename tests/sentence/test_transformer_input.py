@@ -294,9 +294,9 @@ def test_max_seq_length(bert: Trio) -> None:
     model.max_seq_length = 10_000
     assert model.max_seq_length == MAX_TOKENS  # no model reads more than it has positions for
     for wrong in (0, -1):
-        with pytest.raises(InputError, match="max_seq_length of at least 1"):
+        with pytest.raises(InputError, match="max_seq_length must be at least 1"):
             model.max_seq_length = wrong
-    with pytest.raises(InputTypeError, match="whole number for max_seq_length"):
+    with pytest.raises(InputTypeError, match="max_seq_length must be a whole number"):
         model.max_seq_length = "long"  # type: ignore[assignment]
     model.max_seq_length = 1
     with pytest.raises(InputError, match="no room for the 2 special tokens"):

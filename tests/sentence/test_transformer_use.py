@@ -52,7 +52,7 @@ def test_what_cannot_be_set(bert: Trio) -> None:
     model = SentenceTransformer(bert.folder)
     with pytest.raises(InputError, match="no prompt named 'none'"):
         model.default_prompt_name = "none"
-    with pytest.raises(InputError, match="truncate_dim of at least 1"):
+    with pytest.raises(InputError, match="truncate_dim must be at least 1"):
         model.truncate_dim = 0
     with (
         pytest.raises(InputError, match="truncate_dim=500 is more than the 32 components"),

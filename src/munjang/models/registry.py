@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal, Protocol
@@ -88,17 +89,42 @@ class Head:
 class Architecture:
     """One architecture: how to read its config, how to compute it, where its tensors stand.
 
-    ``base_prefix`` is what published checkpoints with a head put before the encoder's names; a bare encoder
-    has none. ``encode_cached`` remembers earlier calls of a session, for models that write on.
+    Attributes:
+        model_type: the value of the config's key of this name.
+        class_prefix: how the published classes begin, as ``Bert`` of ``BertForMaskedLM``.
+        base_prefix: what published checkpoints with a head put before the encoder's names; a bare encoder
+            has none.
+        encode_cached: remembers earlier calls of a session, for causal models.
+        layers: where the layers' tensors stand under the encoder's prefix, before their numbers.
+        layer_count_key: the config's key for the number of layers.
+        embeddings: where the tensors below the first layer stand.
+        words: the matrix of word embeddings.
     """
 
     model_type: str
+    class_prefix: str
     base_prefix: str
     read_config: Callable[[Mapping[str, Any]], EncoderConfig]
     encode: Encode
     encode_cached: Encode | None = None
     pool: Pool | None = None
     heads: Mapping[str, Head] = field(default_factory=dict)
+    layers: str = "encoder.layer"
+    layer_count_key: str = "num_hidden_layers"
+    embeddings: tuple[str, ...] = ("embeddings", "embeddings_project")
+    words: str = "embeddings.word_embeddings.weight"
+
+    def published_class(self, head: str | None) -> str:
+        """Return the name of the class that publishes such a model, for the config's ``architectures``."""
+        return self.class_prefix + ("Model" if head is None else self.heads[head].published)
+
+    def depth_of(self, name: str) -> int | None:
+        """Return the depth of a tensor: 0 for embeddings, 1 for the first layer; None above the layers."""
+        found = re.search(rf"(?:^|\.){re.escape(self.layers)}\.(\d+)\.", name)
+        if found:
+            return int(found[1]) + 1
+        below = "|".join(map(re.escape, self.embeddings))
+        return 0 if re.search(rf"(?:^|\.)(?:{below})\.", name) else None
 
     def base(self, root: Params[A]) -> Params[A]:
         """Find the encoder's tensors, with or without the base prefix."""
@@ -135,6 +161,7 @@ def _sequence_classification(function: HeadFunction, tensor: str) -> dict[str, H
 
 _BERT = Architecture(
     model_type="bert",
+    class_prefix="Bert",
     base_prefix="bert",
     read_config=bert.read_config,
     encode=bert.encode,
@@ -150,6 +177,7 @@ _BERT = Architecture(
 )
 _ROBERTA = Architecture(
     model_type="roberta",
+    class_prefix="Roberta",
     base_prefix="roberta",
     read_config=roberta.read_config,
     encode=bert.encode,
@@ -160,8 +188,10 @@ _ROBERTA = Architecture(
         **_masked_lm(heads.roberta_masked_lm, "lm_head.dense.weight"),
     },
 )
+_XLM_ROBERTA = replace(_ROBERTA, model_type="xlm-roberta", class_prefix="XLMRoberta")
 _ELECTRA = Architecture(
     model_type="electra",
+    class_prefix="Electra",
     base_prefix="electra",
     read_config=electra.read_config,
     encode=electra.encode,
@@ -173,6 +203,9 @@ _ELECTRA = Architecture(
 )
 _DISTILBERT = Architecture(
     model_type="distilbert",
+    class_prefix="DistilBert",
+    layers="transformer.layer",
+    layer_count_key="n_layers",
     base_prefix="distilbert",
     read_config=distilbert.read_config,
     encode=distilbert.encode,
@@ -184,6 +217,11 @@ _DISTILBERT = Architecture(
 )
 _GPT2 = Architecture(
     model_type="gpt2",
+    class_prefix="GPT2",
+    layers="h",
+    layer_count_key="n_layer",
+    embeddings=("wte", "wpe"),
+    words="wte.weight",
     base_prefix="transformer",
     read_config=gpt2.read_config,
     encode=gpt2.encode,
@@ -194,7 +232,14 @@ _GPT2 = Architecture(
 
 ARCHITECTURES: Mapping[str, Architecture] = {
     a.model_type: a
-    for a in (_BERT, _ROBERTA, replace(_ROBERTA, model_type="xlm-roberta"), _ELECTRA, _DISTILBERT, _GPT2)
+    for a in (
+        _BERT,
+        _ROBERTA,
+        replace(_ROBERTA, model_type="xlm-roberta", class_prefix="XLMRoberta"),
+        _ELECTRA,
+        _DISTILBERT,
+        _GPT2,
+    )
 }
 
 

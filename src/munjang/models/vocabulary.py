@@ -10,7 +10,6 @@ from numpy.typing import NDArray
 
 __all__ = ["resized", "vocabulary_tensors"]
 
-_EMBEDDINGS = ("embeddings.word_embeddings.weight", "wte.weight")  # under the encoder's prefix
 _HEADS = (
     "cls.predictions.bias",
     "cls.predictions.decoder.weight",
@@ -26,10 +25,9 @@ _HEADS = (
 )
 
 
-def vocabulary_tensors(names: Mapping[str, object], prefix: str) -> list[str]:
-    """Name those that a checkpoint has; ``prefix`` is the encoder's, with its dot."""
-    known = [*(prefix + name for name in _EMBEDDINGS), *_HEADS]
-    return [name for name in known if name in names]
+def vocabulary_tensors(names: Mapping[str, object], words: str) -> list[str]:
+    """Return the names that a checkpoint has; ``words`` is the full name of the word embeddings."""
+    return [name for name in (words, *_HEADS) if name in names]
 
 
 def resized(

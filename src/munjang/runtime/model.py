@@ -318,10 +318,10 @@ class Model:
         """
         if new_size < 1:
             raise InputError(f"The vocabulary must keep at least one token, got {new_size}.")
-        prefix = self.architecture.base(Params(self.weights)).prefix
+        words = self.architecture.base(Params(self.weights)).prefix + self.architecture.words
         grown = {
             name: resized(self.weights[name], new_size, pieces or {})
-            for name in vocabulary_tensors(self.weights, prefix)
+            for name in vocabulary_tensors(self.weights, words)
         }
         self.weights = ChainMap(grown, self.weights)  # type: ignore[arg-type] # read, never written
         self.raw_config["vocab_size"] = new_size

@@ -26,26 +26,10 @@ from munjang.models.registry import (
     architecture_of,
 )
 
-__all__ = ["drawn", "published_class", "with_head"]
+__all__ = ["drawn", "with_head"]
 
 Tensors: TypeAlias = dict[str, NDArray[Any]]
 Shape: TypeAlias = tuple[int, ...]
-
-_PREFIXES = {
-    "bert": "Bert",
-    "roberta": "Roberta",
-    "xlm-roberta": "XLMRoberta",
-    "electra": "Electra",
-    "distilbert": "DistilBert",
-    "gpt2": "GPT2",
-}
-
-
-def published_class(model_type: str, head: str | None) -> str:
-    """The class that publishes such a model, for the config's ``architectures``."""
-    architecture = architecture_of({"model_type": model_type})
-    ending = "Model" if head is None else architecture.heads[head].published
-    return f"{_PREFIXES[model_type]}{ending}"
 
 
 def with_head(
@@ -68,7 +52,7 @@ def with_head(
             f"A model of type '{architecture.model_type}' has no {head} head; "
             f"it can have {', '.join(architecture.heads)}."
         )
-    raw = {**raw_config, "architectures": [published_class(architecture.model_type, head)]}
+    raw = {**raw_config, "architectures": [architecture.published_class(head)]}
     if labels is not None:
         raw |= {"id2label": {str(i): name for i, name in labels.items()}}
         raw["label2id"] = {name: i for i, name in labels.items()}

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from munjang.checkpoints import Checkpoint, open_checkpoint
 from munjang.errors import InputError, InputTypeError
 from munjang.models.registry import (
+    ARCHITECTURES,
     CAUSAL_LM,
     MASKED_LM,
     NEXT_SENTENCE,
@@ -34,15 +35,6 @@ from munjang.validation import checked_count
 
 __all__ = ["AutoConfig", "GenerationModel", "PreTrainedModel", "model_class"]
 
-# model type -> what its classes are called after
-_FAMILIES = {
-    "bert": "Bert",
-    "roberta": "Roberta",
-    "xlm-roberta": "XLMRoberta",
-    "electra": "Electra",
-    "distilbert": "DistilBert",
-    "gpt2": "GPT2",
-}
 _ENDINGS = {
     None: "Model",
     MASKED_LM: "ForMaskedLM",
@@ -177,11 +169,11 @@ class PreTrainedModel:
 
     @classmethod
     def _check_family(cls, raw: Mapping[str, Any], name: str) -> None:
-        kind = architecture_of(raw).model_type
+        architecture = architecture_of(raw)
+        kind = architecture.model_type
         if cls.family not in (None, kind):
-            ending = _ENDINGS[cls.head]
-            right = f"{_FAMILIES[kind]}{ending}"
-            known = cls.head is None or cls.head in architecture_of(raw).heads
+            right = f"{architecture.class_prefix}{_ENDINGS[cls.head]}"
+            known = cls.head is None or cls.head in architecture.heads
             advice = f"use {right} or the Auto class" if known else f"there is no {right}"
             raise InputError(f"{cls.__name__} can't open '{name}', a model of type '{kind}': {advice}.")
 
@@ -555,7 +547,8 @@ class _Silent:
 def model_class(head: str | None, family: str | None = None) -> type[Any]:
     """Make the class that opens models of a family (None: of any) with a head (None: the bare encoder)."""
     auto = {None: "AutoModel", CAUSAL_LM: "AutoModelForCausalLM"}
-    name = f"{_FAMILIES[family]}{_ENDINGS[head]}" if family else auto.get(head, f"AutoModel{_ENDINGS[head]}")
+    prefix = ARCHITECTURES[family].class_prefix if family else "AutoModel"
+    name = prefix + _ENDINGS[head] if family else auto.get(head, prefix + _ENDINGS[head])
     base = GenerationModel if head == CAUSAL_LM else PreTrainedModel
     what = "a bare encoder" if head is None else f"a {head} head"
     whose = f"the model type {family}" if family else "any type"

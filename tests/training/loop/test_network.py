@@ -16,9 +16,10 @@ from torch.nn import functional
 
 from munjang.data.examples import LabelledText
 from munjang.errors import InputError, InputTypeError
+from munjang.models import registry
 from munjang.runtime.model import Model
 from munjang.training.loop.loop import train
-from munjang.training.loop.network import Network, depth_of
+from munjang.training.loop.network import Network
 from munjang.training.loop.optimizer import Optimizer, decays, learning_rate_at
 from munjang.training.options import TrainingOptions
 from support.learning import CAREFUL, EXAMPLES, classifier, tiny_model
@@ -121,14 +122,22 @@ def test_frozen_layers_stay(model: Path, tmp_path: Path, change: dict[str, Any],
         assert np.array_equal(value, before[name]) == stays, name
 
 
-def test_depths() -> None:
-    assert depth_of("bert.embeddings.LayerNorm.weight") == 0
-    assert depth_of("embeddings_project.weight") == 0
-    assert depth_of("bert.encoder.layer.0.output.dense.bias") == 1
-    assert depth_of("distilbert.transformer.layer.5.ffn.lin1.weight") == 6
-    assert depth_of("transformer.h.11.attn.c_attn.weight") == 12
-    assert depth_of("classifier.weight") is None
-    assert depth_of("bert.pooler.dense.weight") is None
+@pytest.mark.parametrize(
+    ("kind", "name", "depth"),
+    [
+        ("bert", "bert.embeddings.LayerNorm.weight", 0),
+        ("electra", "embeddings_project.weight", 0),
+        ("bert", "bert.encoder.layer.0.output.dense.bias", 1),
+        ("electra", "generator/electra.encoder.layer.2.output.dense.bias", 3),
+        ("distilbert", "distilbert.transformer.layer.5.ffn.lin1.weight", 6),
+        ("gpt2", "transformer.h.11.attn.c_attn.weight", 12),
+        ("gpt2", "wte.weight", 0),
+        ("bert", "classifier.weight", None),
+        ("bert", "bert.pooler.dense.weight", None),
+    ],
+)
+def test_depths(kind: str, name: str, depth: int | None) -> None:
+    assert registry.ARCHITECTURES[kind].depth_of(name) == depth
 
 
 def test_lower_layers_learn_slower(model: Path) -> None:

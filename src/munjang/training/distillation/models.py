@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from munjang.checkpoints import open_checkpoint
 from munjang.errors import CheckpointError, InputError, InputTypeError, UnsupportedModelError
 from munjang.models.params import Params
-from munjang.models.registry import SEQUENCE_CLASSIFICATION, Architecture, architecture_of
+from munjang.models.registry import ARCHITECTURES, CAUSAL_LM, SEQUENCE_CLASSIFICATION, architecture_of
 from munjang.runtime.model import Model
 from munjang.sentence.transformer import SentenceTransformer
 from munjang.tasks.loading import Loaded, load
@@ -38,16 +38,6 @@ __all__ = [
     "student_tensors",
     "table",
 ]
-
-_BERT_LIKE = ("encoder.layer.", "num_hidden_layers")
-# Where the layers' tensors stand under the encoder's prefix, and the config's key of how many there are.
-_LAYERS: Mapping[str, tuple[str, str]] = {
-    "bert": _BERT_LIKE,
-    "roberta": _BERT_LIKE,
-    "xlm-roberta": _BERT_LIKE,
-    "electra": _BERT_LIKE,
-    "distilbert": ("transformer.layer.", "n_layers"),
-}
 
 
 def spread(count: int, of: int) -> tuple[int, ...]:
@@ -91,8 +81,12 @@ def student_tensors(
     Raises `UnsupportedModelError` for a model that is no encoder.
     """
     architecture = architecture_of(raw_config)
-    place, key = _layers_of(architecture)
-    prefix = architecture.base(Params(weights)).prefix + place
+    if CAUSAL_LM in architecture.heads:
+        kinds = [kind for kind, other in ARCHITECTURES.items() if CAUSAL_LM not in other.heads]
+        raise UnsupportedModelError(
+            f"Students are made of {', '.join(kinds)}, not of a model of type '{architecture.model_type}'."
+        )
+    prefix = f"{architecture.base(Params(weights)).prefix}{architecture.layers}."
     new = {str(old): str(number) for number, old in enumerate(layers)}
     found: dict[str, NDArray[Any]] = {}
     for name in weights:
@@ -101,7 +95,7 @@ def student_tensors(
             found[name] = weights[name]
         elif number in new:
             found[f"{prefix}{new[number]}.{rest}"] = weights[name]
-    return {**raw_config, key: len(layers)}, found
+    return {**raw_config, architecture.layer_count_key: len(layers)}, found
 
 
 def make_student(
@@ -126,15 +120,6 @@ def make_student(
     opened.model = Model(raw, tensors, backend="numpy")
     opened.save(folder)
     return chosen
-
-
-def _layers_of(architecture: Architecture) -> tuple[str, str]:
-    found = _LAYERS.get(architecture.model_type)
-    if found is None:
-        raise UnsupportedModelError(
-            f"Students are made of {', '.join(_LAYERS)}, not of a model of type '{architecture.model_type}'."
-        )
-    return found
 
 
 Name = str | os.PathLike[str]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections import ChainMap
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, nullcontext
@@ -22,11 +21,7 @@ from munjang.models.program import Program
 from munjang.runtime.model import Model
 from munjang.training.options import TrainingOptions
 
-__all__ = ["Network", "choose_device", "depth_of", "has_bfloat16"]
-
-_WORDS = "embeddings.word_embeddings.weight"
-_LAYER = re.compile(r"(?:^|\.)(?:encoder\.layer|transformer\.layer|h)\.(\d+)\.")
-_EMBEDDINGS = re.compile(r"(?:^|\.)(?:embeddings|embeddings_project|wte|wpe)\.")
+__all__ = ["Network", "choose_device", "has_bfloat16"]
 
 
 class Network:
@@ -66,7 +61,8 @@ class Network:
             name: torch.from_numpy(np.array(value)).to(self.device).requires_grad_(True)
             for name, value in (more or {}).items()
         }
-        self._words = model.architecture.base(executor.params).prefix + _WORDS
+        self.depth_of = model.architecture.depth_of
+        self._words = model.architecture.base(executor.params).prefix + model.architecture.words
         self._places: NDArray[np.int32] | None = None
         self.trained = {name: value for name, value in executor.parameters.items() if self._learns(name)}
         self.undecayed: frozenset[str] = frozenset()
@@ -85,7 +81,7 @@ class Network:
         if not self._executor.parameters[name].is_floating_point():
             return False
         frozen = self.options.freeze_layers
-        depth = depth_of(name)
+        depth = self.depth_of(name)
         if depth is None:
             return True
         if depth == 0:
@@ -145,14 +141,6 @@ class Network:
             for name, value in self.trained.items():
                 value.copy_(torch.from_numpy(np.array(state[name])))
         self.settle()
-
-
-def depth_of(name: str) -> int | None:
-    """How far up a tensor stands: 0 for embeddings, 1 for the first layer; ``None`` above the layers."""
-    found = _LAYER.search(name)
-    if found:
-        return int(found[1]) + 1
-    return 0 if _EMBEDDINGS.search(name) else None
 
 
 def choose_device(name: str) -> torch.device:

@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from munjang.training.loop.network import Network, depth_of
+from munjang.training.loop.network import Network
 from munjang.training.options import TrainingOptions
 
 __all__ = ["Optimizer", "decays", "learning_rate_at"]
@@ -42,6 +42,7 @@ class Optimizer:
 
     def __init__(self, network: Network, options: TrainingOptions) -> None:
         self._trained = network.trained
+        self._depth_of = network.depth_of
         self._options = options
         self._layers = network.model.config.num_hidden_layers
         groups: dict[tuple[bool, float], list[Tensor]] = {}
@@ -61,7 +62,7 @@ class Optimizer:
 
     def _scale(self, name: str) -> float:
         """How much of the learning rate a tensor gets: all of it above the layers, less further down."""
-        depth = depth_of(name)
+        depth = self._depth_of(name)
         above = 0 if depth is None else self._layers + 1 - depth
         return self._options.layer_decay**above
 

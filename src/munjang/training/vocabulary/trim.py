@@ -373,8 +373,8 @@ def _batches(texts: Iterable[str]) -> Iterator[list[str]]:
 
 
 def _cut(model: Model, kept: NDArray[np.int64]) -> Model:
-    prefix = model.architecture.base(Params(model.weights)).prefix
-    tables = {name: model.weights[name][kept] for name in vocabulary_tensors(model.weights, prefix)}
+    words = model.architecture.base(Params(model.weights)).prefix + model.architecture.words
+    tables = {name: model.weights[name][kept] for name in vocabulary_tensors(model.weights, words)}
     weights: Any = ChainMap(tables, model.weights)  # type: ignore[arg-type] # read, never written
     return Model(_config(model.raw_config, kept), weights, backend="numpy")
 
