@@ -7,17 +7,21 @@ token; `munjang.models.registry` says which.
 from __future__ import annotations
 
 from munjang.models import bert
+from munjang.models.batch import TokenBatch
 from munjang.models.config import EncoderConfig
 from munjang.models.ops import A, Ops
 from munjang.models.params import Params
 
 __all__ = [
+    "RELATION_MARKERS",
     "bert_masked_lm",
     "distilbert_masked_lm",
     "electra_masked_lm",
     "next_sentence",
     "question_answering",
+    "relate",
     "roberta_masked_lm",
+    "start_markers",
     "token_classification",
 ]
 
@@ -66,7 +70,7 @@ def _vocabulary(
     if weight is None:
         weight = base["embeddings.word_embeddings.weight"]
     offset = decoder.get("bias")
-    return ops.affine(x, weight, bias.get("bias") if offset is None else offset)
+    return ops.affine(x, weight, bias["bias"] if offset is None else offset)
 
 
 def next_sentence(ops: Ops[A], root: Params[A], base: Params[A], config: EncoderConfig, x: A) -> A:  # noqa: ARG001
@@ -82,3 +86,19 @@ def token_classification(ops: Ops[A], root: Params[A], base: Params[A], config: 
 def question_answering(ops: Ops[A], root: Params[A], base: Params[A], config: EncoderConfig, x: A) -> A:  # noqa: ARG001
     """Scores for the start and the end of an answer at each token: ``[T, H]`` -> ``[T, 2]``."""
     return ops.linear(x, root / "qa_outputs")
+
+
+RELATION_MARKERS = "relation_markers"  # the config's key
+
+
+def start_markers(ops: Ops[A], x: A, batch: TokenBatch[A]) -> A:
+    """Put the vectors of the two start markers side by side: ``[T, H]`` -> ``[B, 2 H]``.
+
+    ``pool_weights`` ``[B, 2, L]`` has a one at the subject's marker and another at the object's.
+    """
+    return ops.concat([ops.pool(x, batch, "sum", 0), ops.pool(x, batch, "sum", 1)])
+
+
+def relate(ops: Ops[A], root: Params[A], base: Params[A], config: EncoderConfig, x: A) -> A:  # noqa: ARG001
+    """Score each relation: ``[B, 2 H]`` -> ``[B, num_labels]``."""
+    return ops.linear(ops.dropout(x, config.classifier_dropout), root / "relation")

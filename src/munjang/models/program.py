@@ -9,10 +9,10 @@ from typing import Any, Protocol
 from munjang.errors import CheckpointError, InputError, MissingHeadError
 from munjang.models.batch import TokenBatch
 from munjang.models.config import EncoderConfig
+from munjang.models.heads import start_markers
 from munjang.models.ops import A, Ops
 from munjang.models.params import Params
 from munjang.models.registry import Architecture, Head
-from munjang.models.relation import start_markers
 
 __all__ = [
     "LAST_HIDDEN_STATE",

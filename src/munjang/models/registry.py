@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Literal, Protocol
 
 from munjang.errors import CheckpointError, UnsupportedModelError
-from munjang.models import bert, distilbert, electra, gpt2, heads, relation, roberta
+from munjang.models import bert, distilbert, electra, gpt2, heads, roberta
 from munjang.models.batch import TokenBatch
 from munjang.models.config import EncoderConfig, shown
 from munjang.models.ops import A, Ops
@@ -147,7 +147,7 @@ _EVERY_ENCODER = {
     QUESTION_ANSWERING: Head(
         heads.question_answering, "tokens", "qa_outputs.weight", "ForQuestionAnswering", 2
     ),
-    RELATION_EXTRACTION: Head(relation.relate, "markers", "relation.weight", "ForRelationExtraction"),
+    RELATION_EXTRACTION: Head(heads.relate, "markers", "relation.weight", "ForRelationExtraction"),
 }
 
 

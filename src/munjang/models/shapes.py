@@ -16,7 +16,7 @@ from munjang.models.ops import PoolMode
 from munjang.models.params import MadeOnce, Params
 from munjang.models.program import LOGITS, ModelProgram, Program
 
-__all__ = ["Shape", "check_checkpoint"]
+__all__ = ["Shape", "ShapeOps", "any_batch", "check_checkpoint", "shape_ops"]
 
 _TOKENS, _TEXTS, _LONGEST = 7, 3, 4  # any numbers do
 _ENCODER = ("encoder.", "embeddings", "transformer.", "h.", "wte.", "wpe.", "ln_f.")
@@ -160,8 +160,8 @@ def check_checkpoint(
     tensor, if one is missing or misshapen, or if the encoder has layers that the config does not mention.
     """
     tensors = MadeOnce(shapes, lambda name, dims: Shape(dims, name))
-    ops = _ops_for(config)
-    outputs = program(ops, Params(tensors), _any_batch())
+    ops = ShapeOps(*shape_ops(config))
+    outputs = program(ops, Params(tensors), any_batch())
     if LOGITS in outputs and isinstance(program, ModelProgram):
         _check_logits(program, outputs[LOGITS].dims[-1])
     for name in ops.without_bias:  # a module that follows the model may have none
@@ -171,7 +171,8 @@ def check_checkpoint(
     return {name: shape.dims for name, shape in outputs.items()}
 
 
-def _ops_for(config: EncoderConfig) -> ShapeOps:
+def shape_ops(config: EncoderConfig) -> tuple[Mapping[str, tuple[int, int]], Mapping[str, int]]:
+    """Return the tables and widths that a config determines, for `ShapeOps`."""
     tables = {
         "word_embeddings.weight": (config.vocab_size, config.embedding_size),
         "position_embeddings.weight": (config.max_position_embeddings, config.embedding_size),
@@ -185,10 +186,11 @@ def _ops_for(config: EncoderConfig) -> ShapeOps:
         ".intermediate": config.intermediate_size,
         "pooler_output": config.hidden_size,
     }
-    return ShapeOps(tables, widths)
+    return tables, widths
 
 
-def _any_batch() -> TokenBatch[Shape]:
+def any_batch() -> TokenBatch[Shape]:
+    """Return the shapes of a batch of 7 tokens in 3 texts."""
     per_token = Shape((_TOKENS,))
     return TokenBatch(
         input_ids=per_token,

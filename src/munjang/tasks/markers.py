@@ -10,7 +10,7 @@ from typing import Literal, TypeAlias, get_args
 from munjang.data.examples import Span
 from munjang.data.readers.relations import KLUE_RE_OBJECT_TYPES, KLUE_RE_SUBJECT_TYPES
 from munjang.errors import CheckpointError, InputError, InputTypeError
-from munjang.models.relation import RELATION_MARKERS
+from munjang.models.heads import RELATION_MARKERS
 from munjang.tasks.loading import Loaded
 
 __all__ = [

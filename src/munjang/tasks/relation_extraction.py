@@ -64,7 +64,7 @@ class RelationExtraction:
         relate("이순신은 한성에서 태어났다.", subject=(0, 3, "PER"), object=(5, 7, "LOC"))
         # [{"label": "per:place_of_birth", "score": 0.97}]
 
-    The model has the relation head of `munjang.models.relation`, or is a sequence classifier that was trained
+    The model has the relation head of `munjang.models.heads`, or is a sequence classifier that was trained
     on marked texts. ``markers`` says how entities are marked: ``"plain"`` (``[E1]``...``[/E1]`` and
     ``[E2]``...``[/E2]``), ``"typed"`` (``[S:PER]``...``[/S:PER]`` and ``[O:LOC]``...``[/O:LOC]``) or
     ``"klue"`` (``<subj>``...``</subj>`` and ``<obj>``...``</obj>``); by default as the model's files say.

@@ -14,13 +14,13 @@ from numpy.typing import NDArray
 
 from munjang.checkpoints import Checkpoint, open_checkpoint
 from munjang.errors import CheckpointError, InputError
+from munjang.models.initialization import with_head
 from munjang.runtime.model import Model
 from munjang.sentence.files import read_entries, staged
 from munjang.sentence.transformer import SentenceTransformer
 from munjang.tasks.loading import Loaded
 from munjang.tokenization import Tokenizer
 from munjang.tokenization.encoding import TokenIds
-from munjang.training.new_heads import with_head
 
 __all__ = [
     "Opened",

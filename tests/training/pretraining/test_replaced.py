@@ -20,11 +20,12 @@ from torch.nn import functional
 import munjang
 from munjang import Tokenizer
 from munjang.errors import InputError
+from munjang.models.initialization import new_encoder
 from munjang.training.loop.loop import train
 from munjang.training.pretraining import replaced as replaced_tokens
 from munjang.training.pretraining.corpus import TokenCorpus
 from munjang.training.pretraining.masking import Hider, Packed
-from munjang.training.pretraining.new_models import new_config, new_encoder
+from munjang.training.pretraining.new_models import new_config
 from munjang.training.pretraining.replaced import ReplacedTokenObjective, generator_config, guesses
 from support.pretraining import (
     OPTIONS,

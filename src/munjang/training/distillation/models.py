@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from munjang.checkpoints import open_checkpoint
 from munjang.errors import CheckpointError, InputError, InputTypeError, UnsupportedModelError
+from munjang.models.initialization import with_head
 from munjang.models.params import Params
 from munjang.models.registry import ARCHITECTURES, CAUSAL_LM, SEQUENCE_CLASSIFICATION, architecture_of
 from munjang.runtime.model import Model
@@ -21,7 +22,6 @@ from munjang.sentence.transformer import SentenceTransformer
 from munjang.tasks.loading import Loaded, load
 from munjang.tokenization import Tokenizer
 from munjang.training.models import open_for_training, open_model
-from munjang.training.new_heads import with_head
 from munjang.training.output import check_empty
 from munjang.training.sentences.train import open_encoder
 

@@ -16,6 +16,7 @@ from torch.nn import functional
 
 from munjang.errors import InputError
 from munjang.models.batch import TokenBatch
+from munjang.models.initialization import Tensors, new_encoder, with_head
 from munjang.models.ops import A, Ops
 from munjang.models.params import Params
 from munjang.models.program import ModelProgram
@@ -25,11 +26,9 @@ from munjang.tokenization import Tokenizer
 from munjang.training.loop.network import Network
 from munjang.training.loop.objective import Loss, Objective, cut_into_parts
 from munjang.training.models import checksum, fingerprint_of_texts
-from munjang.training.new_heads import Tensors, with_head
 from munjang.training.options import TrainingOptions
 from munjang.training.pretraining.corpus import TokenCorpus
 from munjang.training.pretraining.masking import Hider, Packed, check_corpora
-from munjang.training.pretraining.new_models import new_encoder
 
 __all__ = ["MaskedLanguageObjective", "MaskedTexts", "Pretraining", "masked_sums", "with_masked_head"]
 

@@ -1,20 +1,13 @@
-"""A model before any training: its config and random tensors, for pre-training from nothing."""
+"""The config of a new model, for pre-training from scratch."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
 from munjang.errors import InputError
-from munjang.models.config import EncoderConfig
-from munjang.models.registry import architecture_of
 from munjang.tokenization import Tokenizer
-from munjang.training.new_heads import drawn
 
-__all__ = ["new_config", "new_encoder"]
+__all__ = ["new_config"]
 
 _KINDS = ("bert", "electra", "roberta")
 
@@ -55,53 +48,3 @@ def new_config(
         "pad_token_id": tokenizer.pad_token_id or 0,
     }
     return raw | ({"embedding_size": min(width, 128)} if model_type == "electra" else {})
-
-
-def new_encoder(raw_config: Mapping[str, Any], *, seed: int = 1) -> dict[str, NDArray[np.float32]]:
-    """Draw an encoder's tensors as BERT began (arXiv:1810.04805): normal, biases zero, norms one."""
-    architecture = architecture_of(raw_config)
-    config = architecture.read_config(raw_config)
-    rng = np.random.default_rng([seed, 3])
-    scale = float(raw_config.get("initializer_range", 0.02))
-    shapes = _embeddings(config)
-    for i in range(config.num_hidden_layers):
-        shapes |= {f"encoder.layer.{i}.{name}": shape for name, shape in _layer(config).items()}
-    return {
-        f"{architecture.base_prefix}.{name}": drawn(name, shape, rng, scale) for name, shape in shapes.items()
-    }
-
-
-def _embeddings(config: EncoderConfig) -> dict[str, tuple[int, ...]]:
-    width = config.embedding_size
-    shapes: dict[str, tuple[int, ...]] = {
-        "embeddings.word_embeddings.weight": (config.vocab_size, width),
-        "embeddings.position_embeddings.weight": (config.max_position_embeddings, width),
-        "embeddings.token_type_embeddings.weight": (config.type_vocab_size, width),
-        **_norm("embeddings.LayerNorm", width),
-    }
-    if config.embedding_size != config.hidden_size:
-        shapes |= _dense("embeddings_project", width, config.hidden_size)
-    return shapes
-
-
-def _layer(config: EncoderConfig) -> dict[str, tuple[int, ...]]:
-    width, inner = config.hidden_size, config.intermediate_size
-    shapes: dict[str, tuple[int, ...]] = {}
-    for part in ("query", "key", "value"):
-        shapes |= _dense(f"attention.self.{part}", width, width)
-    return (
-        shapes
-        | _dense("attention.output.dense", width, width)
-        | _norm("attention.output.LayerNorm", width)
-        | _dense("intermediate.dense", width, inner)
-        | _dense("output.dense", inner, width)
-        | _norm("output.LayerNorm", width)
-    )
-
-
-def _dense(name: str, width: int, outputs: int) -> dict[str, tuple[int, ...]]:
-    return {f"{name}.weight": (outputs, width), f"{name}.bias": (outputs,)}
-
-
-def _norm(name: str, width: int) -> dict[str, tuple[int, ...]]:
-    return {f"{name}.weight": (width,), f"{name}.bias": (width,)}

@@ -14,6 +14,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from munjang.models.batch import TokenBatch
+from munjang.models.initialization import Tensors, with_head
 from munjang.models.ops import A, Ops
 from munjang.models.params import Params
 from munjang.models.program import ModelProgram
@@ -21,7 +22,6 @@ from munjang.models.registry import MASKED_LM, NEXT_SENTENCE
 from munjang.runtime.model import Model
 from munjang.training.loop.network import Network
 from munjang.training.loop.objective import Loss
-from munjang.training.new_heads import Tensors, with_head
 from munjang.training.options import TrainingOptions
 from munjang.training.pretraining.masked import Pretraining, masked_sums, with_masked_head
 from munjang.training.pretraining.masking import Hider, Packed, check_corpora

@@ -20,6 +20,7 @@ from torch.nn import functional
 from munjang.errors import InputError
 from munjang.models.batch import TokenBatch
 from munjang.models.config import EncoderConfig
+from munjang.models.initialization import Tensors, drawn, new_encoder, with_head
 from munjang.models.ops import A, Ops
 from munjang.models.params import Params
 from munjang.models.program import LOGITS
@@ -29,12 +30,10 @@ from munjang.tokenization import Tokenizer
 from munjang.training.loop.network import Network
 from munjang.training.loop.objective import Loss
 from munjang.training.models import checksum, fingerprint_of_texts
-from munjang.training.new_heads import Tensors, drawn, with_head
 from munjang.training.options import TrainingOptions
 from munjang.training.pretraining.corpus import TokenCorpus
 from munjang.training.pretraining.masked import MaskedTexts, Pretraining, masked_sums
 from munjang.training.pretraining.masking import Hider, Packed, check_corpora
-from munjang.training.pretraining.new_models import new_encoder
 
 __all__ = [
     "ReplacedTokenObjective",
@@ -153,11 +152,9 @@ def with_discriminator(
     }
     width = int(encoder[f"{_KIND}.encoder.layer.0.output.dense.bias"].shape[0])
     rng = np.random.default_rng([seed, 13])
-    scale = float(raw_config.get("initializer_range", 0.02))
-    head: Tensors = {}
-    for name, shape in _head(width).items():
-        old = start.get(name)
-        head[name] = drawn(name, shape, rng, scale) if old is None else old
+    shapes = _head(width)
+    head = {name: start[name] for name in shapes if name in start}
+    head |= drawn({name: shapes[name] for name in shapes if name not in head}, raw_config, rng)
     return {**raw_config, "architectures": ["ElectraForPreTraining"]}, {**encoder, **head}
 
 
