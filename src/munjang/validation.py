@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import sys
 from collections.abc import Sequence
 
 from munjang.errors import InputError, InputTypeError
@@ -23,7 +24,8 @@ __all__ = [
 
 def plain_value(value: object) -> object:
     """Return a value of NumPy, of an enumeration or of another subclass as Python's own str, int or float."""
-    if type(value).__module__ == "numpy" and hasattr(value, "item"):  # NumPy itself is not loaded for this
+    numpy = sys.modules.get("numpy")  # not loaded for this: without it there is no value of NumPy
+    if numpy is not None and isinstance(value, numpy.generic):
         value = value.item()
     if isinstance(value, bool):
         return value
