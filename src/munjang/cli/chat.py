@@ -11,10 +11,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from munjang.cli.hits import refuse_given
 from munjang.cli.options import AsJson, Model, Offline, Pooling, Progress, examples
 from munjang.cli.output import clean, console, new_table, print_json, write_line
-from munjang.cli.texts import cross_encoder, is_piped, usage_error
+from munjang.cli.texts import cross_encoder, is_piped, refuse, usage_error
 from munjang.errors import InputError
 from munjang.progress import has_bar
 
@@ -166,7 +165,6 @@ class Method(StrEnum):
 
 
 def chat(
-    context: typer.Context,
     file: Annotated[
         str,
         typer.Argument(
@@ -236,8 +234,7 @@ def chat(
     if as_json and once is None and not is_piped():
         raise usage_error("--json needs --once QUESTION, or questions piped in.", "--json")
     if _is_index(file):
-        why = "An index is searched as it was made, and by meaning and by word."
-        refuse_given(context, why, "model", "pooling", "method")
+        refuse("on an index, which is searched as it was made", "model", "pooling", "method")
     reranker = None if rerank is None else cross_encoder(rerank, offline=offline)
     settings: dict[str, Any] = {"rerank": reranker, "threshold": threshold}
     settings |= {"neighbours": top, "seed": seed, "log": log}

@@ -10,8 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from munjang.cli.output import clean, console, detail_lines, new_table, print_json, rounded
-from munjang.cli.texts import cross_encoder, usage_error
-from munjang.data.files import DataFile
+from munjang.cli.texts import cross_encoder
 from munjang.errors import InputError
 from munjang.search.lead import FITTING
 
@@ -30,8 +29,6 @@ __all__ = [
     "SearchModeOption",
     "open_index",
     "read_filters",
-    "refuse_given",
-    "refuse_reading_options",
     "search_index",
 ]
 
@@ -131,23 +128,6 @@ def _plain(value: str) -> Any:
     except ValueError:
         return value
     return value if isinstance(read, dict | list) else read
-
-
-def refuse_given(context: typer.Context, why: str, *names: str) -> None:
-    """Raise the usage error for the first of these options that was given; ``why`` it does nothing."""
-    for option in context.command.params:
-        source = context.get_parameter_source(option.name or "")
-        if option.name in names and source is not None and source.name == "COMMANDLINE":
-            raise usage_error(why, max(option.opts, key=len))
-
-
-def refuse_reading_options(context: typer.Context, path: str) -> None:
-    """Raise the usage error for options about separated values where the file has none."""
-    kind = DataFile(path=path).kind
-    if kind not in (".csv", ".tsv"):
-        refuse_given(context, "It is about .csv and .tsv files.", "no_quoting", "no_header")
-    if kind == ".parquet":
-        refuse_given(context, "A parquet file has no other encoding.", "encoding")
 
 
 def open_index(location: str, model: str | None, *, offline: bool, readonly: bool = True) -> Index:

@@ -14,8 +14,6 @@ from munjang.cli.hits import (
     SearchMode,
     SearchModeOption,
     open_index,
-    refuse_given,
-    refuse_reading_options,
     search_index,
 )
 from munjang.cli.options import (
@@ -38,6 +36,8 @@ from munjang.cli.texts import (
     file_or_stdin,
     is_piped,
     queries_of,
+    refuse,
+    refuse_reading,
     rows_with_text,
     sentence_model,
     usage_error,
@@ -80,7 +80,6 @@ class Hit(NamedTuple):
 
 
 def search(
-    context: typer.Context,
     query: Annotated[
         str, typer.Argument(metavar="QUERY", help="What to look for; - for each line of standard input.")
     ],
@@ -117,7 +116,7 @@ def search(
     if index is not None:
         if file is not None:
             raise usage_error("Give --file or --index, not both.", "--index")
-        refuse_given(context, "It is about a file, and does nothing with --index.", *_OF_FILES)
+        refuse("with --index, only on a file", *_OF_FILES)
         queries = queries_of(query)
         with open_index(index, model, offline=offline) as opened:
             search_index(
@@ -133,9 +132,9 @@ def search(
                 as_json=as_json,
             )
         return
-    refuse_given(context, "It goes with --index, and does nothing with a file.", *_OF_INDEXES)
+    refuse("on a file, only with --index", *_OF_INDEXES)
     path = file_or_stdin(file, "--file")
-    refuse_reading_options(context, path)
+    refuse_reading(path)
     if query == path == STDIN:
         raise usage_error("Only one of QUERY and --file can be standard input.", "QUERY")
     rows = rows_with_text(data_file(path, column, encoding, no_quoting=no_quoting, no_header=no_header))
@@ -158,7 +157,6 @@ def search(
 
 
 def rerank(
-    context: typer.Context,
     query: Annotated[str, typer.Argument(metavar="QUERY", help="The question.")],
     model: Annotated[
         str, typer.Option("--model", "-m", metavar="NAME", help="A cross-encoder: a folder or a repository.")
@@ -189,11 +187,11 @@ def rerank(
     if document and file is not None:
         raise usage_error("Give --file or --document, not both.", "--document")
     if document:
-        refuse_given(context, "It is about a file, and does nothing with --document.", *_OF_ROWS)
+        refuse("with --document, only on a file", *_OF_ROWS)
         rows = [Row(number, number, text, {}, "text") for number, text in enumerate(document)]
     else:
         path = STDIN if file is None and is_piped() else file_or_stdin(file, "--file")
-        refuse_reading_options(context, path)
+        refuse_reading(path)
         rows = rows_with_text(data_file(path, column, encoding, no_quoting=no_quoting, no_header=no_header))
     check_query(query)
     encoder = cross_encoder(model, offline=offline)

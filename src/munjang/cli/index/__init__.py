@@ -19,7 +19,6 @@ from munjang.cli.hits import (
     SearchMode,
     SearchModeOption,
     open_index,
-    refuse_given,
     search_index,
 )
 from munjang.cli.index.build import ADD_EXAMPLES, BUILD_EXAMPLES, add, build, read_id
@@ -32,7 +31,7 @@ from munjang.cli.options import (
     examples,
 )
 from munjang.cli.output import clean, console, joined, new_table, print_json, write_line
-from munjang.cli.texts import queries_of
+from munjang.cli.texts import queries_of, refuse
 from munjang.errors import InputError
 from munjang.progress import tracked
 from munjang.search.stores.locations import open_store, shown
@@ -183,7 +182,6 @@ def export(
     ),
 )
 def migrate(
-    context: typer.Context,
     location: Location,
     analyzer: Analysis = None,
     chunk_tokens: ChunkTokens = None,
@@ -206,8 +204,7 @@ def migrate(
     Searches see the old until all is ready. What was stopped goes on when the same command is given again.
     """
     if abandon:
-        why = "It says what to move to, and --abandon moves nothing."
-        refuse_given(context, why, "model", "analyzer", "chunk_tokens", "chunk_overlap")
+        refuse("beside --abandon", "model", "analyzer", "chunk_tokens", "chunk_overlap")
     with open_index(location, None, offline=offline, readonly=False) as index:
         if abandon:
             index.abandon_migration()

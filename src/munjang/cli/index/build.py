@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from munjang.cli.errors import tell
-from munjang.cli.hits import open_index, refuse_given, refuse_reading_options
+from munjang.cli.hits import open_index
 from munjang.cli.index.options import MAKING, Analysis, ChunkOverlap, ChunkTokens, Location
 from munjang.cli.options import (
     READING,
@@ -24,7 +24,7 @@ from munjang.cli.options import (
     examples,
 )
 from munjang.cli.output import print_json, write_line
-from munjang.cli.texts import is_piped, lines_of_stdin, usage_error
+from munjang.cli.texts import is_piped, lines_of_stdin, refuse, refuse_reading, usage_error
 from munjang.data.files import DataFile
 from munjang.errors import DataFileError
 from munjang.progress import has_bar, tracked
@@ -54,7 +54,6 @@ BUILD_EXAMPLES = examples(
 
 
 def build(
-    context: typer.Context,
     location: Location,
     path: Annotated[str, typer.Argument(metavar="PATH", help="A file, or a folder with all that is in it.")],
     field: Annotated[
@@ -161,9 +160,9 @@ def build(
     )
     source.check()
     if not Path(path).is_dir():
-        refuse_reading_options(context, path)
+        refuse_reading(path)
         if source.reads_rows(path):
-            refuse_given(context, "It is about text files.", "lines")
+            refuse("on a file of rows", "lines")
     if source.columns and _is_table(path):
         next(iter(source.documents(list(columns))), None)  # no index is made for columns that are not there
     with Index.open(
@@ -241,7 +240,6 @@ ADD_EXAMPLES = examples(
 
 
 def add(
-    context: typer.Context,
     location: Location,
     text: Annotated[
         list[str] | None,
@@ -270,7 +268,7 @@ def add(
     if not text and not is_piped():
         raise usage_error("Give texts, or pipe documents in.", "TEXT")
     if len(text or ()) != 1:
-        refuse_given(context, "It goes with one TEXT.", "number", "metadata")
+        refuse("without exactly one TEXT", "number", "metadata")
     with open_index(location, model, offline=offline, readonly=False) as index:
         documents = _given(index, text, number, metadata) if text else _of_stdin()
         with tracked(progress, len(documents), "Adding") as advance:
