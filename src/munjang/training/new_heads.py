@@ -1,7 +1,7 @@
-"""Heads that are not trained yet: the tensors that a checkpoint lacks for a task, drawn at random.
+"""New heads: random initialisation of the tensors that a checkpoint lacks for a task.
 
-Matrices are normal with the config's ``initializer_range``, biases zero, norms one, as BERT began
-(arXiv:1810.04805).
+Matrices are normally distributed with the config's ``initializer_range`` as standard deviation, biases are 0,
+scales of norms are 1, as in BERT (arXiv:1810.04805).
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ _PREFIXES = {
 
 
 def published_class(model_type: str, head: str | None) -> str:
-    """The class that publishes such a model, for the config's ``architectures``."""
+    """Return the class name of such a model in `transformers`, for the config's ``architectures``."""
     architecture = architecture_of({"model_type": model_type})
     ending = "Model" if head is None else architecture.heads[head].published
     return f"{_PREFIXES[model_type]}{ending}"
@@ -59,8 +59,8 @@ def with_head(
 ) -> tuple[dict[str, Any], Tensors]:
     """Return a checkpoint's config and tensors with a head for a task, in the published layout.
 
-    A head that is there already is kept if it has the same labels. Other heads are left out. Raises
-    `InputError` if the architecture has no such head.
+    An existing head is kept if it has the same labels. Other heads are left out. Raises `InputError` if the
+    architecture has no such head.
     """
     architecture = architecture_of(raw_config)
     if head not in architecture.heads:
@@ -89,7 +89,7 @@ def with_head(
 
 
 def drawn(name: str, shape: Shape, rng: np.random.Generator, scale: float) -> NDArray[np.float32]:
-    """A tensor before training: ones for the scale of a norm, zeros for a bias, else normal."""
+    """Return an initialised tensor: ones for the scale of a norm, zeros for a bias, otherwise normal."""
     if name.endswith("bias"):
         return np.zeros(shape, dtype=np.float32)
     if len(shape) == 1:
@@ -105,7 +105,7 @@ def _same_labels(old: Mapping[str, Any], new: Mapping[str, Any]) -> bool:
 
 
 def _prefixed(architecture: Architecture, weights: Mapping[str, NDArray[Any]]) -> Tensors:
-    """The encoder's tensors under the prefix that a checkpoint with a head has."""
+    """Return the encoder's tensors under the prefix that a checkpoint with a head has."""
     prefix = f"{architecture.base_prefix}."
     if architecture.base(Params(weights)).prefix:
         return {name: weights[name] for name in weights if name.startswith(prefix)}
@@ -140,7 +140,7 @@ def _classifier(kind: str, width: int, labels: int) -> dict[str, Shape]:
 
 
 def _masked_lm(kind: str, config: EncoderConfig) -> dict[str, Shape]:
-    """The head whose decoder is the word embeddings' matrix."""
+    """Return the shapes of the masked-LM head; its decoder matrix is that of the word embeddings."""
     dense, norm, bias = {
         "bert": (
             "cls.predictions.transform.dense",
