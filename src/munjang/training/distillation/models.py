@@ -209,7 +209,8 @@ def check_same_tokens(student: Tokenizer, teacher: Tokenizer, texts: Sequence[st
 def table(rows: int, width: int) -> NDArray[np.float32]:
     """Return an array ``[rows, width]`` to fill: in memory, or if it is large in a temporary file.
 
-    The space of the file is freed together with the array. Raises `CheckpointError` if the temporary folder is full.
+    The space of the file is freed together with the array. Raises `CheckpointError` if the temporary folder
+    is full.
     """
     if rows * width * 4 <= _IN_MEMORY:
         return np.empty((rows, width), dtype=np.float32)
