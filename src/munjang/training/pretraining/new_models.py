@@ -1,4 +1,4 @@
-"""A model before any training: its config and random tensors, for pre-training from nothing."""
+"""New models for pre-training from scratch: the config and randomly initialised tensors."""
 
 from __future__ import annotations
 
@@ -30,10 +30,10 @@ def new_config(
     max_length: int = 512,
     dropout: float = 0.1,
 ) -> dict[str, Any]:
-    """Write the ``config.json`` of a new model for a tokenizer's vocabulary.
+    """Return the content of ``config.json`` of a new model for a tokenizer's vocabulary.
 
-    ``heads`` is by default one for each 64 of the width, ``intermediate`` four times the width. Raises
-    `InputError` for a kind of model that can't be begun here.
+    ``heads`` is by default ``width // 64``, ``intermediate`` four times the width. Raises `InputError` for an
+    unsupported model type.
     """
     if model_type not in _KINDS:
         raise InputError(f"A model of type {model_type!r} can't be begun; there are {', '.join(_KINDS)}.")
@@ -58,7 +58,7 @@ def new_config(
 
 
 def new_encoder(raw_config: Mapping[str, Any], *, seed: int = 1) -> dict[str, NDArray[np.float32]]:
-    """Draw an encoder's tensors as BERT began (arXiv:1810.04805): normal, biases zero, norms one."""
+    """Return initialised tensors of an encoder, as for BERT (arXiv:1810.04805): normal, biases 0, norms 1."""
     architecture = architecture_of(raw_config)
     config = architecture.read_config(raw_config)
     rng = np.random.default_rng([seed, 3])

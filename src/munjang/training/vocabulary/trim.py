@@ -257,12 +257,12 @@ def trim_vocabulary(
     """Write a copy of a model with only the pieces that the selected languages use.
 
     With ``scripts``, every piece written in these scripts is kept: any text in these scripts then has the
-    same pieces and vectors as before. This is the safe choice. It is the default without ``texts``, with Hangul,
-    Latin and Common (digits, punctuation, symbols). With ``texts``, the pieces that occur in the texts are
-    kept, and the single characters of all scripts that occur. This results in a smaller vocabulary. *These*
-    texts have the same pieces as before (if ``min_count`` is 1). Another text has the same pieces if all of
-    them occurred in ``texts``; a piece that did not occur is replaced by shorter pieces. With both arguments,
-    the pieces selected by either are kept.
+    same pieces and vectors as before. This is the safe choice. It is the default without ``texts``, with
+    Hangul, Latin and Common (digits, punctuation, symbols). With ``texts``, the pieces that occur in the
+    texts are kept, and the single characters of all scripts that occur. This results in a smaller vocabulary.
+    *These* texts have the same pieces as before (if ``min_count`` is 1). Another text has the same pieces if
+    all of them occurred in ``texts``; a piece that did not occur is replaced by shorter pieces. With both
+    arguments, the pieces selected by either are kept.
 
     Special and added tokens are always kept, and so are all other pieces that are needed for identical
     results: the parts of the merges of BPE models, all single bytes, and the piece with the lowest score,
