@@ -229,8 +229,8 @@ def distill_classifier(
         examples: labelled texts and pairs; plain texts and pairs are trained only on the teacher's
             probabilities.
         output: the folder of the run.
-        student: the model to train. Without it the student is made from the teacher, with
-        layers: the number or the indices of the teacher's layers to copy, by default half of the layers.
+        student: the model to train; by default a copy of some of the teacher's layers.
+        layers: without ``student``: the number or the indices of these layers, by default half of them.
         held_out: labelled examples for the evaluation.
         options: the options of the run; by default three epochs at a learning rate of 5e-5.
         temperature: the divisor of the logits; see `SoftLabels`.

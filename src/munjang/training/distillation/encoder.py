@@ -415,8 +415,8 @@ def distill_sentence_encoder(
         examples: texts, whose targets are the teacher's vectors; tuples of a text and its translations, whose
             target is the teacher's vector of the first text; pairs with human scores. All kinds may be mixed.
         output: the folder of the run.
-        student: the model to train. Without it the student is made from the teacher, with
-        layers: the number or the indices of the teacher's layers to copy, by default half of the layers.
+        student: the model to train; by default a copy of some of the teacher's layers.
+        layers: without ``student``: the number or the indices of these layers, by default half of them.
         held_out: scored pairs for the evaluation; the student with the best Spearman correlation is kept.
         options: the options of the run, by default `DISTILLING`.
         goals: the terms of the loss and their weights.

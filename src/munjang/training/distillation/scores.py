@@ -156,8 +156,8 @@ def distill_cross_encoder(
         teacher: a cross-encoder with a single label.
         examples: pairs, whose targets are scores; or contrasts, whose targets are margins (arXiv:2010.02666).
         output: the folder of the run.
-        student: the model to train. Without it the student is made from the teacher, with
-        layers: the number or the indices of the teacher's layers to copy, by default half of the layers.
+        student: the model to train; by default a copy of some of the teacher's layers.
+        layers: without ``student``: the number or the indices of these layers, by default half of them.
         held_out: scored pairs for the evaluation.
         options: the options of the run; by default three epochs at a learning rate of 5e-5.
         max_length: the maximum length of a pair in tokens, by default that of the models.

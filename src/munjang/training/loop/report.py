@@ -42,7 +42,7 @@ class TrainingResult:
     seconds: float
 
 
-_POINTS = 400  # of the smoothed loss
+_POINTS = 400  # approximate maximum number of points of the smoothed loss
 
 
 def draw_curves(log: Sequence[Mapping[str, Any]], folder: Path, metric: str | None) -> bool:

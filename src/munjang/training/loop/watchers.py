@@ -76,7 +76,7 @@ class Log:
         self._write({"step": step, "evaluation": dict(metrics), "best": best})
 
     def _write(self, line: Mapping[str, Any]) -> None:
-        assert self._file is not None  # begun
+        assert self._file is not None  # begin() was called
         try:
             self._file.write(json.dumps(line) + "\n")
             self._file.flush()

@@ -34,7 +34,7 @@ from munjang.training.pretraining.new_models import new_encoder
 __all__ = ["MaskedLanguageObjective", "MaskedTexts", "Pretraining", "masked_sums", "with_masked_head"]
 
 _LOGITS = "masked"
-_EVALUATED_TOKENS = 8192  # at once
+_EVALUATED_TOKENS = 8192  # per part
 _SIZES = ("model_type", "num_hidden_layers", "hidden_size", "intermediate_size", "vocab_size")
 _DECODERS = (
     "cls.predictions.decoder.weight",
@@ -108,7 +108,7 @@ class Pretraining(Objective[E]):
 
     def evaluate(self) -> Mapping[str, float]:
         """Evaluate on the held-out texts, always with the same tokens masked."""
-        assert self._held_out_lengths is not None  # or there is no metric
+        assert self._held_out_lengths is not None  # evaluate() is called only if there is a metric
         sums: dict[str, float] = {}
         every = np.arange(len(self._held_out_lengths))
         for number, part in enumerate(cut_into_parts(every, self._held_out_lengths, _EVALUATED_TOKENS)):

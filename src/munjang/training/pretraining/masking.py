@@ -142,7 +142,7 @@ def _words(
 ) -> NDArray[np.bool_]:
     """Choose whole words at random until each text's budget is reached."""
     sizes = np.bincount(word_of)
-    text = texts[np.cumsum(sizes) - sizes]  # of each word
+    text = texts[np.cumsum(sizes) - sizes]  # the text of each word
     order = np.argsort(text + rng.random(len(text)))
     size = sizes[order]
     ends = np.cumsum(size)

@@ -78,13 +78,13 @@ X = TypeVar("X", bound=Tokenised)
 
 
 class EncoderObjective(Objective[X]):
-    """A loss on what a sentence encoder makes of texts.
+    """The base class of objectives on the vectors of a sentence encoder.
 
     Args:
         model: a `SentenceTransformer` with the backend ``torch``.
-        prompts: put before the first text of an example, and before its other texts.
+        prompts: the prefix of the first text of an example, and the prefix of its other texts.
 
-    Raises `InputError` for two prompts where the model leaves the prompt out when it pools.
+    Raises `InputError` for two different prompts if the model's pooling excludes the prompt.
     """
 
     def __init__(self, model: SentenceTransformer, prompts: tuple[str, str]) -> None:

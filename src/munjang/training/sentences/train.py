@@ -100,7 +100,7 @@ def open_encoder(
     Raises what `SentenceTransformer` raises, and `InputError` for pooler output, which can't be saved.
     """
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", AssumptionWarning)  # the report says how it pools
+        warnings.simplefilter("ignore", AssumptionWarning)  # the report states the pooling
         encoder = SentenceTransformer(model, pooling=pooling, backend="torch", on_truncation="ignore")
     if encoder.pooling.modes == (POOLER,):
         raise InputError("A model that pools by the pooler output can't be saved; choose another pooling.")

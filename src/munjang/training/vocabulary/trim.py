@@ -222,7 +222,7 @@ def _renumbered(processor: Any, numbers: dict[str, int]) -> Any:
     return new
 
 
-_BATCH = 1024  # texts
+_BATCH = 1024  # texts that are tokenised at once
 
 
 @dataclass(frozen=True, slots=True)
