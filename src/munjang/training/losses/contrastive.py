@@ -20,9 +20,9 @@ _SCORES_AT_ONCE = 2**22  # 16 MiB
 
 
 class TripletLoss(SentenceLoss):
-    """Triplet loss: the positive should be nearer to the anchor than the negative (arXiv:1503.03832).
+    """Triplet loss: the positive should be nearer to the anchor than the negative, by ``margin``.
 
-    ``max(0, distance to the positive - distance to the negative + margin)``.
+    ``max(0, distance to the positive - distance to the negative + margin)`` (arXiv:1503.03832).
     """
 
     wants = "nothing"
