@@ -102,7 +102,10 @@ class SentenceLoss(ABC):
         return {}
 
     def check(self, examples: Sequence[InputExample], width: int) -> None:  # noqa: ARG002
-        """Raise `InputError` or `InputTypeError` if labels do not suit the loss; ``width``: of the vectors."""
+        """Raise an error if labels do not suit the loss; ``width`` is the width of the vectors.
+
+        The error is `InputTypeError` for a wrong type of label, `InputError` for a wrong value.
+        """
         if self.wants != "nothing":
             check_labels(self.describe(), examples, -math.inf, math.inf)
 
