@@ -1,6 +1,6 @@
-"""Training: one visible loop, and what can be learned in it.
+"""Training: the training loop and the objectives for it.
 
-Everything that learns needs PyTorch, the extra ``train``; the names are loaded when they are first used.
+Training needs PyTorch (the extra ``train``). The names are imported lazily, on first use.
 """
 
 from __future__ import annotations

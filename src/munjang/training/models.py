@@ -1,4 +1,4 @@
-"""What a run starts from: a model with the head for its task, on the torch executor, and its tokenizer."""
+"""Loading of models for training: with the head of a task, on the torch executor, and with the tokenizer."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ _CROSS_ENCODER_FILE = "config_sentence_transformers.json"
 
 @dataclass
 class Opened:
-    """A model and its tokeniser; ``encoder`` is the sentence encoder around them, if it is one.
+    """A model and its tokeniser; ``encoder`` is the sentence encoder that contains them, if there is one.
 
     ``model`` and ``tokenizer`` may be replaced before `save`.
     """
@@ -47,7 +47,7 @@ class Opened:
     encoder: SentenceTransformer | None
 
     def save(self, folder: Path) -> None:
-        """Write everything that is needed to load the model again; raises `CheckpointError`."""
+        """Write all files that are needed to load the model. Raises `CheckpointError`."""
         if self.encoder is not None:
             self.encoder.model, self.encoder.tokenizer = self.model, self.tokenizer
             self.encoder.save_pretrained(folder)
@@ -84,7 +84,7 @@ def _is_cross_encoder(checkpoint: Checkpoint) -> bool:
 
 
 def _keep_activation(checkpoint: Checkpoint, model: Model) -> None:
-    """Let the config name what makes scores of logits, if a file that is not saved again names it."""
+    """Copy the activation into the config if it is named only in a file that is not saved again."""
     if checkpoint.has(_CROSS_ENCODER_FILE):
         name = checkpoint.read_json(_CROSS_ENCODER_FILE).get("activation_fn")
         if name is not None:
@@ -99,7 +99,7 @@ def open_for_training(
     problem_type: str | None = None,
     seed: int = 1,
 ) -> Loaded:
-    """Open a model with a head for a task; a head that it lacks begins at random.
+    """Open a model with a head for a task. A missing head is initialised at random.
 
     Raises what `Model.from_pretrained` raises, and `InputError` if the architecture has no such head.
     """
@@ -111,9 +111,10 @@ def open_for_training(
 
 
 def numbered(labels: Iterable[str], order: Sequence[str] | None = None) -> dict[int, str]:
-    """Number the labels that occur, in the order given or their own: numbers by size, names by the alphabet.
+    """Return the labels by their numbers, in the given ``order``, or else sorted.
 
-    Raises `InputError` if there are fewer than two, or if one is not in the order given.
+    Labels that are numbers are sorted by size, names alphabetically. Raises `InputError` for fewer than two
+    labels, or for a label that is not in ``order``.
     """
     found = set(labels)
     if order is not None:
@@ -136,7 +137,7 @@ def _label_order(label: str) -> tuple[bool, float, str]:
 
 
 def used_ids(texts: Iterable[TokenIds]) -> NDArray[np.int64]:
-    """The ids that occur, each once, in order."""
+    """Return the distinct ids that occur in the texts, in ascending order."""
     seen: set[int] = set()
     for text in texts:
         seen.update(text.input_ids)
@@ -144,7 +145,7 @@ def used_ids(texts: Iterable[TokenIds]) -> NDArray[np.int64]:
 
 
 def fingerprint_of_texts(texts: Iterable[object]) -> str:
-    """A short mark that changes when the data do."""
+    """Return a short checksum (CRC-32) of the data."""
     value = 0
     for text in texts:
         value = zlib.crc32(repr(text).encode("utf-8", "surrogatepass"), value)
@@ -152,7 +153,7 @@ def fingerprint_of_texts(texts: Iterable[object]) -> str:
 
 
 def checksum(weights: Mapping[str, NDArray[Any]]) -> str:
-    """A short mark that changes when a model's numbers do."""
+    """Return a short checksum (CRC-32) of a model's tensors."""
     value = 0
     for name in sorted(weights):
         value = zlib.crc32(name.encode(), value)

@@ -1,4 +1,4 @@
-"""How a model is trained: every number of the loop, with its default."""
+"""The options of a training run, with their defaults."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ _WITHOUT_EFFECT = (
     "evaluate_first",
     "checkpoint_steps",
     "device",
-)  # on the result, so a run may go on with others
+)  # on the result, so a run may be resumed with other values
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,29 +39,31 @@ class TrainingOptions:
     """The settings of a training run.
 
     Attributes:
-        epochs: how often every example is seen; 0.5 is half of them.
-        max_steps: updates after which to stop, whatever ``epochs`` says.
+        epochs: the number of passes over the examples; with 0.5, half of the examples are seen.
+        max_steps: the number of updates; if given, it overrides ``epochs``.
         batch_size: examples per batch.
         batch_tokens: tokens per batch, instead of a number of examples.
         gradient_accumulation_steps: batches per update.
-        token_budget: tokens that go through the model at once; a larger batch is cut where its loss allows
-            it, which changes nothing but the memory that is needed.
-        learning_rate: of AdamW (arXiv:1711.05101), at its highest.
+        token_budget: tokens that the model processes at once. A larger batch is split if its loss allows it;
+            this changes only the memory that is needed.
+        learning_rate: the maximum learning rate of AdamW (arXiv:1711.05101).
         schedule: after the warm-up, ``linear`` or ``cosine`` to zero, or ``constant``.
-        warmup_ratio: the part of the updates during which the learning rate rises from zero.
+        warmup_ratio: the fraction of the updates during which the learning rate rises from zero.
         weight_decay: decoupled; biases and norms have none.
-        max_grad_norm: gradients longer than this are shortened to it; 0 leaves them.
+        max_grad_norm: gradients are clipped to this norm; 0 disables clipping.
         adam_beta1, adam_beta2, adam_epsilon: as in the paper.
-        layer_decay: each layer learns so much slower than the one above it (arXiv:1905.05583); 1 for none.
-        freeze_layers: how many of the lowest layers, and the embeddings with them, stay as they are.
-        freeze_embeddings: the embeddings alone stay as they are.
-        evaluation_steps: updates between evaluations; by default one each epoch, and one at the end always.
-        evaluate_first: measure the held-out examples before the first update too, so that the report can
-            compare; what is measured there is not among the models of which the best is kept.
-        checkpoint_steps: updates between checkpoints to go on from; by default with each evaluation. There is
-            one every ten minutes anyway.
-        patience: evaluations without a better result after which to stop.
-        seed: of everything drawn at random.
+        layer_decay: the factor of a layer's learning rate relative to the layer above it (arXiv:1905.05583);
+            1 disables it.
+        freeze_layers: the number of lowest layers that are not trained; the embeddings are then frozen too.
+        freeze_embeddings: freeze only the embeddings.
+        evaluation_steps: updates between evaluations; by default an evaluation after each epoch. There is
+            always an evaluation at the end.
+        evaluate_first: also evaluate before the first update, for comparison in the report. The model before
+            training is never kept as the best model.
+        checkpoint_steps: updates between checkpoints for resuming; by default with each evaluation. A
+            checkpoint is also written every ten minutes.
+        patience: stop after this number of consecutive evaluations without a better result.
+        seed: the seed of all random choices.
         device: ``auto`` (a GPU if there is one), ``cpu``, ``cuda`` or ``cuda:1``.
         bfloat16: multiply matrices in bfloat16, on hardware that has it.
     """
@@ -103,7 +105,7 @@ class TrainingOptions:
             )
 
     def deciding(self) -> dict[str, Any]:
-        """The settings that decide the result: a run goes on only with the same."""
+        """Return the settings that determine the result; a run can be resumed only with equal ones."""
         return {name: value for name, value in asdict(self).items() if name not in _WITHOUT_EFFECT}
 
 

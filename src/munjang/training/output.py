@@ -1,4 +1,4 @@
-"""Whether a folder can take a run or a new model; asked before anything is read or computed."""
+"""Checks of an output folder for a run or a new model, done before any reading or computing."""
 
 from __future__ import annotations
 
@@ -8,23 +8,24 @@ from munjang.errors import CheckpointError, InputError
 
 __all__ = ["ADVICE", "RUN_FILE", "check_empty", "check_output"]
 
-RUN_FILE = "run.json"  # says what a run is
+RUN_FILE = "run.json"  # identifies a run
 ADVICE = "Choose another output folder, or remove that one."
 
 
 def check_output(folder: Path) -> None:
-    """Raise an error if a folder holds anything but a run of training.
+    """Check that a folder is absent, empty or holds a training run.
 
-    `InputError` if it does, `CheckpointError` if there is a file in its place.
+    Raises `InputError` if it holds other files, `CheckpointError` if the path is a file.
     """
     if _holds_something(folder) and not (folder / RUN_FILE).is_file():
         raise InputError(f"'{folder}' is not empty, and what is in it is no run of training. {ADVICE}")
 
 
 def check_empty(folder: Path) -> None:
-    """Raise an error if a folder holds anything: `InputError`, or `CheckpointError` if it is a file.
+    """Check that a folder is absent or empty.
 
-    What is there may be somebody's only copy, and files of two models in one folder are neither.
+    Raises `InputError` if it holds files, `CheckpointError` if the path is a file. Existing files are never
+    overwritten: they may be the user's only copy, and a mixture of the files of two models is unusable.
     """
     if _holds_something(folder):
         raise InputError(f"'{folder}' is not empty; choose another output folder.")

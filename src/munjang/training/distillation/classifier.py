@@ -1,4 +1,4 @@
-"""Distilling a classifier: a student learns the probabilities that a teacher gives, and the labels."""
+"""Distillation of classifiers: the student learns the teacher's probabilities and the labels."""
 
 from __future__ import annotations
 
@@ -45,12 +45,13 @@ _UNLABELLED = -1
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SoftLabels:
-    """How the teacher's probabilities and the labels are weighed (arXiv:1503.02531, section 2).
+    """The weights of the teacher's probabilities and of the labels (arXiv:1503.02531, section 2).
 
     Attributes:
-        temperature: divides the logits; more than 1 shows what the teacher thinks of the lesser labels.
-        alpha: the weight of the teacher; the labels have ``1 - alpha``. A text without a label has the
-            teacher alone.
+        temperature: the divisor of the logits; more than 1 raises the probabilities of the less likely
+            labels.
+        alpha: the weight of the teacher; the weight of the labels is ``1 - alpha``. For a text without a
+            label, the teacher's weight is 1.
 
     Raises `InputError` for a temperature that is not above 0, or an alpha outside 0 to 1.
     """
@@ -70,8 +71,8 @@ class SoftLabels:
 def soft_label_loss(student: Tensor, teacher: Tensor, labels: Tensor, weighing: SoftLabels) -> Tensor:
     """Return ``alpha T^2 KL(teacher / T || student / T) + (1 - alpha) cross-entropy`` of each text, ``[B]``.
 
-    ``T^2`` keeps the gradients' size whatever the temperature (arXiv:1503.02531, section 2). Logits are
-    ``[B, n]``, labels ``[B]``, -1 for a text that has none.
+    ``T^2`` makes the size of the gradients independent of the temperature (arXiv:1503.02531, section 2).
+    Logits are ``[B, n]``, labels ``[B]``, -1 for a text without a label.
     """
     temperature = weighing.temperature
     soft = functional.kl_div(
@@ -93,20 +94,21 @@ class _Example:
 
 
 class ClassifierDistillation(TaskObjective[_Example]):
-    """Soft labels, labels where there are some, and if wanted the teacher's layers.
+    """A loss on soft labels, on labels of labelled examples, and optionally on the teacher's layers.
 
     Args:
-        teacher: a model with a trained classification head; it reads every text once, before training.
+        teacher: a model with a trained classification head; it processes every text once, before training.
         student: a model with the same labels and the backend ``torch``.
-        examples: texts and pairs, with labels or without.
-        held_out: examples to measure on.
-        options: of the run.
-        weighing: temperature, and weight of the teacher.
-        matching: learn from the teacher's layers too; then it runs beside the student on every batch.
-        max_length: tokens that are read of an example.
+        examples: texts and pairs, with or without labels.
+        held_out: the evaluation examples.
+        options: the options of the run.
+        weighing: the temperature and the weight of the teacher.
+        matching: also learn from the teacher's layers; the teacher then also processes every batch.
+        max_length: the maximum length of an example in tokens.
 
-    Raises `InputError` for no examples, a teacher with one output or with labels that may hold together,
-    labels that the teacher does not know, and with ``matching`` for tokenizers that differ.
+    Raises `InputError` if there are no examples, for a teacher with a single output or with multi-label
+    classification, for labels that the teacher does not have, and with ``matching`` for tokenizers that
+    differ.
     """
 
     name = "classifier-distillation"
@@ -166,7 +168,7 @@ class ClassifierDistillation(TaskObjective[_Example]):
         return [_Example((text,), *one) for text, *one in zip(ids, labels, logits, strict=True)]
 
     def loss(self, examples: Sequence[_Example], rng: np.random.Generator) -> Loss:  # noqa: ARG002
-        """The sum of `soft_label_loss`, and of what the layers differ."""
+        """Return the sum of `soft_label_loss` and, with ``matching``, of the loss on the layers."""
         batch = self.packed(examples)
         found = self.network.forward(self._program, batch)
         logits = found[LOGITS].float()
@@ -178,11 +180,11 @@ class ClassifierDistillation(TaskObjective[_Example]):
         return Loss(losses.sum(), len(examples))
 
     def evaluate(self) -> Mapping[str, float]:
-        """Accuracy and macro F1 on the held-out examples."""
+        """Return accuracy and macro F1 on the held-out examples."""
         return evaluate_classification(self._classifier, self._held_out, intervals=False).values
 
     def usage(self, folder: Path) -> str:
-        """Show how to classify."""
+        """Return example code that classifies a text."""
         return (
             "import munjang\n\n"
             f'classify = munjang.pipeline("text-classification", "{folder}")\n'
@@ -220,24 +222,25 @@ def distill_classifier(
     max_length: int | None = None,
     watchers: Sequence[Watcher] = (),
 ) -> TrainingResult:
-    """Train a small classifier to answer as a large one does (arXiv:1503.02531).
+    """Train a small classifier to reproduce the predictions of a large classifier (arXiv:1503.02531).
 
     Args:
         teacher: a model with a trained classification head of two labels or more.
-        examples: labelled texts and pairs; plain texts and pairs have no label, only the teacher's opinion.
+        examples: labelled texts and pairs; plain texts and pairs are trained only on the teacher's
+            probabilities.
         output: the folder of the run.
-        student: the model to train, or
-        layers: how many of the teacher's layers the student begins with, or which; by default half of them.
-        held_out: labelled examples to measure on.
-        options: of the run; by default three epochs at a learning rate of 5e-5.
-        temperature: divides the logits; see `SoftLabels`.
-        alpha: the weight of the teacher against the labels.
-        matching: learn from the teacher's layers too; see `LayerMatching`.
-        max_length: tokens that are read of an example, by default 256 or what the models take.
-        watchers: told of every step.
+        student: the model to train; by default a copy of some of the teacher's layers.
+        layers: without ``student``: the number or the indices of these layers, by default half of them.
+        held_out: labelled examples for the evaluation.
+        options: the options of the run; by default three epochs at a learning rate of 5e-5.
+        temperature: the divisor of the logits; see `SoftLabels`.
+        alpha: the weight of the teacher relative to the labels.
+        matching: also learn from the teacher's layers; see `LayerMatching`.
+        max_length: the maximum length of an example in tokens, by default 256 or the models' if that is less.
+        watchers: observers of the run.
 
     Raises what `ClassifierDistillation`, `make_student` and `train` raise, and `CheckpointError` for a
-    teacher without head.
+    teacher without a classification head.
     """
     weighing = SoftLabels(temperature=temperature, alpha=alpha)
     chosen = options or TrainingOptions(learning_rate=5e-5)

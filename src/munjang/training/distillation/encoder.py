@@ -1,4 +1,4 @@
-"""Distilling a sentence encoder: a student learns the vectors that a teacher makes, also across languages."""
+"""Distillation of sentence encoders: the student learns the teacher's vectors, also across languages."""
 
 from __future__ import annotations
 
@@ -54,16 +54,15 @@ _CHUNK = 4096  # texts
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Goals:
-    """What the vectors of a student are to be like, and how much each counts.
+    """The terms of the loss on a student's vectors, and their weights.
 
     Attributes:
-        distance: to the teacher's vector: ``cosine``, one less the cosine, whatever the vectors' lengths; or
-            ``mse``, the mean squared difference of the components (arXiv:2004.09813).
+        distance: the distance to the teacher's vector: ``cosine``, 1 - cosine, independent of the vectors'
+            lengths; or ``mse``, the mean squared difference of the components (arXiv:2004.09813).
         vectors: the weight of that distance.
-        pairs: the weight of the squared difference of a pair's cosine from what it should be.
-        gold: what it should be: people's score (1), the teacher's cosine (0), or so much of the one and the
-            rest of the other.
-        highest_score: the score that stands for a cosine of 1; 0 stands for 0.
+        pairs: the weight of the squared difference between a pair's cosine and its target.
+        gold: the weight of the human score in that target; the teacher's cosine has the weight ``1 - gold``.
+        highest_score: the score that corresponds to a cosine of 1; a score of 0 corresponds to 0.
 
     Raises `InputError` for weights below 0 or both 0, and ``gold`` outside 0 to 1.
     """
@@ -86,7 +85,7 @@ class Goals:
             raise InputError("highest_score must be more than 0, got 0.")
 
     def describe(self) -> str:
-        """Its settings, in a line."""
+        """Return the settings in a single line."""
         return (
             f"vectors {self.vectors:g} ({self.distance}), pairs {self.pairs:g} ({self.gold:g} of it people's "
             f"scores up to {self.highest_score:g})"
@@ -95,7 +94,7 @@ class Goals:
 
 @dataclass(frozen=True, slots=True)
 class Lesson:
-    """Texts that are learned together, which text the teacher reads for each, and the score of a pair."""
+    """A training example: its texts, the teacher's input (source) for each text, and the score of a pair."""
 
     texts: tuple[str, ...]
     sources: tuple[str, ...]
@@ -103,16 +102,17 @@ class Lesson:
 
     @property
     def read(self) -> tuple[bool, ...]:
-        """Which of the texts the teacher reads."""
+        """Return for each text whether it is the teacher's input."""
         return tuple(text == source for text, source in zip(self.texts, self.sources, strict=True))
 
 
 def lessons_of(examples: Sequence[EncoderExample], highest_score: float) -> list[Lesson]:
-    """Sort out what each example is.
+    """Convert each example to a `Lesson`.
 
-    A text has the teacher's vector of itself; a tuple is a text with its translations, which all have the
-    teacher's vector of the first; a pair with a score has a vector for each of the two. Raises `InputError`
-    for no examples and for empty texts or scores out of range, `InputTypeError` for anything else.
+    The target of a single text is the teacher's vector of this text. In a tuple of a text and its
+    translations, the target of all is the teacher's vector of the first text. In a pair with a score, each
+    text has its own target. Raises `InputError` if there are no examples and for empty texts or scores out of
+    range, `InputTypeError` for examples of other types.
     """
     if isinstance(examples, str):
         raise InputTypeError("The examples must be a list of texts, got one str.")
@@ -149,15 +149,15 @@ def _lesson(example: EncoderExample, place: int, highest_score: float) -> Lesson
 
 
 class TeacherVectors:
-    """A teacher's vectors of texts, each text read once.
+    """A teacher's vectors of texts; each distinct text is encoded once.
 
     Args:
-        teacher: the encoder to ask.
-        texts: in any order, some maybe several times.
-        prompt: put before every text.
-        width: the student's; wider vectors of the teacher are brought to it by ``reduce``.
-        reduce: ``pca`` projects them on the directions in which they are longest, which keeps their dot
-            products as well as so few numbers can.
+        teacher: the teacher's encoder.
+        texts: in any order; may contain duplicates.
+        prompt: the prefix of every text.
+        width: the student's width; wider vectors of the teacher are reduced to it by ``reduce``.
+        reduce: ``pca`` projects them on their principal directions (uncentred), which preserves their dot
+            products as well as is possible with this width.
 
     Raises `InputError` if the widths differ and ``reduce`` does not help.
     """
@@ -182,7 +182,7 @@ class TeacherVectors:
         self._vectors = vectors if own == width else _reduced(vectors, width)
 
     def __call__(self, texts: Sequence[str]) -> NDArray[np.float32]:
-        """The vectors of some texts, ``[n, d]``."""
+        """Return the vectors of texts, ``[n, d]``."""
         return np.asarray(self._vectors[[self.rows[text] for text in texts]])
 
 
@@ -203,27 +203,27 @@ def _reduced(vectors: NDArray[np.float32], width: int) -> NDArray[np.float32]:
 
 
 def vector_errors(student: Tensor, teacher: Tensor, distance: str) -> Tensor:
-    """How far vectors ``[n, d]`` are from the teacher's, each: ``[n]``."""
+    """Compute the distance of each vector ``[n, d]`` from the teacher's: ``[n]``."""
     if distance == "mse":
         return (student - teacher).square().mean(dim=-1)
     return 1 - functional.cosine_similarity(student, teacher)
 
 
 def pair_errors(student: Tensor, teacher: Tensor, scores: Tensor, gold: float) -> Tensor:
-    """The squared difference of the cosines of pairs ``[n, 2, d]`` from what they should be: ``[n]``."""
+    """Compute the squared difference between cosines of pairs ``[n, 2, d]`` and their targets: ``[n]``."""
     wanted = functional.cosine_similarity(teacher[:, 0], teacher[:, 1])
     wanted = torch.lerp(wanted, scores, gold)
     return (functional.cosine_similarity(student[:, 0], student[:, 1]) - wanted).square()
 
 
-# Exact targets bear a far higher learning rate than fine-tuning. The embeddings come from the teacher and
-# stay: then words that no example holds keep fitting the layers.
+# Exact targets allow a far higher learning rate than fine-tuning. The embeddings are copied from the teacher
+# and frozen, so that words that occur in no example stay consistent with the layers.
 DISTILLING = TrainingOptions(epochs=4, batch_size=32, learning_rate=3e-4, freeze_embeddings=True)
 
 
 @dataclass(frozen=True)
 class _Tapped:
-    """A program whose intermediate values are wanted too."""
+    """A program with additional taps."""
 
     program: Program
     taps: frozenset[str]
@@ -237,26 +237,26 @@ class _Example:
     texts: tuple[TokenIds, ...]
     sources: tuple[str, ...]
     score: float | None
-    read: tuple[bool, ...]  # which texts are those that the teacher reads
+    read: tuple[bool, ...]  # for each text, whether it is the teacher's input
 
 
 class EncoderDistillation(EncoderObjective[_Example]):
-    """The teacher's vectors, the cosines of pairs, and if wanted the teacher's layers.
+    """A loss on the teacher's vectors, the cosines of pairs, and optionally the teacher's layers.
 
     Args:
-        teacher: a sentence encoder; it reads every text once, before training.
+        teacher: a sentence encoder; it encodes every text once, before training.
         student: a `SentenceTransformer` with the backend ``torch``.
         examples: texts, tuples of a text and its translations, and pairs with scores.
-        held_out: scored pairs to measure on.
-        options: of the run.
-        goals: what counts how much.
-        matching: learn from the teacher's layers too; then it runs beside the student on every batch.
-        prompt: put before every text, for the teacher too; by default the model's own default.
-        dropout: drop values of the student's while it learns, as its config says.
+        held_out: scored pairs for the evaluation.
+        options: the options of the run.
+        goals: the terms of the loss and their weights.
+        matching: also learn from the teacher's layers; the teacher then also processes every batch.
+        prompt: the prefix of every text, also for the teacher; by default the student's default prompt.
+        dropout: use dropout in the student during training, with the rate of its config.
         reduce: see `TeacherVectors`.
 
-    Raises `InputError` and `InputTypeError` for examples that `lessons_of` refuses, for vectors of different
-    widths, and with ``matching`` for tokenizers that differ.
+    Raises `InputError` and `InputTypeError` for examples that `lessons_of` refuses, `InputError` for vectors
+    of different widths, and with ``matching`` for tokenizers that differ.
     """
 
     name = "encoder-distillation"
@@ -339,7 +339,11 @@ class EncoderDistillation(EncoderObjective[_Example]):
         return LayerMatcher(matching, self.model.model, beside, seed=seed)
 
     def loss(self, examples: Sequence[_Example], rng: np.random.Generator) -> Loss:  # noqa: ARG002
-        """The sum over examples of the mean over their texts, and of the errors of pairs."""
+        """Return the loss, summed over examples.
+
+        The loss of an example is the mean distance of its texts, plus the error of a pair, plus the loss on
+        the layers with ``matching``.
+        """
         texts = list(chain.from_iterable(example.texts for example in examples))
         batch = self.packed(texts)
         found = self.network.forward(self._program, batch, training=self._dropout)
@@ -369,13 +373,16 @@ class EncoderDistillation(EncoderObjective[_Example]):
         batch: TokenBatch[NDArray[Any]],
         shares: Tensor,
     ) -> Tensor:
-        """What the layers differ, on the texts that the teacher reads: it may not know a translation."""
+        """Return the loss on the layers, only on the teacher's input texts.
+
+        Translations are left out, since the teacher may not support their language.
+        """
         assert self._matcher is not None
         read = shares.new_tensor([float(is_read) for example in examples for is_read in example.read])
         return (shares * read * self._matcher(found, batch, self.network.more)).sum()
 
     def evaluate(self) -> Mapping[str, float]:
-        """How the student's cosines go with people's scores."""
+        """Return the correlation of the student's cosines with the human scores."""
         found = evaluate_similarity(self.model, self._held_out, prompt=self._prompt, intervals=False)
         return found.values
 
@@ -401,23 +408,23 @@ def distill_sentence_encoder(
     reduce: Literal["pca"] | None = None,
     watchers: Sequence[Watcher] = (),
 ) -> TrainingResult:
-    """Train a small sentence encoder to make a large one's vectors (arXiv:2004.09813).
+    """Train a small sentence encoder to reproduce a large encoder's vectors (arXiv:2004.09813).
 
     Args:
         teacher: a sentence encoder, by folder, catalogue name or repository.
-        examples: texts to learn the teacher's vectors of; tuples of a text and its translations, which all
-            get the teacher's vector of the first; pairs with people's scores. All kinds may be mixed.
+        examples: texts, whose targets are the teacher's vectors; tuples of a text and its translations, whose
+            target is the teacher's vector of the first text; pairs with human scores. All kinds may be mixed.
         output: the folder of the run.
-        student: the model to train, or
-        layers: how many of the teacher's layers the student begins with, or which; by default half of them.
-        held_out: scored pairs to measure on; the best student by their Spearman correlation is kept.
-        options: of the run, by default `DISTILLING`.
-        goals: what the vectors are to be like.
-        matching: learn from the teacher's layers too, which costs the teacher's time on every batch.
-        prompt: put before every text, for the teacher too; by default the model's own default.
-        dropout: drop values of the student's while it learns; the teacher's are exact, so by default not.
+        student: the model to train; by default a copy of some of the teacher's layers.
+        layers: without ``student``: the number or the indices of these layers, by default half of them.
+        held_out: scored pairs for the evaluation; the student with the best Spearman correlation is kept.
+        options: the options of the run, by default `DISTILLING`.
+        goals: the terms of the loss and their weights.
+        matching: also learn from the teacher's layers; the teacher then also processes every batch.
+        prompt: the prefix of every text, also for the teacher; by default the student's default prompt.
+        dropout: use dropout in the student during training; off by default, since the targets are exact.
         reduce: ``pca`` for a student with shorter vectors than the teacher's.
-        watchers: told of every step.
+        watchers: observers of the run.
 
     Raises what `EncoderDistillation`, `make_student` and `train` raise.
     """

@@ -1,8 +1,8 @@
-"""Learning what happens inside a teacher: the hidden states and the attention of its layers.
+"""Layer distillation: a loss on the hidden states and the attention of the teacher's layers.
 
-As in TinyBERT (arXiv:1909.10351, section 3.1): mean squared errors between a layer of the student and one of
-the teacher, hidden states through a trained projection where the widths differ. The teacher runs beside the
-student, on the same tokens, without dropout and without gradients.
+As in TinyBERT (arXiv:1909.10351, section 3.1): mean squared errors between a layer of the student and a layer
+of the teacher. If the widths differ, the student's hidden states go through a trained projection. The teacher
+processes the same tokens as the student, without dropout and without gradients.
 """
 
 from __future__ import annotations
@@ -33,14 +33,14 @@ _HIDDEN, _EMBEDDED = "projection.hidden_states.weight", "projection.embedded.wei
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LayerMatching:
-    """What of a teacher's inside a student learns, and how much each counts in the loss.
+    """The terms of the layer distillation loss, and their weights.
 
     Attributes:
-        layers: the teacher's layer, from 0 on, that each student layer learns; by default `uniform_map`.
+        layers: for each student layer the index of its teacher layer, from 0; by default `uniform_map`.
         hidden_states: the weight of the layers' outputs, the mean over layers, tokens and components.
         attention: the weight of the attention, the mean over layers, heads and pairs of tokens.
-        embeddings: the weight of what goes into the first layer.
-        attention_values: ``probabilities``, or the ``scores`` that the softmax makes them of.
+        embeddings: the weight of the input of the first layer.
+        attention_values: ``probabilities``, or the ``scores`` before the softmax.
 
     Raises `InputError` for weights below 0 or all 0, `InputTypeError` for values of other types.
     """
@@ -61,7 +61,7 @@ class LayerMatching:
         check_choice("attention_values", self.attention_values, ("probabilities", "scores"))
 
     def describe(self) -> str:
-        """Its settings, in a line."""
+        """Return the settings in a single line."""
         layers = "uniform" if self.layers is None else ", ".join(map(str, self.layers))
         return (
             f"layers {layers}; hidden states {self.hidden_states:g}, "
@@ -78,23 +78,24 @@ def check_weight(name: str, value: object) -> None:
 
 
 def uniform_map(student: int, teacher: int) -> tuple[int, ...]:
-    """Let each student layer stand for equally many of the teacher's: it learns the last of them.
+    """Return for each student layer the last layer of its equal share of the teacher's layers.
 
-    6 of 12 learn ``(1, 3, 5, 7, 9, 11)`` (arXiv:1909.10351, section 4.1).
+    For 6 of 12 layers: ``(1, 3, 5, 7, 9, 11)`` (arXiv:1909.10351, section 4.1).
     """
     return tuple((i + 1) * teacher // student - 1 for i in range(student))
 
 
 class LayerMatcher:
-    """A teacher that runs beside a student, and how far the student's inside is from its own.
+    """The layer distillation loss: runs the teacher and compares the student's layers with the teacher's.
 
     Args:
-        matching: what counts how much.
-        student: the model that learns.
-        teacher: a model with the backend ``torch``; it must read the same tokens.
-        seed: of the projection.
+        matching: the terms of the loss and their weights.
+        student: the model that is trained.
+        teacher: a model with the backend ``torch`` and the same tokens.
+        seed: the seed of the projection.
 
-    Raises `InputError` for a map that does not fit the layers, or attention with other heads.
+    Raises `InputError` for a layer map that does not match the layers, and for attention with a different
+    number of heads.
     """
 
     def __init__(self, matching: LayerMatching, student: Model, teacher: Model, *, seed: int) -> None:
@@ -133,7 +134,7 @@ class LayerMatcher:
         return frozenset(found | {"embeddings"} if matching.embeddings else found)
 
     def tensors(self) -> dict[str, NDArray[np.float32]]:
-        """The projections, which are trained too: ``[teacher's width, student's width]``, if they differ."""
+        """Return the trained projections, ``[teacher's width, student's width]``; none if these are equal."""
         student, teacher = self._widths
         if student == teacher:
             return {}
@@ -152,13 +153,13 @@ class LayerMatcher:
     @property
     def _executor(self) -> TorchExecutor:
         executor = self._teacher.runner.executor
-        assert isinstance(executor, TorchExecutor)  # opened so
+        assert isinstance(executor, TorchExecutor)  # the teacher's backend is torch
         return executor
 
     def __call__(self, found: Mapping[str, Tensor], batch: Batch, own: Mapping[str, Tensor]) -> Tensor:
         """Return the loss of each text, ``[B]``.
 
-        ``found`` is the student's output with its `taps`, ``batch`` what it read, ``own`` the projections.
+        ``found`` is the student's output with its `taps`, ``batch`` its input, ``own`` the projections.
         """
         with torch.no_grad():
             wanted = self._executor.forward(self._program, batch)
@@ -187,14 +188,14 @@ def _projected(x: Tensor, projection: Tensor | None) -> Tensor:
 
 
 def _per_text(student: Tensor, teacher: Tensor, mask: Tensor) -> Tensor:
-    """The mean squared error of packed rows ``[T, H]`` over each text: ``[B]``."""
+    """Compute the mean squared error of packed rows ``[T, H]`` over each text: ``[B]``."""
     errors = (student - teacher.float()).square().mean(dim=-1)
     text = mask.nonzero()[:, 0]
     return errors.new_zeros(len(mask)).index_add(0, text, errors) / mask.sum(dim=1)
 
 
 def _per_view(student: Tensor, teacher: Tensor, mask: Tensor) -> Tensor:
-    """The mean squared error of attention ``[B, heads, L, L]`` over each text's own tokens: ``[B]``."""
+    """Compute the mean squared error of attention ``[B, heads, L, L]`` over each text's tokens: ``[B]``."""
     pairs = mask[:, :, None] & mask[:, None, :]
     errors = (student.float() - teacher.float()).square().mean(dim=1)
     return (errors * pairs).sum(dim=(1, 2)) / mask.sum(dim=1).square()

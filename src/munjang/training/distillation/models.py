@@ -1,4 +1,4 @@
-"""Opening teachers and the students that are to learn from them."""
+"""Opening of teachers, and creation of students from a teacher's layers."""
 
 from __future__ import annotations
 
@@ -41,9 +41,9 @@ __all__ = [
 
 
 def spread(count: int, of: int) -> tuple[int, ...]:
-    """Choose ``count`` of ``of`` layers, evenly spread, the first and the last among them.
+    """Return ``count`` of ``of`` layer indices, evenly spaced, including the first and the last layer.
 
-    6 of 12 are ``(0, 2, 4, 7, 9, 11)``; a single layer is the first.
+    For 6 of 12 layers: ``(0, 2, 4, 7, 9, 11)``. A single layer is the first.
     """
     if count == 1:
         return (0,)
@@ -51,10 +51,10 @@ def spread(count: int, of: int) -> tuple[int, ...]:
 
 
 def choose_layers(layers: int | Sequence[int], of: int) -> tuple[int, ...]:
-    """Check a choice of a teacher's layers, from 0 on; a number of layers is spread as `spread` does.
+    """Check a choice of a teacher's layers. Return the indices, from 0; those of `spread` for a number.
 
-    Raises `InputError` for none, for more than the teacher's ``of``, for numbers out of range and for any
-    order but the teacher's; `InputTypeError` for anything but whole numbers.
+    Raises `InputError` for no layers, for more than the teacher's ``of`` layers, for indices out of range and
+    for indices not in ascending order; `InputTypeError` for values that are not integers.
     """
     if not isinstance(layers, int | list | tuple | range) or isinstance(layers, bool):
         raise InputTypeError(f"layers must be a number of layers or a list of them, got {layers!r}.")
@@ -75,10 +75,10 @@ def choose_layers(layers: int | Sequence[int], of: int) -> tuple[int, ...]:
 def student_tensors(
     raw_config: Mapping[str, Any], weights: Mapping[str, NDArray[Any]], layers: Sequence[int]
 ) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
-    """Return the config and the tensors of a model that has only these layers, renumbered from 0 on.
+    """Return the config and the tensors of a model that has only these layers, renumbered from 0.
 
-    Everything else is the teacher's: embeddings, pooler, head, modules (arXiv:1910.01108, section 3).
-    Raises `UnsupportedModelError` for a model that is no encoder.
+    Everything else is kept from the teacher: embeddings, pooler, head, modules (arXiv:1910.01108, section 3).
+    Raises `UnsupportedModelError` for a model that is not an encoder.
     """
     architecture = architecture_of(raw_config)
     if CAUSAL_LM in architecture.heads:
@@ -101,16 +101,16 @@ def student_tensors(
 def make_student(
     teacher: str | os.PathLike[str], output: str | os.PathLike[str], *, layers: int | Sequence[int]
 ) -> tuple[int, ...]:
-    """Write a student that begins with some of a teacher's layers (arXiv:1910.01108); return which those are.
+    """Write a student with copies of some of a teacher's layers (arXiv:1910.01108). Return their indices.
 
     Args:
         teacher: a folder, a catalogue name, or a hub repository.
         output: the student's folder, new or empty.
-        layers: how many, evenly spread with the first and the last among them, or which, from 0 on.
+        layers: the number of layers, evenly spaced with the first and the last, or their indices from 0.
 
-    The rest is kept as it is: embeddings, pooler, head, tokenizer, and of a sentence encoder its modules and
-    prompts. Raises what `choose_layers` raises, `InputError` for a folder that holds something,
-    `UnsupportedModelError` for a model that is no encoder, and what opening and saving a model raises.
+    Everything else is unchanged: embeddings, pooler, head, tokenizer, and a sentence encoder's modules and
+    prompts. Raises what `choose_layers` raises, `InputError` for a folder that is not empty,
+    `UnsupportedModelError` for a model that is not an encoder, and what opening and saving a model raises.
     """
     folder = Path(output)
     check_empty(folder)
@@ -125,18 +125,18 @@ def make_student(
 Name = str | os.PathLike[str]
 Layers = int | Sequence[int] | None
 _COMPARED = 200  # texts
-_IN_MEMORY = 1 << 30  # bytes of vectors; more of them stand in a file
+_IN_MEMORY = 1 << 30  # bytes of vectors; larger arrays are stored in a file
 
 
 def open_teacher_classifier(teacher: Name) -> Loaded:
-    """Open a teacher with its trained classification head; `CheckpointError` if it has none."""
+    """Open a teacher with its trained classification head. Raises `CheckpointError` if it has none."""
     return load(teacher, SEQUENCE_CLASSIFICATION)
 
 
 def open_student_classifier(
     teacher: Name, student: Name | None, layers: Layers, *, labels: Mapping[int, str], seed: int
 ) -> Loaded:
-    """Open a student with a classification head of the teacher's labels, to be trained.
+    """Open a student for training, with a classification head for the teacher's labels.
 
     It is the model ``student``, or has the ``layers`` of the teacher (half of them if neither is given).
     Raises `InputError` if both are given, and what `choose_layers` and opening a model raise.
@@ -154,7 +154,7 @@ def open_student_classifier(
 
 
 def open_student_encoder(teacher: Name, student: Name | None, layers: Layers) -> SentenceTransformer:
-    """Open a sentence encoder to be trained: ``student``, or one with the ``layers`` of the teacher.
+    """Open a sentence encoder for training: ``student``, or an encoder with the ``layers`` of the teacher.
 
     Raises what `open_student_classifier` raises.
     """
@@ -178,7 +178,7 @@ def _half(layers: Layers, teacher: Model) -> int | Sequence[int]:
 
 
 def check_same_tokens(student: Tokenizer, teacher: Tokenizer, texts: Sequence[str]) -> None:
-    """Raise `InputError` unless two tokenizers give the same ids, for their models to be compared inside."""
+    """Raise `InputError` unless two tokenizers return the same ids, as layer matching requires."""
     texts = texts[:_COMPARED]
     same = student.get_vocab() == teacher.get_vocab()
     if same and [t.input_ids for t in student.encode_ids(texts)] == [
@@ -192,15 +192,16 @@ def check_same_tokens(student: Tokenizer, teacher: Tokenizer, texts: Sequence[st
 
 
 def table(rows: int, width: int) -> NDArray[np.float32]:
-    """An array ``[rows, width]`` to fill: in memory, or if it is large in a file that goes with it.
+    """Return an array ``[rows, width]`` to fill: in memory, or if it is large in a temporary file.
 
-    Raises `CheckpointError` if the temporary folder has no room for it.
+    The space of the file is freed together with the array. Raises `CheckpointError` if the temporary folder
+    is full.
     """
     if rows * width * 4 <= _IN_MEMORY:
         return np.empty((rows, width), dtype=np.float32)
     try:
         with tempfile.TemporaryFile() as file:
-            if hasattr(os, "posix_fallocate"):  # else a full disk would show only when the pages are written
+            if hasattr(os, "posix_fallocate"):  # or a full disk is noticed only when pages are written
                 os.posix_fallocate(file.fileno(), 0, rows * width * 4)
             file.truncate(rows * width * 4)
             return np.memmap(file, dtype=np.float32, mode="r+", shape=(rows, width))

@@ -1,8 +1,8 @@
-"""Distilling a cross-encoder's scores: into a smaller cross-encoder, or into a sentence encoder.
+"""Distillation of a cross-encoder's scores into a smaller cross-encoder or into a sentence encoder.
 
-The teacher scores every pair once, before training. Single pairs are learned by the squared difference of
-scores. Contrasts are learned by the squared difference of margins, the score of the positive less that of a
-negative, which lets the student choose its own scale's zero (arXiv:2010.02666).
+The teacher scores every pair once, before training. The loss on single pairs is the squared difference of
+scores. The loss on contrasts is the squared difference of margins (arXiv:2010.02666). A margin is the score
+of the positive minus the score of a negative, so the student's scores may have a different zero point.
 """
 
 from __future__ import annotations
@@ -49,7 +49,10 @@ _ACTIVATIONS = {
 
 
 def score_errors(scores: Tensor, wanted: Tensor) -> Tensor:
-    """The error of one example: of its score, or the mean over margins of its first score to the others."""
+    """Compute the squared error of an example: of its score, or the mean over its margins.
+
+    With several scores, a margin is the first score minus one of the others.
+    """
     if len(scores) == 1:
         return (scores - wanted).square().sum()
     return ((scores[0] - scores[1:]) - (wanted[0] - wanted[1:])).square().mean()
@@ -57,23 +60,23 @@ def score_errors(scores: Tensor, wanted: Tensor) -> Tensor:
 
 @dataclass(frozen=True, slots=True)
 class _Example:
-    texts: tuple[TokenIds, ...]  # a pair, or those of the positive and of each negative
+    texts: tuple[TokenIds, ...]  # a pair, or the pairs with the positive and with each negative
     scores: NDArray[np.float32]  # the teacher's logits
 
 
 class ScoreDistillation(TaskObjective[_Example]):
-    """The scores that a large cross-encoder gives, learned by a small one.
+    """A loss by which a small cross-encoder learns the scores of a large cross-encoder.
 
     Args:
-        teacher: with one label.
-        student: a model with a head of one label and the backend ``torch``.
+        teacher: a cross-encoder with a single label.
+        student: a model with a head of a single label and the backend ``torch``.
         examples: pairs, or contrasts with negatives.
-        held_out: scored pairs to measure on.
-        options: of the run.
-        max_length: tokens that are read of a pair.
+        held_out: scored pairs for the evaluation.
+        options: the options of the run.
+        max_length: the maximum length of a pair in tokens.
 
-    Raises `InputError` for no examples, a contrast without negatives and a teacher of several labels,
-    `InputTypeError` for examples of other kinds.
+    Raises `InputError` if there are no examples, for a contrast without negatives and for a teacher with
+    several labels, `InputTypeError` for examples of other types.
     """
 
     name = "score-distillation"
@@ -117,7 +120,7 @@ class ScoreDistillation(TaskObjective[_Example]):
         )
 
     def loss(self, examples: Sequence[_Example], rng: np.random.Generator) -> Loss:  # noqa: ARG002
-        """The sum of `score_errors`; all pairs go through the model at once."""
+        """Return the sum of `score_errors`; the model processes all pairs in a single batch."""
         logits = self.logits(examples)[:, 0]
         parts = torch.split(logits, [len(example.texts) for example in examples])
         errors = [
@@ -127,11 +130,11 @@ class ScoreDistillation(TaskObjective[_Example]):
         return Loss(torch.stack(errors).sum(), len(examples))
 
     def evaluate(self) -> Mapping[str, float]:
-        """How the student's scores go with people's."""
+        """Return the correlation of the student's scores with the human scores."""
         return evaluate_scored_pairs(self._encoder, self._held_out, intervals=False).values
 
     def usage(self, folder: Path) -> str:
-        """Show how to score pairs."""
+        """Return example code that scores pairs."""
         return f'import munjang\n\nmodel = munjang.CrossEncoder("{folder}")\nmodel.predict([("...", "...")])'
 
 
@@ -147,18 +150,18 @@ def distill_cross_encoder(
     max_length: int | None = None,
     watchers: Sequence[Watcher] = (),
 ) -> TrainingResult:
-    """Train a small cross-encoder to give a large one's scores.
+    """Train a small cross-encoder to reproduce the scores of a large cross-encoder.
 
     Args:
-        teacher: a cross-encoder with one label.
-        examples: pairs, whose scores are learned; or contrasts, whose margins are (arXiv:2010.02666).
+        teacher: a cross-encoder with a single label.
+        examples: pairs, whose targets are scores; or contrasts, whose targets are margins (arXiv:2010.02666).
         output: the folder of the run.
-        student: the model to train, or
-        layers: how many of the teacher's layers the student begins with, or which; by default half of them.
-        held_out: scored pairs to measure on.
-        options: of the run; by default three epochs at a learning rate of 5e-5.
-        max_length: tokens that are read of a pair, by default what the models take.
-        watchers: told of every step.
+        student: the model to train; by default a copy of some of the teacher's layers.
+        layers: without ``student``: the number or the indices of these layers, by default half of them.
+        held_out: scored pairs for the evaluation.
+        options: the options of the run; by default three epochs at a learning rate of 5e-5.
+        max_length: the maximum length of a pair in tokens, by default that of the models.
+        watchers: observers of the run.
 
     Raises what `ScoreDistillation`, `make_student`, `munjang.CrossEncoder` and `train` raise.
     """
@@ -183,21 +186,21 @@ def distill_scores(
     divisor: float = 1.0,
     watchers: Sequence[Watcher] = (),
 ) -> TrainingResult:
-    """Train a sentence encoder to score pairs by their vectors as a cross-encoder scores them.
+    """Train a sentence encoder whose similarities reproduce the scores of a cross-encoder.
 
     Args:
-        teacher: a cross-encoder with one label.
-        examples: pairs: the cosine of the two vectors learns the teacher's score, which must lie between -1
-            and 1; or contrasts with equally many negatives each: margins of dot products learn the margins of
-            the teacher's logits (arXiv:2010.02666).
+        teacher: a cross-encoder with a single label.
+        examples: pairs: the target of the cosine of the two vectors is the teacher's score, which must lie
+            between -1 and 1; or contrasts with the same number of negatives each: the targets of the margins
+            of dot products are the margins of the teacher's logits (arXiv:2010.02666).
         model: the sentence encoder to train.
         output: the folder of the run.
-        held_out: scored pairs to measure on.
-        options: of the run.
-        prompts: put before the first text of an example, and before its other texts.
-        divisor: the teacher's scores are divided by it; vectors of length 1 can't reach the margins of logits
-            otherwise.
-        watchers: told of every step.
+        held_out: scored pairs for the evaluation.
+        options: the options of the run.
+        prompts: the prefix of the first text of an example, and the prefix of its other texts.
+        divisor: the teacher's scores are divided by it; otherwise vectors of length 1 can't reach the margins
+            of logits.
+        watchers: observers of the run.
 
     Raises `InputError` for scores out of range, and what `SentenceObjective` and `train` raise.
     """
@@ -234,7 +237,7 @@ def distill_scores(
 def _taught(
     teacher: CrossEncoder, groups: Sequence[tuple[Pair, ...]], divisor: float
 ) -> tuple[list[InputExample], SentenceLoss]:
-    """Examples with the teacher's scores as labels, and the loss that learns them."""
+    """Return examples with the teacher's scores as labels, and the loss for them."""
     if len(groups[0]) > 1:
         margins = _scores(teacher, groups, activation="identity")
         texts = [(group[0][0], *(document for _, document in group)) for group in groups]
@@ -255,14 +258,14 @@ def _taught(
 def _scores(
     teacher: CrossEncoder, groups: Sequence[tuple[Pair, ...]], activation: str | None = None
 ) -> list[NDArray[np.float32]]:
-    """The teacher's scores of each group's pairs."""
+    """Return the teacher's scores of each group's pairs."""
     pairs = [pair for group in groups for pair in group]
     scores = teacher.predict(pairs, activation_fn=activation)
     return np.split(scores, np.cumsum([len(group) for group in groups])[:-1])
 
 
 def _groups(examples: PairExamples) -> list[tuple[Pair, ...]]:
-    """The pairs of each example: one, or the positive and the negatives."""
+    """Return the pairs of each example: a single pair, or the pairs of the positive and the negatives."""
     require_examples(examples)
     found = [_group(example, place) for place, example in enumerate(examples)]
     if len({len(group) > 1 for group in found}) > 1:
@@ -303,11 +306,11 @@ def _check_one_label(teacher: CrossEncoder) -> None:
 
 
 def _name_activation(teacher: CrossEncoder, student: Loaded) -> str:
-    """Let the student's config name the teacher's activation: its logits are learned, so it fits them too."""
+    """Write the teacher's activation into the student's config, since the student learns the logits."""
     name = getattr(teacher.activation_fn, "__name__", "")
     if name not in _ACTIVATIONS:
         raise InputError(f"The teacher's activation {teacher.activation_fn!r} can't be saved with a student.")
     raw = student.model.raw_config
-    raw.pop("sbert_ce_default_activation_function", None)  # where older versions looked
+    raw.pop("sbert_ce_default_activation_function", None)  # the key of older versions
     raw["sentence_transformers"] = {"activation_fn": _ACTIVATIONS[name]}
     return name

@@ -1,7 +1,8 @@
-"""The files of a run that is not finished: from them the same command goes on, exactly.
+"""The checkpoint files of an unfinished run; the same command resumes exactly from them.
 
-``run.json`` says what the run is. ``checkpoint/last.safetensors`` is everything at some update, in one file,
-so that it is whole or not there; ``checkpoint/best.safetensors`` is what learned, at the best evaluation.
+``run.json`` identifies the run. ``checkpoint/last.safetensors`` holds the full training state after some
+update. It is a single file, so it is either complete or absent. ``checkpoint/best.safetensors`` holds the
+trained tensors at the best evaluation.
 """
 
 from __future__ import annotations
@@ -33,7 +34,7 @@ _NETWORK = "network/"
 
 @dataclass(slots=True)
 class Progress:
-    """How far a run has come."""
+    """The progress of a run: its counters and its best evaluation."""
 
     step: int = 0
     best: float | None = None
@@ -45,23 +46,23 @@ class Progress:
     before: dict[str, float] = field(default_factory=dict)  # measured before the first update
 
     def to_json(self) -> dict[str, Any]:
-        """Everything, for a file."""
+        """Return all fields as a dictionary that can be written as JSON."""
         return {name: getattr(self, name) for name in self.__slots__}
 
 
 class RunFolder:
-    """The output folder while a run is going on."""
+    """The output folder of a run, with its checkpoints."""
 
     def __init__(self, folder: Path, identity: Mapping[str, Any]) -> None:
         self.folder = folder
-        # As it comes back from a file: tuples are lists there.
+        # The JSON round trip turns tuples into lists, so that the value equals the one read from run.json.
         self._identity = json.loads(json.dumps(identity))
         self._checkpoints = folder / "checkpoint"
 
     def claim(self) -> bool:
-        """Begin a run in this folder or find the one that was begun; say whether it is finished.
+        """Start a run in this folder, or find the same run there. Return whether that run is finished.
 
-        Raises `InputError` if another run, or something else, is in the folder.
+        Raises `InputError` if the folder holds another run or other files.
         """
         check_output(self.folder)
         path = self.folder / RUN_FILE
@@ -77,7 +78,7 @@ class RunFolder:
     def _difference(self, other: object) -> str:
         if not isinstance(other, dict):
             return "its run.json says nothing"
-        # A checksum says nothing to a person: it comes last.
+        # Checksums come last: they are not readable for the user.
         names = sorted(self._identity.keys() | other.keys(), key=lambda name: ("checksum" in name, name))
         for name in names:
             if self._identity.get(name) != other.get(name):
@@ -95,13 +96,13 @@ class RunFolder:
             ) from error
 
     def save(self, progress: Progress, network: Network, optimizer: Optimizer) -> None:
-        """Write everything that the next update needs; `CheckpointError` if there is no room."""
+        """Write the full training state. Raises `CheckpointError` if the disk is full."""
         tensors = {f"{_OPTIMIZER}{name}": value for name, value in optimizer.state().items()}
         tensors |= {f"{_NETWORK}{name}": value for name, value in network.state()}
         self._save("last.safetensors", tensors, progress)
 
     def save_best(self, progress: Progress, network: Network) -> None:
-        """Write what learned, as the best so far."""
+        """Write the trained tensors as the best checkpoint so far."""
         self._save(
             "best.safetensors", {f"{_NETWORK}{name}": value for name, value in network.state()}, progress
         )
@@ -115,7 +116,7 @@ class RunFolder:
         save_weights(self._checkpoints / name, {**tensors, _PROGRESS: np.frombuffer(text, dtype=np.uint8)})
 
     def resume(self, network: Network, optimizer: Optimizer) -> Progress:
-        """Take up the last checkpoint, if there is one."""
+        """Load the last checkpoint, if it exists, and return its progress."""
         path = self._checkpoints / "last.safetensors"
         if not path.is_file():
             return Progress()
@@ -125,18 +126,18 @@ class RunFolder:
         return Progress(**json.loads(tensors[_PROGRESS].tobytes()))
 
     def load_best(self, network: Network) -> None:
-        """Take the best that was saved; what was learned last, if nothing was."""
+        """Load the best checkpoint. If there is none, the network keeps its latest values."""
         path = self._checkpoints / "best.safetensors"
         if path.is_file():
             network.load_state(_under(_NETWORK, open_safetensors(path)))
 
     def finish(self, **result: Any) -> None:
-        """Mark the run as finished; its checkpoints are needed no more."""
+        """Mark the run as finished and delete its checkpoints."""
         self._write(finished=True, **result)
         shutil.rmtree(self._checkpoints, ignore_errors=True)
 
     def result(self) -> dict[str, Any]:
-        """What a finished run said of itself."""
+        """Return the contents of ``run.json``: for a finished run, its results."""
         found = read_json(self.folder / RUN_FILE)
         return found if isinstance(found, dict) else {}
 

@@ -1,7 +1,8 @@
-"""Memory that glibc keeps for the next tensor rather than giving it back to the system.
+"""Settings that make glibc keep freed memory for the next tensor instead of returning it to the system.
 
-A training frees and asks for the same large tensors thousands of times. By itself glibc returns each at once,
-and the kernel hands out zeroed pages anew, which takes a good part of the time where texts are long.
+Training frees and allocates the same large tensors thousands of times. By default glibc returns each of them
+to the kernel at once, and the kernel supplies zeroed pages again. With long texts this takes a large part of
+the time.
 """
 
 from __future__ import annotations
@@ -17,7 +18,8 @@ __all__ = ["freed_memory_kept"]
 # The names of mallopt(3) and their numbers in malloc.h.
 _TRIM_THRESHOLD, _TOP_PAD, _MMAP_THRESHOLD, _MMAP_MAX = -1, -2, -3, -4
 _KEEP = {_MMAP_MAX: 0, _TRIM_THRESHOLD: -1, _TOP_PAD: 256 << 20}
-# What glibc comes to by itself where large tensors are freed; the way back to its adapting is closed.
+# The values that glibc's dynamic thresholds reach when large tensors are freed. The dynamic adjustment itself
+# can't be switched on again.
 _GIVE_BACK = {
     _MMAP_MAX: 1 << 16,
     _MMAP_THRESHOLD: 32 << 20,
@@ -29,9 +31,9 @@ _SETTINGS = ("MALLOC_MMAP_", "MALLOC_TRIM_", "MALLOC_TOP_", "GLIBC_TUNABLES")
 
 @contextmanager
 def freed_memory_kept() -> Iterator[None]:
-    """Keep freed memory with the process, and return it at the end.
+    """Make the process keep freed memory inside the ``with`` block, and return it to the system at the end.
 
-    Does nothing where the C library is another, or where the environment sets how memory is handed out.
+    Does nothing if the C library is not glibc, or if environment variables configure malloc.
     """
     library = None if any(name.startswith(_SETTINGS) for name in os.environ) else _glibc()
     if library is None:

@@ -1,4 +1,4 @@
-"""The loop: batches, gradients, updates, evaluations and checkpoints, for everything that can be trained."""
+"""The training loop for all objectives: batches, gradients, updates, evaluations and checkpoints."""
 
 from __future__ import annotations
 
@@ -31,24 +31,24 @@ from munjang.training.options import TrainingOptions
 
 __all__ = ["TrainingResult", "train"]
 
-_LONGEST_LOSS = 600.0  # seconds of work that a kill may cost, however long an epoch is
+_LONGEST_LOSS = 600.0  # seconds of work that a crash may lose, even if an epoch is longer
 
 
 def train(
     objective: Objective[Any], output: Path, options: TrainingOptions, *, watchers: Sequence[Watcher] = ()
 ) -> TrainingResult:
-    """Train, and save the best model in ``output``; go on if the same run was begun there.
+    """Train and save the best model in ``output``. Resume if ``output`` holds the same run, unfinished.
 
-    Ctrl-C writes a checkpoint and then raises `KeyboardInterrupt`. Raises `TrainingError` if the loss is no
-    number any more or memory runs out, `InputError` if the folder holds something else, `CheckpointError` if
-    it can't be written.
+    Ctrl-C writes a checkpoint and then raises `KeyboardInterrupt`. Raises `TrainingError` if the loss or the
+    gradient becomes NaN or infinite or memory runs out, `InputError` if the folder holds another run or other
+    files, `CheckpointError` if the folder can't be written.
     """
     with freed_memory_kept(), processes(objective.network.device) as group:
         return _Run(objective, output, options, group, watchers)()
 
 
 class _Run:
-    """One run, in one process."""
+    """The part of a run that a single process does."""
 
     def __init__(
         self,
@@ -113,7 +113,7 @@ class _Run:
         return update.ends_epoch if every is None else update.number % every == 0
 
     def _update(self, update: Update, stop: bool) -> bool:
-        """Learn from an update's batches; say whether a process was asked to stop."""
+        """Do one update on its batches. Return whether any process was asked to stop."""
         began = time.monotonic()
         total, count = self._gradients(update)
         total, count, stopped = self.group.add_up([total, count, float(stop)], self.network.device)
@@ -149,7 +149,7 @@ class _Run:
             for part in self._parts(self.group.share(batch)):
                 seed = (update.number, self.group.rank, place)
                 rng = generator(self.options.seed, *seed)
-                torch.manual_seed(int(rng.integers(2**62)))  # of dropout
+                torch.manual_seed(int(rng.integers(2**62)))  # seeds dropout
                 with self._memory(update):
                     tally = self.objective.accumulate(
                         [self.objective.examples[i] for i in part.tolist()], rng
@@ -165,7 +165,7 @@ class _Run:
 
     @contextmanager
     def _memory(self, update: Update) -> Iterator[None]:
-        """Return what to do when memory runs out."""
+        """Convert an out-of-memory error in the ``with`` block to `TrainingError` with advice."""
         try:
             yield
         except (MemoryError, RuntimeError) as error:
@@ -189,7 +189,7 @@ class _Run:
         )
 
     def _evaluate_first(self) -> None:
-        """Measure the model before the first update, once for a run that is resumed."""
+        """Measure the model before the first update, unless the log already holds these values."""
         if self.objective.metric is None or not self.options.evaluate_first or self.progress.step:
             return
         lines = read_log(self.folder.folder / "log.jsonl") if self.group.leads else []
@@ -202,7 +202,7 @@ class _Run:
         self.progress.before = self.group.told(before)
 
     def _evaluate(self, step: int) -> None:
-        """Measure the model, and keep it if it is the best so far."""
+        """Measure the model, and save it if it is the best so far."""
         if self.objective.metric is None:
             return
         self.network.settle()
@@ -221,7 +221,7 @@ class _Run:
 
     def _measured(self) -> dict[str, float]:
         with warnings.catch_warnings():
-            # How many texts are cut is said once, in the description.
+            # The description already states how many texts are truncated.
             warnings.simplefilter("ignore", TruncationWarning)
             return dict(self.objective.evaluate())
 
@@ -231,7 +231,7 @@ class _Run:
             self.folder.save(self.progress, self.network, self.optimizer)
 
     def _end(self) -> TrainingResult:
-        """Save the best model and report."""
+        """Save the best model, write the report and return the result."""
         self.folder.load_best(self.network)
         self.network.settle()
         if self.progress.best is None:
@@ -268,14 +268,14 @@ class _Run:
 
 @contextmanager
 def _stop_requests() -> Iterator[threading.Event]:
-    """Take Ctrl-C (and a polite kill) as the wish to stop after the update that is going on."""
+    """Yield an event that SIGINT (Ctrl-C) or SIGTERM sets, so that the run stops after the current update."""
     stop = threading.Event()
     if threading.current_thread() is not threading.main_thread():
-        yield stop  # signals are the main thread's
+        yield stop  # only the main thread can set signal handlers
         return
 
-    def ask(number: int, frame: FrameType | None) -> None:  # noqa: ARG001 - what a handler gets
-        if stop.is_set():  # somebody is in a hurry
+    def ask(number: int, frame: FrameType | None) -> None:  # noqa: ARG001 - the signature of a signal handler
+        if stop.is_set():  # the second signal stops at once
             raise KeyboardInterrupt
         stop.set()
 

@@ -1,4 +1,4 @@
-"""A model that is being trained: which of its tensors learn, and its value at any moment."""
+"""A model during training: which of its tensors are trained, and their current values."""
 
 from __future__ import annotations
 
@@ -25,18 +25,19 @@ __all__ = ["Network", "choose_device", "has_bfloat16"]
 
 
 class Network:
-    """A model on the torch executor, and its tensors that learn.
+    """A model on the torch executor, with its trained tensors.
 
-    Pieces that no example holds get no gradient, so their rows of the word embeddings would only decay. With
-    ``used_ids`` they are left alone instead, and only the other rows are trained, which for a vocabulary of
-    250,000 pieces saves most of the memory and much of the time.
+    Pieces that occur in no example get no gradient, so weight decay alone would change their rows of the word
+    embeddings. With ``used_ids`` these rows stay unchanged and only the used rows are trained. For a
+    vocabulary of 250,000 pieces this saves most of the memory and much of the time.
 
     Args:
-        model: a model with the backend ``torch``; it always computes with what was learned last.
-        options: what is frozen, the device and the precision.
-        used_ids: the ids that occur in the examples; ``None`` if any may.
-        only_rows: rows of the word embeddings; nothing but these is trained. They don't decay.
-        more: tensors that are trained beside the model's, such as those of a loss, by name.
+        model: a model with the backend ``torch``. It computes with the trained values; with ``used_ids``, its
+            word embeddings are updated by `settle`.
+        options: the frozen layers, the device and the precision.
+        used_ids: the ids that occur in the examples; ``None`` if any id may occur.
+        only_rows: rows of the word embeddings. Only these are trained, without weight decay.
+        more: further trained tensors, such as those of a loss, by name.
     """
 
     def __init__(
@@ -89,7 +90,7 @@ class Network:
         return depth > frozen
 
     def _keep_gradients_of(self, ids: NDArray[np.integer[Any]]) -> None:
-        """Let the other rows of the word embeddings have no gradient."""
+        """Set the gradient of all other rows of the word embeddings to 0, by a hook."""
         table = self.trained[self._words]
         kept = torch.zeros(len(table), 1, device=self.device)
         kept[torch.from_numpy(ids.astype(np.int64)).to(self.device)] = 1
@@ -107,36 +108,36 @@ class Network:
     def forward(
         self, program: Program, batch: TokenBatch[NDArray[Any]], *, training: bool = True
     ) -> dict[str, Tensor]:
-        """Run a program with gradients; the results are tensors on the network's device."""
+        """Run a program with gradients. Return its outputs as tensors on the network's device."""
         if self._places is not None:
             batch = replace(batch, input_ids=self._places[batch.input_ids])
         params = Params(ChainMap(self.trained, self._executor.parameters))
         return self._executor.forward(program, batch, training=training, params=params)
 
     def precision(self) -> AbstractContextManager[Any]:
-        """Multiply matrices in the precision that the options say, inside a ``with`` block."""
+        """Return a context manager for matrix multiplication in the precision of the options."""
         if self.options.bfloat16:
             return torch.autocast(self.device.type, dtype=torch.bfloat16)
         return nullcontext()
 
     def settle(self) -> None:
-        """Put what was learned where the model reads it; after this it can be used and measured."""
+        """Copy the trained embedding rows into the model's full table. Call before evaluating or saving."""
         if self._places is not None:
             with torch.no_grad():
                 self._executor.parameters[self._words][self._ids] = self.trained[self._words]
 
     def weights(self) -> dict[str, NDArray[Any]]:
-        """The model's tensors as they are now, by their published names."""
+        """Return the model's current tensors by their published names."""
         self.settle()
         return {name: value.detach().cpu().numpy() for name, value in self._executor.parameters.items()}
 
     def state(self) -> Iterator[tuple[str, NDArray[np.float32]]]:
-        """The tensors that learn, as they are now."""
+        """Yield the name and the current value of each trained tensor."""
         for name, value in self.trained.items():
             yield name, value.detach().cpu().numpy()
 
     def load_state(self, state: Mapping[str, NDArray[Any]]) -> None:
-        """Take values that `state` gave."""
+        """Load values that `state` returned."""
         with torch.no_grad():
             for name, value in self.trained.items():
                 value.copy_(torch.from_numpy(np.array(state[name])))
@@ -144,7 +145,7 @@ class Network:
 
 
 def choose_device(name: str) -> torch.device:
-    """Find the device that a name means; `InputError` if it is not there."""
+    """Return the device for a name. Raises `InputError` if it is unknown or not available."""
     if name == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:
@@ -159,7 +160,7 @@ def choose_device(name: str) -> torch.device:
 
 
 def has_bfloat16(device: torch.device | None = None) -> bool:
-    """Whether a device, by default the one that ``auto`` means, can multiply in bfloat16."""
+    """Return whether a device, by default that of ``auto``, supports matrix multiplication in bfloat16."""
     if (device or choose_device("auto")).type == "cuda":
         return bool(torch.cuda.is_bf16_supported())
     return bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())

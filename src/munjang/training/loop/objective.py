@@ -1,4 +1,4 @@
-"""What is learned: the interface between the loop and everything that can be trained."""
+"""The interface between the training loop and an objective: examples, loss, evaluation and saving."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ E = TypeVar("E")
 
 @dataclass(frozen=True, slots=True)
 class Loss:
-    """A sum of losses, with gradients, and how many were added up (examples, tokens, ...)."""
+    """A sum of losses, with gradients, and the number of summands (examples, tokens, ...)."""
 
     total: Tensor
     count: float
@@ -31,26 +31,27 @@ class Loss:
 
 @dataclass(frozen=True, slots=True)
 class Tally:
-    """What one part of a batch brought: its summed loss and how many losses that were."""
+    """The summed loss of one part of a batch and the number of summands."""
 
     total: float
     count: float
 
 
 class Objective(ABC, Generic[E]):
-    """Examples, the loss on some of them, and how good the model has become.
+    """A training objective: the examples, the loss on a part of them, and the evaluation of the model.
 
-    The loop sees to everything else. The mean of the loss over a whole update is what is minimised, so a loss
-    that is a sum over examples gives the same result however a batch is cut or shared out among processes.
+    The loop does everything else. It minimises the mean of the loss over a whole update. A loss that is a sum
+    over examples therefore gives the same result for every split of a batch into parts or among processes.
 
     Attributes:
-        name: what is trained, such as ``text-classification``.
+        name: the task, such as ``text-classification``.
         examples: tokenised, in memory or on disk.
-        metric: which value of `evaluate` decides what is best; ``None`` without held-out data.
+        metric: the value of `evaluate` that selects the best model; ``None`` without held-out data.
         lower_is_better: whether smaller values of the metric are better.
-        whole_batches: whether the loss looks at a batch as a whole, so that it must not be cut.
-        conflicts: ``[n, k]``, numbers that two examples of one batch should not share; ``None`` if any may.
-        network: what is trained.
+        whole_batches: whether the loss compares the examples of a batch, so that the batch must not be split.
+        conflicts: ``[n, k]``, numbers that two examples of one batch should not share; ``None`` if there are
+            no such restrictions.
+        network: the model that is trained.
     """
 
     name: ClassVar[str]
@@ -64,58 +65,58 @@ class Objective(ABC, Generic[E]):
 
     @property
     def memory_setting(self) -> str:
-        """The option that decides how much memory a batch takes."""
+        """Return the name of the option that determines the memory for a batch."""
         return "batch_size" if self.whole_batches else "token_budget"
 
     @abstractmethod
     def costs(self) -> NDArray[np.intp]:
-        """The tokens of each example, ``[n]``."""
+        """Return the number of tokens of each example, ``[n]``."""
 
     @abstractmethod
     def loss(self, examples: Sequence[E], rng: np.random.Generator) -> Loss:
-        """The loss on some examples, with gradients."""
+        """Return the loss on a list of examples, with gradients."""
 
     def accumulate(self, examples: Sequence[E], rng: np.random.Generator) -> Tally:
-        """Add the gradients of the loss on some examples to those that are there."""
+        """Add the gradients of the loss on a list of examples to the accumulated gradients."""
         with self.network.precision():
             loss = self.loss(examples, rng)
         loss.total.backward()  # type: ignore[no-untyped-call]
         return Tally(float(loss.total.detach()), loss.count)
 
     def evaluate(self) -> Mapping[str, float]:
-        """Measure the model as it is now on held-out data; the network is in step with what was learned."""
+        """Measure the current model on held-out data. The loop calls `Network.settle` before."""
         return {}
 
     @abstractmethod
     def save(self, folder: Path) -> None:
-        """Write the model as it is now, with all that it takes to use it."""
+        """Write the current model with all the files that are needed to use it."""
 
     def describe(self) -> Mapping[str, str | int | float]:
-        """Name the data, the model and the settings of the objective, for the report and to know a run by."""
+        """Return the data, model and settings of the objective, for the report and the run's identity."""
         return self._description
 
     @abstractmethod
     def usage(self, folder: Path) -> str:
-        """Show how to use the saved model: lines of Python."""
+        """Return lines of Python that show how to use the saved model."""
 
 
 class Tokenised(Protocol):
-    """An example with the texts that go through the model for it."""
+    """An example with the texts that the model processes."""
 
     @property
     def texts(self) -> Sequence[TokenIds]:
-        """The ids of each text."""
+        """Return the ids of each text."""
         ...
 
 
 def require_examples(examples: Sized) -> None:
-    """Raise `InputError` if there is nothing to learn from."""
+    """Raise `InputError` if there are no examples."""
     if not len(examples):
         raise InputError("There are no examples to learn from.")
 
 
 def costs_of(examples: Sequence[Tokenised]) -> NDArray[np.intp]:
-    """The tokens of each example, all its texts together: ``[n]``."""
+    """Return the total number of tokens in the texts of each example, ``[n]``."""
     lengths = [sum(len(text.input_ids) for text in example.texts) for example in examples]
     return np.array(lengths, dtype=np.intp)
 
@@ -123,7 +124,7 @@ def costs_of(examples: Sequence[Tokenised]) -> NDArray[np.intp]:
 def cut_into_parts(
     places: NDArray[np.intp], costs: NDArray[np.intp], budget: int
 ) -> Iterator[NDArray[np.intp]]:
-    """Cut a batch into parts of at most ``budget`` tokens; an example that is larger stands alone."""
+    """Split a batch into parts of at most ``budget`` tokens. A larger example forms a part by itself."""
     start = used = 0
     for at, cost in enumerate(costs[places]):
         if at > start and used + cost > budget:

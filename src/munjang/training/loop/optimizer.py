@@ -1,4 +1,4 @@
-"""AdamW with decoupled weight decay (arXiv:1711.05101), warm-up, and slower learning further down."""
+"""AdamW with decoupled weight decay (arXiv:1711.05101), warm-up and layer-wise learning-rate decay."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _MOMENTS = ("exp_avg", "exp_avg_sq")
 
 
 def learning_rate_at(step: int, steps: int, options: TrainingOptions) -> float:
-    """The learning rate of update ``step`` (from 1 on) of ``steps``."""
+    """Return the learning rate of update ``step`` (counted from 1) of ``steps``."""
     warmup = math.ceil(options.warmup_ratio * steps)
     if step <= warmup:
         return options.learning_rate * step / warmup
@@ -33,12 +33,12 @@ def learning_rate_at(step: int, steps: int, options: TrainingOptions) -> float:
 
 
 def decays(name: str, value: Tensor) -> bool:
-    """Whether a tensor has weight decay: matrices and tables do; biases and norms do not."""
+    """Return whether a tensor has weight decay: matrices and embedding tables do, biases and norms do not."""
     return value.dim() > 1 and not name.endswith(".bias")
 
 
 class Optimizer:
-    """Updates what a network learns; its state can be saved and taken up again."""
+    """The optimizer of a network's trained tensors; its state can be saved and loaded."""
 
     def __init__(self, network: Network, options: TrainingOptions) -> None:
         self._trained = network.trained
@@ -67,7 +67,7 @@ class Optimizer:
         return self._options.layer_decay**above
 
     def clip(self) -> float:
-        """Shorten the gradients if they are too long; return the length that they had."""
+        """Clip the gradients to ``max_grad_norm``. Return their norm before clipping."""
         gradients = [value.grad for value in self._trained.values() if value.grad is not None]
         norm = torch.nn.utils.get_total_norm(gradients)
         length = float(norm)
@@ -76,18 +76,18 @@ class Optimizer:
         return length
 
     def step(self, learning_rate: float) -> None:
-        """Update everything, and forget the gradients."""
+        """Update all trained tensors and delete the gradients."""
         for group in self._adam.param_groups:
             group["lr"] = learning_rate * group["scale"]
         self._adam.step()
         self.forget()
 
     def forget(self) -> None:
-        """Drop the gradients."""
+        """Delete the gradients."""
         self._adam.zero_grad(set_to_none=True)
 
     def state(self) -> dict[str, NDArray[Any]]:
-        """Everything that the next update needs, by name."""
+        """Return the optimizer state (moments and step counts) by name."""
         found: dict[str, NDArray[Any]] = {}
         for name, value in self._trained.items():
             own = self._adam.state.get(value)
@@ -97,7 +97,7 @@ class Optimizer:
         return found
 
     def load_state(self, state: Mapping[str, NDArray[Any]]) -> None:
-        """Take up what `state` gave."""
+        """Load a state that `state` returned."""
         for name, value in self._trained.items():
             if f"step/{name}" not in state:
                 continue

@@ -1,4 +1,4 @@
-"""In which order examples are seen: drawn anew each epoch, and the same again for the same seed."""
+"""The order of the examples: shuffled again for each epoch, and reproducible with the same seed."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ from munjang.training.options import TrainingOptions
 __all__ = ["Order", "Update", "generator"]
 
 Indices = NDArray[np.intp]
-_ORDER, _STEP = 0, 1  # what a generator is for
-_SIGHT = 20  # how many blocks ahead an example that fits is looked for
+_ORDER, _STEP = 0, 1  # the purpose of a generator, part of its seed
+_SIGHT = 20  # blocks of look-ahead in the search for an example without conflict
 
 
 def generator(seed: int, *place: int) -> np.random.Generator:
-    """Return the random numbers of one place in a run: they depend on nothing that happened before it."""
+    """Return the random generator for one position in a run. It does not depend on earlier positions."""
     return np.random.default_rng([seed, _STEP, *place])
 
 
 @dataclass(frozen=True, slots=True)
 class Update:
-    """One step of the optimiser: its number from 1 on, its epoch from 0 on, and its batches."""
+    """A step of the optimizer: its number (from 1), its epoch (from 0) and its batches."""
 
     number: int
     epoch: int
@@ -38,10 +38,10 @@ class Order:
     """The batches of a run.
 
     Args:
-        costs: ``[n]``, the tokens of each example.
+        costs: ``[n]``, the number of tokens of each example.
         options: the sizes of batches, the epochs and the seed.
-        whole_batches: leave the last batch of an epoch out if it is smaller than the others.
-        conflicts: ``[n, k]``, numbers that two examples of one batch should not share where it is avoidable.
+        whole_batches: leave out the last batch of an epoch if it is smaller than the others.
+        conflicts: ``[n, k]``, numbers that two examples of one batch should not share if avoidable.
     """
 
     def __init__(
@@ -67,7 +67,7 @@ class Order:
         return math.floor(count) if self._whole else math.ceil(count)
 
     def batches(self, epoch: int) -> list[Indices]:
-        """Draw the batches of an epoch."""
+        """Return the batches of an epoch, in random order."""
         rng = np.random.default_rng([self._options.seed, _ORDER, epoch])
         order = rng.permutation(len(self._costs))
         count = self._batch_count()
@@ -81,7 +81,7 @@ class Order:
         return [batch for batch in np.split(order, self._cuts(order, count)) if len(batch)]
 
     def _cuts(self, order: Indices, count: int) -> Indices:
-        """Cut where the tokens come to equal parts, but leave no batch empty."""
+        """Return the offsets that split the order into parts of about equal tokens, none of them empty."""
         tokens = np.cumsum(self._costs[order])
         cuts = np.searchsorted(tokens, np.arange(1, count) * (tokens[-1] / count), side="left") + 1
         steps = np.arange(1, count)
@@ -90,7 +90,7 @@ class Order:
         return bounded
 
     def updates(self, after: int = 0) -> Iterator[Update]:
-        """Yield the updates of the run that come after so many."""
+        """Yield the updates of the run with numbers greater than ``after``."""
         accumulated = self._options.gradient_accumulation_steps
         for epoch in range(after // self.per_epoch, math.ceil(self.steps / self.per_epoch)):
             batches = self.batches(epoch)
@@ -102,17 +102,17 @@ class Order:
 
 
 def _only_repeated(conflicts: Indices) -> list[frozenset[int]]:
-    """Keep of each example the numbers that another one has, too."""
+    """Return for each example only the numbers that another example also has."""
     numbers = [frozenset(row) for row in conflicts.tolist()]
     counts = Counter(number for row in numbers for number in row)
     return [frozenset(number for number in row if counts[number] > 1) for row in numbers]
 
 
 def _kept_apart(order: Indices, conflicts: Sequence[frozenset[int]], size: int) -> Indices:
-    """Change an order as little as needed for blocks of ``size`` in which no number stands twice.
+    """Change an order as little as needed so that no number occurs twice in a block of ``size`` examples.
 
-    An example that does not fit a block waits for the next. Where all in sight conflict, the block is filled
-    with those that waited longest.
+    An example that conflicts with a block waits for the next block. If all examples within the look-ahead
+    conflict, the block is filled with the examples that have waited longest.
     """
     found: list[int] = []
     waiting = deque(order.tolist())

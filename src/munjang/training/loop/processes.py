@@ -1,6 +1,7 @@
-"""Several processes that train one model together, as ``torchrun`` starts them.
+"""Data-parallel training of a model in several processes, started by ``torchrun``.
 
-Each works on its share of every batch; gradients are added up, so the result is that of one process.
+Each process works on its share of every batch. The gradients are summed over the processes, so the result is
+the same as with a single process.
 """
 
 from __future__ import annotations
@@ -20,18 +21,18 @@ from munjang.errors import TrainingError
 
 __all__ = ["Processes", "processes"]
 
-_PATIENCE = dt.timedelta(hours=4)  # others wait while one evaluates
+_PATIENCE = dt.timedelta(hours=4)  # the other processes wait while the leading process evaluates
 
 
 class Processes:
-    """The processes of a run; one alone needs no communication."""
+    """The processes of a run. A single process needs no communication."""
 
     def __init__(self, rank: int = 0, count: int = 1) -> None:
         self.rank, self.count = rank, count
 
     @property
     def leads(self) -> bool:
-        """Whether this one evaluates, writes and reports."""
+        """Return whether this process evaluates, writes and reports."""
         return self.rank == 0
 
     def share(self, places: NDArray[np.intp]) -> NDArray[np.intp]:
@@ -47,7 +48,7 @@ class Processes:
         return [float(number) for number in total]
 
     def add_up_gradients(self, trained: Iterable[Tensor]) -> None:
-        """Sum gradients over all processes; one that none of them has stays absent."""
+        """Sum gradients over all processes. A gradient that is ``None`` in all processes stays ``None``."""
         if self.count == 1:
             return
         tensors = list(trained)
@@ -62,7 +63,7 @@ class Processes:
             start += value.numel()
 
     def told(self, value: Any) -> Any:
-        """Return every process what the leading one has."""
+        """Broadcast the leading process's value and return it in every process."""
         if self.count == 1:
             return value
         box = [value]
@@ -76,7 +77,7 @@ def _gradient(value: Tensor) -> Tensor:
 
 @contextmanager
 def processes(device: torch.device) -> Iterator[Processes]:
-    """Join the processes that ``torchrun`` started, or be the only one.
+    """Yield the group of processes that ``torchrun`` started, or a group of this process alone.
 
     Raises `TrainingError` if there are more processes than GPUs.
     """

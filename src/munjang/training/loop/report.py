@@ -1,4 +1,4 @@
-"""``report.md`` and the curves: what was done, what came out, and how to use it."""
+"""``report.md`` and the curves: the settings, the results and how to use the model."""
 
 from __future__ import annotations
 
@@ -23,15 +23,15 @@ __all__ = ["TrainingResult", "draw_curves", "write_report"]
 
 @dataclass(frozen=True, slots=True)
 class TrainingResult:
-    """How a run ended.
+    """The result of a run.
 
     Attributes:
         folder: holds the trained model, ``report.md``, the curves and ``log.jsonl``.
-        steps: updates that were made.
+        steps: the number of updates.
         best_step: the update whose model was kept.
-        metrics: what was measured of that model on the held-out data.
-        before: the same before the first update; empty if it was not measured.
-        seconds: how long the updates took.
+        metrics: the metrics of that model on the held-out data.
+        before: the same metrics before the first update; empty if they were not measured.
+        seconds: the duration of the updates.
     """
 
     folder: Path
@@ -42,13 +42,14 @@ class TrainingResult:
     seconds: float
 
 
-_POINTS = 400  # of the smoothed loss
+_POINTS = 400  # approximate maximum number of points of the smoothed loss
 
 
 def draw_curves(log: Sequence[Mapping[str, Any]], folder: Path, metric: str | None) -> bool:
-    """Draw ``curves.png`` and ``curves.svg`` from a log.
+    """Write ``curves.png`` and ``curves.svg`` from a log. Return whether they were written.
 
-    False if the log is empty or matplotlib is not installed: a run must not fail at its end for a picture.
+    Returns false if the log is empty or matplotlib is not installed: a missing picture must not make a run
+    fail at its end.
     """
     steps = [line for line in log if "loss" in line]
     if not steps:
@@ -82,7 +83,7 @@ def _draw_measure(axes: Any, log: Sequence[Mapping[str, Any]], metric: str | Non
         if metric != "loss":
             scale, label = axes.twinx(), metric
             scale.set_ylabel(label)
-        else:  # it is read beside the other loss
+        else:  # it shares the axis of the training loss
             scale, label = axes, "held-out loss"
         values = [line["evaluation"][metric] for line in measured]
         places = [line["step"] for line in measured]
@@ -92,7 +93,7 @@ def _draw_measure(axes: Any, log: Sequence[Mapping[str, Any]], metric: str | Non
 
 
 def _smoothed(steps: Sequence[Mapping[str, Any]]) -> tuple[list[float], list[float]]:
-    """Means over stretches of equal length."""
+    """Return the mean step and the mean loss of consecutive groups of equal size."""
     size = max(1, len(steps) // _POINTS, min(20, len(steps) // 10))
     groups = [steps[i : i + size] for i in range(0, len(steps), size)]
     return (
@@ -112,7 +113,10 @@ def write_report(
     order: Order,
     tokens: int,
 ) -> None:
-    """Write ``report.md``, ``curves.png`` and ``curves.svg``; `CheckpointError` if there is no room."""
+    """Write ``report.md``, ``curves.png`` and ``curves.svg``.
+
+    Raises `CheckpointError` if ``report.md`` can't be written.
+    """
     drawn = draw_curves(read_log(folder / "log.jsonl"), folder, objective.metric)
     lines = [*_report(folder, objective, options, result, order, tokens, drawn), ""]
     try:
@@ -170,7 +174,7 @@ def _table_of_metrics(result: TrainingResult) -> Iterator[str]:
 def _versions() -> str:
     found = []
     for name in _PACKAGES:
-        with suppress(metadata.PackageNotFoundError):  # munjang itself, run from its source
+        with suppress(metadata.PackageNotFoundError):  # munjang itself, if it runs from its source
             found.append(f"{name} {metadata.version(name)}")
     return ", ".join(found)
 

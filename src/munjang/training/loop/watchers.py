@@ -1,4 +1,4 @@
-"""Who follows a run: the log on disk, and a person at a terminal."""
+"""Observers of a run: the log on disk and the display in a terminal."""
 
 from __future__ import annotations
 
@@ -19,7 +19,11 @@ __all__ = ["Log", "Step", "Watcher", "read_log", "shown"]
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One update: the mean loss over its batches, tokens of all processes, seconds on the clock."""
+    """The record of an update.
+
+    ``loss`` is the mean over its batches, ``tokens`` counts all processes, ``seconds`` is the wall-clock time
+    of all updates so far.
+    """
 
     step: int
     epoch: float
@@ -31,30 +35,30 @@ class Step:
 
 
 class Watcher(Protocol):
-    """Is told what happens."""
+    """An observer whose methods the loop calls during a run."""
 
     def begin(self, steps: int, done: int) -> None:
-        """The run has so many updates, and so many are done already."""
+        """Handle the start of a run of ``steps`` updates, of which ``done`` are already done."""
         ...
 
     def step(self, step: Step) -> None:
-        """An update is done."""
+        """Handle a finished update."""
         ...
 
     def evaluation(self, step: int, metrics: Mapping[str, float], best: bool) -> None:
-        """The model was measured."""
+        """Handle an evaluation of the model."""
         ...
 
 
 class Log:
-    """``log.jsonl``: a line for each update and each evaluation."""
+    """The file ``log.jsonl`` with a line for each update and each evaluation."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
         self._file: TextIO | None = None
 
-    def begin(self, steps: int, done: int) -> None:  # noqa: ARG002 - the log has no end
-        """Go on behind the update ``done``: lines of updates that will be done again are taken out."""
+    def begin(self, steps: int, done: int) -> None:  # noqa: ARG002 - the log needs no total
+        """Open the log after update ``done``. Lines of later updates, which will be repeated, are deleted."""
         kept = [line for line in read_log(self._path) if line["step"] <= done]
         try:
             with replacing(self._path) as file:
@@ -72,7 +76,7 @@ class Log:
         self._write({"step": step, "evaluation": dict(metrics), "best": best})
 
     def _write(self, line: Mapping[str, Any]) -> None:
-        assert self._file is not None  # begun
+        assert self._file is not None  # begin() was called
         try:
             self._file.write(json.dumps(line) + "\n")
             self._file.flush()
@@ -89,7 +93,7 @@ class Log:
 
 
 def read_log(path: Path) -> list[dict[str, Any]]:
-    """Read a log; a line that was cut short by a kill ends it."""
+    """Read a log up to the first line that is not valid JSON, such as a line truncated by a crash."""
     found: list[dict[str, Any]] = []
     if path.is_file():
         for line in path.read_text(encoding="utf-8").splitlines():
@@ -101,7 +105,7 @@ def read_log(path: Path) -> list[dict[str, Any]]:
 
 
 class _Bar:
-    """A bar with the loss, tokens per second and the time left."""
+    """A progress bar with the loss, tokens per second and the remaining time."""
 
     def __init__(self, bar: Any, name: str) -> None:
         self._bar, self._name = bar, name
@@ -126,14 +130,14 @@ class _Bar:
 
 
 class _Lines:
-    """About twenty lines for a log that has no terminal."""
+    """About twenty progress lines for output that is not a terminal."""
 
     def __init__(self, file: TextIO) -> None:
         self._file = file
         self._steps = self._every = 1
         self._losses: list[float] = []
 
-    def begin(self, steps: int, done: int) -> None:  # noqa: ARG002 - lines say where they are
+    def begin(self, steps: int, done: int) -> None:  # noqa: ARG002 - each line states its step
         self._steps, self._every = steps, max(1, steps // 20)
 
     def step(self, step: Step) -> None:
@@ -157,7 +161,7 @@ def _written(metrics: Mapping[str, float]) -> str:
 
 @contextmanager
 def shown(asked: bool | None, name: str) -> Iterator[Sequence[Watcher]]:
-    """Yield who shows a run on standard error: a bar at a terminal, lines if ``asked`` elsewhere."""
+    """Yield watchers that show a run on standard error: a bar in a terminal, else lines if ``asked``."""
     import sys
 
     if asked is False or (asked is None and not sys.stderr.isatty()):

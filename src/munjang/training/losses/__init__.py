@@ -1,6 +1,7 @@
-"""All losses on sentence vectors, by the names that they have in `sentence-transformers`.
+"""All losses on sentence vectors, with their names from `sentence-transformers`.
 
-There a loss is made with the model, here without: ``losses.CosineSimilarityLoss()``.
+In `sentence-transformers` the constructor takes the model. Here it does not:
+``losses.CosineSimilarityLoss()``.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""What a loss on sentence vectors is, and the two of the first Sentence-BERT (arXiv:1908.10084).
+"""The base class of losses on sentence vectors, and the two losses of Sentence-BERT (arXiv:1908.10084).
 
-A loss sees the vectors of a batch's texts and gives the sum over the examples. Their length is as the model
-makes it, 1 only if the model ends with a normalisation.
+The input of a loss is the vectors of a batch's texts, its output the sum over the examples. The vectors have
+length 1 only if the model ends with a normalisation.
 """
 
 from __future__ import annotations
@@ -42,12 +42,12 @@ Distance: TypeAlias = Literal["cosine", "euclidean", "manhattan"]
 
 @dataclass(frozen=True, slots=True)
 class InputExample:
-    """Texts that are learned from together, with the names of `sentence-transformers`.
+    """A training example of one or more texts; the attribute names are those of `sentence-transformers`.
 
     Attributes:
-        texts: one or more.
-        label: a score, a label's number, or a vector of numbers; which of them the loss says.
-        guid: a name, which nothing depends on.
+        texts: one or more texts.
+        label: a score, a label's number, or a vector of numbers, as the loss requires.
+        guid: a name that has no effect.
     """
 
     texts: Sequence[str]
@@ -57,13 +57,13 @@ class InputExample:
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """What a loss sees.
+    """The input of a loss.
 
     Attributes:
         columns: the vectors of the examples' first texts, of their second texts, ..., ``[B, d]`` each.
-        labels: ``[B]``, or ``[B, k]`` where labels are vectors.
-        texts: ``[len(columns), B]``, equal numbers for equal texts; without them all count as different.
-        own: the tensors that belong to the loss.
+        labels: ``[B]``, or ``[B, k]`` if labels are vectors.
+        texts: ``[len(columns), B]``, equal numbers for equal texts; ``None``: all texts count as different.
+        own: the tensors of the loss itself.
     """
 
     columns: Sequence[Tensor]
@@ -76,13 +76,13 @@ class SentenceLoss(ABC):
     """A loss on the vectors of a batch of examples.
 
     Attributes:
-        wants: what an example's label must be.
-        columns: texts in each example; 0 if any number will do.
-        fewest_columns: texts that each example must have at least.
-        looks_at_batch: whether other examples of the batch take part in an example's loss.
-        in_batch_negatives: whether they take part as what does not belong to it, so that no text should stand
-            twice in a batch.
-        cached: whether large batches go through the model in parts, once more for the gradients
+        wants: the required kind of label.
+        columns: the number of texts in each example; 0 for any number.
+        fewest_columns: the minimum number of texts in each example.
+        looks_at_batch: whether an example's loss depends on the other examples of the batch.
+        in_batch_negatives: whether the other examples serve as negatives, so that no text should occur twice
+            in a batch.
+        cached: whether large batches go through the model in parts, with a second pass for the gradients
             (arXiv:2101.06983).
     """
 
@@ -98,23 +98,29 @@ class SentenceLoss(ABC):
         """Return the sum of the examples' losses."""
 
     def tensors(self, width: int, seed: int) -> dict[str, NDArray[np.float32]]:  # noqa: ARG002
-        """Tensors that are trained with the model and needed no more afterwards, by name."""
+        """Return by name the tensors that are trained with the model and discarded after training."""
         return {}
 
     def check(self, examples: Sequence[InputExample], width: int) -> None:  # noqa: ARG002
-        """Raise `InputError` if labels are not what the loss wants; ``width`` is that of the vectors."""
+        """Raise an error if labels do not suit the loss; ``width`` is the width of the vectors.
+
+        The error is `InputTypeError` for a wrong type of label, `InputError` for a wrong value.
+        """
         if self.wants != "nothing":
             check_labels(self.describe(), examples, -math.inf, math.inf)
 
     def describe(self) -> str:
-        """Its name and settings."""
+        """Return the name and the settings of the loss."""
         return type(self).__name__
 
 
 def check_labels(
     loss: str, examples: Sequence[InputExample], least: float, most: float, *, whole: bool = False
 ) -> None:
-    """Raise `InputError` unless every label is a number from ``least`` to ``most``, whole if asked."""
+    """Check that every label is a number from ``least`` to ``most``, and an integer if ``whole``.
+
+    Raises `InputTypeError` for a label that is not a number, `InputError` for a number out of range.
+    """
     for place, example in enumerate(examples):
         label = example.label
         if not isinstance(label, int | float | np.number):
@@ -130,7 +136,7 @@ def check_labels(
 
 
 def label_vector(loss: str, example: InputExample, place: int) -> NDArray[np.float32]:
-    """Read a label as numbers ``[k]``; `InputError` unless all are finite."""
+    """Return a label as an array ``[k]``. Raises `InputError` unless all its numbers are finite."""
     vector = np.atleast_1d(np.asarray(example.label, dtype=np.float32))
     if vector.ndim != 1 or not np.isfinite(vector).all():
         raise InputError(f"{loss} needs a row of finite numbers as label; example {place} has another.")
@@ -138,7 +144,7 @@ def label_vector(loss: str, example: InputExample, place: int) -> NDArray[np.flo
 
 
 def choose_distance(name: str) -> Distance:
-    """Check a distance's name; `InputError` for one that there is not."""
+    """Return the name of a distance, checked. Raises `InputError` for an unknown name."""
     for known in ("cosine", "euclidean", "manhattan"):
         if name == known:
             return known
@@ -146,7 +152,7 @@ def choose_distance(name: str) -> Distance:
 
 
 def columns_of(vectors: Tensor, count: int) -> tuple[Tensor, ...]:
-    """Cut vectors ``[columns * count, d]`` into columns."""
+    """Split vectors ``[columns * count, d]`` into columns ``[count, d]``."""
     return tuple(vectors[start : start + count] for start in range(0, len(vectors), count))
 
 
@@ -157,7 +163,7 @@ class CosineSimilarityLoss(SentenceLoss):
     """
 
     def check(self, examples: Sequence[InputExample], width: int) -> None:  # noqa: ARG002
-        """Raise `InputError` for a score that is no cosine."""
+        """Raise `InputError` for a score outside -1 to 1."""
         check_labels(self.describe(), examples, -1.0, 1.0)
 
     def __call__(self, batch: Batch) -> Tensor:
@@ -183,18 +189,18 @@ class SoftmaxLoss(SentenceLoss):
         self.num_labels = num_labels
 
     def check(self, examples: Sequence[InputExample], width: int) -> None:  # noqa: ARG002
-        """Raise `InputError` for a label that is not a number of one."""
+        """Raise `InputError` for a label that is not an integer from 0 to ``num_labels - 1``."""
         check_labels(self.describe(), examples, 0, self.num_labels - 1, whole=True)
 
     def tensors(self, width: int, seed: int) -> dict[str, NDArray[np.float32]]:
-        """``W`` and ``b``, uniform in +-1/sqrt(3 d) as a linear layer begins in torch."""
+        """Return ``W`` and ``b``, uniform in +-1/sqrt(3 d), the initialisation of a linear layer in torch."""
         rng = np.random.default_rng([seed, 11])
         bound = (3 * width) ** -0.5
         shapes = {self._WEIGHT: (self.num_labels, 3 * width), self._BIAS: (self.num_labels,)}
         return {name: rng.uniform(-bound, bound, shape).astype(np.float32) for name, shape in shapes.items()}
 
     def logits(self, u: Tensor, v: Tensor, own: Mapping[str, Tensor]) -> Tensor:
-        """Score the labels of pairs: two ``[B, d]`` -> ``[B, num_labels]``."""
+        """Compute the logits of the labels of pairs: two ``[B, d]`` -> ``[B, num_labels]``."""
         features = torch.cat([u, v, (u - v).abs()], dim=-1)
         return functional.linear(features, own[self._WEIGHT], own[self._BIAS])
 
@@ -205,5 +211,5 @@ class SoftmaxLoss(SentenceLoss):
         return functional.cross_entropy(logits, batch.labels.long(), reduction="sum")
 
     def describe(self) -> str:
-        """Its name and the number of labels."""
+        """Return the name and the number of labels."""
         return f"SoftmaxLoss({self.num_labels} labels)"

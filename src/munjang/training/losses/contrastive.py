@@ -1,4 +1,4 @@
-"""Losses on a text, one that belongs to it, and some that do not."""
+"""Contrastive losses on an anchor, its positive and negatives."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ _SCORES_AT_ONCE = 2**22  # 16 MiB
 
 
 class TripletLoss(SentenceLoss):
-    """The positive shall be nearer to the anchor than the negative, by ``margin`` (arXiv:1503.03832).
+    """Triplet loss: the positive should be nearer to the anchor than the negative, by ``margin``.
 
-    ``max(0, distance to the positive - distance to the negative + margin)``.
+    ``max(0, distance to the positive - distance to the negative + margin)`` (arXiv:1503.03832).
     """
 
     wants = "nothing"
@@ -35,7 +35,7 @@ class TripletLoss(SentenceLoss):
     def _distances(self, u: Tensor, v: Tensor) -> Tensor:
         if self.distance == "cosine":
             return 1 - functional.cosine_similarity(u, v)
-        # Its gradient is 0 where both are equal, not NaN.
+        # If both vectors are equal, the gradient of vector_norm is 0, not NaN.
         order = 2 if self.distance == "euclidean" else 1
         distances: Tensor = torch.linalg.vector_norm(u - v, ord=order, dim=-1)
         return distances
@@ -47,20 +47,20 @@ class TripletLoss(SentenceLoss):
         return functional.relu(nearer + self.margin).sum()
 
     def describe(self) -> str:
-        """Its name, distance and margin."""
+        """Return the name, the distance and the margin."""
         return f"TripletLoss({self.distance}, margin {self.margin:g})"
 
 
 class MultipleNegativesRankingLoss(SentenceLoss):
-    """Of all the batch's texts an anchor's own positive shall be the most alike (arXiv:1705.00652).
+    """In-batch negatives: an anchor's positive should be its most similar text (arXiv:1705.00652).
 
     The cross-entropy over ``scale`` times the similarity of an anchor to every positive and every negative of
-    the batch. With several processes each looks at its own share of a batch.
+    the batch. With several processes, each process compares only the texts in its share of a batch.
 
     Args:
-        scale: what similarities are multiplied by, the inverse of a temperature.
+        scale: the factor of the similarities, the inverse of a temperature.
         similarity: ``cosine`` or ``dot``.
-        skip_false_negatives: leave out, for an anchor, other examples' texts that equal the anchor or its
+        skip_false_negatives: exclude, for each anchor, other examples' texts that equal the anchor or its
             positive, and positives of an equal anchor.
     """
 
@@ -85,7 +85,7 @@ class MultipleNegativesRankingLoss(SentenceLoss):
         self.skip_false_negatives = skip_false_negatives
 
     def __call__(self, batch: Batch) -> Tensor:
-        """Return the sum over the anchors; scores exist for some of them at a time."""
+        """Return the sum over the anchors. Scores are computed for a limited number of anchors at a time."""
         anchors, candidates = batch.columns[0], torch.cat(list(batch.columns[1:]))
         if self.similarity == "cosine":
             anchors, candidates = functional.normalize(anchors), functional.normalize(candidates)
@@ -115,23 +115,23 @@ class MultipleNegativesRankingLoss(SentenceLoss):
         return functional.cross_entropy(scores, own, reduction="sum")
 
     def _left_out(self, batch: Batch) -> Tensor | None:
-        """Mark what is no negative, ``[B, candidates]``; ``None`` if there is nothing."""
+        """Return a mask of the false negatives, ``[B, candidates]``; ``None`` if there are none."""
         if not self.skip_false_negatives or batch.texts is None:
             return None
         found = _false_negatives(batch.texts)
         return torch.from_numpy(found).to(batch.labels.device) if found.any() else None
 
     def describe(self) -> str:
-        """Its name and settings."""
+        """Return the name and the settings of the loss."""
         kept = "" if self.skip_false_negatives else ", false negatives kept"
         return f"{type(self).__name__}(scale {self.scale:g}, {self.similarity}{kept})"
 
 
 class CachedMultipleNegativesRankingLoss(MultipleNegativesRankingLoss):
-    """`MultipleNegativesRankingLoss` with the same gradients, for batches that don't fit in memory at once.
+    """`MultipleNegativesRankingLoss` with the same gradients, for batches that do not fit in memory.
 
-    Texts go through the model in parts of the run's ``token_budget``, first without gradients, and once more
-    when the gradients of their vectors are known (GradCache, arXiv:2101.06983).
+    Texts go through the model in parts of the run's ``token_budget``, first without gradients, and a second
+    time when the gradients of their vectors are known (GradCache, arXiv:2101.06983).
     """
 
     cached = True

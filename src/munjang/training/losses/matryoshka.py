@@ -1,4 +1,4 @@
-"""`MatryoshkaLoss`: vectors whose first numbers are useful by themselves."""
+"""`MatryoshkaLoss`: training of vectors that stay useful when truncated to their first components."""
 
 from __future__ import annotations
 
@@ -18,16 +18,17 @@ __all__ = ["MatryoshkaLoss"]
 
 
 class MatryoshkaLoss(SentenceLoss):
-    """Another loss on the first numbers of each vector, at several lengths (arXiv:2205.13147).
+    """The weighted sum of another loss on truncated vectors, for several dimensions (arXiv:2205.13147).
 
-    Vectors that were cut are brought to length 1. The losses are added up, each with its weight.
+    The truncated vectors are normalised to length 1.
 
     Args:
-        loss: what is computed at each length.
-        matryoshka_dims: the lengths; the whole width is best one of them.
-        matryoshka_weights: of the lengths, all 1 by default.
+        loss: the loss that is computed for each dimension.
+        matryoshka_dims: the numbers of components; they should include the full width.
+        matryoshka_weights: the weight of each dimension, by default 1 for all.
 
-    Raises `InputError` for no lengths, lengths below 1 or given twice, and weights that don't fit.
+    Raises `InputError` if there are no dimensions, for dimensions below 1 or given twice, and for weights of
+    the wrong number, negative or all 0.
     """
 
     def __init__(
@@ -50,14 +51,14 @@ class MatryoshkaLoss(SentenceLoss):
         self.in_batch_negatives = loss.in_batch_negatives
 
     def check(self, examples: Sequence[InputExample], width: int) -> None:
-        """Raise `InputError` for lengths beyond the model's, and what the inner loss finds."""
+        """Raise `InputError` for dimensions above the model's width, and what the inner loss raises."""
         longest = self.steps[0][0]
         if longest > width:
             raise InputError(f"The model makes vectors of {width} numbers, matryoshka_dims has {longest}.")
         self.loss.check(examples, width)
 
     def tensors(self, width: int, seed: int) -> dict[str, NDArray[np.float32]]:
-        """The inner loss's, anew for each length, since they may depend on it."""
+        """Return separate tensors of the inner loss for each dimension, since they may depend on it."""
         return {
             _name(dim, name): value
             for dim, _ in self.steps
@@ -65,11 +66,11 @@ class MatryoshkaLoss(SentenceLoss):
         }
 
     def __call__(self, batch: Batch) -> Tensor:
-        """Return the weighted sum over the lengths."""
+        """Return the weighted sum over the dimensions."""
         return torch.stack([weight * self.loss(_cut(batch, dim)) for dim, weight in self.steps]).sum()
 
     def describe(self) -> str:
-        """Its name, the inner loss and the lengths."""
+        """Return the name, the inner loss and the dimensions."""
         steps = ", ".join(f"{dim}" if weight == 1 else f"{dim} x {weight:g}" for dim, weight in self.steps)
         return f"MatryoshkaLoss({self.loss.describe()}, {steps})"
 

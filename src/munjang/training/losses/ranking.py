@@ -1,7 +1,7 @@
 """Losses of cross-encoders, on single pairs and on a query's list of documents.
 
-A loss gets the logits of all documents one after another, ``[n]``, what they should be, ``[n]``, and how many
-of them each list has; it gives a sum and how much was added up.
+The arguments of a loss are the concatenated logits of all documents, ``[n]``, their targets, ``[n]``, and the
+number of documents in each list. It returns the sum and the number of summands.
 """
 
 from __future__ import annotations
@@ -24,12 +24,12 @@ _Function: TypeAlias = Callable[[Tensor, Tensor, list[int]], Loss]
 
 @dataclass(frozen=True, slots=True)
 class RankingLoss:
-    """A loss, and what belongs to it.
+    """A loss with its properties.
 
     Attributes:
         function: the loss.
-        compares: whether documents of a list are compared, so that single pairs teach nothing.
-        activation: what turns logits into scores afterwards, by torch's name.
+        compares: whether the loss compares documents of a list, so that it is not usable on single pairs.
+        activation: the activation that turns logits into scores at inference, by torch's name.
     """
 
     function: _Function
@@ -38,27 +38,27 @@ class RankingLoss:
 
 
 def binary_cross_entropy(logits: Tensor, targets: Tensor, sizes: list[int]) -> Loss:  # noqa: ARG001
-    """Of each pair by itself; targets are from 0 to 1, logits go through the sigmoid."""
+    """Compute the binary cross-entropy of each pair's sigmoid; targets are from 0 to 1."""
     total = functional.binary_cross_entropy_with_logits(logits, targets, reduction="sum")
     return Loss(total, len(logits))
 
 
 def mean_squared_error(logits: Tensor, targets: Tensor, sizes: list[int]) -> Loss:  # noqa: ARG001
-    """The squared difference of a logit and its target, of each pair by itself."""
+    """Compute the squared difference of each pair's logit and target."""
     return Loss(functional.mse_loss(logits, targets, reduction="sum"), len(logits))
 
 
 def list_net(logits: Tensor, targets: Tensor, sizes: list[int]) -> Loss:
-    """ListNet: the cross-entropy of two softmaxes over a list, of the grades and of the logits (Cao 2007)."""
+    """Compute ListNet: the cross-entropy between softmax(grades) and softmax(logits) of a list (Cao 2007)."""
     total = logits.new_zeros(())
     for scores, grades in zip(torch.split(logits, sizes), torch.split(targets, sizes), strict=True):
-        # No `@`, which would be in half precision where matrices are multiplied so.
+        # Not `@`: under autocast it would be computed in half precision.
         total = total - (grades.softmax(dim=0) * scores.log_softmax(dim=0)).sum()
     return Loss(total, len(sizes))
 
 
 def rank_net(logits: Tensor, targets: Tensor, sizes: list[int]) -> Loss:
-    """RankNet: ``log(1 + exp(s_worse - s_better))`` for all two documents of unequal grade (Burges 2005)."""
+    """Compute RankNet: ``log(1 + exp(s_worse - s_better))`` over pairs of unequal grade (Burges 2005)."""
     total, count = logits.new_zeros(()), 0
     for scores, grades in zip(torch.split(logits, sizes), torch.split(targets, sizes), strict=True):
         better = grades[:, None] > grades[None, :]

@@ -1,4 +1,4 @@
-"""Losses on pairs of texts: the order of their scores, or whether they belong together."""
+"""Losses on pairs of texts with similarity scores or with binary labels."""
 
 from __future__ import annotations
 
@@ -22,11 +22,10 @@ __all__ = ["AnglELoss", "CoSENTLoss", "ContrastiveLoss", "OnlineContrastiveLoss"
 
 
 class CoSENTLoss(SentenceLoss):
-    """Pairs with a higher score shall have the higher cosine (doi:10.1109/TASLP.2024.3402087).
+    """A loss by which pairs with a higher score get the higher cosine (doi:10.1109/TASLP.2024.3402087).
 
-    Over all two pairs of a batch of which the first has the higher score, it is
-    ``log(1 + sum(exp(scale * (cosine of the second - cosine of the first))))``. Only the order of the scores
-    counts.
+    ``log(1 + sum(exp(scale * (cosine of the second - cosine of the first))))``, summed over all combinations
+    of two pairs of the batch in which the first has the higher score. Only the order of the scores matters.
     """
 
     looks_at_batch = True
@@ -37,13 +36,13 @@ class CoSENTLoss(SentenceLoss):
         self.scale = scale
 
     def check(self, examples: Sequence[InputExample], width: int) -> None:
-        """Raise `InputError` if the scores have no order."""
+        """Raise `InputError` if all scores are equal."""
         super().check(examples, width)
         if len({example.label for example in examples}) < 2:
             raise InputError(f"{self.describe()} learns the order of scores; all have the same score.")
 
     def similarity(self, u: Tensor, v: Tensor) -> Tensor:
-        """How alike the texts of each pair are: two ``[B, d]`` -> ``[B]``."""
+        """Compute the similarity of each pair: two ``[B, d]`` -> ``[B]``."""
         return functional.cosine_similarity(u, v)
 
     def __call__(self, batch: Batch) -> Tensor:
@@ -56,18 +55,19 @@ class CoSENTLoss(SentenceLoss):
         return torch.cat([scores.new_zeros(1), differences]).logsumexp(dim=0) * len(scores)
 
     def describe(self) -> str:
-        """Its name and scale."""
+        """Return the name and the scale."""
         return f"{type(self).__name__}(scale {self.scale:g})"
 
 
 class AnglELoss(CoSENTLoss):
-    """`CoSENTLoss` with the difference of angles in complex space, which has no flat ends (arXiv:2309.12871).
+    """`CoSENTLoss` with the angle difference in complex space as similarity (arXiv:2309.12871).
 
-    A vector's first half are real parts, its second half the imaginary ones.
+    Unlike the cosine, the angle difference has no saturation zones. The first half of a vector holds the real
+    parts, the second half the imaginary parts.
     """
 
     def similarity(self, u: Tensor, v: Tensor) -> Tensor:
-        """``|cosine + sine|``: two ``[B, d]`` -> ``[B]``."""
+        """Compute ``|cosine + sine|``: two ``[B, d]`` -> ``[B]``."""
         odd = u.shape[1] % 2
         u, v = (functional.normalize(functional.pad(x, (0, odd)), dim=1) for x in (u, v))
         real_u, imaginary_u = u.chunk(2, dim=1)
@@ -77,9 +77,9 @@ class AnglELoss(CoSENTLoss):
 
 
 class ContrastiveLoss(SentenceLoss):
-    """Pairs with the label 1 come together, those with 0 go ``margin`` apart (Hadsell, Chopra, LeCun 2006).
+    """A loss that pulls pairs with label 1 together and pushes pairs with label 0 apart, up to ``margin``.
 
-    Half of ``label * distance^2 + (1 - label) * max(0, margin - distance)^2``.
+    Half of ``label * distance^2 + (1 - label) * max(0, margin - distance)^2`` (Hadsell, Chopra, LeCun 2006).
     """
 
     wants = "label"
@@ -93,7 +93,7 @@ class ContrastiveLoss(SentenceLoss):
         check_labels(self.describe(), examples, 0, 1, whole=True)
 
     def distances(self, batch: Batch) -> Tensor:
-        """How far apart the texts of each pair are, ``[B]``."""
+        """Compute the distance of each pair, ``[B]``."""
         u, v = batch.columns
         if self.distance == "cosine":
             return 1 - functional.cosine_similarity(u, v)
@@ -106,15 +106,15 @@ class ContrastiveLoss(SentenceLoss):
         return 0.5 * (labels * distances.square() + (1 - labels) * apart).sum()
 
     def describe(self) -> str:
-        """Its name, distance and margin."""
+        """Return the name, the distance and the margin."""
         return f"{type(self).__name__}({self.distance}, margin {self.margin:g})"
 
 
 class OnlineContrastiveLoss(ContrastiveLoss):
     """`ContrastiveLoss`, not halved, on the hard pairs of a batch only.
 
-    Hard are those that belong together and are further apart than the nearest that do not, and the other way
-    round.
+    A pair with label 1 is hard if its distance is greater than the smallest distance of a pair with label 0.
+    A pair with label 0 is hard if its distance is less than the greatest distance of a pair with label 1.
     """
 
     looks_at_batch = True

@@ -1,4 +1,4 @@
-"""Losses that make a small model give what a large one gives: its vectors, or its scores."""
+"""Distillation losses: the student is trained to reproduce the teacher's vectors or scores."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ __all__ = ["MSELoss", "MarginMSELoss"]
 class MSELoss(SentenceLoss):
     """The mean squared difference to a teacher's vector (arXiv:2004.09813).
 
-    The label is the teacher's vector ``[d]``, and all texts of an example shall get it: a text and its
-    translation, for a student that is to know another language.
+    The label is the teacher's vector ``[d]``. It is the target for all texts of an example, such as a text
+    and its translation, to train a student in a further language.
     """
 
     wants = "vector"
     columns = 0
 
     def check(self, examples: Sequence[InputExample], width: int) -> None:
-        """Raise `InputError` for a vector that is not as wide as the student's."""
+        """Raise `InputError` for a label whose width differs from the student's vectors."""
         for place, example in enumerate(examples):
             found = len(label_vector("MSELoss", example, place))
             if found != width:
@@ -40,11 +40,11 @@ class MSELoss(SentenceLoss):
 
 
 class MarginMSELoss(SentenceLoss):
-    """The squared difference of two margins, the student's and a teacher's (arXiv:2010.02666).
+    """The squared difference between the student's and the teacher's margin (arXiv:2010.02666).
 
-    Texts are a query, a positive and one or more negatives. A margin is the score of the positive less that
-    of a negative; the student scores by the dot product. Labels are the teacher's margins, one for each
-    negative, or its scores of the positive and of each negative.
+    Texts are a query, a positive and one or more negatives. A margin is the score of the positive minus the
+    score of a negative; the student's score is the dot product. Labels are the teacher's margins, one for
+    each negative, or its scores of the positive and of each negative.
     """
 
     wants = "vector"

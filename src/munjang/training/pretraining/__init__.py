@@ -1,1 +1,1 @@
-"""Pre-training on plain texts: masked tokens, next sentences, replaced tokens."""
+"""Pre-training on plain texts: masked language modelling, next sentences, replaced-token detection."""

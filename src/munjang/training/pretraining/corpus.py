@@ -1,9 +1,9 @@
 """`TokenCorpus`: text files as token ids on disk, so that training reads them without tokenising again.
 
-The folder holds ``tokens.bin`` (all ids, one after another), ``texts.bin`` (where each text begins),
-``documents.bin`` (where each document begins, in texts), ``word_starts.bin`` (a byte for each piece of the
-vocabulary) and ``corpus.json``, which is written last. All numbers are
-little-endian. Everything is memory-mapped: what is not read takes no memory.
+The folder holds ``tokens.bin`` (the concatenated ids of all texts), ``texts.bin`` (the offset of each text),
+``documents.bin`` (the offset of each document, in texts), ``word_starts.bin`` (a byte for each piece of the
+vocabulary) and ``corpus.json``, which is written last. All numbers are little-endian. The ids and offsets are
+memory-mapped: parts that are not read take no memory.
 """
 
 from __future__ import annotations
@@ -32,19 +32,19 @@ if TYPE_CHECKING:
 
 __all__ = ["FORMAT", "Part", "TokenCorpus", "build", "fingerprint", "is_whole", "vocabulary_mark"]
 
-_DRAWS = 4096  # at once
+_DRAWS = 4096  # random numbers that are drawn at a time
 
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """A share of the documents, drawn at random, or all the others; the same for the same seed.
+    """A random sample of the documents, or all other documents; the same for the same seed.
 
-    The files are read as a stream, so the number held out is about the share of all, not exactly.
+    The files are read as a stream, so the number of held-out documents is only approximately the share.
 
     Attributes:
         share: the probability with which a document is held out.
-        held_out: take those that are held out; otherwise the others.
-        seed: of the draws.
+        held_out: whether the part is the held-out documents or the other documents.
+        seed: the seed of the sample.
 
     Raises `InputError` for a share that is not between 0 and 1.
     """
@@ -58,9 +58,9 @@ class Part:
             raise InputError(f"The share to hold out lies between 0 and 1, got {self.share!r}.")
 
     def of_files(self, files: Iterable[Iterator[str]], *, sentences: bool) -> Iterator[Iterator[str]]:
-        """Make the lines of the documents blank that do not belong to the part.
+        """Yield the lines of each file, with blank lines instead of documents that are not in the part.
 
-        Each line is a document; with ``sentences`` blank lines and the ends of files separate them.
+        Each line is a document; with ``sentences`` blank lines and the ends of files separate documents.
         """
         draws = self._draws()
         return (self._of_file(lines, draws, sentences) for lines in files)
@@ -79,7 +79,7 @@ class Part:
             yield line if chosen else ""
 
     def is_empty(self) -> InputError:
-        """Say that the part has no text."""
+        """Return the error for a part without text."""
         purpose = "measure on" if self.held_out else "learn from"
         return InputError(
             f"Holding out {self.share:g} of the texts leaves none to {purpose}; choose another share, or "
@@ -88,11 +88,11 @@ class Part:
 
 
 FORMAT = 2
-_CHARACTERS = 1_000_000  # of text that are tokenised at once
+_CHARACTERS = 1_000_000  # characters of text that are tokenised at once
 
 
 def vocabulary_mark(tokenizer: Tokenizer) -> str:
-    """Tell vocabularies apart: equal marks mean the same pieces with the same ids."""
+    """Return a hash of a vocabulary: equal hashes mean the same pieces with the same ids."""
     pieces = sorted(tokenizer.get_vocab().items())
     return hashlib.sha256(repr(pieces).encode("utf-8", "surrogatepass")).hexdigest()[:16]
 
@@ -100,7 +100,7 @@ def vocabulary_mark(tokenizer: Tokenizer) -> str:
 def fingerprint(
     paths: Sequence[str], tokenizer: Tokenizer, *, sentences: bool, encoding: str, part: Part | None = None
 ) -> str:
-    """Tell apart what a corpus is made of: files by name, size and time of change, tokeniser, settings."""
+    """Return a hash of a corpus's sources: files (path, size, modification time), tokeniser and settings."""
     digest = hashlib.sha256(tokenizer.backend_tokenizer.to_str().encode())
     for path in paths:
         about = Path(path).stat()
@@ -120,7 +120,7 @@ def build(
     advance: Callable[[int], None],
     part: Part | None = None,
 ) -> None:
-    """Put a corpus of these files into a folder, unless the one that is there fits."""
+    """Build a corpus of these files in a folder, unless the folder already holds an up-to-date corpus."""
     from filelock import FileLock
 
     try:
@@ -136,7 +136,7 @@ def build(
                 write_json(new / "corpus.json", {**about, "fingerprint": mark})
                 flush(new)
                 _take_place(new, folder, Path(temporary) / "old")
-    except MunjangError:  # some of them are an OSError too
+    except MunjangError:  # some subclasses are also OSErrors
         raise
     except OSError as error:
         raise DataFileError(
@@ -156,7 +156,7 @@ def _fits(folder: Path, mark: str) -> bool:
 
 
 def is_whole(folder: Path, about: dict[str, Any]) -> bool:
-    """Return whether the files of a corpus are there and as long as they were."""
+    """Return whether all files of a corpus exist with the recorded sizes."""
     return all(
         (folder / name).is_file() and (folder / name).stat().st_size == size
         for name, size in about["sizes"].items()
@@ -173,7 +173,7 @@ def _check_replaceable(folder: Path) -> None:
 
 
 def _take_place(new: Path, folder: Path, old: Path) -> None:
-    # A corpus that somebody still has mapped stays whole for them.
+    # Renaming keeps the old files intact for processes that still have them memory-mapped.
     if folder.exists():
         folder.rename(old)
     new.rename(folder)
@@ -219,7 +219,7 @@ def _write(
 def _lines(
     paths: Sequence[str], encoding: str, sentences: bool, part: Part | None
 ) -> Iterator[Iterator[str]]:
-    """Yield the lines of one file after another."""
+    """Yield the lines of each file as an iterator."""
     files = (lines_of(path, encoding) for path in paths)
     return files if part is None else part.of_files(files, sentences=sentences)
 
@@ -227,12 +227,12 @@ def _lines(
 def _word_starts(tokenizer: Tokenizer) -> bytes:
     try:
         return word_starts(tokenizer).tobytes()
-    except InputError:  # only whole-word masking needs it, and will say so
+    except InputError:  # only whole-word masking needs it, and raises an error itself
         return b""
 
 
 class _Writer:
-    """Appends documents to the three files and counts."""
+    """Appends documents to the three files, and counts tokens, texts and documents."""
 
     def __init__(self, tokens: IO[bytes], texts: IO[bytes], documents: IO[bytes], dtype: str) -> None:
         self._files, self._dtype = (tokens, texts, documents), dtype
@@ -241,7 +241,7 @@ class _Writer:
         documents.write(_number(0))
 
     def add(self, document: Sequence[Sequence[int]]) -> None:
-        """Write a document, given as the ids of its texts; texts without tokens are left out."""
+        """Write a document from the ids of its texts; texts without tokens are left out."""
         tokens, texts, documents = self._files
         kept = [ids for ids in document if ids]
         if not kept:
@@ -262,7 +262,7 @@ def _number(value: int) -> bytes:
 
 
 def _plain_backend(tokenizer: Tokenizer) -> Any:
-    """Return a tokeniser of its own for which special tokens in a text are plain text."""
+    """Return a copy of the tokeniser that treats special tokens in a text as plain text."""
     backend = tokenizer.backend_tokenizer
     own = type(backend).from_str(backend.to_str())
     own.encode_special_tokens = True
@@ -304,19 +304,20 @@ def _batches(lines: Iterator[str], advance: Callable[[int], None]) -> Iterator[l
 
 
 class TokenCorpus:
-    """Texts as token ids without special tokens; made by `build` or `open`.
+    """Texts as token ids without special tokens; created by `build` or `open`.
 
     Attributes:
-        tokens: ``[T]`` uint16 or uint32, all texts one after another.
+        tokens: ``[T]`` uint16 or uint32, the concatenated ids of all texts.
         offsets: ``[n + 1]`` int64; text i is ``tokens[offsets[i]:offsets[i + 1]]``.
         documents: ``[d + 1]`` int64; document j is the texts from ``documents[j]`` to ``documents[j + 1]``.
-            Unless it was built with ``sentences=True``, each text is a document.
+            Without ``sentences=True`` in `build`, each text is a document.
         word_starts: ``[V]`` bool; whether a piece of the vocabulary begins a word, so that
-            ``corpus.word_starts[corpus[i]]`` is the bit per token. ``None`` if the vocabulary can't tell.
-        vocabulary_size: V, of the tokeniser that it was built with.
+            ``corpus.word_starts[corpus[i]]`` is the flag of each token. ``None`` if the pieces of the
+            vocabulary do not show this.
+        vocabulary_size: V, the vocabulary size of the tokeniser that the corpus was built with.
         sentences: whether texts are sentences and blank lines separated the documents.
-        fingerprint: tells what the corpus was made of: files, tokeniser, settings.
-        vocabulary: a mark of the pieces and their ids, as `vocabulary_mark` gives it for a tokeniser.
+        fingerprint: a hash of the sources of the corpus: files, tokeniser, settings.
+        vocabulary: a hash of the pieces and their ids, as `vocabulary_mark` returns it for a tokeniser.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -346,20 +347,21 @@ class TokenCorpus:
         advance: Callable[[int], None] | None = None,
         part: Part | None = None,
     ) -> TokenCorpus:
-        """Tokenise text files (``.gz`` too) into a folder, or open it if that has been done.
+        """Tokenise text files (``.gz`` too) into a folder, or open the folder if it is up to date.
 
         Each line is a document. With ``sentences`` a line is a sentence, and blank lines and the ends of
-        files separate documents, as next-sentence prediction needs. What looks like a special token, such as
-        ``[MASK]``, is read as plain text. Every text is brought to NFC.
+        files separate documents, as next-sentence prediction needs. Text that looks like a special token,
+        such as ``[MASK]``, is treated as plain text. Every text is normalised to NFC.
 
-        A corpus in the folder is used as it is if it was made from the same files (by name, size and time of
-        change), tokeniser and settings, and replaced otherwise. It is put in place when it is whole; two
-        processes that build the same one do so once. ``advance`` is told how many more lines have been read.
-        With a ``part``, only some of the documents are taken: those held out, or the others.
+        An existing corpus in the folder is reused if it was built from the same files (path, size,
+        modification time), tokeniser and settings; a stale corpus is replaced. The new corpus is moved to the
+        folder when it is complete. A file lock ensures that two processes build the same corpus only once.
+        ``advance`` is called with the number of further lines read. With a ``part``, only the held-out
+        documents, or only the other documents, are used.
 
-        Raises `DataFileError` for files that can't be read, are not of this encoding (with the line), or have
-        no text, for a folder that holds something else, and when there is no room; `InputError` also for a
-        part that has no text.
+        Raises `DataFileError` for files that can't be read, are not in this encoding (with the line), or have
+        no text, for a folder that holds other files, and if the disk is full; `InputError` also for a part
+        without text.
         """
         paths, target = file_list(files), Path(folder)
         mark = fingerprint(paths, tokenizer, sentences=sentences, encoding=encoding, part=part)
@@ -377,11 +379,11 @@ class TokenCorpus:
 
     @classmethod
     def open(cls, folder: str | os.PathLike[str]) -> TokenCorpus:
-        """Open what `build` made. Raises `DataFileError` if it is not there or broken."""
+        """Open a corpus that `build` created. Raises `DataFileError` if it is missing or damaged."""
         return cls(Path(folder))
 
     def __len__(self) -> int:
-        """Count the texts."""
+        """Return the number of texts."""
         return len(self.offsets) - 1
 
     def __getitem__(self, index: int) -> NDArray[Any]:
@@ -390,20 +392,20 @@ class TokenCorpus:
         return self.tokens[self.offsets[i] : self.offsets[i + 1]]
 
     def __iter__(self) -> Iterator[NDArray[Any]]:
-        """Go through the texts."""
+        """Return an iterator over the texts."""
         return map(self.__getitem__, range(len(self)))
 
     def document(self, index: int) -> range:
-        """Return the numbers of a document's texts."""
+        """Return the indices of a document's texts."""
         i = range(len(self.documents) - 1)[index]
         return range(int(self.documents[i]), int(self.documents[i + 1]))
 
     def spans(self, longest: int, *, by: str = "text") -> NDArray[np.int64]:
-        """Cut everything into spans ``[n, 2]`` of at most ``longest`` tokens: from and to in `tokens`.
+        """Split all texts into spans ``[n, 2]`` of at most ``longest`` tokens: start and end in `tokens`.
 
-        No span goes beyond a text, or with ``by="document"`` beyond a document. A longer one is cut into
-        spans of nearly equal length, so that there are no tiny rests. Raises `InputError` for a length below
-        1 and another ``by``.
+        No span crosses the end of a text, or with ``by="document"`` of a document. A longer text or document
+        is split into spans of nearly equal length, so that there are no tiny remainders. Raises `InputError`
+        for a ``longest`` below 1 and an unknown ``by``.
         """
         if longest < 1:
             raise InputError(f"longest must be at least 1 token, got {longest}.")

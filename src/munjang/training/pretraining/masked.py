@@ -1,4 +1,4 @@
-"""Pre-training by hidden tokens (arXiv:1810.04805), and what other kinds of pre-training share with it."""
+"""Masked language modelling (arXiv:1810.04805), and the base class of all pre-training objectives."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ from munjang.training.pretraining.masking import Hider, Packed, check_corpora
 __all__ = ["MaskedLanguageObjective", "MaskedTexts", "Pretraining", "masked_sums", "with_masked_head"]
 
 _LOGITS = "masked"
-_EVALUATED_TOKENS = 8192  # at once
+_EVALUATED_TOKENS = 8192  # per part
 _SIZES = ("model_type", "num_hidden_layers", "hidden_size", "intermediate_size", "vocab_size")
 _DECODERS = (
     "cls.predictions.decoder.weight",
@@ -45,7 +45,7 @@ E = TypeVar("E")
 
 
 class MaskedTexts(Sequence[NDArray[np.int32]]):
-    """The texts of a corpus with the special tokens around each, read when asked for."""
+    """A lazy sequence of the texts of a corpus, each with its special tokens."""
 
     def __init__(self, corpus: TokenCorpus, tokenizer: Tokenizer, *, max_length: int) -> None:
         if tokenizer.cls_token_id is None or tokenizer.sep_token_id is None:
@@ -57,24 +57,24 @@ class MaskedTexts(Sequence[NDArray[np.int32]]):
         self._spans = corpus.spans(max_length - 2)
 
     def __len__(self) -> int:
-        """Count the texts; one that is too long counts once for each of its parts."""
+        """Return the number of texts; a text that is too long counts once for each of its parts."""
         return len(self._spans)
 
     def __getitem__(self, index: Any) -> Any:
-        """The ids of a text, ``[L]``."""
+        """Return the ids of a text, ``[L]``."""
         first, last = self._spans[index]
         return np.concatenate([self._ends[0], self._tokens[first:last].astype(np.int32), self._ends[1]])
 
     def lengths(self) -> NDArray[np.intp]:
-        """The tokens of each text, ``[n]``."""
+        """Return the number of tokens of each text, ``[n]``."""
         return (self._spans[:, 1] - self._spans[:, 0] + 2).astype(np.intp)
 
 
 class Pretraining(Objective[E]):
-    """What pre-training on a corpus is, whatever the loss.
+    """The base class of pre-training on a corpus.
 
-    Subclasses set ``model``, ``tokenizer``, ``network`` and ``examples``, and say how to measure a part of
-    the held-out texts.
+    Subclasses set ``model``, ``tokenizer``, ``network`` and ``examples``, and implement the evaluation of a
+    part of the held-out texts.
     """
 
     lower_is_better = True
@@ -106,8 +106,8 @@ class Pretraining(Objective[E]):
         }
 
     def evaluate(self) -> Mapping[str, float]:
-        """Measure on the held-out texts, always with the same tokens hidden."""
-        assert self._held_out_lengths is not None  # or there is no metric
+        """Evaluate on the held-out texts, always with the same tokens masked."""
+        assert self._held_out_lengths is not None  # evaluate() is called only if there is a metric
         sums: dict[str, float] = {}
         every = np.arange(len(self._held_out_lengths))
         for number, part in enumerate(cut_into_parts(every, self._held_out_lengths, _EVALUATED_TOKENS)):
@@ -119,11 +119,11 @@ class Pretraining(Objective[E]):
 
     @abstractmethod
     def _measured(self, part: Sequence[int], rng: np.random.Generator) -> Mapping[str, float]:
-        """Sums over some of the held-out texts, by name."""
+        """Return sums over a part of the held-out texts, by name."""
 
     @abstractmethod
     def _measures(self, sums: Mapping[str, float]) -> dict[str, float]:
-        """What `evaluate` gives, of the sums over all held-out texts."""
+        """Return the metrics for `evaluate`, computed from the sums over all held-out texts."""
 
     def save(self, folder: Path) -> None:
         """Write the model and its tokenizer."""
@@ -132,7 +132,7 @@ class Pretraining(Objective[E]):
         self.tokenizer.save_pretrained(folder)
 
     def usage(self, folder: Path) -> str:
-        """Show how to fill a mask."""
+        """Return example code that fills a mask."""
         return (
             "import munjang\n\n"
             f'fill = munjang.pipeline("fill-mask", "{folder}")\n'
@@ -142,17 +142,17 @@ class Pretraining(Objective[E]):
 
 @dataclass(frozen=True)
 class _Masked:
-    """The model up to the scores of the masked places."""
+    """The model up to the logits at the masked positions."""
 
     model: ModelProgram
 
     @property
     def taps(self) -> frozenset[str]:
-        """Nothing beside the outputs."""
+        """Return the empty set: the program has no taps."""
         return frozenset()
 
     def __call__(self, ops: Ops[A], root: Params[A], batch: TokenBatch[A]) -> dict[str, A]:
-        """Score the vocabulary at ``batch.rows``."""
+        """Compute the logits of the vocabulary at ``batch.rows``."""
         base = self.model.architecture.base(root)
         config = self.model.config
         x = self.model.architecture.encode(ops, base, config, batch, only_rows=True)
@@ -160,23 +160,23 @@ class _Masked:
 
 
 class MaskedLanguageObjective(Pretraining[NDArray[np.int32]]):
-    """Cross-entropy of the hidden tokens; others are hidden each time a text is seen.
+    """Cross-entropy of the masked tokens (dynamic masking: sampled again each time a text is used).
 
     Args:
-        raw_config: of the model, as `new_config` writes it or a checkpoint has it.
-        weights: of the model; ``None`` to begin from nothing.
-        corpus: the texts to learn from.
-        tokenizer: the one that the corpus was built with.
-        held_out: texts to measure on, always with the same tokens hidden.
-        options: of the run.
-        max_length: tokens of a text, special ones included; a longer text is cut into parts.
-        whole_words: hide all pieces of a word together (arXiv:1906.08101).
-        probability: the part of the tokens that is hidden.
-        only_rows: the ids whose rows of the word embeddings are all that is trained.
-        description: what else tells the run apart.
+        raw_config: the config of the model, from `new_config` or from a checkpoint.
+        weights: the weights of the model; ``None`` to train from scratch.
+        corpus: the training texts.
+        tokenizer: the tokenizer that the corpus was built with.
+        held_out: the evaluation texts, always with the same tokens masked.
+        options: the options of the run.
+        max_length: the maximum length of a text in tokens, including special tokens; a longer text is split.
+        whole_words: mask all pieces of a word together (arXiv:1906.08101).
+        probability: the fraction of the tokens that is masked.
+        only_rows: ids of pieces; only their rows of the word embeddings are trained.
+        description: further entries of the run's identity.
 
-    Raises `InputError` for a vocabulary without a mask token or special tokens, for a corpus that another
-    tokenizer made, and for a checkpoint whose scores of the vocabulary have a matrix of their own.
+    Raises `InputError` for a vocabulary without a mask token or special tokens, for a corpus that was built
+    with another tokenizer, and for a checkpoint whose masked-LM head does not share the word embeddings.
     """
 
     name = "masked-language-model"
@@ -215,18 +215,18 @@ class MaskedLanguageObjective(Pretraining[NDArray[np.int32]]):
         self._program = _Masked(self.model.program(frozenset({"logits"})))
 
     def costs(self) -> NDArray[np.intp]:
-        """The tokens of each text."""
+        """Return the number of tokens of each text."""
         return self._lengths
 
     def loss(self, examples: Sequence[NDArray[np.int32]], rng: np.random.Generator) -> Loss:
-        """Cross-entropy, summed over the hidden tokens."""
+        """Return the cross-entropy, summed over the masked tokens."""
         logits, labels = self._scores(examples, rng, training=True)
         return Loss(functional.cross_entropy(logits, labels, reduction="sum"), len(labels))
 
     def _scores(
         self, examples: Sequence[NDArray[np.int32]], rng: np.random.Generator, *, training: bool
     ) -> tuple[Tensor, Tensor]:
-        """Scores ``[M, V]`` and what stood at the hidden places ``[M]``."""
+        """Return logits ``[M, V]`` and the original ids at the masked positions ``[M]``."""
         packed = Packed.of(examples)
         masked = self._hider(packed, rng)
         batch = packed.batch(self.model.config, masked.positions, masked.input_ids)
@@ -239,14 +239,14 @@ class MaskedLanguageObjective(Pretraining[NDArray[np.int32]]):
         return masked_sums(logits, labels)
 
     def _measures(self, sums: Mapping[str, float]) -> dict[str, float]:
-        """The mean cross-entropy of the hidden tokens, and how many are guessed right."""
+        """Return the mean cross-entropy and the accuracy of the masked tokens."""
         return {name: sums[name] / max(sums["count"], 1) for name in ("loss", "accuracy")}
 
 
 def with_masked_head(
     raw_config: Mapping[str, Any], weights: Mapping[str, NDArray[Any]] | None, seed: int
 ) -> tuple[dict[str, Any], Tensors]:
-    """Return a config and tensors with a masked-word head; without weights, of a model at its beginning.
+    """Return a config and tensors with a masked-LM head; without weights, of a newly initialised model.
 
     Raises `InputError` for a head that does not share the matrix of the word embeddings.
     """
@@ -261,7 +261,7 @@ def with_masked_head(
 
 
 def masked_sums(logits: Tensor, labels: Tensor) -> dict[str, float]:
-    """Sum the cross-entropy and the right guesses over the hidden tokens: ``[M, V]`` and ``[M]``."""
+    """Compute the summed cross-entropy and the number of correct predictions: ``[M, V]`` and ``[M]``."""
     return {
         "loss": float(functional.cross_entropy(logits, labels, reduction="sum")),
         "accuracy": float((logits.argmax(dim=-1) == labels).sum()),

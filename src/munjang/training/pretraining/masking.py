@@ -1,8 +1,8 @@
-"""Masks tokens for masked language modelling, as BERT does; new ones each time a text is seen.
+"""Masking of tokens for masked language modelling, as in BERT; dynamic: sampled each time a text is used.
 
-15% of the tokens of each text are to be predicted. Of these 80% are replaced by ``[MASK]``, 10% by a random
-token, and 10% are left as they are (https://arxiv.org/abs/1810.04805, section 3.1). Whole-word masking takes
-all pieces of a word together (https://arxiv.org/abs/1906.08101).
+15% of the tokens of each text are predicted. Of these 80% are replaced by ``[MASK]``, 10% by a random token,
+and 10% are unchanged (https://arxiv.org/abs/1810.04805, section 3.1). Whole-word masking selects all pieces
+of a word together (https://arxiv.org/abs/1906.08101).
 """
 
 from __future__ import annotations
@@ -29,12 +29,12 @@ __all__ = ["Hider", "Masked", "MaskingVocabulary", "Packed", "check_corpora", "m
 
 @dataclass(frozen=True, slots=True)
 class MaskingVocabulary:
-    """What masking must know of a vocabulary.
+    """The properties of a vocabulary that masking needs.
 
     Attributes:
-        mask_id: the mask token.
-        random_ids: ``[n]``; the tokens that a random one is drawn from: all but the special ones.
-        special: ``[V]`` bool; the tokens that are never masked, the unknown token among them.
+        mask_id: the id of the mask token.
+        random_ids: ``[n]``; the candidates for a random token: all but the special tokens.
+        special: ``[V]`` bool; the tokens that are never masked, including the unknown token.
     """
 
     mask_id: int
@@ -43,7 +43,7 @@ class MaskingVocabulary:
 
     @classmethod
     def of(cls, tokenizer: Tokenizer) -> MaskingVocabulary:
-        """Read it off a tokeniser. Raises `InputError` if that has no mask token."""
+        """Create it from a tokeniser. Raises `InputError` if the tokeniser has no mask token."""
         if tokenizer.mask_token_id is None:
             raise InputError(f"The vocabulary of {tokenizer.name_or_path!r} has no mask token to mask with.")
         ids = np.fromiter(tokenizer.get_vocab().values(), dtype=np.int64)
@@ -59,7 +59,7 @@ class MaskingVocabulary:
 
 
 class Masked(NamedTuple):
-    """Tokens to feed ``[T]``, the positions ``[M]`` to predict, ascending, and what stood there ``[M]``."""
+    """The input ids ``[T]``, the positions ``[M]`` to predict, ascending, and their original ids ``[M]``."""
 
     input_ids: NDArray[Any]
     positions: NDArray[np.int64]
@@ -78,23 +78,24 @@ def mask_tokens(
     word_starts: NDArray[np.bool_] | None = None,
     lengths: NDArray[np.int64] | None = None,
 ) -> Masked:
-    """Choose tokens to predict, and hide them.
+    """Choose random tokens to predict, and mask them.
 
     Args:
-        ids: ``[T]``, the tokens of one text, or of several packed one after another; left as they are.
-        maskable: ``[T]``; which tokens may be chosen, as `MaskingVocabulary.maskable` says.
-        rng: draws; the same state gives the same result.
-        vocabulary: what to replace tokens by.
-        probability: the share of each text's maskable tokens to choose. The count is rounded, and at least
-            one in a text that has any.
-        share_mask: the share of the chosen tokens that become the mask token; each is drawn for itself.
-        share_random: the share of them that become a random token; the rest is kept.
-        word_starts: ``[T]``; choose whole words: a token that starts none belongs to the word before it, in
-            the same text. Words are taken at random until the count is reached. One that would go beyond it
-            is taken with the probability that makes the expected number the count, but for a text's first.
-        lengths: ``[B]``; how many tokens each packed text has, their sum T; without it there is one text.
+        ids: ``[T]``, the tokens of a single text, or of several packed texts; not modified.
+        maskable: ``[T]``; which tokens may be chosen, as `MaskingVocabulary.maskable` returns it.
+        rng: the random generator; the same state leads to the same result.
+        vocabulary: the source of the replacement tokens.
+        probability: the fraction of each text's maskable tokens to choose. The count is rounded, and at least
+            1 in a text with any maskable token.
+        share_mask: the probability that a chosen token becomes the mask token, independently for each token.
+        share_random: the probability that it becomes a random token; otherwise it is unchanged.
+        word_starts: ``[T]``; choose whole words: a token that starts no word belongs to the word before it,
+            in the same text. Words are chosen at random until the count is reached. A word that would exceed
+            the count is chosen with the probability that makes the expected number equal to the count; but
+            the first word in a text's random order is chosen even if it exceeds the count.
+        lengths: ``[B]``; the number of tokens of each packed text, with sum T; without it there is one text.
 
-    Raises `InputError` for shapes that do not fit and shares outside 0 to 1.
+    Raises `InputError` for shapes that do not match and shares outside 0 to 1.
     """
     lengths = np.array([len(ids)], dtype=np.int64) if lengths is None else np.asarray(lengths)
     _check(ids, maskable, word_starts, lengths)
@@ -116,8 +117,8 @@ def mask_tokens(
 
 
 def _first(texts: NDArray[Any], budgets: NDArray[Any], rng: np.random.Generator) -> NDArray[np.bool_]:
-    """Choose ``budgets[b]`` of the candidates ``[C]`` of each text b at random; candidates are in order."""
-    # Texts are in order already, so that sorting by text and then by chance keeps each text in its place.
+    """Choose ``budgets[b]`` random candidates of each text b; the candidates ``[C]`` are in text order."""
+    # Texts are in order already, so sorting by text and then randomly shuffles only within each text.
     order = np.argsort(texts + rng.random(len(texts)))
     counts = np.bincount(texts, minlength=len(budgets))
     rank = np.arange(len(texts)) - np.repeat(np.cumsum(counts) - counts, counts)
@@ -127,10 +128,10 @@ def _first(texts: NDArray[Any], budgets: NDArray[Any], rng: np.random.Generator)
 
 
 def _word_of(candidates: NDArray[Any], texts: NDArray[Any], starts: NDArray[np.bool_]) -> NDArray[np.int64]:
-    """Number the words of the candidates from 0, ascending."""
+    """Return the word number of each candidate, counted from 0, ascending."""
     begins = starts[candidates].copy()
     begins[0] = True
-    # What stands after a token that can't be masked, or in the next text, is another word.
+    # A candidate after a token that can't be masked, or in the next text, begins a new word.
     begins[1:] |= (np.diff(texts) != 0) | (np.diff(candidates) > 1)
     word: NDArray[np.int64] = np.cumsum(begins) - 1
     return word
@@ -141,11 +142,11 @@ def _words(
 ) -> NDArray[np.bool_]:
     """Choose whole words at random until each text's budget is reached."""
     sizes = np.bincount(word_of)
-    text = texts[np.cumsum(sizes) - sizes]  # of each word
+    text = texts[np.cumsum(sizes) - sizes]  # the text of each word
     order = np.argsort(text + rng.random(len(text)))
     size = sizes[order]
     ends = np.cumsum(size)
-    before = ends - size  # tokens of the words drawn earlier, in this and earlier texts
+    before = ends - size  # tokens of the words earlier in the random order, in this and earlier texts
     first = np.diff(text, prepend=-1) != 0
     before -= np.maximum.accumulate(np.where(first, before, 0))  # in this text only
     room = budgets[text] - before
@@ -195,17 +196,17 @@ def _check_shares(probability: float, share_mask: float, share_random: float) ->
         )
 
 
-_BLOCK = 1 << 16  # tokens that are looked at together
+_BLOCK = 1 << 16  # tokens that are checked at a time
 
 
 @dataclass(frozen=True, slots=True)
 class Packed:
-    """Texts one after another.
+    """Packed texts: the concatenation of their ids.
 
     Attributes:
-        ids: ``[T]``.
-        lengths: ``[B]``.
-        types: ``[T]``, which text of a pair a token is of; ``None`` for single texts.
+        ids: ``[T]``, the concatenated ids.
+        lengths: ``[B]``, the number of tokens of each text.
+        types: ``[T]``, the token types, which number the texts of a pair; ``None`` for single texts.
     """
 
     ids: NDArray[np.int32]
@@ -216,20 +217,20 @@ class Packed:
     def of(
         cls, texts: Sequence[NDArray[np.int32]], types: Sequence[NDArray[np.int32]] | None = None
     ) -> Packed:
-        """Put texts one after another."""
+        """Create packed texts by concatenation."""
         lengths = np.array([len(text) for text in texts], dtype=np.int32)
         return cls(np.concatenate(list(texts)), lengths, None if types is None else np.concatenate(types))
 
     @property
     def starts(self) -> NDArray[np.int32]:
-        """Where each text begins, ``[B]``."""
+        """Return the offset of each text, ``[B]``."""
         starts: NDArray[np.int32] = (np.cumsum(self.lengths) - self.lengths).astype(np.int32)
         return starts
 
     def batch(
         self, config: EncoderConfig, rows: NDArray[Any], ids: NDArray[Any] | None = None
     ) -> TokenBatch[NDArray[Any]]:
-        """Make a batch that wants ``rows`` of the last layer, of these ids or of others in their place."""
+        """Create a packed batch that requests ``rows`` of the last layer; ``ids`` replaces the texts' ids."""
         chosen = (self.ids if ids is None else ids).astype(np.int32)
         positions = np.arange(len(chosen)) - np.repeat(self.starts, self.lengths) + config.position_offset
         types = np.zeros(len(chosen), dtype=np.int32) if self.types is None else self.types
@@ -238,17 +239,17 @@ class Packed:
 
 
 class Hider:
-    """Hides tokens of texts as a vocabulary and the settings say.
+    """Masks tokens of packed texts, with a vocabulary and fixed settings.
 
     Args:
-        tokenizer: of the texts.
-        probability: the part of each text's tokens that is hidden.
-        whole_words: hide all pieces of a word together (arXiv:1906.08101).
-        share_mask: the share of the hidden tokens that become the mask token.
-        share_random: the share of them that become a random token; the rest is kept.
+        tokenizer: the tokenizer of the texts.
+        probability: the fraction of each text's tokens that is masked.
+        whole_words: mask all pieces of a word together (arXiv:1906.08101).
+        share_mask: the probability that a chosen token becomes the mask token.
+        share_random: the probability that it becomes a random token; otherwise it is unchanged.
 
-    Raises `InputError` for a vocabulary without a mask token or, with ``whole_words``, without marks of
-    words, and for a probability that is none.
+    Raises `InputError` for a vocabulary without a mask token or, with ``whole_words``, without marks of word
+    starts, and for a probability that is not above 0 and at most 1.
     """
 
     def __init__(
@@ -268,7 +269,7 @@ class Hider:
         self._word_starts = word_starts(tokenizer) if whole_words else None
 
     def __call__(self, packed: Packed, rng: np.random.Generator) -> Masked:
-        """Hide tokens of each text; others each time."""
+        """Mask random tokens of each text."""
         starts = self._word_starts
         return mask_tokens(
             packed.ids,
@@ -283,16 +284,16 @@ class Hider:
         )
 
     def describe(self) -> str:
-        """What is hidden."""
+        """Return the settings in words."""
         return f"{self._probability:g} of the tokens" + (
             ", whole words" if self._word_starts is not None else ""
         )
 
 
 def check_corpora(tokenizer: Tokenizer, rows: int, *corpora: TokenCorpus | None) -> None:
-    """Raise `InputError` unless the corpora were made with this vocabulary and the model has rows for it.
+    """Check that the corpora were built with this vocabulary and that the model has rows for it.
 
-    There must be something to hide in each, too.
+    Raises `InputError` if not, or if a corpus has no token that can be masked.
     """
     mark, vocabulary = vocabulary_mark(tokenizer), MaskingVocabulary.of(tokenizer)
     for corpus in corpora:

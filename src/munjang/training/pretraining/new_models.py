@@ -23,10 +23,10 @@ def new_config(
     max_length: int = 512,
     dropout: float = 0.1,
 ) -> dict[str, Any]:
-    """Write the ``config.json`` of a new model for a tokenizer's vocabulary.
+    """Return the content of ``config.json`` of a new model for a tokenizer's vocabulary.
 
-    ``heads`` is by default one for each 64 of the width, ``intermediate`` four times the width. Raises
-    `InputError` for a kind of model that can't be begun here.
+    ``heads`` is by default ``width // 64``, ``intermediate`` four times the width. Raises `InputError` for an
+    unsupported model type.
     """
     if model_type not in _KINDS:
         raise InputError(f"A model of type {model_type!r} can't be begun; there are {', '.join(_KINDS)}.")

@@ -1,4 +1,4 @@
-"""Pre-training as BERT's: hidden tokens and next sentences in one pass (arXiv:1810.04805, section 3.1)."""
+"""BERT's pre-training: masked tokens and next sentences in a single pass (arXiv:1810.04805, section 3.1)."""
 
 from __future__ import annotations
 
@@ -45,9 +45,9 @@ _MASKED, _NEXT = "masked", "next"
 
 @dataclass(frozen=True)
 class _BothHeads:
-    """The model up to the scores of the masked places and of the pairs.
+    """The model with both heads: the logits at the masked positions and of the pairs.
 
-    The batch's rows are the ``masked`` hidden tokens and then each text's first token.
+    The batch's rows are first the masked tokens (``masked`` is their number), then each text's first token.
     """
 
     model: ModelProgram
@@ -55,11 +55,11 @@ class _BothHeads:
 
     @property
     def taps(self) -> frozenset[str]:
-        """Nothing beside the outputs."""
+        """Return the empty set: the program has no taps."""
         return frozenset()
 
     def __call__(self, ops: Ops[A], root: Params[A], batch: TokenBatch[A]) -> dict[str, A]:
-        """Score the vocabulary, ``[M, V]``, and whether the second text follows, ``[B, 2]``."""
+        """Compute the logits of the vocabulary, ``[M, V]``, and of "the second text follows", ``[B, 2]``."""
         architecture, config = self.model.architecture, self.model.config
         base = architecture.base(root)
         rows: Any = architecture.encode(ops, base, config, batch, only_rows=True)
@@ -71,7 +71,7 @@ class _BothHeads:
 
 
 class _Scores(NamedTuple):
-    """What the model says of pairs, and what is right."""
+    """The model's logits for pairs, and the targets."""
 
     masked: Tensor  # [M, V]
     hidden: Tensor  # [M]
@@ -80,16 +80,16 @@ class _Scores(NamedTuple):
 
 
 class NextSentenceObjective(Pretraining[int]):
-    """The mean cross-entropy of the hidden tokens, plus that of whether the second sentence follows.
+    """The mean cross-entropy of the masked tokens, plus the mean cross-entropy of next-sentence prediction.
 
-    Pairs are drawn anew each time: half of them are neighbours, in the other half the second sentence is
-    from another document. An example is the number of a pair's first sentence. If the token budget cuts a
-    batch, the parts' losses are weighed by their pairs.
+    Pairs are sampled again each time: half of them are consecutive sentences, in the other half the second
+    sentence is from another document. An example is the index of a pair. If the token budget splits a batch,
+    the losses of the parts are weighted by their numbers of pairs.
 
     The arguments are those of `MaskedLanguageObjective`, with corpora that were built with
-    ``sentences=True``; ``max_length`` is that of a pair, whose longer sentence is cut first.
+    ``sentences=True``; ``max_length`` is that of a pair, whose longer sentence is truncated first.
 
-    Raises `InputError` for a model that is no BERT, and what `SentencePairs` raises.
+    Raises `InputError` for a model that is not a BERT, and what `SentencePairs` raises.
     """
 
     name = "masked-language-model-and-next-sentences"
@@ -124,12 +124,12 @@ class NextSentenceObjective(Pretraining[int]):
         self._program = self.model.program(frozenset({"logits"}))
 
     def costs(self) -> NDArray[np.intp]:
-        """About how many tokens each pair has."""
+        """Return the approximate number of tokens of each pair."""
         return self._pairs.costs()
 
     def loss(self, examples: Sequence[int], rng: np.random.Generator) -> Loss:
-        """Both means, as many times as there are pairs."""
-        drawn = int(rng.integers(2**32))  # so that a pair is another one each time
+        """Return the sum of both mean losses, times the number of pairs."""
+        drawn = int(rng.integers(2**32))  # so that the second sentence is sampled again each time
         scores = self._scores([self._pairs.pair(drawn, i) for i in examples], rng, training=True)
         masked = functional.cross_entropy(scores.masked, scores.hidden, reduction="sum")
         following = functional.cross_entropy(scores.following, scores.labels, reduction="sum")
@@ -160,7 +160,7 @@ class NextSentenceObjective(Pretraining[int]):
         }
 
     def _measures(self, sums: Mapping[str, float]) -> dict[str, float]:
-        """Both losses and their sum, and both accuracies."""
+        """Return both losses and their sum, and both accuracies."""
         masked, pairs = max(sums["masked_count"], 1), sums["next_count"]
         masked_loss, next_loss = sums["masked_loss"] / masked, sums["next_loss"] / pairs
         return {
@@ -172,7 +172,7 @@ class NextSentenceObjective(Pretraining[int]):
         }
 
     def usage(self, folder: Path) -> str:
-        """Show how to fill a mask, and how to ask whether a sentence follows."""
+        """Return example code that fills a mask and predicts whether a sentence follows."""
         return (
             f"{super().usage(folder)}\n\n"
             f'follows = munjang.pipeline("next-sentence-prediction", "{folder}")\n'
@@ -183,9 +183,9 @@ class NextSentenceObjective(Pretraining[int]):
 def _with_both_heads(
     raw_config: Mapping[str, Any], weights: Mapping[str, NDArray[Any]] | None, seed: int
 ) -> tuple[dict[str, Any], Tensors]:
-    """Return a config and tensors with the two heads that `BertForPreTraining` has."""
+    """Return a config and tensors with the two heads of `BertForPreTraining`."""
     raw, masked = with_masked_head(raw_config, weights, seed)
-    # Another seed, or the pooler would begin as the masked-word head's first matrix does.
+    # Another seed, or the pooler would have the same initial values as the masked-LM head's first matrix.
     old = masked if weights is None else weights
     _, following = with_head(raw_config, old, NEXT_SENTENCE, seed=seed + 1)
     return {**raw, "architectures": ["BertForPreTraining"]}, {**following, **masked}

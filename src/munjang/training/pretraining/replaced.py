@@ -1,7 +1,7 @@
 """Replaced-token detection, ELECTRA's pre-training (arXiv:2003.10555).
 
-A small generator fills hidden tokens with guesses, drawn as likely as it holds them; the discriminator, which
-is what is wanted in the end, learns which tokens are guesses.
+A small generator replaces masked tokens with tokens sampled from its predicted distribution. The
+discriminator learns which tokens were replaced; it is the model to use after training.
 """
 
 from __future__ import annotations
@@ -53,18 +53,18 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class GeneratorProgram:
-    """The generator up to the scores of the hidden places, with the discriminator's embeddings."""
+    """The generator up to the logits at the masked positions, with the discriminator's embeddings."""
 
     architecture: Architecture
     config: EncoderConfig
 
     @property
     def taps(self) -> frozenset[str]:
-        """Nothing beside the outputs."""
+        """Return the empty set: the program has no taps."""
         return frozenset()
 
     def __call__(self, ops: Ops[A], root: Params[A], batch: TokenBatch[A]) -> dict[str, A]:
-        """Score the vocabulary at ``batch.rows``: ``[M, V]``."""
+        """Compute the logits of the vocabulary at ``batch.rows``: ``[M, V]``."""
         own = Params(of_generator(root.tensors))
         base = self.architecture.base(own)
         x = self.architecture.encode(ops, base, self.config, batch, only_rows=True)
@@ -73,18 +73,18 @@ class GeneratorProgram:
 
 @dataclass(frozen=True)
 class DiscriminatorProgram:
-    """The discriminator up to one score for each of ``batch.rows``: high for a replaced token."""
+    """The discriminator up to a logit for each of ``batch.rows``: high for a replaced token."""
 
     architecture: Architecture
     config: EncoderConfig
 
     @property
     def taps(self) -> frozenset[str]:
-        """Nothing beside the outputs."""
+        """Return the empty set: the program has no taps."""
         return frozenset()
 
     def __call__(self, ops: Ops[A], root: Params[A], batch: TokenBatch[A]) -> dict[str, A]:
-        """Score tokens: ``[N, 1]``."""
+        """Compute the logits of tokens: ``[N, 1]``."""
         base = self.architecture.base(root)
         x = self.architecture.encode(ops, base, self.config, batch, only_rows=True)
         x = ops.activation(self.config.hidden_act, ops.linear(x, root / _HEAD / "dense"))
@@ -92,10 +92,10 @@ class DiscriminatorProgram:
 
 
 def generator_config(raw_config: Mapping[str, Any], *, size: float = 0.25) -> dict[str, Any]:
-    """Write the config of a generator: so many times the heads and the width of the large model.
+    """Return the config of a generator with ``size`` times the heads and the width of the discriminator.
 
-    The width of a head and of the embeddings, and the number of layers, stay. Raises `InputError` for a size
-    outside 0 to 1.
+    The width of a head and of the embeddings, and the number of layers, are unchanged. Raises `InputError`
+    for a size outside 0 to 1.
     """
     if not 0 < size <= 1:
         raise InputError(f"generator_size must be above 0 and at most 1, got {size}.")
@@ -114,7 +114,7 @@ def generator_tensors(
 ) -> tuple[dict[str, Any], Tensors]:
     """Return the config and the tensors of a generator without the shared embeddings, under ``generator/``.
 
-    Without weights it begins from nothing.
+    Without weights the generator is newly initialised.
     """
     start = new_encoder(raw_config, seed=seed + 1) if weights is None else weights
     raw, tensors = with_head(raw_config, start, MASKED_LM, seed=seed)
@@ -123,7 +123,7 @@ def generator_tensors(
 
 
 def of_generator(tensors: Mapping[str, T]) -> dict[str, T]:
-    """Find the generator's tensors, by their published names, among both models'."""
+    """Return the generator's tensors by their published names, from the tensors of both models."""
     shared = {name: tensors[name] for name in tensors if name.startswith(_SHARED)}
     return shared | {
         name.removeprefix(_PREFIX): tensors[name] for name in tensors if name.startswith(_PREFIX)
@@ -133,9 +133,9 @@ def of_generator(tensors: Mapping[str, T]) -> dict[str, T]:
 def with_discriminator(
     raw_config: Mapping[str, Any], weights: Mapping[str, NDArray[Any]] | None, *, seed: int
 ) -> tuple[dict[str, Any], Tensors]:
-    """Return a config and tensors with the head that says which tokens were replaced; a new one if need be.
+    """Return a config and tensors with the discriminator head, which is newly initialised if it is missing.
 
-    Raises `InputError` for a model that is no ELECTRA.
+    Raises `InputError` for a model that is not an ELECTRA.
     """
     kind = raw_config.get("model_type")
     if kind != _KIND:
@@ -179,40 +179,41 @@ def _head(width: int) -> dict[str, tuple[int, ...]]:
 
 
 class _Scores(NamedTuple):
-    """What both models say, and what is right."""
+    """The logits of both models, and the targets."""
 
     masked: Tensor  # [M, V], the generator's
     hidden: Tensor  # [M]
     replaced: Tensor  # [N], the discriminator's, of every token that is not special
-    labels: Tensor  # [N], 1 where the token is not what the text has
+    labels: Tensor  # [N], 1 for a token that differs from the original
 
 
 class ReplacedTokenObjective(Pretraining[NDArray[np.int32]]):
-    """The generator's mean loss on hidden tokens, plus 50 times the discriminator's on all tokens.
+    """The generator's mean loss on masked tokens, plus ``weight`` times the discriminator's on all tokens.
 
-    The discriminator's is the binary cross-entropy of whether a token was replaced, over all but the special
-    tokens. A guess that is right counts as the original. No gradient goes from the discriminator through the
-    guesses. The embeddings are shared. If the token budget cuts a batch, the parts' losses are weighed by
-    their tokens. What is best is told by the generator's loss: the discriminator's rises, too, when the
-    guesses become better.
+    The discriminator's loss is the binary cross-entropy of whether a token was replaced, over all but the
+    special tokens. A sampled token that equals the original counts as original. No gradient flows from the
+    discriminator through the sampled tokens. The embeddings are shared. If the token budget splits a batch,
+    the losses of the parts are weighted by their numbers of tokens. The generator's loss selects the best
+    model, since the discriminator's loss also rises when the generator becomes better.
 
     Args:
-        raw_config: of the discriminator, of type ``electra``.
-        weights: of the discriminator; ``None`` to begin from nothing.
-        corpus: the texts to learn from.
-        tokenizer: the one that the corpus was built with.
-        held_out: texts to measure on, always with the same tokens hidden and the same luck in guessing.
-        options: of the run.
-        generator: config and weights of the generator to go on with; without it a new one is begun.
-        generator_size: how wide a new generator is, compared with the discriminator.
-        max_length: tokens of a text, special ones included; a longer text is cut into parts.
-        whole_words: hide all pieces of a word together.
-        probability: the part of the tokens that is hidden.
-        weight: of the discriminator's loss.
-        description: what else tells the run apart.
+        raw_config: the config of the discriminator, of type ``electra``.
+        weights: the weights of the discriminator; ``None`` to train from scratch.
+        corpus: the training texts.
+        tokenizer: the tokenizer that the corpus was built with.
+        held_out: the evaluation texts, always with the same masked tokens and the same random seed for the
+            generator's samples.
+        options: the options of the run.
+        generator: config and weights of an existing generator; by default a new generator is initialised.
+        generator_size: the width of a new generator relative to the discriminator.
+        max_length: the maximum length of a text in tokens, including special tokens; a longer text is split.
+        whole_words: mask all pieces of a word together.
+        probability: the fraction of the tokens that is masked.
+        weight: the weight of the discriminator's loss, by default 50.
+        description: further entries of the run's identity.
 
     Raises `InputError` for a model of another type, a generator that can't share the embeddings, a vocabulary
-    without a mask token, and a corpus that another tokenizer made.
+    without a mask token, and a corpus that was built with another tokenizer.
     """
 
     name = "replaced-token-detection"
@@ -266,11 +267,11 @@ class ReplacedTokenObjective(Pretraining[NDArray[np.int32]]):
         self._discriminator = DiscriminatorProgram(architecture, self.model.config)
 
     def costs(self) -> NDArray[np.intp]:
-        """The tokens of each text."""
+        """Return the number of tokens of each text."""
         return self._lengths
 
     def loss(self, examples: Sequence[NDArray[np.int32]], rng: np.random.Generator) -> Loss:
-        """Both means, the generator's as many times as tokens are judged."""
+        """Return the weighted sum of both mean losses, times the number of the discriminator's tokens."""
         scores = self._scores(examples, rng, training=True)
         count = len(scores.labels)
         masked = functional.cross_entropy(scores.masked, scores.hidden, reduction="sum")
@@ -319,7 +320,7 @@ class ReplacedTokenObjective(Pretraining[NDArray[np.int32]]):
         }
 
     def _measures(self, sums: Mapping[str, float]) -> dict[str, float]:
-        """The loss as it is learned, its parts, and how well replaced tokens are found."""
+        """Return the training loss, its parts, and accuracy, precision and recall for replaced tokens."""
         count, hidden = max(sums["count"], 1), max(sums["generator_count"], 1)
         generator, discriminator = sums["generator_loss"] / hidden, sums["loss"] / count
         return {
@@ -344,7 +345,7 @@ class ReplacedTokenObjective(Pretraining[NDArray[np.int32]]):
         super().save(folder)
 
     def usage(self, folder: Path) -> str:
-        """Show what the discriminator and the generator are good for."""
+        """Return example code that uses the discriminator and the generator."""
         return (
             "import munjang\n\n"
             f'model = munjang.Model.from_pretrained("{folder}")  # to train a task from\n'
@@ -354,9 +355,9 @@ class ReplacedTokenObjective(Pretraining[NDArray[np.int32]]):
 
 
 def guesses(logits: Tensor, luck: torch.Generator | None = None) -> NDArray[np.int32]:
-    """Draw tokens as likely as the scores ``[M, V]`` say: ``[M]``.
+    """Sample tokens from the softmax of logits ``[M, V]``: ``[M]``.
 
-    A score that is no number is left to the loss to find.
+    A NaN is replaced by 0 here, since the check of the loss finds it anyway.
     """
     if not len(logits):
         return np.zeros(0, dtype=np.int32)

@@ -1,7 +1,8 @@
 """Pairs for next-sentence prediction (https://arxiv.org/abs/1810.04805, section 3.1).
 
-Half of them are a sentence and the one after it, half a sentence and one of another document. Here each side
-is one sentence (one text of the corpus), so a corpus for long inputs has lines of several sentences.
+In half of the pairs the second sentence follows the first, in the other half it is from another document.
+Here each side is a single sentence (a text of the corpus), so a corpus for long inputs needs lines of several
+sentences.
 """
 
 from __future__ import annotations
@@ -36,17 +37,20 @@ class SentencePair(NamedTuple):
 class SentencePairs:
     """The pairs of a corpus that was built with ``sentences=True``.
 
-    There is one pair for each sentence that another follows. Documents of one sentence begin no pair, but may
-    give the random second side. Label 0 means that b follows a, label 1 that it is from another document.
+    There is a pair for each sentence that is not the last of its document. A document of a single sentence
+    provides only random second sentences. Label 0 means that b follows a, label 1 that b is from another
+    document.
 
     Args:
         corpus: the sentences.
-        tokenizer: for the ids of ``[CLS]`` and ``[SEP]``; the one that the corpus was built with.
-        max_length: the most tokens of a pair, special ones included; the longer sentence is cut first.
-        seed: of all draws.
+        tokenizer: the tokenizer that the corpus was built with, for the ids of ``[CLS]`` and ``[SEP]``.
+        max_length: the maximum number of tokens of a pair, including special tokens; the longer sentence is
+            truncated first.
+        seed: the seed of all random choices.
 
-    Raises `InputError` for a corpus without sentences, with one document only, or without a document of two
-    sentences, for a tokeniser that lacks the tokens, and for a length that leaves no room.
+    Raises `InputError` for a corpus built without ``sentences=True``, with a single document, or without a
+    document of two sentences, for a tokeniser that lacks the special tokens, and for a ``max_length`` that
+    leaves no room for the sentences.
     """
 
     def __init__(
@@ -61,20 +65,20 @@ class SentencePairs:
         self._firsts = _first_sentences(corpus)
 
     def __len__(self) -> int:
-        """Count the pairs of an epoch."""
+        """Return the number of pairs of an epoch."""
         return len(self._firsts)
 
     def costs(self) -> NDArray[np.intp]:
-        """Return about how many tokens each pair has, ``[n]``: as many as with the sentence that follows."""
+        """Return the approximate number of tokens of each pair, ``[n]``: the number if the label is 0."""
         lengths = np.diff(self._corpus.offsets)
         both = lengths[self._firsts] + lengths[self._firsts + 1]
         costs: NDArray[np.intp] = np.minimum(both, self._room).astype(np.intp) + _SPECIAL
         return costs
 
     def pair(self, epoch: int, index: int) -> SentencePair:
-        """Return a pair; the same for the same seed, epoch and index, and a new draw in each epoch.
+        """Return a pair. It depends only on seed, epoch and index, and is sampled again for each epoch.
 
-        ``index`` counts from 0 in the order of the corpus; whoever wants another order shuffles the indices.
+        ``index`` counts from 0 in the order of the corpus; for another order, shuffle the indices.
         """
         first = int(self._firsts[range(len(self))[index]])
         rng = np.random.default_rng([self._seed, epoch, index % len(self)])
@@ -83,7 +87,7 @@ class SentencePairs:
         return self._join(self._corpus[first], self._corpus[second], label)
 
     def _elsewhere(self, sentence: int, rng: np.random.Generator) -> int:
-        """Draw a sentence from all the other documents, each as likely as any other."""
+        """Return a random sentence of all other documents, with uniform probability over the sentences."""
         documents = self._corpus.documents
         at = int(np.searchsorted(documents, sentence, side="right")) - 1
         begin, end = int(documents[at]), int(documents[at + 1])
@@ -99,9 +103,9 @@ class SentencePairs:
 
 
 def shared_lengths(a: int, b: int, room: int) -> tuple[int, int]:
-    """Return how many tokens of each of two sentences fit when the longer one is cut first.
+    """Return the lengths of two sentences after truncation to ``room`` tokens, the longer sentence first.
 
-    For example 10 and 4 in a room of 9 -> 5 and 4.
+    For example 10 and 4 with a room of 9 -> 5 and 4.
     """
     if a + b <= room:
         return a, b
@@ -113,7 +117,7 @@ def shared_lengths(a: int, b: int, room: int) -> tuple[int, int]:
 
 
 def _first_sentences(corpus: TokenCorpus) -> NDArray[np.int64]:
-    """Return the numbers of the sentences that another one of the same document follows."""
+    """Return the indices of the sentences that are not the last of their document."""
     if not corpus.sentences:
         raise InputError(
             "Next-sentence pairs need to know which lines are sentences of one document; build the corpus "

@@ -1,4 +1,4 @@
-"""Pre-training from text files: a new model, or one that gets used to the texts of a domain."""
+"""Pre-training from text files: from scratch, or continued from a checkpoint (domain adaptation)."""
 
 from __future__ import annotations
 
@@ -68,36 +68,36 @@ def train_masked_language_model(
     sentence, and blank lines separate documents.
 
     Args:
-        files: a path or several, ``.gz`` too.
+        files: a path or several paths, ``.gz`` too.
         output: the folder of the run.
-        tokenizer: the vocabulary of a new model, by its folder or name or as it is, or
-        model: a checkpoint to go on with, which brings its vocabulary.
-        held_out: files to measure on, or the share of the documents that is held out for it.
-        next_sentences: learn which sentences follow each other, too (arXiv:1810.04805).
-        whole_words: hide all pieces of a word together (arXiv:1906.08101).
-        objective: ``masked`` words, or ``electra``: find out which words a small model has replaced
+        tokenizer: the tokenizer of a new model: a folder, a name or a `Tokenizer`. Give this or ``model``.
+        model: the checkpoint from which training continues, with its own vocabulary.
+        held_out: files for the evaluation, or the share of the documents that is held out for it.
+        next_sentences: add next-sentence prediction (arXiv:1810.04805).
+        whole_words: mask all pieces of a word together (arXiv:1906.08101).
+        objective: ``masked`` for masked language modelling, or ``electra`` for replaced-token detection
             (arXiv:2003.10555).
-        model_type: of a new model: ``bert`` (the default), ``roberta`` or ``electra``.
-        layers: of a new model, by default 12.
-        width: of a new model, by default 768.
-        heads: of a new model, by default one for each 64 of the width.
+        model_type: the type of a new model: ``bert`` (the default), ``roberta`` or ``electra``.
+        layers: the number of layers of a new model, by default 12.
+        width: the hidden size of a new model, by default 768.
+        heads: the number of attention heads of a new model, by default ``width // 64``.
         intermediate: the width inside a new model's layers, by default four times the width.
-        dropout: of a new model, by default 0.1.
-        generator: an ELECTRA's generator to go on with; by default that in the model's folder ``generator``,
-            or else a new one.
-        generator_size: how wide a new generator is, compared with the model; by default 0.25.
-        max_length: tokens that are read at once; a longer text is cut into parts, a pair to this length. A
-            new model takes no more than this.
-        probability: the part of the tokens that is hidden.
-        added_tokens_only: train nothing but the embeddings of the tokens that were added to a checkpoint's
-            vocabulary, as `add_domain_tokens` does it.
-        corpus_folder: where the tokenised texts go, by default beside the output, as ``OUTPUT.corpus``.
-        encoding: of the files.
-        options: of the run; by default with a learning rate of 5e-4 for a new model, else of 5e-5, and about
-            4,096 tokens in a batch.
-        watchers: told of every step.
+        dropout: the dropout of a new model, by default 0.1.
+        generator: an existing ELECTRA generator; by default that in the model's folder ``generator``, or else
+            a new generator.
+        generator_size: the width of a new generator relative to the model; by default 0.25.
+        max_length: the maximum length in tokens; a longer text is split, a longer pair is truncated. It is
+            also the maximum length of a new model.
+        probability: the fraction of the tokens that is masked.
+        added_tokens_only: train only the embeddings of the tokens that were added to a checkpoint's
+            vocabulary, for example by `add_domain_tokens`.
+        corpus_folder: the folder for the tokenised texts, by default next to the output: ``OUTPUT.corpus``.
+        encoding: the encoding of the files.
+        options: the options of the run; by default a learning rate of 5e-4 for a new model, otherwise 5e-5,
+            and about 4,096 tokens per batch.
+        watchers: observers of the run.
 
-    Raises `InputError` for settings that do not go together, what `TokenCorpus.build` raises for the files,
+    Raises `InputError` for settings that can't be combined, what `TokenCorpus.build` raises for the files,
     and what the objective and `train` raise.
     """
     _check(objective, next_sentences, generator, generator_size)
@@ -115,7 +115,7 @@ def train_masked_language_model(
     )
     if next_sentences and start.kind != "bert":
         raise InputError(f"Next sentences are learned by a model of type 'bert', not '{start.kind}'.")
-    Hider(start.tokenizer, probability=probability, whole_words=whole_words)  # before hours of tokenising
+    Hider(start.tokenizer, probability=probability, whole_words=whole_words)  # check before tokenising
     chosen = options or (_NEW if start.weights is None else _GOING_ON)
     settings: dict[str, Any] = {
         "max_length": max_length,
@@ -149,7 +149,7 @@ def train_masked_language_model(
 
 @dataclass(frozen=True, slots=True)
 class _Start:
-    """What is trained: a config, weights if there are some, and the vocabulary."""
+    """The initial state: the config, the weights (``None`` for a new model) and the tokenizer."""
 
     raw: Mapping[str, Any]
     weights: Mapping[str, NDArray[Any]] | None
@@ -159,7 +159,7 @@ class _Start:
 
     @property
     def kind(self) -> str:
-        """The config's type of model."""
+        """Return the model type in the config."""
         return str(self.raw.get("model_type"))
 
 
@@ -177,7 +177,7 @@ def _check(
 
 
 def _opened(model: Name, tokenizer: Name | Tokenizer | None, sizes: Mapping[str, Any]) -> _Start:
-    """Open a checkpoint to go on with."""
+    """Open a checkpoint as the initial state."""
     if tokenizer is not None:
         raise InputError("A model brings its own vocabulary: give a tokenizer or a model, not both.")
     if sizes:
@@ -195,19 +195,19 @@ def _opened(model: Name, tokenizer: Name | Tokenizer | None, sizes: Mapping[str,
 def _begun(
     tokenizer: Name | Tokenizer | None, sizes: Mapping[str, Any], objective: str, max_length: int
 ) -> _Start:
-    """Describe a new model."""
+    """Return the initial state of a new model."""
     if tokenizer is None:
         raise InputError("Give the tokenizer of a new model, or a model to go on with.")
     opened = deepcopy(tokenizer) if isinstance(tokenizer, Tokenizer) else Tokenizer.from_pretrained(tokenizer)
     kind = {"model_type": "electra" if objective == "electra" else "bert"}
     raw = new_config(opened, max_length=max_length, **{**kind, **sizes})
-    # What is saved with the model says how much the model takes.
+    # The tokenizer is saved with the model and must state the model's maximum length.
     opened.model_max_length = min(opened.model_max_length, max_length)
     return _Start(raw, None, opened, "new")
 
 
 def _added(tokenizer: Tokenizer) -> list[int]:
-    """The ids of the words that were added to a vocabulary."""
+    """Return the ids of the words that were added to a vocabulary."""
     special = set(tokenizer.all_special_ids)
     found = sorted(i for i in tokenizer.get_added_vocab().values() if i not in special)
     if not found:
@@ -218,7 +218,7 @@ def _added(tokenizer: Tokenizer) -> list[int]:
 def _generator(
     checkpoint: Checkpoint | None, generator: Name | None, size: float | None
 ) -> tuple[Mapping[str, Any], Mapping[str, NDArray[Any]]] | None:
-    """Open the generator to go on with, if there is one."""
+    """Return the config and weights of the existing generator, or ``None`` for a new generator."""
     found = None if generator is None else open_checkpoint(generator)
     if found is None and size is None and checkpoint is not None and checkpoint.has("generator/config.json"):
         found = checkpoint.sub("generator")
@@ -235,7 +235,7 @@ def _corpora(
     encoding: str,
     seed: int,
 ) -> tuple[TokenCorpus, TokenCorpus | None]:
-    """Tokenise what is learned from and what is measured on."""
+    """Build the corpora of the training texts and of the held-out texts."""
 
     def built(texts: Files, name: str, part: Part | None = None) -> TokenCorpus:
         return TokenCorpus.build(

@@ -1,4 +1,4 @@
-"""From labelled examples to what a loss on sentence vectors learns from."""
+"""Conversion of labelled examples to the `InputExample` format of the losses on sentence vectors."""
 
 from __future__ import annotations
 
@@ -36,13 +36,13 @@ _WANTED: Mapping[Wanted, str] = {
 
 @dataclass(frozen=True, slots=True)
 class SentenceData:
-    """Examples, the loss that suits them, and what to say of them.
+    """Training examples, a suitable loss, and notes for the report.
 
     Attributes:
-        examples: what is learned from.
-        loss: what is minimised.
+        examples: the training examples.
+        loss: the loss that is minimised.
         labels: the labels' names by their numbers, for pairs with labels.
-        notes: for the report.
+        notes: further entries of the report.
     """
 
     examples: list[InputExample]
@@ -58,12 +58,14 @@ def prepare(
     labels: Sequence[str] | None = None,
     score_scale: float | None = None,
 ) -> SentenceData:
-    """Make the examples of a loss; without one, that of the first Sentence-BERT, or today's for contrasts.
+    """Convert examples to the input of a loss.
 
-    Scores are divided by ``score_scale``, by default 5, or 1 if none is above 1. A contrast with several
-    negatives becomes several examples where the loss takes triplets. Raises `InputTypeError` for mixed kinds
-    of examples, `InputError` for empty texts, missing second texts, a single label or one that is not in
-    ``labels``, scores outside the scale, and a loss that does not suit the examples.
+    The default loss is `CosineSimilarityLoss` for scores and `SoftmaxLoss` for labels, as in the first
+    Sentence-BERT, and `MultipleNegativesRankingLoss` for contrasts. Scores are divided by ``score_scale``, by
+    default 5, or 1 if no score is above 1. A contrast with several negatives becomes several examples if the
+    loss takes triplets. Raises `InputTypeError` for mixed kinds of examples, `InputError` for empty texts,
+    missing second texts, a single label, a label that is not in ``labels``, scores outside the scale, and a
+    loss that does not suit the examples.
     """
     kind = kind_of(examples)
     for name, value, needed in (("score_scale", score_scale, ScoredPair), ("labels", labels, LabelledText)):
@@ -86,7 +88,7 @@ def prepare(
 
 
 def kind_of(examples: Sequence[object]) -> type[SentenceSource]:
-    """Return the class that all examples have; `InputTypeError` if they differ or have another."""
+    """Return the class of all examples. Raises `InputTypeError` if it is not supported or they differ."""
     require_examples(examples)
     for kind in _KINDS:
         if isinstance(examples[0], kind):
@@ -106,7 +108,7 @@ def kind_of(examples: Sequence[object]) -> type[SentenceSource]:
 
 
 def check_texts(rows: Sequence[Sequence[str]]) -> None:
-    """Raise `InputError` for an empty text, `InputTypeError` for what is no text."""
+    """Raise `InputError` for an empty text, `InputTypeError` for a value that is not a text."""
     for place, texts in enumerate(rows):
         if isinstance(texts, str) or not texts:
             raise InputTypeError(f"Example {place} must have a list of texts, got {texts!r}.")

@@ -1,4 +1,4 @@
-"""How good a sentence encoder is on held-out examples, while it is trained."""
+"""Evaluation of a sentence encoder on held-out examples during training."""
 
 from __future__ import annotations
 
@@ -29,11 +29,11 @@ def measure_for(
     labels: Mapping[int, str],
     prompts: tuple[str, str],
 ) -> tuple[Measure, str]:
-    """Return what measures a model on held-out examples, and the name of its value that decides.
+    """Return the function that evaluates a model on held-out examples, and the name of the deciding metric.
 
     Pairs with scores: ``spearman`` of the cosines (and ``pearson``). Contrasts: ``MRR@10`` of the positive
-    among all held-out texts that are no anchors. Pairs with labels: ``accuracy`` of the softmax classifier.
-    Raises `InputTypeError` for other examples, `InputError` for texts and labels that can't be measured.
+    among all held-out positives and negatives. Pairs with labels: ``accuracy`` of the softmax classifier.
+    Raises `InputTypeError` for other examples, `InputError` for texts and labels that can't be evaluated.
     """
     kind = kind_of(held_out)
     if kind is ScoredPair:
@@ -67,9 +67,10 @@ def _retrieval(contrasts: Sequence[Contrast], prompts: tuple[str, str]) -> Measu
 def reciprocal_rank(
     model: SentenceTransformer, contrasts: Sequence[Contrast], prompts: tuple[str, str]
 ) -> float:
-    """The mean of 1 / the rank of an anchor's first positive among all positives and negatives, 0 beyond 10.
+    """Return the mean reciprocal rank (MRR@10) of the anchors.
 
-    Equal anchors share their positives.
+    The reciprocal rank of an anchor is 1 / the rank of its first positive among all positives and negatives,
+    or 0 for ranks beyond 10. Equal anchors share their positives.
     """
     positives: dict[str, set[int]] = {}
     corpus: dict[str, int] = {}
@@ -100,7 +101,7 @@ def _accuracy(
             "ScoredPair or Contrast."
         )
     classifier = loss
-    numbered((str(pair.label) for pair in pairs), list(labels.values()))  # refuses unknown ones
+    numbered((str(pair.label) for pair in pairs), list(labels.values()))  # raises for unknown labels
     numbers = {name: number for number, name in labels.items()}
     wanted = np.array([numbers[str(pair.label)] for pair in pairs])
     columns = [[pair.text for pair in pairs], [pair.text_pair or "" for pair in pairs]]

@@ -1,4 +1,4 @@
-"""Hard negatives: texts that a model takes for the answer and that are not (arXiv:2407.15831)."""
+"""Mining of hard negatives: wrong texts that a model scores as high as the answer (arXiv:2407.15831)."""
 
 from __future__ import annotations
 
@@ -25,17 +25,17 @@ __all__ = ["MiningRules", "MiningTexts", "mine_hard_negatives"]
 
 @dataclass(frozen=True, slots=True)
 class MiningTexts:
-    """The different anchors and texts; ``positives`` and ``own`` are places in the corpus."""
+    """The distinct anchors and texts; ``positives`` and ``own`` are indices into the corpus."""
 
     queries: list[str]
     corpus: list[str]
     positives: list[list[int]]  # of each query
-    own: list[int | None]  # where the query itself stands
-    most: int  # pairs with one anchor
+    own: list[int | None]  # index of the query's own text
+    most: int  # the largest number of pairs with the same anchor
 
     @classmethod
     def of(cls, pairs: Sequence[Contrast | tuple[str, str]], corpus: Sequence[str] | None) -> MiningTexts:
-        """Take pairs with equal anchors together; a text is equal to itself in another Unicode form."""
+        """Group pairs with equal anchors, and deduplicate the texts by their NFC form."""
         if not pairs:
             raise InputError("There are no pairs to find negatives for.")
         if isinstance(corpus, str):
@@ -60,7 +60,7 @@ class MiningTexts:
         )
 
     def contrasts(self, query: int, negatives: NDArray[np.intp], *, together: bool) -> Iterator[Contrast]:
-        """Yield what is learned from a query and its negatives, for each of its positives."""
+        """Yield the contrasts of a query with its negatives, for each of its positives."""
         anchor = self.queries[query]
         texts = tuple(self.corpus[place] for place in negatives.tolist())
         for positive in self.positives[query]:
@@ -77,7 +77,7 @@ def _read_pair(pair: Contrast | tuple[str, str], place: int) -> tuple[str, str]:
 
 @dataclass(frozen=True, slots=True)
 class MiningRules:
-    """Which candidates may be negatives."""
+    """The rules by which candidates are accepted as negatives."""
 
     range_min: int
     range_max: int | None
@@ -86,22 +86,25 @@ class MiningRules:
     absolute_margin: float | None
     relative_margin: float | None
     count: int
-    depth: int = 0  # how many texts are looked up, positives among them
+    depth: int = 0  # number of texts to retrieve, including positives
 
     @property
     def judges(self) -> bool:
-        """Whether it looks at scores."""
+        """Return whether any rule depends on scores."""
         limits = (self.max_score, self.min_score, self.absolute_margin, self.relative_margin)
         return any(limit is not None for limit in limits)
 
     def resolved(self, most: int, reranked: bool) -> MiningRules:
-        """Choose the range that was left open and check it; ``most`` positives belong to one anchor."""
+        """Return the rules, checked and with ``range_max`` set; an anchor has at most ``most`` positives.
+
+        Raises `InputError` for numbers out of range and for a range with too few candidates.
+        """
         if self.count < 1 or self.range_min < 0:
             raise InputError(
                 f"num_negatives must be 1 or more and range_min 0 or more, got {self.count} and "
                 f"{self.range_min}."
             )
-        # Without a cross-encoder, texts beyond one below min_score are below it, too.
+        # Without a cross-encoder the hits are sorted by score, so min_score alone refuses only the tail.
         limits = (self.max_score, self.absolute_margin, self.relative_margin)
         refuses = any(limit is not None for limit in limits) or (self.judges and reranked)
         last = self.range_max
@@ -115,7 +118,7 @@ class MiningRules:
         return replace(self, range_max=last, depth=last + most)
 
     def kept(self, scores: NDArray[np.float32], positive: np.float32) -> NDArray[np.bool_]:
-        """Mark the candidates whose scores will do; ``positive`` is the lowest score of a positive."""
+        """Return a mask of the candidates with accepted scores; ``positive`` is the lowest positive score."""
         kept = np.ones(scores.shape, dtype=np.bool_)
         if self.absolute_margin is not None:
             kept &= scores + np.float32(self.absolute_margin) <= positive
@@ -153,36 +156,36 @@ def mine_hard_negatives(
     show_progress_bar: bool | None = None,
     seed: int = 1,
 ) -> list[Contrast]:
-    """Find for each anchor the texts most like it that do not belong to it.
+    """Return contrasts with hard negatives: for each anchor, the most similar texts that are not positives.
 
-    Pairs with equal anchors are taken together: the positives of one are negatives of none of them, and
-    neither is the anchor's own text. Negatives that the pairs have already are not looked at.
+    Pairs with equal anchors are grouped: a positive of any pair of the group is not used as a negative for
+    the group, and neither is the anchor's own text. Negatives that the pairs already have are ignored.
 
     Args:
-        model: finds the candidates, by the similarity that its files name.
+        model: retrieves the candidates, by the similarity function that its files name.
         pairs: an anchor and a positive each.
-        corpus: where negatives are found, beside the positives.
-        cross_encoder: scores the candidates anew, if there is a limit on scores or a margin.
-        range_min: so many of the nearest candidates are left out, which may be unlabelled positives.
-        range_max: how many of the nearest are candidates; by default as many as are needed, and ten times
-            more if some may be refused.
-        max_score: a negative's highest score.
-        min_score: its lowest.
-        absolute_margin: how much lower its score is than the positive's, at least.
-        relative_margin: the same, as a part of the positive's score (its size, if that is negative).
-        num_negatives: how many are wanted for each anchor.
-        sampling_strategy: the nearest candidates (``top``) or any of them (``random``).
-        output_format: ``triplet`` for one negative in each contrast, or ``n-tuple`` for all of them in one,
-            without the pairs for which too few were found.
+        corpus: texts in which negatives are searched, in addition to the positives.
+        cross_encoder: rescores the candidates, if there is a score limit or a margin.
+        range_min: the number of nearest candidates to skip, since they may be unlabelled positives.
+        range_max: the number of nearest texts that are candidates. By default as many as are needed, or ten
+            times as many if candidates may be refused by their score.
+        max_score: the highest score of a negative.
+        min_score: the lowest score of a negative.
+        absolute_margin: the minimum difference between the positive's score and the negative's.
+        relative_margin: the same, as a fraction of the absolute value of the positive's score.
+        num_negatives: the number of negatives for each anchor.
+        sampling_strategy: the nearest candidates (``top``) or a random sample of them (``random``).
+        output_format: ``triplet`` for a single negative in each contrast, or ``n-tuple`` for all negatives in
+            the same contrast; ``n-tuple`` leaves out pairs for which too few negatives were found.
         query_prompt_name: of anchors, as for `SentenceTransformer.encode_query`.
-        query_prompt: put before anchors, whatever the model's prompts are.
+        query_prompt: prefix of the anchors; overrides the model's prompts.
         corpus_prompt_name: of other texts, as for `SentenceTransformer.encode_document`.
-        corpus_prompt: put before other texts.
-        show_progress_bar: show on standard error how far it is.
-        seed: for ``random``.
+        corpus_prompt: prefix of the other texts; overrides the model's prompts.
+        show_progress_bar: show the progress on standard error.
+        seed: the seed for ``random``.
 
-    Raises `InputError` for no pairs, ranges that leave too few candidates and a cross-encoder with several
-    labels; `InputTypeError` for pairs that are none.
+    Raises `InputError` if there are no pairs, if ranges leave too few candidates, or if the cross-encoder has
+    several labels; `InputTypeError` for a value that is not a pair.
     """
     check_choice("sampling_strategy", sampling_strategy, ("top", "random"))
     check_choice("output_format", output_format, ("triplet", "n-tuple"))
@@ -214,11 +217,11 @@ def mine_hard_negatives(
 
 
 class _Scores:
-    """Finds and scores the candidates of queries."""
+    """Retrieves and scores the candidates of queries."""
 
     def __init__(self, texts: MiningTexts, similarity: str, cross_encoder: CrossEncoder | None) -> None:
         self._texts = texts
-        # All vectors have length 1, so the cosine is the dot product and need not be made twice.
+        # All vectors have length 1, so the cosine equals the dot product; normalising again is not needed.
         name = SimilarityFunction.DOT_PRODUCT if similarity == "cosine" else similarity
         self._all = SimilarityFunction.to_similarity_fn(name)
         self._pairwise = SimilarityFunction.to_similarity_pairwise_fn(name)
@@ -231,7 +234,7 @@ class _Scores:
         some: range,
         rules: MiningRules,
     ) -> Iterator[NDArray[np.intp]]:
-        """Yield the places of what may be a negative of each query, the nearest first."""
+        """Yield for each query the corpus indices of its accepted candidates, nearest first."""
         hits = semantic_search(
             queries[some.start : some.stop], documents, top_k=rules.depth + 1, score_function=self._all
         )

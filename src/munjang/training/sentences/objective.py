@@ -1,4 +1,4 @@
-"""Training a sentence encoder: the texts of an example go through the model, a loss sees their vectors."""
+"""The objective for sentence encoders: a loss on the sentence vectors of each example's texts."""
 
 from __future__ import annotations
 
@@ -47,11 +47,12 @@ def accumulate_in_parts(
     rng: np.random.Generator,
     precision: Callable[[], AbstractContextManager[Any]],
 ) -> float:
-    """Add the gradients of ``loss(embed(texts))`` to those that are there, part by part; return the loss.
+    """Accumulate the gradients of ``loss(embed(texts))`` part by part. Return the loss.
 
-    The vectors are computed without gradients, the loss's gradients stop at the vectors, and each part goes
-    through the model once more to take them on (GradCache, arXiv:2101.06983). So that dropout is the same
-    both times, torch is seeded before each part. Only one part's activations are in memory at a time.
+    First the vectors are computed without gradients, and the loss is differentiated with respect to the
+    vectors. Then each part goes through the model again, and these gradients are backpropagated (GradCache,
+    arXiv:2101.06983). Torch is seeded before each part, so that dropout is the same both times. Only the
+    activations of a single part are in memory at a time.
     """
     seeds = [int(seed) for seed in rng.integers(2**62, size=len(parts))]
 
@@ -77,13 +78,13 @@ X = TypeVar("X", bound=Tokenised)
 
 
 class EncoderObjective(Objective[X]):
-    """A loss on what a sentence encoder makes of texts.
+    """The base class of objectives on the vectors of a sentence encoder.
 
     Args:
         model: a `SentenceTransformer` with the backend ``torch``.
-        prompts: put before the first text of an example, and before its other texts.
+        prompts: the prefix of the first text of an example, and the prefix of its other texts.
 
-    Raises `InputError` for two prompts where the model leaves the prompt out when it pools.
+    Raises `InputError` for two different prompts if the model's pooling excludes the prompt.
     """
 
     def __init__(self, model: SentenceTransformer, prompts: tuple[str, str]) -> None:
@@ -98,29 +99,29 @@ class EncoderObjective(Objective[X]):
             raise InputError(
                 "This model leaves the prompt out when it pools, so both texts need the same prompt."
             )
-        return len(self.model.tokenizer.encode(self._prompts[0])) - 1  # without the token that ends a text
+        return len(self.model.tokenizer.encode(self._prompts[0])) - 1  # without the final special token
 
     def tokenised(self, texts: Sequence[str], prompt: str) -> list[TokenIds]:
-        """The ids of texts, with a prompt before each."""
+        """Return the ids of texts, with the prompt as a prefix of each."""
         return self.model.tokenizer.encode_ids(
             [prompt + text for text in texts], truncation=True, max_length=self.model.max_seq_length
         )
 
     def packed(self, texts: Sequence[TokenIds]) -> TokenBatch[NDArray[Any]]:
-        """Texts one after another, prepared for the model's pooling."""
+        """Return the texts as a packed batch, prepared for the model's pooling."""
         return self.model.pooling.prepare(pack(texts, self.model.model.runner.layout), self._prompt_length)
 
     def costs(self) -> NDArray[np.intp]:
-        """The tokens of each example, all its texts together."""
+        """Return the total number of tokens in the texts of each example."""
         return costs_of(self.examples)
 
     def save(self, folder: Path) -> None:
-        """Write the model so that this library and `sentence-transformers` load it."""
+        """Write the model in the format that this library and `sentence-transformers` load."""
         self.model.model.set_weights(self.network.weights())
         self.model.save_pretrained(folder)
 
     def usage(self, folder: Path) -> str:
-        """Show how to encode."""
+        """Return example code that encodes texts."""
         first, other = self._prompts
         lines = ["import munjang", "", f'model = munjang.SentenceTransformer("{folder}")']
         if first == other:
@@ -148,12 +149,12 @@ class SentenceObjective(EncoderObjective[_Tokenised]):
     Args:
         model: a `SentenceTransformer` with the backend ``torch``.
         examples: all with the same number of texts.
-        loss: what is minimised.
-        options: of the run.
-        measure: measures the model on held-out data, given the tensors of the loss too.
-        metric: which of its values decides what is best.
-        prompts: put before the first text of an example, and before its other texts.
-        description: more to know the run by.
+        loss: the loss that is minimised.
+        options: the options of the run.
+        measure: evaluates the model on held-out data; its arguments are the model and the loss's tensors.
+        metric: the value of ``measure`` that selects the best model.
+        prompts: the prefix of the first text of an example, and the prefix of its other texts.
+        description: further entries of the run's identity.
 
     Raises `InputError` for examples that do not suit the loss.
     """
@@ -204,7 +205,7 @@ class SentenceObjective(EncoderObjective[_Tokenised]):
 
     @property
     def memory_setting(self) -> str:
-        """A cached loss needs memory for one part of a batch only."""
+        """Return the option that determines the memory; a cached loss needs memory for a single part only."""
         return "token_budget" if self._loss.cached else super().memory_setting
 
     def _tokenised(self, examples: Sequence[InputExample]) -> list[_Tokenised]:
@@ -226,15 +227,15 @@ class SentenceObjective(EncoderObjective[_Tokenised]):
         return sum(text.truncated > 0 for example in self.examples for text in example.texts)
 
     def embed(self, texts: Sequence[TokenIds]) -> Tensor:
-        """The vectors of some texts, ``[n, d]``, with gradients."""
+        """Return the vectors of texts, ``[n, d]``, with gradients."""
         return self.network.forward(self._program, self.packed(texts))[SENTENCE_EMBEDDING].float()
 
     def loss(self, examples: Sequence[_Tokenised], rng: np.random.Generator) -> Loss:  # noqa: ARG002
-        """The loss on the vectors of all texts, which go through the model at once."""
+        """Return the loss on the vectors of all texts, which the model computes in a single batch."""
         return Loss(self._loss_of(self.embed(_all_texts(examples)), examples), len(examples))
 
     def accumulate(self, examples: Sequence[_Tokenised], rng: np.random.Generator) -> Tally:
-        """Add the gradients of the loss; those of a cached loss in parts of the token budget."""
+        """Accumulate the gradients of the loss; for a cached loss, in parts of the token budget."""
         if not self._loss.cached:
             return super().accumulate(examples, rng)
         texts = _all_texts(examples)
@@ -258,16 +259,16 @@ class SentenceObjective(EncoderObjective[_Tokenised]):
             texts=np.array([example.numbers for example in examples], dtype=np.intp).T,
             own=self.network.more,
         )
-        with torch.autocast(vectors.device.type, enabled=False):  # similarities need all their digits
+        with torch.autocast(vectors.device.type, enabled=False):  # similarities need full precision
             return self._loss(batch)
 
     def evaluate(self) -> Mapping[str, float]:
-        """What ``measure`` says."""
+        """Return the result of ``measure``."""
         return {} if self._measure is None else self._measure(self.model, self.network.more)
 
 
 def _all_texts(examples: Sequence[_Tokenised]) -> list[TokenIds]:
-    """The first texts of all examples, then their second ones, ..."""
+    """Return the first texts of all examples, then their second texts, ..."""
     columns: list[Any] = list(zip(*(example.texts for example in examples), strict=True))
     return [text for column in columns for text in column]
 
@@ -283,7 +284,7 @@ def _check(examples: Sequence[InputExample], loss: SentenceLoss, options: Traini
     if (loss.columns and counts[0] != loss.columns) or counts[0] < loss.fewest_columns:
         wanted = loss.columns or f"{loss.fewest_columns} or more"
         raise InputError(f"{loss.describe()} needs {wanted} texts in each example, got {counts[0]}.")
-    alone = loss.in_batch_negatives and counts[0] > 2  # then an example brings its own negatives
+    alone = loss.in_batch_negatives and counts[0] > 2  # then each example has its own negatives
     size = len(examples) if options.batch_tokens is not None else min(options.batch_size, len(examples))
     if loss.looks_at_batch and size < 2 and not alone:
         raise InputError(

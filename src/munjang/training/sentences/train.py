@@ -1,4 +1,4 @@
-"""Sentence-BERT: a model that makes vectors of sentences, trained on pairs, on labels or on contrasts."""
+"""Training of sentence encoders (Sentence-BERT) on scored pairs, labelled pairs or contrasts."""
 
 from __future__ import annotations
 
@@ -39,25 +39,27 @@ def train_sentence_transformer(
     options: TrainingOptions | None = None,
     watchers: Sequence[Watcher] = (),
 ) -> TrainingResult:
-    """Train a sentence encoder, from another one or from a plain BERT.
+    """Train a sentence encoder, starting from another sentence encoder or from a plain BERT.
 
     Args:
-        examples: of one kind. `ScoredPair`: the cosine shall be the score. `LabelledText` with two texts: the
-            label is classified from ``[u; v; |u - v|]``. `Contrast`: the positive shall be nearer than all
-            other texts of the batch. `InputExample`: whatever ``loss`` wants.
-        model: a folder, a catalogue name or a hub repository; the folder of another run goes on from there.
-        output: the folder of the run; what `munjang.SentenceTransformer` and `sentence-transformers` load.
-        loss: instead of the usual one for the kind of examples; `munjang.training.losses` has them all.
-        held_out: what the model is measured on, of any kind but `InputExample`, see `measure_for`.
-        pooling: ``mean``, ``cls``, ``max`` or a tuple of them; by default what the model's files say, the
-            mean for one that says nothing.
-        prompt: put before every text, or two: before the first text of an example and before the others; by
-            default what `SentenceTransformer.encode` puts there, for most models nothing.
-        max_seq_length: the longest text in tokens.
-        labels: the labels in the order of their numbers; by default numbers by size, names by the alphabet.
-        score_scale: the score of two texts that mean the same; by default 5, or 1 if no score is above 1.
-        options: of the run.
-        watchers: are told what happens.
+        examples: all of the same class. `ScoredPair`: the cosine is trained to equal the score.
+            `LabelledText` with two texts: the label is classified from ``[u; v; |u - v|]``. `Contrast`: the
+            positive is trained to be nearer than all other texts of the batch. `InputExample`: as ``loss``
+            requires.
+        model: a folder, a catalogue name or a hub repository. The output folder of another run continues
+            training from its model.
+        output: the folder of the run, which `munjang.SentenceTransformer` and `sentence-transformers` load.
+        loss: replaces the default loss for the class of examples; see `munjang.training.losses`.
+        held_out: the evaluation examples, of any class but `InputExample`; see `measure_for`.
+        pooling: ``mean``, ``cls``, ``max`` or a tuple of them; by default the pooling in the model's files,
+            or the mean if they name none.
+        prompt: the prefix of every text, or two prefixes: for the first text of an example and for the
+            others. By default the prefix that `SentenceTransformer.encode` uses, for most models none.
+        max_seq_length: the maximum length of a text in tokens.
+        labels: the labels in the order of their numbers; by default numbers by size, names alphabetically.
+        score_scale: the score of two texts with the same meaning; by default 5, or 1 if no score is above 1.
+        options: the options of the run.
+        watchers: observers of the run.
 
     Raises what `SentenceTransformer`, `prepare`, `SentenceObjective`, `measure_for` and `train` raise.
     """
@@ -93,12 +95,12 @@ def open_encoder(
     pooling: str | Sequence[str] | None = None,
     max_seq_length: int | None = None,
 ) -> SentenceTransformer:
-    """Open a sentence encoder for training, with the mean as pooling if nobody says another.
+    """Open a sentence encoder for training. Mean pooling is used if no other pooling is given.
 
     Raises what `SentenceTransformer` raises, and `InputError` for pooler output, which can't be saved.
     """
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", AssumptionWarning)  # the report says how it pools
+        warnings.simplefilter("ignore", AssumptionWarning)  # the report states the pooling
         encoder = SentenceTransformer(model, pooling=pooling, backend="torch", on_truncation="ignore")
     if encoder.pooling.modes == (POOLER,):
         raise InputError("A model that pools by the pooler output can't be saved; choose another pooling.")

@@ -1,4 +1,4 @@
-"""Learning where in a context the answer to a question stands."""
+"""Training of extractive question answering: the start and end of the answer in a context."""
 
 from __future__ import annotations
 
@@ -48,14 +48,14 @@ __all__ = [
     "with_part_of_negatives",
 ]
 
-_DRAW = 13  # what the generator is for: which windows without an answer are kept
+_DRAW = 13  # part of the random seed for the choice of windows without an answer
 
 
 @dataclass(frozen=True, slots=True)
 class AnswerWindow:
-    """A window: its tokens, and the places of the answer's first and last one.
+    """A window: its tokens, and the positions of the answer's first and last token.
 
-    Both are the place of the token for "no answer" where the window does not hold the whole answer.
+    If the window does not contain the whole answer, both are the position of the "no answer" token.
     """
 
     texts: tuple[TokenIds]
@@ -65,16 +65,16 @@ class AnswerWindow:
 
 
 class AnswerWindows:
-    """Cuts contexts into windows as `QuestionAnswering` does, and counts what becomes of the answers.
+    """Splits contexts into windows as `QuestionAnswering` does, and counts unrepresentable answers.
 
-    Of several answers the first is taken. An answer begins with the first token that holds a character of
-    it, and ends with the last; one that ends inside a token (a particle clings to it, say) can't be told
-    exactly. Windows of a question whose answer has no token at all are left out.
+    Of several answers the first is used. An answer spans from the first to the last token that contains one
+    of its characters. If it ends inside a token (for example before an attached particle), tokens can't
+    represent it exactly. Windows of a question whose answer overlaps no token are left out.
 
     Args:
-        tokenizer: of the model.
-        longest: tokens of a window.
-        stride: tokens that neighbours share; ``None`` as `windows_of` has it.
+        tokenizer: the tokenizer of the model.
+        longest: the maximum length of a window in tokens.
+        stride: tokens that neighbouring windows share; ``None`` for the default of `windows_of`.
     """
 
     def __init__(self, tokenizer: Tokenizer, longest: int, stride: int | None) -> None:
@@ -83,9 +83,10 @@ class AnswerWindows:
         self._none = self._untold = self._tokenless = self._too_long = 0
 
     def of(self, questions: Sequence[QuestionExample], first: int = 0) -> Iterator[AnswerWindow]:
-        """Yield the windows of some questions, the first of which is example number ``first``.
+        """Yield the windows of the questions; the first question is example number ``first``.
 
-        Raises `InputError`, with the number of the example, for a question that leaves the context no room.
+        Raises `InputError`, with the number of the example, for a question that leaves no room for the
+        context.
         """
         encodings = self._tokenizer.encode_batch(
             [(one.question, one.context) for one in questions], truncation=False
@@ -101,7 +102,7 @@ class AnswerWindows:
             yield from self._targets(one, encoding, windows)
 
     def counts(self) -> dict[str, int]:
-        """What was found so far, in words for the report."""
+        """Return the counts so far, with names for the report."""
         return {
             "questions without an answer": self._none,
             "answers that tokens can't tell exactly": self._untold,
@@ -133,13 +134,13 @@ class AnswerWindows:
 
 
 def _holding(answer: AnswerSpan, offsets: Sequence[tuple[int, int]]) -> list[int]:
-    """Find the tokens that hold characters of an answer."""
+    """Return the indices of the tokens that contain characters of an answer."""
     end = answer.start + len(answer.text)
     return [at for at, span in enumerate(offsets) if span[0] < end and span[1] > answer.start]
 
 
 def _is_told(answer: AnswerSpan, held: Sequence[tuple[int, int]], context: str) -> bool:
-    """Whether the tokens hold the answer and nothing more than space."""
+    """Return whether the tokens contain the answer and otherwise only whitespace."""
     end = answer.start + len(answer.text)
     return trimmed(context, held[0][0], held[-1][1]) == trimmed(context, answer.start, end)
 
@@ -157,7 +158,7 @@ def _without(window: Window) -> AnswerWindow:
 
 
 def with_part_of_negatives(every: list[AnswerWindow], part: float, seed: int) -> list[AnswerWindow]:
-    """Keep all windows with an answer and so large a part of the others, in their order."""
+    """Return all windows with an answer and a random fraction ``part`` of the others, in their order."""
     negative = [place for place, window in enumerate(every) if not window.has_answer]
     rng = np.random.default_rng([seed, _DRAW])
     chosen = rng.permutation(len(negative))[: round(part * len(negative))]
@@ -166,31 +167,33 @@ def with_part_of_negatives(every: list[AnswerWindow], part: float, seed: int) ->
 
 
 def check_part(part: object) -> None:
-    """Raise `InputTypeError` or `InputError` unless it is a number from 0 to 1."""
+    """Raise `InputTypeError` or `InputError` unless ``part`` is a number from 0 to 1."""
     if not isinstance(part, int | float) or isinstance(part, bool):
         raise InputTypeError(f"negative_windows must be a number, got {part!r}.")
-    if not 0 <= part <= 1:  # nor nan
+    if not 0 <= part <= 1:  # also refuses NaN
         raise InputError(f"negative_windows must be between 0 and 1, got {part}.")
 
 
 class QuestionAnsweringObjective(TaskObjective[AnswerWindow]):
-    """The mean of two cross-entropies: of where an answer begins, and of where it ends (arXiv:1810.04805).
+    """The mean of two cross-entropies: of the answer's start and of its end (arXiv:1810.04805).
 
-    Each is over all tokens of a window, as in `transformers`; a window that does not hold the answer learns
-    its first special token, which stands for "no answer". Windows are cut as the pipeline cuts them.
+    Each is over all tokens of a window, as in `transformers`. The target of a window without the answer is
+    its first special token, which means "no answer". Contexts are split into windows as in the pipeline.
 
     Args:
-        model: the one to begin with.
-        examples: questions with contexts and answers; of several answers the first is learned.
-        held_out: questions to measure on.
-        options: of the run.
-        max_length: tokens of a window, by default 384 or what the model takes.
-        doc_stride: tokens that neighbouring windows share, by default 128 or half of a window's context.
-        negative_windows: the part of the windows without an answer that is kept, drawn once.
-        normalization: how answers are compared when measured, ``"korquad"`` or ``"squad"``.
+        model: the initial model.
+        examples: questions with contexts and answers; of several answers the first is the target.
+        held_out: the evaluation examples.
+        options: the options of the run.
+        max_length: the maximum length of a window in tokens, by default 384 or the model's if that is less.
+        doc_stride: the number of tokens that neighbouring windows share, by default 128 or half of a window's
+            context.
+        negative_windows: the fraction of the windows without an answer that is kept, sampled once.
+        normalization: the normalisation of answers in the evaluation, ``"korquad"`` or ``"squad"``.
 
     Raises `InputError`, with the number of the example, for an empty question, context or answer, an answer
-    that does not stand at its place, and a question that is too long; and for data without any answer.
+    whose text differs from the context at its offset, and a question that is too long; and for data without
+    any answer.
     """
 
     name = "question-answering"
@@ -237,21 +240,21 @@ class QuestionAnsweringObjective(TaskObjective[AnswerWindow]):
         self._answerer = QuestionAnswering(loaded)
 
     def loss(self, examples: Sequence[AnswerWindow], rng: object) -> Loss:  # noqa: ARG002
-        """The mean of the two cross-entropies, summed over the windows."""
+        """Return the mean of the two cross-entropies, summed over the windows."""
         logits = self.logits(examples)
         lengths = [len(one.texts[0].input_ids) for one in examples]
         targets = torch.tensor([(one.start, one.end) for one in examples], device=logits.device)
         return Loss(_span_loss(logits, lengths, targets), len(examples))
 
     def evaluate(self) -> Mapping[str, float]:
-        """F1 and exact match."""
+        """Return F1 and exact match on the held-out data."""
         found = evaluate_answers(
             self._answerer, self._held_out, normalization=self._normalization, intervals=False
         )
         return found.values
 
     def usage(self, folder: Path) -> str:
-        """Show how to answer a question."""
+        """Return example code that answers a question."""
         return (
             "import munjang\n\n"
             f'answer = munjang.pipeline("question-answering", "{folder}")\n'
@@ -292,7 +295,7 @@ def train_question_answering(
 
 
 def _span_loss(logits: Tensor, lengths: list[int], targets: Tensor) -> Tensor:
-    """Sum over windows of the mean of both cross-entropies; logits ``[T, 2]``, targets ``[B, 2]``."""
+    """Return the mean of both cross-entropies, summed over windows; logits ``[T, 2]``, targets ``[B, 2]``."""
     laid_out = pad_sequence(
         list(torch.split(logits, lengths)), batch_first=True, padding_value=-torch.inf
     )  # [B, L, 2]
@@ -320,7 +323,7 @@ def _check(one: QuestionExample) -> None:
 
 
 def _check_questions(held_out: Sequence[QuestionExample], loaded: Loaded) -> None:
-    """Raise `InputError` for a question that the pipeline would refuse, before anything is learned."""
+    """Raise `InputError` before training for a held-out question that is too long for the pipeline."""
     for chunk in in_chunks(enumerate(held_out)):
         encodings = loaded.tokenizer.encode_batch([one.question for _, one in chunk], truncation=False)
         for (place, _), encoding in zip(chunk, encodings, strict=True):

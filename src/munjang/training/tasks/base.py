@@ -1,4 +1,4 @@
-"""What the objectives on a model with a task's head have in common."""
+"""The base class and helpers of the objectives for a model with a task head."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ __all__ = [
 ]
 
 T = TypeVar("T")
-_CHUNK = 256  # examples that are tokenised at once: with offsets, a token takes far more room than its id
+_CHUNK = 256  # examples that are tokenised at once: with offsets, a token takes far more memory than its id
 
 
 X = TypeVar("X", bound=Tokenised)
@@ -47,10 +47,10 @@ class TaskObjective(Objective[X]):
 
     Args:
         loaded: a model with the head, on the executor ``torch``, and its tokenizer.
-        examples: tokenised.
-        options: of the run.
-        description: names the data, the model and the settings.
-        more: tensors that are trained beside the model's, see `Network`.
+        examples: the tokenised examples.
+        options: the options of the run.
+        description: the data, the model and the settings, for the report and the run's identity.
+        more: further trained tensors, see `Network`.
 
     Raises `InputError` if there are no examples.
     """
@@ -73,11 +73,11 @@ class TaskObjective(Objective[X]):
         self._program = loaded.model.program(frozenset({LOGITS}))
 
     def costs(self) -> NDArray[np.intp]:
-        """The tokens of each example, all its texts together."""
+        """Return the total number of tokens in the texts of each example."""
         return costs_of(self.examples)
 
     def packed(self, examples: Sequence[X]) -> TokenBatch[NDArray[Any]]:
-        """All texts of some examples, one after another."""
+        """Return a packed batch of all texts of the examples."""
         texts = [text for example in examples for text in example.texts]
         return pack(texts, self.loaded.model.runner.layout)
 
@@ -86,13 +86,13 @@ class TaskObjective(Objective[X]):
         examples: Sequence[X],
         edit: Callable[[TokenBatch[NDArray[Any]]], TokenBatch[NDArray[Any]]] | None = None,
     ) -> Tensor:
-        """Run the head on all texts of some examples at once; ``edit`` may change the batch before."""
+        """Compute the logits of all texts of the examples in one batch, which ``edit`` may change first."""
         batch = self.packed(examples)
         return self.network.forward(self._program, batch if edit is None else edit(batch))[LOGITS].float()
 
     @abstractmethod
     def evaluate(self) -> Mapping[str, float]:
-        """Measure the model on held-out data, with the public pipeline."""
+        """Evaluate the model on held-out data, with the public pipeline."""
 
     def save(self, folder: Path) -> None:
         """Write the model and its tokenizer."""
@@ -107,7 +107,7 @@ def description_of(
     examples: Sequence[object],
     held_out: Sequence[object],
 ) -> dict[str, str | int | float]:
-    """Name the model and the data, so that a run is not gone on with others."""
+    """Return the identity of the model and the data, so that a run is not resumed with different ones."""
     return {
         "model": str(model),
         "model checksum": checksum(loaded.model.weights),
@@ -118,9 +118,10 @@ def description_of(
 
 
 def longest_of(loaded: Loaded, max_length: int | None, *, least: int = 1) -> int:
-    """How many tokens are read at once: the caller's number, else what the model takes.
+    """Return the maximum length in tokens: ``max_length`` if given, otherwise the model's maximum.
 
-    Raises `InputTypeError` or `InputError` for a number that is none or that the model can't take.
+    Raises `InputTypeError` or `InputError` if ``max_length`` is not a number from ``least`` to the model's
+    maximum.
     """
     most = loaded.max_length
     if max_length is None:
@@ -131,14 +132,14 @@ def longest_of(loaded: Loaded, max_length: int | None, *, least: int = 1) -> int
 
 
 def ids_of(encoding: Encoding) -> TokenIds:
-    """Keep of an encoding what the engine needs."""
+    """Return the ids, token types and truncation count of an encoding."""
     types = encoding.token_type_ids if any(encoding.token_type_ids) else None
     return TokenIds(encoding.input_ids, types, encoding.truncated)
 
 
 @contextmanager
 def naming(what: str, place: int) -> Iterator[None]:
-    """Put the number of an example before what is wrong with it."""
+    """Prefix error messages from the ``with`` block with the number of the example."""
     try:
         yield
     except (InputError, InputTypeError) as error:
@@ -146,7 +147,7 @@ def naming(what: str, place: int) -> Iterator[None]:
 
 
 def in_chunks(items: Iterable[T]) -> Iterator[list[T]]:
-    """Cut items into lists that are tokenised at once."""
+    """Yield the items in lists (chunks) that are tokenised at once."""
     chunk: list[T] = []
     for item in items:
         chunk.append(item)

@@ -1,4 +1,4 @@
-"""Learning a label, or a number, for a text or a pair of texts."""
+"""Training of text classification and regression, for single texts and pairs."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ __all__ = ["TextClassificationObjective", "train_text_classification"]
 
 @dataclass(frozen=True, slots=True)
 class _Example:
-    """A text or a pair, and its label's number or its value."""
+    """A text or a pair with the number of its label, or with its regression target."""
 
     texts: tuple[TokenIds]
     target: float
@@ -44,17 +44,17 @@ class TextClassificationObjective(TaskObjective[_Example]):
     """Cross-entropy over labels, or the squared error of a number (regression).
 
     Args:
-        model: the one to begin with.
-        examples: texts or pairs with labels; numbers if ``regression``.
-        held_out: examples to measure on.
-        options: of the run.
-        labels: all labels in their order, by default those that occur: numbers by size, names by alphabet.
-        regression: learn numbers.
-        max_length: tokens that are read of an example, by default what the model takes; what is beyond is cut
-            off, and the description says of how many examples.
+        model: the initial model.
+        examples: texts or pairs with labels; with numbers as labels if ``regression``.
+        held_out: the evaluation examples.
+        options: the options of the run.
+        labels: all labels in order; by default the labels that occur, numbers by size, names alphabetically.
+        regression: train a regression of numbers instead of a classification.
+        max_length: the maximum length of an example in tokens, by default the model's. Longer examples are
+            truncated; the description states their number.
 
-    Raises `InputError` for data without examples, of one label only or with labels outside ``labels``, and
-    for values that are no numbers.
+    Raises `InputError` if there are no examples, for a single label, for labels outside ``labels``, and for
+    regression targets that are not numbers.
     """
 
     name = "text-classification"
@@ -75,7 +75,7 @@ class TextClassificationObjective(TaskObjective[_Example]):
             raise InputError(f"labels={list(labels)} has no effect with regression=True; leave it out.")
         names = {0: "score"} if regression else numbered((str(e.label) for e in examples), labels)
         targets = _values(examples) if regression else _numbers(examples, names)
-        # What is wrong with the held-out data is said now, not after the first epoch.
+        # Check the held-out data now, not after the first epoch.
         _values(held_out) if regression else _numbers(held_out, names)
         loaded = open_for_training(
             model,
@@ -101,7 +101,7 @@ class TextClassificationObjective(TaskObjective[_Example]):
             self.metric = "spearman" if regression else "accuracy"
 
     def loss(self, examples: Sequence[_Example], rng: object) -> Loss:  # noqa: ARG002
-        """Cross-entropy or squared error, summed over the examples."""
+        """Return the cross-entropy or the squared error, summed over the examples."""
         logits = self.logits(examples)
         targets = torch.tensor([example.target for example in examples], device=logits.device)
         if self._regression:
@@ -111,11 +111,11 @@ class TextClassificationObjective(TaskObjective[_Example]):
         return Loss(total, len(examples))
 
     def evaluate(self) -> Mapping[str, float]:
-        """Accuracy and what else `evaluate_classification` gives; correlations for numbers."""
+        """Return accuracy and the other metrics of `evaluate_classification`; correlations for regression."""
         return evaluate_classification(self._classifier, self._held_out, intervals=False).values
 
     def usage(self, folder: Path) -> str:
-        """Show how to classify."""
+        """Return example code that classifies a text."""
         return (
             "import munjang\n\n"
             f'classify = munjang.pipeline("text-classification", "{folder}")\n'
@@ -157,7 +157,7 @@ def train_text_classification(
     max_length: int | None = None,
     watchers: Sequence[Watcher] = (),
 ) -> TrainingResult:
-    """Train a model to give a label, or a number, to a text or a pair of texts.
+    """Train a model that predicts a label or a number for a text or a pair of texts.
 
     The arguments are those of `TextClassificationObjective`; ``output`` is the folder of the run.
     Raises what the objective and `train` raise.

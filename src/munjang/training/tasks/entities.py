@@ -1,4 +1,4 @@
-"""Learning the entities of texts: a BIO tag for every token."""
+"""Training of named entity recognition with a BIO tag for every token."""
 
 from __future__ import annotations
 
@@ -42,12 +42,12 @@ NO_TAG = -100
 
 
 class TaggedWindows:
-    """Cuts texts into windows and gives their tokens tags, and counts what becomes of the entities.
+    """Splits texts into windows, assigns tags to their tokens, and counts unrepresentable entities.
 
     Args:
-        tokenizer: of the model.
-        tags: the model's labels in their order.
-        longest: tokens of a window.
+        tokenizer: the tokenizer of the model.
+        tags: the model's labels in order.
+        longest: the maximum length of a window in tokens.
     """
 
     def __init__(self, tokenizer: Tokenizer, tags: Sequence[str], longest: int) -> None:
@@ -57,7 +57,7 @@ class TaggedWindows:
         self._entities = self._untold = self._cut = self._empty = 0
 
     def of(self, texts: Sequence[TaggedText]) -> Iterator[tuple[TokenIds, list[int]]]:
-        """Yield the ids and the numbers of the tags of each window; `NO_TAG` where a token is not learned."""
+        """Yield the ids and the tag numbers of each window; `NO_TAG` for a token without loss."""
         encodings = self._tokenizer.encode_batch([one["text"] for one in texts], truncation=False)
         for one, encoding in zip(texts, encodings, strict=True):
             tags = align(one["entities"], encoding)
@@ -68,7 +68,7 @@ class TaggedWindows:
             yield from self._windows(encoding, numbers)
 
     def counts(self) -> dict[str, int]:
-        """What was found so far, in words for the report."""
+        """Return the counts so far, with names for the report."""
         return {
             "longest window in tokens": self._longest,
             "texts cut into windows": self._cut,
@@ -92,7 +92,7 @@ class TaggedWindows:
 
 
 def _best_windows(encoding: Encoding, parts: Sequence[Window]) -> NDArray[np.intp]:
-    """For each token the number of the first window where it has most context, ``[L]``."""
+    """Return for each token the index of the first window in which it has most context, ``[L]``."""
     own = np.array([at for at, sequence in enumerate(encoding.sequence_ids) if sequence == 0])
     best = np.zeros(len(encoding), dtype=np.intp)
     most = np.full(len(encoding), -1, dtype=np.intp)
@@ -105,36 +105,36 @@ def _best_windows(encoding: Encoding, parts: Sequence[Window]) -> NDArray[np.int
     return best
 
 
-_FEWEST = 2  # tokens of a text in a window: windows overlap by half
+_FEWEST = 2  # minimum number of text tokens in a window: windows overlap by half
 
 
 @dataclass(frozen=True, slots=True)
 class _Example:
-    """A window of a text, and for each of its tokens the number of its tag, or `NO_TAG`."""
+    """A window of a text with the tag number, or `NO_TAG`, of each token."""
 
     texts: tuple[TokenIds]
     tags: list[int]
 
 
 class TokenClassificationObjective(TaskObjective[_Example]):
-    """Cross-entropy over the tags of all tokens but the special ones.
+    """Cross-entropy over the tags of all tokens except special tokens.
 
-    A text that is longer than ``max_length`` is cut into overlapping windows, and each of its tokens is
-    learned once: in the window that the pipeline would read it from. An entity that begins or ends inside a
-    token can't be told from the token; the description says how many entities even a tagger without a fault
-    would get wrong for that reason.
+    A text longer than ``max_length`` is split into overlapping windows. Each token counts once in the loss,
+    in the window from which the pipeline takes its tag. An entity that begins or ends inside a token can't be
+    represented by tags of tokens; the description states the number of entities that even a perfect tagger
+    gets wrong for this reason.
 
     Args:
-        model: the one to begin with.
+        model: the initial model.
         examples: texts with entities.
-        held_out: texts to measure on.
-        options: of the run.
-        types: all types of entities in their order, by default those that occur; the model's labels are
-            ``O``, and ``B-`` and ``I-`` of each.
-        max_length: tokens of a window, by default what the model takes.
+        held_out: the evaluation examples.
+        options: the options of the run.
+        types: all entity types in order, by default the types that occur. The model's labels are ``O``, and
+            ``B-`` and ``I-`` of each type.
+        max_length: the maximum length of a window in tokens, by default the model's.
 
     Raises `InputError`, with the number of the example, for an empty text and for entities that are empty,
-    overlap, lie outside of their text or are of another type; and for data without any entity.
+    overlap, lie outside their text or have an unknown type; and for data without any entity.
     """
 
     name = "token-classification"
@@ -168,18 +168,18 @@ class TokenClassificationObjective(TaskObjective[_Example]):
         self._tagger = TokenClassification(loaded)
 
     def loss(self, examples: Sequence[_Example], rng: object) -> Loss:  # noqa: ARG002
-        """Cross-entropy, summed over the tokens that have a tag."""
+        """Return the cross-entropy, summed over the tokens that have a tag."""
         logits = self.logits(examples)
         tags = torch.tensor(list(chain.from_iterable(one.tags for one in examples)), device=logits.device)
         total = functional.cross_entropy(logits, tags, ignore_index=NO_TAG, reduction="sum")
         return Loss(total, int((tags != NO_TAG).sum()))
 
     def evaluate(self) -> Mapping[str, float]:
-        """The F1 of entities, and what else `evaluate_entities` gives."""
+        """Return the entity F1 and the other metrics of `evaluate_entities`."""
         return evaluate_entities(self._tagger, self._held_out, intervals=False).values
 
     def usage(self, folder: Path) -> str:
-        """Show how to find entities."""
+        """Return example code that finds entities."""
         return f'import munjang\n\ntag = munjang.pipeline("token-classification", "{folder}")\ntag("...")'
 
 
@@ -209,7 +209,7 @@ def train_token_classification(
 def _checked(
     examples: Sequence[TaggedText], held_out: Sequence[TaggedText], types: Sequence[str] | None
 ) -> list[str]:
-    """Look at every text before anything is learned; return the types of entities."""
+    """Check every text before training. Return the entity types."""
     require_examples(examples)
     for place, one in enumerate(examples):
         _check("Example", place, one)
@@ -226,7 +226,7 @@ def _checked(
 def _check(what: str, place: int, one: TaggedText) -> None:
     with naming(what, place):
         check_text(one["text"], "The text")
-        character_tags(one)  # refuses entities that are empty, overlap or lie outside of the text
+        character_tags(one)  # raises for entities that are empty, overlap or lie outside the text
 
 
 def _check_types(what: str, texts: Sequence[TaggedText], known: Sequence[str]) -> None:

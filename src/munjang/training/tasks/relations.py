@@ -1,4 +1,4 @@
-"""Learning how the two entities of a text stand to each other."""
+"""Training of relation extraction: the relation between two entities of a text."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ RelationHead: TypeAlias = Literal["relation-extraction", "sequence-classificatio
 
 @dataclass(frozen=True, slots=True)
 class _Example:
-    """A marked text, where its two start markers stand, and the number of its relation."""
+    """A marked text, the positions of its two start markers, and the number of its relation."""
 
     texts: tuple[TokenIds]
     starts: tuple[int, int]
@@ -52,24 +52,24 @@ class _Example:
 class RelationObjective(TaskObjective[_Example]):
     """Cross-entropy over relations, with markers around the two entities (arXiv:1906.03158).
 
-    Of a text that is too long, the part around the entities is read, as the pipeline does; the description
-    says how many texts were cut.
+    A text that is too long is truncated to the part around its entities, as in the pipeline. The description
+    states the number of truncated texts.
 
     Args:
-        model: the one to begin with; its tokenizer learns the markers if it lacks them.
+        model: the initial model; missing markers are added to its tokenizer.
         examples: texts with two entities and their relation.
-        held_out: examples to measure on.
-        options: of the run.
+        held_out: the evaluation examples.
+        options: the options of the run.
         markers: ``"plain"``, ``"klue"`` or ``"typed"``; see `munjang.tasks.markers`. The types of typed
-            markers are those that occur in the examples.
-        labels: all relations in their order, by default those that occur.
-        head: ``"relation-extraction"``, which reads the two start markers, or
-            ``"sequence-classification"``, which reads the first token.
-        max_length: tokens that are read of a text, by default what the model takes.
+            markers are the entity types that occur in the examples.
+        labels: all relations in order, by default the relations that occur.
+        head: ``"relation-extraction"``, which uses the vectors of the two start markers, or
+            ``"sequence-classification"``, which uses the vector of the first token.
+        max_length: the maximum length of a text in tokens, by default the model's.
 
-    Raises `InputError`, with the number of the example, for an empty text, entities outside of it,
+    Raises `InputError`, with the number of the example, for an empty text, entities outside the text,
     overlapping or too far apart, types that are missing or unknown and labels outside ``labels``; and for
-    one label only.
+    data with a single label.
     """
 
     name = "relation-extraction"
@@ -106,7 +106,7 @@ class RelationObjective(TaskObjective[_Example]):
             for one, (text, starts) in zip(examples, read, strict=True)
         ]
         for _ in _read("Held-out example", held_out, loaded, loaded.max_length):
-            pass  # to find out now, and not after an epoch, if one can't be read
+            pass  # check now, not after the first epoch, that all of them can be read
         description |= {
             "markers": markers,
             "head": head,
@@ -120,18 +120,18 @@ class RelationObjective(TaskObjective[_Example]):
         self._extractor = RelationExtraction(loaded, markers=markers)
 
     def loss(self, examples: Sequence[_Example], rng: object) -> Loss:  # noqa: ARG002
-        """Cross-entropy, summed over the texts."""
+        """Return the cross-entropy, summed over the texts."""
         edit = partial(point_at_markers, starts=[one.starts for one in examples]) if self._points else None
         logits = self.logits(examples, edit)
         targets = torch.tensor([one.target for one in examples], device=logits.device)
         return Loss(functional.cross_entropy(logits, targets, reduction="sum"), len(examples))
 
     def evaluate(self) -> Mapping[str, float]:
-        """Micro F1 without ``no_relation``, and what else `evaluate_relations` gives."""
+        """Return micro F1 without ``no_relation``, and the other metrics of `evaluate_relations`."""
         return evaluate_relations(self._extractor, self._held_out, intervals=False).values
 
     def usage(self, folder: Path) -> str:
-        """Show how to extract a relation."""
+        """Return example code that extracts a relation."""
         return (
             "import munjang\n\n"
             f'relate = munjang.pipeline("relation-extraction", "{folder}")\n'
@@ -152,7 +152,7 @@ def train_relation_extraction(
     max_length: int | None = None,
     watchers: Sequence[Watcher] = (),
 ) -> TrainingResult:
-    """Train a model to say how the two entities of a text stand to each other.
+    """Train a model that predicts the relation between two entities of a text.
 
     The arguments are those of `RelationObjective`; ``output`` is the folder of the run. Raises what the
     objective and `train` raise.
@@ -209,7 +209,7 @@ def _types(examples: Sequence[RelationExample], role: Literal["subject", "object
 def _read(
     what: str, examples: Sequence[RelationExample], loaded: Loaded, longest: int
 ) -> Iterator[tuple[Encoding, tuple[int, int]]]:
-    """Yield each text with its markers, as tokens, and where its entities begin."""
+    """Yield the encoding of each text with its markers, and the positions of its two start markers."""
     known = markers_of(loaded)
     for chunk in in_chunks(enumerate(examples)):
         marked = [_marked(what, place, one, known) for place, one in chunk]

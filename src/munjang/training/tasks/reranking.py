@@ -1,4 +1,4 @@
-"""Learning to score two texts together: cross-encoders, from labels, scores or ranked lists."""
+"""Training of cross-encoders, which score a pair of texts, from labels, scores or ranked lists."""
 
 from __future__ import annotations
 
@@ -43,19 +43,19 @@ _KINDS = (LabelledText, ScoredPair, RankedList)
 
 @dataclass(frozen=True, slots=True)
 class Judged:
-    """Pairs of a query and a document, and what each should be: from 0 to 1, or a grade."""
+    """Pairs of a query and a document, each with its target: a number from 0 to 1, or a grade."""
 
     pairs: tuple[tuple[str, str], ...]
     targets: tuple[float, ...]
 
     @property
     def differs(self) -> bool:
-        """Whether there are two documents of unequal worth."""
+        """Return whether at least two documents have different targets."""
         return len(set(self.targets)) > 1
 
 
 def kind_of(examples: RankingExamples) -> type[LabelledText | ScoredPair | RankedList]:
-    """Return what the examples are; `InputTypeError`, with the number, if they are not all of one kind."""
+    """Return the class of the examples. Raises `InputTypeError`, with the number, if the classes differ."""
     kind = type(examples[0])
     names = ", ".join(known.__name__ for known in _KINDS)
     for place, one in enumerate(examples):
@@ -77,18 +77,18 @@ def judged(
     highest: float | None = None,
     scaled: bool = True,
 ) -> list[Judged]:
-    """Return the pairs and numbers of examples.
+    """Return the pairs and targets of examples.
 
     Args:
-        examples: all of one kind.
-        what: how messages call an example.
-        positive: the label that means that two texts belong together, where labels are not 0 and 1.
-        highest: the best score or grade that there is; by default the best that occurs.
-        scaled: divide scores and grades by the best.
+        examples: all of the same class.
+        what: the word for an example in error messages.
+        positive: the label of a matching pair, if labels are not 0 and 1.
+        highest: the highest possible score or grade; by default the highest that occurs.
+        scaled: divide scores and grades by ``highest``.
 
     Raises `InputError`, with the number of the example, for a label that is neither 0 nor 1, a score or grade
-    that is no number, negative or above the highest, a text without a second one, and a list without
-    documents or with other than one grade each; and if all examples have the same number.
+    that is not a number, negative or above ``highest``, a missing second text, and a list without documents
+    or with a different number of grades; and if all examples have the same target.
     """
     require_examples(examples)
     if highest is not None and not 0 < highest < math.inf:
@@ -157,36 +157,36 @@ def _require_two(what: str, found: Sequence[Judged]) -> None:
         )
 
 
-_LABELS = {0: "LABEL_0"}  # as `sentence-transformers` names a score
+_LABELS = {0: "LABEL_0"}  # the label name that `sentence-transformers` uses for a score
 _METRICS = {LabelledText: "average_precision", ScoredPair: "spearman", RankedList: "MRR@10"}
 
 
 @dataclass(frozen=True, slots=True)
 class _Example:
-    """The pairs of a list, or one pair, and what their scores should be."""
+    """The pairs of a list, or a single pair, with their target scores."""
 
     texts: tuple[TokenIds, ...]
     targets: tuple[float, ...]
 
 
 class CrossEncoderObjective(TaskObjective[_Example]):
-    """A loss on the score that a model gives to two texts that it reads together.
+    """A loss on a cross-encoder's scores of pairs of texts.
 
     Args:
-        model: the one to begin with.
+        model: the initial model.
         examples: pairs with the labels 0 and 1 (`LabelledText`), pairs with scores (`ScoredPair`), or queries
             with graded documents (`RankedList`).
-        held_out: examples to measure on, of any of these kinds.
-        options: of the run.
-        loss: ``"binary-cross-entropy"``, which scores and grades are divided by the highest for;
-            ``"mean-squared-error"`` likewise; for lists also ``"listnet"`` and ``"ranknet"``, which compare
-            the documents of a list. By default ``"listnet"`` for lists, else ``"binary-cross-entropy"``.
-        positive: the label that means that two texts belong together, where labels are not 0 and 1.
-        highest: the best score or grade that there is; by default the best that occurs.
-        max_length: tokens that are read of a pair, by default what the model takes; the saved model reads as
-            many.
+        held_out: the evaluation examples, of any of these classes.
+        options: the options of the run.
+        loss: ``"binary-cross-entropy"`` or ``"mean-squared-error"``, for which scores and grades are divided
+            by ``highest``; for lists also ``"listnet"`` and ``"ranknet"``, which compare the documents of a
+            list. By default ``"listnet"`` for lists, else ``"binary-cross-entropy"``.
+        positive: the label of a matching pair, if labels are not 0 and 1.
+        highest: the highest possible score or grade; by default the highest that occurs.
+        max_length: the maximum length of a pair in tokens, by default the model's. The saved model has the
+            same limit.
 
-    Raises `InputError` for a loss that does not suit the examples, and as `judged`.
+    Raises `InputError` for a loss that does not suit the examples, and what `judged` raises.
     """
 
     name = "cross-encoder"
@@ -236,17 +236,17 @@ class CrossEncoderObjective(TaskObjective[_Example]):
             loaded.tokenizer,
             activation_fn=self._loss.activation,
             max_length=longest,
-            on_truncation="ignore",  # the description says how much is cut
+            on_truncation="ignore",  # the description states the number of truncated pairs
         )
 
     def loss(self, examples: Sequence[_Example], rng: object) -> Loss:  # noqa: ARG002
-        """The loss on the scores of all pairs, which go through the model at once."""
+        """Return the loss on the scores of all pairs, which the model computes in a single batch."""
         logits = self.logits(examples)[:, 0]
         targets = torch.tensor([t for one in examples for t in one.targets], device=logits.device)
         return self._loss.function(logits, targets, [len(one.texts) for one in examples])
 
     def evaluate(self) -> Mapping[str, float]:
-        """Average precision and accuracy, correlations, or MRR and nDCG, as the held-out examples are."""
+        """Return average precision and accuracy (labels), correlations (scores) or MRR and nDCG (lists)."""
         return self._measured().values
 
     def _measured(self) -> Evaluation:
@@ -260,7 +260,7 @@ class CrossEncoderObjective(TaskObjective[_Example]):
         )
 
     def usage(self, folder: Path) -> str:
-        """Show how to score pairs and to order documents."""
+        """Return example code that scores pairs and ranks documents."""
         return (
             "import munjang\n\n"
             f'model = munjang.CrossEncoder("{folder}")\n'
@@ -282,11 +282,11 @@ def train_cross_encoder(
     max_length: int | None = None,
     watchers: Sequence[Watcher] = (),
 ) -> TrainingResult:
-    """Train a model to score two texts together, such as a question and a document.
+    """Train a cross-encoder, which scores a pair of texts such as a question and a document.
 
     The arguments are those of `CrossEncoderObjective`; ``output`` is the folder of the run. The saved model
-    is one of `munjang.CrossEncoder` and of `sentence-transformers`. Raises what the objective and `train`
-    raise.
+    can be loaded by `munjang.CrossEncoder` and by `sentence-transformers`. Raises what the objective and
+    `train` raise.
     """
     chosen = options or TrainingOptions()
     objective = CrossEncoderObjective(
@@ -312,9 +312,9 @@ def _loss_named(name: str, examples: RankingExamples) -> RankingLoss:
 
 
 def _name_activation(loaded: Loaded, activation: str) -> None:
-    """Say in the config what turns logits into scores, where `sentence-transformers` looks for it."""
+    """Write the activation into the config, under the key that `sentence-transformers` reads."""
     raw = loaded.model.raw_config
-    raw.pop("sbert_ce_default_activation_function", None)  # where older versions looked
+    raw.pop("sbert_ce_default_activation_function", None)  # the key of older versions
     raw["sentence_transformers"] = {"activation_fn": activation}
 
 

@@ -1,1 +1,1 @@
-"""Vocabularies: training one, trimming one, adding tokens to one."""
+"""Training, trimming and extension of vocabularies."""

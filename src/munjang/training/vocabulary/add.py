@@ -1,7 +1,7 @@
-"""Words of a domain as tokens of their own: which would help, and adding them to a model.
+"""Domain words as single tokens: suggestions of useful words, and their addition to a model.
 
-A word that a vocabulary cuts into five pieces costs five tokens each time and has no vector of its own. An
-added word starts as the mean of its pieces, and is then trained.
+A word that the tokeniser splits into five pieces costs five tokens each time and has no separate vector. The
+vector of an added word is initialised with the mean of its pieces' vectors, and is then trained.
 """
 
 from __future__ import annotations
@@ -29,12 +29,12 @@ __all__ = ["AddedTokens", "Suggestion", "add_domain_tokens", "suggest_tokens"]
 
 @dataclass(frozen=True, slots=True)
 class AddedTokens:
-    """What was added.
+    """The result of adding tokens.
 
     Attributes:
-        tokens: the new words and their ids; the rows of the model that have not been trained yet.
-        known: words that were tokens already.
-        vocabulary_size: how many rows the model has now.
+        tokens: the new words and their ids; these rows of the model are not trained yet.
+        known: words that already were tokens.
+        vocabulary_size: the number of rows of the model now.
     """
 
     tokens: dict[str, int]
@@ -44,7 +44,7 @@ class AddedTokens:
 
 @dataclass(frozen=True, slots=True)
 class Suggestion:
-    """A word worth a token: how often it was seen, its pieces, and how many tokens one for it would save."""
+    """A suggested word: its number of occurrences, its pieces, and the tokens saved by adding it."""
 
     word: str
     count: int
@@ -55,18 +55,18 @@ class Suggestion:
 def add_domain_tokens(
     model: str | os.PathLike[str], words: Sequence[str], output: str | os.PathLike[str]
 ) -> AddedTokens:
-    """Write a copy of a model that knows more words, each starting as the mean of its pieces.
+    """Write a copy of a model with additional words, each initialised with the mean of its pieces.
 
-    The words are matched wherever they stand in a text, so that one is found before a particle too. A
-    sentence encoder stays one, and heads over the vocabulary grow with it.
+    The words are matched anywhere in a text, so that a word before a particle is found too. Sentence encoders
+    are supported, and heads over the vocabulary are extended too.
 
     Args:
         model: a folder, catalogue name or hub repository.
-        words: to add; brought to NFC.
+        words: the words to add; normalised to NFC.
         output: the folder to write, new or empty.
 
-    Raises `InputError` if there are no words, a word is empty, or the output folder holds something,
-    `InputTypeError` for what is no word, and what opening and saving a model raise.
+    Raises `InputError` if there are no words, a word is empty, or the output folder is not empty,
+    `InputTypeError` for a value that is not a word, and what opening and saving a model raise.
     """
     wanted = _checked_words(words)
     folder = Path(output)
@@ -103,18 +103,19 @@ def suggest_tokens(
 ) -> list[Suggestion]:
     """Return the words of texts that would save most tokens if they were tokens, best first.
 
-    Particles are taken off Korean words (`munjang.tokenization.josa`), and all forms of a word count for
-    it. Saved is what its pieces take now, with those of the particle, less what both would take. A word
-    that is an unknown token saves nothing by that measure and gains most, so it counts as one saved each
-    time. Numbers are left out. Where the tokeniser ignores case, so does this.
+    Particles are removed from Korean words (`munjang.tokenization.josa`), and all forms of a word count
+    together. The saving is the number of tokens of the word with its particle now, minus the number with the
+    word as a single token. An unknown token saves nothing by this measure although adding it helps most, so
+    it counts as at least one saved token per occurrence. Numbers are left out. If the tokeniser ignores case,
+    case is ignored here too.
 
     Args:
-        texts: of the domain; gone through once.
-        tokenizer: of the model.
-        limit: the most suggestions.
-        min_count: how often a word must occur.
+        texts: texts of the domain; iterated once.
+        tokenizer: the tokenizer of the model.
+        limit: the maximum number of suggestions.
+        min_count: the minimum number of occurrences of a word.
 
-    Raises `InputError` for a limit or count below 1, `InputTypeError` for what is no text.
+    Raises `InputError` for a limit or count below 1, `InputTypeError` for a value that is not a text.
     """
     for name, value in (("limit", limit), ("min_count", min_count)):
         if value < 1:
@@ -133,7 +134,7 @@ def _ignores_case(tokenizer: Tokenizer) -> bool:
     return all(tokenizer.tokenize(a) == tokenizer.tokenize(a.lower()) for a in string.ascii_uppercase)
 
 
-Form = tuple[str, str]  # a word, and the particle that stood after it
+Form = tuple[str, str]  # a word, and the particle after it
 
 
 def _forms(texts: Iterable[str], fold_case: bool) -> Counter[Form]:
@@ -156,7 +157,7 @@ def _words(text: str) -> Iterator[Form]:
 
 
 def _saved(forms: dict[Form, int], tokenizer: Tokenizer) -> dict[str, int]:
-    """Return the tokens saved by each word that is not one token already."""
+    """Return the number of tokens saved by each word that is not a single token already."""
     texts = {text for word, particle in forms for text in (word, word + particle, particle) if text}
     cut = dict(zip(texts, tokenizer.encode_batch(list(texts), add_special_tokens=False), strict=True))
     saved: dict[str, int] = {}

@@ -1,16 +1,15 @@
-"""Trains a WordPiece vocabulary, for Korean optionally one whose pieces respect morphemes.
+"""Training of a WordPiece vocabulary, optionally with pieces that respect Korean morphemes.
 
-With ``morphemes=True`` the words of the *training* texts are cut into morphemes first (kiwi), and no piece
-is learnt across such a cut: of 서울에서 the pieces 서울 and ``##에서`` may be learnt, but never 울에. The
-tokeniser itself stays plain WordPiece, so that ``tokenizer.json`` means the same wherever it is loaded and
-nobody who serves the model needs an analyser.
+With ``morphemes=True`` the words of the *training* texts are first split into morphemes (kiwi), and no piece
+is learned across a morpheme boundary: of 서울에서 the pieces 서울 and ``##에서`` may be learned, but never
+울에. The tokeniser itself remains plain WordPiece, so that ``tokenizer.json`` works the same wherever it is
+loaded, and serving the model needs no morphological analyser.
 
-That is not quite what https://arxiv.org/abs/2010.02534 calls morpheme-aware subwords. There the text is cut
-by the analyser (MeCab-ko) at inference too, so every piece lies within a morpheme of *this* sentence. Here a
-piece lies within a morpheme of *some* sentence: WordPiece takes the longest piece that fits, and where the
-end of one morpheme and the start of the next happen to spell a piece known from elsewhere, it is taken. So
-particles and endings are pieces of their own instead of being glued to every noun, but nothing is promised
-about a single sentence.
+This differs from the morpheme-aware subwords of https://arxiv.org/abs/2010.02534. There the analyser
+(MeCab-ko) also splits the text at inference, so every piece lies within a morpheme of *this* sentence. Here a
+piece lies within a morpheme of *some* sentence: WordPiece takes the longest matching piece, even if in this
+sentence the piece happens to cross the boundary between two morphemes. So particles and endings become
+separate pieces instead of being attached to every noun, but there is no guarantee for a single sentence.
 """
 
 from __future__ import annotations
@@ -39,18 +38,18 @@ from munjang.validation import checked_count, optional_count
 __all__ = ["BREAK", "PREFIX", "WordCounts", "alphabet", "learn_pieces", "morpheme_starts", "train_wordpiece"]
 
 PREFIX = "##"
-BREAK = "\x1f"  # a control character, which no word holds
-_SHIFT = 0xF0000  # takes the first two planes of Unicode to its private ones, 15 and 16
-_PLANES = 0x20000  # what lies beyond is rare ideographs and private characters, not Korean or English
+BREAK = "\x1f"  # a control character, which occurs in no word
+_SHIFT = 0xF0000  # maps the first two planes of Unicode to the private use planes 15 and 16
+_PLANES = 0x20000  # characters from here on are rare ideographs and private use, not Korean or English
 _LONGEST = 100  # characters; a longer word is unknown to every WordPiece tokeniser
 _MOST_WORDS = 4_000_000  # about 500 MB
 
 
 class WordCounts:
-    """How often each word was seen, in bounded memory; `BREAK` stands where no piece may cross.
+    """A counter of words with bounded memory. `BREAK` in a word marks a boundary that no piece may cross.
 
-    When there are too many different words, the rarest go (lossy counting): little would have been learnt
-    from them.
+    If there are too many different words, the rarest are dropped (lossy counting); their effect on the
+    vocabulary would be small.
     """
 
     def __init__(self, most: int = _MOST_WORDS) -> None:
@@ -58,7 +57,7 @@ class WordCounts:
         self._most = most
 
     def add(self, words: Iterable[str]) -> None:
-        """Count words."""
+        """Add words to the counts."""
         self.words.update(words)
         if len(self.words) > self._most:
             self._drop_rarest()
@@ -70,7 +69,10 @@ class WordCounts:
             self.words = Counter({word: n for word, n in self.words.items() if n > floor})
 
     def parts(self) -> Counter[str]:
-        """Count the parts between breaks, each in the characters that tell where it stands."""
+        """Count the parts between breaks.
+
+        Characters inside a word are shifted to the private use planes, to distinguish them from its start.
+        """
         counts: Counter[str] = Counter()
         for word, count in self.words.items():
             first, *others = word.split(BREAK)
@@ -93,7 +95,7 @@ def _plain(character: str) -> str:
 
 
 def alphabet(counts: Mapping[str, int], limit: int) -> list[str]:
-    """Return the ``limit`` most frequent characters, each as a word's start and, if seen, as its inside."""
+    """Return the ``limit`` most frequent characters, as word-initial and, if they occur, as inner ones."""
     seen: Counter[str] = Counter()
     for part, count in counts.items():
         for character in part:
@@ -102,7 +104,7 @@ def alphabet(counts: Mapping[str, int], limit: int) -> list[str]:
     for character, count in seen.items():
         total[_plain(character)] += count
     kept = set(sorted(total, key=lambda character: (-total[character], character))[:limit])
-    # A single character is a word of its own somewhere, sooner or later.
+    # The word-initial form is always included: any character may occur as a single-character word.
     return sorted(kept | {character for character in seen if _plain(character) in kept})
 
 
@@ -128,7 +130,7 @@ def learn_pieces(
 
 
 def _repeated(counts: Mapping[str, int], most: int = 1000) -> Iterator[str]:
-    """Yield each part as often as it was counted; the library takes texts, not counts."""
+    """Yield each part as often as it was counted, since the library takes texts, not counts."""
     for part, count in counts.items():
         for done in range(0, count, most):
             yield f"{part} " * min(most, count - done)
@@ -139,9 +141,9 @@ def _as_piece(shifted: str) -> str:
     return PREFIX + text if ord(shifted[0]) >= _SHIFT else text
 
 
-# kiwi's time grows faster than the text, so that a long line goes in pieces, cut between words.
+# kiwi's time grows faster than linearly with the length of a text, so a long line is split between words.
 _PIECE = re.compile(r"\S(?:.{0,254}\S)?(?!\S)|\S{1,64}", re.DOTALL)
-# kiwi counts UTF-16 units; none of these is a part of a Korean word.
+# kiwi's offsets count UTF-16 units, so characters beyond the BMP are replaced; none is part of a Korean word.
 _BEYOND = re.compile("[\ud800-\udfff\U00010000-\U0010ffff]")
 _STAND_IN = "\u25a1"
 
@@ -149,8 +151,8 @@ _STAND_IN = "\u25a1"
 def morpheme_starts(texts: Sequence[str]) -> Iterator[set[int]]:
     """Yield for each text (in NFC) the positions at which a morpheme begins.
 
-    A stem and an ending that share a syllable, as in 봤, begin at the same position: nothing is cut inside a
-    syllable. Raises `MissingExtraError` without kiwipiepy.
+    A stem and an ending that share a syllable, as in 봤, begin at the same position: a syllable is never
+    split. Raises `MissingExtraError` without kiwipiepy.
     """
     pieces = [[(found.start(), found[0]) for found in _PIECE.finditer(text)] for text in texts]
     plain = [_BEYOND.sub(_STAND_IN, piece) for several in pieces for _, piece in several]
@@ -191,31 +193,32 @@ def train_wordpiece(
 ) -> Tokenizer:
     """Train a BERT vocabulary from text files (``.gz`` too), or from ``texts``, and save the tokeniser.
 
-    The texts are read once, line by line; memory grows with the number of different words, up to a bound.
-    The same texts give the same vocabulary. Hangul stays in whole syllables (NFC), accents stay, and Chinese
-    characters stand alone, as in BERT. Finding morphemes takes kiwi about a minute for 100,000 short texts.
-    Written are ``tokenizer.json``, ``tokenizer_config.json``, ``special_tokens_map.json`` and ``vocab.txt``,
-    which `transformers` reads as well. (Its ``AutoTokenizer`` takes the tokeniser as it is. Its
-    ``BertTokenizerFast`` makes a normaliser of its own, which composes no Hangul: give it text in NFC.)
+    The texts are read once, line by line; memory grows with the number of different words, up to a limit. The
+    same texts always result in the same vocabulary. Hangul stays in whole syllables (NFC), accents are kept,
+    and each Chinese character is a separate word, as in BERT. kiwi needs about a minute for the morphemes of
+    100,000 short texts. The written files are ``tokenizer.json``, ``tokenizer_config.json``,
+    ``special_tokens_map.json`` and ``vocab.txt``, which `transformers` also reads. (Its ``AutoTokenizer``
+    uses the tokeniser unchanged. Its ``BertTokenizerFast`` creates another normaliser, which does not compose
+    Hangul: its input must be in NFC.)
 
     Args:
-        files: a path or a list of paths; ``None`` if there are ``texts``.
-        folder: where the tokeniser goes, new or empty.
-        texts: an iterable of texts instead of files; it is gone through once.
-        vocab_size: the most pieces, the five special tokens included; little text gives fewer.
+        files: a path or a list of paths; ``None`` if ``texts`` is given.
+        folder: the output folder of the tokeniser, new or empty.
+        texts: an iterable of texts instead of files; iterated once.
+        vocab_size: the maximum number of pieces, including the five special tokens; a small amount of text
+            results in fewer.
         lowercase: whether case is ignored.
-        limit_alphabet: the most characters known, the most frequent first; by default a quarter of the
-            vocabulary, at most 6,000. A word with another character is unknown.
-        min_frequency: how often two pieces must stand side by side to be joined.
-        morphemes: learn no piece that crosses a morpheme of Korean; see the head of this module.
-        model_max_length: the most tokens that the model will take, written into the config.
-        encoding: of the files.
-        show_progress_bar: show on standard error how many texts have been read.
+        limit_alphabet: the maximum number of characters, the most frequent first; by default a quarter of the
+            vocabulary, at most 6,000. A word with any other character is unknown.
+        min_frequency: the minimum number of occurrences of two adjacent pieces to merge them.
+        morphemes: learn no piece that crosses a boundary of Korean morphemes; see the module's docstring.
+        model_max_length: the maximum number of tokens of the model, written into the config.
+        encoding: the encoding of the files.
+        show_progress_bar: show the number of texts read on standard error.
 
-    Raises `DataFileError` for files that can't be read or have no text, `InputError` for a folder that holds
-    something, a vocabulary too small for its characters and other values that can't be used,
-    `MissingExtraError` for morphemes without the extra ``ko``, `CheckpointError` if the folder can't be
-    written.
+    Raises `DataFileError` for files that can't be read or have no text, `InputError` for a folder that is not
+    empty, a vocabulary too small for its characters and other invalid values, `MissingExtraError` for
+    morphemes without the extra ``ko``, `CheckpointError` if the folder can't be written.
     """
     for name, value in (("vocab_size", vocab_size), ("min_frequency", min_frequency)):
         checked_count(name, value)
@@ -249,7 +252,7 @@ def _lines(files: Files | None, texts: Iterable[str] | None, encoding: str) -> I
 def _checked_text(text: object) -> str:
     if not isinstance(text, str):
         raise InputTypeError(f"A text is a str, not {text!r} of type {type(text).__name__}.")
-    return text.encode("utf-8", "replace").decode("utf-8")  # a lone surrogate is no character
+    return text.encode("utf-8", "replace").decode("utf-8")  # replaces lone surrogates
 
 
 def _batches(lines: Iterator[str]) -> Iterator[list[str]]:
@@ -260,7 +263,7 @@ def _batches(lines: Iterator[str]) -> Iterator[list[str]]:
 def _words(
     texts: list[str], split: Callable[[str], list[tuple[str, tuple[int, int]]]], morphemes: bool
 ) -> Iterator[str]:
-    """Yield the words of texts, with breaks where no piece may cross."""
+    """Yield the words of texts, with `BREAK` at boundaries that no piece may cross."""
     if not morphemes:
         yield from (word for text in texts for word, _ in split(text))
         return

@@ -1,7 +1,7 @@
-"""Cuts the vocabulary of a multilingual model down to what some languages use.
+"""Trimming of a multilingual model's vocabulary to the pieces that selected languages use.
 
-Half of such a model and more is the table of word embeddings, and a text in one language touches a small part
-of it. What is left gives the same vectors: the same pieces have the same rows
+The table of word embeddings is half of such a model or more, and a text in a single language uses a small
+part of it. The trimmed model computes the same vectors: the same pieces have the same rows
 (https://arxiv.org/abs/2010.05609 measures this for multilingual BERT).
 """
 
@@ -59,15 +59,15 @@ _KNOWN = (
 
 
 def in_scripts(scripts: Iterable[str]) -> Callable[[str], bool]:
-    """Return a function that says whether all characters of a text are of these scripts.
+    """Return a function that checks whether all characters of a text belong to these scripts.
 
-    Combining marks that take on the script of their letter always are. Raises `InputError` for a name that
-    is no script, `InputTypeError` for one text instead of several.
+    Combining marks that inherit the script of their letter always belong to them. Raises `InputError` for an
+    unknown script, `InputTypeError` for a single string instead of a list.
     """
     if isinstance(scripts, str):
         raise InputTypeError(f"scripts is a list of names, such as {KOREAN_AND_ENGLISH}, not {scripts!r}.")
     remove = _remover(tuple(sorted({*scripts, "Inherited"})))
-    # A pattern of the library never sees an empty text.
+    # The library never applies a pattern to an empty text.
     return lambda text: not text or not remove(text)
 
 
@@ -98,7 +98,7 @@ def _check(script: str) -> None:
 
 
 def scripts_of(characters: Iterable[str]) -> list[str]:
-    """Return those of the scripts in wide use that these characters belong to."""
+    """Return the scripts in wide use to which at least one of these characters belongs."""
     text = "".join(characters)
     return [script for script in _KNOWN if len(_remover((script,))(text)) < len(text)]
 
@@ -110,7 +110,7 @@ _SPACE = "▁"
 
 
 def describe(tokenizer: Tokenizer) -> Description:
-    """Return ``tokenizer.json`` as it would be written; `UnsupportedModelError` for a kind we can't trim."""
+    """Return the content of ``tokenizer.json``. Raises `UnsupportedModelError` for an unsupported kind."""
     content: Description = json.loads(tokenizer.backend_tokenizer.to_str())
     kind = content["model"]["type"]
     if kind not in ("Unigram", "WordPiece", "BPE", "WordLevel"):
@@ -119,9 +119,9 @@ def describe(tokenizer: Tokenizer) -> Description:
 
 
 def piece_text(content: Description) -> PieceText:
-    """Return a function from a piece to the text it stands for, without marks such as ``##`` and ``▁``.
+    """Return a function that maps a piece to its text, without marks such as ``##`` and ``▁``.
 
-    A byte-level piece may begin or end within a character; that part of it stands for nothing.
+    A byte-level piece may begin or end within a character; such an incomplete character is dropped.
     """
     if _is_byte_level(content):
         return _bytes_as_text
@@ -142,7 +142,7 @@ def _bytes_as_text(piece: str) -> str:
 
 
 def always_kept(tokenizer: Tokenizer, content: Description) -> set[int]:
-    """Return the ids that every trimmed vocabulary needs: added tokens, the unknown one, all single bytes."""
+    """Return the ids that every trimmed vocabulary needs: added tokens, the unknown token, single bytes."""
     vocabulary = tokenizer.get_vocab()
     kept = set(tokenizer.get_added_vocab().values())
     model = content["model"]
@@ -152,14 +152,14 @@ def always_kept(tokenizer: Tokenizer, content: Description) -> set[int]:
     kept |= {vocabulary[piece] for piece in (*single, *letters, *unknown) if piece in vocabulary}
     if model["type"] == "Unigram":
         scores = [score for _, score in model["vocab"]]
-        # The score of an unknown character is reckoned from the lowest of all.
+        # The score of an unknown character is computed from the lowest score.
         kept.add(scores.index(min(scores)))
         kept |= set() if model["unk_id"] is None else {model["unk_id"]}
     return kept
 
 
 def derivations(content: Description) -> Iterator[tuple[str, str, str]]:
-    """Yield the merges of a pair encoding as left part, right part and result; nothing for other kinds."""
+    """Yield the merges of a BPE model as left part, right part and result; nothing for other kinds."""
     model = content["model"]
     prefix = model.get("continuing_subword_prefix") or ""
     for merge in model.get("merges") or ():
@@ -168,9 +168,9 @@ def derivations(content: Description) -> Iterator[tuple[str, str, str]]:
 
 
 def without_others(tokenizer: Tokenizer, content: Description, kept: Sequence[int]) -> Any:
-    """Return the library's tokeniser with the ``kept`` pieces alone, numbered in this (ascending) order.
+    """Return the library's tokeniser with only the ``kept`` pieces, renumbered in this (ascending) order.
 
-    Raises `CheckpointError` if it can't be built with these numbers.
+    Raises `CheckpointError` if it can't be built with these ids.
     """
     from tokenizers import Tokenizer as LibraryTokenizer
 
@@ -204,7 +204,7 @@ def _vocabulary(model: dict[str, Any], numbers: dict[str, int], kept: set[int]) 
 
 
 def _renumbered(processor: Any, numbers: dict[str, int]) -> Any:
-    """Put the new ids of special tokens into a post-processor of any kind."""
+    """Return a post-processor of any kind with the new ids of special tokens."""
     if not isinstance(processor, dict):
         return processor
     new = dict(processor)
@@ -222,20 +222,20 @@ def _renumbered(processor: Any, numbers: dict[str, int]) -> Any:
     return new
 
 
-_BATCH = 1024  # texts
+_BATCH = 1024  # texts that are tokenised at once
 
 
 @dataclass(frozen=True, slots=True)
 class Trimmed:
-    """What trimming did.
+    """The result of trimming.
 
     Attributes:
         kept: ``[V]``; the former id of each token of the new vocabulary, ascending.
-        before: how many tokens the tokeniser had.
-        after: how many it has.
-        parameters_before: how many numbers the model had.
-        parameters_after: how many it has.
-        same_for: the texts that are certain to be cut into the same pieces, in words.
+        before: the former number of tokens of the tokeniser.
+        after: the new number of tokens.
+        parameters_before: the former number of parameters of the model.
+        parameters_after: the new number of parameters.
+        same_for: a description of the texts that are guaranteed to have the same pieces as before.
     """
 
     kept: NDArray[np.int64]
@@ -254,29 +254,30 @@ def trim_vocabulary(
     scripts: Sequence[str] | None = None,
     min_count: int = 1,
 ) -> Trimmed:
-    """Write a copy of a model with the pieces that the wanted languages use.
+    """Write a copy of a model with only the pieces that the selected languages use.
 
-    With ``scripts``, every piece written in them is kept: a text in these scripts then has the same pieces
-    and vectors as before, whatever it says. That is the safe choice, and without ``texts`` it is made with
-    Hangul, Latin and Common (digits, punctuation, symbols). With ``texts``, the pieces that occur in them are
-    kept, and the single characters of all scripts that occur. That gives a smaller vocabulary. *These* texts
-    have the same pieces as before (if ``min_count`` is 1); another text has them if all its pieces occurred,
-    and where one did not, shorter ones stand in. With both, everything of either is kept.
+    With ``scripts``, every piece written in these scripts is kept: any text in these scripts then has the
+    same pieces and vectors as before. This is the safe choice. It is the default without ``texts``, with
+    Hangul, Latin and Common (digits, punctuation, symbols). With ``texts``, the pieces that occur in the
+    texts are kept, and the single characters of all scripts that occur. This results in a smaller vocabulary.
+    *These* texts have the same pieces as before (if ``min_count`` is 1). Another text has the same pieces if
+    all of them occurred in ``texts``; a piece that did not occur is replaced by shorter pieces. With both
+    arguments, the pieces selected by either are kept.
 
-    Special and added tokens always stay. So does what else identity needs: the parts that pair encodings
-    merge pieces from, all single bytes, and the piece of lowest score that a Unigram model reckons unknown
-    characters from.
+    Special and added tokens are always kept, and so are all other pieces that are needed for identical
+    results: the parts of the merges of BPE models, all single bytes, and the piece with the lowest score,
+    from which a Unigram model computes the score of unknown characters.
 
     Args:
         model: a folder, catalogue name or hub repository.
-        texts: in the wanted languages; gone through once.
-        output: the folder to write, new or empty; a sentence encoder stays one, heads over the vocabulary
-            are cut too.
+        texts: texts in the selected languages; iterated once.
+        output: the folder to write, new or empty. Sentence encoders are supported; heads over the vocabulary
+            are trimmed too.
         scripts: names of Unicode scripts.
-        min_count: how often a piece must occur in the texts.
+        min_count: the minimum number of occurrences of a piece in the texts.
 
-    Raises `InputError` for an output folder that holds something, unknown scripts and texts without any,
-    `UnsupportedModelError` for a tokeniser of another kind than Unigram, WordPiece and BPE, and what opening
+    Raises `InputError` for an output folder that is not empty, unknown scripts and texts that are all empty,
+    `UnsupportedModelError` for a tokeniser that is not Unigram, WordPiece, BPE or WordLevel, and what opening
     and saving a model raise.
     """
     folder = Path(output)
@@ -285,7 +286,7 @@ def trim_vocabulary(
     if texts is None and scripts is None:
         scripts = KOREAN_AND_ENGLISH
     chosen = _Choice(opened.tokenizer)
-    # RoBERTa counts positions from the padding id, which therefore must stay what it is.
+    # RoBERTa counts positions from the padding id, which therefore must not change.
     chosen.add_ids(range(opened.model.config.position_offset))
     if scripts is not None:
         chosen.add_scripts(scripts)
@@ -308,7 +309,7 @@ def trim_vocabulary(
 
 
 class _Choice:
-    """The ids to keep."""
+    """The set of ids to keep."""
 
     def __init__(self, tokenizer: Tokenizer) -> None:
         self.tokenizer = tokenizer
@@ -333,7 +334,7 @@ class _Choice:
                 self._kept.add(index)
 
     def _count(self, texts: Iterable[str]) -> tuple[NDArray[np.int64], set[str]]:
-        """Count each id in the texts; return also the characters of the pieces."""
+        """Count each id in the texts. Return the counts and the set of characters in the normalised texts."""
         counts = np.zeros(max(self.tokenizer.get_vocab().values()) + 1, dtype=np.int64)
         characters: set[str] = set()
         for batch in _batches(texts):
@@ -347,7 +348,7 @@ class _Choice:
         return counts, characters
 
     def closed(self) -> NDArray[np.int64]:
-        """Return the ids, ascending, with all that they are merged from."""
+        """Return the ids, ascending, including the parts of their merges, recursively."""
         vocabulary = self.tokenizer.get_vocab()
         parts: dict[int, set[int]] = {}
         for left, right, result in derivations(self.content):
@@ -380,7 +381,7 @@ def _cut(model: Model, kept: NDArray[np.int64]) -> Model:
 
 
 def _config(config: dict[str, Any], kept: NDArray[np.int64]) -> dict[str, Any]:
-    """Return a config with the new size and ids; the id of a token that is gone is left out."""
+    """Return a config with the new size and ids; ids of removed tokens are left out."""
     numbers = {former: number for number, former in enumerate(kept.tolist())}
     new = dict(config)
     for key, value in config.items():
