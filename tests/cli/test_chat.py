@@ -50,6 +50,21 @@ def test_what_is_not_known(invoke: Invoke, table: Path, model: Path) -> None:
     assert len(lines) == 4
 
 
+def test_one_bad_question_of_many_is_reported_and_the_others_are_answered(
+    program: Program, table: Path, model: Path
+) -> None:
+    arguments = ("chat", table, "--method", "hybrid", "-m", model, "--threshold", "0")
+    given = "안녕\n\n\xff\n언제 도착해요?\n".encode().replace("\xff".encode(), b"\xff")
+    found = program(*arguments, stdin=given)
+    assert found.returncode == 1
+    assert found.stdout.decode() == "안녕하세요!\n이틀 걸려요.\n"
+    assert (
+        found.stderr.decode().splitlines()[-1].startswith("munjang: standard input:3: The query has a lone")
+    )
+    answers = [json.loads(line) for line in program(*arguments, "--json", stdin=given).stdout.splitlines()]
+    assert [answer and answer["answer"] for answer in answers] == ["안녕하세요!", None, "이틀 걸려요."]
+
+
 def test_questions_piped_in(program: Program, table: Path, model: Path, tmp_path: Path) -> None:
     log = tmp_path / "turns.jsonl"
     found = program(

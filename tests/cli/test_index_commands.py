@@ -216,6 +216,16 @@ def test_search_each_line_of_standard_input(invoke: Invoke, place: Path) -> None
     assert [len(json.loads(line)) for line in result.stdout.splitlines()] == [4, 4]
 
 
+def test_one_bad_query_of_many_is_reported_and_the_others_are_answered(invoke: Invoke, place: Path) -> None:
+    result = invoke("search", "-", "--index", place, "--json", stdin=f"서울\n{'x' * 30_000}\nparcel\n")
+    assert result.exit_code == 1
+    first, second, third = map(json.loads, result.stdout.splitlines())
+    assert (len(first), second, len(third)) == (4, None, 4)
+    assert result.stderr.startswith("munjang: standard input:2: The query has 30,000 characters")
+    shown = invoke("search", "-", "--index", place, stdin=f"서울\n{'x' * 30_000}\nparcel\n")
+    assert (shown.exit_code, shown.stderr) == (1, result.stderr)
+
+
 def test_filters_pages_and_least_score(invoke: Invoke, place: Path) -> None:
     def found(*options: object) -> list[Any]:
         return [hit["id"] for hit in read(invoke("search", "언제", "-i", place, "--json", *options))]

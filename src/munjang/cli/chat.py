@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import math
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from munjang.cli.errors import FAILED, tell
 from munjang.cli.options import AsJson, Model, Offline, Pooling, Progress, examples
 from munjang.cli.output import clean, console, new_table, print_json, write_line
 from munjang.cli.texts import cross_encoder, is_piped, refuse, usage_error
+from munjang.data.files import STDIN, shown_name
 from munjang.errors import InputError
 from munjang.progress import has_bar
 
@@ -243,9 +245,7 @@ def chat(
         if once is not None:
             _tell(bot.ask(once), as_json)
         elif is_piped():
-            for line in sys.stdin:
-                if line.strip():
-                    _tell(bot.ask(line), as_json)
+            _answer_lines(bot, sys.stdin, as_json)
         else:
             converse(bot, file)
 
@@ -285,6 +285,25 @@ def _open(
         show_progress_bar=shown,
         **settings,
     )
+
+
+def _answer_lines(bot: ChatBot, lines: Iterable[str], as_json: bool) -> None:
+    """Answer each line that is not empty; report those that are refused, and end with exit status 1."""
+    refused = False
+    for number, line in enumerate(lines, 1):
+        if not line.strip():
+            continue
+        try:
+            turn = bot.ask(line)
+        except InputError as error:
+            refused = True
+            tell(f"{shown_name(STDIN)}:{number}: {error}")
+            if as_json:
+                print_json(None)
+        else:
+            _tell(turn, as_json)
+    if refused:
+        raise typer.Exit(FAILED)
 
 
 def _tell(turn: Turn, as_json: bool) -> None:

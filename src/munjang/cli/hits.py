@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Sequence
 from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from munjang.cli.output import clean, console, detail_lines, new_table, print_json, rounded
-from munjang.cli.texts import cross_encoder
+from munjang.cli.texts import answered, cross_encoder
 from munjang.errors import InputError
 from munjang.search.lead import FITTING
 
@@ -155,20 +156,24 @@ def search_index(
     """Search an index and print what is found."""
     wanted = read_filters(filters)
     reranker = None if rerank is None else cross_encoder(rerank, offline=offline)
-    found = index.search_batch(
-        queries,
-        mode=mode.value,
-        limit=top,
-        offset=offset,
-        filter=wanted,
-        min_score=min_score,
-        rerank=reranker,
-    )
-    for query, hits in zip(queries, found, strict=True):
-        if as_json:
-            print_json([_as_dict(hit) for hit in hits])
-        else:
-            _print_table(query, hits, _columns(mode, rerank), several=len(index.settings.fields) > 1)
+
+    def find(some: Sequence[str]) -> list[list[Hit]]:
+        return index.search_batch(
+            some,
+            mode=mode.value,
+            limit=top,
+            offset=offset,
+            filter=wanted,
+            min_score=min_score,
+            rerank=reranker,
+        )
+
+    with answered(queries, find) as found:
+        for query, hits in found:
+            if as_json:
+                print_json(None if hits is None else [_as_dict(hit) for hit in hits])
+            elif hits is not None:
+                _print_table(query, hits, _columns(mode, rerank), several=len(index.settings.fields) > 1)
 
 
 def _as_dict(hit: Hit) -> dict[str, Any]:
