@@ -345,9 +345,10 @@ class Model:
         try:
             path.mkdir(parents=True, exist_ok=True)
             write_json(path / "config.json", {**self.raw_config, **precision})
-        except OSError as error:
+        except (OSError, ValueError) as error:  # ValueError: a NUL character
+            reason = getattr(error, "strerror", None) or error
             raise CheckpointError(
-                f"Can't write into '{path}': {error.strerror or error}. Choose another folder or make room."
+                f"Can't write into {str(path)!r}: {reason}. Choose another folder or make room."
             ) from error
         left_out = tuple(f"{prefix}." for prefix in without)
         save_weights(

@@ -192,9 +192,9 @@ def save(backend: LibraryTokenizer, settings: Settings, folder: Path) -> None:
             file.write(content.encode())
         write_json(folder / "special_tokens_map.json", special)
         write_json(folder / "tokenizer_config.json", config)
-    except OSError as error:
-        reason = error.strerror or error
-        raise CheckpointError(f"Can't save the tokeniser in '{folder}': {reason}.") from error
+    except (OSError, ValueError) as error:  # ValueError: a NUL character
+        reason = getattr(error, "strerror", None) or error
+        raise CheckpointError(f"Can't save the tokeniser in {str(folder)!r}: {reason}.") from error
 
 
 # Where the files lay on the machine they come from, and code that we do not run.
