@@ -316,3 +316,9 @@ def test_torch_is_not_imported(bert: Path, tmp_path: Path) -> None:
     )
     assert run_python(code, bert, home=tmp_path) == "False False False\n"
     assert "torch" in sys.modules  # of this process, where the other tests found it
+
+
+@pytest.mark.parametrize("seed", [-1, 2**32, 10**400, "x", None])
+def test_a_seed_that_numpy_cannot_take_is_refused(seed: object) -> None:
+    with pytest.raises((InputError, InputTypeError), match="seed must be"):
+        names.set_seed(seed)  # type: ignore[arg-type]

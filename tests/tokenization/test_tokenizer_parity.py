@@ -181,6 +181,8 @@ def test_padding_mistakes(small: Tokenizer, tmp_path: Path) -> None:
         small("cat", return_tensors="tf")
     with pytest.raises(InputError, match="no multiple of pad_to_multiple_of=8"):
         small("cat", padding=True, truncation=True, max_length=12, pad_to_multiple_of=8)
+    with pytest.raises(InputError, match="pad_to_multiple_of is beyond 1,048,576"):
+        small("cat", padding=True, pad_to_multiple_of=10**400)
     with pytest.raises(InputTypeError, match="pad_to_multiple_of is '8' of type str"):
         small("cat", padding=True, pad_to_multiple_of="8")  # type: ignore[arg-type]
     small.pad_token = None

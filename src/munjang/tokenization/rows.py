@@ -131,6 +131,9 @@ def _longest_first(first: int, second: int, room: int) -> tuple[int, int]:
     return (longer, shorter) if first > second else (shorter, longer)
 
 
+_LARGEST_MULTIPLE = 1 << 20
+
+
 class Padding(NamedTuple):
     """The padding token and where it goes; ``length`` None means the longest text of the batch."""
 
@@ -179,6 +182,8 @@ def _check_multiple(multiple_of: int | None, truncation: Truncation | None) -> N
     if multiple_of is None:
         return
     check_length("pad_to_multiple_of", multiple_of)
+    if multiple_of > _LARGEST_MULTIPLE:
+        raise InputError(f"pad_to_multiple_of is beyond {_LARGEST_MULTIPLE:,}, which no model has room for.")
     if truncation is not None and truncation.max_length % multiple_of:
         raise InputError(
             f"max_length={truncation.max_length} is no multiple of pad_to_multiple_of={multiple_of}, "

@@ -23,6 +23,7 @@ from munjang.tasks.fill_mask.fill_mask import FillMask
 from munjang.tasks.generation.causal import checked_texts
 from munjang.tasks.loading import Loaded, ModelOptions, load
 from munjang.tasks.question_answering import QuestionAnswering
+from munjang.tasks.sampling import whole_number
 from munjang.tasks.text_classification import TextClassification
 from munjang.tasks.token_classification import TokenClassification
 from munjang.tasks.zero_shot import ZeroShotClassification
@@ -47,7 +48,13 @@ TokenizerLike = str | os.PathLike[str] | Tokenizer | None
 
 
 def set_seed(seed: int) -> None:
-    """Seed the generators that sampling draws from: torch's where it is installed, numpy's otherwise."""
+    """Seed the generators that sampling draws from: torch's where it is installed, numpy's otherwise.
+
+    Raises `InputError` or `InputTypeError` unless the seed is a whole number from 0 to 2**32 - 1, as numpy's.
+    """
+    seed = whole_number("seed", seed, least=0)
+    if seed >= 2**32:
+        raise InputError("seed must be below 2**32, as numpy's generator needs.")
     random.seed(seed)
     np.random.seed(seed)
     if (torch := installed_torch()) is not None:

@@ -141,6 +141,7 @@ def test_what_no_reader_can_use_is_never_offered(tmp_path: Path) -> None:
     model_with_words(tmp_path, "BertForMaskedLM", rows=len(VOCABULARY) + 30)  # more rows than pieces
     fill = FillMask(tmp_path)
     found = fill(SOCCER, top_k=1000)
+    assert fill(SOCCER, top_k=10**400) == found
     assert {VOCABULARY[one["token"]] for one in found} == set(VOCABULARY) - NEVER
     assert sum(one["score"] for one in found) + found[0]["withheld"] == pytest.approx(1, abs=1e-5)
 

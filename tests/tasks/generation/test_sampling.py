@@ -122,6 +122,13 @@ def test_repeated_ngrams(size: int) -> None:
     np.testing.assert_array_equal(Sampling(no_repeat_ngram_size=size).scores(scores, ids), expected)
 
 
+@pytest.mark.parametrize("name", ["temperature", "top_p", "repetition_penalty"])
+@pytest.mark.parametrize("value", [10**400, -(10**400)])
+def test_numbers_beyond_floating_point_are_refused(name: str, value: Any) -> None:
+    with pytest.raises(InputError, match=f"{name} is a whole number beyond"):
+        Sampling(**{name: value})
+
+
 SETTINGS: list[dict[str, Any]] = [
     {"temperature": 0.7},
     {"top_k": 5},

@@ -103,7 +103,8 @@ class Choice:
             least = np.partition(scores[ids], len(ids) - count)[len(ids) - count]
             ids = ids[scores[ids] >= least]
         ordered = ids[np.argsort(-scores[ids], kind="stable")].tolist()
-        return list(islice((i for i in ordered if self.accept is None or self.accept(i)), count))
+        wanted = min(count, len(ordered))
+        return list(islice((i for i in ordered if self.accept is None or self.accept(i)), wanted))
 
 
 def log_probabilities(model: Model, queries: Sequence[Query]) -> Iterator[tuple[int, LogProbabilities]]:

@@ -166,4 +166,7 @@ def _check_temperature(temperature: float) -> None:
 def _real(name: str, value: object) -> float:
     if not isinstance(value, (int, float, np.floating)) or isinstance(value, bool):
         raise InputTypeError(f"{name} must be a number, got {value!r}.")
-    return float(value)
+    try:
+        return float(value)
+    except OverflowError:  # a whole number of more than 308 digits
+        raise InputError(f"{name} is a whole number beyond what can be computed with.") from None
