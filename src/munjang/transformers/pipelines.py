@@ -23,13 +23,13 @@ from munjang.tasks.fill_mask.fill_mask import FillMask
 from munjang.tasks.generation.causal import checked_texts
 from munjang.tasks.loading import Loaded, ModelOptions, load
 from munjang.tasks.question_answering import QuestionAnswering
-from munjang.tasks.sampling import whole_number
 from munjang.tasks.text_classification import TextClassification
 from munjang.tasks.token_classification import TokenClassification
 from munjang.tasks.zero_shot import ZeroShotClassification
 from munjang.tokenization import Tokenizer
 from munjang.transformers.models import GenerationModel, PreTrainedModel, model_class
 from munjang.transformers.tokenizers import AutoTokenizer
+from munjang.validation import checked_count
 
 __all__ = [
     "FeatureExtractionPipeline",
@@ -52,7 +52,7 @@ def set_seed(seed: int) -> None:
 
     Raises `InputError` or `InputTypeError` unless the seed is a whole number from 0 to 2**32 - 1, as numpy's.
     """
-    seed = whole_number("seed", seed, least=0)
+    seed = checked_count("seed", seed, 0)
     if seed >= 2**32:
         raise InputError("seed must be below 2**32, as numpy's generator needs.")
     random.seed(seed)
