@@ -98,7 +98,7 @@ def test_no_permission(bert: Trio, tmp_path: Path) -> None:
         bert.ours.save_pretrained("/proc/model")
 
 
-@pytest.mark.parametrize(("name", "reason"), [("a" * 300, "too long"), ("a\0b", "null byte")])
+@pytest.mark.parametrize(("name", "reason"), [("a" * 300, "too long"), ("a\0b", "NUL character|null byte")])
 def test_no_folder_can_have_this_name(bert: Trio, tmp_path: Path, name: str, reason: str) -> None:
     for part in (bert.ours, bert.ours.model, bert.ours.tokenizer):
         with pytest.raises(CheckpointError, match=f"Can't .*{reason}"):
