@@ -1,28 +1,28 @@
 """Every error that Munjang raises on purpose.
 
-The tree (a leaf also inherits the built-in exception that fits, so ``except ValueError`` keeps working)::
+The class tree (a leaf also inherits the matching built-in exception, so ``except ValueError`` works too)::
 
     MunjangError
     ├── InputError (ValueError)              an argument or a text has a value we can't use
-    │   └── TruncationError                  a text is longer than the model and the caller asked to be told
+    │   └── TruncationError                  a text is too long and the caller requested an error
     ├── InputTypeError (TypeError)           an argument has the wrong type
     ├── DataFileError (ValueError)           a user's file is missing, unreadable or lacks a column
-    ├── UnknownModelError (ValueError)       a model's name leads nowhere
-    ├── UnsupportedModelError (ValueError)   a config asks for arithmetic that we do not have
-    ├── CheckpointError (ValueError)         a checkpoint's files are missing, broken or do not fit together
+    ├── UnknownModelError (ValueError)       no model has this name
+    ├── UnsupportedModelError (ValueError)   a config requires arithmetic that is not implemented
+    ├── CheckpointError (ValueError)         a checkpoint's files are missing, broken or inconsistent
     │   ├── MissingHeadError                 a checkpoint has no trained head for the task
     │   └── UnsafeCheckpointError            weights are a pickle and the caller did not allow it
     ├── StoreError (OSError)                 an index can't be read or written: full, read-only, broken, newer
     │   └── StoreBusyError (TimeoutError)    another process kept writing to it for too long
     ├── IndexMismatchError (ValueError)      an index was made with another model, analyser or other fields
     ├── EngineError (RuntimeError)           the engine computes wrong values on this CPU
-    ├── TrainingError (RuntimeError)         training can't go on: the loss is no number, memory ran out
+    ├── TrainingError (RuntimeError)         training can't continue: the loss is NaN, memory ran out
     ├── FetchError (OSError)                 a download failed
-    │   └── OfflineError                     a download was needed and is forbidden
+    │   └── OfflineError                     a download was needed but is forbidden
     └── MissingExtraError (ImportError)      an optional dependency is not installed
 
-A message says what happened, the value, and what to do about it. The command line prints that one line.
-`EngineWarning` reports that the engine computed wrong values and that a slower way is taken.
+A message contains what happened, the value, and the remedy. The command line prints it as one line.
+`EngineWarning` reports that the engine computed wrong values and that slower settings are used.
 """
 
 from __future__ import annotations
@@ -63,7 +63,7 @@ class InputError(MunjangError, ValueError):
 
 
 class TruncationError(InputError):
-    """A text is longer than the model allows and the caller asked for an error instead of a cut."""
+    """A text is longer than the model allows and the caller requested an error instead of truncation."""
 
 
 class InputTypeError(MunjangError, TypeError):
@@ -71,7 +71,7 @@ class InputTypeError(MunjangError, TypeError):
 
 
 class DataFileError(MunjangError, ValueError):
-    """A user's file is missing, unreadable, not UTF-8, or lacks the column asked for."""
+    """A user's file is missing, unreadable, not UTF-8, or lacks the requested column."""
 
 
 class UnknownModelError(MunjangError, ValueError):
@@ -79,11 +79,11 @@ class UnknownModelError(MunjangError, ValueError):
 
 
 class UnsupportedModelError(MunjangError, ValueError):
-    """A model's config asks for arithmetic that is not implemented here."""
+    """A model's config requires arithmetic that is not implemented here."""
 
 
 class CheckpointError(MunjangError, ValueError):
-    """A checkpoint's files are missing, broken, or do not fit together."""
+    """A checkpoint's files are missing, broken or inconsistent."""
 
 
 class MissingHeadError(CheckpointError):
@@ -110,7 +110,7 @@ class MissingExtraError(MunjangError, ImportError):
         """Return the error for an extra of this package, whose requirements the message names."""
         try:
             lines = metadata.requires("munjang") or []
-        except metadata.PackageNotFoundError:  # run from its source
+        except metadata.PackageNotFoundError:  # run from source, not installed
             return cls(f"{reason}: pip install '.[{extra}]' in the folder of the source")
         wanted = [
             line.partition(";")[0].strip() for line in lines if re.search(rf"extra == .{extra}\b", line)
@@ -123,15 +123,15 @@ class StoreError(MunjangError, OSError):
 
 
 class StoreBusyError(StoreError, TimeoutError):
-    """Another process kept writing to an index for longer than we wait."""
+    """Another process held an index's write lock for longer than the timeout."""
 
 
 class IndexMismatchError(MunjangError, ValueError):
-    """An index was made with another model, analyser or other fields than those it is used with."""
+    """An index was made with a different model, analyser or fields than it is used with."""
 
 
 class EngineError(MunjangError, RuntimeError):
-    """The engine computes wrong values on this CPU, whatever its settings."""
+    """The engine computes wrong values on this CPU with all settings."""
 
 
 class EngineWarning(RuntimeWarning):
@@ -139,4 +139,4 @@ class EngineWarning(RuntimeWarning):
 
 
 class TrainingError(MunjangError, RuntimeError):
-    """Training can't go on: the loss is no number any more, or memory ran out."""
+    """Training can't continue: the loss is not finite (NaN), or memory ran out."""

@@ -1,4 +1,4 @@
-"""Public names of a package, loaded when they are first used (PEP 562)."""
+"""Public names of a package, imported when they are first used (PEP 562)."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ def lazy_names(
 
     Args:
         package: its name.
-        homes: the public names by the module that defines them.
-        modules: submodules that are public names themselves.
+        homes: the public names, grouped by the module that defines them.
+        modules: submodules that are public names too.
     """
     home_of = {name: module for module, names in homes.items() for name in names}
 

@@ -17,7 +17,7 @@ __all__ = ["Advance", "bars", "has_bar", "megabytes", "no_advance", "say", "trac
 
 Advance: TypeAlias = Callable[[int], None]  # called with the number of items done since the last call
 
-_LINES = 20  # at most, for one piece of work
+_LINES = 20  # maximum number of lines per task
 _SECONDS_BETWEEN_LOOKS = 0.2
 
 
@@ -53,13 +53,13 @@ def track(shown: bool, total: int | None, what: str) -> Iterator[Advance]:
 
 
 def has_bar(asked: bool | None) -> bool:
-    """Return whether to draw bars: unless declined, if standard error is a terminal."""
+    """Return whether to draw bars: if standard error is a terminal and ``asked`` is not False."""
     return asked is not False and sys.stderr.isatty()
 
 
 @contextmanager
 def tracked(asked: bool | None, total: int, what: str) -> Iterator[Advance]:
-    """Yield a function that advances a bar, or writes lines if ``asked`` where there is no terminal."""
+    """Yield a function that advances a bar, or writes lines if ``asked`` and there is no terminal."""
     if has_bar(asked):
         with track(True, total, what) as advance:
             yield advance
@@ -90,15 +90,15 @@ def say(message: str, *, quiet: bool = False) -> None:
 
 
 def megabytes(size: int) -> str:
-    """Return a number of bytes as people read it."""
+    """Return a number of bytes as readable text."""
     return f"{size / 1e6:,.0f} MB" if size >= 1e6 else f"{size / 1e3:,.0f} kB"
 
 
 @contextmanager
 def watching(folder: Path, label: str, total: int | None, *, quiet: bool = False) -> Iterator[None]:
-    """Show on a terminal how many of ``total`` bytes ``folder`` has gained while the block runs.
+    """Show on a terminal how many of ``total`` bytes were added to ``folder`` while the block runs.
 
-    The bar watches the folder that a download grows in, so it works for any downloader.
+    The bar polls the size of the download folder, so it works for any downloader.
     """
     if quiet or sys.stderr is None or not sys.stderr.isatty():
         yield
@@ -115,7 +115,7 @@ def watching(folder: Path, label: str, total: int | None, *, quiet: bool = False
         def look() -> None:
             while not done.wait(_SECONDS_BETWEEN_LOOKS):
                 gained = max(0, _folder_size(folder) - before)
-                # A client may hold a second copy for a moment.
+                # A client may temporarily have a second copy.
                 progress.update(task, completed=gained if total is None else min(gained, total))
 
         thread = threading.Thread(target=look, daemon=True)
@@ -128,7 +128,7 @@ def watching(folder: Path, label: str, total: int | None, *, quiet: bool = False
 
 
 def _folder_size(folder: Path) -> int:
-    """Return the bytes of the files under ``folder``; files that vanish meanwhile count nothing."""
+    """Return the total size of the files under ``folder`` in bytes; files deleted meanwhile count 0."""
     size = 0
     for path in folder.rglob("*"):
         with contextlib.suppress(OSError):

@@ -37,7 +37,7 @@ def plain_value(value: object) -> object:
 
 
 def shown_value(value: object) -> str:
-    """Return the beginning of a value's repr, for an error message, also where Python refuses to write it."""
+    """Return the beginning of a value's repr for an error message, also if repr raises."""
     try:
         return f"{value!r:.80}"
     except (ValueError, RecursionError):  # more than 4,300 digits, or nested deeply
@@ -62,7 +62,7 @@ def checked_text(value: object, what: str) -> str:
 
 
 def checked_choice(name: str, value: object, choices: Sequence[str]) -> str:
-    """Return an option that is one of some texts."""
+    """Return an option whose value must be one of ``choices``."""
     if not isinstance(value, str):
         raise InputTypeError(f"{name} must be one of {', '.join(choices)}, got {shown_value(value)}.")
     if value not in choices:
@@ -77,7 +77,7 @@ def check_choice(name: str, value: object, choices: tuple[object, ...]) -> None:
 
 
 def checked_count(name: str, value: object, least: int = 1) -> int:
-    """Return a whole number that is at least ``least``."""
+    """Return an integer that is at least ``least``."""
     plain = plain_value(value)
     if isinstance(plain, bool) or not isinstance(plain, int):
         raise InputTypeError(f"{name} must be a whole number, got {shown_value(value)}.")
@@ -87,7 +87,7 @@ def checked_count(name: str, value: object, least: int = 1) -> int:
 
 
 def optional_count(name: str, value: object, least: int = 1) -> int | None:
-    """Return a whole number that is at least ``least``, or None."""
+    """Return an integer that is at least ``least``, or None."""
     return None if value is None else checked_count(name, value, least)
 
 
@@ -108,7 +108,7 @@ def checked_number(name: str, value: object, *, least: float = -math.inf, most: 
 
 
 def checked_flag(name: str, value: object) -> bool:
-    """Return an option that is true or false."""
+    """Return a boolean option."""
     plain = plain_value(value)
     if not isinstance(plain, bool):
         raise InputTypeError(f"{name} must be True or False, got {shown_value(value)}.")
@@ -116,6 +116,6 @@ def checked_flag(name: str, value: object) -> bool:
 
 
 def check_flags(**flags: object) -> None:
-    """Raise `InputTypeError` for a value that is not True or False: ``"no"`` would count as true."""
+    """Raise `InputTypeError` for a value that is not True or False: ``"no"`` would be truthy."""
     for name, value in flags.items():
         checked_flag(name, value)

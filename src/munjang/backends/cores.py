@@ -1,4 +1,4 @@
-"""How many cores this process may use."""
+"""The number of cores that this process may use."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ __all__ = ["available_cores", "quota_of_cores"]
 
 
 def available_cores() -> int:
-    """Count the cores of this process: no more than its affinity mask and its control group's quota allow."""
+    """Return the number of cores that the affinity mask and the control group's quota allow."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     quota = quota_of_cores(Path("/sys/fs/cgroup"), Path("/proc/self/cgroup"))
     return cores if quota is None else min(cores, max(1, round(quota)))
 
 
 def quota_of_cores(mount: Path, membership: Path) -> float | None:
-    """Read the CPU time per wall-clock time that control groups grant, or ``None`` where they set no limit.
+    """Return the CPU time per wall-clock time that control groups (cgroups) allow, ``None`` without a limit.
 
-    ``mount`` is where the groups' files lie, ``membership`` names this process's group. Both versions of the
-    kernel's interface are read (its documents "cgroup-v2" and "sched-bwc").
+    ``mount`` is the folder of the cgroup files, ``membership`` the file that names this process's group. Both
+    cgroup versions are supported (kernel documents "cgroup-v2" and "sched-bwc").
     """
     quotas = [quota for quota in _quotas(mount, membership) if quota is not None]
     return min(quotas, default=None)
@@ -29,7 +29,7 @@ def quota_of_cores(mount: Path, membership: Path) -> float | None:
 def _quotas(mount: Path, membership: Path) -> Iterator[float | None]:
     group = next((line[3:] for line in _read(membership).splitlines() if line.startswith("0::")), "/")
     path = PurePosixPath("/", group)
-    for place in (path, *path.parents):  # every group above limits its members too
+    for place in (path, *path.parents):  # every parent group limits its members too
         yield _ratio(_read(mount / place.relative_to("/") / "cpu.max"))
     old = mount / "cpu"
     yield _ratio(f"{_read(old / 'cpu.cfs_quota_us')} {_read(old / 'cpu.cfs_period_us')}")
@@ -41,7 +41,7 @@ def _ratio(quota_and_period: str) -> float | None:
         ratio = int(quota) / int(period)
     except (ValueError, ZeroDivisionError):  # "max", or no such file
         return None
-    return ratio if ratio > 0 else None  # version 1 says -1 for "no limit"
+    return ratio if ratio > 0 else None  # version 1 has -1 for "no limit"
 
 
 def _read(file: Path) -> str:

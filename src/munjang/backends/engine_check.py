@@ -1,4 +1,4 @@
-"""Checks of a compiled graph: a probe whose values are known, and no product fused with another operation."""
+"""Checks of a compiled graph: a probe with known values, and no product fused with another operation."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ __all__ = ["FIRST_LAYER", "differ", "first_layer", "fused_products", "probe"]
 
 FIRST_LAYER = "layer.0"  # the tap of the first layer's output in every architecture
 _TOKENS = 3
-_WEIGHTINGS = 8  # more than any program pools with
-_TOLERANCE = 1e-3  # of the largest value; a wrong kernel is off by as much as the values themselves
+_WEIGHTINGS = 8  # more than any program uses for pooling
+_TOLERANCE = 1e-3  # relative to the largest value; a wrong kernel's error is as large as the values
 
 
 def probe() -> TokenBatch[Array]:
-    """Return a batch of one short text that every model takes."""
+    """Return a batch of one short text that is valid for every model."""
     numbers = np.arange(_TOKENS, dtype=np.int32)
     return TokenBatch(
         input_ids=numbers,
@@ -36,7 +36,7 @@ def probe() -> TokenBatch[Array]:
     )
 
 
-class _FirstLayerDone(Exception):  # noqa: N818 - ends a computation, no error
+class _FirstLayerDone(Exception):  # noqa: N818 - ends a computation, not an error
     pass
 
 
@@ -63,7 +63,7 @@ def first_layer(program: Program, weights: Mapping[str, Array]) -> Array | None:
 
 
 def differ(values: Array, expected: Array) -> bool:
-    """Return whether values are further apart than rounding explains."""
+    """Return whether the difference of values is larger than rounding error."""
     largest = np.max(np.abs(expected), initial=0.0, where=np.isfinite(expected))
     return not np.allclose(
         values, expected, rtol=0, atol=_TOLERANCE * max(float(largest), 1e-6), equal_nan=True

@@ -1,4 +1,4 @@
-"""What every executor offers the runtime."""
+"""The interface of executors for the runtime, and checks of weights and outputs."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ __all__ = [
 
 Array = NDArray[Any]
 Outputs = dict[str, NDArray[np.float32]]
-_CHECKED_BYTES = 2**24  # the matrices of the layers; tables of embeddings are larger and read only in part
+_CHECKED_BYTES = 2**24  # includes the layers' matrices; embedding tables are larger and only partly read
 K = TypeVar("K")
 V = TypeVar("V")
 
@@ -40,39 +40,39 @@ class Compiled(Protocol):
         ...
 
     def session(self) -> Callable[[TokenBatch[Array]], Outputs]:
-        """Return a function that runs batch after batch, where attention remembers what came before."""
+        """Return a function that runs successive batches and caches keys and values between them."""
         ...
 
     def run_many(self, batches: Iterable[tuple[K, TokenBatch[Array]]]) -> Iterator[tuple[K, Outputs]]:
-        """Run batches as they come, some at a time; yield each result with its key as it is ready."""
+        """Run batches of an iterator, several at a time; yield each result with its key when it is ready."""
         ...
 
     def release(self) -> None:
-        """Let go of what no collector would free; nobody uses the program any more."""
+        """Free resources that garbage collection does not free; the program must not be in use."""
         ...
 
 
 class OneByOne(ABC):
-    """`Compiled` for an executor that uses every core for one batch."""
+    """`Compiled` for an executor that uses all cores for one batch."""
 
     @abstractmethod
     def __call__(self, batch: TokenBatch[Array]) -> Outputs:
         """Run one batch."""
 
     def run_many(self, batches: Iterable[tuple[K, TokenBatch[Array]]]) -> Iterator[tuple[K, Outputs]]:
-        """Run the batches in their order."""
+        """Run the batches in order."""
         for key, batch in batches:
             yield key, self(batch)
 
-    def release(self) -> None:  # noqa: B027 - may be overridden, need not be
-        """There is nothing that a collector would not free."""
+    def release(self) -> None:  # noqa: B027 - overriding is optional
+        """Do nothing: garbage collection frees everything."""
 
 
 def as_float32(name: str, array: Array) -> NDArray[np.float32]:
-    """Return a weight in single precision, without a copy if it is.
+    """Return a weight as float32, without a copy if it is float32 already.
 
-    Raises `CheckpointError` for a tensor that does not hold floating-point numbers: one of a quantised model,
-    say, whose numbers mean nothing without their scales. Also for NaN and infinity, except in large tensors.
+    Raises `CheckpointError` for a tensor that is not floating-point, for example of a quantised model, whose
+    values are meaningless without their scales. Also for NaN and infinity, except in large tensors.
     """
     if not np.issubdtype(array.dtype, np.floating):
         raise CheckpointError(
@@ -97,16 +97,16 @@ def check_finite(name: str, array: Array) -> None:
 
 
 def is_finite(array: Array) -> bool:
-    """Return whether a sum shows that no number is NaN or infinite; half the time of looking at each."""
+    """Return whether the sum shows that no value is NaN or infinite; half the time of a check per value."""
     with np.errstate(all="ignore"):
         return bool(np.isfinite(array.sum()))
 
 
 def check_outputs(outputs: Outputs, weights: Mapping[str, Array]) -> Outputs:
-    """Return the outputs of a run.
+    """Return the outputs of a run after a check.
 
-    Raises `CheckpointError` if one of them is NaN or infinite, naming the tensor at fault: large tables of
-    embeddings are not read when a model is opened, so what is wrong with a row shows when it is used.
+    Raises `CheckpointError` if an output holds NaN or infinity, naming the tensor that caused it: large
+    tables of embeddings are not read when a model is opened, so an invalid row is found only when it is used.
     """
     wrong = [name for name, value in outputs.items() if not is_finite(value) and not np.isfinite(value).all()]
     if wrong:
@@ -121,7 +121,7 @@ def check_outputs(outputs: Outputs, weights: Mapping[str, Array]) -> Outputs:
 
 
 def gathered(program: Program, kept: Mapping[str, V], outputs: Mapping[str, V]) -> dict[str, V]:
-    """Join the taps that a run kept and its outputs; `InputError` if a tap was never come by."""
+    """Return the kept taps and the outputs of a run in one dict; `InputError` for a tap not found."""
     unknown = program.taps - kept.keys()
     if unknown:
         raise InputError(
@@ -132,8 +132,8 @@ def gathered(program: Program, kept: Mapping[str, V], outputs: Mapping[str, V]) 
 
 
 class Executor(Protocol):
-    """Runs programs over one set of weights."""
+    """An executor of programs over one set of weights."""
 
     def compile(self, program: Program) -> Compiled:
-        """Prepare a program."""
+        """Compile a program."""
         ...

@@ -1,4 +1,4 @@
-"""The reference executor: plain NumPy, every intermediate value can be looked at."""
+"""The reference executor: plain NumPy, with access to every intermediate value."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ _LARGE_NEGATIVE = np.float32(-1e9)
 
 @cache
 def _erf_series() -> np.polynomial.Chebyshev:
-    """The error function on [-6, 6] to about 1e-14; beyond, it is 1 to double precision."""
+    """Return the error function on [-6, 6] to about 1e-14; beyond, it is 1 in double precision."""
     erf = np.vectorize(math.erf, otypes=[np.float64])
     return np.polynomial.Chebyshev.interpolate(erf, 101, domain=[-6.0, 6.0])
 
 
 def _erf(x: Array) -> Array:
-    # Not the series' value at the ends: times a large number its last digits would count.
+    # Not the series' value at the ends: multiplied by a large number, its rounding error would matter.
     return np.where(np.abs(x) < 6.0, _erf_series()(np.clip(x, -6.0, 6.0).astype(np.float64)), np.sign(x))
 
 
@@ -42,7 +42,7 @@ def _gelu(x: Array) -> Array:
 
 
 def _gelu_new(x: Array) -> Array:
-    with np.errstate(over="ignore"):  # the cube of a large number; tanh is 1 long before
+    with np.errstate(over="ignore"):  # the cube of a large number; there tanh is 1 anyway
         return 0.5 * x * (1.0 + np.tanh(math.sqrt(2.0 / math.pi) * (x + 0.044715 * x**3)))
 
 
@@ -78,12 +78,12 @@ _ACTIVATIONS: Mapping[str, Callable[[Array], Array]] = {
 
 
 def activate(name: str, x: Array) -> Array:
-    """Return one of `munjang.models.ops.ACTIVATIONS` of each element, in the array's own type."""
+    """Apply one of `munjang.models.ops.ACTIVATIONS` to each element; the dtype stays the same."""
     return _ACTIVATIONS[name](x).astype(x.dtype, copy=False)
 
 
 class NumpyOps:
-    """`munjang.models.ops.Ops` over NumPy arrays; ``taps`` names what to keep, ``None`` keeps everything."""
+    """`munjang.models.ops.Ops` over NumPy arrays; ``taps`` names the taps to keep, ``None`` keeps all."""
 
     def __init__(self, taps: frozenset[str] | None, cache: dict[str, Array] | None = None) -> None:
         self._wanted = taps
@@ -135,7 +135,7 @@ class NumpyOps:
         return context.reshape(-1, value.shape[-1])[batch.unpad_index]
 
     def _remember(self, name: str, new: Array) -> Array:
-        """Put what this call brings behind what earlier calls brought: ``[B, heads, L, d]``."""
+        """Append this call's keys or values to the cache of earlier calls: ``[B, heads, L, d]``."""
         past = self._cache.get(name)
         self._cache[name] = new if past is None else np.concatenate([past, new], axis=2)
         return self._cache[name]
@@ -180,7 +180,7 @@ class _NumpyProgram(OneByOne):
         return self._run(NumpyOps(self._program.taps), batch)
 
     def _run(self, ops: NumpyOps, batch: TokenBatch[Array]) -> Outputs:
-        with np.errstate(over="ignore", invalid="ignore"):  # whoever uses the outputs checks them
+        with np.errstate(over="ignore", invalid="ignore"):  # the caller checks the outputs
             return gathered(self._program, ops.kept, self._program(ops, self._params, batch))
 
     def session(self) -> Callable[[TokenBatch[Array]], Outputs]:
@@ -189,17 +189,17 @@ class _NumpyProgram(OneByOne):
 
 
 class NumpyExecutor:
-    """Runs programs with NumPy alone."""
+    """An executor that uses NumPy alone."""
 
     def __init__(self, weights: Mapping[str, NDArray[Any]]) -> None:
         self._params: Params[Array] = Params(MadeOnce(weights, as_float32))
 
     def compile(self, program: Program) -> _NumpyProgram:
-        """Prepare a program: there is nothing to prepare."""
+        """Return a runnable program; nothing is compiled."""
         return _NumpyProgram(program, self._params)
 
     def every_value(self, program: Program, batch: TokenBatch[Array]) -> dict[str, Array]:
-        """Run a program and give every named intermediate value beside the outputs."""
+        """Run a program and return every named intermediate value and the outputs."""
         ops = NumpyOps(None)
         outputs = program(ops, self._params, batch)
         return {**ops.kept, **outputs}

@@ -1,4 +1,4 @@
-"""The default executor: an OpenVINO graph made straight from the weights, compiled for this CPU."""
+"""The default executor: an OpenVINO graph built directly from the weights, compiled for this CPU."""
 
 from __future__ import annotations
 
@@ -36,8 +36,8 @@ Node: TypeAlias = Any  # openvino publishes no types
 K = TypeVar("K")
 _LARGE_TABLE = 2**22  # bytes
 _LARGE_NEGATIVE = np.float32(-1e9)
-_CORES: dict[int, Any] = {}  # by the number of the process
-_KERNELS = 32  # compiled for shapes and kept by each stream; without a limit they take hundreds of megabytes
+_CORES: dict[int, Any] = {}  # by process id
+_KERNELS = 32  # kernels per shape in each stream's cache; without a limit they take hundreds of megabytes
 _INPUTS: Mapping[str, tuple[list[int], type[np.generic]]] = {
     "input_ids": ([-1], np.int32),
     "position_ids": ([-1], np.int32),
@@ -61,7 +61,7 @@ def _laplace(x: Node) -> Node:
 
 def _sqrt_softplus(x: Node) -> Node:
     u = op.exp(op.negative(op.abs(x)))
-    # log(1 + u): the engine's own softplus has no digit left where u is small, its logarithm has few.
+    # log(1 + u): for small u the engine's softplus loses all digits, and its logarithm most digits.
     series = op.multiply(
         u, op.add(_number(1), op.multiply(u, op.add(_number(-1 / 2), op.multiply(u, _number(1 / 3)))))
     )
@@ -96,12 +96,12 @@ _ACTIVATIONS: Mapping[str, Callable[[Node], Node]] = {
 
 
 def _shareable(array: Array) -> Array:
-    """OpenVINO shares writable memory only, though it writes to no weight."""
+    """Return a writable view: OpenVINO shares only writable memory, though it does not write to weights."""
     if array.flags.writeable:
         return array
     view = array.view()
     try:
-        view.flags.writeable = True  # a memory-mapped file allows it: what is written stays in this process
+        view.flags.writeable = True  # a memory-mapped file allows it: writes stay in this process
     except ValueError:
         return array.copy()
     return view
@@ -124,7 +124,7 @@ class OpenVINOOps:
     def __init__(self, taps: frozenset[str]) -> None:
         self._wanted = taps
         self.kept: dict[str, Node] = {}
-        self.sinks: list[Node] = []  # what is written to the state of a session
+        self.sinks: list[Node] = []  # nodes that write the state of a session
         self.fixed: dict[str, Node] = {}  # inputs that never change: large tables and numbers
         self.numbers: dict[str, Array] = {}
         self.first_layer: Node | None = None  # [1, H]: a row of the first layer's output, for `engine_check`
@@ -133,12 +133,12 @@ class OpenVINOOps:
         return op.gather(self._without_copy(table), index, _constant(_AXIS_0))
 
     def _without_copy(self, table: Node) -> Node:
-        """Make a large table an input: compiling would read all of a constant, though texts need little."""
+        """Make a large table an input: compiling a constant reads all of it, but texts need only few rows."""
         if table.get_type_name() != "Constant" or table.get_byte_size() < _LARGE_TABLE:
             return table
         name = table.get_friendly_name()
         if name not in self.fixed:
-            # The number of rows is left open, or every request would set aside memory for a table of its own.
+            # The number of rows is dynamic; otherwise every request would allocate memory for its own table.
             self.fixed[name] = _input(name, [-1, table.get_output_shape(0)[1]])
         return self.fixed[name]
 
@@ -209,7 +209,7 @@ class OpenVINOOps:
         return self.rows(joined, batch.unpad_index)
 
     def _remember(self, name: str, new: Node, batch: TokenBatch[Node]) -> Node:
-        """Put what this call brings behind the state of the session: ``[B, heads, L, d]``."""
+        """Append this call's keys or values to the state of the session: ``[B, heads, L, d]``."""
         heads, width = (new.output(0).get_partial_shape()[axis].get_length() for axis in (1, 3))
         texts = op.gather(op.shape_of(batch.pad_index), _axis(0), _constant(_AXIS_0))
         nothing = op.concat([texts, _axis(heads, 0, width)], 0)
@@ -236,7 +236,7 @@ class OpenVINOOps:
         padded = self.rows(x, batch.pad_index)  # [B, L, H]
         weights = op.gather(batch.pool_weights, _constant(np.array(weighting)), _constant(np.array(1)))
         weights = op.unsqueeze(weights, _axis(-1))  # [B, L, 1]
-        if mode == "sum":  # not as a product of matrices, which would make a kernel for every shape
+        if mode == "sum":  # not a matrix product, which would need a kernel for every shape
             return op.reduce_sum(op.multiply(padded, weights), _axis(1))
         chosen = op.greater(weights, _constant(np.float32(0)))
         return op.reduce_max(op.select(chosen, padded, _constant(_LARGE_NEGATIVE)), _axis(1))
@@ -256,9 +256,9 @@ class OpenVINOOps:
 
 
 class EightBitOps(OpenVINOOps):
-    """As `OpenVINOOps`, with the matrices of `affine` in 8 bits; the engine keeps them so while it runs.
+    """`OpenVINOOps` with the matrices of `affine` in 8 bits, which the engine keeps in memory at run time.
 
-    What is looked up by rows, such as embeddings, stays as it is: only the rows needed are read anyway.
+    Tables that are read by row, such as embeddings, are not compressed: only the needed rows are read anyway.
     """
 
     def affine(self, x: Node, weight: Node, bias: Node | None, *, transposed: bool = True) -> Node:
@@ -274,7 +274,7 @@ def _input(name: str, shape: list[int], dtype: type[np.generic] = np.float32) ->
 
 
 class Graph(NamedTuple):
-    """A program as a graph: the names of its outputs in order, and the inputs that are always the same."""
+    """A program as a graph: the names of its outputs in order, and the inputs with fixed values."""
 
     model: Any
     outputs: list[str]
@@ -286,8 +286,8 @@ def build_graph(
 ) -> Graph:
     """Build a program's `openvino.Model`.
 
-    Only the inputs that the program uses are parameters of the graph, and only the outputs and taps that it
-    asks for are results, so nothing else is computed.
+    Only the inputs that the program uses are parameters of the graph, and only the requested outputs and taps
+    are results, so nothing else is computed.
     """
     arrays: dict[str, Array] = {}
 
@@ -303,9 +303,9 @@ def build_graph(
     outputs = program(ops, root, batch)
     named = gathered(program, ops.kept, outputs)
     parameters = [*(getattr(batch, name) for name in BATCH_FIELDS), *ops.fixed.values()]
-    # Values of the embeddings alone, and a session, do without the check.
+    # A program of embeddings alone, and a session, are not checked.
     if ops.sinks or not outputs:
-        ops.first_layer = None  # and with it the nodes that only it needs
+        ops.first_layer = None  # also drops the nodes that only this output needs
     checked = [] if ops.first_layer is None else [ops.first_layer]
     results = [op.result(node) for node in [*named.values(), *checked]]
     used = [p for p in parameters if p.output(0).get_target_inputs()]
@@ -319,7 +319,7 @@ def _values(request: Any) -> list[Array]:
 
 
 def _ignore(request: Any, job: Any) -> None:
-    """Stand in for a callback."""
+    """Do nothing; used as a callback."""
 
 
 class _OpenVINOProgram:
@@ -331,10 +331,10 @@ class _OpenVINOProgram:
         self._streams = streams
         self._stateful = bool(graph.model.get_sinks())
         self._fixed = graph.fixed  # kept: the requests share their memory
-        self._jobs = streams + 1  # one request is filled while the others run
+        self._jobs = streams + 1  # one request's input is prepared while the others run
         names = (port.get_any_name() for port in compiled.inputs)
         self._inputs = [name for name in names if name not in graph.fixed]
-        self._idle: list[Any] = []  # queues of requests, kept because making them takes time and memory
+        self._idle: list[Any] = []  # request queues, reused because creating them takes time and memory
         self._lock = threading.Lock()
 
     def _feed(self, batch: TokenBatch[Array]) -> dict[str, Array]:
@@ -352,11 +352,11 @@ class _OpenVINOProgram:
     def _run(self, batches: Iterable[tuple[K, TokenBatch[Array]]]) -> Iterator[tuple[K, list[Array]]]:
         done: SimpleQueue[tuple[K, list[Array]]] = SimpleQueue()
         with self._taken() as queue:
-            # The callback holds this object until `release`: taken down while a thread of the engine still
-            # waits for Python's lock to leave its callback, it would wait for that thread for ever.
+            # The callback holds a reference to this object until `release`. Destroying the object while an
+            # engine thread waits for the GIL to leave its callback would be a deadlock.
             queue.set_callback(lambda request, job: done.put((job[0], _values(request))))
             for key, batch in batches:
-                # The batch travels along so that its arrays, which are shared, live as long as the request.
+                # The job holds the batch so that its arrays, which are shared, live as long as the request.
                 queue.start_async(self._feed(batch), (key, batch), share_inputs=True)
                 while not done.empty():
                     yield done.get()
@@ -376,16 +376,16 @@ class _OpenVINOProgram:
 
     @contextmanager
     def _taken(self) -> Iterator[Any]:
-        """Lend a queue; its requests end with the block, or before Python does if the block never ends."""
+        """Yield an idle queue; its requests are finished at the end of the block, or at interpreter exit."""
         with self._lock:
             queue = self._idle.pop() if self._idle else self._new_queue()
         owner = os.getpid()
 
         def finish() -> None:
-            if os.getpid() == owner:  # a forked process has the queue but not its threads
+            if os.getpid() == owner:  # a forked child process has the queue but not its threads
                 queue.wait_all()
 
-        atexit.register(finish)  # a result that arrives while Python is being taken down would crash it
+        atexit.register(finish)  # a result that arrives during interpreter shutdown would crash it
         try:
             yield queue
         finally:
@@ -395,10 +395,10 @@ class _OpenVINOProgram:
                 self._idle.append(queue)
 
     def fault(self, reference: Array | None) -> str | None:
-        """Return what is wrong with the compiled program, or ``None``.
+        """Return a description of the compiled program's fault, or ``None``.
 
         With several streams, no product may be fused with another operation (see `OpenVINOOps._unfused`). A
-        probe runs twice on each stream: its outputs must be equal, and its first layer that of ``reference``.
+        probe runs twice on each stream: the outputs must be equal, the first layer must match ``reference``.
         """
         if self._streams > 1 and (fused := fused_products(self._compiled)):
             return f"{len(fused)} products are fused, such as {fused[0]}"
@@ -412,14 +412,14 @@ class _OpenVINOProgram:
         return None
 
     def release(self) -> None:
-        """Let the engine's memory go, some seconds after the last request."""
+        """Free the engine's memory; called some seconds after the last request."""
         with self._lock:
             idle, self._idle = self._idle, []
         for queue in idle:
             queue.set_callback(_ignore)
 
     def session(self) -> Callable[[TokenBatch[Array]], Outputs]:
-        """Return a function that runs batch after batch and remembers keys and values in between."""
+        """Return a function that runs successive batches and caches keys and values between them."""
         request = self._compiled.create_infer_request()
         self._share_fixed(request)
 
@@ -434,19 +434,19 @@ def _core() -> Any:
     """Return the engine of this process, which all models share and which is never unloaded.
 
     On a CPU with AMX, the CPU plugin sets an alternate signal stack for the thread that loads it, and unmaps
-    that stack when the last model is gone. If another thread drops the last model, the first thread keeps an
-    unmapped stack, and its next signal (Ctrl-C) is a segmentation fault
+    that stack when the last model is released. If another thread releases it, the first thread keeps an
+    unmapped stack, and its next signal (Ctrl-C) causes a segmentation fault
     (docs/upstream/openvino-signal-stack.md).
     """
-    process = os.getpid()  # after a fork, the threads of the parent's engine are missing
+    process = os.getpid()  # after a fork, the threads of the parent's engine do not exist
     return _CORES.get(process) or _CORES.setdefault(process, ov.Core())
 
 
 def _drop_idle_threads() -> None:
-    """Make the engine end the threads of released models.
+    """Make the engine stop the threads of released models.
 
-    It keeps them for the next model. Threads do not survive a fork, so a forked process that reused such an
-    entry would wait for ever. Unloading any instance of the plugin clears the list.
+    The engine keeps them for the next model. Threads do not survive a fork, so a forked process that reused
+    them would wait forever (deadlock). Unloading any instance of the plugin clears the list.
     """
     if os.getpid() in _CORES:
         ov.Core().get_property("CPU", "NUM_STREAMS")  # loads an instance and unloads it, in about 1 ms
@@ -457,13 +457,13 @@ if hasattr(os, "register_at_fork"):
 
 
 class OpenVINOExecutor:
-    """Runs programs on this CPU with OpenVINO, several requests side by side.
+    """An executor that runs programs on this CPU with OpenVINO, several requests in parallel.
 
     Args:
         weights: tensors by their published names; they must stay alive and unchanged.
-        threads: cores to use; by default those that this process may use.
+        threads: number of cores to use; by default all cores that this process may use.
         streams: requests that run at the same time, each on ``threads / streams`` cores; by default one per
-            core. One stream gives a single text its shortest time, one per core the most texts per second.
+            core. One stream has the lowest latency for a single text, one per core the highest throughput.
     """
 
     def __init__(
@@ -477,18 +477,18 @@ class OpenVINOExecutor:
         self._make_ops: type[OpenVINOOps] = OpenVINOOps
 
     def for_sessions(self, *, eight_bit: bool = False) -> OpenVINOExecutor:
-        """Return an executor over the same weights with every core for one request; also in 8 bits."""
+        """Return an executor over the same weights with all cores for one request, optionally in 8 bits."""
         executor = OpenVINOExecutor(self._weights, threads=self._threads, streams=1)
         executor._make_ops = EightBitOps if eight_bit else OpenVINOOps
         return executor
 
     def compile(self, program: Program) -> _OpenVINOProgram:
-        """Build the graph of a program, compile it for this CPU and check what it computes.
+        """Build the graph of a program, compile it for this CPU and check its values.
 
-        A program that computes wrong values is compiled once more, then with one stream and a warning.
+        A program that computes wrong values is compiled again, then with one stream and a warning.
         Raises `EngineError` if one stream computes wrong values too.
         """
-        reference = self._reference(program)  # first: compiling releases the pages that it read
+        reference = self._reference(program)  # first: compiling releases the pages that this reads
         for streams in dict.fromkeys((self.streams, 1)):
             for _ in range(2):
                 compiled = self._compile(program, streams)
@@ -509,7 +509,7 @@ class OpenVINOExecutor:
         )
 
     def _reference(self, program: Program) -> Array | None:
-        """Return the probe's row of the first layer as NumPy computes it; ``None`` for rounded weights."""
+        """Return the probe's row of the first layer, computed with NumPy; ``None`` for 8-bit weights."""
         return first_layer(program, self._weights) if self._make_ops is OpenVINOOps else None
 
     def _compile(self, program: Program, streams: int) -> _OpenVINOProgram:
@@ -518,13 +518,13 @@ class OpenVINOExecutor:
             "INFERENCE_PRECISION_HINT": "f32",
             "NUM_STREAMS": streams,
             "INFERENCE_NUM_THREADS": self._threads,
-            # Pinned threads of two processes would sit on the same cores while others idle.
+            # Pinned threads of two processes would share the same cores while other cores are idle.
             "ENABLE_CPU_PINNING": False,
-            # What is multiplied with weights in 8 bits, and what a session remembers, stays exact.
+            # Inputs of products with 8-bit weights, and the cache of a session, stay in full precision.
             "DYNAMIC_QUANTIZATION_GROUP_SIZE": 0,
             "KV_CACHE_PRECISION": "f32",
             "CPU_RUNTIME_CACHE_CAPACITY": _KERNELS,
         }
         compiled = _core().compile_model(graph.model, "CPU", settings)
-        release_pages(self._weights)  # the engine has copies of its own, laid out for its kernels
+        release_pages(self._weights)  # the engine has its own copies, in its kernels' layout
         return _OpenVINOProgram(compiled, graph, streams)

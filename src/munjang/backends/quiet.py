@@ -1,7 +1,7 @@
-"""Importing OpenVINO without its telemetry.
+"""Import of OpenVINO without its telemetry.
 
 ``import openvino`` alone writes a client id under the home folder, starts a process and reports to a web
-service. Where its telemetry package is not installed it leaves all of that out, so that is what it is shown.
+service. It skips all of this if its telemetry package is not installed, so the package is hidden from it.
 """
 
 from __future__ import annotations
@@ -15,9 +15,9 @@ __all__ = ["hidden"]
 
 @contextmanager
 def hidden(package: str) -> Iterator[None]:
-    """Make ``import package`` fail inside the block; afterwards everything is as it was."""
+    """Make ``import package`` fail inside the block; restore the previous state afterwards."""
     before = {package: sys.modules[package]} if package in sys.modules else {}
-    sys.modules[package] = None  # type: ignore[assignment] # Python's mark for "not to be found"
+    sys.modules[package] = None  # type: ignore[assignment] # None makes the import fail
     try:
         yield
     finally:

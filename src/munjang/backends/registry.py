@@ -1,4 +1,4 @@
-"""Executors by name; each is imported when it is asked for, with the engine that it needs."""
+"""Executors by name; each executor and its engine are imported only when requested."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ BACKENDS = ("openvino", "numpy", "torch")
 def make_executor(
     backend: str, weights: Mapping[str, Array], *, threads: int | None = None, streams: int | None = None
 ) -> Executor:
-    """Make an executor by name: ``openvino``, ``numpy`` or ``torch``.
+    """Create an executor by name: ``openvino``, ``numpy`` or ``torch``.
 
-    ``threads`` and ``streams`` are OpenVINO's; the others use what NumPy's BLAS or torch are set to.
-    Raises `InputError` for an unknown name, `MissingExtraError` if torch is asked for and not installed.
+    ``threads`` and ``streams`` are OpenVINO's; the others use the settings of NumPy's BLAS or of torch.
+    Raises `InputError` for an unknown name, `MissingExtraError` if torch is requested and not installed.
     """
     optional_count("threads", threads)
     optional_count("streams", streams)

@@ -44,7 +44,7 @@ _ACTIVATIONS: Mapping[str, Callable[[Tensor], Tensor]] = {
     "leaky_relu": functional.leaky_relu,
     "hardswish": functional.hardswish,
     "laplace": lambda x: 0.5 * (1.0 + torch.erf((x - LAPLACE_MEAN) / (LAPLACE_DEVIATION * math.sqrt(2.0)))),
-    # Far below 0 the softplus is 0, where the root has no derivative.
+    # Far below 0 the softplus is 0, where the square root has no derivative.
     "sqrtsoftplus": lambda x: functional.softplus(x).clamp_min(torch.finfo(x.dtype).tiny).sqrt(),
     "silu": functional.silu,
     "swish": functional.silu,
@@ -120,7 +120,7 @@ class TorchOps:
         return attention_with_dropout(q, k, v, bias.to(q.dtype), dropout if self._training else 0.0)
 
     def _remember(self, name: str, new: Tensor) -> Tensor:
-        """Put what this call brings behind what earlier calls brought: ``[B, heads, L, d]``."""
+        """Append this call's keys or values to the cache of earlier calls: ``[B, heads, L, d]``."""
         past = self._cache.get(name)
         self._cache[name] = new if past is None else torch.cat([past, new], dim=2)
         return self._cache[name]
@@ -154,19 +154,19 @@ class TorchOps:
 
 
 def _heads(x: Tensor, batch: TokenBatch[Tensor], heads: int) -> Tensor:
-    """Lay packed rows out, the heads apart: ``[T, H]`` -> ``[B, heads, L, H / heads]``."""
+    """Return packed rows as a padded view, split into heads: ``[T, H]`` -> ``[B, heads, L, H / heads]``."""
     padded = lay_out(x, batch)
     return padded.view(*padded.shape[:2], heads, -1).transpose(1, 2)
 
 
 def _rows(context: Tensor, batch: TokenBatch[Tensor]) -> Tensor:
-    """Take the tokens together again: ``[B, heads, L, d]`` -> ``[T, H]``."""
+    """Return the padded view as packed rows again: ``[B, heads, L, d]`` -> ``[T, H]``."""
     joined = context.transpose(1, 2)
     return take_together(joined.reshape(-1, joined.shape[2] * joined.shape[3]), batch)
 
 
 def to_tensor(array: Array, device: torch.device | str = "cpu") -> Tensor:
-    """Copy a batch array or a weight to a device; index arrays become int64, as torch wants them."""
+    """Copy a batch array or a weight to a device; index arrays become int64, as torch requires."""
     tensor = torch.from_numpy(np.array(array))
     return tensor.to(device, torch.int64 if array.dtype == np.int32 else tensor.dtype)
 
@@ -192,7 +192,7 @@ class _TorchProgram(OneByOne):
 
 
 class TorchExecutor:
-    """Runs programs with torch; ``parameters`` are leaves that a caller may train, or move with `to`."""
+    """An executor that uses torch; ``parameters`` are leaf tensors that a caller may train or move (`to`)."""
 
     def __init__(self, weights: Mapping[str, Array]) -> None:
         self.device = torch.device("cpu")
@@ -202,7 +202,7 @@ class TorchExecutor:
 
     @property
     def params(self) -> Params[Tensor]:
-        """The parameters as models read them."""
+        """The parameters as a `Params` view for models."""
         return Params(self.parameters)
 
     def to(self, device: torch.device) -> None:
@@ -212,11 +212,11 @@ class TorchExecutor:
             self.parameters[name] = value.detach().to(device).requires_grad_(value.requires_grad)
 
     def batch(self, batch: TokenBatch[Array]) -> TokenBatch[Tensor]:
-        """Copy a batch to where the parameters are."""
+        """Copy a batch to the parameters' device."""
         return batch.map(lambda array: to_tensor(array, self.device))
 
     def compile(self, program: Program) -> _TorchProgram:
-        """Prepare a program: torch runs it as it is."""
+        """Return a runnable program; nothing is compiled."""
         return _TorchProgram(program, self)
 
     def forward(
@@ -227,14 +227,14 @@ class TorchExecutor:
         training: bool = False,
         params: Params[Tensor] | None = None,
     ) -> dict[str, Any]:
-        """Run a program with gradients; the results are tensors. ``params`` may stand in for the own ones."""
+        """Run a program with gradients; the results are tensors. ``params`` may replace the parameters."""
         ops = TorchOps(program.taps, training=training, groups=Groups(batch, self.device))
         outputs = program(ops, params or self.params, self.batch(batch))
         return gathered(program, ops.kept, outputs)
 
 
 def _parameter(name: str, value: Array) -> Tensor:
-    """A weight to train; whole numbers are buffers, such as old checkpoints' ``position_ids``."""
+    """Return a trainable weight; integer tensors are buffers, such as old checkpoints' ``position_ids``."""
     if name.endswith((".weight", ".bias")):
         value = as_float32(name, value)
     return to_tensor(value).requires_grad_(bool(np.issubdtype(value.dtype, np.floating)))

@@ -1,8 +1,8 @@
-"""How the torch executor lays packed tokens out for attention: with gradients that only gather.
+"""The padded views of packed tokens for attention in the torch executor, with gradients that only gather.
 
-Each packed row stands in exactly one cell of a padded view, and no gradient ever reaches a cell of padding:
-its key and value have probability zero, and what it saw is thrown away. So the gradient of laying out is
-taking together, and the other way round; torch's own gradient of indexing would add up, row by row.
+Each packed row is in exactly one cell of a padded view, and no gradient reaches a padding cell: its key and
+value have probability zero, and its context is discarded. So the gradient of padding (`lay_out`) is packing
+(`take_together`), and vice versa; torch's own gradient of indexing would accumulate row by row.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ from munjang.models.batch import TokenBatch
 
 __all__ = ["Groups", "lay_out", "take_together"]
 
-_WORTH_IT = 1.25  # cells per token from which texts of like length get a padded view of their own
-_FEWEST = 512  # cells below which one view costs less than several
+_WORTH_IT = 1.25  # cells per token above which texts of similar length get a separate padded view
+_FEWEST = 512  # number of cells below which one view is cheaper than several
 
 
 class _LayOut(torch.autograd.Function):
@@ -56,19 +56,19 @@ def _apply(function: type[torch.autograd.Function], *given: Tensor) -> Tensor:
 
 
 def lay_out(x: Tensor, batch: TokenBatch[Tensor]) -> Tensor:
-    """Packed rows in the padded view: ``[T, H]`` -> ``[B, L, H]``."""
+    """Return packed rows in the padded view: ``[T, H]`` -> ``[B, L, H]``."""
     cells = _apply(_LayOut, x, batch.pad_index.view(-1), batch.unpad_index)
     return cells.view(*batch.pad_index.shape, x.shape[-1])
 
 
 def take_together(x: Tensor, batch: TokenBatch[Tensor]) -> Tensor:
-    """The cells of the padded view that hold tokens: ``[B * L, H]`` -> ``[T, H]``."""
+    """Return the cells of the padded view that hold tokens: ``[B * L, H]`` -> ``[T, H]``."""
     return _apply(_TakeTogether, x, batch.unpad_index)
 
 
 @dataclass(frozen=True, slots=True)
 class _Group:
-    """Texts of like length: the packed row in each cell of their padded view, and which cells hold one."""
+    """Texts of similar length: the packed row's index for each cell of the padded view, and a token mask."""
 
     rows: NDArray[np.intp]  # [B, L]
     is_token: NDArray[np.bool_]  # [B, L]
@@ -76,7 +76,7 @@ class _Group:
 
 
 class Groups:
-    """The texts of a batch by length, each group in a padded view of its own: less padding for attention."""
+    """The texts of a batch grouped by length, each group with a separate padded view, to reduce padding."""
 
     def __init__(self, batch: TokenBatch[Array], device: torch.device) -> None:
         is_token = np.zeros(batch.pad_index.shape, dtype=bool)
@@ -88,11 +88,11 @@ class Groups:
 
     @property
     def biases(self) -> Sequence[Tensor]:
-        """What is added to the scores of each group, ``[B, 1, 1, L]`` or ``[B, 1, L, L]``."""
+        """The attention bias of each group, ``[B, 1, 1, L]`` or ``[B, 1, L, L]``."""
         return [group.attention_bias for group in self._groups]
 
     def lay_out(self, x: Tensor, heads: int) -> Sequence[Tensor]:
-        """Packed rows as the groups' padded views, the heads apart: ``[T, H]`` -> ``[B, heads, L, d]``."""
+        """Return packed rows as the groups' padded views by head: ``[T, H]`` -> ``[B, heads, L, d]``."""
         rows, cells = self._index(heads)
         found = _apply(_LayOut, x.reshape(-1, x.shape[-1] // heads), rows, cells)
         parts = torch.split(found, [group.rows.size * heads for group in self._groups])
@@ -102,16 +102,16 @@ class Groups:
         ]
 
     def take_together(self, parts: Sequence[Tensor]) -> Tensor:
-        """The groups' padded views as packed rows: ``[B, heads, L, d]`` -> ``[T, H]``."""
+        """Return the groups' padded views as packed rows: ``[B, heads, L, d]`` -> ``[T, H]``."""
         heads, size = parts[0].shape[1], parts[0].shape[3]
         _, cells = self._index(heads)
         joined = torch.cat([part.reshape(-1, size) for part in parts])
         return _apply(_TakeTogether, joined, cells).view(-1, heads * size)
 
     def _index(self, heads: int) -> tuple[Tensor, Tensor]:
-        """The row ``token * heads + head`` in each cell, and the cell of each such row.
+        """Return the index of the row ``token * heads + head`` for each cell, and the cell of each such row.
 
-        As views are gathered in pieces of a head, they need not be copied again to bring the heads apart.
+        Views are gathered per head, so no second copy is needed to split the heads.
         """
         if heads not in self._of_heads:
             rows, cells = [], np.empty((self._tokens, heads), dtype=np.int64)
@@ -133,7 +133,7 @@ def _group(
     batch: TokenBatch[Array], is_token: NDArray[np.bool_], texts: Sequence[int], device: torch.device
 ) -> _Group:
     longest = int(is_token[texts].sum(axis=1).max())
-    bias = batch.attention_bias[texts][..., :longest, :longest]  # where all rows are alike, there is one
+    bias = batch.attention_bias[texts][..., :longest, :longest]  # if rows are equal, the axis has length 1
     return _Group(
         batch.pad_index[texts, :longest].astype(np.int64),
         is_token[texts, :longest],
@@ -142,9 +142,9 @@ def _group(
 
 
 def _like_lengths(lengths: NDArray[np.intp]) -> list[list[int]]:
-    """Cut the texts, shortest first, where the longest of a group would leave a fifth of its cells empty.
+    """Split the texts, sorted by length, into groups so that padding stays below about a fifth of the cells.
 
-    If there is little padding, or little of everything, all are one group.
+    If there is little padding, or the batch is small, all texts are one group.
     """
     if lengths.size * lengths.max() < max(_FEWEST, _WORTH_IT * lengths.sum()):
         return [list(range(len(lengths)))]

@@ -1,8 +1,8 @@
-"""Dropout on a CPU, faster than torch's own.
+"""Dropout on a CPU, faster than torch's implementation.
 
-Torch draws one number for each cell on one core, and with dropout its attention leaves the fast kernel and
-bfloat16. Here the numbers are 16 bits each, so that a rate is met to within 1 in 100,000, and they are drawn
-from a seed of torch's generator, so that `torch.manual_seed` settles them.
+Torch draws one random number for each cell on one core, and with dropout its attention does not use the fast
+kernel and bfloat16. Here the random numbers have 16 bits, so the rate is exact to within 1 in 100,000, and
+their seed comes from torch's generator, so `torch.manual_seed` makes them reproducible.
 """
 
 from __future__ import annotations
@@ -25,11 +25,11 @@ def _drawn_here(x: Tensor, rate: float) -> bool:
 
 
 def _kept(x: Tensor, rate: float) -> Tensor:
-    """1 for each cell that is kept, else 0: of the shape and precision of ``x``."""
+    """Return 1 for each cell that is kept, else 0, in the shape and dtype of ``x``."""
     rng = np.random.Generator(np.random.SFC64(int(torch.randint(1 << 62, ()))))
     words = rng.integers(0, 1 << 64, -(-x.numel() * _BITS // 64), dtype=np.uint64)
     kept = words.view(np.uint16)[: x.numel()] < round((1 - rate) * (1 << _BITS))
-    if x.dtype == torch.bfloat16:  # by NumPy too, which is several times as fast as torch at this
+    if x.dtype == torch.bfloat16:  # with NumPy, which is several times faster than torch here
         return torch.from_numpy(kept.view(np.int8) * _ONE).view(torch.bfloat16).view(x.shape)
     return torch.from_numpy(kept.astype(np.float32)).view(x.shape).to(x.dtype)
 
@@ -42,9 +42,9 @@ def dropout(x: Tensor, rate: float) -> Tensor:
 
 
 def attention_with_dropout(query: Tensor, key: Tensor, value: Tensor, bias: Tensor, rate: float) -> Tensor:
-    """Scaled dot-product attention with dropout on the probabilities: all ``[B, heads, L, d]``.
+    """Compute scaled dot-product attention with dropout on the probabilities: all ``[B, heads, L, d]``.
 
-    It is computed in the precision of the query; ``bias`` is added to the scores.
+    The computation has the dtype of the query; ``bias`` is added to the scores.
     """
     if not _drawn_here(query, rate):
         return functional.scaled_dot_product_attention(query, key, value, attn_mask=bias, dropout_p=rate)

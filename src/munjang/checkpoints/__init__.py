@@ -1,4 +1,4 @@
-"""Checkpoints: from a model's name or folder to its configuration, tokenizer files and weights.
+"""Checkpoints: find a model by name or folder and read its configuration, tokenizer files and weights.
 
 Only ``hub.py`` and ``wheels.py`` open a connection, or start a process that does.
 """

@@ -1,13 +1,13 @@
-"""The user's cache of models: each appears there whole or not at all, whatever happens while it is made.
+"""The user's cache of models: each model is added atomically, also if a process fails or is killed.
 
 Layout under the cache's root::
 
-    models/NAME/KEY/       a model, ready to be opened; KEY changes when its content would
-    tmp/NAME.RANDOM/       being made; left behind only by a process that was killed
-    locks/NAME.lock        held by the process that makes or removes NAME
+    models/NAME/KEY/       a complete model; KEY changes when its content changes
+    tmp/NAME.RANDOM/       a model that is being built; left over only by a process that was killed
+    locks/NAME.lock        held by the process that builds or removes NAME
 
-A model is built in ``tmp`` and moved into place by one rename. The lock is the operating system's, so it ends
-with the process; whoever holds it may clear away what an earlier holder left in ``tmp``.
+A model is built in ``tmp`` and moved to its final path by one rename. The lock is an operating system lock,
+so it is released when the process ends; the holder may delete leftovers of earlier holders in ``tmp``.
 """
 
 from __future__ import annotations
@@ -40,18 +40,18 @@ def model_folder(root: Path, name: str) -> Path:
 def cached_model(root: Path, name: str, key: str) -> Path | None:
     """Return the folder of a model that is in the cache; takes no lock and writes nothing."""
     folder = model_folder(root, name) / key
-    # os.path answers "no" where Path raises: for a cache that may not even be looked into.
+    # os.path returns False where Path raises: for a cache folder without read permission.
     return folder if os.path.isdir(folder) else None  # noqa: PTH112
 
 
 def install_model(
     root: Path, name: str, key: str, build: Callable[[Path], Path], *, needed: int = 0, quiet: bool = False
 ) -> Path:
-    """Put a model into the cache and give its folder.
+    """Add a model to the cache and return its folder.
 
-    ``build`` gets an empty folder for its work and returns the folder inside it that is to become the model.
-    ``needed`` is how many bytes that takes at most. If another process made the model meanwhile, that one is
-    used. Raises ``FetchError`` when the cache can't be written or is full, and whatever ``build`` raises.
+    ``build`` gets an empty working folder and returns the folder inside it that contains the finished model.
+    ``needed`` is the maximum size in bytes. If another process built the model meanwhile, its copy is used.
+    Raises ``FetchError`` if the cache can't be written or is full, and any exception of ``build``.
     """
     with _explained(root, name), _locked(root, name, quiet):
         present = cached_model(root, name, key)
@@ -70,12 +70,12 @@ def install_model(
 
 
 def remove_cached(root: Path, name: str) -> bool:
-    """Remove every version of a model from the cache; says whether there was one."""
+    """Delete every version of a model from the cache; return whether there was any."""
     folder = model_folder(root, name)
     if not os.path.isdir(folder):  # noqa: PTH112  (never raises)
         return False
     with _explained(root, name), _locked(root, name, quiet=False), _workplace(root, name) as work:
-        # Out of sight in one step; only then the slow part.
+        # An atomic rename first; the slow deletion after it.
         folder.rename(work / "removed")
     return True
 
@@ -121,7 +121,7 @@ def _require_room(root: Path, name: str, needed: int) -> None:
 
 
 def _drop_others(keep: Path) -> None:
-    """Remove what an older release left of the same model."""
+    """Delete the same model's versions from older releases."""
     for folder in keep.parent.iterdir():
         if folder != keep:
             shutil.rmtree(folder, ignore_errors=True)
@@ -134,7 +134,7 @@ def _flush_files(folder: Path) -> None:
 
 @contextlib.contextmanager
 def _explained(root: Path, name: str) -> Iterator[None]:
-    """Turn the system's errors into one line that says which folder, why, and what to do."""
+    """Translate system errors into an error of one line: the folder, the reason and the remedy."""
     try:
         yield
     except MunjangError:

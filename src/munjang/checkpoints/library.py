@@ -1,4 +1,4 @@
-"""The models that are here or can be had by a short name: list, get, remove."""
+"""The models in the local cache or in the catalogue: list, get, remove."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ CacheDir = str | os.PathLike[str] | None
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ModelInfo:
-    """What a list of models says about one of them.
+    """One model's entry in a list of models.
 
-    ``size_bytes`` is what it takes on disk, or would take; ``sources`` are where it can come from, in the
-    order in which they are tried; ``origin`` is where the copy at ``path`` came from. ``dimension`` and
-    ``licence`` are ``None`` where nobody told us.
+    ``size_bytes`` is its size on disk, also if it is not downloaded yet; ``sources`` are the possible
+    sources, in the order in which they are tried; ``origin`` is the source of the copy at ``path``.
+    ``dimension`` and ``licence`` are ``None`` if unknown.
     """
 
     name: str
@@ -45,7 +45,7 @@ class ModelInfo:
 
 
 def list_models(*, cache_dir: CacheDir = None) -> list[ModelInfo]:
-    """List the catalogue, here or not, then every other model that was fetched from the hub."""
+    """Return all catalogue models, downloaded or not, then every other model fetched from the hub."""
     catalogue = [_describe_entry(entry, cache_dir) for entry in CATALOGUE]
     known = {alias for entry in CATALOGUE for alias in entry.aliases}
     records = [record for record in list_records(cache_root(cache_dir)) if record.repository not in known]
@@ -62,9 +62,9 @@ def get_model(
     allow_pickle: bool = False,
     progress: bool = True,
 ) -> ModelInfo:
-    """Fetch a model if it is not here, and say what is known of it; errors as in ``open_checkpoint``.
+    """Download a model if it is not in the cache, and return its entry; errors as in ``open_checkpoint``.
 
-    A hub repository outside the catalogue is looked at again, so this is how a newer commit is fetched.
+    For a hub repository outside the catalogue the hub is asked again, so this downloads a newer commit.
     """
     if find_entry(name) is None and not is_offline(offline):
         forget(cache_root(cache_dir), name)
@@ -82,10 +82,10 @@ def get_model(
 
 
 def remove_model(name: str, *, cache_dir: CacheDir = None) -> ModelInfo:
-    """Remove a model from the cache, all its revisions, and say what it was.
+    """Delete all revisions of a model from the cache, and return its former entry.
 
-    Raises ``UnknownModelError`` when it is not here, ``InputError`` when it belongs to an installed package,
-    and ``FetchError`` when the cache can't be written.
+    Raises ``UnknownModelError`` if it is not in the cache, ``InputError`` if it belongs to an installed
+    package, and ``FetchError`` if the cache can't be written.
     """
     entry = find_entry(name)
     wanted = entry.name if entry else name
@@ -170,5 +170,5 @@ def _origin(entry: CatalogueEntry, path: Path, cache_dir: CacheDir) -> str:
 
 
 def _size(path: Path) -> int:
-    # A snapshot of the hub's cache is a folder of links; what they lead to is what takes room.
+    # A snapshot of the hub's cache is a folder of links; the disk space is used by their targets.
     return sum(file.stat().st_size for file in path.rglob("*") if file.is_file())

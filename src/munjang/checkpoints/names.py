@@ -1,4 +1,4 @@
-"""Finding out what a model's name means: a folder, a catalogue entry, or a repository on the hub."""
+"""Resolution of a model's name: a folder, a catalogue entry, or a repository on the hub."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 __all__ = ["open_checkpoint"]
 
 _MODEL_FILES = ("config.json", "modules.json")
-# Where sentence-transformers looks for a bare name; its users leave this part out.
+# The organisation that sentence-transformers assumes for a bare name; its users omit it.
 _SENTENCE_MODELS = "sentence-transformers"
 
 
@@ -36,14 +36,14 @@ def open_checkpoint(
     allow_pickle: bool = False,
     progress: bool = True,
 ) -> Checkpoint:
-    """Open the checkpoint that a folder, a catalogue name or a hub repository names, fetching it if need be.
+    """Open a checkpoint by its folder, catalogue name or hub repository, and download it if necessary.
 
-    ``cache_dir`` takes the place of both our cache and the hub's. ``offline``, or one of the variables
+    ``cache_dir`` replaces both our cache and the hub's. ``offline``, or one of the variables
     ``MUNJANG_OFFLINE`` and ``HF_HUB_OFFLINE``, forbids every connection. With ``progress`` a line on standard
-    error says what is fetched.
+    error reports what is downloaded.
 
-    Raises ``UnknownModelError`` when the name leads nowhere, ``CheckpointError`` when a folder holds no
-    model, ``FetchError`` when a download fails, and its kind ``OfflineError`` when one is forbidden.
+    Raises ``UnknownModelError`` if no model has this name, ``CheckpointError`` if a folder holds no model,
+    ``FetchError`` if a download fails, and its subclass ``OfflineError`` if a download is forbidden.
     """
     if not isinstance(name, (str, os.PathLike)):
         raise InputTypeError(f"A model is named by a string or a path, not by {type(name).__name__}.")
@@ -52,7 +52,7 @@ def open_checkpoint(
         raise unknown_model(text, "not a folder, and no repository can have this name")
     entry = find_entry(text)
     folder = _folder(text, required=isinstance(name, os.PathLike) or _looks_like_path(text))
-    # A folder that merely bears a catalogue name does not hide the model.
+    # A folder without a model does not hide the catalogue model of the same name.
     if folder is not None and (entry is None or _holds_model(folder)):
         return _open_folder(folder, text, allow_pickle)
     forbidden = is_offline(offline)
@@ -75,7 +75,7 @@ def open_checkpoint(
 
 def _looks_like_path(name: str) -> bool:
     separators = {os.sep, os.altsep or os.sep}
-    # A repository's name has one slash at most, and no other separator.
+    # A repository's name has at most one slash, and no other separator.
     return (
         name.startswith((".", "~"))
         or name.endswith(tuple(separators))
@@ -86,7 +86,7 @@ def _looks_like_path(name: str) -> bool:
 
 
 def _folder(name: str, *, required: bool) -> Path | None:
-    # os.path, because Path raises for unknown users and for names that no file can have.
+    # os.path, because Path raises for unknown users and for invalid file names.
     path = os.path.expanduser(name)  # noqa: PTH111
     if os.path.isdir(path):  # noqa: PTH112
         return Path(path)
@@ -119,7 +119,7 @@ def _from_hub(models: Sequence[HubModel], *, offline: bool, quiet: bool) -> Path
         record = read_record(model)
         if record is not None:
             return record.snapshot
-    # Only now: the hub's library takes a while to import.
+    # Imported here because importing the hub's library is slow.
     from munjang.checkpoints.hub.hub import fetch_snapshot, foreign_snapshot
 
     if offline:

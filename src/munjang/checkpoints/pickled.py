@@ -21,11 +21,11 @@ __all__ = ["open_pickle"]
 
 
 def open_pickle(path: Path) -> Weights:
-    """Open ``pytorch_model.bin``, or the files that a ``pytorch_model.bin.index.json`` names.
+    """Open ``pytorch_model.bin``, or the files (shards) of a ``pytorch_model.bin.index.json``.
 
     PyTorch reads them with ``weights_only=True``, which builds tensors and runs no code of the file. Raises
-    ``MissingExtraError`` without PyTorch, ``UnsafeCheckpointError`` for a file that asks to run code, and
-    ``CheckpointError`` for one that is broken or holds anything but tensors by name.
+    ``MissingExtraError`` without PyTorch, ``UnsafeCheckpointError`` for a file that would run code, and
+    ``CheckpointError`` for a file that is broken or contains anything but tensors by name.
     """
     files = {path}
     if path.suffix == ".json":
@@ -57,7 +57,7 @@ def _load(file: Path) -> dict[str, _TorchTensor]:
         ) from error
     except CheckpointError:
         raise
-    except Exception as error:  # bytes that are no pickle can raise anything
+    except Exception as error:  # invalid pickle bytes can raise any exception
         reason = (str(error).splitlines() or [type(error).__name__])[0]
         raise CheckpointError(f"'{file}' can't be read as a PyTorch checkpoint ({reason}).") from error
     if not isinstance(state, dict) or not all(
@@ -69,7 +69,7 @@ def _load(file: Path) -> dict[str, _TorchTensor]:
 
 
 def _is_zip(file: Path) -> bool:
-    """Only PyTorch's zip layout can be memory-mapped; files from before version 1.6 are read whole."""
+    """Return whether a file has PyTorch's zip layout, which can be memory-mapped (since version 1.6)."""
     with open_regular(file) as stream:
         return stream.read(4) == b"PK\x03\x04"
 

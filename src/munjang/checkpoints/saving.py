@@ -1,4 +1,4 @@
-"""Writing safetensors files, a block at a time, so that a large model needs little memory."""
+"""Writing of safetensors files block by block, so that a large model needs little memory."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _NAMES = {
 
 @dataclass(frozen=True, slots=True)
 class TensorSpec:
-    """What the header says about one tensor."""
+    """The header entry of one tensor."""
 
     name: str
     dtype: np.dtype[Any]
@@ -37,16 +37,16 @@ class TensorSpec:
 
     @property
     def size_bytes(self) -> int:
-        """Return the length of the tensor's numbers in the file."""
+        """Return the size of the tensor's data in the file."""
         return math.prod(self.shape) * self.dtype.itemsize
 
 
 def save_weights(path: Path, tensors: Mapping[str, NDArray[Any]]) -> None:
-    """Write tensors to a safetensors file, whole or not at all; ``transformers`` can load it too.
+    """Write tensors to a safetensors file atomically; ``transformers`` can load it too.
 
-    Raises ``CheckpointError`` when a type has no safetensors name or the file can't be written.
+    Raises ``CheckpointError`` when a dtype has no safetensors name or the file can't be written.
     """
-    # Wide types first keep every tensor aligned, so that it can be read as a view.
+    # Wide dtypes come first, which keeps every tensor aligned, so that it can be read as a view.
     names = sorted(tensors, key=lambda name: (-tensors[name].dtype.itemsize, name))
     specs = [TensorSpec(name, tensors[name].dtype, tensors[name].shape) for name in names]
     try:
@@ -58,9 +58,9 @@ def save_weights(path: Path, tensors: Mapping[str, NDArray[Any]]) -> None:
 
 
 def write_tensors(path: Path, specs: Sequence[TensorSpec], blocks: Iterable[NDArray[Any]]) -> None:
-    """Write the tensors of ``specs``, whose numbers arrive in ``blocks`` in the same order.
+    """Write the tensors of ``specs``, whose data is in ``blocks`` in the same order.
 
-    A tensor may come in several blocks. Raises ``OSError`` when the file can't be written, ``ValueError``
+    A tensor may have several blocks. Raises ``OSError`` when the file can't be written, ``ValueError``
     when the blocks do not fill the specs exactly.
     """
     written = 0
@@ -74,7 +74,7 @@ def write_tensors(path: Path, specs: Sequence[TensorSpec], blocks: Iterable[NDAr
 
 
 def _header(specs: Sequence[TensorSpec]) -> bytes:
-    # Without this mark transformers refuses the file.
+    # Without this metadata entry transformers refuses the file.
     entries: dict[str, object] = {"__metadata__": {"format": "pt"}}
     start = 0
     for spec in specs:

@@ -1,4 +1,4 @@
-"""What the environment says about where models are kept and whether a connection may be opened."""
+"""Settings from environment variables: the model cache folder and offline mode."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ _OFFLINE_VARIABLES = ("MUNJANG_OFFLINE", "HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE
 
 
 def cache_root(cache_dir: str | os.PathLike[str] | None = None) -> Path:
-    """Return the folder where models are kept: ``cache_dir``, else ``MUNJANG_CACHE``, else the default.
+    """Return the model cache folder: ``cache_dir``, else ``MUNJANG_CACHE``, else the default.
 
-    That is ``XDG_CACHE_HOME/munjang`` or ``~/.cache/munjang``, ``~/Library/Caches/munjang`` on macOS and
-    ``%LOCALAPPDATA%/munjang/Cache`` on Windows. Nothing is created.
+    The default is ``XDG_CACHE_HOME/munjang`` or ``~/.cache/munjang``, ``~/Library/Caches/munjang`` on macOS
+    and ``%LOCALAPPDATA%/munjang/Cache`` on Windows. Nothing is created.
     """
     if cache_dir is not None and not isinstance(cache_dir, (str, os.PathLike)):
         raise InputTypeError(f"cache_dir is a string or a path, not {type(cache_dir).__name__}.")
@@ -33,7 +33,7 @@ def cache_root(cache_dir: str | os.PathLike[str] | None = None) -> Path:
 
 
 def _customary() -> Path:
-    # The XDG rules say that a relative path there is to be ignored.
+    # The XDG specification requires that a relative path is ignored.
     xdg = Path(os.environ.get("XDG_CACHE_HOME", ""))
     if xdg.is_absolute():
         return xdg / "munjang"
@@ -46,6 +46,6 @@ def _customary() -> Path:
 
 
 def is_offline(offline: bool | None = None) -> bool:
-    """Return whether connections are forbidden, by the argument or by one of the usual variables."""
+    """Return whether connections are forbidden, by the argument or by an environment variable."""
     values = (os.environ.get(name, "").strip().upper() for name in _OFFLINE_VARIABLES)
     return bool(offline) or any(value in {"1", "ON", "YES", "TRUE"} for value in values)

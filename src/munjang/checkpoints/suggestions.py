@@ -1,4 +1,4 @@
-"""Names that a mistyped model may have meant."""
+"""Suggestions for mistyped model names."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from munjang.errors import UnknownModelError
 
 __all__ = ["closest", "shortened", "unknown_model"]
 
-# Repositories that Korean and English lessons and programs name most; used for nothing but suggestions.
+# Repositories that are most common in Korean and English lessons and programs; used only for suggestions.
 _WELL_KNOWN = (
     "BAAI/bge-m3",
     "Dongjin-kr/ko-reranker",
@@ -45,24 +45,24 @@ _CUTOFF = 0.75
 
 
 def shortened(name: str) -> str:
-    """Return a name as a message shows it: printable, and its beginning only if it is very long."""
+    """Return a name for an error message: printable, and truncated if it is very long."""
     shown = name if name.isprintable() else repr(name)[1:-1]
     return shown if len(shown) <= 200 else f"{shown[:200]}..."
 
 
 def closest(name: str) -> str | None:
-    """Return the known name that is close to one that leads nowhere; never that name itself."""
+    """Return the known name that is closest to an unknown name; never that name itself."""
     import difflib
 
     known = {alias.lower(): alias for entry in CATALOGUE for alias in (entry.name, *entry.aliases)}
     known |= {repository.lower(): repository for repository in _WELL_KNOWN}
     close = difflib.get_close_matches(name.lower(), known, n=1, cutoff=_CUTOFF)
-    # The name that failed may be right, and missing from a private mirror.
+    # The unknown name may be correct, but missing on a private mirror.
     return known[close[0]] if close and known[close[0]] != name else None
 
 
 def unknown_model(name: str, why: str) -> UnknownModelError:
-    """Make the error for a name that leads nowhere: ``why`` in words, and the closest name known."""
+    """Return the error for an unknown name: the reason ``why``, and the closest known name."""
     found = closest(name)
     hint = f" Did you mean '{found}'?" if found else ""
     return UnknownModelError(

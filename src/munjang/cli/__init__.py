@@ -1,7 +1,7 @@
 """The command line: each command parses, calls one function of the library and prints.
 
-One file per group of commands; ``app.py`` puts them together. Nothing here imports an engine before a
-command runs, so that ``munjang --help`` is quick.
+One file per group of commands; ``app.py`` registers them. No engine is imported before a command runs, so
+that ``munjang --help`` is fast.
 """
 
 from __future__ import annotations
@@ -12,12 +12,12 @@ __all__ = ["main"]
 
 
 def main() -> None:
-    """Run the command line; this is the installed program ``munjang``."""
+    """Run the command line; the entry point of the installed program ``munjang``."""
     try:
         from munjang.cli.app import app
         from munjang.cli.output import force_utf8
 
         force_utf8()
         app(prog_name="munjang")
-    except KeyboardInterrupt:  # before a command had begun
+    except KeyboardInterrupt:  # before a command started
         sys.exit(130)

@@ -1,4 +1,4 @@
-"""The program ``munjang``: all groups of commands, and what they have in common."""
+"""The program ``munjang``: all groups of commands, and their common behaviour."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ _MODELS = "Models"
 
 
 class Program(Group):
-    """The group of all commands; whatever goes wrong in one of them is explained in one place."""
+    """The group of all commands; errors of all commands are handled in one place."""
 
     def invoke(self, ctx: Any) -> Any:
         """Run the chosen command."""

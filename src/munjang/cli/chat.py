@@ -1,4 +1,4 @@
-"""``munjang chat``: questions at a terminal, answered from a file or an index."""
+"""``munjang chat``: answers to questions at a terminal, from a file or an index."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ _OFFERED = 3
 
 
 def converse(bot: ChatBot, name: str) -> None:
-    """Ask and answer until the person leaves."""
+    """Read questions and print answers until the user ends the conversation."""
     screen = console()
     screen.print(
         f"{Path(name).name}: answers that are right with a probability of {bot.threshold:.0%} or more. "
@@ -53,7 +53,7 @@ def converse(bot: ChatBot, name: str) -> None:
 
 
 def _ask(bot: ChatBot, question: str) -> None:
-    """Answer; a question that can't be asked, such as one of megabytes, does not end the conversation."""
+    """Answer a question; an invalid question, for example of megabytes, does not end the conversation."""
     try:
         show(bot.ask(question))
     except InputError as error:
@@ -61,7 +61,7 @@ def _ask(bot: ChatBot, question: str) -> None:
 
 
 def _session() -> PromptSession[str]:
-    """Make the prompt; it remembers what was typed from one conversation to the next."""
+    """Create the prompt session, with an input history that is kept between conversations."""
     from prompt_toolkit import PromptSession
     from prompt_toolkit.history import FileHistory, InMemoryHistory
 
@@ -84,7 +84,7 @@ def _read(session: PromptSession[str]) -> str | None:
 
 
 def show(turn: Turn) -> None:
-    """Show an answer, or what is nearest to a question that has none."""
+    """Print an answer, or the nearest stored questions if there is no answer."""
     screen = console()
     screen.print(clean(turn.answer), style="bold" if turn.known else "yellow")
     if not turn.known and turn.neighbours:
@@ -94,7 +94,7 @@ def show(turn: Turn) -> None:
 
 
 def _command(bot: ChatBot, line: str) -> bool:
-    """Do what a line that begins with ``/`` says; false to end."""
+    """Run a command line that begins with ``/``; return False to end the conversation."""
     word, _, rest = line.partition(" ")
     if word in ("/quit", "/exit", "/q"):
         return False
@@ -136,7 +136,7 @@ def _why(bot: ChatBot) -> None:
 
 
 def show_neighbours(neighbours: Sequence[Neighbour]) -> None:
-    """Show neighbours in the order of their similarity; the first of them is marked, the one that counts."""
+    """Print neighbours in order of similarity; the first, which determines the answer, is marked."""
     table = new_table()
     table.add_column("")
     table.add_column("similarity", justify="right")
@@ -160,7 +160,7 @@ EXAMPLES = examples(
 
 
 class Method(StrEnum):
-    """How stored questions are found."""
+    """The search method for stored questions."""
 
     HYBRID = "hybrid"
     NEAREST = "nearest"
@@ -251,7 +251,7 @@ def chat(
 
 
 def _is_index(file: str) -> bool:
-    """Return whether FILE names an index, which is searched as it was made."""
+    """Return whether FILE is an index, which is searched with its own settings."""
     from munjang.chat.opening import is_index as names_index
 
     return names_index(file)

@@ -1,4 +1,4 @@
-"""What all commands have in common: how they are declared, and which options the running one was given."""
+"""Common parts of all commands: their declaration, and the options given to the running command."""
 
 from __future__ import annotations
 
@@ -24,23 +24,23 @@ __all__ = [
     "path_and_model",
 ]
 
-# What typer.BadParameter derives from; the module it is in depends on the release of typer.
+# The base class of typer.BadParameter; its module depends on the release of typer.
 UsageError = cast("type[Exception]", typer.BadParameter.__mro__[1])
 _running: ContextVar[Any] = ContextVar("running")  # the context of the command that was called
 
 
 @contextmanager
 def quiet_help() -> Iterator[None]:
-    """End with exit status 0 if the reader of a help page has gone, as in ``munjang --help | head -1``."""
+    """Exit with status 0 if the reader of a help page closed the pipe, as in ``munjang --help | head -1``."""
     try:
         yield
-    except (BrokenPipeError, SystemExit):  # rich makes the one the other
+    except (BrokenPipeError, SystemExit):  # rich converts BrokenPipeError to SystemExit
         let_go_of_stdout()
         raise typer.Exit from None
 
 
 def let_go_of_stdout() -> None:
-    """Point standard output at nothing, so that Python's own flush at exit does not fail once more."""
+    """Redirect standard output to the null device, so that Python's flush at exit does not fail again."""
     if sys.stdout is sys.__stdout__ and sys.stdout is not None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
@@ -61,7 +61,7 @@ class _Command(TyperCommand):
                 path = f"{'' if parent is None else parent.command_path} {info_name}"
                 vars(error)["message"] = model_hint(" ".join(path.split()[1:]), None)
             elif isinstance(message := vars(error).get("message"), str):
-                # Recent releases of typer check values with pydantic, whose messages have Python's words.
+                # Recent releases of typer check values with pydantic, whose messages use Python terms.
                 message = message.removeprefix("Value error, ")
                 vars(error)["message"] = message.partition(", unable to parse string")[0]
             raise
@@ -75,17 +75,17 @@ class Group(TyperGroup):
     """A group of commands."""
 
     def make_context(self, info_name: str | None, args: list[str], parent: Any = None, **extra: Any) -> Any:
-        """Parse the options; the help that is printed meanwhile may be cut by its reader."""
+        """Parse the options; the reader of the help text may close the pipe."""
         with quiet_help():
             return super().make_context(info_name, args, parent, **extra)
 
     def get_params(self, ctx: Any) -> Any:
-        """Give the options of the group itself."""
+        """Return the options of the group itself."""
         return _flags_without_type(super().get_params(ctx))
 
 
 class Commands(typer.Typer):
-    """A program or a part of one, whose help says nothing about the type of a flag."""
+    """A program or a group of commands, whose help does not show the type of a flag."""
 
     def __init__(self, *, cls: type[TyperGroup] = Group, **settings: Any) -> None:
         super().__init__(cls=cls, **settings)
@@ -103,7 +103,7 @@ def _flags_without_type(options: list[Any]) -> list[Any]:
 
 
 def flag_of(name: str, value: object = None) -> str | None:
-    """Return the flag of a parameter of the running command, in the form that means this value."""
+    """Return the flag of a parameter of the running command, in the form for this value."""
     ctx = _running.get(None)
     param = next((one for one in ctx.command.params if one.name == name), None) if ctx else None
     if param is None:
@@ -123,13 +123,13 @@ def column_hint() -> str:
 
 
 def path_and_model() -> tuple[str, str | None]:
-    """Return the words of the running command behind the program's name, and the model that was chosen."""
+    """Return the running command's name without the program's name, and the chosen model."""
     ctx = _running.get(None)
     return ("", None) if ctx is None else (" ".join(ctx.command_path.split()[1:]), ctx.params.get("model"))
 
 
 def given(name: str) -> str | None:
-    """Return the flag of a parameter of the running command if it stood on the command line."""
+    """Return the flag of a parameter of the running command if it was given on the command line."""
     ctx = _running.get()
     source = ctx.get_parameter_source(name)
     is_given = source is not None and source.name == "COMMANDLINE"
@@ -137,6 +137,6 @@ def given(name: str) -> str | None:
 
 
 def described(command: Callable[..., None]) -> str:
-    """Give a command's docstring as its help, each paragraph as one line, for the terminal to wrap."""
+    """Return a command's docstring as help text, each paragraph as one line that the terminal wraps."""
     paragraphs = (inspect.getdoc(command) or "").split("\n\n")
     return "\n\n".join(paragraph.replace("\n", " ") for paragraph in paragraphs)

@@ -46,7 +46,7 @@ _SHOWN = 4  # numbers of a vector in the table
 
 
 class Precision(StrEnum):
-    """What a number of a vector is stored as."""
+    """The storage type of a vector's numbers."""
 
     FLOAT32 = "float32"
     INT8 = "int8"

@@ -1,7 +1,7 @@
-"""The one place where errors, warnings and interruptions become what a person at a terminal sees.
+"""Translation of errors, warnings and interrupts into messages on standard error and exit statuses.
 
-A `MunjangError` is one line on standard error and exit status 1; a wrong option is explained by typer, with
-status 2; Ctrl-C and SIGTERM end with 130. What is a mistake of ours keeps its traceback.
+A `MunjangError` is one line on standard error and exit status 1; typer reports a wrong option, with status
+2; Ctrl-C and SIGTERM end with 130. A bug of this package keeps its traceback.
 """
 
 from __future__ import annotations
@@ -26,14 +26,14 @@ __all__ = ["FAILED", "explained", "tell"]
 
 FAILED = 1
 _INTERRUPTED = 130
-_BROKEN_PIPE = 141  # what a shell reports for a program that a closed pipe has ended
+_BROKEN_PIPE = 141  # the shell's exit status for a program ended by SIGPIPE
 # name=value, and names with an underscore, unless they are quoted or part of something longer
 _BEFORE = r"(?<![\w'\"/.-])"
 _SETTING = re.compile(
     _BEFORE + r"(?P<name>[a-z]\w*)=(?P<value>'[^']*'|\[[^\]]*\]|\.\.\.|[^\s,;:.()]*(?:\.\d+)?)"
 )
 _NAME = re.compile(_BEFORE + r"[a-z]+(?:_[a-z0-9]+)+(?![\w'\"/=(])")
-# what the library calls an argument -> what the commands do
+# argument name in the library -> parameter name in the commands
 _ALIASES = {
     "top_k": "top",
     "targets": "target",
@@ -52,11 +52,11 @@ _PYTHON_ONLY = ("allow_pickle", "token", "cache_dir", "truncation", "padding", "
 
 @contextmanager
 def explained() -> Iterator[None]:
-    """Turn whatever the block raises into a line and an exit status, and each warning into a line."""
+    """Translate an exception of the block into a line and an exit status, and each warning into a line."""
     with _warnings_as_lines(), _sigterm_as_interrupt():
         try:
             yield
-            sys.stdout.flush()  # now, not at exit, where nobody could explain a failure
+            sys.stdout.flush()  # now, because an error at exit could not be handled
         except MunjangError as error:
             tell(_with_hint(error))
             raise typer.Exit(FAILED) from None
@@ -73,7 +73,7 @@ def explained() -> Iterator[None]:
 
 @contextmanager
 def _sigterm_as_interrupt() -> Iterator[None]:
-    """Raise `KeyboardInterrupt` on SIGTERM, which then saves and explains as much as Ctrl-C."""
+    """Raise `KeyboardInterrupt` on SIGTERM, so that it is handled like Ctrl-C."""
     if threading.current_thread() is not threading.main_thread():
         yield  # only the main thread may set a signal handler
         return
@@ -89,13 +89,13 @@ def _sigterm_as_interrupt() -> Iterator[None]:
 
 
 def tell(message: str) -> None:
-    """Write one line to standard error, with arguments of the library as the options that they come from."""
+    """Write one line to standard error, with argument names of the library replaced by options."""
     sys.stderr.write(f"munjang: {' '.join(in_options(message).split())}\n")
     sys.stderr.flush()
 
 
 def in_options(message: str) -> str:
-    """Name the options of the running command where a message of the library names its arguments."""
+    """Return a message of the library with its argument names replaced by the running command's options."""
 
     def with_value(found: re.Match[str]) -> str:
         value = found["value"].strip("'\"")
@@ -111,7 +111,7 @@ def in_options(message: str) -> str:
 
 
 def _with_hint(error: MunjangError) -> str:
-    """Return the message with its notes, and where a model can't be had with those that can."""
+    """Return the message with its notes, and for an unavailable model with a list of available models."""
     parts = [str(error), *getattr(error, "__notes__", [])]
     if isinstance(error, DataFileError) and "say which holds" in parts[0] and "--column" not in parts[0]:
         parts.append(column_hint())
@@ -125,7 +125,7 @@ def _with_hint(error: MunjangError) -> str:
 
 
 class _Lines(logging.Handler):
-    """What the library logs, as lines too."""
+    """A logging handler that writes the library's log records as lines."""
 
     def emit(self, record: logging.LogRecord) -> None:
         """Write one line."""

@@ -1,4 +1,4 @@
-"""``munjang explain``: what a model does with a text, step by step."""
+"""``munjang explain``: a model's computation for a text, step by step."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ EXAMPLES = examples(
 
 
 class Task(StrEnum):
-    """What to look at."""
+    """The task to explain."""
 
     TOKENIZE = "tokenize"
     FEATURES = "features"

@@ -1,4 +1,4 @@
-"""Searching an index from the command line: its options, filters as people type them, and what is shown."""
+"""Search of an index from the command line: options, parsing of filters, and output."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ _OPERATORS = {">=": "gte", "<=": "lte", ">": "gt", "<": "lt"}
 
 
 class SearchMode(StrEnum):
-    """What a search goes by."""
+    """The search mode."""
 
     HYBRID = "hybrid"
     SEMANTIC = "semantic"
@@ -87,7 +87,7 @@ Reranker = Annotated[
 
 
 def read_filters(given: list[str] | None) -> dict[str, Any] | None:
-    """Read ``lang=ko``, ``year>=2020`` or a JSON object; `InputError` for what is neither."""
+    """Parse ``lang=ko``, ``year>=2020`` or a JSON object; raise `InputError` for anything else."""
     wanted: dict[str, dict[str, Any]] = {}
     for text in given or ():
         for name, operator, value in _conditions(text):
@@ -111,7 +111,7 @@ def _conditions(text: str) -> list[tuple[str, str, Any]]:
     plain = _plain(value)
     if sign in _OPERATORS:
         return [(name, _OPERATORS[sign], plain)]
-    # What looks like a number may stand in the metadata as a text.
+    # A value that looks like a number may be stored in the metadata as a string.
     values = [plain] if plain == value else [plain, value]
     return [(name, "not_in" if sign == "!=" else "in", values)]
 
@@ -123,7 +123,7 @@ def _of_json(name: str, value: Any) -> list[tuple[str, str, Any]]:
 
 
 def _plain(value: str) -> Any:
-    """Read a number, true, false, null or a quoted text as JSON does; anything else is a text."""
+    """Parse a number, true, false, null or a quoted string as JSON; return anything else as a string."""
     try:
         read = json.loads(value)
     except ValueError:
@@ -132,7 +132,7 @@ def _plain(value: str) -> Any:
 
 
 def open_index(location: str, model: str | None, *, offline: bool, readonly: bool = True) -> Index:
-    """Open an index that is there."""
+    """Open an existing index."""
     from munjang.search.index import Index
 
     return Index.open(
@@ -153,7 +153,7 @@ def search_index(
     offline: bool,
     as_json: bool,
 ) -> None:
-    """Search an index and print what is found."""
+    """Search an index and print the hits."""
     wanted = read_filters(filters)
     reranker = None if rerank is None else cross_encoder(rerank, offline=offline)
 
@@ -198,7 +198,7 @@ def _as_dict(hit: Hit) -> dict[str, Any]:
 
 
 def _columns(mode: SearchMode, rerank: str | None) -> list[tuple[str, str]]:
-    """Return the heading and the part of each score that means something by itself."""
+    """Return the heading and the score component for each column that is meaningful to show."""
     parts = [("rerank", "rerank")] if rerank is not None else []
     if mode is not SearchMode.LEXICAL:
         parts.append(("similarity", "semantic"))
@@ -244,7 +244,7 @@ def _shown(hit: Hit, *, several: bool) -> Text:
 
 
 def _details(hit: Hit, *, several: bool) -> list[str]:
-    """Show the other fields, the metadata and the source."""
+    """Return lines with the other fields, the metadata and the source."""
     others = {name: text for name, text in hit.document.fields.items() if name != hit.field}
     values = {
         name: clean(str(value))

@@ -1,4 +1,4 @@
-"""``munjang classify``, ``tag`` and ``relate``: labels for texts, for what is in them, and for relations."""
+"""``munjang classify``, ``tag`` and ``relate``: labels for texts, entities and relations."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ Top = Annotated[
 
 
 class TagStrategy(StrEnum):
-    """How tokens are joined to entities."""
+    """The strategy that groups tokens to entities."""
 
     NONE = "none"
     SIMPLE = "simple"
@@ -60,7 +60,7 @@ class TagStrategy(StrEnum):
 
 
 class Marking(StrEnum):
-    """How entities are marked."""
+    """The marking of entities."""
 
     PLAIN = "plain"
     TYPED = "typed"
@@ -198,9 +198,9 @@ def relate(
 
 
 def parse_span(given: str, text: str, name: str) -> Span:
-    """Read ``start:end``, ``start:end:TYPE``, the words of a text, or words and ``:TYPE``.
+    """Parse ``start:end``, ``start:end:TYPE``, the words of a text, or words and ``:TYPE``.
 
-    Raises `InputError` for words that the text has not, or has several times.
+    Raises `InputError` for words that do not occur in the text, or occur several times.
     """
     if places := _PLACES.fullmatch(given):
         start, end = int(places[1]), int(places[2])
@@ -236,7 +236,7 @@ def _print_labels(labels: Sequence[LabelScore], title: str | None, *, as_json: b
 
 
 def _bar(score: float) -> str:
-    """Draw a probability; a regression may be beyond one."""
+    """Return a probability as a bar; a regression score may be above 1."""
     return "█" * round(min(max(score, 0.0), 1.0) * _BAR)
 
 

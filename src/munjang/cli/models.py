@@ -1,4 +1,4 @@
-"""``munjang models``: which models are here, and which can be had."""
+"""``munjang models``: the models in the cache, and the available models."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a command needs of a model, and which models are here: for messages where a model can't be had."""
+"""The model head that a command needs, and the models in the cache: for messages about unavailable models."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ __all__ = ["model_hint"]
 _VECTORS = "sentence vectors"
 _LANGUAGE = "munjang train language-model --data FILE --tokenizer FOLDER --output DIR"
 _PAIRS = "munjang train reranker --data FILE --output DIR"
-# command -> the head that its model needs, and what trains one
+# command -> the head that its model needs, and the command that trains one
 _NEEDS: Mapping[str, tuple[str, str]] = {
     "fill-mask": ("masked-lm", _LANGUAGE),
     "next-sentence": ("next-sentence-prediction", f"{_LANGUAGE} --next-sentences"),
@@ -36,9 +36,9 @@ _SAME = {
 
 
 def model_hint(command: str, name: str | None) -> str:
-    """Return which models are here and can do what a command needs, and what trains one; empty if unknown.
+    """Return a hint: the cached models that a command can use, and how to train one; empty if unknown.
 
-    ``name`` is the model that could not be had.
+    ``name`` is the unavailable model.
     """
     if command.partition(" ")[0] in ("models", ""):
         return ""
@@ -65,7 +65,7 @@ def _did_you_mean(name: str | None) -> str:
 
 
 def _models_here() -> dict[str, list[str]]:
-    """Return the models in the cache, each with what it can do."""
+    """Return the models in the cache, each with its heads."""
     from munjang.checkpoints import list_models
     from munjang.errors import MunjangError
 
@@ -84,7 +84,7 @@ def _abilities(info: ModelInfo) -> list[str]:
     from munjang.models.program import heads_of
     from munjang.models.registry import architecture_of
 
-    assert info.path is not None  # it is present
+    assert info.path is not None  # the model is in the cache
     checkpoint = Checkpoint(info.path, info.name)
     vectors = [_VECTORS] if checkpoint.has("modules.json") or info.aliases else []
     with suppress(MunjangError):

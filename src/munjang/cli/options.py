@@ -1,4 +1,4 @@
-"""Options that several commands share, each with one meaning everywhere."""
+"""Options that several commands share, with the same meaning in all commands."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ __all__ = [
     "named_columns",
 ]
 
-# Said here once more, because asking munjang.checkpoints would load NumPy before any help is shown.
+# Repeated here, because importing munjang.checkpoints would import NumPy before any help is shown.
 DEFAULT_MODEL = "multilingual-e5-small"
 
 READING = "How the file is read"
@@ -123,7 +123,7 @@ NoHeader = Annotated[
 
 
 def column_of(flag: str, what: str, default: str | bool = "the obvious one") -> object:
-    """Say which column of a file holds ``what``; ``default`` is shown as what is taken without it."""
+    """Return the option for the column of a file that holds ``what``; ``default`` is shown in the help."""
     return typer.Option(
         flag, metavar="NAME", show_default=default, help=f"The column of {what}.", rich_help_panel=READING
     )
@@ -143,7 +143,7 @@ Columns = Annotated[
 
 
 def named_columns(columns: str | None, names: Sequence[str], more: str | None = None) -> dict[str, Any]:
-    """Give the columns of an option their names; those beyond the last are a list named ``more``."""
+    """Return name -> column for the columns of an option; further columns are a list named ``more``."""
     if columns is None:
         return {}
     chosen = [column.strip() for column in columns.split(",")]
@@ -156,6 +156,6 @@ def named_columns(columns: str | None, names: Sequence[str], more: str | None = 
 
 
 def examples(*commands: str) -> str:
-    """Give the end of a help page: commands to try, one per line."""
+    """Return the end of a help page: example commands, one per line."""
     shown = (f"[green]$ {command.replace('[', chr(92) + '[')}[/green]" for command in commands)
     return "\n\n".join(["[bold]Examples[/bold]", *shown])

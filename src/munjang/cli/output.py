@@ -1,4 +1,4 @@
-"""What commands print: JSON for programs, tables for people; UTF-8 always."""
+"""Output of commands: JSON for programs, tables for people; always UTF-8."""
 
 from __future__ import annotations
 
@@ -26,16 +26,16 @@ __all__ = [
     "write_line",
 ]
 
-_DIGITS = 6  # of a score in JSON; float32 has no more to say
+_DIGITS = 6  # of a score in JSON; float32 has no more precision
 _SHORT = 24  # characters of a value that shares its line with others
 _LONG = 240  # characters beyond which a value is left out
 _CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
 
 
 def force_utf8() -> None:
-    """Write UTF-8 whatever the locale says; what can't be written becomes a backslash escape.
+    """Set the output streams to UTF-8 for any locale; unencodable characters become backslash escapes.
 
-    A stream that was closed before the start (``>&-``) is replaced by one that discards what is written.
+    A stream that was closed before the start (``>&-``) is replaced by a stream that discards its output.
     """
     for name in ("stdout", "stderr"):
         if getattr(sys, name) is None:
@@ -51,7 +51,7 @@ def print_json(value: Any) -> None:
 
 
 def write_line(line: str) -> None:
-    """Print a line just as it is."""
+    """Print a line unchanged."""
     sys.stdout.write(f"{line}\n")
 
 
@@ -61,19 +61,19 @@ def rounded(score: float) -> float:
 
 
 def console() -> Console:
-    """Give the console on standard output: no markup, so that ``[MASK]`` in a text stays what it is."""
+    """Return the console on standard output, without markup, so that ``[MASK]`` in a text is unchanged."""
     from rich.console import Console
 
     class Output(Console):
         def on_broken_pipe(self) -> None:
-            """Leave it to the program to end; rich would end it with status 1."""
+            """Raise the error again, so that the program handles it; rich would exit with status 1."""
             raise BrokenPipeError
 
     return Output(file=sys.stdout, markup=False, emoji=False, highlight=False)
 
 
 def new_table(title: str | None = None, *, lines: bool = False) -> Table:
-    """Give an empty table in the style of this program; with a line between rows if ``lines``."""
+    """Return an empty table in the style of this program; with a line between rows if ``lines``."""
     from rich import box
     from rich.table import Table
 
@@ -89,7 +89,7 @@ def new_table(title: str | None = None, *, lines: bool = False) -> Table:
 
 
 def clean(text: str) -> str:
-    """Make a text safe to show: white space as spaces, other control characters as escapes."""
+    """Return a text that is safe to print: white space as spaces, other control characters as escapes."""
     return _CONTROL.sub(lambda found: " " if found[0].isspace() else _escaped(found[0]), text)
 
 
@@ -100,9 +100,9 @@ def _escaped(character: str) -> str:
 def detail_lines(
     values: Mapping[str, str], before: Sequence[str] = (), after: Sequence[str] = ()
 ) -> list[str]:
-    """Write values for below a text: long ones each on a line, short ones side by side on the last.
+    """Return the lines below a text: one line per long value, the last line for all short values.
 
-    ``before`` and ``after`` are parts that share the last line. What is longer still is left out.
+    ``before`` and ``after`` are parts of the last line. Values that are too long are omitted.
     """
     long = [f"{name}: {value}" for name, value in values.items() if _SHORT < len(value) <= _LONG]
     short = [f"{name}: {value}" for name, value in values.items() if len(value) <= _SHORT]

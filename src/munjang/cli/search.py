@@ -1,4 +1,4 @@
-"""``munjang search`` and ``munjang rerank``: what in a file fits a question best."""
+"""``munjang search`` and ``munjang rerank``: the most relevant texts of a file for a query."""
 
 from __future__ import annotations
 
@@ -66,14 +66,14 @@ File = Annotated[
 ]
 
 
-# Options that do something in one case only.
+# Options that have an effect in one case only.
 _OF_ROWS = ("column", "encoding", "no_quoting", "no_header")
 _OF_FILES = (*_OF_ROWS, "pooling")
 _OF_INDEXES = ("mode", "filters", "offset", "min_score", "rerank_with")
 
 
 class Hit(NamedTuple):
-    """One row of the answer."""
+    """One row of the result."""
 
     score: float
     row: Row
@@ -151,7 +151,7 @@ def search(
         score_function=SimilarityFunction.to_similarity_fn(encoder.similarity_fn_name),
     )
     for each, hits in zip(queries, found, strict=True):
-        # An empty line finds nothing, as in an index; its vector would be like that of some text.
+        # An empty line has no results, as in an index; its vector would be similar to some text's vector.
         kept = hits if each.strip() else []
         _show(each, [Hit(hit["score"], rows[hit["corpus_id"]]) for hit in kept], as_json)
 
@@ -230,7 +230,7 @@ def _print_table(query: str, hits: list[Hit]) -> None:
 
 
 def _details(row: Row) -> list[str]:
-    """Show the row's other columns: short values side by side, longer ones on lines of their own."""
+    """Return the row's other columns: short values on one line, one line per longer value."""
     shown = {name: value for name, value in row.values.items() if _is_shown(row, name, value)}
     return detail_lines({name: clean(str(value)) for name, value in shown.items()})
 

@@ -1,4 +1,4 @@
-"""``munjang similarity`` and ``munjang pairs``: how alike texts are in meaning."""
+"""``munjang similarity`` and ``munjang pairs``: the semantic similarity of texts."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ PAIRS_EXAMPLES = examples(
     "munjang pairs examples/everyday_questions.csv --top 5",
     "cut -d, -f4 examples/everyday_questions.csv | head -40 | munjang pairs --top 3 --json",
 )
-_MANY = 20_000  # rows whose comparison takes long enough for a bar of its own
+_MANY = 20_000  # number of rows from which the comparison has its own progress bar
 
 
 def similarity(

@@ -1,4 +1,4 @@
-"""Where a command's texts come from: its arguments, standard input, or a file; and the model for them."""
+"""The sources of a command's texts: arguments, standard input or a file; and loading of the model."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ R = TypeVar("R")
 
 
 def usage_error(message: str, option: str | None = None) -> typer.BadParameter:
-    """Make the error for options that do not fit together; typer explains it and exits with 2."""
+    """Return the error for inconsistent options; typer prints it and exits with status 2."""
     return typer.BadParameter(message, param_hint=option)
 
 
@@ -54,7 +54,7 @@ def refuse(why: str, *names: str) -> None:
 
 
 def refuse_reading(*paths: str | Path) -> None:
-    """Raise the usage error for an option about reading that fits none of these files."""
+    """Raise the usage error for a reading option that applies to none of these files."""
     if not any(map(given, ("encoding", "no_quoting", "no_header"))):
         return  # some files of other formats are read without these options
     kinds = {DataFile(path=str(path)).kind for path in paths}
@@ -65,7 +65,7 @@ def refuse_reading(*paths: str | Path) -> None:
 
 
 def is_piped() -> bool:
-    """Say whether something other than a person is on standard input."""
+    """Return whether standard input exists and is not a terminal."""
     return sys.stdin is not None and not sys.stdin.isatty()
 
 
@@ -75,7 +75,7 @@ def lines_of_stdin() -> list[str]:
 
 
 def queries_of(query: str) -> list[str]:
-    """Return the query, or each line of standard input; raise `InputError` for a query that is empty."""
+    """Return the query, or each line of standard input; raise `InputError` for an empty query."""
     if query == STDIN:
         return lines_of_stdin()
     check_query(query)
@@ -83,13 +83,13 @@ def queries_of(query: str) -> list[str]:
 
 
 def check_query(query: str) -> None:
-    """Raise `InputError` for a query with nothing in it, as an unset variable of a shell leaves it."""
+    """Raise `InputError` for an empty query, for example from an unset shell variable."""
     if not query.strip():
         raise InputError("The query is empty; write what to look for.")
 
 
 def text_or_lines(text: str | None, name: str) -> list[str]:
-    """Give the text of an argument, or the lines of standard input for ``-`` or in its absence."""
+    """Return the text of an argument, or the lines of standard input if it is ``-`` or missing."""
     if text is None and not is_piped():
         raise usage_error("Give a text, or pipe some in.", name)
     return lines_of_stdin() if text in (None, STDIN) else [str(text)]
@@ -99,10 +99,10 @@ def text_or_lines(text: str | None, name: str) -> list[str]:
 def answered(
     lines: Sequence[T], answer: Callable[[Sequence[T]], Sequence[R]]
 ) -> Iterator[list[tuple[T, R | None]]]:
-    """Yield each line of standard input with its answer, or with None where there can be none.
+    """Yield each line of standard input with its answer, or with None if there is no answer.
 
-    Lines that ``answer`` refuses with `InputError` are reported by their numbers, from 1, and the block ends
-    with exit status 1. What refuses all lines for the same reason, such as a wrong option, is raised once.
+    Lines for which ``answer`` raises `InputError` are reported by their numbers, from 1, and the block ends
+    with exit status 1. An error that all lines have, such as a wrong option, is raised once.
     """
     found = _answers(lines, answer)
     refused = {number: each for number, each in enumerate(found, 1) if isinstance(each, InputError)}
@@ -117,7 +117,7 @@ def answered(
 
 
 def _answers(lines: Sequence[T], answer: Callable[[Sequence[T]], Sequence[R]]) -> list[R | InputError]:
-    """Return each line's answer or refusal; halves the lines until a refused one is alone."""
+    """Return each line's answer or error; bisect the lines until an invalid line is alone."""
     try:
         return list(answer(lines))
     except InputError as error:
@@ -128,20 +128,20 @@ def _answers(lines: Sequence[T], answer: Callable[[Sequence[T]], Sequence[R]]) -
 
 
 def file_or_stdin(file: str | None, name: str) -> str:
-    """Give the file of an argument, or standard input in its absence."""
+    """Return the file of an argument, or standard input if it is missing."""
     if file is None and not is_piped():
         raise usage_error("Name a file, or pipe texts in.", name)
     return STDIN if file is None else file
 
 
 def data_file(path: str, column: str | None, encoding: str, *, no_quoting: bool, no_header: bool) -> DataFile:
-    """Name a file of texts and how it is to be read, in the terms of the options."""
+    """Return the file of texts with its reading options."""
     refuse_reading(path)
     return DataFile(path=path, column=column, encoding=encoding, quoting=not no_quoting, header=not no_header)
 
 
 def rows_with_text(source: DataFile) -> list[Row]:
-    """Read a file whole, without the rows that hold nothing but white space."""
+    """Read all rows of a file except rows with only white space."""
     rows = [row for row in source if row.text.strip()]
     if not rows:
         raise DataFileError(f"{source.name} holds no text in any row.")

@@ -1,4 +1,4 @@
-"""``munjang tokenize``: what a model sees of a text."""
+"""``munjang tokenize``: the tokens and model inputs of a text."""
 
 from __future__ import annotations
 
@@ -101,7 +101,7 @@ def _print_table(encoding: Encoding, texts: tuple[str, str], tokenizer: Tokenize
 
 
 def _covered(encoding: Encoding, number: int, texts: tuple[str, str]) -> tuple[str, str]:
-    """Show which characters a token stands for: where they are in their text, and what they are."""
+    """Return the offsets of a token's characters in their text, and the characters."""
     sequence = encoding.sequence_ids[number]
     if sequence is None:
         return "", ""

@@ -1,4 +1,4 @@
-"""``munjang fill-mask``, ``next-sentence`` and ``features``: what BERT was made for, and its vectors."""
+"""``munjang fill-mask``, ``next-sentence`` and ``features``: BERT's pre-training tasks and its vectors."""
 
 from __future__ import annotations
 
@@ -44,12 +44,12 @@ FEATURES_EXAMPLES = examples(
 )
 _SHOWN = 4  # numbers of a vector in a table
 
-# BERT with both of the heads that it was trained with; the models of the catalogue have none.
+# BERT with both of its pre-training heads; the models of the catalogue have none.
 _DEFAULT = "klue/bert-base"
 
 
 class Level(StrEnum):
-    """What has a vector."""
+    """The unit that a vector represents."""
 
     TOKEN = "token"  # noqa: S105 -- not a password
     WORD = "word"
@@ -99,7 +99,7 @@ def _fill_as_dict(fill: Fill) -> dict[str, Any]:
     found: dict[str, Any] = {**fill, "score": _short(fill["score"])}
     if "scores" in fill:
         found["scores"] = [_short(score) for score in fill["scores"]]
-    del found["withheld"]  # the same in each: in the table it is the footnote
+    del found["withheld"]  # the same in each: shown as the table's footnote
     return found
 
 
@@ -212,7 +212,7 @@ def features(
 
 
 def _names_of_layers(layers: Layers | None, count: int) -> list[str]:
-    """Name the layers that are shown apart; none if there is only one."""
+    """Return the names of the layers that are shown separately; empty if there is only one."""
     if layers == "all":
         layers = list(range(count + 1))
     if not isinstance(layers, list):
@@ -222,7 +222,7 @@ def _names_of_layers(layers: Layers | None, count: int) -> list[str]:
 
 
 def _layers(text: str | None) -> Layers | None:
-    """Read ``last``, ``all``, ``3`` or ``0,-1``."""
+    """Parse ``last``, ``all``, ``3`` or ``0,-1``."""
     names: dict[str | None, Layers | None] = {None: None, "last": "last", "all": "all"}
     if text in names:
         return names[text]
@@ -234,9 +234,9 @@ def _layers(text: str | None) -> Layers | None:
 
 
 def _combine(text: str | None) -> Combine | None:
-    """Read a name, or weights with commas between."""
+    """Parse a name, or comma-separated weights."""
     if text is None or "," not in text:
-        return text  # type: ignore[return-value] # a name that is none is explained by the task
+        return text  # type: ignore[return-value] # the task reports an invalid name
     try:
         return [float(part) for part in text.split(",")]
     except ValueError:
@@ -254,7 +254,7 @@ def _features_as_dict(found: Features) -> dict[str, Any]:
 
 def _print_features(found: Features, names: Sequence[str]) -> None:
     out = console()
-    # One table for each layer that was kept apart, one row for each vector.
+    # One table for each separate layer, one row for each vector.
     rows = found.values.reshape(-1, len(found.tokens) or 1, found.values.shape[-1])
     for number, layer in enumerate(rows):
         table = new_table(names[number] if names else None)
@@ -275,5 +275,5 @@ def _options(offline: bool) -> ModelOptions:
 
 
 def _short(probability: float) -> float:
-    """Keep six digits that count; a joint probability may be small."""
+    """Round to six significant digits; a joint probability may be small."""
     return float(f"{probability:.6g}")

@@ -1,4 +1,4 @@
-"""``munjang generate`` and ``answer``: writing on from a prompt, and finding an answer in a text."""
+"""``munjang generate`` and ``answer``: text generation from a prompt, and question answering on a text."""
 
 from __future__ import annotations
 
@@ -32,11 +32,11 @@ ANSWER_EXAMPLES = examples(
 )
 # The catalogue has no model with either head.
 _WRITER = "openai-community/gpt2"
-_ANSWERER = "deepset/xlm-roberta-base-squad2"  # knows Korean too, and was taught when there is no answer
+_ANSWERER = "deepset/xlm-roberta-base-squad2"  # also for Korean; also trained on questions without an answer
 
 
 class Weights(StrEnum):
-    """How the numbers of the model are held."""
+    """The storage of the model's weights."""
 
     FLOAT32 = "float32"
     INT8 = "int8"
@@ -136,10 +136,10 @@ def _writer(model: str, weights: Weights, offline: bool) -> TextGeneration:
 
 
 def _print_pieces(pieces: Iterator[str]) -> None:
-    """Write each piece at once; however it ends, the terminal's next line is its own."""
+    """Write each piece immediately; always end with a line break, also after an error."""
     try:
         for piece in pieces:
-            # A text is more than one line, and what would steer a terminal is none of it.
+            # A text may have several lines; other control characters are escaped.
             sys.stdout.write("\n".join(map(clean, piece.split("\n"))))
             sys.stdout.flush()
     finally:

@@ -1,1 +1,1 @@
-"""The mathematics: each architecture once, as plain functions over a small set of operations."""
+"""Model definitions: each architecture is written once, as plain functions over a small set of operations."""

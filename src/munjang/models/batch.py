@@ -1,4 +1,4 @@
-"""Packed tokens: the one input of every model."""
+"""Packed batches of tokens: the input of every model."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ B = TypeVar("B")
 
 @dataclass(frozen=True, slots=True)
 class TokenBatch(Generic[A]):
-    """The T tokens of B texts, one after another, with no padding.
+    """The T tokens of B texts, concatenated without padding.
 
     Attributes:
         input_ids: ``[T]`` int32.
-        position_ids: ``[T]`` int32, as the architecture counts them.
+        position_ids: ``[T]`` int32, numbered as the architecture requires.
         token_type_ids: ``[T]`` int32.
-        pad_index: ``[B, L]`` int32; the packed row that fills each cell of the padded view (0 in padding).
-        attention_bias: ``[B, 1, 1 or L, L]`` float32; 0 where a token may look, far below 0 elsewhere.
-        unpad_index: ``[T]`` int32; the cell of the flattened padded view where each packed row stands.
-        rows: ``[R]`` int32; the packed rows that the caller wants of the last layer, when not all of them.
-        pool_weights: ``[B, W, L]`` float32; W ways to weigh a text's cells when its vectors are pooled.
+        pad_index: ``[B, L]`` int32; the packed row's index for each cell of the padded view (0 for padding).
+        attention_bias: ``[B, 1, 1 or L, L]`` float32; 0 where attention is allowed, far below 0 elsewhere.
+        unpad_index: ``[T]`` int32; the index of each packed row's cell in the flattened padded view.
+        rows: ``[R]`` int32; indices of the packed rows needed from the last layer, if not all are needed.
+        pool_weights: ``[B, W, L]`` float32; W alternative weightings of a text's cells for pooling.
     """
 
     input_ids: A

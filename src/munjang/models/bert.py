@@ -1,11 +1,11 @@
-"""BERT (arXiv:1810.04805), with the names of its published checkpoints.
+"""BERT (arXiv:1810.04805), with the tensor names of its published checkpoints.
 
 MiniLM, TinyBERT, KLUE-BERT and multilingual-e5 are BERTs; RoBERTa and ELECTRA use these functions with
 their own embeddings. Names of taps, in the order of computation: ``embeddings.word``, ``.position``,
 ``.token_type`` and their normalised sum ``embeddings``; in layer 0 ``layer.0.query``, ``.key``, ``.value``,
 ``layer.0.attention.scores``, ``.probabilities``, ``.context``, ``layer.0.attention``,
-``layer.0.intermediate``, and its result ``layer.0``; at the end ``last_hidden_state``, ``pooler_output``,
-``classifier.dense`` and ``logits``, as far as they are computed.
+``layer.0.intermediate``, and the layer's output ``layer.0``; at the end ``last_hidden_state``,
+``pooler_output``, ``classifier.dense`` and ``logits``, if the program computes them.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ def read_config(raw: Mapping[str, Any]) -> EncoderConfig:
 
 
 def embed(ops: Ops[A], p: Params[A], config: EncoderConfig, batch: TokenBatch[A]) -> A:
-    """Add the three embeddings of each token: ``[T, embedding_size]``."""
+    """Return the normalised sum of the three embeddings of each token: ``[T, embedding_size]``."""
     word = ops.tap("embeddings.word", ops.rows(p["word_embeddings.weight"], batch.input_ids))
     position = ops.tap("embeddings.position", ops.rows(p["position_embeddings.weight"], batch.position_ids))
     token_type = ops.tap(
@@ -71,7 +71,7 @@ def attend(
     last: bool,
     cached: bool = False,
 ) -> tuple[A, A]:
-    """Let each token look at its text: give ``x`` and what was seen, both ``[T, H]``, or ``[R, H]`` if last.
+    """Compute attention inside each text; return ``x`` and the context: ``[T, H]``, or ``[R, H]`` if last.
 
     ``projected`` are query, key and value, each ``[T, H]``; ``cached`` as in `Ops.attention`.
     """
@@ -95,7 +95,7 @@ def attend(
 def layer(
     ops: Ops[A], p: Params[A], config: EncoderConfig, x: A, batch: TokenBatch[A], *, name: str, last: bool
 ) -> A:
-    """One encoder layer: ``[T, H]`` -> ``[T, H]``; the last one gives ``[R, H]`` if only rows are wanted."""
+    """Compute one encoder layer: ``[T, H]`` -> ``[T, H]``, or ``[R, H]`` if last and only rows are needed."""
     attention = p / "attention"
     projected = [ops.linear(x, attention / "self" / part) for part in ("query", "key", "value")]
     x, context = attend(ops, projected, config, x, batch, name=name, last=last)
@@ -112,7 +112,7 @@ def layer(
 def layers(
     ops: Ops[A], p: Params[A], config: EncoderConfig, x: A, batch: TokenBatch[A], *, only_rows: bool
 ) -> A:
-    """Every encoder layer, one after another; ``p`` is the view on ``encoder.layer``."""
+    """Compute all encoder layers in order; ``p`` is the view on ``encoder.layer``."""
     x = ops.tap("embeddings", x)
     for i in range(config.num_hidden_layers):
         last = only_rows and i == config.num_hidden_layers - 1
@@ -123,17 +123,17 @@ def layers(
 def encode(
     ops: Ops[A], p: Params[A], config: EncoderConfig, batch: TokenBatch[A], *, only_rows: bool = False
 ) -> A:
-    """Token ids to the last hidden state: ``[T, H]``, or ``[R, H]`` for the rows ``batch.rows`` only."""
+    """Compute the last hidden state from token ids: ``[T, H]``, or ``[R, H]`` for ``batch.rows`` only."""
     x = embed(ops, p / "embeddings", config, batch)
     return layers(ops, p / "encoder.layer", config, x, batch, only_rows=only_rows)
 
 
 def pool(ops: Ops[A], p: Params[A], first: A) -> A:
-    """Turn the first token's vector of each text into the pooler output: ``[B, H]`` -> ``[B, H]``."""
+    """Compute the pooler output from the first token's vector of each text: ``[B, H]`` -> ``[B, H]``."""
     return ops.tap("pooler_output", ops.activation("tanh", ops.linear(first, p / "pooler.dense")))
 
 
 def classify(ops: Ops[A], root: Params[A], base: Params[A], config: EncoderConfig, x: A) -> A:
-    """Sequence-classification head: the first token's vectors ``[B, H]`` -> logits ``[B, num_labels]``."""
+    """Compute sequence-classification logits: first-token vectors ``[B, H]`` -> ``[B, num_labels]``."""
     pooled = ops.dropout(pool(ops, base, x), config.classifier_dropout)
     return ops.linear(pooled, root / "classifier")

@@ -1,7 +1,7 @@
 """Typed configurations, read from a checkpoint's ``config.json``.
 
-Names and defaults are those of the published configurations. A value that would change the arithmetic and
-that is not implemented is an error that names it: a wrong vector is worse than none.
+Names and defaults are the same as in the published configurations. A value that would change the arithmetic
+and is not implemented raises an error that names it: an error is better than a wrong vector.
 """
 
 from __future__ import annotations
@@ -46,14 +46,14 @@ _DROPOUTS = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LabelConfig:
-    """What a classification head's outputs mean."""
+    """The meaning of a classification head's outputs."""
 
     id2label: Mapping[int, str] = field(default_factory=dict)
     problem_type: str | None = None
 
     @property
     def num_labels(self) -> int:
-        """How many outputs the head has."""
+        """The number of the head's outputs."""
         return len(self.id2label)
 
     @classmethod
@@ -106,7 +106,7 @@ class EncoderConfig:
         check_range("pad_token_id", self.pad_token_id, -1, _MOST)
         for name in _DROPOUTS:
             check_range(name, getattr(self, name), 0.0, 1.0)
-        # Positions that count from the padding token's on leave no room below it.
+        # If positions start after the padding token's id, the positions up to that id are not usable.
         check_range("max_position_embeddings", self.max_position_embeddings, self.position_offset + 1, _MOST)
         if self.hidden_size % self.num_attention_heads:
             raise CheckpointError(
@@ -121,29 +121,29 @@ class EncoderConfig:
 
     @property
     def max_length(self) -> int:
-        """The longest input in tokens, special tokens included."""
+        """The maximum input length in tokens, special tokens included."""
         return self.max_position_embeddings - self.position_offset
 
 
 def check_range(name: str, value: float, least: float, most: float = math.inf) -> None:
     """Raise `CheckpointError` if a value of the config is out of its range."""
-    if not least <= value <= most:  # also where it is not a number
-        # The largest int32 is a bound that matters only to who exceeds it.
+    if not least <= value <= most:  # also True for NaN
+        # The largest int32 is not shown as an upper bound unless the value exceeds it.
         limit = f"at least {least}" if most >= _MOST and not value > most else f"between {least} and {most}"
         raise CheckpointError(f"config.json: '{name}' must be {limit}, got {shown(value)}.")
 
 
 def shown(value: object) -> str:
-    """Return a value as an error message shows it, cut if it is long."""
+    """Return a value's text for an error message, shortened if it is long."""
     try:
         text = repr(value)
-    except ValueError:  # Python writes out no integer of more than 4,300 digits
+    except ValueError:  # Python does not convert an integer of more than 4,300 digits to text
         text = "a number of thousands of digits"
     return text if len(text) <= 200 else f"{text[:200]}..."
 
 
 def number(raw: Mapping[str, Any], name: str, default: N) -> N:
-    """Read a value of the default's type, or say what is wrong with it."""
+    """Read a value of the default's type; raise `CheckpointError` if it has another type."""
     value = raw.get(name)
     if value is None:
         return default
@@ -151,7 +151,7 @@ def number(raw: Mapping[str, Any], name: str, default: N) -> N:
     try:
         if isinstance(value, wanted) and not isinstance(value, bool):
             return type(default)(value)
-    except OverflowError:  # an integer beyond what a float holds
+    except OverflowError:  # an integer too large for a float
         pass
     raise CheckpointError(
         f"config.json: '{name}' must be of type {type(default).__name__}, got {shown(value)}."
@@ -159,7 +159,7 @@ def number(raw: Mapping[str, Any], name: str, default: N) -> N:
 
 
 def flag(raw: Mapping[str, Any], name: str, default: bool) -> bool:
-    """Read a value that is true or false; `CheckpointError` for anything else."""
+    """Read a boolean value; raise `CheckpointError` for any other type."""
     value = raw.get(name, default)
     if not isinstance(value, bool):
         raise CheckpointError(f"config.json: '{name}' must be true or false, got {shown(value)}.")
@@ -167,9 +167,9 @@ def flag(raw: Mapping[str, Any], name: str, default: bool) -> bool:
 
 
 def with_own_names(raw: Mapping[str, Any], names: Mapping[str, str]) -> dict[str, Any]:
-    """Return a config whose keys have the architecture's own names; ``names`` maps the general ones to them.
+    """Return a config with the architecture's own key names; ``names`` maps the general names to them.
 
-    The reference implementation reads either. Raises `CheckpointError` where both are there and differ.
+    The reference implementation reads either name. Raises `CheckpointError` if both are present and differ.
     """
     found = dict(raw)
     for general, own in names.items():

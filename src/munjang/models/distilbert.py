@@ -1,4 +1,4 @@
-"""DistilBERT (arXiv:1910.01108), with the names of its published checkpoints."""
+"""DistilBERT (arXiv:1910.01108), with the tensor names of its published checkpoints."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _LAYER_NORM_EPS = 1e-12  # fixed in the architecture, not in the config
 
 
 def read_config(raw: Mapping[str, Any]) -> EncoderConfig:
-    """Read a DistilBERT ``config.json``, whose keys are its own."""
+    """Read a DistilBERT ``config.json``, which has its own key names."""
     reject_unsupported(raw)
     raw = with_own_names(raw, _OWN_NAMES)
     hidden_size = number(raw, "dim", 768)
@@ -44,7 +44,7 @@ def read_config(raw: Mapping[str, Any]) -> EncoderConfig:
 
 
 def embed(ops: Ops[A], p: Params[A], config: EncoderConfig, batch: TokenBatch[A]) -> A:
-    """Add the two embeddings of each token: ``[T, H]``."""
+    """Return the normalised sum of the two embeddings of each token: ``[T, H]``."""
     word = ops.tap("embeddings.word", ops.rows(p["word_embeddings.weight"], batch.input_ids))
     position = ops.tap("embeddings.position", ops.rows(p["position_embeddings.weight"], batch.position_ids))
     x = ops.layer_norm(word + position, p / "LayerNorm", config.layer_norm_eps)
@@ -54,7 +54,7 @@ def embed(ops: Ops[A], p: Params[A], config: EncoderConfig, batch: TokenBatch[A]
 def layer(
     ops: Ops[A], p: Params[A], config: EncoderConfig, x: A, batch: TokenBatch[A], *, name: str, last: bool
 ) -> A:
-    """One encoder layer: ``[T, H]`` -> ``[T, H]``; the last one gives ``[R, H]`` if only rows are wanted."""
+    """Compute one encoder layer: ``[T, H]`` -> ``[T, H]``, or ``[R, H]`` if last and only rows are needed."""
     attention = p / "attention"
     projected = [ops.linear(x, attention / part) for part in ("q_lin", "k_lin", "v_lin")]
     x, context = bert.attend(ops, projected, config, x, batch, name=name, last=last)
@@ -69,7 +69,7 @@ def layer(
 def encode(
     ops: Ops[A], p: Params[A], config: EncoderConfig, batch: TokenBatch[A], *, only_rows: bool = False
 ) -> A:
-    """Token ids to the last hidden state: ``[T, H]``, or ``[R, H]`` for the rows ``batch.rows`` only."""
+    """Compute the last hidden state from token ids: ``[T, H]``, or ``[R, H]`` for ``batch.rows`` only."""
     x = ops.tap("embeddings", embed(ops, p / "embeddings", config, batch))
     for i in range(config.num_hidden_layers):
         last = only_rows and i == config.num_hidden_layers - 1
@@ -78,6 +78,6 @@ def encode(
 
 
 def classify(ops: Ops[A], root: Params[A], base: Params[A], config: EncoderConfig, x: A) -> A:  # noqa: ARG001 - one signature for all heads
-    """Sequence-classification head: ``[CLS]`` vectors ``[B, H]`` -> logits ``[B, num_labels]``."""
+    """Compute sequence-classification logits: ``[CLS]`` vectors ``[B, H]`` -> ``[B, num_labels]``."""
     x = ops.tap("classifier.dense", ops.activation("relu", ops.linear(x, root / "pre_classifier")))
     return ops.linear(ops.dropout(x, config.classifier_dropout), root / "classifier")

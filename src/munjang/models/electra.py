@@ -29,7 +29,7 @@ def read_config(raw: Mapping[str, Any]) -> EncoderConfig:
 def encode(
     ops: Ops[A], p: Params[A], config: EncoderConfig, batch: TokenBatch[A], *, only_rows: bool = False
 ) -> A:
-    """Token ids to the last hidden state: ``[T, H]``, or ``[R, H]`` for the rows ``batch.rows`` only."""
+    """Compute the last hidden state from token ids: ``[T, H]``, or ``[R, H]`` for ``batch.rows`` only."""
     x = bert.embed(ops, p / "embeddings", config, batch)
     if config.embedding_size != config.hidden_size:
         x = ops.linear(x, p / "embeddings_project")
@@ -37,7 +37,7 @@ def encode(
 
 
 def classify(ops: Ops[A], root: Params[A], base: Params[A], config: EncoderConfig, x: A) -> A:  # noqa: ARG001 - one signature for all heads
-    """Sequence-classification head: ``[CLS]`` vectors ``[B, H]`` -> logits ``[B, num_labels]``."""
+    """Compute sequence-classification logits: ``[CLS]`` vectors ``[B, H]`` -> ``[B, num_labels]``."""
     p = root / "classifier"
     x = ops.dropout(x, config.classifier_dropout)
     x = ops.tap("classifier.dense", ops.activation("gelu", ops.linear(x, p / "dense")))

@@ -1,7 +1,7 @@
-"""GPT-2, with the names of its published checkpoints.
+"""GPT-2, with the tensor names of its published checkpoints.
 
-"Language Models are Unsupervised Multitask Learners" (Radford et al., 2019): layers that normalise
-before, not after, and attention that looks back only; what a token may see is in ``attention_bias``.
+"Language Models are Unsupervised Multitask Learners" (Radford et al., 2019): pre-layer normalisation and
+causal attention; the causal mask is in ``attention_bias``.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ _OWN_NAMES = {
 
 
 def read_config(raw: Mapping[str, Any]) -> EncoderConfig:
-    """Read a GPT-2 ``config.json``, whose keys are its own."""
+    """Read a GPT-2 ``config.json``, which has its own key names."""
     reject_unsupported({**raw, "is_decoder": False})
     for name, published in (
         ("scale_attn_weights", True),
@@ -69,7 +69,7 @@ def read_config(raw: Mapping[str, Any]) -> EncoderConfig:
 
 
 def _conv1d(ops: Ops[A], x: A, p: Params[A]) -> A:
-    """A linear layer whose matrix is stored the other way round: ``[in, out]``."""
+    """Compute a linear layer whose matrix is stored transposed: ``[in, out]``."""
     return ops.affine(x, p["weight"], p["bias"], transposed=False)
 
 
@@ -84,7 +84,7 @@ def layer(
     last: bool,
     cached: bool,
 ) -> A:
-    """One layer: ``[T, H]`` -> ``[T, H]``; the last one gives ``[R, H]`` if only rows are wanted."""
+    """Compute one layer: ``[T, H]`` -> ``[T, H]``, or ``[R, H]`` if last and only rows are needed."""
     y = ops.layer_norm(x, p / "ln_1", config.layer_norm_eps)
     projected = ops.split(_conv1d(ops, y, p / "attn.c_attn"), 3)
     x, context = bert.attend(ops, projected, config, x, batch, name=name, last=last, cached=cached)
@@ -99,14 +99,14 @@ def layer(
 def encode(
     ops: Ops[A], p: Params[A], config: EncoderConfig, batch: TokenBatch[A], *, only_rows: bool = False
 ) -> A:
-    """Token ids to the last hidden state: ``[T, H]``, or ``[R, H]`` for the rows ``batch.rows`` only."""
+    """Compute the last hidden state from token ids: ``[T, H]``, or ``[R, H]`` for ``batch.rows`` only."""
     return _encode(ops, p, config, batch, only_rows=only_rows, cached=False)
 
 
 def encode_cached(
     ops: Ops[A], p: Params[A], config: EncoderConfig, batch: TokenBatch[A], *, only_rows: bool = False
 ) -> A:
-    """As `encode`, but keys and values of earlier calls of the session are looked at too."""
+    """Compute the same as `encode`, with attention also over the cached keys and values of the session."""
     return _encode(ops, p, config, batch, only_rows=only_rows, cached=True)
 
 
@@ -123,9 +123,9 @@ def _encode(
 
 
 def language_model(ops: Ops[A], root: Params[A], base: Params[A], config: EncoderConfig, x: A) -> A:
-    """Score every piece as the next one: ``[R, H]`` -> ``[R, vocab_size]``.
+    """Compute a score for every piece as the next token: ``[R, H]`` -> ``[R, vocab_size]``.
 
-    The matrix is the embeddings' unless the checkpoint has one of its own.
+    The matrix is tied to the embeddings unless the checkpoint has a separate matrix.
     """
     own = root / "lm_head"
     weight = own.get("weight") if config.tie_word_embeddings else own["weight"]

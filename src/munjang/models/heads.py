@@ -1,7 +1,7 @@
-"""The heads of published checkpoints, each with its own names.
+"""The heads of published checkpoints, each with its published tensor names.
 
-A head gets the rows that it works on, ``[R, H]``: the first token of each text, the masked tokens, or every
-token; `munjang.models.registry` says which.
+A head's input is the rows that it needs, ``[R, H]``: the first token of each text, the masked tokens, or
+every token; `munjang.models.registry` defines which.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ __all__ = [
 
 
 def bert_masked_lm(ops: Ops[A], root: Params[A], base: Params[A], config: EncoderConfig, x: A) -> A:
-    """BERT's masked-LM head: ``[R, H]`` -> ``[R, vocab_size]``."""
+    """Compute BERT's masked-LM head: ``[R, H]`` -> ``[R, vocab_size]``."""
     p = root / "cls.predictions"
     x = ops.activation(config.hidden_act, ops.linear(x, p / "transform.dense"))
     x = ops.layer_norm(x, p / "transform.LayerNorm", config.layer_norm_eps)
@@ -35,7 +35,7 @@ def bert_masked_lm(ops: Ops[A], root: Params[A], base: Params[A], config: Encode
 
 
 def roberta_masked_lm(ops: Ops[A], root: Params[A], base: Params[A], config: EncoderConfig, x: A) -> A:
-    """RoBERTa's masked-LM head: ``[R, H]`` -> ``[R, vocab_size]``."""
+    """Compute RoBERTa's masked-LM head: ``[R, H]`` -> ``[R, vocab_size]``."""
     p = root / "lm_head"
     x = ops.activation("gelu", ops.linear(x, p / "dense"))
     x = ops.layer_norm(x, p / "layer_norm", config.layer_norm_eps)
@@ -43,7 +43,7 @@ def roberta_masked_lm(ops: Ops[A], root: Params[A], base: Params[A], config: Enc
 
 
 def electra_masked_lm(ops: Ops[A], root: Params[A], base: Params[A], config: EncoderConfig, x: A) -> A:
-    """ELECTRA's generator head: ``[R, H]`` -> ``[R, vocab_size]``."""
+    """Compute ELECTRA's generator head: ``[R, H]`` -> ``[R, vocab_size]``."""
     p = root / "generator_predictions"
     x = ops.activation("gelu", ops.linear(x, p / "dense"))
     x = ops.layer_norm(x, p / "LayerNorm", config.layer_norm_eps)
@@ -52,7 +52,7 @@ def electra_masked_lm(ops: Ops[A], root: Params[A], base: Params[A], config: Enc
 
 
 def distilbert_masked_lm(ops: Ops[A], root: Params[A], base: Params[A], config: EncoderConfig, x: A) -> A:
-    """DistilBERT's masked-LM head: ``[R, H]`` -> ``[R, vocab_size]``."""
+    """Compute DistilBERT's masked-LM head: ``[R, H]`` -> ``[R, vocab_size]``."""
     x = ops.activation(config.hidden_act, ops.linear(x, root / "vocab_transform"))
     x = ops.layer_norm(x, root / "vocab_layer_norm", config.layer_norm_eps)
     decoder = root / "vocab_projector"
@@ -62,9 +62,9 @@ def distilbert_masked_lm(ops: Ops[A], root: Params[A], base: Params[A], config: 
 def _vocabulary(
     ops: Ops[A], base: Params[A], config: EncoderConfig, x: A, *, decoder: Params[A], bias: Params[A]
 ) -> A:
-    """Score every piece; the matrix is the word embeddings' unless the checkpoint has one of its own.
+    """Compute a score for every piece; the matrix is the word embeddings' or a separate one.
 
-    Files of a model that is not tied have two biases, of which the decoder's is the one that is added.
+    Files of a model without tied weights have two biases; the decoder's bias is added.
     """
     weight = decoder.get("weight") if config.tie_word_embeddings else decoder["weight"]
     if weight is None:
@@ -74,17 +74,17 @@ def _vocabulary(
 
 
 def next_sentence(ops: Ops[A], root: Params[A], base: Params[A], config: EncoderConfig, x: A) -> A:  # noqa: ARG001
-    """BERT's next-sentence head: ``[B, H]`` -> ``[B, 2]``; class 0 is "follows"."""
+    """Compute BERT's next-sentence head: ``[B, H]`` -> ``[B, 2]``; class 0 is "follows"."""
     return ops.linear(bert.pool(ops, base, x), root / "cls.seq_relationship")
 
 
 def token_classification(ops: Ops[A], root: Params[A], base: Params[A], config: EncoderConfig, x: A) -> A:  # noqa: ARG001
-    """A label for each token: ``[T, H]`` -> ``[T, num_labels]``."""
+    """Compute label scores for each token: ``[T, H]`` -> ``[T, num_labels]``."""
     return ops.linear(ops.dropout(x, config.classifier_dropout), root / "classifier")
 
 
 def question_answering(ops: Ops[A], root: Params[A], base: Params[A], config: EncoderConfig, x: A) -> A:  # noqa: ARG001
-    """Scores for the start and the end of an answer at each token: ``[T, H]`` -> ``[T, 2]``."""
+    """Compute the answer's start and end scores for each token: ``[T, H]`` -> ``[T, 2]``."""
     return ops.linear(x, root / "qa_outputs")
 
 

@@ -1,7 +1,7 @@
-"""The operations that every model is written in, and that each executor implements.
+"""The operations that every model uses, and that each executor implements.
 
-``A`` is the executor's array: an ``ndarray``, an OpenVINO output, a torch tensor. Its ``+``, ``-``, ``*``
-and ``/`` are used directly. Shapes: T packed tokens, B texts, L the longest of them, H the width.
+``A`` is the executor's array type: an ``ndarray``, an OpenVINO output, a torch tensor. Its ``+``, ``-``,
+``*`` and ``/`` are used directly. Shapes: T packed tokens, B texts, L the longest text's length, H the width.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from munjang.models.params import Params
 
 __all__ = ["ACTIVATIONS", "LAPLACE_DEVIATION", "LAPLACE_MEAN", "Ops", "PoolMode"]
 
-# The array type is the executor's own; a Protocol for "has + - * /" would say no more than this.
+# The array type depends on the executor; a Protocol for "has + - * /" would add no information.
 A = TypeVar("A", bound=Any)
 PoolMode = Literal["sum", "max"]
 
@@ -45,23 +45,23 @@ ACTIVATIONS = frozenset(
     }
 )
 
-# Of the normal distribution whose distribution function is "laplace", as rounded where it was published.
+# Parameters of the normal distribution whose distribution function is "laplace", rounded as published.
 LAPLACE_MEAN, LAPLACE_DEVIATION = 0.707107, 0.282095
 
 
 class Ops(Protocol[A]):
-    """What an executor must be able to do. Keep it small: every model stands on these alone."""
+    """The operations an executor must implement. Keep the set small: models use no other operations."""
 
     def rows(self, table: A, index: A) -> A:
         """Gather rows: ``[N, H]`` and ``[T]`` -> ``[T, H]``."""
         ...
 
     def linear(self, x: A, params: Params[A]) -> A:
-        """``x @ weight.T + bias``: ``[..., in]`` -> ``[..., out]``; the bias may be absent."""
+        """Compute ``x @ weight.T + bias``: ``[..., in]`` -> ``[..., out]``; the bias may be absent."""
         ...
 
     def affine(self, x: A, weight: A, bias: A | None, *, transposed: bool = True) -> A:
-        """``x @ weight.T + bias``, or ``x @ weight + bias`` if the matrix is stored ``[in, out]``."""
+        """Compute ``x @ weight.T + bias``, or ``x @ weight + bias`` if the matrix is stored ``[in, out]``."""
         ...
 
     def layer_norm(self, x: A, params: Params[A], eps: float) -> A:
@@ -84,29 +84,29 @@ class Ops(Protocol[A]):
         name: str,
         cached: bool = False,
     ) -> A:
-        """Scaled dot-product attention inside each text (arXiv:1706.03762): three ``[T, H]`` -> ``[T, H]``.
+        """Compute scaled dot-product attention inside each text: three ``[T, H]`` -> ``[T, H]``.
 
-        With ``cached``, the keys and values of earlier calls stand before the new ones, and
-        ``attention_bias`` covers both. Taps ``{name}.probabilities``, ``[B, heads, L, L]``.
+        See arXiv:1706.03762. With ``cached``, the keys and values of earlier calls are prepended to the new
+        ones, and ``attention_bias`` covers both. Taps ``{name}.probabilities``, ``[B, heads, L, L]``.
         """
         ...
 
     def softmax(self, x: A) -> A:
-        """Softmax over the last axis."""
+        """Compute softmax over the last axis."""
         ...
 
     def split(self, x: A, parts: int) -> Sequence[A]:
-        """Cut the last axis into equal parts."""
+        """Split the last axis into equal parts."""
         ...
 
     def concat(self, parts: Sequence[A]) -> A:
-        """Join along the last axis."""
+        """Concatenate along the last axis."""
         ...
 
     def pool(self, x: A, batch: TokenBatch[A], mode: PoolMode, weighting: int) -> A:
         """Pool each text's rows: ``[T, H]`` -> ``[B, H]``.
 
-        The sum of the rows times ``pool_weights[:, weighting]``, or the maximum over rows of positive weight.
+        The sum of the rows times ``pool_weights[:, weighting]``, or the maximum of rows with positive weight.
         """
         ...
 
@@ -115,9 +115,9 @@ class Ops(Protocol[A]):
         ...
 
     def dropout(self, x: A, rate: float) -> A:
-        """Drop elements while training; the identity otherwise."""
+        """Apply dropout while training; return ``x`` unchanged otherwise."""
         ...
 
     def tap(self, name: str, x: A) -> A:
-        """Name an intermediate value and return it; kept only if somebody asked for the name."""
+        """Name an intermediate value and return it; it is stored only if the name was requested."""
         ...

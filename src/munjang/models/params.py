@@ -13,7 +13,7 @@ __all__ = ["MadeOnce", "Params"]
 S = TypeVar("S")
 T = TypeVar("T")
 
-# Checkpoints converted from TensorFlow (bert-base-uncased among them) still carry these names.
+# Checkpoints converted from TensorFlow (for example bert-base-uncased) still have these names.
 _OLD_NAMES = {"LayerNorm.weight": "LayerNorm.gamma", "LayerNorm.bias": "LayerNorm.beta"}
 
 
@@ -21,7 +21,7 @@ _OLD_NAMES = {"LayerNorm.weight": "LayerNorm.gamma", "LayerNorm.bias": "LayerNor
 class Params(Generic[T]):
     """Tensors of a checkpoint, addressed by their published names.
 
-    ``p / "attention.self"`` narrows the view; ``p["query.weight"]`` reads one tensor. What a tensor *is*
+    ``p / "attention.self"`` narrows the view; ``p["query.weight"]`` reads one tensor. A tensor's type
     depends on the executor: a NumPy array, a torch parameter, a constant of a graph.
 
     Raises `CheckpointError`, naming the tensor, if a tensor is missing.
@@ -48,7 +48,7 @@ class Params(Generic[T]):
         return None if found is None else self.tensors[found]
 
     def has_prefix(self) -> bool:
-        """Return whether any tensor lies under this prefix."""
+        """Return whether any tensor has this prefix."""
         return any(name.startswith(self.prefix) for name in self.tensors)
 
     def _find(self, name: str) -> str | None:
@@ -62,7 +62,7 @@ class Params(Generic[T]):
 
 
 class MadeOnce(Mapping[str, T], Generic[S, T]):
-    """Tensors as an executor's own kind of array: made when first asked for, and kept in ``made``."""
+    """Tensors as the executor's array type: created at the first access and cached in ``made``."""
 
     def __init__(self, tensors: Mapping[str, S], make: Callable[[str, S], T]) -> None:
         self._tensors = tensors

@@ -1,4 +1,4 @@
-"""What is to be computed: a model, the outputs asked for, and nothing else."""
+"""Programs: a description of a computation, which is a model and the requested outputs."""
 
 from __future__ import annotations
 
@@ -30,9 +30,9 @@ LOGITS = "logits"  # [R, n], or [T, n] for a head on every token
 
 
 class Program(Protocol):
-    """A computation that any executor can run: tensors and packed tokens to named outputs.
+    """A computation that any executor can run: it maps tensors and a packed batch to named outputs.
 
-    Programs are hashable, and equal programs compute the same, so a compiled one can be kept.
+    Programs are hashable, and equal programs compute the same, so a compiled program can be cached.
     """
 
     @property
@@ -47,11 +47,11 @@ class Program(Protocol):
 
 @dataclass(frozen=True)
 class ModelProgram:
-    """An encoder and, if asked for, its pooler or a head.
+    """An encoder and, if requested, its pooler or a head.
 
     ``outputs`` is any of ``last_hidden_state``, ``pooler_output`` and ``logits``; ``head`` names the head
-    that gives the logits. Unless every token is needed, the last layer runs on ``batch.rows`` alone. With
-    ``cached``, attention remembers earlier calls of a session.
+    that computes the logits. Unless every token is needed, the last layer runs on ``batch.rows`` alone. With
+    ``cached``, attention uses the cached keys and values of earlier calls of a session.
     """
 
     architecture: Architecture
@@ -93,7 +93,7 @@ class ModelProgram:
 
     @property
     def chosen_head(self) -> Head:
-        """The head that gives the logits."""
+        """The head that computes the logits."""
         if self.head is None:
             raise InputError("Logits need a head, and the program names none.")
         return self.architecture.heads[self.head]
@@ -115,9 +115,9 @@ class ModelProgram:
 
 
 def heads_of(architecture: Architecture, root: Params[Any], raw_config: Mapping[str, Any]) -> list[str]:
-    """List the heads that a checkpoint has trained weights for.
+    """Return the names of the heads that a checkpoint has trained weights for.
 
-    Two heads of an architecture may share a tensor's name; ``architectures`` in the config tells them apart.
+    Two heads of an architecture may share a tensor name; ``architectures`` in the config distinguishes them.
     """
     base = architecture.base(root)
     have = {
@@ -137,9 +137,9 @@ def heads_of(architecture: Architecture, root: Params[Any], raw_config: Mapping[
 def require_head(
     architecture: Architecture, root: Params[Any], raw_config: Mapping[str, Any], head: str
 ) -> None:
-    """Raise an error unless the checkpoint has a trained head, saying which heads it has.
+    """Raise an error that lists the checkpoint's heads unless it has this trained head.
 
-    `InputError` if the architecture has no such head at all, `MissingHeadError` if this checkpoint has not.
+    `InputError` if the architecture has no such head, `MissingHeadError` if only this checkpoint lacks it.
     """
     if head not in architecture.heads:
         raise InputError(

@@ -1,4 +1,4 @@
-"""Which definition belongs to which ``model_type``: exact names, no guessing."""
+"""The definition for each ``model_type``: exact names only."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ __all__ = [
 
 
 class Encode(Protocol):
-    """Token ids to the last hidden state."""
+    """The function that computes the last hidden state from token ids."""
 
     def __call__(
         self,
@@ -49,7 +49,7 @@ class Encode(Protocol):
 
 
 class Pool(Protocol):
-    """The pooler: first-token vectors ``[B, H]`` to the pooler output ``[B, H]``."""
+    """The pooler: first-token vectors ``[B, H]`` -> pooler output ``[B, H]``."""
 
     def __call__(self, ops: Ops[A], p: Params[A], first: A) -> A:
         """Return the pooler output."""
@@ -66,15 +66,15 @@ class HeadFunction(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Head:
-    """A task head: what it computes, and from which rows of the last layer.
+    """A task head: its computation, and the rows of the last layer that it uses.
 
     Attributes:
         function: the computation.
-        on: ``"first"`` for each text's first token, ``"chosen"`` for the tokens that the caller names in
+        on: ``"first"`` for each text's first token, ``"chosen"`` for the tokens that the caller lists in
             ``TokenBatch.rows``, ``"tokens"`` for all, ``"markers"`` for the vectors ``[B, 2 H]`` of the two
-            tokens that ``TokenBatch.pool_weights`` points at.
+            tokens that ``TokenBatch.pool_weights`` selects.
         tensor: a tensor that a checkpoint has only if it has this head.
-        published: how the class that publishes this head ends, in a config's ``architectures``.
+        published: the suffix of the class name of this head in a config's ``architectures``.
         width: ``"labels"``, ``"vocabulary"``, or the number of outputs.
     """
 
@@ -87,7 +87,7 @@ class Head:
 
 @dataclass(frozen=True, slots=True)
 class Architecture:
-    """One architecture: how to read its config, how to compute it, where its tensors stand.
+    """One architecture: how to read its config, how to compute it, and its tensors' prefix.
 
     Attributes:
         model_type: the value of the config's key of this name.
@@ -127,7 +127,7 @@ class Architecture:
         return 0 if re.search(rf"(?:^|\.)(?:{below})\.", name) else None
 
     def base(self, root: Params[A]) -> Params[A]:
-        """Find the encoder's tensors, with or without the base prefix."""
+        """Return the view of the encoder's tensors, with or without the base prefix."""
         prefixed = root / self.base_prefix
         return prefixed if prefixed.has_prefix() else root
 
@@ -226,7 +226,7 @@ _GPT2 = Architecture(
     read_config=gpt2.read_config,
     encode=gpt2.encode,
     encode_cached=gpt2.encode_cached,
-    # The matrix of the head is the word embeddings', so every checkpoint has it.
+    # The matrix of the head is tied to the word embeddings, so every checkpoint has it.
     heads={CAUSAL_LM: Head(gpt2.language_model, "chosen", "wte.weight", "LMHeadModel", "vocabulary")},
 )
 
@@ -244,9 +244,9 @@ ARCHITECTURES: Mapping[str, Architecture] = {
 
 
 def architecture_of(raw_config: Mapping[str, Any]) -> Architecture:
-    """Find the architecture of a ``config.json``.
+    """Return the architecture of a ``config.json``.
 
-    Raises `CheckpointError` if it names none, `UnsupportedModelError` if it is not one of ours.
+    Raises `CheckpointError` if the config names none, `UnsupportedModelError` if it is not implemented here.
     """
     model_type = raw_config.get("model_type")
     if not isinstance(model_type, str):

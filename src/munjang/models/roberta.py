@@ -16,7 +16,7 @@ __all__ = ["classify", "read_config"]
 
 
 def read_config(raw: Mapping[str, Any]) -> EncoderConfig:
-    """Read a RoBERTa ``config.json``: positions count from the padding index on."""
+    """Read a RoBERTa ``config.json``: positions start after the padding index."""
     if raw.get("pad_token_id", 1) is None:
         raise CheckpointError("config.json: 'pad_token_id' is null, but positions count from it on.")
     pad_token_id = number(raw, "pad_token_id", 1)
@@ -31,7 +31,7 @@ def read_config(raw: Mapping[str, Any]) -> EncoderConfig:
 
 
 def classify(ops: Ops[A], root: Params[A], base: Params[A], config: EncoderConfig, x: A) -> A:  # noqa: ARG001 - one signature for all heads
-    """Sequence-classification head: ``<s>`` vectors ``[B, H]`` -> logits ``[B, num_labels]``."""
+    """Compute sequence-classification logits: ``<s>`` vectors ``[B, H]`` -> ``[B, num_labels]``."""
     p = root / "classifier"
     x = ops.dropout(x, config.classifier_dropout)
     x = ops.tap("classifier.dense", ops.activation("tanh", ops.linear(x, p / "dense")))

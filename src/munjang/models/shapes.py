@@ -1,7 +1,7 @@
-"""A checkpoint is checked by running its model on shapes alone, before anything is computed.
+"""Check of a checkpoint by running its model on shapes alone, before any arithmetic.
 
 `ShapeOps` is an executor whose arrays are shapes. Running a program on it visits every tensor that the model
-uses, so a missing or misshapen one is found in milliseconds and named.
+uses, so a missing tensor or a wrong shape is found in milliseconds, with the tensor's name.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from munjang.models.program import LOGITS, ModelProgram, Program
 
 __all__ = ["Shape", "ShapeOps", "any_batch", "check_checkpoint", "shape_ops"]
 
-_TOKENS, _TEXTS, _LONGEST = 7, 3, 4  # any numbers do
+_TOKENS, _TEXTS, _LONGEST = 7, 3, 4  # arbitrary numbers
 _ENCODER = ("encoder.", "embeddings", "transformer.", "h.", "wte.", "wpe.", "ln_f.")
 _BUFFERS = (
     "position_ids",
@@ -65,8 +65,8 @@ class ShapeOps:
     """The executor whose arrays are shapes.
 
     Args:
-        tables: the shapes that embeddings must have, by the endings of their names.
-        widths: how wide named intermediate values must be, by the endings of their names.
+        tables: the required shapes of embeddings, by suffix of the tensor name.
+        widths: the required widths of named intermediate values, by suffix of the name.
     """
 
     def __init__(self, tables: Mapping[str, tuple[int, int]], widths: Mapping[str, int]) -> None:
@@ -154,17 +154,17 @@ class ShapeOps:
 def check_checkpoint(
     program: Program, config: EncoderConfig, shapes: Mapping[str, tuple[int, ...]], base_prefix: str
 ) -> dict[str, tuple[int, ...]]:
-    """Run a program on shapes: every tensor that it needs is there and fits.
+    """Run a program on shapes to check that every tensor exists with the right shape.
 
     Returns the shapes of the outputs for a batch of 7 tokens in 3 texts. Raises `CheckpointError`, naming the
-    tensor, if one is missing or misshapen, or if the encoder has layers that the config does not mention.
+    tensor, if a tensor is missing or has a wrong shape, or if the encoder has more layers than the config.
     """
     tensors = MadeOnce(shapes, lambda name, dims: Shape(dims, name))
     ops = ShapeOps(*shape_ops(config))
     outputs = program(ops, Params(tensors), any_batch())
     if LOGITS in outputs and isinstance(program, ModelProgram):
         _check_logits(program, outputs[LOGITS].dims[-1])
-    for name in ops.without_bias:  # a module that follows the model may have none
+    for name in ops.without_bias:  # a module after the model may have no bias
         if name.removeprefix(f"{base_prefix}.").startswith(_ENCODER + _HEADS):
             raise CheckpointError(f"The checkpoint has no tensor '{name}'.")
     _check_unused(shapes.keys() - tensors.made.keys(), base_prefix)
@@ -227,7 +227,7 @@ def _check_labels(labels: LabelConfig, width: int) -> None:
 
 
 def _check_unused(unused_names: Iterable[str], base_prefix: str) -> None:
-    """An encoder tensor that nothing uses means that the config describes another model."""
+    """Raise `CheckpointError` for an unused encoder tensor: the config describes another model."""
     unused = [
         name
         for name in sorted(unused_names)

@@ -1,4 +1,4 @@
-"""The tensors that have a row for every token of the vocabulary, and how they grow with it."""
+"""The tensors that have a row for every token of the vocabulary, and their resizing."""
 
 from __future__ import annotations
 
@@ -33,10 +33,10 @@ def vocabulary_tensors(names: Mapping[str, object], words: str) -> list[str]:
 def resized(
     table: NDArray[np.float32], size: int, pieces: Mapping[int, Sequence[int]]
 ) -> NDArray[np.float32]:
-    """Give a matrix ``[V, ...]``, or a bias ``[V]``, another number of rows, ``[size, ...]``.
+    """Return a matrix ``[V, ...]``, or a bias ``[V]``, resized to ``[size, ...]``.
 
-    The row of a token in ``pieces`` becomes the mean of its pieces' rows, any other new one the mean of all.
-    So the score of a new token starts as the mean score of its pieces.
+    The row of a token in ``pieces`` becomes the mean of its pieces' rows, any other new row the mean of all.
+    So the initial score of a new token is the mean score of its pieces.
     """
     grown: NDArray[Any] = np.empty((size, *table.shape[1:]), dtype=np.float32)
     kept = min(size, len(table))

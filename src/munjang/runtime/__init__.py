@@ -1,1 +1,1 @@
-"""Packing texts into batches and running programs over them."""
+"""Packing of texts into batches, and running programs on them."""

@@ -1,4 +1,4 @@
-"""Padded arrays, as callers hold them: reading theirs, and making ours from packed results."""
+"""Padded arrays of the caller: reading the input arrays, and padding packed results."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ __all__ = ["ModelOutput", "pad_attention", "pad_tokens", "whole_numbers"]
 
 @dataclass(frozen=True, slots=True)
 class ModelOutput:
-    """What a model was asked for; everything else is ``None``.
+    """The requested outputs of a model; all other outputs are ``None``.
 
-    An output is read as an attribute, by its name (``output["logits"]``), by its place among those that are
-    there (``output[0]``, ``output[:2]``), or unpacked: iteration is over the values. ``keys()``,
-    ``values()``, ``items()``, ``to_tuple()``, ``len`` and ``in`` see those that are there.
+    An output can be read as an attribute, by name (``output["logits"]``), by index among the present outputs
+    (``output[0]``, ``output[:2]``), or by unpacking: iteration is over the values. ``keys()``, ``values()``,
+    ``items()``, ``to_tuple()``, ``len`` and ``in`` include only the present outputs.
 
     Attributes:
-        loss: one number, where labels were given (`munjang.transformers`).
+        loss: a scalar, if labels were given (`munjang.transformers`).
         last_hidden_state: ``[B, L, H]``; zero where the attention mask is zero.
         pooler_output: ``[B, H]``.
         logits: ``[B, num_labels]``, or a row per token.
@@ -42,7 +42,7 @@ class ModelOutput:
     attentions: tuple[NDArray[np.float32], ...] | None = None
 
     def __getitem__(self, key: str | int | slice) -> Any:
-        """Return an output by name, or by its place among those that are there."""
+        """Return an output by name, or by its index among the present outputs."""
         if not isinstance(key, str):
             return self.to_tuple()[key]
         if key not in self:
@@ -59,26 +59,26 @@ class ModelOutput:
         return name in self.keys()
 
     def keys(self) -> list[str]:
-        """Return the names of the outputs that are there."""
+        """Return the names of the present outputs."""
         return [field.name for field in fields(self) if getattr(self, field.name) is not None]
 
     def values(self) -> tuple[Any, ...]:
-        """Return the outputs that are there."""
+        """Return the present outputs."""
         return self.to_tuple()
 
     def items(self) -> list[tuple[str, Any]]:
-        """Return the names and the outputs that are there."""
+        """Return the names and values of the present outputs."""
         return [(name, getattr(self, name)) for name in self.keys()]
 
     def to_tuple(self) -> tuple[Any, ...]:
-        """Return the outputs that are there."""
+        """Return the present outputs."""
         return tuple(getattr(self, name) for name in self.keys())
 
 
 def whole_numbers(name: str, value: ArrayLike) -> NDArray[np.integer[Any]]:
-    """Read a caller's array ``[B, L]`` or row ``[L]`` of whole numbers; a mask may be of booleans.
+    """Return a caller's array ``[B, L]`` or row ``[L]`` as integers; a mask may be boolean.
 
-    Raises `InputError` if it is something else.
+    Raises `InputError` for any other type.
     """
     try:
         array = np.asarray(value)
@@ -96,14 +96,14 @@ def whole_numbers(name: str, value: ArrayLike) -> NDArray[np.integer[Any]]:
 
 
 def pad_tokens(packed: NDArray[np.float32], mask: NDArray[np.bool_]) -> NDArray[np.float32]:
-    """Put packed rows ``[T, H]`` where the padded arrays have their tokens: ``[B, L, H]``, zero elsewhere."""
+    """Return packed rows ``[T, H]`` at the token positions of the mask: ``[B, L, H]``, zero elsewhere."""
     full = np.zeros((*mask.shape, packed.shape[-1]), dtype=np.float32)
     full[mask] = packed
     return full
 
 
 def pad_attention(attention: NDArray[np.float32], mask: NDArray[np.bool_]) -> NDArray[np.float32]:
-    """Put attention without padding, ``[B, heads, l, l]``, where the padded arrays have their tokens."""
+    """Return attention without padding, ``[B, heads, l, l]``, at the token positions of the mask."""
     batch, heads = attention.shape[:2]
     full = np.zeros((batch, heads, mask.shape[1], mask.shape[1]), dtype=np.float32)
     for i, row in enumerate(mask):

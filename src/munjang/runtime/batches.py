@@ -1,4 +1,4 @@
-"""From token ids to packed batches: how texts are grouped, and the index arrays of each group."""
+"""Packed batches from token ids: the grouping of texts, and the index arrays of each group."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ __all__ = ["MASKED", "Layout", "TokenIdsLike", "check_lengths", "different", "pa
 
 Array = NDArray[np.int32]
 MASKED = np.float32(-1e9)  # added to an attention score, it makes the probability exactly zero
-_FEWEST_TOKENS = 64  # below this many tokens, sharing a text out over cores costs more than it brings
+_FEWEST_TOKENS = 64  # with fewer tokens, distribution over cores costs more time than it saves
 
 
 class TokenIdsLike(Protocol):
-    """The tokens of one text; ``token_type_ids`` is ``None`` where they are all zero."""
+    """The tokens of one text; ``token_type_ids`` is ``None`` if all are zero."""
 
     @property
     def input_ids(self) -> Sequence[int]:
@@ -31,13 +31,13 @@ class TokenIdsLike(Protocol):
 
     @property
     def token_type_ids(self) -> Sequence[int] | None:
-        """Which text of a pair each token belongs to."""
+        """The text of a pair (0 or 1) of each token."""
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class Layout:
-    """What packing must know of a model: its limits and how it counts positions."""
+    """The model's properties that packing needs: its limits and its position numbering."""
 
     vocab_size: int
     type_vocab_size: int
@@ -48,7 +48,7 @@ class Layout:
 
     @classmethod
     def of(cls, config: EncoderConfig) -> Layout:
-        """Read the layout from a model's config."""
+        """Create the layout from a model's config."""
         return cls(
             vocab_size=config.vocab_size,
             type_vocab_size=config.type_vocab_size,
@@ -60,10 +60,10 @@ class Layout:
 
 
 def plan(lengths: Sequence[int], *, token_budget: int, streams: int) -> list[list[int]]:
-    """Share texts out into requests: similar lengths together, about ``token_budget`` tokens each.
+    """Distribute texts over requests: similar lengths together, about ``token_budget`` tokens per request.
 
-    Returns the positions of the texts in each request, longest texts first, so that the last requests, which
-    decide when the slowest core is done, are short. Small calls are split so that every stream has work.
+    Returns the indices of the texts in each request, longest texts first, so that the last requests, which
+    determine when the slowest core finishes, are short. Small calls are split so that every stream has work.
     """
     order = sorted(range(len(lengths)), key=lambda i: -lengths[i])
     total = sum(lengths)
@@ -83,7 +83,7 @@ def plan(lengths: Sequence[int], *, token_budget: int, streams: int) -> list[lis
 
 
 def different(texts: Sequence[TokenIdsLike]) -> tuple[list[TokenIdsLike], NDArray[np.intp]]:
-    """Return the texts without repetitions, and for each text its place among them."""
+    """Return the texts without duplicates, and for each text its index among them."""
     places: dict[object, int] = {}
     found: list[TokenIdsLike] = []
     inverse = np.empty(len(texts), dtype=np.intp)
@@ -97,9 +97,9 @@ def different(texts: Sequence[TokenIdsLike]) -> tuple[list[TokenIdsLike], NDArra
 
 
 def pack(texts: Sequence[TokenIdsLike], layout: Layout) -> TokenBatch[NDArray[Any]]:
-    """Pack texts without padding; ``rows`` is each text's first token, ``pool_weights`` the mean.
+    """Pack texts without padding; ``rows`` has each text's first token, ``pool_weights`` are for the mean.
 
-    Raises `InputError` if a text has no tokens, or more than the model takes.
+    Raises `InputError` if a text has no tokens, or more than the model's maximum.
     """
     lengths = np.fromiter((len(text.input_ids) for text in texts), dtype=np.int32, count=len(texts))
     check_lengths(lengths, layout)
@@ -118,13 +118,13 @@ def pack(texts: Sequence[TokenIdsLike], layout: Layout) -> TokenBatch[NDArray[An
 def pack_arrays(
     input_ids: Array, token_type_ids: Array, position_ids: Array, lengths: Array, *, causal: bool = False
 ) -> TokenBatch[NDArray[Any]]:
-    """Make the index arrays for texts whose tokens already stand one after another."""
+    """Create the index arrays for texts whose tokens are already concatenated."""
     starts = np.cumsum(lengths, dtype=np.int32) - lengths
     columns = np.arange(lengths.max(), dtype=np.int32)
     is_token = columns < lengths[:, None]  # [B, L]
     seen = is_token[:, None, None, :]  # [B, 1, 1, L]
     if causal:
-        seen = seen & (columns <= columns[:, None])  # [B, 1, L, L]: a token sees itself and what came before
+        seen = seen & (columns <= columns[:, None])  # [B, 1, L, L]: the causal mask
     return TokenBatch(
         input_ids=input_ids,
         position_ids=position_ids,
@@ -143,10 +143,10 @@ def unpad(
     token_type_ids: NDArray[np.integer],
     layout: Layout,
 ) -> TokenBatch[NDArray[Any]]:
-    """Pack the padded arrays ``[B, L]`` of a tokenizer: what the mask hides is left out.
+    """Pack the padded arrays ``[B, L]`` of a tokenizer without the masked tokens.
 
-    Positions are those that the padded arrays have, so masked tokens in the middle leave a gap, as they do in
-    the published implementations. Raises `InputError` if a text has no token left.
+    Positions are the same as in the padded arrays, so masked tokens in the middle leave a gap, as in the
+    published implementations. Raises `InputError` if all tokens of a text are masked.
     """
     kept = attention_mask != 0
     lengths = kept.sum(axis=1, dtype=np.int32)
@@ -168,7 +168,7 @@ def unpad(
 
 
 def check_lengths(lengths: Array, layout: Layout) -> None:
-    """Raise `InputError`, with its place, if there is no text, an empty one, or one that is too long."""
+    """Raise `InputError` if there is no text, or, with its index, for an empty or too long text."""
     if not len(lengths):
         raise InputError("There is no text to run the model on.")
     if lengths.min() == 0:
@@ -189,7 +189,7 @@ def _checked_ids(what: str, ids: NDArray[np.integer], limit: int) -> Array:
 
 def _token_types(texts: Sequence[TokenIdsLike], lengths: Array, layout: Layout) -> Array:
     token_types = np.zeros(int(lengths.sum()), dtype=np.int32)
-    if layout.type_vocab_size <= 1:  # RoBERTa's kind: a pair's second text has no type of its own
+    if layout.type_vocab_size <= 1:  # as in RoBERTa: no separate type for a pair's second text
         return token_types
     start = 0
     for text, length in zip(texts, lengths, strict=True):

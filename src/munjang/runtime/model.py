@@ -49,7 +49,7 @@ class Model:
         output = model(**tokenizer("I love Paris", return_tensors="np"))
         output.last_hidden_state.shape  # (1, 5, 384)
 
-    Made with `from_pretrained` or `from_checkpoint`.
+    Created with `from_pretrained` or `from_checkpoint`.
     """
 
     def __init__(
@@ -88,12 +88,12 @@ class Model:
         offline: bool | None = None,
         allow_pickle: bool = False,
     ) -> Model:
-        """Open a model by its folder, catalogue name or hub repository.
+        """Load a model by its folder, catalogue name or hub repository.
 
         ``head`` is ``None`` for the bare encoder, or one of ``"sequence-classification"``,
         ``"token-classification"``, ``"question-answering"``, ``"masked-lm"``, ``"next-sentence-prediction"``
-        and ``"causal-lm"``. Left out, it is the bare encoder, with an `AssumptionWarning` if the checkpoint
-        has trained heads (`heads` lists them): its first output is then a hidden state, not the logits.
+        and ``"causal-lm"``. The default is the bare encoder, with an `AssumptionWarning` if the checkpoint
+        has trained heads (`heads` lists them): the first output is then a hidden state, not the logits.
 
         Raises `UnknownModelError`, `FetchError`, `UnsupportedModelError`, `CheckpointError` (also if the
         checkpoint has no such head), or `InputError` for an unknown head.
@@ -126,7 +126,7 @@ class Model:
         threads: int | None = None,
         streams: int | None = None,
     ) -> Model:
-        """Open a model from a checkpoint that is already here."""
+        """Load a model from an opened checkpoint."""
         return cls(
             checkpoint.config(),
             checkpoint.weights(),
@@ -137,7 +137,7 @@ class Model:
         )
 
     def set_weights(self, weights: Mapping[str, Array]) -> None:
-        """Take other weights, such as these and those of more modules, and forget what was compiled."""
+        """Replace the weights, for example by a mapping with further modules, and drop compiled programs."""
         self.weights = weights
         self._start()
 
@@ -152,9 +152,9 @@ class Model:
         )
 
     def check(self, program: Program) -> dict[str, tuple[int, ...]]:
-        """Raise `CheckpointError` if the weights do not fit a program; return the shapes of its outputs.
+        """Check that the weights fit a program, else raise `CheckpointError`; return its outputs' shapes.
 
-        Their first axes are those of a made-up batch.
+        The first axes of the shapes are those of a dummy batch.
         """
         shape_of = getattr(self.weights, "shape", None) or (lambda name: self.weights[name].shape)
         shapes = {name: tuple(shape_of(name)) for name in self.weights}
@@ -162,7 +162,7 @@ class Model:
 
     @property
     def heads(self) -> list[str]:
-        """The heads that the checkpoint has trained weights for."""
+        """The names of the heads that the checkpoint has trained weights for."""
         return heads_of(self.architecture, Params(self.weights), self.raw_config)
 
     @property
@@ -177,7 +177,7 @@ class Model:
         return frozenset({LAST_HIDDEN_STATE, POOLER_OUTPUT} if self.has_pooler else {LAST_HIDDEN_STATE})
 
     def program(self, outputs: frozenset[str], taps: frozenset[str] = frozenset()) -> ModelProgram:
-        """Describe a computation of this model."""
+        """Return the program for these outputs and taps of this model."""
         return ModelProgram(
             self.architecture, self.config, outputs, taps, self.head if LOGITS in outputs else None
         )
@@ -192,11 +192,11 @@ class Model:
         output_hidden_states: bool = False,
         output_attentions: bool = False,
     ) -> ModelOutput:
-        """Run the model on padded arrays ``[B, L]``, as a tokenizer makes them.
+        """Run the model on padded arrays ``[B, L]`` from a tokenizer.
 
-        ``outputs`` names what is wanted of ``last_hidden_state``, ``pooler_output`` and ``logits``; the
-        default is the first two, or the logits if the model was opened with a head. Raises `InputError` for
-        shapes that do not fit, ids outside the vocabulary, and texts that are too long or wholly masked.
+        ``outputs`` names the requested outputs among ``last_hidden_state``, ``pooler_output`` and ``logits``;
+        the default is the first two, or the logits if the model was opened with a head. Raises `InputError`
+        for mismatched shapes, ids outside the vocabulary, and texts that are too long or completely masked.
         """
         batch, mask = self._batch(input_ids, attention_mask, token_type_ids)
         wanted = self._wanted(outputs)
@@ -207,7 +207,7 @@ class Model:
             taps += self._attention_names()
         if not wanted and not output_hidden_states and not output_attentions:
             raise InputError("Nothing was asked for: outputs is empty.")
-        # The last of the hidden states is what the model returns: after GPT-2's last norm, not before it.
+        # The last hidden state is the model's output: after GPT-2's final layer norm, not before it.
         program = self.program(
             wanted | {LAST_HIDDEN_STATE} if output_hidden_states else wanted, frozenset(taps)
         )
@@ -222,14 +222,14 @@ class Model:
         attention_mask: ArrayLike | None = None,
         token_type_ids: ArrayLike | None = None,
     ) -> dict[str, Array]:
-        """Run the numpy executor and give every named intermediate value, in the order of computation.
+        """Run the numpy executor and return every named intermediate value, in the order of computation.
 
         Values per token are packed, ``[T, ...]``; attention values are ``[B, heads, L, L]``.
         """
         from munjang.backends.numpy import NumpyExecutor
 
         batch, _ = self._batch(input_ids, attention_mask, token_type_ids)
-        # With the last hidden state, every token goes through the last layer too.
+        # With the last hidden state as an output, the last layer computes all tokens.
         program = self.program(self._default_outputs() | {LAST_HIDDEN_STATE})
         return NumpyExecutor(self.weights).every_value(program, batch)
 
@@ -309,12 +309,12 @@ class Model:
     def resize_token_embeddings(
         self, new_size: int, pieces: Mapping[int, Sequence[int]] | None = None
     ) -> None:
-        """Grow (or shrink) the vocabulary, for a tokenizer to which tokens were added.
+        """Resize the vocabulary's tensors, for a tokenizer with added tokens.
 
-        The row of a token in ``pieces`` starts as the mean of the rows of its pieces (the ids of what the
-        token used to be; `Tokenizer.added_pieces` has them), also where the checkpoint has a spare row for
-        it; any other new row starts as the mean of all old rows. A head that scores the vocabulary grows in
-        the same way. Raises `InputError` for a size below 1.
+        The row of a token in ``pieces`` is initialised with the mean of the rows of its pieces (the ids of
+        the token's former pieces, from `Tokenizer.added_pieces`), also if the checkpoint has a spare row for
+        it; any other new row is initialised with the mean of all old rows. A head that scores the vocabulary
+        is resized in the same way. Raises `InputError` for a size below 1.
         """
         if new_size < 1:
             raise InputError(f"The vocabulary must keep at least one token, got {new_size}.")
@@ -329,16 +329,16 @@ class Model:
         self._start()
 
     def save_pretrained(self, folder: str | os.PathLike[str], *, without: Sequence[str] = ()) -> None:
-        """Write ``config.json`` and ``model.safetensors``, which `transformers` loads too.
+        """Write ``config.json`` and ``model.safetensors``, which `transformers` can load too.
 
-        Tensors under the prefixes ``without`` are left out. Raises `CheckpointError` if the folder can't be
+        Tensors with a prefix in ``without`` are not written. Raises `CheckpointError` if the folder can't be
         written.
         """
         from munjang.checkpoints import save_weights
         from munjang.checkpoints.files import write_json
 
         path = Path(folder)
-        # The weights are written in single precision, whatever they were published in.
+        # The weights are written as float32, whatever the dtype of the published weights.
         precision: dict[str, Any] = {
             key: "float32" for key in ("dtype", "torch_dtype") if key in self.raw_config
         }

@@ -1,4 +1,4 @@
-"""Runs programs over many texts: compiles once per program, packs, and gives results back."""
+"""Running programs over many texts: compiles once per program, packs batches and yields results."""
 
 from __future__ import annotations
 
@@ -24,15 +24,15 @@ from munjang.runtime.batches import Layout, TokenIdsLike, check_lengths, pack, p
 
 __all__ = ["DEFAULT_TOKEN_BUDGET", "BatchEdit", "Done", "Runner"]
 
-_SINGLE_CALLS = 4  # that come alone, before it is worth compiling for them
-DEFAULT_TOKEN_BUDGET = 512  # from 256 to 1,024 a token costs the same; smaller requests end more evenly
+_SINGLE_CALLS = 4  # number of single-request calls before a second compilation for them
+DEFAULT_TOKEN_BUDGET = 512  # cost per token is the same from 256 to 1,024; smaller requests balance better
 
 
 @dataclass(frozen=True, slots=True)
 class Done:
-    """One finished request: which texts it held, how long they are, and what came out.
+    """One finished request: the indices and lengths of its texts, and its outputs.
 
-    ``indices[k]`` is the place in the caller's list of the request's k-th text, of ``lengths[k]`` tokens.
+    ``indices[k]`` is the index in the caller's list of the request's k-th text, of ``lengths[k]`` tokens.
     """
 
     indices: list[int]
@@ -40,21 +40,21 @@ class Done:
     outputs: Outputs
 
     def split(self, name: str) -> list[NDArray[np.float32]]:
-        """Cut an output that has a row per token into one array per text."""
+        """Split an output that has a row per token into one array per text."""
         return np.split(self.outputs[name], np.cumsum(self.lengths)[:-1])
 
 
-# Changes a packed batch before it runs (its rows or pooling weights), given the places of its
-# texts in the caller's list.
+# A function that changes a packed batch before it runs (its rows or pooling weights), given the indices of
+# its texts in the caller's list.
 BatchEdit = Callable[[TokenBatch[NDArray[Any]], Sequence[int]], TokenBatch[NDArray[Any]]]
 
 
-_GRACE = 5.0  # seconds after which no thread of an engine is still on its way out of a request
+_GRACE = 5.0  # seconds after which no engine thread is still finishing a request
 _retired: list[tuple[float, list[Compiled]]] = []
 
 
 def _retire(compiled: dict[tuple[int, Program, bool], Compiled]) -> None:
-    """Release the programs of runners that are gone, when they have been idle for long enough."""
+    """Release the programs of deleted runners after they have been idle for long enough."""
     now = time.monotonic()
     _retired.append((now, list(compiled.values())))
     while _retired and now - _retired[0][0] >= _GRACE:
@@ -63,15 +63,15 @@ def _retire(compiled: dict[tuple[int, Program, bool], Compiled]) -> None:
 
 
 class Runner:
-    """Runs programs over token ids with one executor.
+    """A runner of programs over token ids with one executor.
 
     Args:
-        executor: where to compute.
+        executor: the executor that computes.
         layout: the model's limits.
-        token_budget: tokens per request; more use more memory, fewer pay more often for starting a request.
-        streams: how many requests the executor runs side by side.
-        all_cores: makes an executor that gives one request every core.
-        weights: searched for NaN when outputs hold it.
+        token_budget: tokens per request; more tokens use more memory, fewer have more overhead per request.
+        streams: the number of requests that the executor runs in parallel.
+        all_cores: a function that creates an executor that uses all cores for one request.
+        weights: the weights to search for NaN when outputs hold NaN.
     """
 
     def __init__(
@@ -97,11 +97,11 @@ class Runner:
         weakref.finalize(self, _retire, self._compiled).atexit = False
 
     def compiled(self, program: Program) -> Compiled:
-        """Compile a program, or return the one compiled before."""
+        """Compile a program, or return it from the cache of compiled programs."""
         return self._get(program, all_cores=False)
 
     def _get(self, program: Program, *, all_cores: bool) -> Compiled:
-        # The threads of a compiled program do not live on in a forked process, which would wait for them.
+        # A compiled program's threads do not exist in a forked process, which would wait for them (deadlock).
         key = (os.getpid(), program, all_cores)
         with self._lock:
             if key not in self._compiled:
@@ -111,10 +111,10 @@ class Runner:
 
     @contextmanager
     def _fitting(self, program: Program, requests: int) -> Iterator[Compiled]:
-        """Lend the program as it is best for so many requests.
+        """Yield the compiled program that is fastest for this number of requests.
 
-        Requests run side by side, a core for each. One that comes alone would leave the others idle: when
-        such calls keep coming, the program is compiled once more, with every core for one request.
+        Requests run in parallel, with one core each. A single request would leave the other cores idle: after
+        repeated single-request calls, the program is compiled again, with all cores for one request.
         """
         with self._lock:
             self._running += 1
@@ -136,7 +136,7 @@ class Runner:
         token_budget: int | None = None,
         edit: BatchEdit | None = None,
     ) -> Iterator[Done]:
-        """Run a program over texts; requests are given as they finish, in no certain order.
+        """Run a program over texts; yield requests as they finish, in no fixed order.
 
         Raises `InputError` if a text is empty or longer than the model takes.
         """
@@ -146,7 +146,7 @@ class Runner:
         if not texts:
             return
         lengths = np.array([len(text.input_ids) for text in texts], dtype=np.int32)
-        check_lengths(lengths, self.layout)  # here, where a text's place is the caller's
+        check_lengths(lengths, self.layout)  # here, because the index is still the caller's
         groups = plan(lengths.tolist(), token_budget=budget, streams=self.streams)
 
         def batches() -> Iterator[tuple[int, TokenBatch[NDArray[Any]]]]:
@@ -160,10 +160,10 @@ class Runner:
                 yield Done(indices, lengths[indices], check_outputs(outputs, self._weights))
 
     def run_batch(self, program: Program, batch: TokenBatch[NDArray[Any]]) -> Outputs:
-        """Run a program on one packed batch, as it is."""
+        """Run a program on one packed batch, unchanged."""
         return check_outputs(self.compiled(program)(batch), self._weights)
 
     def session(self, program: Program) -> Callable[[TokenBatch[NDArray[Any]]], Outputs]:
-        """Return a function that runs batch after batch, where attention remembers what came before."""
+        """Return a function that runs successive batches and caches keys and values between them."""
         step = self.compiled(program).session()
         return lambda batch: check_outputs(step(batch), self._weights)

@@ -1,7 +1,7 @@
-"""Arrays with the methods of torch tensors, and torch tensors themselves where they are wanted.
+"""Arrays with the methods of torch tensors, and torch tensors if requested.
 
-torch is imported only when a caller asks for its tensors. Without torch there is `Tensor`, a NumPy array on
-which the usual lines of a lesson (``.item()``, ``.cpu().numpy()``, ``.softmax(dim=-1)``) run.
+torch is imported only when a caller requests torch tensors. Without torch there is `Tensor`, a NumPy array
+that supports the usual calls of a lesson (``.item()``, ``.cpu().numpy()``, ``.softmax(dim=-1)``).
 """
 
 from __future__ import annotations
@@ -34,14 +34,14 @@ Real: TypeAlias = float  # in the class, `float` is a method
 
 
 class TopK(NamedTuple):
-    """The largest values along an axis, and where they stand."""
+    """The largest values along an axis, and their indices."""
 
     values: Tensor
     indices: Tensor
 
 
 class Size(int):
-    """The number of elements, as in NumPy; called, the shape, as in torch."""
+    """The number of elements, as in NumPy; calling it returns the shape, as in torch."""
 
     shape: tuple[int, ...]
 
@@ -53,8 +53,8 @@ class Size(int):
 class Tensor(np.ndarray[Any, Any]):
     """A NumPy array that also has the methods of torch tensors that lessons use.
 
-    NumPy's functions take it, and ``np.asarray`` makes a plain view of it. Functions of torch take it too,
-    and see a tensor that shares its memory. Where a name exists in both libraries, NumPy's meaning stays
+    NumPy's functions accept it, and ``np.asarray`` returns a plain view of it. Torch functions accept it too,
+    as a tensor that shares its memory. If a name exists in both libraries, it has NumPy's meaning
     (``x.max(0)`` returns the values alone), and the keyword ``dim`` selects torch's.
     """
 
@@ -109,7 +109,7 @@ class Tensor(np.ndarray[Any, Any]):
         return tensor(self.astype(np.int64, copy=False))
 
     def unsqueeze(self, dim: int) -> Tensor:
-        """Return the array with an axis of length 1 put in."""
+        """Return the array with an inserted axis of length 1."""
         return tensor(np.expand_dims(self, dim))
 
     def squeeze(self, axis: Any = None, *, dim: int | None = None) -> Tensor:
@@ -125,15 +125,15 @@ class Tensor(np.ndarray[Any, Any]):
         return super().view(*shape, **options)
 
     def argmax(self, axis: Any = None, out: Any = None, *, dim: int | None = None, **options: Any) -> Any:
-        """Return where the largest value stands, along ``axis`` or ``dim``."""
+        """Return the index of the largest value, along ``axis`` or ``dim``."""
         return super().argmax(dim if axis is None else axis, out, **options)
 
     def argmin(self, axis: Any = None, out: Any = None, *, dim: int | None = None, **options: Any) -> Any:
-        """Return where the smallest value stands, along ``axis`` or ``dim``."""
+        """Return the index of the smallest value, along ``axis`` or ``dim``."""
         return super().argmin(dim if axis is None else axis, out, **options)
 
     def nonzero(self, *, as_tuple: bool = True) -> Any:
-        """Return where values are not 0: an array for each axis, or without ``as_tuple`` a row for each."""
+        """Return the indices of nonzero values: an array per axis; without ``as_tuple`` a row per value."""
         if as_tuple:
             return tuple(map(tensor, super().nonzero()))
         return tensor(np.argwhere(np.asarray(self)))
@@ -147,7 +147,7 @@ class Tensor(np.ndarray[Any, Any]):
         return super().mean(dim if axis is None else axis, *arguments, **options)
 
     def max(self, axis: Any = None, *arguments: Any, dim: int | None = None, **options: Any) -> Any:
-        """Return the largest value along ``axis``; along ``dim``, the values and where they stand."""
+        """Return the largest value along ``axis``; along ``dim``, the values and their indices."""
         if dim is None:
             return super().max(axis, *arguments, **options)
         return TopK(super().max(dim), self.argmax(dim))
@@ -158,7 +158,7 @@ class Tensor(np.ndarray[Any, Any]):
         return tensor(powers / powers.sum(axis=dim, keepdims=True))
 
     def topk(self, k: int, dim: int = -1, largest: bool = True) -> TopK:
-        """Return the k largest (or smallest) values along an axis, best first, and where they stand.
+        """Return the k largest (or smallest) values along an axis, best first, and their indices.
 
         Raises `InputError` when there are fewer than k.
         """
@@ -177,7 +177,7 @@ class Tensor(np.ndarray[Any, Any]):
         args: Any = (),
         kwargs: Mapping[str, Any] | None = None,
     ) -> Any:
-        """Run a function of torch on tensors that share the memory of these arrays."""
+        """Run a torch function on tensors that share the memory of these arrays."""
         return function(*_with_torch(args), **_with_torch(dict(kwargs or {})))
 
 
@@ -190,7 +190,7 @@ def _with_torch(value: Any) -> Any:
 
 
 def as_tensor(value: Any) -> Any:
-    """Return a torch tensor as it is, anything else as a `Tensor`."""
+    """Return a torch tensor unchanged, any other value as a `Tensor`."""
     return value if is_torch(value) else tensor(value)
 
 
@@ -200,7 +200,7 @@ def tensor(value: ArrayLike) -> Tensor:
 
 
 def installed_torch() -> Any | None:
-    """Import torch and return it, or return None where it is not installed."""
+    """Import torch and return it, or return None if it is not installed."""
     try:
         return import_module("torch")
     except ImportError:
@@ -208,22 +208,22 @@ def installed_torch() -> Any | None:
 
 
 def is_torch(value: object) -> bool:
-    """Return whether a value is a torch tensor; torch is not imported to find out."""
+    """Return whether a value is a torch tensor, without importing torch."""
     torch = sys.modules.get("torch")
     return torch is not None and isinstance(value, torch.Tensor)
 
 
 def torch_tensor(array: NDArray[Any]) -> Any:
-    """Return a torch tensor over the memory of an array; a `Tensor` where torch is not installed."""
+    """Return a torch tensor over the memory of an array; a `Tensor` if torch is not installed."""
     torch = installed_torch()
     if torch is None:
         return tensor(array)
-    plain = np.ascontiguousarray(array)  # torch reads no negative strides
+    plain = np.ascontiguousarray(array)  # torch does not support negative strides
     return torch.from_numpy(plain if plain.flags.writeable else plain.copy()).reshape(array.shape)
 
 
 def tensors_for_tensors(function: Callable[P, NDArray[Any]]) -> Callable[P, Any]:
-    """Make a function of arrays return a torch tensor if an argument is one, or a list of them."""
+    """Wrap a function of arrays: it returns a torch tensor if an argument is one, or a list of them."""
 
     @wraps(function)
     def wrapper(*args: P.args, **kwargs: P.kwargs) -> Any:
@@ -236,7 +236,7 @@ def tensors_for_tensors(function: Callable[P, NDArray[Any]]) -> Callable[P, Any]
 
 
 def scores_as_tensors(function: Callable[P, NDArray[Any]]) -> Callable[P, Any]:
-    """Make a function of arrays return what `tensors_for_tensors` does, with a `Tensor` for a plain array."""
+    """Wrap a function of arrays as `tensors_for_tensors` does, with a `Tensor` for a plain array."""
 
     @wraps(function)
     def wrapper(*args: P.args, **kwargs: P.kwargs) -> Any:
@@ -247,7 +247,7 @@ def scores_as_tensors(function: Callable[P, NDArray[Any]]) -> Callable[P, Any]:
 
 
 def check_device(device: object) -> None:
-    """Raise `InputError` for a device other than the CPU; ``torch.device("cpu")`` is one."""
+    """Raise `InputError` for a device other than the CPU; ``torch.device("cpu")`` is accepted."""
     if device is not None and str(device) != "cpu":
         raise InputError(
             f"device must be None or 'cpu', got {str(device)!r}: this package computes on the CPU."

@@ -1,7 +1,7 @@
-"""Text to tokens and back: the library `tokenizers`, with offsets into the caller's own string.
+"""Tokenization and decoding with the library `tokenizers`, with offsets into the caller's string.
 
-``Tokenizer`` reads a checkpoint's tokenizer files and gives ``Encoding`` (everything about one text),
-``BatchEncoding`` (rows to feed a model) or ``TokenIds`` (ids alone, for the engine).
+``Tokenizer`` reads a checkpoint's tokenizer files and returns ``Encoding`` (all data of one text),
+``BatchEncoding`` (model inputs) or ``TokenIds`` (ids only, for the engine).
 """
 
 from munjang.tokenization.encoding import BatchEncoding, Encoding, TokenIds

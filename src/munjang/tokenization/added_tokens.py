@@ -1,4 +1,4 @@
-"""Tokens that stand beside the vocabulary: tells the library of those that a checkpoint's files name."""
+"""Added tokens outside the base vocabulary: registers a checkpoint's added tokens with the library."""
 
 from __future__ import annotations
 
@@ -27,10 +27,10 @@ _FLAGS = ("lstrip", "rstrip", "single_word", "normalized")
 
 
 def register(backend: LibraryTokenizer, sources: Sources, *, family: Family, special: dict[str, str]) -> None:
-    """Make the library match every added and special token whole, with the ids that the files give.
+    """Register every added and special token, so that it is never split, with its id from the files.
 
     Raises:
-        CheckpointError: a token is new to the vocabulary and would not get the id that the files give.
+        CheckpointError: a token is not in the vocabulary and its new id would differ from the files' id.
 
     """
     numbered = _numbered_tokens(sources, special)
@@ -54,7 +54,7 @@ def _add(backend: LibraryTokenizer, tokens: list[AddedToken]) -> None:
 
 
 def _numbered_tokens(sources: Sources, special: dict[str, str]) -> dict[int, AddedToken]:
-    """Id -> token, from `added_tokens_decoder` of the config or from the older file ``added_tokens.json``."""
+    """Return id -> token from the config's `added_tokens_decoder` or the older file ``added_tokens.json``."""
     if decoder := sources.config.get("added_tokens_decoder"):
         return {int(index): _token(token_text(token), token) for index, token in decoder.items()}
     if not sources.files.has("added_tokens.json"):
@@ -74,7 +74,7 @@ def _token(text: str, flags: dict[str, Any]) -> AddedToken:
 
 
 def _spelled_out(sources: Sources) -> dict[str, dict[str, Any]]:
-    """Return the special tokens that the files give as objects with flags, by their text."""
+    """Return text -> object for the special tokens that are objects with flags in the files."""
     tokens = [source[name] for source in sources.token_sources for name in NAMES if name in source]
     tokens += written_extra_tokens(sources.token_sources)
     return {token_text(token): token for token in tokens if isinstance(token, dict)}
@@ -83,13 +83,13 @@ def _spelled_out(sources: Sources) -> dict[str, dict[str, Any]]:
 def _special_token(
     text: str, spelled: dict[str, dict[str, Any]], family: Family, special: dict[str, str]
 ) -> AddedToken:
-    # RoBERTa was trained with a mask that takes the space before it along.
+    # RoBERTa was trained with a mask token that includes the space before it (lstrip).
     takes_space = family is ROBERTA and text == special.get("mask_token")
     return _token(text, {"lstrip": takes_space, **spelled.get(text, {}), "special": True})
 
 
 def added_tokens_decoder(backend: LibraryTokenizer) -> dict[str, dict[str, Any]]:
-    """Id (as a JSON key) -> text and flags of every token that the library matches whole."""
+    """Return id (as a JSON key) -> text and flags for every token that the library never splits."""
     tokens = sorted(backend.get_added_tokens_decoder().items())
     return {
         str(index): {

@@ -1,7 +1,7 @@
-"""Builds a tokeniser of the `tokenizers` library from a checkpoint's files.
+"""Builders of a tokeniser of the `tokenizers` library from a checkpoint's files.
 
-``tokenizer.json`` holds all of it. Older checkpoints have a vocabulary only, and the rest follows from the
-family: BERT's WordPiece (https://arxiv.org/abs/1810.04805) or the byte-level pair encoding of GPT-2 and
+``tokenizer.json`` is complete. Older checkpoints have only a vocabulary, and the family defines the rest:
+BERT's WordPiece (https://arxiv.org/abs/1810.04805) or the byte-level pair encoding of GPT-2 and
 RoBERTa (https://arxiv.org/abs/1907.11692).
 """
 
@@ -25,10 +25,10 @@ __all__ = ["add_post_processor", "byte_level_bpe", "read_tokenizer_json", "wordp
 
 
 def read_tokenizer_json(path: Path, config: dict[str, Any], *, general: bool) -> LibraryTokenizer:
-    """Return the tokeniser of a ``tokenizer.json``, with the padding and truncation that some carry.
+    """Return the tokeniser of a ``tokenizer.json``, with the file's padding and truncation, if any.
 
-    Values of ``tokenizer_config.json`` for casing, accents, a leading space and offsets override it; those of
-    casing and accents not for a ``general`` class, which has no such options in `transformers` either.
+    Values of ``tokenizer_config.json`` for casing, accents, a leading space and offsets override it; casing
+    and accents do not for a ``general`` class, which does not have these options in `transformers` either.
     """
     from tokenizers import Tokenizer
 
@@ -42,7 +42,7 @@ def read_tokenizer_json(path: Path, config: dict[str, Any], *, general: bool) ->
 
 def _override(backend: LibraryTokenizer, config: dict[str, Any]) -> None:
     parts = (backend.normalizer, backend.pre_tokenizer, backend.post_processor, backend.decoder)
-    # The library hands out its parts as they are, so setting an attribute changes the tokeniser.
+    # The library returns its parts without a copy, so setting an attribute changes the tokeniser.
     for step in (step for part in parts for step in _steps(part)):
         for key, attribute in _ATTRIBUTES.get(type(step).__name__, {}).items():
             if key in config:
@@ -69,10 +69,10 @@ _ATTRIBUTES = {
 
 
 def wordpiece(path: Path, unk_token: str, config: dict[str, Any]) -> LibraryTokenizer:
-    """BERT's tokeniser over a ``vocab.txt`` with one piece a line, without its post-processor.
+    """Return BERT's tokeniser for a ``vocab.txt`` with one piece per line, without its post-processor.
 
     Raises:
-        CheckpointError: the file is not UTF-8 or lacks the unknown token, which words fall back on.
+        CheckpointError: the file is not UTF-8 or lacks the unknown token, which replaces unknown words.
 
     """
     from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers
@@ -100,11 +100,11 @@ def wordpiece(path: Path, unk_token: str, config: dict[str, Any]) -> LibraryToke
 
 
 def byte_level_bpe(vocabulary: Path, merges: Path, config: dict[str, Any]) -> LibraryTokenizer:
-    """GPT-2's tokeniser over a ``vocab.json`` and a ``merges.txt``, without its post-processor."""
+    """Return GPT-2's tokeniser for a ``vocab.json`` and a ``merges.txt``, without its post-processor."""
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 
     for path in (vocabulary, merges):
-        read_limited(path, VOCABULARY_LIMIT)  # the library would wait for a fifo, and read any size
+        read_limited(path, VOCABULARY_LIMIT)  # the library would block on a FIFO, and read any size
     with _reading(vocabulary):
         backend = Tokenizer(models.BPE.from_file(str(vocabulary), str(merges)))
     backend.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=config.get("add_prefix_space", False))
@@ -115,10 +115,10 @@ def byte_level_bpe(vocabulary: Path, merges: Path, config: dict[str, Any]) -> Li
 def add_post_processor(
     backend: LibraryTokenizer, family: Family, named: dict[str, str], config: dict[str, Any]
 ) -> None:
-    """Put the family's special tokens around texts: ``[CLS] A [SEP] B [SEP]`` or ``<s> A </s></s> B </s>``.
+    """Add the family's special tokens around texts: ``[CLS] A [SEP] B [SEP]`` or ``<s> A </s></s> B </s>``.
 
     Raises:
-        CheckpointError: the vocabulary lacks one of them.
+        CheckpointError: a special token is not in the vocabulary.
 
     """
     from tokenizers import processors

@@ -1,4 +1,4 @@
-"""The 256 letters in which a byte-level vocabulary writes bytes, as published with GPT-2."""
+"""The 256 letters that represent bytes in a byte-level vocabulary, as published with GPT-2."""
 
 from __future__ import annotations
 

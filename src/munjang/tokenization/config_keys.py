@@ -1,7 +1,7 @@
-"""The keys of ``tokenizer_config.json`` and its companions: obeyed, refused or ignored.
+"""The keys of ``tokenizer_config.json`` and related files: obeyed, refused or ignored.
 
 - **Obeyed** are the keys of `_OBEYED` and every other key that ends in ``_token`` and has a token as its
-  value (a special token under a name of the model's own). A value of another type is an error that names the
+  value (a special token with a model-specific name). A value of another type is an error that names the
   file and the key; null counts as absent.
 - **Refused**, unless there is a tokenizer.json, are the keys of `_REFUSED` with another value: they would
   change the tokens and are not implemented.
@@ -11,8 +11,8 @@
   sp_model_kwargs, special_tokens_map_file, stride, tokenizer_file, truncation_strategy, use_fast, verbose,
   vocab_file``.
 
-With a tokenizer.json, ``add_bos_token`` and ``add_eos_token`` say what its template says already and are
-ignored, as in `transformers`; without one only the family of GPT-2 has them, as other templates are fixed.
+With a tokenizer.json, ``add_bos_token`` and ``add_eos_token`` repeat its template and are ignored, as in
+`transformers`; without it only the GPT-2 family supports them, because other templates are fixed.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ def _is_id(key: str) -> bool:
     return key.isascii() and key.isdigit() and len(key) <= _ID_DIGITS
 
 
-_ID_DIGITS = 9  # such an id fits 32 bits
+_ID_DIGITS = 9  # an id of this length fits into 32 bits
 _FLAG = _Kind("true or false", lambda value: isinstance(value, bool))
 _TEXT = _Kind("a string", is_text)
 _SIDE = _Kind("'left' or 'right'", lambda value: value in ("left", "right"))
@@ -105,13 +105,13 @@ _REFUSED: dict[str, Any] = {
 
 
 def checked_config(path: Path, config: dict[str, Any], *, vocabulary_only: bool) -> dict[str, Any]:
-    """Return a ``tokenizer_config.json`` whose keys have the right types, without those that are null.
+    """Return a ``tokenizer_config.json`` with checked types, without null values.
 
-    A special token that is null stays: the tokeniser has none of that name then. A tokenizer.json holds all
-    that the refused keys are about; without one (``vocabulary_only``) they decide.
+    A special token that is null is kept: the tokeniser then has no token of that name. A tokenizer.json
+    defines what the refused keys control; they are checked only without it (``vocabulary_only``).
 
     Raises:
-        CheckpointError: a value has the wrong type, or asks for what is not implemented.
+        CheckpointError: a value has the wrong type, or requests behaviour that is not implemented.
 
     """
     present = checked_special_tokens(path, config)
@@ -125,7 +125,7 @@ def checked_config(path: Path, config: dict[str, Any], *, vocabulary_only: bool)
 
 
 def checked_special_tokens(path: Path, tokens: dict[str, Any]) -> dict[str, Any]:
-    """Return a ``special_tokens_map.json`` whose values have the right types; CheckpointError otherwise."""
+    """Return a ``special_tokens_map.json`` with checked types; raise CheckpointError for a wrong type."""
     present = {key: value for key, value in tokens.items() if value is not None or key in NAMES}
     for key, value in present.items():
         if value is not None and key in _OBEYED:
@@ -134,7 +134,7 @@ def checked_special_tokens(path: Path, tokens: dict[str, Any]) -> dict[str, Any]
 
 
 def checked_added_tokens(path: Path, tokens: dict[str, Any]) -> dict[str, int]:
-    """Return an ``added_tokens.json`` that has an id for each token; CheckpointError for another value."""
+    """Return an ``added_tokens.json`` after a check that every value is an id; else raise CheckpointError."""
     for token, index in tokens.items():
         if not is_text(token):
             raise CheckpointError(f"'{path}' has a token with a lone surrogate, {token!a}; correct the file.")

@@ -1,4 +1,4 @@
-"""What a tokeniser gives: ``Encoding`` for one text, ``TokenIds`` for the engine, ``BatchEncoding``."""
+"""Results of a tokeniser: ``Encoding`` for one text, ``TokenIds`` for the engine, ``BatchEncoding``."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ __all__ = ["BatchEncoding", "Encoding", "TokenIds"]
 
 
 class TokenIds(NamedTuple):
-    """The ids of one text or pair, and nothing that the engine does not need.
+    """The ids of one text or pair, with only the data that the engine needs.
 
-    ``token_type_ids`` is None where all of them are zero. ``truncated`` is the number of tokens cut off.
+    ``token_type_ids`` is None if all of them are zero. ``truncated`` is the number of removed tokens.
     """
 
     input_ids: list[int]
@@ -30,7 +30,7 @@ class TokenIds(NamedTuple):
 class Encoding:
     """One text or pair as tokens: lists of equal length L, one entry per token, special tokens included.
 
-    ``offsets`` are ``(start, end)`` into the caller's own string (for a pair, into the text that
+    ``offsets`` are ``(start, end)`` into the caller's string (for a pair, into the text that
     ``sequence_ids`` names: 0 or 1); special tokens have ``(0, 0)``, and None in ``word_ids`` and
     ``sequence_ids``. ``truncated`` is the number of tokens of the text, or of both, that were cut off.
     """
@@ -51,7 +51,7 @@ class Encoding:
 
     @classmethod
     def from_library(cls, encoding: LibraryEncoding, sequence_ids: list[int | None]) -> Encoding:
-        """Return the same, read out of an encoding of the `tokenizers` library but for ``sequence_ids``."""
+        """Return an encoding of the `tokenizers` library as an `Encoding` with these ``sequence_ids``."""
         return cls(
             encoding.tokens,
             encoding.ids,
@@ -69,7 +69,7 @@ class Encoding:
         return replace(self, **columns, truncated=self.truncated + len(self) - len(positions))
 
     def with_offsets(self, offset_maps: Sequence[OffsetMap | None]) -> Encoding:
-        """Return the encoding with its offsets taken through the map of the text each token is from."""
+        """Return the encoding with its offsets converted by the offset map of each token's text."""
         offsets = [
             span if sequence is None or (back := offset_maps[sequence]) is None else back.span(*span)
             for span, sequence in zip(self.offsets, self.sequence_ids, strict=True)
@@ -77,7 +77,7 @@ class Encoding:
         return replace(self, offsets=offsets)
 
     def padded(self, length: int, *, side: str, token: str, token_id: int) -> Encoding:
-        """Return the encoding filled up to ``length`` tokens with the padding token, on this side."""
+        """Return the encoding padded to ``length`` tokens with the padding token, on this side."""
         missing = length - len(self)
         if missing <= 0:
             return self
@@ -88,15 +88,15 @@ class Encoding:
         return replace(self, **columns)
 
     def _columns(self) -> dict[str, Any]:
-        """Name -> list for everything that has one entry per token."""
+        """Return name -> list for every attribute that has one entry per token."""
         return {column.name: getattr(self, column.name) for column in fields(self)[:-1]}
 
 
 class BatchEncoding(dict[str, Any]):
-    """The rows a model is fed, by name: ``input_ids``, ``token_type_ids``, ``attention_mask`` and others.
+    """The model inputs by name: ``input_ids``, ``token_type_ids``, ``attention_mask`` and others.
 
-    Lists, or int64 arrays of shape ``[B, L]``; also as attributes. ``encodings`` keeps everything about each
-    text, padding included.
+    Lists, or int64 arrays of shape ``[B, L]``; also available as attributes. ``encodings`` has the complete
+    `Encoding` of each text, padding included.
     """
 
     def __init__(self, rows: dict[str, Any], encodings: list[Encoding]) -> None:
@@ -104,7 +104,7 @@ class BatchEncoding(dict[str, Any]):
         self.encodings = encodings
 
     def __getattr__(self, name: str) -> Any:
-        """Return a row by its name."""
+        """Return a model input by its name."""
         try:
             return self[name]
         except KeyError:
@@ -115,9 +115,9 @@ class BatchEncoding(dict[str, Any]):
         return self.encodings[batch_index].tokens
 
     def word_ids(self, batch_index: int = 0) -> list[int | None]:
-        """For each token of one text, the number of the word it is part of; None for a special token."""
+        """Return the word index of each token of one text; None for a special token."""
         return self.encodings[batch_index].word_ids
 
     def sequence_ids(self, batch_index: int = 0) -> list[int | None]:
-        """For each token of one text, 0 or 1 for the first or second text; None for a special token."""
+        """Return 0 or 1 (first or second text) for each token of one text; None for a special token."""
         return self.encodings[batch_index].sequence_ids

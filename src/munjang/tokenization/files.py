@@ -1,4 +1,4 @@
-"""Reads a checkpoint's tokeniser files and writes them again, in the usual Hugging Face layout."""
+"""Reading and writing of a checkpoint's tokeniser files, in the standard Hugging Face layout."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ _NO_LIMIT = int(1e30)
 
 @dataclass(kw_only=True)
 class Settings:
-    """What the library's object does not hold; ``config`` is ``tokenizer_config.json`` as it was read."""
+    """Settings that the library's object does not store; ``config`` is the raw ``tokenizer_config.json``."""
 
     name: str
     model_max_length: int = _NO_LIMIT
@@ -60,7 +60,7 @@ class Settings:
 
 
 def load(files: Checkpoint) -> tuple[LibraryTokenizer, Settings]:
-    """Return the library's tokeniser and our settings, from whichever files the checkpoint has.
+    """Return the library's tokeniser and our settings from the checkpoint's files.
 
     Raises:
         CheckpointError: there are no tokeniser files, or they are broken or contradict each other.
@@ -114,9 +114,9 @@ def _read_backend(sources: Sources) -> LibraryTokenizer:
 
 
 def _with_sides(sources: Sources, backend: LibraryTokenizer) -> Sources:
-    """Return the sources with the sides of a tokenizer.json's own padding and truncation.
+    """Return the sources with the padding and truncation sides of a tokenizer.json.
 
-    They hold where tokenizer_config.json names none, as in `transformers`; the lengths do not.
+    They are used if tokenizer_config.json defines none, as in `transformers`; the lengths are not used.
     """
     sides = {
         key: part["direction"]
@@ -127,7 +127,7 @@ def _with_sides(sources: Sources, backend: LibraryTokenizer) -> Sources:
 
 
 def _settled_family(sources: Sources, family: Family, knows: Callable[[str], bool]) -> Family:
-    """Return the family once the vocabulary is known: where no file names one, the vocabulary tells."""
+    """Return the family; if no file defines it, guess it from the vocabulary."""
     if sources.files.has("tokenizer.json"):
         named = any(source.get(name) for source in sources.token_sources for name in NAMES)
         return guess_family(knows) if family.name == UNKNOWN.name and not named else family
@@ -162,8 +162,8 @@ def _length_limit(sources: Sources) -> int:
 def save(backend: LibraryTokenizer, settings: Settings, folder: Path) -> None:
     """Write the tokeniser so that it, or `transformers.AutoTokenizer`, reads it back with equal results.
 
-    The class written is the general one: `transformers` then takes tokenizer.json as it is, where the classes
-    of the families would build parts of it anew with defaults of their own.
+    The written class is the general class: `transformers` then uses tokenizer.json unchanged, but the classes
+    of the families would rebuild parts of it with their own defaults.
     """
     special: dict[str, Any] = dict(settings.special_tokens)
     if settings.additional_special_tokens:
@@ -197,7 +197,7 @@ def save(backend: LibraryTokenizer, settings: Settings, folder: Path) -> None:
         raise CheckpointError(f"Can't save the tokeniser in {str(folder)!r}: {reason}.") from error
 
 
-# Where the files lay on the machine they come from, and code that we do not run.
+# Paths on the machine where the files were written, and references to code that we do not run.
 _MACHINE_KEYS = (
     "auto_map",
     "name_or_path",

@@ -4,10 +4,10 @@ Only particles of a closed list, only after Hangul, and only where the syllable 
 two forms, one after a final consonant (batchim) and one after a vowel (은 and 는). One particle is taken off,
 or two where a second belongs before it (에서 and 는 in 서울에서는); at least one syllable is left.
 
-There is no dictionary behind this, so a noun whose own end looks like a particle loses it: 제주도 becomes
-제주 and 회의 becomes 회. Particles that are as often the end of a noun (나, 랑) are not in the list, verbs
-and the copula (이다, 입니다) are left alone, and so is 로 before another particle (학교로는 becomes 학교로),
-because of nouns such as 도로. That is why trimming is done on request only.
+No dictionary is used, so a noun whose last syllable looks like a particle loses it: 제주도 becomes 제주
+and 회의 becomes 회. Particles that are equally often the end of a noun (나, 랑) are not in the list. Verbs
+and the copula (이다, 입니다) are not changed, nor is 로 before another particle (학교로는 becomes 학교로),
+because of nouns such as 도로. Therefore trimming is optional.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _ANYWHERE = (
     "에", "에서", "에게", "에게서", "께", "께서", "한테", "한테서",
     "의", "도", "만", "까지", "부터", "보다", "처럼", "마다", "조차", "마저", "밖에",
 )  # fmt: skip
-# These follow another particle too; what they follow is one of the second row.
+# These can also follow another particle, which must be one of the second row.
 _LAST_OF_TWO = ("은", "는", "도", "만", "의", "까지", "부터")
 _FIRST_OF_TWO = (
     "에", "에서", "에게", "에게서", "께", "께서", "한테", "한테서", "까지", "부터", "으로", "처럼", "보다",
@@ -44,7 +44,7 @@ def has_batchim(syllable: str) -> bool:
 def length_without_josa(text: str) -> int:
     """Return the length of a text without the particle at its end; its whole length if there is none.
 
-    The length counts the characters as they are written, also where Hangul is spelled in jamo.
+    The length counts the characters as they are written, also if Hangul is spelled in jamo (NFD).
     """
     composed, back = compose(text)
     kept = _trimmed(composed)
@@ -76,7 +76,7 @@ def _fits(text: str, josa: str) -> bool:
         return has_batchim(before) and not (josa.startswith("으로") and _final(before) == _RIEUL)
     if josa in _AFTER_VOWEL:
         return not has_batchim(before)
-    # No noun ends in 으; before 로 it is the rest of 으로, which did not fit.
+    # No noun ends in 으; before 로 it is part of 으로, which did not match.
     return josa in _ANYWHERE or (_final(before) in (0, _RIEUL) and before != "으")
 
 

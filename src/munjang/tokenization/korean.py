@@ -1,8 +1,8 @@
-"""The composed normal form (NFC) of a text, and the way back into the text as it was written.
+"""The composed normal form (NFC) of a text, and the map from its offsets to the original text.
 
 Files from macOS and some input methods spell a Hangul syllable as two or three jamo (NFD). Vocabularies
-hold whole syllables, so such text would fall apart into unknown pieces. Everything is therefore composed
-first: Unicode Standard Annex #15, https://www.unicode.org/reports/tr15/.
+contain whole syllables, so such text would become unknown pieces. Therefore all text is composed first:
+Unicode Standard Annex #15, https://www.unicode.org/reports/tr15/.
 """
 
 from __future__ import annotations
@@ -20,21 +20,21 @@ is_nfc = functools.partial(unicodedata.is_normalized, "NFC")
 """``is_nfc(text)``: whether a text is in NFC already; a quick check over its characters."""
 
 # `unicodedata.normalize` sorts a run of combining marks by insertion, which is quadratic. Up to this length
-# that costs nothing to speak of; beyond it we sort the marks ourselves first.
+# the cost is negligible; longer runs are sorted here first.
 _SHORT = 1000
-# Everything with a canonical composition or a combining class lies below this, or in the block after it.
+# Every character with a canonical composition or a combining class is below this, or in the block after it.
 _LETTERS = range(0x300, 0x20000)
 _COMPATIBILITY_IDEOGRAPHS = range(0x2F800, 0x2FA20)
 
 
 class OffsetMap(NamedTuple):
-    """For each character of a composed text, where it begins and ends in the text as it was written."""
+    """For each character of a composed text, its start and end offset in the original text."""
 
     starts: array[int]
     ends: array[int]
 
     def span(self, start: int, end: int) -> tuple[int, int]:
-        """Return the range of the written text that the composed range ``[start, end)`` stands for."""
+        """Return the range of the original text for the range ``[start, end)`` of the composed text."""
         if start < end:
             return self.starts[start], self.ends[end - 1]
         position = self.starts[start] if start < len(self.starts) else self.ends[-1]
@@ -51,9 +51,9 @@ def nfc(text: str) -> str:
 
 
 def compose(text: str) -> tuple[str, OffsetMap | None]:
-    """Return the text in NFC and the map back; the map is None where nothing changed.
+    """Return the text in NFC and the offset map to the original; the map is None if nothing changed.
 
-    A composed character maps to all the characters it was written with: a syllable to its two or three jamo.
+    A composed character maps to all its original characters: a syllable to its two or three jamo.
     """
     if is_nfc(text):
         return text, None
@@ -82,7 +82,7 @@ def _map_unchanged(offsets: OffsetMap, start: int, end: int) -> None:
 
 
 def _map_cluster(offsets: OffsetMap, start: int, written: str, composed: str) -> None:
-    """Map the part that changed as one block, and the marks after it that did not change one to one."""
+    """Map the changed part as one block, and the unchanged marks after it one to one."""
     if len(composed) == 1:
         offsets.starts.append(start)
         offsets.ends.append(start + len(written))
@@ -108,11 +108,11 @@ def _composed_cluster(cluster: str) -> str:
 
 @functools.cache
 def _changing_clusters() -> re.Pattern[str]:
-    """Match each stretch of text that NFC may change and whose neighbours cannot change with it.
+    """Return a pattern for each span of text that NFC may change independently of its neighbours.
 
-    That is a character with all those after it that may combine with it or be reordered, or a lone character
-    that has another canonical spelling. Read off `unicodedata` (some 20 ms, once, and only for text that is
-    not in NFC), so it holds for the Unicode version of the running Python.
+    A span is a character with all following characters that may combine with it or be reordered, or a single
+    character with another canonical form. Computed from `unicodedata` (about 20 ms, once, and only for text
+    that is not in NFC), so it matches the Unicode version of the running Python.
     """
     combines, respelled = set(range(0x1161, 0x1176)) | set(range(0x11A8, 0x11C3)), set()
     for code in (*_LETTERS, *_COMPATIBILITY_IDEOGRAPHS):

@@ -1,7 +1,7 @@
-"""Limits for the parts of a tokeniser, which come from a file and could take any time or memory.
+"""Limits for the parts of a tokeniser, which come from a file and could need unbounded time or memory.
 
-Checked once, when the file is opened: how far a text can grow, how long a regular expression can take, how
-many steps there are. Published tokenisers are far below every limit.
+Checked once, when the file is opened: the growth of a text, the time of a regular expression, the number of
+steps. Published tokenisers are far below every limit.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ __all__ = ["check_limits", "is_panic", "library_errors", "reason"]
 
 @contextlib.contextmanager
 def library_errors(message: str, error: type[MunjangError]) -> Iterator[None]:
-    """Raise ``error`` with this message and the reason for whatever the library raises inside the block."""
+    """Translate any exception of the library inside the block to ``error``: this message and the reason."""
     try:
         yield
     except MunjangError:
@@ -44,7 +44,7 @@ def is_panic(failure: BaseException) -> bool:
 
 
 def reason(failure: BaseException) -> str:
-    """Return what the failure says, on one line without a full stop at its end."""
+    """Return the exception's message on one line without a full stop at its end."""
     text = " ".join(str(failure).split()).rstrip(".") or type(failure).__name__
     return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}..."
 
@@ -88,7 +88,7 @@ _SAMPLE = "".join(map(chr, (*range(0x20, 0x250), *range(0x250, 0xD800, 64), *ran
 
 
 def _measures(backend: LibraryTokenizer, steps: dict[str, list[Part]]) -> Iterator[tuple[str, int, int]]:
-    """Yield what is limited, its value and the limit."""
+    """Yield the name, the value and the limit of each limited quantity."""
     longest = getattr(backend.model, "max_input_chars_per_word", None) or 0
     yield "as max_input_chars_per_word", longest, _LONGEST_WORD
     for name, part in steps.items():
@@ -117,7 +117,7 @@ def _description(part: Any) -> Part:
 
 
 def _steps(part: Part) -> Iterator[Part]:
-    """Yield the steps of a part in order, sequences opened out."""
+    """Yield the steps of a part in order, with sequences flattened."""
     for key in ("normalizers", "pretokenizers", "processors", "decoders"):
         if key in part:
             for step in part[key]:
@@ -138,9 +138,9 @@ def _expressions(steps: dict[str, list[Part]]) -> set[str]:
 
 
 def _growth(steps: list[Part]) -> int:
-    """Return a bound for the characters that steps one after another make of one character."""
+    """Return an upper bound for the number of characters that successive steps make of one character."""
     tables = [_longest_replacement(step) for step in steps if step["type"] == "Precompiled"]
-    # What Unicode's compatible forms (and a table of them) take apart has nothing left to take apart later.
+    # Characters decomposed by Unicode compatibility forms (or a table of them) do not decompose again later.
     known = [size for size in tables if size <= _UNICODE["NFKC"]]
     apart = max([1, *(_UNICODE.get(step["type"], 1) for step in steps), *known])
     larger = math.prod(size for size in tables if size > _UNICODE["NFKC"])
@@ -151,7 +151,7 @@ _UNICODE = {"NFC": 3, "NFD": 4, "NFKC": 18, "NFKD": 18, "BertNormalizer": 4, "Lo
 
 
 def _replacement(step: Part) -> int:
-    """Return the most characters that a replacement puts in the place of one."""
+    """Return the maximum number of characters that replace one character."""
     if step["type"] != "Replace":
         return 1
     pattern, content = _pattern(step), step["content"]
@@ -160,7 +160,7 @@ def _replacement(step: Part) -> int:
     from tokenizers import Regex, normalizers
 
     found: str = normalizers.Replace(Regex(pattern["Regex"]), "x").normalize_str(_TEXT)
-    matches_nothing = len(found) > len(_TEXT)  # then the content comes between characters as well
+    matches_nothing = len(found) > len(_TEXT)  # then the content is also inserted between characters
     return len(content) + 1 if matches_nothing else max(1, len(content))
 
 
@@ -168,13 +168,13 @@ _TEXT = "ab a0 .\n가나"
 
 
 def _repeats(template: Part) -> int:
-    """Return how often a template puts in the same text."""
+    """Return how often a template inserts the same text."""
     texts = [[piece["Sequence"]["id"] for piece in template[form] if "Sequence" in piece] for form in _FORMS]
     return max([1, *(form.count(text) for form in texts for text in form)])
 
 
 def _longest_replacement(step: Part) -> int:
-    """Return the characters of the longest replacement in a table of sentencepiece."""
+    """Return the length of the longest replacement in a sentencepiece table, in characters."""
     table = base64.b64decode(step["precompiled_charsmap"])
     pool = table[4 + int.from_bytes(table[:4], "little") :]
     return max(len(text.decode("utf-8", "replace")) for text in pool.split(b"\0"))
@@ -183,7 +183,7 @@ def _longest_replacement(step: Part) -> int:
 def _check_pattern(pattern: str, origin: str) -> None:
     """Raise CheckpointError if a pattern takes more than quadratic time in repeated characters.
 
-    The library stops a match after ten million steps back, but a text has as many matches as characters.
+    The library stops a match after ten million backtracking steps, but there is a match for each character.
     """
     plain = _ESCAPED.sub(lambda found: chr(min(int(found[1], 16), 0xD7FF)), pattern)
     if len(_CHOICES.findall(_PROPERTY.sub("", plain))) < 2:  # a single choice takes quadratic time at most
@@ -194,7 +194,7 @@ def _check_pattern(pattern: str, origin: str) -> None:
     own = list(dict.fromkeys(character for character in plain if character not in r"\()[]{}?*+|^$"))[:16]
     letters = list(dict.fromkeys([*own, *" aA0가.\n一яあ"]))
     pairs = [first + second for first in own for second in own if first != second]
-    own_text = "".join(own)  # some patterns are tried only on texts that have all of their letters
+    own_text = "".join(own)  # some patterns are tried only on texts with all their letters
     surroundings = {("", ""), ("", "\0"), ("", f"\0{own_text}"), (own_text, "\0")}
     for length, units in ((64, [*letters, *pairs]), (128, letters), (1024, letters)):
         for unit, (start, end) in itertools.product(units, surroundings):

@@ -1,4 +1,4 @@
-"""Lays encodings out as the rows a model is fed, as lists or arrays."""
+"""Model inputs from encodings, as lists or arrays: truncation, padding and batching."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ _STRATEGIES = ("longest_first", "only_first", "only_second")
 
 
 class Truncation(NamedTuple):
-    """How to cut: the strategy, the number of tokens left (special ones included), and the side cut from."""
+    """The truncation strategy, the maximum number of tokens (special tokens included), and the cut side."""
 
     strategy: str
     max_length: int
@@ -46,7 +46,7 @@ class Truncation(NamedTuple):
 def choose_truncation(
     truncation: bool | str | None, max_length: int | None, model_max_length: int, side: str
 ) -> Truncation | None:
-    """Return what to do for these arguments, which mean what they mean in `transformers`; None for no cut.
+    """Return the truncation for these arguments, defined as in `transformers`; None for no truncation.
 
     ``truncation`` None means True if there is a ``max_length``, else False.
 
@@ -78,14 +78,14 @@ def check_length(name: str, value: object) -> None:
 
 
 def checked_side(name: str, side: str) -> str:
-    """Return the side if it is one; else raise InputError."""
+    """Return the side if it is valid; else raise InputError."""
     if side not in ("left", "right"):
         raise InputError(f"Unknown {name} {side!r}; use 'left' or 'right'.")
     return side
 
 
 def kept_positions(sequence_ids: Sequence[int | None], truncation: Truncation) -> list[int]:
-    """Return the positions of the tokens that stay, in order: all special ones, and what fits of the texts.
+    """Return the positions of the kept tokens in order: all special tokens, and the texts' tokens that fit.
 
     ``sequence_ids`` has 0 or 1 for a token of the first or second text, None for a special token.
     """
@@ -104,11 +104,11 @@ def _cut(positions: list[int], length: int, truncation: Truncation) -> list[int]
 
 
 def _lengths(first: int, second: int, room: int, truncation: Truncation) -> tuple[int, int]:
-    """How many tokens of each text stay in ``room`` tokens."""
+    """Return the number of tokens of each text that fit into ``room`` tokens."""
     excess = first + second - room
     if excess <= 0:
         return first, second
-    if room == 0:  # then the library cuts both, whatever the strategy says
+    if room == 0:  # then the library cuts both, with any strategy
         return 0, 0
     if truncation.strategy == "longest_first":
         return _longest_first(first, second, room)
@@ -135,7 +135,7 @@ _LARGEST_MULTIPLE = 1 << 20
 
 
 class Padding(NamedTuple):
-    """The padding token and where it goes; ``length`` None means the longest text of the batch."""
+    """The padding token and its side; ``length`` None means the longest text of the batch."""
 
     length: int | None
     multiple_of: int | None
@@ -154,7 +154,7 @@ def choose_padding(
     token_id: int | None,
     truncation: Truncation | None,
 ) -> Padding | None:
-    """Return what to do for these arguments of a call; None for no padding.
+    """Return the padding for these arguments of a call; None for no padding.
 
     ``length`` is the `max_length` of the call, or the model's.
 
@@ -192,7 +192,7 @@ def _check_multiple(multiple_of: int | None, truncation: Truncation | None) -> N
 
 
 def pad(encodings: Sequence[Encoding], padding: Padding) -> list[Encoding]:
-    """All encodings brought to one length; one that is longer stays as it is."""
+    """Return all encodings padded to one length; longer encodings are unchanged."""
     length = max(map(len, encodings), default=0) if padding.length is None else padding.length
     if padding.multiple_of is not None:
         length = -(-length // padding.multiple_of) * padding.multiple_of
@@ -201,7 +201,7 @@ def pad(encodings: Sequence[Encoding], padding: Padding) -> list[Encoding]:
 
 
 def pair_up(text: str | Sequence[TextOrPair], text_pair: str | Sequence[str] | None) -> Sequence[TextOrPair]:
-    """Make one batch of the first and the second texts of a call.
+    """Return one batch of the first and the second texts of a call.
 
     Raises:
         InputTypeError: they are neither texts nor lists, or one of each.
@@ -225,7 +225,7 @@ def pair_up(text: str | Sequence[TextOrPair], text_pair: str | Sequence[str] | N
 
 
 def as_rows(encodings: list[Encoding], names: Sequence[str]) -> BatchEncoding:
-    """Return a batch whose rows, by these names, are lists of lists."""
+    """Return a batch with the inputs of these names as lists of lists."""
     return BatchEncoding(
         {name: [getattr(item, _FIELDS[name]) for item in encodings] for name in names}, encodings
     )
@@ -263,5 +263,5 @@ def as_arrays(batch: BatchEncoding) -> BatchEncoding:
 
 
 def first_row(batch: BatchEncoding) -> BatchEncoding:
-    """Return the rows of a single text, as plain lists."""
+    """Return the inputs of a single text, as plain lists."""
     return BatchEncoding({name: rows[0] for name, rows in batch.items()}, batch.encodings)

@@ -1,4 +1,4 @@
-"""Where a tokeniser's files lie, and the small JSON files among them."""
+"""The paths of a tokeniser's files, and its small JSON files."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ class Sources(NamedTuple):
 
     @property
     def token_sources(self) -> tuple[dict[str, Any], dict[str, Any]]:
-        """Where special tokens are named; the second has the last word."""
+        """The dicts that define special tokens; the second takes precedence."""
         return self.config, self.special_tokens_map
 
 
 def read_sources(files: Checkpoint) -> Sources:
-    """Read what is there of the three files; a missing one counts as empty.
+    """Read the three files; a missing file counts as empty.
 
     Raises:
         CheckpointError: a file is broken, or a key has a value that `config_keys` refuses.
@@ -44,17 +44,17 @@ def read_sources(files: Checkpoint) -> Sources:
         read("tokenizer_config.json"),
         vocabulary_only=not files.has("tokenizer.json"),
     )
-    # A config with added_tokens_decoder says everything itself; a map beside it is for older readers.
+    # A config with added_tokens_decoder is complete; a map in the same folder is for older readers.
     special = {} if "added_tokens_decoder" in config else read("special_tokens_map.json")
     special = checked_special_tokens(files.path / "special_tokens_map.json", special)
     return Sources(files, config, special, read("config.json"))
 
 
 def tokenizer_folder(name: object) -> Path | None:
-    """Return the folder of this name if it is one that holds a tokeniser's vocabulary, else None."""
+    """Return the folder of this name if it contains a tokeniser's vocabulary, else None."""
     if not isinstance(name, (str, os.PathLike)):
         return None
-    # os.path, because Path raises for unknown users and for names that no file can have.
+    # os.path, because Path raises for unknown users and for invalid file names.
     folder = os.path.expanduser(os.fspath(name))  # noqa: PTH111
     found = any(os.path.isfile(os.path.join(folder, file)) for file in _VOCABULARIES)  # noqa: PTH113, PTH118
     return Path(folder) if found else None

@@ -1,4 +1,4 @@
-"""The special tokens by name, and the families of tokenisers with what each takes for granted."""
+"""The special tokens by name, and the families of tokenisers with their defaults."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ _WITHOUT_TYPES = ("input_ids", "attention_mask")
 
 @dataclass(frozen=True, kw_only=True)
 class Family:
-    """A family of tokenisers: its default special tokens and the rows its models are fed."""
+    """A family of tokenisers: its default special tokens and its models' inputs."""
 
     name: str
     """``"bert"``, ``"roberta"``, ``"gpt2"`` or ``"unknown"``."""
@@ -93,37 +93,37 @@ _BY_MODEL_TYPE = {
 
 
 def family_for(tokenizer_config: Mapping[str, Any], model_config: Mapping[str, Any]) -> Family:
-    """Return the family that a checkpoint's files name.
+    """Return the family that a checkpoint's files define.
 
-    The tokeniser's class goes before the model's type: klue/roberta is a RoBERTa with a BERT vocabulary.
+    The tokeniser's class overrides the model's type: klue/roberta is a RoBERTa with a BERT vocabulary.
     """
     by_model = _BY_MODEL_TYPE.get(str(model_config.get("model_type")), UNKNOWN)
     name = class_name(tokenizer_config, model_config)
     if name in _BY_CLASS:
         return _BY_CLASS[name]
-    if name:  # a general class: its tokens are whatever the files say, its rows those of the model
+    if name:  # a general class: its tokens come from the files, its inputs from the model
         return replace(UNKNOWN, model_input_names=by_model.model_input_names)
     return by_model
 
 
 def class_name(tokenizer_config: Mapping[str, Any], model_config: Mapping[str, Any]) -> str:
-    """Return the name of the tokeniser's class without ``Fast``; empty if no file names one."""
+    """Return the name of the tokeniser's class without ``Fast``; empty if no file defines it."""
     names = (str(config.get("tokenizer_class") or "") for config in (tokenizer_config, model_config))
     return next(filter(None, names), "").removesuffix("Fast")
 
 
 def is_general_class(name: str) -> bool:
-    """Return whether a class stands for any tokeniser: its ``tokenizer.json`` alone decides what it does."""
+    """Return whether a class is a general one, whose behaviour only ``tokenizer.json`` defines."""
     return name in ("PreTrainedTokenizer", "TokenizersBackend")
 
 
 def is_known_class(name: str) -> bool:
-    """Return whether a class is one of ours, or a general one; without a name, the model's type decides."""
+    """Return whether a class is supported or general; without a name, the model's type decides."""
     return name in _BY_CLASS or name == "" or is_general_class(name)
 
 
 def guess_family(knows: Callable[[str], bool]) -> Family:
-    """Return the family that a vocabulary suggests; ``knows(token)`` says whether a token is in it."""
+    """Return the family guessed from a vocabulary; ``knows(token)`` is whether a token is in it."""
     for guess in (BERT, ROBERTA, GPT2):
         if all(knows(token) for name, token in guess.special_tokens.items() if name != "mask_token"):
             return guess
@@ -133,7 +133,7 @@ def guess_family(knows: Callable[[str], bool]) -> Family:
 def named_tokens(
     family: Family, sources: Iterable[dict[str, Any]], knows: Callable[[str], bool]
 ) -> dict[str, str]:
-    """Name -> special token: the family's own where the vocabulary has them, then what each source says."""
+    """Return name -> special token: the family's defaults in the vocabulary, overridden by each source."""
     named = {name: token for name, token in family.special_tokens.items() if knows(token)}
     for source in sources:
         for name in NAMES:
@@ -143,14 +143,14 @@ def named_tokens(
 
 
 def extra_tokens(sources: Iterable[dict[str, Any]]) -> list[str]:
-    """Return the texts of `written_extra_tokens`, each once."""
+    """Return the texts of `written_extra_tokens` without duplicates."""
     return list(dict.fromkeys(map(token_text, written_extra_tokens(sources))))
 
 
 def written_extra_tokens(sources: Iterable[dict[str, Any]]) -> list[Any]:
-    """Return the special tokens beside `NAMES`, as they are written, in the order of the sources.
+    """Return the special tokens other than `NAMES`, as written in the files, in the order of the sources.
 
-    Those under a name of the model's own, such as ``image_token``, come before those of lists.
+    Tokens with a model-specific name, such as ``image_token``, come before tokens in lists.
     """
     named: list[Any] = []
     listed: list[Any] = []
@@ -166,7 +166,7 @@ def written_extra_tokens(sources: Iterable[dict[str, Any]]) -> list[Any]:
 
 
 def is_own_token(key: str, value: object) -> bool:
-    """Return whether an entry of a config is a special token under a name of the model's own."""
+    """Return whether an entry of a config is a special token with a model-specific name."""
     return key.endswith("_token") and key not in NAMES and is_token(value)
 
 

@@ -1,4 +1,4 @@
-"""Checks what callers hand in as text, and brings it to NFC."""
+"""Checks of the caller's texts, and their conversion to NFC."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _SURROGATE = re.compile("[\ud800-\udfff]")
 
 
 def as_batch(texts: Iterable[TextOrPair]) -> Sequence[TextOrPair]:
-    """Return the texts as a sequence; a lone string is refused, as it would be read as a list of letters."""
+    """Return the texts as a sequence; a single string is refused, as it would be a sequence of letters."""
     if isinstance(texts, (list, tuple)):
         return texts
     if isinstance(texts, (str, bytes, Mapping)) or not isinstance(texts, Iterable):
@@ -38,17 +38,17 @@ def as_batch(texts: Iterable[TextOrPair]) -> Sequence[TextOrPair]:
 
 
 def as_text(text: object) -> str:
-    """Return the value, if it is a single text; else InputTypeError."""
+    """Return the value if it is a single text; else raise InputTypeError."""
     if not isinstance(text, str):
         raise InputTypeError(f"A single text is a str, not a value of type {type(text).__name__}.")
     return text
 
 
 def text_parts(text: object, index: int) -> tuple[str, ...]:
-    """Return the one or two strings of a text or pair; ``index`` is its place in the batch, for the message.
+    """Return the one or two strings of a text or pair; ``index`` is its index in the batch, for the message.
 
     Raises:
-        InputTypeError: it is, or holds, something else than a string.
+        InputTypeError: it is, or contains, a value other than a string.
         InputError: it is a tuple or list but not of two texts.
 
     """
@@ -65,7 +65,7 @@ def text_parts(text: object, index: int) -> tuple[str, ...]:
 
 
 def composed(texts: Sequence[TextOrPair]) -> Sequence[TextOrPair]:
-    """Every text in NFC; the very same object if it holds nothing but strings in NFC already.
+    """Return every text in NFC; return the same object if it contains only strings in NFC.
 
     Raises:
         InputTypeError, InputError: as `text_parts`.
@@ -79,7 +79,7 @@ def composed(texts: Sequence[TextOrPair]) -> Sequence[TextOrPair]:
 def composed_with_maps(
     texts: Sequence[TextOrPair],
 ) -> tuple[Sequence[TextOrPair], dict[int, tuple[OffsetMap | None, ...]]]:
-    """Like `composed`; also the offset maps of the texts that changed, by their index in the batch."""
+    """Return the result of `composed` and the offset maps of the changed texts by index in the batch."""
     if _all_composed(texts):
         return texts, {}
     inputs: list[TextOrPair] = []
@@ -93,7 +93,7 @@ def composed_with_maps(
 
 
 def raise_for_surrogate(texts: Sequence[TextOrPair]) -> NoReturn:
-    """Raise InputError for the first lone surrogate, the one thing in a str that is not a character."""
+    """Raise InputError for the first lone surrogate, which is not a valid character."""
     for index, text in enumerate(texts):
         for place, part in enumerate(text_parts(text, index)):
             if found := _SURROGATE.search(part):
@@ -108,7 +108,7 @@ def raise_for_surrogate(texts: Sequence[TextOrPair]) -> NoReturn:
 def _all_composed(texts: Sequence[TextOrPair]) -> bool:
     try:
         return all(map(is_nfc, texts))
-    except TypeError:  # a pair or a mistake; whoever asks looks at each text then
+    except TypeError:  # a pair or an error; the caller then checks each text
         return False
 
 

@@ -1,7 +1,7 @@
-"""``Tokenizer``: texts to tokens and ids, and back, as `transformers` does it.
+"""``Tokenizer``: encoding of texts to tokens and ids, and decoding, compatible with `transformers`.
 
-Every text is brought to NFC first, and offsets are taken back into the caller's own string. The library's
-object is never put into another state by encoding, so one tokeniser can serve many threads.
+Every text is normalised to NFC first, and offsets are mapped back to the caller's string. Encoding never
+changes the state of the library's object, so one tokeniser can be used by many threads.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ _SPACED = (" .", " ?", " !", " ,", " n't", " 'm", " 's", " 've", " 're")
 
 
 def _without_extra_spaces(text: str) -> str:
-    """Join English punctuation and contractions to the word before, as `transformers` does."""
+    """Delete spaces before English punctuation and contractions, as `transformers` does."""
     for spaced in _SPACED[:4]:
         text = text.replace(spaced, spaced[1:])
     text = text.replace(" ' ", "'")
@@ -68,7 +68,7 @@ def _without_extra_spaces(text: str) -> str:
 
 
 def checked_id(value: Any) -> int:
-    """Return the value as a plain int; InputTypeError or InputError if it can be no id."""
+    """Return the value as a plain int; raise InputTypeError or InputError if it is not a valid id."""
     try:
         index = operator.index(value)
     except TypeError:
@@ -95,11 +95,11 @@ def _checked_token(token: object) -> str:
 
 
 class Tokenizer:
-    """Cuts texts into the tokens of a model, with the methods that users of `transformers` know.
+    """A tokeniser that splits texts into a model's tokens, with the methods of `transformers`.
 
-    Make one with `from_pretrained`. Where a method takes ``truncation``, True is ``"longest_first"``, which
-    cuts the longer text of a pair first; ``"only_first"`` and ``"only_second"`` cut that one; None cuts only
-    if a ``max_length`` is given; False never cuts. Without ``max_length`` the model's is used, if known.
+    Create it with `from_pretrained`. The argument ``truncation``: True is ``"longest_first"``, which cuts the
+    longer text of a pair first; ``"only_first"`` and ``"only_second"`` cut only that text; None cuts only if
+    a ``max_length`` is given; False never cuts. The default ``max_length`` is the model's, if known.
     ``max_length`` counts the special tokens.
     """
 
@@ -136,7 +136,7 @@ class Tokenizer:
         """
         from munjang.checkpoints import Checkpoint, open_checkpoint
 
-        # A folder that `save_pretrained` wrote holds no model, and `open_checkpoint` would ask for one.
+        # A folder written by `save_pretrained` has no model, and `open_checkpoint` requires a model.
         if (folder := tokenizer_folder(name)) is not None:
             return cls.from_checkpoint(Checkpoint(folder, os.fspath(name)))
         return cls.from_checkpoint(
@@ -154,12 +154,12 @@ class Tokenizer:
 
     @property
     def name_or_path(self) -> str:
-        """What the user called the checkpoint."""
+        """The name by which the user opened the checkpoint."""
         return self._settings.name
 
     @property
     def model_max_length(self) -> int:
-        """The most tokens the model takes, as its files say; about 1e30 if they do not."""
+        """The model's maximum number of tokens from its files; about 1e30 if they define none."""
         return self._settings.model_max_length
 
     @model_max_length.setter
@@ -168,12 +168,12 @@ class Tokenizer:
 
     @property
     def model_input_names(self) -> list[str]:
-        """The rows that the model is fed."""
+        """The names of the model's inputs."""
         return list(self._settings.model_input_names)
 
     @property
     def padding_side(self) -> str:
-        """Where padding goes unless a call says otherwise: ``"right"`` or ``"left"``."""
+        """The default side of padding: ``"right"`` or ``"left"``."""
         return self._settings.padding_side
 
     @padding_side.setter
@@ -182,7 +182,7 @@ class Tokenizer:
 
     @property
     def truncation_side(self) -> str:
-        """Where texts are cut: ``"right"`` or ``"left"``."""
+        """The side where texts are truncated: ``"right"`` or ``"left"``."""
         return self._settings.truncation_side
 
     @truncation_side.setter
@@ -190,7 +190,7 @@ class Tokenizer:
         self._settings.truncation_side = checked_side("truncation_side", side)
 
     def num_special_tokens_to_add(self, pair: bool = False) -> int:
-        """Return the number of special tokens put around a text or a pair."""
+        """Return the number of special tokens added to a text or a pair."""
         return int(self._backend.num_special_tokens_to_add(pair))
 
     def tokenize(self, text: str, pair: str | None = None, add_special_tokens: bool = False) -> list[str]:
@@ -235,11 +235,11 @@ class Tokenizer:
         truncation: bool | str | None = None,
         max_length: int | None = None,
     ) -> list[Encoding]:
-        """Everything about each text or pair, in order, without padding.
+        """Return the complete `Encoding` of each text or pair, in order, without padding.
 
         Raises:
-            InputError: a lone surrogate (with its place), a pair that is none, or a ``max_length`` too small.
-            InputTypeError: something is no text (with its index).
+            InputError: a lone surrogate (with its position), an invalid pair, or a too small ``max_length``.
+            InputTypeError: a value is not a text (with its index).
 
         """
         batch = as_batch(texts)
@@ -265,7 +265,7 @@ class Tokenizer:
     def encode_ids(
         self, texts: Iterable[TextOrPair], *, truncation: bool | str = True, max_length: int | None = None
     ) -> list[TokenIds]:
-        """Return the ids of each text or pair, special tokens included, and nothing else; the engine uses it.
+        """Return only the ids of each text or pair, special tokens included; used by the engine.
 
         Raises:
             InputError, InputTypeError: as `encode_batch`.
@@ -305,15 +305,15 @@ class Tokenizer:
         return_special_tokens_mask: bool = False,
         return_offsets_mapping: bool = False,
     ) -> BatchEncoding:
-        """Return the rows a model is fed for a text, a pair, or a batch of either.
+        """Return the model inputs for a text, a pair, or a batch of either.
 
         ``padding``: True or ``"longest"`` pads to the longest text of the batch, ``"max_length"`` to
-        ``max_length`` or the model's. ``return_tensors="np"`` gives int64 arrays ``[B, L]``; otherwise a
-        batch gives lists of lists and a single text plain lists. The rows are those the model wants
-        (`model_input_names`) unless the ``return_...`` arguments say otherwise.
+        ``max_length`` or the model's maximum. With ``return_tensors="np"`` the inputs are int64 arrays
+        ``[B, L]``; otherwise lists of lists for a batch and plain lists for a single text. By default the
+        inputs are `model_input_names`; the ``return_...`` arguments change this.
 
         Raises:
-            InputError, InputTypeError: as `encode_batch`; or the padding cannot be done.
+            InputError, InputTypeError: as `encode_batch`; or padding is not possible.
 
         """
         if return_tensors not in (None, "np"):
@@ -321,7 +321,7 @@ class Tokenizer:
                 f"Unknown return_tensors {return_tensors!r}; use 'np' for arrays, None for lists."
             )
         if truncation is None and padding is not False:
-            truncation = False  # max_length is about the padding then
+            truncation = False  # then max_length is only for padding
         encodings = self.encode_batch(
             pair_up(text, text_pair),
             add_special_tokens=add_special_tokens,
@@ -356,7 +356,7 @@ class Tokenizer:
     ) -> list[LibraryEncoding]:
         try:
             return encode(inputs, add_special_tokens=add_special_tokens)
-        except TypeError:  # the library's only complaint about a str that is not Unicode
+        except TypeError:  # the library's error for a str with a lone surrogate
             raise_for_surrogate(batch)
         except BaseException as error:
             if is_panic(error):
@@ -367,7 +367,7 @@ class Tokenizer:
             raise CheckpointError(message) from error  # such as no piece for an unknown word
 
     def _failure(self, inputs: Sequence[TextOrPair], failure: BaseException) -> InputError:
-        """Return the error for a text that the library can't encode, with the text's place."""
+        """Return the error for a text that the library can't encode, with the text's index."""
         for index, text in enumerate(inputs):
             with library_errors(f"Text {index} can't be encoded by {self.name_or_path!r}", InputError):
                 self._backend.encode_batch_fast([text])
@@ -413,14 +413,14 @@ class Tokenizer:
         )
 
     def _sequence_ids(self, encoding: LibraryEncoding, text: TextOrPair) -> list[int | None]:
-        """Return for each token the number of its text; None for a special token."""
+        """Return for each token the index of its text; None for a special token."""
         numbers: list[int | None] = encoding.sequence_ids
         if type(self._backend.post_processor).__name__ != "Sequence":
             return numbers
         specials = encoding.special_tokens_mask
         if not any(specials):
             return numbers
-        # After several post-processors, the library counts what the first of them added as texts too.
+        # With several post-processors, the library counts the first one's added tokens as texts too.
         texts = dict.fromkeys(numbers, 0) if isinstance(text, str) else self._numbers_in_pair
         return [
             None if special else texts.get(number) for number, special in zip(numbers, specials, strict=True)
@@ -428,7 +428,7 @@ class Tokenizer:
 
     @functools.cached_property
     def _numbers_in_pair(self) -> dict[int | None, int]:
-        """The library's number of a text of a pair -> ours, where there are several post-processors."""
+        """The library's index of a pair's text -> our index, if there are several post-processors."""
         (encoding,) = self._run(self._backend.encode_batch_fast, [("a", "a")], [("a", "a")])
         specials = encoding.special_tokens_mask
         texts = [
@@ -438,7 +438,7 @@ class Tokenizer:
 
     @functools.cached_property
     def _types_of_single(self) -> bool:
-        """Whether a text alone has token types other than 0; then, and only then, are they worth reading."""
+        """Whether a single text has token types other than 0; they are read only in this case."""
         return _has_types(*self._run(self._backend.encode_batch_fast, ["a"], ["a"]))
 
     @functools.cached_property
@@ -457,21 +457,21 @@ class Tokenizer:
 
     @property
     def backend_tokenizer(self) -> LibraryTokenizer:
-        """The tokeniser of the `tokenizers` library that does the work."""
+        """The underlying tokeniser of the `tokenizers` library."""
         return self._backend
 
     @property
     def vocab_size(self) -> int:
-        """The number of tokens without added ones."""
+        """The number of tokens without added tokens."""
         return int(self._backend.get_vocab_size(with_added_tokens=False))
 
     def get_vocab(self) -> dict[str, int]:
-        """Token -> id, added tokens included."""
+        """Return token -> id, added tokens included."""
         vocabulary: dict[str, int] = self._backend.get_vocab(with_added_tokens=True)
         return vocabulary
 
     def get_added_vocab(self) -> dict[str, int]:
-        """Token -> id of the tokens that are matched whole, special ones included."""
+        """Return token -> id of the added tokens, which are never split, special tokens included."""
         tokens = self._backend.get_added_tokens_decoder()
         return {token.content: index for index, token in sorted(tokens.items())}
 
@@ -483,12 +483,12 @@ class Tokenizer:
 
     @property
     def additional_special_tokens(self) -> list[str]:
-        """The special tokens without a name of their own."""
+        """The special tokens without a name."""
         return list(self._settings.additional_special_tokens)
 
     @property
     def all_special_tokens(self) -> list[str]:
-        """Every special token once, those with a name first."""
+        """All special tokens without duplicates, named tokens first."""
         return list(dict.fromkeys([*self.special_tokens_map.values(), *self.additional_special_tokens]))
 
     @property
@@ -497,7 +497,7 @@ class Tokenizer:
         return [index for index in self.convert_tokens_to_ids(self.all_special_tokens) if index is not None]
 
     def set_special_token(self, name: str, token: str | None) -> None:
-        """Give a special token another text from the vocabulary, or none.
+        """Set a special token to a token of the vocabulary, or to None.
 
         Raises:
             InputError: the vocabulary lacks the token.
@@ -519,7 +519,7 @@ class Tokenizer:
     def convert_tokens_to_ids(
         self, tokens: str | list[str] | tuple[str, ...]
     ) -> int | list[int | None] | None:
-        """Return the id of a token, or of each; that of the unknown token (or None) if it is not there."""
+        """Return the id of a token, or of each token; the unknown token's id (or None) if not found."""
         if isinstance(tokens, (list, tuple)):
             return [self.convert_tokens_to_ids(token) for token in tokens]
         index = self._id_of(tokens)
@@ -544,7 +544,7 @@ class Tokenizer:
     def convert_ids_to_tokens(
         self, ids: int | Iterable[int], skip_special_tokens: bool = False
     ) -> str | list[str | None] | None:
-        """Return the token of an id, or of each; None for an id beyond the vocabulary.
+        """Return the token of an id, or of each id; None for an id outside the vocabulary.
 
         Raises:
             InputError: an id is negative.
@@ -568,11 +568,11 @@ class Tokenizer:
     ) -> str:
         """Return the text of a row of ids (a list, an array or a single id).
 
-        ``clean_up_tokenization_spaces`` takes out spaces before punctuation (None: as the model's files say);
-        pair encodings keep theirs, which are part of the text.
+        ``clean_up_tokenization_spaces`` deletes spaces before punctuation (None: as defined in the model's
+        files); byte pair encodings keep these spaces, which are part of the text.
 
         Raises:
-            InputError, InputTypeError: something is no token id.
+            InputError, InputTypeError: a value is not a token id.
 
         """
         row = [checked_id(index) for index in (ids if isinstance(ids, Iterable) else [ids])]
@@ -594,14 +594,14 @@ class Tokenizer:
         return [self.decode(ids, skip_special_tokens, clean_up_tokenization_spaces) for ids in sequences]
 
     def pieces_of(self, token: str) -> list[int]:
-        """Return the ids of the pieces that a text is cut into now, without special tokens."""
+        """Return the ids of the pieces that a text is currently split into, without special tokens."""
         token = _checked_token(token)
         with library_errors(f"{token[:80]!r} can't be encoded by {self._settings.name!r}", InputError):
             ids: list[int] = self._backend.encode(token, add_special_tokens=False).ids
         return ids
 
     def normalized(self, text: str) -> str:
-        """Return a text (in NFC) as the tokeniser's own normaliser changes it before it cuts it.
+        """Return a text (in NFC) after the tokeniser's normaliser.
 
         Raises:
             InputError: the normaliser fails for this text.
@@ -615,11 +615,11 @@ class Tokenizer:
         return normal
 
     def add_tokens(self, new_tokens: str | Sequence[str], special_tokens: bool = False) -> int:
-        """Make texts tokens of their own, matched whole; new ones get the ids after the vocabulary.
+        """Add texts as tokens that are never split; new tokens get the ids after the vocabulary.
 
-        Returns how many were added, counted as in `transformers`: one that is a piece of the vocabulary
-        already keeps its id but counts. The model's embedding rows must grow to ``len(tokenizer)``;
-        `added_pieces` says what each new token used to be.
+        Returns the number of added tokens, counted as in `transformers`: a token that is already a piece of
+        the vocabulary keeps its id but counts. The model's embeddings must be resized to ``len(tokenizer)``;
+        `added_pieces` has the former pieces of each new token.
 
         Raises:
             InputError: a token is empty.
@@ -640,14 +640,14 @@ class Tokenizer:
         return count
 
     def add_special_tokens(self, special_tokens: Mapping[str, str | Sequence[str]]) -> int:
-        """Set special tokens by name (``{"cls_token": "<c>"}``) and add those that are new.
+        """Set special tokens by name (``{"cls_token": "<c>"}``) and add new tokens to the vocabulary.
 
-        ``additional_special_tokens`` takes a list, which replaces the former one. Returns how many were
-        added, counted as by `add_tokens`.
+        ``additional_special_tokens`` is a list, which replaces the previous list. Returns the number of added
+        tokens, counted as in `add_tokens`.
 
         Raises:
             InputError: an unknown name, or an empty token.
-            InputTypeError: a token is not a string, or the additional ones are no list.
+            InputTypeError: a token is not a string, or the additional tokens are not a list.
 
         """
         named = {name: token for name, token in special_tokens.items() if name not in EXTRA_KEYS}
@@ -665,7 +665,7 @@ class Tokenizer:
         return count
 
     def lower_case(self) -> None:
-        """Bring texts to lower case before all else; special tokens in them stay as they are."""
+        """Convert texts to lower case before all other steps; special tokens in them are unchanged."""
         from tokenizers import normalizers
 
         own: Any = self._backend.normalizer
@@ -675,7 +675,7 @@ class Tokenizer:
             self._backend.normalizer = normalizers.Sequence([normalizers.Lowercase(), *steps])
 
     def with_backend(self, backend: LibraryTokenizer) -> Self:
-        """Return a tokeniser with this one's settings over another object of the library."""
+        """Return a tokeniser with the same settings and another object of the library."""
         return type(self)(backend, copy.deepcopy(self._settings))
 
     def save_pretrained(self, folder: str | os.PathLike[str]) -> None:
@@ -684,7 +684,7 @@ class Tokenizer:
 
 
 def _has_types(encoding: LibraryEncoding) -> bool:
-    # A tokeniser that has no piece for this letter tells nothing about its texts, so look each time.
+    # If the tokeniser has no piece for this letter, the result is unknown, so types are read each time.
     return any(encoding.type_ids) or all(encoding.special_tokens_mask)
 
 

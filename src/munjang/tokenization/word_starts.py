@@ -1,7 +1,7 @@
-"""Which pieces of a vocabulary begin a word: what whole-word masking needs to know.
+"""The pieces of a vocabulary that begin a word, for whole-word masking.
 
-A word is what white space (and, for WordPiece, punctuation) sets apart: in Korean an eojeol, which is a word
-with its particles.
+Words are separated by white space (and, for WordPiece, punctuation): in Korean a word is an eojeol, which
+is a word with its particles.
 """
 
 from __future__ import annotations
@@ -27,10 +27,10 @@ _BYTE_SPACES = ("Ġ", "Ċ", "ĉ", "č")  # a space, a line feed, a tab, a carria
 def word_starts(tokenizer: Tokenizer) -> NDArray[np.bool_]:
     """Return for each id of a vocabulary, ``[V]``, whether its piece begins a word.
 
-    For WordPiece that is one without ``##``; for sentencepiece vocabularies one with ``▁`` in front, for
-    byte-level ones one with a space in front. Special and added tokens begin one too. The first piece of a
-    text may lack its mark; whoever uses this lets each text begin with a word. ``word_starts(t)[ids]`` is the
-    bit per token. Raises `InputError` for a vocabulary that marks neither.
+    For WordPiece these are pieces without ``##``; for sentencepiece vocabularies pieces with the prefix
+    ``▁``, for byte-level vocabularies pieces with a space as prefix. Special and added tokens begin a word
+    too. The first piece of a text may lack its mark; the caller must treat it as a word start.
+    ``word_starts(t)[ids]`` is one boolean per token. Raises `InputError` for a vocabulary without such marks.
     """
     begins = _rule(tokenizer)
     vocabulary = tokenizer.get_vocab()
@@ -60,6 +60,6 @@ def _rule(tokenizer: Tokenizer) -> Callable[[str], bool]:
 
 
 def _description(backend: Any) -> list[Any]:
-    """How a tokeniser treats text before its model sees it."""
+    """Return the description of a tokeniser's steps before its model."""
     content = json.loads(backend.to_str())
     return [content["normalizer"], content["pre_tokenizer"]]

@@ -1,1 +1,1 @@
-"""multilingual-e5-small as its wheel holds it: four-bit blocks and a sentencepiece vocabulary."""
+"""The format of multilingual-e5-small in its wheel: 4-bit blocks and a sentencepiece vocabulary."""

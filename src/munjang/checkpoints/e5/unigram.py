@@ -19,7 +19,7 @@ _SPACE = "▁"
 
 
 def special_tokens(vocabulary: QuantizedVocabulary) -> dict[str, str]:
-    """Name the special tokens by their roles, as ``special_tokens_map.json`` does."""
+    """Return the special tokens by role, as in ``special_tokens_map.json``."""
     roles = {"bos": vocabulary.bos, "cls": vocabulary.bos, "eos": vocabulary.eos, "sep": vocabulary.eos}
     roles |= {"pad": vocabulary.pad, "unk": vocabulary.unk}
     tokens = {f"{role}_token": vocabulary.pieces[index] for role, index in roles.items()}
@@ -27,19 +27,19 @@ def special_tokens(vocabulary: QuantizedVocabulary) -> dict[str, str]:
 
 
 def tokenizer_config(vocabulary: QuantizedVocabulary, max_length: int) -> dict[str, object]:
-    """Make ``tokenizer_config.json``."""
+    """Return the content of ``tokenizer_config.json``."""
     return {
         **special_tokens(vocabulary),
         "clean_up_tokenization_spaces": False,
         "model_input_names": ["input_ids", "attention_mask"],
         "model_max_length": max_length,
-        # The plain class: the one named after XLM-RoBERTa builds a normaliser of its own.
+        # The generic class: XLM-RoBERTa's class builds a different normaliser.
         "tokenizer_class": "PreTrainedTokenizerFast",
     }
 
 
 def tokenizer_json(vocabulary: QuantizedVocabulary) -> dict[str, object]:
-    """Make ``tokenizer.json``: a Unigram model that splits text as XLM-RoBERTa's sentencepiece model does."""
+    """Return the content of ``tokenizer.json``: a Unigram model that splits text like XLM-RoBERTa's."""
     metaspace = {"type": "Metaspace", "replacement": _SPACE, "prepend_scheme": "always", "split": True}
     return {
         "version": "1.0",
@@ -60,10 +60,10 @@ def tokenizer_json(vocabulary: QuantizedVocabulary) -> dict[str, object]:
 
 
 def _normalizers(table: Mapping[str, str]) -> list[dict[str, object]]:
-    """NFC, then what the table deletes, then what it replaces.
+    """Return the normalisers: NFC, then the table's deletions, then its replacements.
 
-    The table knows single characters only, so decomposed Hangul is composed before it. Deletions are a step
-    of their own because the precompiled map loses count of offsets when it deletes a text's first character.
+    The table has only single characters, so decomposed Hangul is composed first. Deletions are a separate
+    step because the precompiled map produces wrong offsets when it deletes a text's first character.
     """
     steps: list[dict[str, object]] = [{"type": "NFC"}]
     deleted = [character for character, result in table.items() if not result]
@@ -84,7 +84,7 @@ def _added_tokens(vocabulary: QuantizedVocabulary) -> list[dict[str, object]]:
             "id": index,
             "content": vocabulary.pieces[index],
             "single_word": False,
-            # As in the published tokenizer: the mask takes the space before it.
+            # As in the published tokenizer: the mask token includes the space before it (lstrip).
             "lstrip": vocabulary.pieces[index] == _MASK,
             "rstrip": False,
             "normalized": False,

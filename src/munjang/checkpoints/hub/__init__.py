@@ -1,1 +1,1 @@
-"""Models of a Hugging Face hub: fetching, checking and remembering them."""
+"""Models of a Hugging Face hub: download, checks and local records."""

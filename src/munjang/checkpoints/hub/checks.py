@@ -1,7 +1,7 @@
-"""Checks of a hub's answers before they become paths, and of its files before they are recorded.
+"""Checks of a hub's responses before they are used as paths, and of its files before they are recorded.
 
 ``huggingface_hub`` builds paths from the commit and the ETag that a hub sends, and compares a file only with
-the size that the download itself announced. A repository's files are therefore fetched inside ``Guard``.
+the size that the download itself announced. Therefore a repository's files are fetched inside ``Guard``.
 """
 
 from __future__ import annotations
@@ -28,14 +28,14 @@ __all__ = ["Guard", "Listing", "RepositoryFile", "discard", "find_damage", "read
 
 _COMMIT = re.compile(r"[0-9a-f]{40}")
 _SHA256 = re.compile(r"[0-9a-f]{64}")
-# The public hub sends a SHA-1 or SHA-256; other hubs send other names. All of them name a file of the cache.
+# The public hub sends a SHA-1 or SHA-256; other hubs send other values. They become file names in the cache.
 _ETAG = re.compile(r"[0-9A-Za-z][0-9A-Za-z._+=-]{0,199}")
 _LOCK = threading.RLock()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RepositoryFile:
-    """A file as the hub's API announces it; ``None`` where the API does not tell."""
+    """A file as the hub's API announces it; ``None`` for values that are not in the API's response."""
 
     size: int | None = None
     sha256: str | None = None
@@ -51,9 +51,9 @@ class Listing:
 
 
 def read_listing(info: Any) -> Listing:
-    """Return the commit and files of an answer of the hub's API.
+    """Return the commit and files of a response of the hub's API.
 
-    Files whose names lead out of a folder are left out. Raises ``BadAnswerError`` for impossible values.
+    Files with a path outside the folder are skipped. Raises ``BadAnswerError`` for invalid values.
     """
     commit = _matching(info.sha, _COMMIT)
     if commit is None:
@@ -70,7 +70,7 @@ def _announced(file: Any) -> RepositoryFile:
     size, lfs = file.size, file.lfs
     if size is not None and (not isinstance(size, int) or isinstance(size, bool) or size < 0):
         raise BadAnswerError(f"the hub announced '{file.rfilename}' with the size {_shown(size)}")
-    if lfs is not None:  # its blob id is that of the pointer
+    if lfs is not None:  # its blob id is the id of the LFS pointer
         return RepositoryFile(size=size, sha256=_matching(lfs.sha256, _SHA256))
     return RepositoryFile(size=size, git_hash=_matching(file.blob_id, _COMMIT))
 
@@ -93,9 +93,9 @@ def _shown(value: object) -> str:
 
 
 def size_limit(file: str, announced: RepositoryFile) -> int | None:
-    """Return how many bytes of a file may arrive; ``None`` for weights of an unknown size.
+    """Return the maximum download size of a file in bytes; ``None`` for weights of unknown size.
 
-    Raises ``BadAnswerError`` when the announced size is beyond what a file of its kind may have.
+    Raises ``BadAnswerError`` if the announced size exceeds the limit for this kind of file.
     """
     name = PurePosixPath(file).name
     most = VOCABULARY_LIMIT if name in VOCABULARY_FILES else JSON_LIMIT if name.endswith(".json") else None
@@ -107,10 +107,10 @@ def size_limit(file: str, announced: RepositoryFile) -> int | None:
 
 
 class Guard:
-    """Stands between ``huggingface_hub`` and its HTTP functions while a block runs; one thread at a time.
+    """A wrapper of the HTTP functions of ``huggingface_hub`` while a block runs; for one thread at a time.
 
-    A file's headers are checked right where the library reads them, since a hub could answer an earlier
-    request differently. Downloads go through plain HTTP, where size and silence can be watched.
+    A file's headers are checked at the place where the library reads them, because a hub could answer an
+    earlier request differently. Downloads use plain HTTP, where size and timeouts can be checked.
     """
 
     def __init__(self) -> None:
@@ -122,14 +122,14 @@ class Guard:
         self._stalled: Exception | None = None
 
     def expect(self, file: str, announced: RepositoryFile, commit: str | None) -> None:
-        """Note what the next download must be; ``commit`` is ``None`` where a branch may have moved on."""
+        """Set the next download's expected values; ``commit`` is ``None`` if a branch may have changed."""
         self._limit = size_limit(file, announced)
         self._file, self._size, self._commit = file, announced.size, commit
         self.downloaded, self._stalled = False, None
 
     @contextlib.contextmanager
     def watching(self, module: Any) -> Iterator[Guard]:
-        """Check what this thread fetches inside the block with ``huggingface_hub.file_download``."""
+        """Check this thread's downloads with ``huggingface_hub.file_download`` inside the block."""
         with _LOCK:
             metadata, get = module.get_hf_file_metadata, module.http_get
             thread = threading.get_ident()
@@ -149,13 +149,13 @@ class Guard:
                 module.get_hf_file_metadata, module.http_get = metadata, get
 
     def _metadata(self, original: Any, *args: Any, **kwargs: Any) -> Any:
-        if self._stalled is not None:  # the library tries once more, for minutes
+        if self._stalled is not None:  # the library would retry for minutes
             raise self._stalled
         try:
             found = original(*args, **kwargs)
         except Exception as error:
             self._stalled = error if _is_timeout(error) else None
-            # The library notes a missing file in a folder named after the commit in the refusal.
+            # For a missing file, the library writes to a folder named after the error response's commit.
             headers = getattr(getattr(error, "response", None), "headers", None) or {}
             self._check_commit(headers.get("X-Repo-Commit"))
             raise
@@ -179,7 +179,7 @@ class Guard:
     def _get(self, original: Any, url: str, temp_file: BinaryIO, **kwargs: Any) -> None:
         self.downloaded = True
         error = sys.exception() if "_nb_retries" in kwargs else None
-        if error is not None and _is_timeout(error):  # broken connections are resumed, silence is not
+        if error is not None and _is_timeout(error):  # broken connections are resumed, timeouts are not
             raise error
         limit = kwargs.get("expected_size") if self._limit is None else self._limit
         file = temp_file if limit is None or isinstance(temp_file, _Limited) else _Limited(temp_file, limit)
@@ -187,7 +187,7 @@ class Guard:
 
 
 class _Limited:
-    """A file that refuses to grow beyond a size."""
+    """A file object that raises if the file grows beyond a maximum size."""
 
     def __init__(self, file: BinaryIO, limit: int) -> None:
         self._file = file
@@ -203,13 +203,13 @@ class _Limited:
 
 
 def _is_timeout(error: BaseException) -> bool:
-    # Each release of the hub's library stands on another HTTP library.
+    # Releases of the hub's library use different HTTP libraries.
     names = {kind.__name__ for kind in type(error).__mro__}
     return bool(names & {"Timeout", "TimeoutException"}) or "timed out" in str(error).lower()
 
 
 def find_damage(path: Path, announced: RepositoryFile) -> str | None:
-    """Return how a file of the hub's cache differs from what was announced, or ``None``."""
+    """Return how a file of the hub's cache differs from the announced values, or ``None``."""
     size = path.stat().st_size
     if announced.size is not None and size != announced.size:
         return f"has {size:,} bytes, but {announced.size:,} were announced"
@@ -229,7 +229,7 @@ def find_damage(path: Path, announced: RepositoryFile) -> str | None:
 
 
 def discard(path: Path) -> None:
-    """Remove a file from the hub's cache, with the blob that its link leads to."""
+    """Delete a file from the hub's cache, and the blob that its link points to."""
     blob = _blob(path)
     for part in {path, blob if blob.parent.name == "blobs" else path}:
         part.unlink(missing_ok=True)

@@ -1,4 +1,4 @@
-"""What can go wrong between here and the hub, each in one line."""
+"""Errors of hub access, each with a message of one line."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ _CACHE_ERRORS = {
 
 
 class BadAnswerError(Exception):
-    """A hub's answer that can't be used; the text tells what the hub sent."""
+    """An invalid response of a hub; the text describes the response."""
 
 
 def explain_hub_error(error: Exception, model: HubModel, endpoint: str) -> MunjangError:
-    """Turn an exception of the hub's library into ours: what happened, the value, what to do."""
+    """Return our error for an exception of the hub's library: what happened, the value, the remedy."""
     from huggingface_hub import errors
 
     name = model.repository
@@ -48,7 +48,7 @@ def explain_hub_error(error: Exception, model: HubModel, endpoint: str) -> Munja
 
 
 def not_here(name: str) -> OfflineError:
-    """Make the error for a model that would have to be fetched while connections are forbidden."""
+    """Return the error for a model that is not in the cache while connections are forbidden."""
     return OfflineError(
         f"Model '{name}' is not in the cache, and offline mode forbids to fetch it. Fetch it once while"
         f" online: `munjang models get {name}`."
@@ -64,7 +64,7 @@ def _what_happened(error: Exception, endpoint: str) -> str:
     root = _root_cause(error)
     if isinstance(root, OSError) and root.errno in _CACHE_ERRORS:
         return f"the hub's cache can't be written ({root.strerror}). Make room, or set HF_HOME or cache_dir."
-    # What an answer holds is not for a terminal: escape sequences, a megabyte in one line.
+    # A response is not safe to print on a terminal: escape sequences, a megabyte in one line.
     line = "".join(filter(str.isprintable, (str(root).splitlines() or [""])[0])).strip()
     reason = line[:200] or type(root).__name__
     return (

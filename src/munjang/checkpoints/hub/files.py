@@ -1,4 +1,4 @@
-"""Which of a hub repository's files a model needs."""
+"""The selection of the files that a model needs from a hub repository."""
 
 from __future__ import annotations
 
@@ -27,10 +27,10 @@ _PICKLE_SHARD = re.compile(r"pytorch_model-\d+-of-\d+\.bin")
 def needed_files(
     repository: str, files: Collection[str], folders: Sequence[str], allow_pickle: bool
 ) -> list[str]:
-    """Choose from a repository's files: configs, tokenizer, weights; small files first, weights last.
+    """Return the needed files of a repository: configs, tokenizer, weights; small files first, weights last.
 
-    ``folders`` are the places of its modules, ``""`` the top. Copies of the weights for other engines stay.
-    Raises ``CheckpointError`` when it holds no weights, ``UnsafeCheckpointError`` when only a pickle.
+    ``folders`` are the paths of its modules, ``""`` the root. Weights for other engines are not included.
+    Raises ``CheckpointError`` if there are no weights, ``UnsafeCheckpointError`` if there is only a pickle.
     """
     inside = {folder: _names_in(folder, files) for folder in dict.fromkeys(("", *folders))}
     texts = [_join(folder, name) for folder, names in inside.items() for name in names if _is_text(name)]
@@ -45,7 +45,7 @@ def needed_files(
 
 
 def skips_pickle(files: Collection[str], chosen: Collection[str]) -> bool:
-    """Return whether some folder's only weights are a pickle that was not chosen."""
+    """Return whether any folder's only weights are a pickle that was not chosen."""
     left = {file.rpartition("/")[0] for file in files if file.rpartition("/")[2] in PICKLE_FILES}
     taken = {file.rpartition("/")[0] for file in chosen if file.endswith((".safetensors", ".bin"))}
     return bool(left - taken)
@@ -66,7 +66,7 @@ def _is_text(name: str) -> bool:
 
 
 def _weights(names: Collection[str], allow_pickle: bool) -> list[str]:
-    """Choose one folder's weights as ``Checkpoint.weights`` would look for them."""
+    """Return one folder's weight files, with the same priority as ``Checkpoint.weights``."""
     kinds = [(SAFETENSORS_FILES, _SAFETENSORS_SHARD)]
     kinds += [(PICKLE_FILES, _PICKLE_SHARD)] if allow_pickle else []
     for (single, index), shard in kinds:

@@ -1,8 +1,8 @@
-"""Models from a Hugging Face repository, through ``huggingface_hub`` and its cache.
+"""Models from a Hugging Face repository, with ``huggingface_hub`` and its cache.
 
 A repository that was fetched once is opened again without a connection. ``HF_ENDPOINT``, ``HF_HOME``,
-``HF_TOKEN``, ``HF_HUB_ETAG_TIMEOUT`` and ``HF_HUB_DOWNLOAD_TIMEOUT`` (seconds without a byte until a download
-counts as stalled; 10) are obeyed; no telemetry is sent.
+``HF_TOKEN``, ``HF_HUB_ETAG_TIMEOUT`` and ``HF_HUB_DOWNLOAD_TIMEOUT`` (seconds without data until a download
+counts as stalled; default 10) are used; no telemetry is sent.
 """
 
 from __future__ import annotations
@@ -27,16 +27,16 @@ if TYPE_CHECKING:
 __all__ = ["fetch_snapshot", "foreign_snapshot"]
 
 _LIBRARY = "munjang"
-# Seconds until a hub that says nothing counts as down; a download that has begun may take its time.
+# Timeout in seconds for a hub that does not respond; a download in progress has no such limit.
 _PATIENCE = 10.0
 
 
 def fetch_snapshot(model: HubModel, *, patience: float = _PATIENCE, quiet: bool = False) -> Path:
-    """Bring a repository's model files into the hub's cache and give their folder.
+    """Download a repository's model files into the hub's cache and return their folder.
 
-    Files that are there are not fetched again. Raises ``UnknownModelError`` when there is no such repository
-    or revision, ``CheckpointError`` when it holds no model, ``FetchError`` when the hub is silent or refuses,
-    or when what arrives is not what it announced.
+    Files in the cache are not downloaded again. Raises ``UnknownModelError`` if the repository or revision
+    does not exist, ``CheckpointError`` if it has no model, ``FetchError`` if the hub does not respond or
+    refuses, or if a file differs from the announced size or checksum.
     """
     from huggingface_hub import HfApi, constants, file_download
 
@@ -49,16 +49,16 @@ def fetch_snapshot(model: HubModel, *, patience: float = _PATIENCE, quiet: bool 
             return _download(fetch, constants.ENDPOINT, quiet)
         except MunjangError:
             raise
-        except Exception as error:  # an answer of the wrong shape can raise anything in the library
+        except Exception as error:  # a malformed response can raise any exception in the library
             raise explain_hub_error(error, model, constants.ENDPOINT) from error
 
 
 def foreign_snapshot(model: HubModel) -> Path | None:
-    """Find, without a connection, a model that another program brought into the hub's cache."""
+    """Return, without a connection, the snapshot of a model that another program put into the hub's cache."""
     from huggingface_hub import try_to_load_from_cache
 
     for name in ("config.json", "modules.json"):
-        with contextlib.suppress(ValueError):  # a name that no repository can have
+        with contextlib.suppress(ValueError):  # an invalid repository name
             found = try_to_load_from_cache(
                 model.repository, name, cache_dir=_cache_dir(model), revision=model.revision
             )
@@ -69,7 +69,7 @@ def foreign_snapshot(model: HubModel) -> Path | None:
 
 @dataclass(frozen=True, slots=True)
 class _Fetch:
-    """One fetch of a repository."""
+    """One download of a repository."""
 
     model: HubModel
     listing: Listing
@@ -77,7 +77,7 @@ class _Fetch:
     patience: float
 
     def get(self, file: str) -> Path:
-        """Return the place of a file in the cache, as it was announced."""
+        """Return the path of a file in the cache after a check against the announced values."""
         announced = self.listing.files[file]
         self.guard.expect(file, announced, self.listing.commit)
         path = self._get(file, self.listing.commit)
@@ -92,7 +92,7 @@ class _Fetch:
         return path
 
     def note_revision(self, file: str) -> None:
-        """Fetch a file by the revision's own name: the cache then knows which commit the name means."""
+        """Fetch a file by the revision's name, so that the cache stores the commit of that name."""
         self.guard.expect(file, RepositoryFile(), None)
         self._get(file, self.model.revision)
 
@@ -166,7 +166,7 @@ def _repository_folder(model: HubModel) -> Path:
 
 @contextlib.contextmanager
 def _well_behaved() -> Iterator[None]:
-    """Keep the hub's library from reporting home, and from drawing and logging over our one line."""
+    """Disable the hub library's telemetry, progress bars and log output inside the block."""
     from huggingface_hub import constants
     from huggingface_hub.utils.tqdm import (
         are_progress_bars_disabled,
@@ -176,7 +176,7 @@ def _well_behaved() -> Iterator[None]:
 
     logger = logging.getLogger("huggingface_hub")
     level, telemetry = logger.level, constants.HF_HUB_DISABLE_TELEMETRY
-    # Where the user's environment decides about the bars, a program may not.
+    # If the environment sets the progress bars, the library does not allow a program to change them.
     bars = constants.HF_HUB_DISABLE_PROGRESS_BARS is None and not are_progress_bars_disabled()
     logger.setLevel(logging.ERROR)
     constants.HF_HUB_DISABLE_TELEMETRY = True

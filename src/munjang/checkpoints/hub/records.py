@@ -1,4 +1,4 @@
-"""What was fetched from the hub, remembered so that a second start needs no connection and no hub library.
+"""Records of models fetched from the hub, so that a second start needs no connection and no hub library.
 
 One small JSON file per repository and revision, written only after the last file of the model has arrived.
 """
@@ -26,18 +26,18 @@ __all__ = ["HubModel", "HubRecord", "forget", "is_repository", "list_records", "
 
 _REPOSITORY = re.compile(r"\w[\w.-]*(/\w[\w.-]*)?", re.ASCII)
 _COMMIT = re.compile(r"[0-9a-f]{40}")
-# What git refuses in the name of a branch or tag, and what leads out of a folder.
+# Sequences that git refuses in the name of a branch or tag, and path traversal out of the folder.
 _NO_REVISION = re.compile(r"[\0-\x20\x7f~^:?*\[\\]|\.\.|@\{|//|(^|/)\.|^/|[/.]$|\.lock(/|$)")
 
 
 def is_repository(name: str) -> bool:
-    """Return whether a repository of the hub can have this name."""
+    """Return whether this is a valid name of a hub repository."""
     return bool(_REPOSITORY.fullmatch(name)) and len(name) <= 200 and "--" not in name and ".." not in name
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HubModel:
-    """What is wanted from the hub, and how: ``cache_dir`` and ``token`` as for ``open_checkpoint``."""
+    """The model to fetch from the hub; ``cache_dir`` and ``token`` are as in ``open_checkpoint``."""
 
     repository: str
     revision: str | None = None
@@ -46,7 +46,7 @@ class HubModel:
     allow_pickle: bool = False
 
     def __post_init__(self) -> None:
-        """Raise ``UnknownModelError`` for names that would become other paths than their own."""
+        """Raise ``UnknownModelError`` for names that would lead to wrong paths (path traversal)."""
         if not is_repository(self.repository):
             raise unknown_model(self.repository, "not a folder, and no repository can have this name")
         revision, token = self.revision, self.token
@@ -62,7 +62,7 @@ class HubModel:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HubRecord:
-    """What was fetched: the files of one snapshot; ``skipped_pickle`` if a pickle was not allowed."""
+    """The fetched files of one snapshot; ``skipped_pickle`` if a pickle was not allowed."""
 
     repository: str
     revision: str
@@ -76,12 +76,12 @@ class HubRecord:
         return self.snapshot.parent.parent
 
     def is_whole(self) -> bool:
-        """Return whether every file is still there."""
+        """Return whether every file still exists."""
         return all(os.path.isfile(self.snapshot / file) for file in self.files)  # noqa: PTH113  (never raises)
 
 
 def read_record(model: HubModel) -> HubRecord | None:
-    """Find the record of a model whose files are all still there."""
+    """Return the record of a model if all its files still exist, else None."""
     record = _parse(_record_path(model))
     if record is None or not record.is_whole() or (model.allow_pickle and record.skipped_pickle):
         return None
@@ -89,7 +89,7 @@ def read_record(model: HubModel) -> HubRecord | None:
 
 
 def write_record(model: HubModel, snapshot: Path, files: list[str], *, skipped_pickle: bool) -> None:
-    """Remember a snapshot. A cache that can't be written costs a look at the hub next time, nothing more."""
+    """Write the record of a snapshot. If the cache can't be written, the next start asks the hub again."""
     path = _record_path(model)
     content = {"snapshot": str(snapshot.absolute()), "files": files, "skipped_pickle": skipped_pickle}
     with contextlib.suppress(OSError):
@@ -98,7 +98,7 @@ def write_record(model: HubModel, snapshot: Path, files: list[str], *, skipped_p
 
 
 def list_records(root: Path) -> Iterator[HubRecord]:
-    """Go through the records whose models are still there."""
+    """Yield the records whose models still exist."""
     folder = root / "hub"
     # os.path, because Path raises for names that no folder can have.
     for path in sorted(folder.glob("*/*.json")) if os.path.isdir(folder) else ():  # noqa: PTH112
@@ -108,7 +108,7 @@ def list_records(root: Path) -> Iterator[HubRecord]:
 
 
 def forget(root: Path, repository: str) -> None:
-    """Remove the records of a repository; other names have none."""
+    """Delete the records of a repository; do nothing for names that are not repositories."""
     if is_repository(repository):
         shutil.rmtree(root / "hub" / _folder_name(repository), ignore_errors=True)
 
@@ -135,7 +135,7 @@ def _parse(path: Path) -> HubRecord | None:
 
 
 def _is_snapshot(path: Path, folder_name: str) -> bool:
-    """Check the place, since removing a model removes the folder two levels above it."""
+    """Return whether the path is a snapshot's: removing a model removes the folder two levels above it."""
     return (
         path.is_absolute()
         and _COMMIT.fullmatch(path.name) is not None
@@ -150,5 +150,5 @@ def _record_path(model: HubModel) -> Path:
 
 
 def _folder_name(repository: str) -> str:
-    # No repository's name holds "--", so this can be undone.
+    # No repository name contains "--", so this is reversible.
     return repository.replace("/", "--")
