@@ -1,4 +1,4 @@
-"""Where a chatbot finds the stored questions that are near to a new one."""
+"""Retrievers, which find the stored questions nearest to a new question."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class Retriever(Protocol):
     """Finds stored questions."""
 
     def nearest(self, question: str, limit: int) -> Nearest:
-        """Return the stored questions nearest to one, best first."""
+        """Return the stored questions nearest to a question, best first."""
         ...
 
     def held_out(self, sample: int) -> HeldOut:
@@ -38,7 +38,7 @@ class Retriever(Protocol):
         ...
 
     def close(self) -> None:
-        """Let go of what is open."""
+        """Close open resources."""
         ...
 
 
@@ -92,7 +92,7 @@ class NearestQuestions:
         return answerable, unanswerable
 
     def close(self) -> None:
-        """Nothing is open."""
+        """Do nothing; there are no open resources."""
 
 
 def _count(similarities: NDArray[np.float32]) -> int:
@@ -106,7 +106,7 @@ def _lead(similarities: NDArray[np.float32]) -> float:
 
 
 def grouped(pairs: Iterable[QuestionAnswer]) -> dict[str, tuple[str, ...]]:
-    """Return each different question with its different answers, both in the order in which they came."""
+    """Return the distinct questions with their distinct answers, both in input order."""
     found: dict[str, dict[str, None]] = {}
     for question, answer in pairs:
         found.setdefault(question, {})[answer] = None

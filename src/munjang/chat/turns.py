@@ -1,4 +1,4 @@
-"""What was asked and answered, turn by turn."""
+"""Turns of a conversation: question, answer and neighbours, and their log."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from munjang.errors import DataFileError
 
 __all__ = ["Nearest", "Neighbour", "Turn", "TurnLog"]
 
-_DIGITS = 6  # float32 has no more to say
+_DIGITS = 6  # about the precision of float32
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,11 +73,11 @@ class Turn:
 
     @property
     def follows_up(self) -> bool:
-        """Whether an earlier question was needed to understand this one."""
+        """Whether an earlier question was needed to understand this question."""
         return self.searched != self.question
 
     def as_json(self) -> dict[str, Any]:
-        """Return the turn in what JSON can say; it has no infinity, and nothing that is no number."""
+        """Return the turn as JSON values, without infinity and NaN, which JSON lacks."""
         content = asdict(self)
         for part in (content, *content["neighbours"]):
             for name, value in part.items():
@@ -97,7 +97,7 @@ class TurnLog:
         self.turns: list[Turn] = []
 
     def add(self, turn: Turn) -> None:
-        """Remember a turn; it is in the file when this returns."""
+        """Add a turn to the log and write it to the file."""
         self.turns.append(turn)
         if self.path is None:
             return

@@ -1,4 +1,4 @@
-"""Files of labelled rows: CSV, TSV, JSON, JSON Lines and parquet, and which of their columns is what."""
+"""Files of labelled rows: CSV, TSV, JSON, JSON Lines and parquet, and the choice of their columns."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ _LONGEST_SHOWN = 40
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """Values by their names, and where in which file they stand.
+    """Values by name, with their file and position.
 
     Every method that gives a value raises `DataFileError`, with the file and the place, if it is missing or
     not of the kind asked for.
@@ -44,7 +44,7 @@ class Entry:
     values: Mapping[str, Any]
 
     def error(self, reason: str) -> DataFileError:
-        """Make the error that says what is wrong here."""
+        """Create an error with the file and position of this entry."""
         return DataFileError(f"{self.file}, {self.place}: {reason}")
 
     def value(self, key: str) -> Any:
@@ -115,7 +115,7 @@ class Entry:
         return number
 
     def as_place(self, value: object, what: str) -> int:
-        """Return a place in a text, in characters from 0."""
+        """Return an offset in a text, in characters from 0."""
         if isinstance(value, bool) or not isinstance(value, int):
             shown = _shown(value) if isinstance(value, float | str) else _kind(value)
             raise self.error(f"{what} is {shown}, not a whole number.")

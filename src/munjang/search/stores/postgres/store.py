@@ -76,12 +76,12 @@ class PostgresStore:
 
     @property
     def settings(self) -> IndexSettings | None:
-        """What the index was made with; ``None`` before `create`."""
+        """The settings of the index; ``None`` before `create`."""
         with self._moment() as (_, state):
             return state.layout.settings if state.layout else None
 
     def create(self, settings: IndexSettings) -> None:
-        """Begin an index; the same settings again change nothing, others raise `IndexMismatchError`."""
+        """Create an index; no effect if it exists with these settings, else raise `IndexMismatchError`."""
         stored = self.settings
         if stored is None:
             with self._change() as (connection, state):
@@ -95,7 +95,7 @@ class PostgresStore:
 
     @contextmanager
     def snapshot(self) -> Iterator[Reader]:
-        """Read at one moment."""
+        """Yield a reader of one snapshot."""
         with self._moment() as (connection, state):
             reader = PostgresReader(self._session, connection, state, self._exact_below)
             try:
@@ -104,7 +104,7 @@ class PostgresStore:
                 reader.ended = True
 
     def write(self, changes: Changes) -> int:
-        """Do all the changes or none; return the number of documents deleted."""
+        """Write the changes in one transaction; return the number of documents deleted."""
         with self._change() as (connection, state):
             layout = self._begun(state)
             writer = PostgresWriter(connection, state)
@@ -114,7 +114,7 @@ class PostgresStore:
         return deleted
 
     def unstaged(self, target: IndexSettings, limit: int) -> Sequence[Document]:
-        """Return documents that a move to other settings has yet to prepare; a first call begins the move."""
+        """Return documents not yet staged in the migration to ``target``; the first call starts it."""
         with self._change() as (connection, state):
             moving = self._moving(state, target)
             if moving is None:
@@ -125,7 +125,7 @@ class PostgresStore:
             return first_unprepared(connection, number, limit)
 
     def stage(self, target: IndexSettings, entries: Sequence[Entry]) -> None:
-        """Keep prepared entries of the move aside; those whose document has changed meanwhile are dropped."""
+        """Stage prepared entries of the migration; entries whose document has changed are dropped."""
         with self._change() as (connection, state):
             moving = self._moving(state, target)
             if moving is None:
@@ -135,7 +135,7 @@ class PostgresStore:
             writer.finish()
 
     def switch(self, target: IndexSettings) -> bool:
-        """Put what was staged in place, all at once; false, and nothing done, if documents are unstaged."""
+        """Activate the staged entries atomically; return false and do nothing if documents are unstaged."""
         with self._change() as (connection, state):
             old, moving = self._begun(state), self._moving(state, target)
             if moving is None and state.documents:
@@ -151,7 +151,7 @@ class PostgresStore:
         return True
 
     def abandon(self) -> None:
-        """Drop a move that was begun."""
+        """Delete a started migration."""
         with self._change() as (connection, state):
             if state.moving is None:
                 return
@@ -160,23 +160,23 @@ class PostgresStore:
         drop_unused(self._session)
 
     def rebuild(self) -> None:
-        """Make the indexes and counts anew, and free the space of what was deleted for what will be put."""
+        """Rebuild the indexes and counts, and free the space of deleted rows for new rows."""
         self._check_writable()
         rebuild_index(self._session)
         drop_unused(self._session)
 
     def check(self) -> Sequence[str]:
-        """Return a line for each thing that is wrong; none when all is well."""
+        """Return a line for each problem; empty without problems."""
         with self._moment() as (connection, state), self._session.explained():
             return check_index(connection, state)
 
     def info(self) -> StoreInfo:
-        """Describe the store."""
+        """Return counts, sizes and details of the store."""
         with self._moment() as (connection, state), self._session.explained():
             return describe_index(connection, state, self._session.place)
 
     def close(self) -> None:
-        """Close the connections; closing twice is no error."""
+        """Close the connections; closing twice is not an error."""
         self._session.close()
 
     @contextmanager
