@@ -1,7 +1,7 @@
 """`PostgresStore`: an index in PostgreSQL with pgvector (extra ``postgres``), for many machines.
 
-One index is one schema. Every write is one transaction, and the only writer of the schema while it lasts;
-readers see one moment and wait for nobody.
+An index is a schema. Every write is a transaction that holds the schema's writer lock; readers use a snapshot
+and are never blocked.
 """
 
 from __future__ import annotations
@@ -67,7 +67,7 @@ def open_postgres(
 
 
 class PostgresStore:
-    """A `Store`; make it with `open_postgres`. Several threads may use one."""
+    """A `Store` in PostgreSQL, created by `open_postgres`. Thread-safe."""
 
     def __init__(self, session: Session, *, readonly: bool, exact_below: int) -> None:
         self._session = session
@@ -218,7 +218,7 @@ class PostgresStore:
         return state.layout
 
     def _moving(self, state: State, target: IndexSettings) -> Layout | None:
-        """Return the layout of a move to these settings; raises if a move to others was begun."""
+        """Return the layout of the migration to these settings; raise if it has another target."""
         self._begun(state)
         if state.moving is not None and (found := difference(state.moving.settings, target)) is not None:
             raise IndexMismatchError(
