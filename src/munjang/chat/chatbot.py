@@ -46,7 +46,7 @@ class ChatBot:
         threshold: the least confidence that is good for an answer, a probability from 0 to 1 (see `Turn`);
             None learns it from held-out questions when first needed, see `calibration`; 0 answers always.
         neighbours: how many stored questions a turn shows.
-        unknown: what to say when nothing is near enough; None says it in the question's language.
+        unknown: reply when no stored question is near enough; None uses a text in the question's language.
         seed: makes the choice among several answers of one question repeatable.
         log: a file that each turn is added to, as JSON Lines.
     """

@@ -46,17 +46,17 @@ class Nearest(NamedTuple):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Turn:
-    """A question, its answer, and how that came about.
+    """A question, its answer, and the details of the retrieval.
 
     Attributes:
-        question: what was asked.
-        searched: what was searched for: the question, after an earlier one if it can't stand alone.
-        answer: what to say; for a question that nothing stored comes near to, that we do not know.
-        known: whether the answer is a stored one.
+        question: the user's question.
+        searched: the searched text: the question, with an earlier question before it if it is a follow-up.
+        answer: the reply; the reply for unknown questions if no stored question is near enough.
+        known: whether the answer is a stored answer.
         confidence: the probability that the answer is right, as `Calibration.probability` estimates it.
-        threshold: what the confidence had to reach.
+        threshold: the required confidence.
         neighbours: the nearest stored questions, best first.
-        at: when, in UTC, as ISO 8601.
+        at: the time in UTC, as ISO 8601.
         lead: what the confidence is estimated from: how far the nearest stored question stands out from those
             that are merely like it; or the cross-encoder's score, if there is one.
     """

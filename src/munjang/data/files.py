@@ -346,22 +346,22 @@ class Row:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DataFile:
-    """A file of texts; iterate over it to get its rows, as often as you like.
+    """A file of texts; iterate over it to get its rows; it can be iterated several times.
 
-    The name's end says what it is: ``.csv``, ``.tsv``, ``.jsonl`` and ``.parquet``; everything else is text
-    with one entry per line, empty ones included, and so is ``-``, standard input. Each may be packed as
-    ``.gz``, but for parquet.
+    The suffix determines the format: ``.csv``, ``.tsv``, ``.jsonl`` and ``.parquet``; any other file is plain
+    text with an entry per line, including empty lines, and so is ``-``, standard input. All formats except
+    parquet may be compressed as ``.gz``.
 
     Args:
         path: the file.
-        column: which column or key holds the texts; if there is only one it could be, it need not be said.
-        encoding: the character encoding; a mark at the beginning of UTF-8 is not part of the text.
-        quoting: whether quotes in CSV and TSV are quotes, or letters like any other.
+        column: the column or key of the texts; optional if there is only one candidate.
+        encoding: the character encoding; a UTF-8 byte order mark is not part of the text.
+        quoting: whether quotes in CSV and TSV quote fields, or are ordinary characters.
         header: whether the first row of CSV and TSV names the columns; if not, they are 1, 2, 3, ...
-        called: what messages call the file, if not by its path.
+        called: the name of the file in messages; by default its path.
 
-    Iterating raises `DataFileError` where the file is not as it should be, with the line, `InputError` for an
-    unknown encoding, and `MissingExtraError` for parquet without its package.
+    Iterating raises `DataFileError` with the line for an invalid file, `InputError` for an unknown encoding,
+    and `MissingExtraError` for parquet without its package.
     """
 
     path: str

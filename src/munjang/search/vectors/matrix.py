@@ -105,17 +105,17 @@ class VectorMatrix:
 
     Args:
         path: the derived file; ``None`` keeps everything in memory. A file that is damaged, or of another
-            database, dimension or similarity, is passed over and replaced by the next `save`.
+            database, dimension or similarity, is ignored and replaced by the next `save`.
         identity: of the database that the vectors come from.
         dimension: of the vectors.
-        similarity: ``cosine``, for which vectors are brought to length one, or ``dot``.
-        approximate_from: from so many rows on, searches use the graph that `build_graph` made, if it did.
+        similarity: ``cosine``, for which vectors are normalised to length 1, or ``dot``.
+        approximate_from: minimum number of rows for approximate search, with a graph from `build_graph`.
 
     Attributes:
-        generation: the generation of the database that it shows, 0 when it is empty.
-        unfit: why the file was passed over, or ``None``.
+        generation: the generation of the database that it represents, 0 when it is empty.
+        unfit: why the file was ignored, or ``None``.
 
-    Searches may run in several threads, also while another updates or saves.
+    Searches may run in several threads, also while another thread updates or saves.
     """
 
     def __init__(

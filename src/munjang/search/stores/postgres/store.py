@@ -30,7 +30,7 @@ from munjang.search.stores.postgres.writer import PostgresWriter
 
 __all__ = ["PostgresStore", "open_postgres"]
 
-EXACT_BELOW = 10_000  # vectors that are searched exactly even if an approximation will do
+EXACT_BELOW = 10_000  # up to this number of vectors a search is exact even if it need not be
 
 
 def open_postgres(
@@ -42,20 +42,20 @@ def open_postgres(
     busy_timeout: float = 30.0,
     exact_below: int = EXACT_BELOW,
 ) -> PostgresStore:
-    """Open an index in a database, or begin one.
+    """Open an index in a database, or create it.
 
     Args:
-        url: ``postgresql://user:password@host:port/database``, with ``?schema=name`` if it is to be another
-            than ``munjang``; whatever else libpq understands may follow.
-        schema: the same as in ``url``, which it goes before.
-        create: make the schema and its tables if they are not there.
+        url: ``postgresql://user:password@host:port/database``, with ``?schema=name`` for another schema than
+            ``munjang``; other libpq parameters are allowed.
+        schema: the schema; it overrides ``url``.
+        create: create the schema and its tables if they do not exist.
         readonly: refuse every write.
         busy_timeout: seconds to wait for another writer.
-        exact_below: up to so many vectors a search is exact, beyond it goes through HNSW.
+        exact_below: up to this number of vectors a search is exact; above it uses HNSW.
 
-    Raises `StoreError` if the server can't be reached or lets nobody in, if pgvector is missing and may not
-    be created, if the index is of a newer version, and without ``create`` if there is none; `InputError` for
-    an address that makes no sense; `MissingExtraError` without psycopg.
+    Raises `StoreError` if the server can't be reached or rejects the login, if pgvector is missing and can't
+    be created, if the index is of a newer version, and without ``create`` if the index does not exist;
+    `InputError` for an invalid address; `MissingExtraError` without psycopg.
     """
     session = Session(parse_address(url, schema), busy_timeout=busy_timeout)
     try:

@@ -1,4 +1,4 @@
-"""What PostgreSQL can't hold as it is: texts with NUL or half a surrogate pair, words, vectors, ids."""
+"""Encodings for PostgreSQL: texts with NUL or lone surrogates, words, vectors, ids."""
 
 from __future__ import annotations
 
