@@ -30,7 +30,7 @@ class Retriever(Protocol):
         ...
 
     def held_out(self, sample: int) -> HeldOut:
-        """Ask stored questions that are taken out, and return how far the best of the others stands out.
+        """Return the leads of held-out stored questions when searched among the other questions.
 
         First those whose answer another question has too; then all, with every question of the same answer
         taken out. Where a single question is left, nothing stands out, and the question is not counted.
@@ -43,7 +43,7 @@ class Retriever(Protocol):
 
 
 class NearestQuestions:
-    """The simplest way: compare the new question's vector with the vector of every stored question.
+    """Exact nearest-neighbour retrieval: compares a question's vector with every stored question's vector.
 
     Args:
         pairs: the stored questions and answers; equal questions are one with several answers.
@@ -76,7 +76,7 @@ class NearestQuestions:
         return Neighbour(question, self._answers[question], similarity, similarity)
 
     def held_out(self, sample: int) -> HeldOut:
-        """Compare a sample of the stored questions with the others."""
+        """Return the leads of a sample of the stored questions among the others."""
         places = np.random.default_rng(_SEED).permutation(len(self._questions))[:sample]
         same = _sharing(self._answers)
         answerable, unanswerable = [], []
