@@ -1,9 +1,9 @@
-"""Vectors on their way into a file, kept so that a killed run can go on.
+"""Checkpoints of bulk encoding, from which a killed run can be resumed.
 
-Beside the output ``OUT`` stand, while the work lasts, ``OUT.part``, an ``.npy`` file that grows, and
-``OUT.part.json``, which says how many of its rows are safe and what they were made from. Rows are flushed to
-the disk before they are counted, and the count is replaced in one step; so whatever moment the process or the
-machine dies at, the count is true, and what lies beyond it is cut off and made again.
+During the run there are two files beside the output ``OUT``: ``OUT.part``, a growing ``.npy`` file, and
+``OUT.part.json`` with the number of durable rows and a description of the input. Rows are flushed to disk
+before they are counted, and the count is replaced atomically. So the count is valid after a crash of the
+process or the machine at any time; rows beyond the count are truncated and encoded again.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ __all__ = ["Staging", "alone", "beside", "explained", "spooled"]
 
 @contextmanager
 def spooled(source: DataFile, output: Path) -> Iterator[DataFile]:
-    """Copy what can be read only once to the disk, beside the output."""
+    """Copy an input that can be read only once to a file beside the output."""
     copy = beside(output, source.kind or ".txt")
     try:
         with opened(source.path) as file, copy.open("wb") as target:
@@ -42,7 +42,7 @@ def spooled(source: DataFile, output: Path) -> Iterator[DataFile]:
 
 @contextmanager
 def alone(output: Path) -> Iterator[None]:
-    """Keep two processes from making the same file at once."""
+    """Lock the output, so that two processes can't write the same file at the same time."""
     from filelock import FileLock, Timeout
 
     path = beside(output, ".lock")
@@ -61,7 +61,7 @@ def alone(output: Path) -> Iterator[None]:
 
 @contextmanager
 def explained(output: Path) -> Iterator[None]:
-    """Turn the system's errors into one line about the output."""
+    """Convert the system's errors to a one-line error about the output."""
     try:
         yield
     except MunjangError:
@@ -88,15 +88,15 @@ _WHAT = {
 
 
 def beside(output: Path, end: str) -> Path:
-    """Name a file that stands beside the output while it is made."""
+    """Return the path of a temporary file beside the output."""
     return output.with_name(f"{output.name}.part{end}")
 
 
 class Staging:
     """The growing matrix ``[rows, width]`` of float32 beside an output.
 
-    ``identity`` is what the vectors depend on: a run goes on only if it is the same. ``probe`` is the vector
-    of a fixed text, which betrays another model under the same name.
+    ``identity`` describes all that the vectors depend on: a run is resumed only if it is equal. ``probe`` is
+    the vector of a fixed text, which detects another model under the same name.
     """
 
     def __init__(
@@ -114,9 +114,9 @@ class Staging:
         self.rows = 0
 
     def begin(self, *, restart: bool) -> None:
-        """Go on where an earlier run was killed, or begin; `rows` says how many rows are there.
+        """Resume a killed run, or start; `rows` is the number of rows from the earlier run.
 
-        Raises `InputError` when what is there was made from something else, or is no work of ours.
+        Raises `InputError` when the existing files belong to other input or settings, or are no checkpoint.
         """
         if restart:
             self.discard()
@@ -131,7 +131,7 @@ class Staging:
             file.write(self._header)
 
     def _cut(self) -> None:
-        """Cut off what was written after the last count."""
+        """Truncate the rows written after the last count."""
         size = len(self._header) + self.rows * self._row_bytes
         if self.part.stat().st_size < size:
             raise InputError(f"'{self.part}' has lost its end; pass --restart to begin anew.")
@@ -139,7 +139,7 @@ class Staging:
             file.truncate(size)
 
     def append(self, vectors: NDArray[np.float32]) -> None:
-        """Add rows; when this returns they are safe."""
+        """Append rows durably (flushed to disk)."""
         with self.part.open("ab") as file:
             file.write(np.ascontiguousarray(vectors, dtype="<f4").data)
             file.flush()
@@ -148,7 +148,7 @@ class Staging:
         self._write_state()
 
     def blocks(self) -> Iterator[NDArray[np.float32]]:
-        """Read the rows again, some at a time."""
+        """Yield the rows block by block."""
         width = self._row_bytes // 4
         with self.part.open("rb") as file:
             file.seek(len(self._header))
@@ -156,8 +156,8 @@ class Staging:
                 yield np.frombuffer(block, dtype="<f4").reshape(-1, width)
 
     def discard(self) -> None:
-        """Remove what stands beside the output."""
-        # The count last: without it the vectors would be taken for somebody else's file.
+        """Delete the files beside the output."""
+        # Delete the count last: without it the vectors would be taken for a foreign file.
         for path in (self.finished, self._new_state, self.part, self._state):
             path.unlink(missing_ok=True)
 
@@ -171,7 +171,7 @@ class Staging:
         return state
 
     def _check(self, state: Mapping[str, Any]) -> int:
-        """Compare what an earlier run wrote down with this run; return its count of rows."""
+        """Check that an earlier run's recorded state matches this run; return its number of rows."""
         before = state["identity"]
         for key, old in before.items():
             new = self._identity.get(key)
@@ -209,7 +209,7 @@ class Staging:
 
 
 def _header(shape: tuple[int, int]) -> bytes:
-    """The beginning of an ``.npy`` file that holds a matrix of float32 of this shape."""
+    """Return the header of an ``.npy`` file with a float32 matrix of this shape."""
     header = io.BytesIO()
     np.lib.format.write_array_header_1_0(header, {"descr": "<f4", "fortran_order": False, "shape": shape})
     return header.getvalue()

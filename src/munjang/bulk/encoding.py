@@ -1,4 +1,4 @@
-"""Encoding a file of any length into a file of vectors, in bounded memory, and going on after a kill."""
+"""Bulk encoding of a file of any size into a file of vectors, in bounded memory, resumable after a kill."""
 
 from __future__ import annotations
 
@@ -29,16 +29,16 @@ if TYPE_CHECKING:
 
 __all__ = ["BulkEncoding", "BulkOptions"]
 
-# Rows are saved after each chunk. Its size depends on the texts and the model alone, so that a resumed run
-# cuts the same chunks; an ordinary CPU takes a few seconds for one, whichever the model.
+# Rows are saved after each chunk. Its size depends only on the texts and the model, so that a resumed run
+# makes the same chunks; a typical CPU takes a few seconds per chunk, for any model.
 _CHUNK_WORK = 4e11  # multiplications, with a token for each character
-_CHUNK_CHARACTERS = (2_000, 100_000)  # the fewest and the most
+_CHUNK_CHARACTERS = (2_000, 100_000)  # minimum and maximum
 _PROBE = "문장 하나, and a sentence."
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BulkOptions:
-    """How texts become vectors; the names and meanings are those of `SentenceTransformer.encode`."""
+    """Options of the encoding, with the names and meanings of `SentenceTransformer.encode`."""
 
     prompt_name: str | None = None
     prompt: str | None = None
@@ -49,23 +49,23 @@ class BulkOptions:
 
 
 class BulkEncoding:
-    """The work of encoding one file into another; use it as a context manager.
+    """The encoding of one file into another; use it as a context manager.
 
-    Entering checks both files, reads the input once (so a broken row in the last line is known before the
-    first vector is made) and keeps other processes away from the output. Then `start` says how many rows an
-    earlier run that was killed has left, `run` makes the vectors of the others, and `finish` writes the
-    output, which appears in one step. The finished file is the same, byte for byte, as if nothing had
-    happened. Memory does not grow with the file.
+    Entering checks both files, reads the input once (so an invalid row in the last line is found before the
+    first vector is computed) and locks the output. Then `start` returns the number of rows from an earlier
+    killed run, `run` encodes the other rows, and `finish` writes the output atomically. The output of a
+    resumed run is identical, byte for byte, to that of an uninterrupted run. Memory does not grow with the
+    file.
 
     Args:
         source: the file of texts; standard input and pipes are copied to the disk first.
         output: a file that ends in ``.npy``, for a matrix ``[rows, d]``, or in ``.jsonl`` or ``.parquet``,
             for ``id``, ``text`` and ``embedding``.
-        options: how to encode.
-        restart: discard what an earlier run has left.
+        options: of the encoding.
+        restart: discard the checkpoint of an earlier run.
 
-    Entering and each step raise `DataFileError` for the input or if the output can't be written, and
-    `InputError` for options that make no sense, and if an earlier run was about something else.
+    Entering and each step raise `DataFileError` for an invalid input or if the output can't be written, and
+    `InputError` for invalid options, and if an earlier run had other input or settings.
     """
 
     def __init__(
@@ -97,18 +97,18 @@ class BulkEncoding:
         return self
 
     def __exit__(self, *_: object) -> None:
-        """Leave behind what can be used to go on, and nothing else."""
+        """Keep the files needed to resume, and delete the other temporary files."""
         with self._resources:
             if self._staging is not None and not self._staging.rows:
                 self._staging.discard()
 
     @property
     def done(self) -> int:
-        """How many rows are safe."""
+        """Number of durable rows."""
         return self._staging.rows if self._staging else 0
 
     def start(self, model: SentenceTransformer, model_name: str) -> int:
-        """Find out where to go on: give the number of rows that are there already."""
+        """Start or resume; return the number of rows that exist already."""
         options = self._options
         prompt = _prompt(model, options)
         encode = _Encoder(model, prompt, options)
@@ -140,7 +140,7 @@ class BulkEncoding:
         return staging.rows
 
     def run(self, advance: Advance) -> None:
-        """Make the vectors that are missing; ``advance`` is called with the number of rows made."""
+        """Encode the missing rows; ``advance`` is called with the number of rows done."""
         staging = self._started()
         with _last_truncation_warning(), explained(self._output):
             for texts in _chunks(islice(self._source, staging.rows, None), self._chunk_characters):
@@ -148,7 +148,7 @@ class BulkEncoding:
         self._check_unchanged(staging.rows)
 
     def finish(self, advance: Advance) -> None:
-        """Write the output and remove what stood beside it."""
+        """Write the output and delete the files beside it."""
         staging = self._started()
         with explained(self._output):
             write_output(staging, self._source, self._output, self._options.precision, advance)
@@ -164,7 +164,7 @@ class BulkEncoding:
 
 
 class _Encoder:
-    """Texts to the vectors that are staged: shortened and normalised, not quantised."""
+    """Encodes texts to the staged vectors: truncated and normalised, not quantised."""
 
     def __init__(self, model: SentenceTransformer, prompt: str, options: BulkOptions) -> None:
         chosen = EncodeOptions(
@@ -191,7 +191,7 @@ def _check_options(options: BulkOptions) -> None:
 
 
 def _prompt(model: SentenceTransformer, options: BulkOptions) -> str:
-    """Find the text that stands before each text."""
+    """Return the prompt, the prefix of each text."""
     if options.prompt is not None:
         return options.prompt
     name = options.prompt_name or model.default_prompt_name
@@ -204,14 +204,14 @@ def _prompt(model: SentenceTransformer, options: BulkOptions) -> str:
 
 
 def _chunk_characters(config: EncoderConfig) -> int:
-    """Return the characters that a model encodes in a few seconds."""
+    """Return the number of characters that a model encodes in a few seconds."""
     layer = 4 * config.hidden_size**2 + 2 * config.hidden_size * config.intermediate_size
     fewest, most = _CHUNK_CHARACTERS
     return max(fewest, min(most, round(_CHUNK_WORK / (config.num_hidden_layers * layer))))
 
 
 def _chunks(rows: Iterable[Row], most: int) -> Iterator[list[str]]:
-    """Cut the texts into lists of about ``most`` characters, the last text included."""
+    """Yield lists of texts with about ``most`` characters in total, including the last text."""
     texts: list[str] = []
     characters = 0
     for row in rows:
@@ -225,7 +225,7 @@ def _chunks(rows: Iterable[Row], most: int) -> Iterator[list[str]]:
 
 
 def _count(source: DataFile) -> tuple[int, str]:
-    """Read all rows once; return their number and the column that the texts are in."""
+    """Read all rows once; return their number and the column of the texts."""
     count, column = 0, ""
     for row in source:
         count, column = row.number + 1, row.column
@@ -244,7 +244,7 @@ def _stamp(source: DataFile) -> tuple[int, int]:
 
 @contextmanager
 def _last_truncation_warning() -> Iterator[None]:
-    """Say once at the end how many texts were cut: each warning of one call counts all texts so far."""
+    """Emit only the last truncation warning at the end, since each warning counts all texts so far."""
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always", TruncationWarning)
         yield

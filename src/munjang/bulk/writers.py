@@ -28,9 +28,9 @@ _FORMATS = (".npy", ".parquet", ".jsonl")
 
 
 def check_output(output: Path) -> None:
-    """Raise unless a file of this name could be written.
+    """Raise an error unless a file of this name can be written.
 
-    `InputError` if the name's end says no format, the folder does not exist or the name is a folder's;
+    `InputError` if the suffix is no known format, the folder does not exist or the path is a folder;
     `MissingExtraError` if parquet's package is not installed.
     """
     if output.suffix.lower() not in _FORMATS:
@@ -46,9 +46,9 @@ def check_output(output: Path) -> None:
 def write_output(
     staging: Staging, rows: Iterable[Row], output: Path, precision: Precision, advance: Advance
 ) -> None:
-    """Make the finished file of the staged vectors; it appears under its name in one step.
+    """Write the output from the staged vectors; it is renamed to its path atomically.
 
-    ``rows`` are those that the vectors were made of; ``.jsonl`` and ``.parquet`` hold their ids and texts.
+    ``rows`` are the rows of the vectors; ``.jsonl`` and ``.parquet`` contain their ids and texts.
     """
     kind = output.suffix.lower()
     if kind == ".npy" and precision == "float32":
@@ -63,7 +63,7 @@ def write_output(
 
 
 def _in_precision(staging: Staging, precision: Precision, advance: Advance) -> Blocks:
-    """Read the vectors block by block; a byte is a step of the range over the whole file."""
+    """Return blocks of vectors in a precision; quantisation to bytes uses the range over the whole file."""
     ranges = _ranges(staging) if precision in ("int8", "uint8") else None
     for block in staging.blocks():
         yield block if precision == "float32" else quantize_embeddings(block, precision, ranges=ranges)
@@ -125,7 +125,7 @@ def _chain(first: NDArray[Any], others: Blocks) -> Blocks:
 
 
 def json_numbers(vector: NDArray[Any]) -> str:
-    """Write a vector as a JSON list, each number with the digits that float32 has."""
+    """Return a vector as a JSON list, each number with float32 precision."""
     numbers = vector.tolist()
     if vector.dtype.kind != "f":
         return json.dumps(numbers)

@@ -1,4 +1,4 @@
-"""How sure a chatbot is of an answer, as a probability: learned from questions that are held out."""
+"""Calibration: a chatbot's confidence in an answer as a probability, learned from held-out questions."""
 
 from __future__ import annotations
 
@@ -11,28 +11,28 @@ from numpy.typing import NDArray
 
 __all__ = ["Calibration", "calibrate"]
 
-_ENOUGH = 20  # held-out questions of each kind, fewer say nothing
-# Held out among stored questions of the same kind, a question is harder to refuse than what people ask.
+_ENOUGH = 20  # minimum number of held-out questions of each kind
+# A held-out question is similar in kind to the stored questions, so harder to refuse than user questions.
 _FALSE_ANSWERS = 0.25
-# With nothing to learn from: the lead at which an answer is as likely right as wrong, and how fast that
-# changes with the lead; about what multilingual-e5-small needs.
+# Defaults without held-out questions: the lead at which an answer is right with probability 1/2, and the
+# slope of the log-odds; approximate values for multilingual-e5-small.
 _PRIOR_LEAD, _PRIOR_SLOPE = 0.05, 50.0
-_STEPS = 50  # of Newton's method; it needs about ten
-_RIDGE = 1.0  # of the slope, in standard deviations: keeps it finite where the two kinds do not overlap
+_STEPS = 50  # maximum steps of Newton's method; it needs about ten
+_RIDGE = 1.0  # ridge penalty of the slope, in standard deviations: keeps it finite for separable data
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Calibration:
-    """How a lead becomes a probability, a threshold, and how often it was wrong on held-out questions.
+    """A map from lead to probability, a threshold, and the error rates on held-out questions.
 
     Attributes:
-        threshold: the least probability that an answer is right at which it is a good answer.
-        answerable: held-out questions whose answer another stored question has.
-        unanswerable: held-out questions whose answer was taken away.
-        refused: the part of the answerable that fell below the threshold; NaN if there were none.
-        wrongly_answered: the part of the unanswerable that reached it; NaN if there were none.
+        threshold: the minimum probability at which an answer is accepted.
+        answerable: number of held-out questions whose answer another stored question has.
+        unanswerable: number of held-out questions whose answer was removed.
+        refused: share of the answerable questions below the threshold; NaN without such questions.
+        wrongly_answered: share of the unanswerable questions that reach it; NaN without such questions.
         middle: the lead at which both kinds are equally likely.
-        slope: how fast the log-odds grow with the lead, above zero.
+        slope: slope of the log-odds by the lead, positive.
     """
 
     threshold: float
@@ -44,21 +44,21 @@ class Calibration:
     slope: float = _PRIOR_SLOPE
 
     def probability(self, lead: float) -> float:
-        """Return how likely an answer is right whose stored question leads by so much, from 0 to 1.
+        """Return the probability, from 0 to 1, that an answer is right, given its stored question's lead.
 
-        Questions that have a stored answer, and those that have none, count as equally frequent.
+        Questions with and without a stored answer are assumed to be equally frequent.
         """
         return _logistic(self.slope * (lead - self.middle))
 
 
 def calibrate(answerable: Sequence[float], unanswerable: Sequence[float]) -> Calibration:
-    """Learn the probability and a threshold from the leads of held-out questions.
+    """Return a calibration fitted to the leads of held-out questions.
 
-    With enough of both kinds the probability is a logistic regression on the lead, each kind with half of the
-    weight, and the threshold is where answers are right most often (Youden's J statistic, Youden 1950). With
-    unanswerable ones alone, one in four of them reaches the threshold, a probability of one half there; the
-    answerable ones are taken to be spread as widely. With neither, the model is taken to be like
-    multilingual-e5-small.
+    With enough questions of both kinds the probability is a logistic regression on the lead, each kind with
+    half of the weight, and the threshold maximizes Youden's J statistic (Youden 1950). With unanswerable
+    questions only, the threshold is the lead that 1/4 of them reach, with probability 1/2; the answerable
+    questions are assumed to have the same spread. With neither, the defaults for multilingual-e5-small are
+    used.
     """
     positive, negative = np.sort(np.array(answerable, float)), np.sort(np.array(unanswerable, float))
     middle, slope = _PRIOR_LEAD, _PRIOR_SLOPE
@@ -86,7 +86,7 @@ def _logistic(logit: float) -> float:
 
 
 def _slope_between(mean: float, middle: float, spread: float) -> float:
-    """Return the slope for two normal distributions of one spread, equally far from the middle."""
+    """Return the slope for two normal distributions with equal spread and equal distance from the middle."""
     least = max(abs(middle), 1.0) * 1e-6
     return 2 * max(middle - mean, least) / max(spread, least) ** 2
 
@@ -106,13 +106,13 @@ def _regression(positive: NDArray[np.float64], negative: NDArray[np.float64]) ->
         curvature = (features * (weights * predicted * (1 - predicted))[:, None]).T @ features + ridge
         step = np.linalg.solve(curvature + 1e-9 * np.eye(2), gradient)
         solution = solution - step / max(1.0, float(np.abs(step).max()))
-    # A lead that says nothing, or the opposite, makes every answer about as likely as not.
+    # For an uninformative or inverted lead the slope is tiny, and every probability is about 1/2.
     slope = max(float(solution[1]), 1e-3)
     return center - float(solution[0]) / slope * spread, slope / spread
 
 
 def _best(positive: NDArray[np.float64], negative: NDArray[np.float64]) -> float:
-    """Try the middle between each two neighbouring values."""
+    """Return the best threshold among the midpoints between neighbouring values."""
     values = np.unique(np.concatenate([positive, negative]))
     places = np.concatenate([values[:1], (values[1:] + values[:-1]) / 2])
     answered = 1 - np.searchsorted(positive, places) / len(positive)

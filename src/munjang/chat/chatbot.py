@@ -1,4 +1,4 @@
-"""`ChatBot`: answers a question with the answer of the stored question that is nearest to it."""
+"""`ChatBot`: answers a question with the answer of the nearest stored question."""
 
 from __future__ import annotations
 
@@ -28,12 +28,12 @@ _ENGLISH_UNKNOWN = "I do not know."
 
 
 def _checked_threshold(value: object) -> float:
-    """Return a threshold, a probability; raise `InputTypeError` or `InputError` that names it."""
+    """Return a checked threshold, a probability; raise `InputTypeError` or `InputError` otherwise."""
     return checked_number("threshold", value, least=0, most=1)
 
 
 class ChatBot:
-    """Answers from stored questions; says so when none of them is near enough.
+    """A chatbot that answers from stored questions, or with ``unknown`` when no question is near enough.
 
     Example::
 
@@ -46,7 +46,7 @@ class ChatBot:
         threshold: the least confidence that is good for an answer, a probability from 0 to 1 (see `Turn`);
             None learns it from held-out questions when first needed, see `calibration`; 0 answers always.
         neighbours: how many stored questions a turn shows.
-        unknown: what to say when nothing is near enough; None says it in the question's language.
+        unknown: reply when no stored question is near enough; None uses a text in the question's language.
         seed: makes the choice among several answers of one question repeatable.
         log: a file that each turn is added to, as JSON Lines.
     """
@@ -154,13 +154,13 @@ class ChatBot:
         return cls(retriever, threshold=threshold, neighbours=neighbours, unknown=unknown, seed=seed, log=log)
 
     def __call__(self, question: str) -> str:
-        """Return the answer to a question; raises as `ask`."""
+        """Return the answer to a question; raise the errors of `ask`."""
         return self.ask(question).answer
 
     def ask(self, question: str) -> Turn:
-        """Answer a question and say how: the neighbours, the confidence, the threshold.
+        """Return the answer to a question with its neighbours, confidence and threshold.
 
-        Raises `InputTypeError` for anything but a text, `InputError` for one with nothing in it.
+        Raises `InputTypeError` for a question that is not a string, `InputError` for a blank question.
         """
         if not isinstance(question, str):
             raise InputTypeError(f"A question must be a str, got a {type(question).__name__}.")
@@ -185,18 +185,18 @@ class ChatBot:
         return turn
 
     def nearest(self, question: str, limit: int | None = None) -> list[Neighbour]:
-        """Return the stored questions nearest to one, without answering it."""
+        """Return the stored questions nearest to a question, without answering it."""
         limit = self.neighbours if limit is None else checked_count("limit", limit, 1)
         return self._retriever.nearest(question, limit).neighbours
 
     @property
     def threshold(self) -> float:
-        """The least confidence that is good for an answer, a probability."""
+        """The minimum confidence of an answer, a probability."""
         return self.calibration.threshold if self._threshold is None else self._threshold
 
     @cached_property
     def calibration(self) -> Calibration:
-        """Probabilities and a threshold, learned from held-out questions when they are first needed."""
+        """Probabilities and a threshold, learned from held-out questions at first use."""
         return calibrate(*self._retriever.held_out(_SAMPLE))
 
     @property
@@ -205,12 +205,12 @@ class ChatBot:
         return self._log.turns
 
     def reset(self) -> None:
-        """Forget the conversation; the log's file stays as it is."""
+        """Clear the conversation; the log file is unchanged."""
         self._log.turns.clear()
         self._said.clear()
 
     def close(self) -> None:
-        """Let go of the index, if there is one."""
+        """Close the index, if any."""
         self._retriever.close()
 
     def __enter__(self) -> ChatBot:
@@ -222,7 +222,7 @@ class ChatBot:
         self.close()
 
     def _search(self, asked: str) -> tuple[str, Nearest]:
-        """Find neighbours of the question, or of the last one and this if it can't stand alone."""
+        """Return the searched text and its neighbours; a follow-up is joined to the previous question."""
         found = self._retriever.nearest(asked, self.neighbours)
         last = self.log[-1] if self.log else None
         if last is None or not needs_context(asked):
@@ -240,7 +240,7 @@ class ChatBot:
         return self.calibration.probability(found.lead) if found.neighbours else 0.0
 
     def _choose(self, neighbour: Neighbour) -> str:
-        """Choose among several answers, one not yet said if there is one."""
+        """Return one of several answers at random, preferably an answer not yet used."""
         fresh = [answer for answer in neighbour.answers if answer not in self._said]
         answer = self._chance.choice(fresh or list(neighbour.answers))
         self._said.add(answer)

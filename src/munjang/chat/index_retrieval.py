@@ -1,4 +1,4 @@
-"""Stored questions in an index: found by meaning and by word, and reranked if there is a cross-encoder."""
+"""Retrieval of stored questions from an index: hybrid search, with optional reranking."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ class IndexedQuestions:
         _check_fields(index, question, answer)
 
     def nearest(self, question: str, limit: int) -> Nearest:
-        """Return the stored questions that fit best; equal ones are one, with all their answers."""
+        """Return the best stored questions; equal questions are merged, with all their answers."""
         depth = min(max(_SURROUNDINGS, 3 * limit), DEEPEST)
         hits = self._index.search(question, mode=self._mode, limit=depth, rerank=self._rerank)
         found = self._neighbours(hits)
@@ -86,7 +86,7 @@ class IndexedQuestions:
         return 0.0 if math.isnan(similarity) else lead(similarity, [one.similarity for one in found])
 
     def held_out(self, sample: int) -> HeldOut:
-        """Ask a sample of the stored questions, and leave themselves out of what is found."""
+        """Search for a sample of the stored questions, excluding each sampled question from its hits."""
         answerable, unanswerable = [], []
         # A similarity without others beside it is no lead, and far larger than one.
         fewest = 1 if self._scores_alone else 2

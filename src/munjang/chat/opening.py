@@ -1,4 +1,4 @@
-"""From a file or an index to what a chatbot searches."""
+"""Opening a chatbot's retriever from a file or an index."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def open_file(
     offline: bool | None,
     shown: bool,
 ) -> Retriever:
-    """Read a file of questions and answers, and make them searchable."""
+    """Read a file of questions and answers, and return a retriever for them."""
     if method not in ("nearest", "hybrid"):
         raise InputError(f"Unknown method '{method}'; there are nearest and hybrid.")
     if method == "nearest" and (index is not None or rerank is not None):
@@ -75,7 +75,7 @@ def open_index(
     rerank: CrossEncoder | None,
     offline: bool | None,
 ) -> Retriever:
-    """Use an index that exists."""
+    """Return a retriever for an existing index."""
     if isinstance(index, Index):
         opened = index
     else:
@@ -96,7 +96,7 @@ def _model(
 
 
 def _cached(path: str, model: SentenceTransformer) -> Path:
-    """Name the index in the cache for this file, this model and this analyser."""
+    """Return the path of the cached index for this file, model and analyzer."""
     vector = model.encode(["munjang"])[0]
     identity = hashlib.sha256(os.path.realpath(path).encode("utf-8", "surrogateescape"))
     identity.update(vector.round(3).tobytes() + analyzer_named(None).name.encode())
@@ -104,7 +104,7 @@ def _cached(path: str, model: SentenceTransformer) -> Path:
 
 
 def _bring_up_to_date(index: Index, pairs: list[QuestionAnswer], shown: bool) -> None:
-    """Put what is new, and take away what the file has no longer."""
+    """Add new pairs to the index, and delete pairs that are not in the file any more."""
     documents = [
         Document(id=_id(question, answer), fields={"question": question, "answer": answer})
         for question, answers in grouped(pairs).items()
@@ -120,5 +120,5 @@ def _bring_up_to_date(index: Index, pairs: list[QuestionAnswer], shown: bool) ->
 
 
 def _id(question: str, answer: str) -> str:
-    """What a pair says is its id, so one that has not changed is known again."""
+    """Return an id computed from a pair's content, so that unchanged pairs keep their id."""
     return hashlib.sha256(f"{question}\0{answer}".encode()).hexdigest()[:24]

@@ -1,4 +1,4 @@
-"""Where a chatbot finds the stored questions that are near to a new one."""
+"""Retrievers, which find the stored questions nearest to a new question."""
 
 from __future__ import annotations
 
@@ -26,11 +26,11 @@ class Retriever(Protocol):
     """Finds stored questions."""
 
     def nearest(self, question: str, limit: int) -> Nearest:
-        """Return the stored questions nearest to one, best first."""
+        """Return the stored questions nearest to a question, best first."""
         ...
 
     def held_out(self, sample: int) -> HeldOut:
-        """Ask stored questions that are taken out, and return how far the best of the others stands out.
+        """Return the leads of held-out stored questions when searched among the other questions.
 
         First those whose answer another question has too; then all, with every question of the same answer
         taken out. Where a single question is left, nothing stands out, and the question is not counted.
@@ -38,12 +38,12 @@ class Retriever(Protocol):
         ...
 
     def close(self) -> None:
-        """Let go of what is open."""
+        """Close open resources."""
         ...
 
 
 class NearestQuestions:
-    """The simplest way: compare the new question's vector with the vector of every stored question.
+    """Exact nearest-neighbour retrieval: compares a question's vector with every stored question's vector.
 
     Args:
         pairs: the stored questions and answers; equal questions are one with several answers.
@@ -76,7 +76,7 @@ class NearestQuestions:
         return Neighbour(question, self._answers[question], similarity, similarity)
 
     def held_out(self, sample: int) -> HeldOut:
-        """Compare a sample of the stored questions with the others."""
+        """Return the leads of a sample of the stored questions among the others."""
         places = np.random.default_rng(_SEED).permutation(len(self._questions))[:sample]
         same = _sharing(self._answers)
         answerable, unanswerable = [], []
@@ -92,7 +92,7 @@ class NearestQuestions:
         return answerable, unanswerable
 
     def close(self) -> None:
-        """Nothing is open."""
+        """Do nothing; there are no open resources."""
 
 
 def _count(similarities: NDArray[np.float32]) -> int:
@@ -106,7 +106,7 @@ def _lead(similarities: NDArray[np.float32]) -> float:
 
 
 def grouped(pairs: Iterable[QuestionAnswer]) -> dict[str, tuple[str, ...]]:
-    """Return each different question with its different answers, both in the order in which they came."""
+    """Return the distinct questions with their distinct answers, both in input order."""
     found: dict[str, dict[str, None]] = {}
     for question, answer in pairs:
         found.setdefault(question, {})[answer] = None

@@ -1,4 +1,4 @@
-"""What was asked and answered, turn by turn."""
+"""Turns of a conversation: question, answer and neighbours, and their log."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from munjang.errors import DataFileError
 
 __all__ = ["Nearest", "Neighbour", "Turn", "TurnLog"]
 
-_DIGITS = 6  # float32 has no more to say
+_DIGITS = 6  # about the precision of float32
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,17 +46,17 @@ class Nearest(NamedTuple):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Turn:
-    """A question, its answer, and how that came about.
+    """A question, its answer, and the details of the retrieval.
 
     Attributes:
-        question: what was asked.
-        searched: what was searched for: the question, after an earlier one if it can't stand alone.
-        answer: what to say; for a question that nothing stored comes near to, that we do not know.
-        known: whether the answer is a stored one.
+        question: the user's question.
+        searched: the searched text: the question, with an earlier question before it if it is a follow-up.
+        answer: the reply; the reply for unknown questions if no stored question is near enough.
+        known: whether the answer is a stored answer.
         confidence: the probability that the answer is right, as `Calibration.probability` estimates it.
-        threshold: what the confidence had to reach.
+        threshold: the required confidence.
         neighbours: the nearest stored questions, best first.
-        at: when, in UTC, as ISO 8601.
+        at: the time in UTC, as ISO 8601.
         lead: what the confidence is estimated from: how far the nearest stored question stands out from those
             that are merely like it; or the cross-encoder's score, if there is one.
     """
@@ -73,11 +73,11 @@ class Turn:
 
     @property
     def follows_up(self) -> bool:
-        """Whether an earlier question was needed to understand this one."""
+        """Whether an earlier question was needed to understand this question."""
         return self.searched != self.question
 
     def as_json(self) -> dict[str, Any]:
-        """Return the turn in what JSON can say; it has no infinity, and nothing that is no number."""
+        """Return the turn as JSON values, without infinity and NaN, which JSON lacks."""
         content = asdict(self)
         for part in (content, *content["neighbours"]):
             for name, value in part.items():
@@ -97,7 +97,7 @@ class TurnLog:
         self.turns: list[Turn] = []
 
     def add(self, turn: Turn) -> None:
-        """Remember a turn; it is in the file when this returns."""
+        """Add a turn to the log and write it to the file."""
         self.turns.append(turn)
         if self.path is None:
             return

@@ -1,6 +1,6 @@
 """Users' files: labelled examples, tags of entities, held-out parts, and functions that read them.
 
-The names are loaded when they are first used.
+The names are imported lazily at first use.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What a model learns from and is measured on: labelled examples, whatever file they came from.
+"""Labelled examples for training and evaluation, independent of their file format.
 
 Texts with entities are `munjang.data.tags.TaggedText`.
 """
@@ -33,7 +33,7 @@ class LabelledText:
 
 @dataclass(frozen=True, slots=True)
 class RelationExample:
-    """A text, the places of its two entities in characters, and how they stand to each other."""
+    """A text, the character offsets of its two entities, and their relation."""
 
     text: str
     subject: Span
@@ -43,7 +43,7 @@ class RelationExample:
 
 @dataclass(frozen=True, slots=True)
 class AnswerSpan:
-    """An answer as it stands in a context: ``context[start : start + len(text)] == text``."""
+    """An answer and its offset in a context: ``context[start : start + len(text)] == text``."""
 
     text: str
     start: int
@@ -51,7 +51,7 @@ class AnswerSpan:
 
 @dataclass(frozen=True, slots=True)
 class QuestionExample:
-    """A question, a context, and the answers that the context gives; none if it gives none."""
+    """A question, a context, and the answers in the context; empty for an unanswerable question."""
 
     id: str
     question: str
@@ -61,7 +61,7 @@ class QuestionExample:
 
 @dataclass(frozen=True, slots=True)
 class ScoredPair:
-    """Two sentences and how alike they are, on the scale of their file (0 to 5 in the STS benchmarks)."""
+    """Two sentences and their similarity score, on the scale of the file (0 to 5 in the STS benchmarks)."""
 
     sentence1: str
     sentence2: str
@@ -70,7 +70,7 @@ class ScoredPair:
 
 @dataclass(frozen=True, slots=True)
 class Contrast:
-    """A text, one that belongs to it, and some that do not (maybe none: other examples' then serve)."""
+    """An anchor, a positive, and negatives (if empty, other examples' texts serve as negatives)."""
 
     anchor: str
     positive: str

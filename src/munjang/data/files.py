@@ -1,4 +1,4 @@
-"""`DataFile`: a user's file of texts, of whatever format, read row by row in bounded memory."""
+"""`DataFile`: a user's file of texts in any supported format, read row by row in bounded memory."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ _UTF16_MARKS = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 
 
 def shown_name(path: str) -> str:
-    """Name a file in a message."""
+    """Return the name of a file for messages."""
     return "standard input" if path == STDIN else f"'{path}'"
 
 
@@ -60,7 +60,7 @@ def check_encoding(encoding: str) -> None:
 
 
 def check_path(path: str) -> None:
-    """Raise `DataFileError` unless there is a file to be read, or a pipe."""
+    """Raise `DataFileError` unless the path is an existing file or a pipe."""
     if path == STDIN:
         return
     # os.path asks without raising for names that no file can have.
@@ -180,14 +180,14 @@ Lines = Iterable[tuple[int, str]]
 
 
 class Record(NamedTuple):
-    """One row as the file has it: where it stands, for messages, and its values by column."""
+    """A raw row of a file: its position, for messages, and its values by column."""
 
     place: str
     values: Mapping[str, Any]
 
 
 def text_records(lines: Lines) -> Iterator[Record]:
-    """Each line is a text."""
+    """Yield a record for each line of a text file."""
     for number, line in lines:
         yield Record(f"line {number}", {TEXT: line.removesuffix("\n")})
 
@@ -315,7 +315,7 @@ _JSON_TYPES = {
 
 
 def json_type(value: object) -> str:
-    """Say in words what kind of value this is."""
+    """Return the name of a value's JSON type in words."""
     return _JSON_TYPES.get(type(value), type(value).__name__)
 
 
@@ -346,22 +346,22 @@ class Row:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DataFile:
-    """A file of texts; iterate over it to get its rows, as often as you like.
+    """A file of texts; iterate over it to get its rows; it can be iterated several times.
 
-    The name's end says what it is: ``.csv``, ``.tsv``, ``.jsonl`` and ``.parquet``; everything else is text
-    with one entry per line, empty ones included, and so is ``-``, standard input. Each may be packed as
-    ``.gz``, but for parquet.
+    The suffix determines the format: ``.csv``, ``.tsv``, ``.jsonl`` and ``.parquet``; any other file is plain
+    text with an entry per line, including empty lines, and so is ``-``, standard input. All formats except
+    parquet may be compressed as ``.gz``.
 
     Args:
         path: the file.
-        column: which column or key holds the texts; if there is only one it could be, it need not be said.
-        encoding: the character encoding; a mark at the beginning of UTF-8 is not part of the text.
-        quoting: whether quotes in CSV and TSV are quotes, or letters like any other.
+        column: the column or key of the texts; optional if there is only one candidate.
+        encoding: the character encoding; a UTF-8 byte order mark is not part of the text.
+        quoting: whether quotes in CSV and TSV quote fields, or are ordinary characters.
         header: whether the first row of CSV and TSV names the columns; if not, they are 1, 2, 3, ...
-        called: what messages call the file, if not by its path.
+        called: the name of the file in messages; by default its path.
 
-    Iterating raises `DataFileError` where the file is not as it should be, with the line, `InputError` for an
-    unknown encoding, and `MissingExtraError` for parquet without its package.
+    Iterating raises `DataFileError` with the line for an invalid file, `InputError` for an unknown encoding,
+    and `MissingExtraError` for parquet without its package.
     """
 
     path: str
@@ -382,12 +382,12 @@ class DataFile:
         return self.path != STDIN and Path(self.path).is_file()
 
     def columns(self) -> list[str]:
-        """Name the columns of the first row; a text file has one, ``text``."""
+        """Return the column names of the first row; a text file has the single column ``text``."""
         first, _ = self._begun()
         return list(first.values)
 
     def records(self) -> Iterator[Record]:
-        """Yield the rows in order as the file has them, each with the place where it stands; at least one."""
+        """Yield the raw rows in order, each with its position in the file; at least one row."""
         first, records = self._begun()
         return chain([first], records)
 
@@ -450,7 +450,7 @@ class DataFile:
 
     @property
     def has_columns(self) -> bool:
-        """Whether a file of this kind has columns; a text has not."""
+        """Whether this file format has columns; a text file has none."""
         return self.kind in (*_DELIMITERS, *_JSON_LINES, _PARQUET)
 
     def _choose_column(self, first: Record) -> str:

@@ -1,4 +1,4 @@
-"""Holding a part of the examples out, so that a model is measured on what it has not seen."""
+"""Splitting examples into training and held-out examples, and sampling."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def split(
     seed: int = 0,
     key: Callable[[Example], Hashable] | None = None,
 ) -> tuple[list[Example], list[Example]]:
-    """Part examples at random into those to learn from and those held out, each in the order they came in.
+    """Split examples at random into training and held-out examples, each in input order.
 
     ``held_out`` is a share (a float between 0 and 1) or a number of examples (an int); at least one is held
     out. With ``key``, examples of one key stay together (questions about one paragraph, say), and so many
@@ -73,7 +73,7 @@ _SEED = 1
 
 
 def sample(items: Sequence[T], size: int | None) -> list[T]:
-    """Draw so many items, always the same, in their order; all of them for None or if there are no more."""
+    """Return a deterministic sample of ``size`` items in order; all items for None or if there are fewer."""
     if size is None or size >= len(items):
         return list(items)
     chosen = np.random.default_rng(_SEED).permutation(len(items))[:size]

@@ -1,4 +1,4 @@
-"""Files of labelled rows: CSV, TSV, JSON, JSON Lines and parquet, and which of their columns is what."""
+"""Files of labelled rows: CSV, TSV, JSON, JSON Lines and parquet, and the choice of their columns."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ _LONGEST_SHOWN = 40
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """Values by their names, and where in which file they stand.
+    """Values by name, with their file and position.
 
     Every method that gives a value raises `DataFileError`, with the file and the place, if it is missing or
     not of the kind asked for.
@@ -44,7 +44,7 @@ class Entry:
     values: Mapping[str, Any]
 
     def error(self, reason: str) -> DataFileError:
-        """Make the error that says what is wrong here."""
+        """Create an error with the file and position of this entry."""
         return DataFileError(f"{self.file}, {self.place}: {reason}")
 
     def value(self, key: str) -> Any:
@@ -115,7 +115,7 @@ class Entry:
         return number
 
     def as_place(self, value: object, what: str) -> int:
-        """Return a place in a text, in characters from 0."""
+        """Return an offset in a text, in characters from 0."""
         if isinstance(value, bool) or not isinstance(value, int):
             shown = _shown(value) if isinstance(value, float | str) else _kind(value)
             raise self.error(f"{what} is {shown}, not a whole number.")
@@ -210,13 +210,13 @@ def json_entries(path: FilePath, encoding: str = _ENCODING) -> Iterator[Entry]:
     place = os.fspath(path)
     name = shown_name(place)
     check_encoding(encoding)
-    with opened(place) as file:  # whoever stops in the midst leaves no open file behind
+    with opened(place) as file:  # closes the file also if the caller stops early
         lines = list(dropwhile(lambda line: not line[1].strip(), numbered_lines(file, name, encoding)))
     if not lines:
         raise DataFileError(f"{name} has no entries: it is empty.")
     number, first = lines[0]
     if first.lstrip().startswith("["):
-        # So that a line's number in a message is that of the file, whatever stood empty before.
+        # Keep the leading empty lines, so that line numbers in messages are those of the file.
         content = "\n" * (number - 1) + "".join(line for _, line in lines)
         yield from _listed(_parsed(content, name), name)
     else:
@@ -247,7 +247,7 @@ _MOST_PLACES = 3
 
 
 def check_place(entry: Entry, what: str, part: str, start: int, text: str) -> None:
-    """Raise `DataFileError` unless ``part`` stands in ``text`` from the character ``start`` on.
+    """Raise `DataFileError` unless ``part`` occurs in ``text`` at the character offset ``start``.
 
     The message says what stands there instead, and where the part does stand, if anywhere.
     """
@@ -310,13 +310,13 @@ class Table:
         yield from self._rows
 
     def find(self, named: str | None, usual: Sequence[str]) -> str | None:
-        """Return the column that is named, which must be there, or the first of the usual names that is."""
+        """Return the named column, which must exist, or the first usual name that exists, or ``None``."""
         if named is not None and named not in self.columns:
             raise DataFileError(f"{self.name} has no column {named!r}; it has {self._shown_columns()}.")
         return named or next(iter(self.first.columns(usual)), None)
 
     def choose(self, named: str | None, usual: Sequence[str], what: str) -> str:
-        """Return a column as `find` does; it is an error if there is none."""
+        """Return a column as `find` does; raise an error if no column is found."""
         found = self.find(named, usual)
         if found is None:
             raise DataFileError(
@@ -325,14 +325,14 @@ class Table:
         return found
 
     def _shown_columns(self) -> str:
-        """Name the columns in one line, also where the first row is no header but a text."""
+        """Return the column names in one line, even if the first row is a text and no header."""
         shown = (name if name.isprintable() else repr(name) for name in self.columns)
         return ", ".join(
             name if len(name) <= _LONGEST_SHOWN else f"{name[:_LONGEST_SHOWN]}..." for name in shown
         )
 
     def choose_two(self, one: str | None, other: str | None, usual: Sequence[tuple[str, str]]) -> list[str]:
-        """Return the two columns of a pair: those that are named, or the first pair of usual names."""
+        """Return the two columns of a pair: the named columns, or the first pair of usual names."""
         found: tuple[str, ...] = next((pair for pair in usual if len(self.first.columns(pair)) == 2), ())
         return [
             self.choose(one, found[:1], "first texts of the pairs"),

@@ -71,7 +71,7 @@ def entities_of_tags(tagged: Iterable[tuple[int, int, str]], *, suffixed: bool =
 
 
 def align(entities: Sequence[Entity], encoding: Encoding) -> list[str | None]:
-    """Give each token of an encoding its tag, and special tokens None.
+    """Return the tag of each token of an encoding; None for special tokens.
 
     A token that holds a part of an entity belongs to it; one that holds parts of two belongs to that of
     which it holds more, or the first. Raises `InputError` for entities that are empty or overlap.
@@ -103,7 +103,7 @@ def entities_of_tokens(tags: Sequence[str | None], encoding: Encoding, text: str
 
 
 def character_tags(example: TaggedText) -> list[str]:
-    """Return each character of a text its tag, as KLUE-NER has them and as it is scored."""
+    """Return the tag of each character of a text, as in the data and in the scoring of KLUE-NER."""
     tags = [OUTSIDE] * len(example["text"])
     for start, end, kind in _checked(example["entities"]):
         if end > len(tags) or start < 0:
@@ -115,7 +115,7 @@ def character_tags(example: TaggedText) -> list[str]:
 
 
 def trimmed(text: str, start: int, end: int) -> tuple[int, int]:
-    """Take white space off both ends of a span."""
+    """Return a span without the white space at both ends."""
     while start < end and text[start].isspace():
         start += 1
     while start < end and text[end - 1].isspace():
@@ -124,7 +124,7 @@ def trimmed(text: str, start: int, end: int) -> tuple[int, int]:
 
 
 def _owner(span: tuple[int, int], entities: Sequence[Entity]) -> Entity | None:
-    """Of entities in order, the one of which a token holds most."""
+    """Return the entity with the largest overlap with a token; entities are in order."""
     best, most = None, 0.0
     for entity in entities:
         if entity[0] >= max(span[1], span[0] + 1):

@@ -1,1 +1,1 @@
-"""Searching and encoding what stands in a user's files."""
+"""Indexes of documents, and semantic, lexical and hybrid search."""

@@ -1,4 +1,4 @@
-"""Filling an index from files; only what is new or has changed is encoded, so what was stopped goes on."""
+"""Building an index from files: only new or changed documents are encoded, so a build can be resumed."""
 
 from __future__ import annotations
 
@@ -23,47 +23,47 @@ if TYPE_CHECKING:
 
 __all__ = ["Built", "Target", "build", "migrate"]
 
-_TOLD_APART = 8  # bytes of a digest; there may be millions of them
+_TOLD_APART = 8  # bytes kept of each digest, to save memory for millions of documents
 
 
 class Target(Protocol):
-    """What an index offers to whoever fills it; `munjang.Index` is one."""
+    """The interface of an index that `build` needs; `munjang.Index` implements it."""
 
     settings: IndexSettings
     store: Store
 
     @property
     def model_name(self) -> str:
-        """Where the model is."""
+        """The name or folder of the model."""
         ...
 
     def changed(self, documents: Sequence[Document]) -> list[Document]:
-        """Return those of the documents that are not in the index as they are."""
+        """Return the documents that are missing from the index or differ from the stored version."""
         ...
 
     def preparer(self) -> Preparer:
-        """Return what makes entries of documents."""
+        """Return the `Preparer` that converts documents to entries."""
         ...
 
     def put(self, entries: Sequence[Entry]) -> None:
-        """Write entries as one transaction."""
+        """Write entries in one transaction."""
         ...
 
     def documents(self) -> Iterator[Document]:
-        """Go through all documents."""
+        """Yield all documents."""
         ...
 
 
 @dataclass(slots=True, kw_only=True)
 class Built:
-    """What `build` did.
+    """The result of `build`, as counts.
 
     Attributes:
-        read: documents that the source has.
-        written: those of them that were new or had changed.
-        unchanged: those that were in the index already.
-        deleted: documents of the source that are gone from it.
-        skipped: files that were left out, by reason.
+        read: documents read from the source.
+        written: new or changed documents.
+        unchanged: documents that were in the index already.
+        deleted: documents deleted from the index because the source has them no more.
+        skipped: skipped files, by reason.
     """
 
     read: int = 0
@@ -81,19 +81,19 @@ def build(
     engine: Engine | None = None,
     advance: Advance | None = None,
 ) -> Built:
-    """Put the documents of a file or a folder into an index.
+    """Add the documents of a file or a folder to an index.
 
-    Every thousand documents are one transaction, so whatever stops it, what was written stays, and the same
-    call goes on with the rest.
+    Each transaction writes a thousand documents. An interrupted build keeps the committed documents, and the
+    same call resumes it.
 
     Args:
-        index: where to.
+        index: the index to write to.
         source: a `Source`, or the path of a file or folder.
         prune: delete documents that were read from this source before and are not in it any more.
-        engine: how the encoding is spread out; by default it is done here.
+        engine: distributes the encoding; by default it runs in this process.
         advance: called with the number of documents done.
 
-    Raises `DataFileError` for what can't be read, also for an id that stands twice in the source.
+    Raises `DataFileError` for files that can't be read, and for duplicate ids in the source.
     """
     if not isinstance(source, Source | str | os.PathLike):
         raise InputTypeError(f"A source is a Source or a path, got {shown_value(source)}.")
@@ -117,13 +117,13 @@ def build(
 
 
 def _nothing(_: int) -> None:
-    """Tell nobody."""
+    """Ignore progress."""
 
 
 def _changed(
     index: Target, source: Source, seen: dict[DocumentId, bytes], built: Built, advance: Advance
 ) -> Iterator[list[Document]]:
-    """Yield batches of documents that are not in the index as they are."""
+    """Yield batches of documents that are missing from the index or differ from the stored version."""
     documents = _once(source.documents(index.settings.fields), source, seen)
     waiting: list[Document] = []
     while batch := list(islice(documents, TRANSACTION)):
@@ -140,7 +140,7 @@ def _changed(
 
 
 def _once(documents: Iterator[Document], source: Source, seen: dict[DocumentId, bytes]) -> Iterator[Document]:
-    """Yield each document once: rows without an id of their own that say the same are one document."""
+    """Yield each document once: equal rows without an id are the same document."""
     count = 0
     for document in documents:
         said = digest(document)[:_TOLD_APART]
@@ -166,18 +166,18 @@ def _prune(index: Target, source: Source, seen: dict[DocumentId, bytes]) -> int:
 def migrate(
     store: Store, target: IndexSettings, model: SentenceTransformer, advance: Advance | None = None
 ) -> int:
-    """Prepare every document for the target and put it all in place at once; return how many were prepared.
+    """Prepare every document for the target settings, then switch atomically; return the number prepared.
 
-    What has been prepared is kept aside in the store, so that a move that was stopped goes on where it was.
-    Documents that are written meanwhile are prepared before the end. Until then searches see the old.
+    Prepared entries are staged in the store, so that an interrupted migration can be resumed. Documents
+    written during the migration are prepared before the switch. Until the switch searches use the old index.
 
     Args:
         store: of the index.
         target: the new settings.
-        model: the one that they are about.
+        model: the model of the new settings.
         advance: called with the number of documents done.
 
-    Raises `IndexMismatchError` if a move to something else was begun.
+    Raises `IndexMismatchError` if a migration to other settings was started.
     """
     preparer = Preparer(target, model, analyzer_named(target.analyzer))
     done = 0

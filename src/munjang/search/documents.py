@@ -1,4 +1,4 @@
-"""What an index keeps: documents, the passages that they are cut into, and what a search gives back."""
+"""Data classes of an index: documents, their passages and entries, and search hits; checks of documents."""
 
 from __future__ import annotations
 
@@ -33,18 +33,18 @@ __all__ = [
 
 DocumentId: TypeAlias = int | str
 
-TEXT = "text"  # the field of documents that have only one
+TEXT = "text"  # the default field of documents with a single field
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Document:
-    """What a user puts into an index and gets back from it.
+    """A document of an index.
 
     Attributes:
-        id: a whole number or a text; 17 and "17" are two documents.
-        fields: its texts by name, such as ``{"question": ..., "answer": ...}``.
-        metadata: anything that JSON can say, to filter by and to show.
-        source: the file that it was read from, if it was.
+        id: an integer or a string; 17 and "17" are different ids.
+        fields: its texts by field name, such as ``{"question": ..., "answer": ...}``.
+        metadata: any JSON object, for filters and for display.
+        source: the file that it was read from, if any.
     """
 
     id: DocumentId
@@ -55,14 +55,14 @@ class Document:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Passage:
-    """A piece of one field of a document, small enough for the model.
+    """A part of a document's field, short enough for the model.
 
     Attributes:
-        field: the field that it is a piece of.
-        start: where it begins in the field's text, in code points.
-        end: where it ends.
-        words: what the analyser made of it, in order, for search by word.
-        vector: ``[d]`` float32; ``None`` for a field that is searched by word alone.
+        field: the name of the field.
+        start: start offset in the field's text, in code points.
+        end: end offset (exclusive).
+        words: the analyzer's words of the passage, in order, for lexical search.
+        vector: ``[d]`` float32; ``None`` for a field with lexical search only.
     """
 
     field: str
@@ -74,9 +74,9 @@ class Passage:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Entry:
-    """A document made ready to be stored: cut, analysed and encoded.
+    """A document prepared for storage: split into passages, analyzed and encoded.
 
-    ``digest`` is of the document itself, so that one that has not changed need not be encoded again.
+    ``digest`` is the digest of the document, so that unchanged documents are not encoded again.
     """
 
     document: Document
@@ -86,23 +86,23 @@ class Entry:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Hit:
-    """One result of a search: a document, and the passage of it that fits best.
+    """A result of a search: a document and its best passage.
 
     Attributes:
         rank: 1 for the best.
-        id: the document's.
-        score: by ``mode`` similarity, BM25 or fused, or the cross-encoder's, what hits are ordered by;
-            comparable within one search only. A fused score is relative to the best hit's, and does not show
-            how well that one fits: `similarity`, `bm25` and `lead` do.
+        id: of the document.
+        score: the sort key of the hits: similarity, BM25 or fused score, depending on ``mode``, or the
+            cross-encoder's score; comparable only within the same search. A fused score is relative to the
+            best hit and is no absolute measure of relevance: see `similarity`, `bm25` and `lead`.
         text: the passage.
-        field: the field that the passage is a piece of.
-        start: where it begins in that field, in code points.
-        end: where it ends.
+        field: the field that contains the passage.
+        start: start offset of the passage in that field, in code points.
+        end: end offset (exclusive).
         document: the whole document.
-        scores: those of the parts of the search: ``semantic``, ``lexical``, ``rerank``, as far as asked.
-        lead: how far its cosine exceeds those of the query's 6th to 25th nearest documents, as a share of
-            what they lack to 1; ``None`` in a search by word, without cosines, or among fewer than 11
-            documents. Below about 0.15 a document hardly fits better than the rest of the index.
+        scores: the scores of the parts of the search that ran: ``semantic``, ``lexical``, ``rerank``.
+        lead: how far its cosine exceeds the mean cosine ``m`` of the query's 6th to 25th nearest documents,
+            as a share of ``1 - m``; ``None`` in a lexical search, without cosines, or with fewer than 11
+            documents. Below about 0.15 a document hardly matches better than the rest of the index.
     """
 
     rank: int
@@ -119,22 +119,22 @@ class Hit:
 
     @property
     def similarity(self) -> float | None:
-        """The cosine, or dot product, with the query; ``None`` where only words were compared."""
+        """The cosine or dot product with the query; ``None`` if the hit has only a lexical score."""
         return self.scores.get("semantic")
 
     @property
     def bm25(self) -> float | None:
-        """The score by word; ``None`` if no word of the query is in the document, or none was looked for."""
+        """The BM25 score; ``None`` if no word of the query matches, or without a lexical search."""
         return self.scores.get("lexical")
 
     @property
     def snippet(self) -> str:
-        """The part of the passage that shows the query's words; made when it is asked for."""
+        """The part of the passage with the query's words; computed lazily."""
         return self.make_snippet().text
 
     @property
     def marks(self) -> Sequence[tuple[int, int]]:
-        """Where the query's words are in ``snippet``, as ``(start, end)``."""
+        """The offsets ``(start, end)`` of the query's words in ``snippet``."""
         return self.make_snippet().marks
 
 
@@ -143,9 +143,9 @@ _ID, _METADATA = "id", "metadata"
 
 
 def checked_documents(documents: Iterable[object], fields: Sequence[str]) -> list[Document]:
-    """Read documents as users give them; see `checked_document`.
+    """Return checked documents from user input; see `checked_document`.
 
-    Raises `InputError` also for two different documents with one id.
+    Raises `InputError` also for two different documents with the same id.
     """
     found: dict[DocumentId, Document] = {}
     for given in documents:
@@ -156,9 +156,9 @@ def checked_documents(documents: Iterable[object], fields: Sequence[str]) -> lis
 
 
 def checked_document(given: object, fields: Sequence[str]) -> Document:
-    """Read a `Document`, a dictionary with ``id``, the fields and ``metadata``, or a text.
+    """Return a checked document from a `Document`, a dictionary (``id``, fields, ``metadata``) or a text.
 
-    A text is the first field, and its id is made of it: the same text has the same id. Raises
+    A text becomes the first field, and its id is a hash of the text: equal texts have equal ids. Raises
     `InputTypeError` and `InputError` that name the document.
     """
     if isinstance(given, str):
@@ -187,17 +187,17 @@ def checked_document(given: object, fields: Sequence[str]) -> Document:
 
 
 def content_id(text: str) -> str:
-    """Make an id of a text, for one that has none."""
+    """Return an id computed from a text, for a document without an id."""
     return hashlib.sha256(text.encode(errors="replace")).hexdigest()[:16]
 
 
 def fits_64_bits(value: int) -> bool:
-    """Return whether a store and SQL can hold a whole number as one."""
+    """Return whether a store and SQL can keep an integer as an integer (64 bits)."""
     return -(2**63) <= value < 2**63
 
 
 def checked_id(value: object) -> DocumentId:
-    """Return an id as a plain value; raise `InputTypeError` or `InputError` for one that can't be."""
+    """Return an id as a plain int or str; raise `InputTypeError` or `InputError` for an invalid id."""
     value = plain_value(value)
     if isinstance(value, bool) or not isinstance(value, int | str):
         raise InputTypeError(f"An id is a whole number or a text, got {shown_value(value)}.")
@@ -241,7 +241,7 @@ def _metadata(metadata: object, where: str) -> dict[str, Any]:
 
 
 def _json(value: object, where: str) -> Any:
-    """Return a copy of a value in what JSON has."""
+    """Return a copy of a value made of JSON types only."""
     value = plain_value(value)
     if value is None or isinstance(value, bool):
         return value

@@ -1,4 +1,4 @@
-"""`Filter`: which documents a search may find, by their metadata."""
+"""`Filter`: conditions on metadata that limit which documents a search returns."""
 
 from __future__ import annotations
 
@@ -21,12 +21,13 @@ _OPERATORS: tuple[Operator, ...] = ("eq", "ne", "in", "not_in", "gt", "gte", "lt
 
 @dataclass(frozen=True, slots=True)
 class Condition:
-    """One condition on one value of the metadata.
+    """A condition on a value of the metadata.
 
-    ``path`` leads to it: ``("author", "name")`` for ``{"author": {"name": ...}}``. Where the metadata has a
-    list there, the condition holds if it holds for any of its members (``ne`` and ``not_in``: for none of
-    them does the opposite hold). A value that is not there fulfils ``ne``, ``not_in`` and ``exists: false``
-    only. Numbers compare with numbers and texts with texts, by code point; others never do. True is not 1.
+    ``path`` is the path of the value: ``("author", "name")`` for ``{"author": {"name": ...}}``. If the value
+    is a list, the condition holds if it holds for any member (``ne`` and ``not_in``: if the opposite holds
+    for no member). A missing value matches only ``ne``, ``not_in`` and ``exists: false``. Numbers compare
+    with numbers and strings with strings, by code point; values of different types never match. True is
+    not 1.
     """
 
     path: tuple[str, ...]
@@ -34,7 +35,7 @@ class Condition:
     value: Scalar | tuple[Scalar, ...]
 
     def holds(self, metadata: Mapping[str, Any]) -> bool:
-        """Return whether metadata fulfils the condition."""
+        """Return whether metadata matches the condition."""
         members = _members(metadata, self.path)
         if self.operator == "exists":
             return bool(members) == self.value
@@ -58,14 +59,14 @@ class Filter:
     conditions: tuple[Condition, ...]
 
     def holds(self, metadata: Mapping[str, Any]) -> bool:
-        """Return whether metadata fulfils every condition; what the stores say in SQL, in Python."""
+        """Return whether metadata matches every condition; the Python equivalent of the stores' SQL."""
         return all(condition.holds(metadata) for condition in self.conditions)
 
 
 def parse_filter(wanted: Mapping[str, Any] | None) -> Filter | None:
-    """Read a filter as users write it: ``{"lang": "ko", "year": {"gte": 2020}, "tag": ["a", "b"]}``.
+    """Return the parsed filter of a user: ``{"lang": "ko", "year": {"gte": 2020}, "tag": ["a", "b"]}``.
 
-    Raises `InputTypeError` or `InputError` that says which part is wrong.
+    Raises `InputTypeError` or `InputError` with the invalid part.
     """
     if wanted is None:
         return None

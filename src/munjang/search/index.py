@@ -1,4 +1,4 @@
-"""`Index`: documents that are kept, and found by meaning and by word."""
+"""`Index`: stored documents with semantic and lexical search."""
 
 from __future__ import annotations
 
@@ -34,15 +34,15 @@ if TYPE_CHECKING:
 
 __all__ = ["Index"]
 
-_NAMED = 5  # damaged documents that a check names
+_NAMED = 5  # damaged documents listed by `check`
 
 
-_LONGEST_WAIT = 86_400.0  # seconds for another writer; stores count in milliseconds of 32 bits
+_LONGEST_WAIT = 86_400.0  # seconds to wait for another writer; stores use 32-bit milliseconds
 _Check = Callable[[Sequence[Document]], None]
 
 
 class Index:
-    """Keeps documents in a file or a database, and finds them by meaning, by word, or by both.
+    """A set of documents in a file or a database, with semantic, lexical and hybrid search.
 
     Example::
 
@@ -51,8 +51,9 @@ class Index:
             for hit in index.search("언제 도착해요?"):
                 print(hit.score, hit.snippet)
 
-    Open one with `Index.open`. Many processes may search while one writes. Every method raises `StoreError`
-    when the place can't be read or written, `StoreBusyError` when another process keeps writing to it.
+    Open an index with `Index.open`. Many processes may search while one process writes. Every method raises
+    `StoreError` when the store can't be read or written, `StoreBusyError` when another process keeps the
+    write lock for too long.
     """
 
     def __init__(
@@ -73,7 +74,7 @@ class Index:
 
     @property
     def model(self) -> SentenceTransformer:
-        """The model; opened, and checked to give the index's vectors, when it is first asked for."""
+        """The model, opened at first use and checked to produce the same vectors as the index."""
         with self._opening:
             if self._model is None:
                 model = open_recorded(self.settings, offline=self._offline)
@@ -83,12 +84,12 @@ class Index:
 
     @property
     def model_name(self) -> str:
-        """Where the model is, for another process to open it."""
+        """The name or folder of the model, with which another process can open it."""
         return self.settings.model if self._model is None else self._model.tokenizer.name_or_path
 
     @property
     def analyzer(self) -> Analyzer:
-        """What makes words of texts; `IndexMismatchError` if another version of it is installed."""
+        """The analyzer that splits texts into words; `IndexMismatchError` if another version is installed."""
         return analyzer_named(self.settings.analyzer)
 
     @classmethod
@@ -108,27 +109,27 @@ class Index:
         offline: bool | None = None,
         busy_timeout: float = 30.0,
     ) -> Self:
-        """Open an index, or begin one.
+        """Open an index, or create one.
 
-        What is not said is as the index was made. A new one has the default model, one field ``text``, and
-        kiwi's words if the extra ``ko`` is installed.
+        Omitted arguments keep the recorded settings of the index. The defaults of a new index are the default
+        model, a single field ``text``, and the kiwi analyzer if the extra ``ko`` is installed.
 
         Args:
             location: a file, or ``postgresql://user:password@host/database``.
             model: a name, a folder or an opened model; a name is opened when the model is first needed.
-            fields: the names of the documents' texts, such as ``["question", "answer"]``.
-            embedded: those of them that are searched by meaning; by default all.
-            analyzer: what makes words of texts: ``"kiwi"`` or ``"hangul-bigrams"``.
-            chunk_tokens: tokens of the longest passage that a text is cut into; by default 256.
-            chunk_overlap: tokens that a passage may repeat of the one before it; by default an eighth.
-            prompts: what stands before a ``query`` and before a ``document``, instead of the model's own.
-            create: begin an index if there is none.
+            fields: the names of the documents' text fields, such as ``["question", "answer"]``.
+            embedded: the fields that are embedded for semantic search; by default all.
+            analyzer: the analyzer that splits texts into words: ``"kiwi"`` or ``"hangul-bigrams"``.
+            chunk_tokens: maximum tokens of a passage; by default 256.
+            chunk_overlap: maximum tokens shared with the previous passage; by default an eighth of a passage.
+            prompts: the prefix of a ``query`` and of a ``document``, instead of the model's own prompts.
+            create: create the index if it does not exist.
             readonly: write nothing.
             offline: open no connection to fetch a model.
             busy_timeout: how many seconds a write waits for another writer.
 
-        Raises `IndexMismatchError` if the index was made with something else than what is said, `StoreError`
-        if there is none and ``create`` is false, and what opening a model raises.
+        Raises `IndexMismatchError` if the recorded settings differ from the arguments, `StoreError` if the
+        index does not exist and ``create`` is false, and the errors of opening a model.
         """
         wanted = Wanted(
             model=model,
@@ -142,7 +143,7 @@ class Index:
         )
         create = checked_flag("create", create) and not checked_flag("readonly", readonly)
         busy_timeout = checked_number("busy_timeout", busy_timeout, least=0, most=_LONGEST_WAIT)
-        # A new file comes after its settings, so that a model that can't be had leaves none behind.
+        # Create the file after its settings, so that no file is left behind when the model can't be opened.
         new = wanted.begin() if create and is_new_file(location) else None
         store = open_store(location, create=create, readonly=readonly, busy_timeout=busy_timeout)
         try:
@@ -161,19 +162,19 @@ class Index:
     # Documents
 
     def get(self, id: DocumentId) -> Document | None:  # noqa: A002 -- what it is
-        """Return the document that has this id, or ``None``."""
+        """Return the document with this id, or ``None``."""
         wanted = checked_id(id)
         with self.store.snapshot() as reader:
             return reader.get([wanted]).get(wanted)
 
     def count(self, filter: Mapping[str, Any] | None = None) -> int:  # noqa: A002 -- as in `search`
-        """Count the documents, all or those that fulfil a filter."""
+        """Count all documents, or the documents that match a filter."""
         where = parse_filter(filter)
         with self.store.snapshot() as reader:
             return reader.count(where)
 
     def documents(self, filter: Mapping[str, Any] | None = None) -> Iterator[Document]:  # noqa: A002
-        """Go through the documents, all or those that fulfil a filter, in the order of their first coming."""
+        """Yield all documents, or the documents that match a filter, in order of first insertion."""
         where = parse_filter(filter)
         with self.store.snapshot() as reader:
             yield from reader.documents(where)
@@ -185,7 +186,7 @@ class Index:
         return self.count()
 
     def __bool__(self) -> bool:
-        """An empty index is an index."""
+        """Return true, also for an empty index."""
         return True
 
     def __contains__(self, id: object) -> bool:  # noqa: A002
@@ -210,26 +211,26 @@ class Index:
         rerank: CrossEncoder | None = None,
         exact: bool = False,
     ) -> list[Hit]:
-        """Find the documents that fit a query best, each by its best passage.
+        """Return the best documents for a query, each ranked by its best passage.
 
         Args:
-            query: a text; one without anything to look for finds nothing.
-            mode: ``"semantic"`` by meaning (the score is the similarity), ``"lexical"`` by word (BM25), or
-                ``"hybrid"``, which joins both.
-            limit: how many documents.
-            offset: how many of the best to leave out, for the next page.
+            query: a text; an empty or blank query returns no hits.
+            mode: ``"semantic"`` by embedding (the score is the similarity), ``"lexical"`` by word (BM25), or
+                ``"hybrid"``, the fusion of both.
+            limit: maximum number of documents.
+            offset: number of best documents to skip, for the next page.
             filter: conditions on metadata, as ``{"lang": "ko", "year": {"gte": 2020}}``; see
                 `munjang.search.filters`.
-            min_score: leave out hits whose ``score`` is lower; a hybrid one is relative to the best.
+            min_score: drop hits whose ``score`` is lower; a hybrid score is relative to the best hit.
             weights: of the two parts in hybrid mode, by default ``{"semantic": 1, "lexical": 1}``.
-            fusion: ``"scores"`` joins by a weighted mean of scores between 0 and 1 (convex combination),
-                ``"ranks"`` by a sum of reciprocal ranks, at most about 0.033 (reciprocal rank fusion).
-            rerank: a cross-encoder that reads the query with each of the 64 best passages (or more, for later
-                pages) and orders them; its scores take the place of the others.
-            exact: compare with every vector, also where there is an approximate index.
+            fusion: ``"scores"``: weighted mean of scores scaled to 0..1 (convex combination);
+                ``"ranks"``: sum of reciprocal ranks, at most about 0.033 (reciprocal rank fusion).
+            rerank: a cross-encoder that scores the query with each of the 64 best passages (more for later
+                pages) and reorders them; its scores replace the other scores.
+            exact: compare with every vector, even if there is an approximate index.
 
-        Raises `InputError` or `InputTypeError` for arguments that can't be used, and what opening the model
-        raises; a lexical search needs none.
+        Raises `InputError` or `InputTypeError` for invalid arguments, and the errors of opening the model;
+        a lexical search needs no model.
         """
         return self.search_batch(
             [query],
@@ -258,7 +259,7 @@ class Index:
         rerank: CrossEncoder | None = None,
         exact: bool = False,
     ) -> list[list[Hit]]:
-        """Search for several queries at one moment, encoded together; see `search`."""
+        """Search for several queries, encoded as a batch, in the same snapshot; see `search`."""
         if isinstance(queries, str) or not isinstance(queries, Sequence):
             raise InputTypeError(f"search_batch needs a list of queries, got a {type(queries).__name__}.")
         options = search_options(
@@ -303,16 +304,16 @@ class Index:
         return {"location": self.location, **asdict(info), "settings": settings}
 
     def check_current(self) -> None:
-        """Raise `IndexMismatchError` if another process has moved the index to other settings meanwhile."""
+        """Raise `IndexMismatchError` if another process has migrated the index to other settings."""
         stored = self.store.settings
         if stored != self.settings:
             model = "nothing" if stored is None else f"the model '{stored.model}' and '{stored.analyzer}'"
             raise IndexMismatchError(f"The index '{self.location}' was moved to {model}; open it again.")
 
     def check(self) -> list[str]:
-        """Return a line for each thing that is damaged, and what can be saved; none when all is well.
+        """Return a line for each damaged part, and a line about what can be saved; empty without damage.
 
-        Every document is read and compared with its digest.
+        Reads every document and compares it with its digest.
         """
         problems = list(self.store.check())
         right = changed = unreadable = 0
@@ -335,17 +336,17 @@ class Index:
     # Writing
 
     def add(self, documents: object, *, advance: Advance | None = None) -> int:
-        """Put documents in; return their number.
+        """Add documents; return their number.
 
-        A list is checked whole before anything is written, an iterator as it is read. Every thousand
-        documents are one transaction.
+        A list is checked as a whole before anything is written, an iterator batch by batch. Each transaction
+        writes up to a thousand documents.
 
         Args:
-            documents: an iterable of documents, or one: a `Document`; a dictionary with ``id``, the fields
-                and ``metadata``; or a text, whose id is made of it.
+            documents: a document or an iterable of documents. A document is a `Document`; a dictionary with
+                ``id``, the fields and ``metadata``; or a text, whose id is derived from the text.
             advance: called with the number of documents done.
 
-        Raises `InputError` for ids that are there already, and for documents that can't be stored.
+        Raises `InputError` for ids that are in the index already, and for documents that can't be stored.
         """
         count = 0
         for batch in self._batches(documents, self._check_new):
@@ -354,9 +355,9 @@ class Index:
         return count
 
     def upsert(self, documents: object, *, advance: Advance | None = None) -> int:
-        """Put documents in, each in place of the one that has its id; return how many were new or changed.
+        """Add documents, replacing documents with the same id; return the number of new or changed documents.
 
-        Those that have not changed are not encoded again. See `add`.
+        Unchanged documents are not encoded again. See `add`.
         """
         count = 0
         for batch in self._batches(documents):
@@ -369,31 +370,31 @@ class Index:
         return count
 
     def delete(self, ids: DocumentId | Iterable[DocumentId]) -> int:
-        """Take documents out, by one id or several; return how many were there."""
+        """Delete documents by one id or several ids; return the number of deleted documents."""
         listed: list[Any]
         try:
             listed = [ids] if isinstance(ids, str) else list(ids)  # type: ignore[arg-type]
-        except TypeError:  # one id, or an array of no dimension
+        except TypeError:  # a single id, or a 0-dimensional array
             listed = [ids]
         return self.store.write(Changes(delete=[checked_id(one) for one in listed]))
 
     def put(self, entries: Sequence[Entry], *, new: bool = False) -> None:
-        """Write what `preparer` made, as one transaction."""
+        """Write entries made by `preparer` in one transaction."""
         self.check_current()
         self.store.write(Changes(put=entries, new=new))
 
     def preparer(self) -> Preparer:
-        """Return what makes this index's entries of documents."""
+        """Return the `Preparer` that converts documents to entries of this index."""
         return Preparer(self.settings, self.model, self.analyzer)
 
     def changed(self, documents: Sequence[Document]) -> list[Document]:
-        """Return those of the documents that are not in the index as they are."""
+        """Return the documents that are missing from the index or differ from the stored version."""
         with self.store.snapshot() as reader:
             there = reader.digests([document.id for document in documents])
         return [document for document in documents if there.get(document.id) != digest(document)]
 
     def _batches(self, documents: object, check: _Check | None = None) -> Iterator[list[Document]]:
-        """Cut what a caller gives into transactions; a list is checked as a whole first."""
+        """Split a caller's documents into batches of one transaction; check a list as a whole first."""
         fields = self.settings.fields
         if isinstance(documents, str | Mapping | Document):
             documents = [documents]
@@ -433,9 +434,9 @@ class Index:
         engine: Engine | None = None,
         advance: Advance | None = None,
     ) -> Built:
-        """Put the documents of a file or a folder in; only those that are new or have changed are encoded.
+        """Add the documents of a file or a folder; only new or changed documents are encoded.
 
-        What was stopped goes on when it is called again. See `munjang.search.build.build`.
+        Call it again to resume an interrupted build. See `munjang.search.build.build`.
         """
         from munjang.search.build import build
 
@@ -450,11 +451,12 @@ class Index:
         chunk_overlap: int | None = None,
         advance: Advance | None = None,
     ) -> int:
-        """Encode all documents anew, with another model, analyser or length of passages.
+        """Encode all documents again, with another model, analyzer or passage length.
 
-        What is not said stays, but for passages that a model could not read. Searches see the old until all
-        is ready, and what was stopped goes on when it is called again with the same arguments. Gives how many
-        documents this call has encoded. See `munjang.search.build.migrate`.
+        Omitted arguments keep their settings, except that passages are shortened to what the model can read.
+        Searches use the old index until the migration is complete. Call it again with the same arguments to
+        resume an interrupted migration. Returns the number of documents encoded by this call. See
+        `munjang.search.build.migrate`.
         """
         from munjang.search.build import migrate
 
@@ -480,15 +482,15 @@ class Index:
         return done
 
     def abandon_migration(self) -> None:
-        """Drop what a `migrate` that was stopped has prepared."""
+        """Delete the staged entries of an interrupted `migrate`."""
         self.store.abandon()
 
     def rebuild(self) -> None:
-        """Make what only makes searches fast anew, and give back the space of what was deleted."""
+        """Rebuild all derived data (data that only speeds up searches) and free the space of deleted data."""
         self.store.rebuild()
 
     def close(self) -> None:
-        """Let go of the store; closing twice is no error."""
+        """Close the store; closing twice is not an error."""
         self.store.close()
 
     def __enter__(self) -> Self:
@@ -503,7 +505,7 @@ class Index:
 def _digest(document: Document) -> bytes | None:
     try:
         return digest(document)
-    except ValueError:  # damaged metadata may hold what is no JSON
+    except ValueError:  # damaged metadata may hold values that are not JSON
         return None
 
 

@@ -1,4 +1,4 @@
-"""How far a similarity stands out from those of what is merely like the query."""
+"""The lead of a hit: how far its similarity exceeds those of the query's other near neighbours."""
 
 from __future__ import annotations
 
@@ -7,20 +7,20 @@ from collections.abc import Sequence
 
 __all__ = ["BACKGROUND", "FITTING", "lead", "relative_leads", "surroundings"]
 
-BACKGROUND = slice(5, 25)  # the neighbours that any query has in a collection
-_FEWEST = 11  # documents that surroundings are made of; fewer say nothing
-# A relative lead below this shows that nothing fits well. Measured with multilingual-e5-small and, for
-# English, all-MiniLM-L6-v2. Of questions about something else 78 to 91% are below, among everyday questions
-# with their answers and among KorQuAD's paragraphs; 56% with MiniLM among answers alone. Of those that a
-# document answers 3% are below among KorQuAD's, none among questions with answers, and 3% (MiniLM) to 34%
-# (e5, Korean) among short answers alone.
+BACKGROUND = slice(5, 25)  # ranks of the neighbours that count as background: similar, but not answers
+_FEWEST = 11  # minimum number of documents for a meaningful background
+# A relative lead below the threshold shows that no document matches well. Measured with
+# multilingual-e5-small and, for English, all-MiniLM-L6-v2. Questions that no document answers: 78 to 91% are
+# below the threshold, in an index of everyday questions with their answers and of KorQuAD's paragraphs; 56%
+# with MiniLM in an index of answers alone. Questions that a document answers: 3% are below in KorQuAD's
+# paragraphs, none in questions with answers, and 3% (MiniLM) to 34% (e5, Korean) in short answers alone.
 FITTING = 0.15
 
 
 def surroundings(similarities: Sequence[float]) -> float | None:
     """Return the mean of the 6th to 25th highest similarity; of all but the highest if there are fewer.
 
-    The best one is among ``similarities``, in any order; NaN is left out. ``None`` if there is nothing else.
+    ``similarities`` include the best one, in any order; NaN is ignored. ``None`` if no other is left.
     """
     ordered = sorted((one for one in similarities if not math.isnan(one)), reverse=True)
     background = ordered[BACKGROUND] or ordered[1:]
@@ -28,20 +28,20 @@ def surroundings(similarities: Sequence[float]) -> float | None:
 
 
 def lead(similarity: float, others: Sequence[float]) -> float:
-    """Return by how much a similarity exceeds its `surroundings`; the similarity itself if it has none.
+    """Return by how much a similarity exceeds its `surroundings`; the similarity itself without surroundings.
 
-    The cosines of one model lie close together, and higher for some queries and languages than for others;
-    what stands out from a query's own surroundings means more than the cosine alone. Never below zero for
-    the most similar one.
+    The cosines of a model lie in a narrow range, which is higher for some queries and languages than for
+    others; so the difference from the query's surroundings is more informative than the cosine. Never
+    negative for the highest similarity.
     """
     background = surroundings(others)
     return similarity if background is None else similarity - background
 
 
 def relative_leads(similarities: Sequence[float]) -> list[float] | None:
-    """Return how far each cosine exceeds the surroundings, as a share of what they lack to 1.
+    """Return ``(cosine - m) / (1 - m)`` for each cosine, with ``m`` the mean of the surroundings.
 
-    Unlike cosines and leads, shares of different models are alike. ``None`` with too few for surroundings.
+    Unlike cosines and leads, these shares are comparable between models. ``None`` with too few cosines.
     """
     background = surroundings(similarities) if len(similarities) >= _FEWEST else None
     if background is None or background >= 1:

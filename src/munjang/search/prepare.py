@@ -1,4 +1,4 @@
-"""`Preparer`: documents made ready to be stored, cut into passages, analysed and encoded."""
+"""`Preparer`: prepares documents for storage: splits them into passages, analyzes and encodes these."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ if TYPE_CHECKING:
 __all__ = ["Engine", "LocalEngine", "Preparer", "digest", "open_preparer"]
 
 
-_FORM = 1  # of what the digest is made of
+_FORM = 1  # version of the digest's input format
 
 
 def digest(document: Document) -> bytes:
-    """Return the SHA-256 of all that a document says, in whatever order its parts stand."""
+    """Return the SHA-256 of a document's content, independent of the order of its fields and metadata."""
     said = [
         _FORM,
         document.id,
@@ -42,12 +42,12 @@ def digest(document: Document) -> bytes:
 
 
 class Preparer:
-    """Makes entries of documents, as an index with these settings wants them; it knows no store.
+    """Converts documents to entries for an index with these settings; independent of the store.
 
     Args:
         settings: of the index.
-        model: the one that the settings are about.
-        analyzer: the one that they name.
+        model: the model of the settings.
+        analyzer: the analyzer of the settings.
     """
 
     def __init__(self, settings: IndexSettings, model: SentenceTransformer, analyzer: Analyzer) -> None:
@@ -57,7 +57,7 @@ class Preparer:
         self._chunker = Chunker(model.tokenizer, tokens=settings.chunk_tokens, overlap=settings.chunk_overlap)
 
     def prepare(self, documents: Sequence[Document], advance: Advance | None = None) -> list[Entry]:
-        """Make the entries, in order; ``advance`` is called with the number of documents done."""
+        """Return the entries, in order; ``advance`` is called with the number of documents done."""
         pieces = list(self._pieces(documents))
         texts = [_text(documents, piece) for piece in pieces]
         words = self._analyzer.words_batch(texts)
@@ -76,7 +76,7 @@ class Preparer:
         ]
 
     def _pieces(self, documents: Sequence[Document]) -> Iterator[_Piece]:
-        """Cut the documents; yield each passage as its document's number, its field and its place in it."""
+        """Split the documents; yield each passage as its document's index, its field and its offsets."""
         fields = [
             (number, name, document.fields[name])
             for number, document in enumerate(documents)
@@ -94,7 +94,7 @@ class Preparer:
     def _vectors(
         self, texts: Sequence[str], pieces: Sequence[_Piece], report: Callable[[int | None], None]
     ) -> NDArray[np.float32]:
-        """Encode the passages of embedded fields; equal ones once."""
+        """Return the vectors of passages in embedded fields; equal passages are encoded once."""
         embedded = self._settings.embedded
         wanted = [text for text, (_, field, *_) in zip(texts, pieces, strict=True) if field in embedded]
         options = EncodeOptions(
@@ -115,7 +115,7 @@ def _text(documents: Sequence[Document], piece: _Piece) -> str:
 
 
 def _in_documents(advance: Advance | None, documents: int, passages: int) -> Callable[[int | None], None]:
-    """Count documents where passages are counted; ``None`` counts the rest."""
+    """Return a function that converts progress in passages to documents; ``None`` reports the rest."""
     done = told = 0
 
     def report(count: int | None) -> None:
@@ -130,24 +130,24 @@ def _in_documents(advance: Advance | None, documents: int, passages: int) -> Cal
 
 
 class Engine(Protocol):
-    """Prepares batches of documents; it knows no store, so whoever asks writes what it gives."""
+    """Prepares batches of documents; independent of the store: the caller writes the entries."""
 
     def run(
         self, settings: IndexSettings, model_name: str, batches: Iterable[Sequence[Document]]
     ) -> Iterator[list[Entry]]:
-        """Yield the entries of each batch exactly once, in whatever order they are ready.
+        """Yield the entries of each batch exactly once, in order of completion.
 
-        ``batches`` is read as the work goes on, never far ahead. ``model_name`` is where the model is, for
-        whoever opens it. Raises what opening the model and preparing raise.
+        ``batches`` is read lazily, never far ahead. ``model_name`` is the name or folder of the model, with
+        which workers open it. Raises the errors of opening the model and of preparing.
         """
         ...
 
 
 class LocalEngine:
-    """Prepares in this process, one batch after the other, each on all cores; the default.
+    """Prepares batches in this process sequentially, each on all cores; the default.
 
     Args:
-        model: the model, if it is open already.
+        model: the model, if it is already open.
     """
 
     def __init__(self, model: SentenceTransformer | None = None) -> None:
@@ -170,6 +170,6 @@ def open_preparer(
     model: SentenceTransformer | None = None,
     threads: int | None = None,
 ) -> Preparer:
-    """Open model and analyser as an index with these settings wants them."""
+    """Return a preparer with the model and analyzer of an index's settings, both opened."""
     opened = model or open_recorded(replace(settings, model=model_name), threads=threads)
     return Preparer(settings, opened, analyzer_named(settings.analyzer))

@@ -1,4 +1,4 @@
-"""A search of an index: by meaning, by word or both, one result for each document, reranked if asked."""
+"""Semantic, lexical and hybrid search of an index: one hit per document, with optional reranking."""
 
 from __future__ import annotations
 
@@ -45,11 +45,11 @@ __all__ = [
     "search_options",
 ]
 
-# A relative lead below this shows that nothing fits well. Measured with multilingual-e5-small and, for
-# English, all-MiniLM-L6-v2. Of questions about something else 78 to 91% are below, among everyday questions
-# with their answers and among KorQuAD's paragraphs; 56% with MiniLM among answers alone. Of those that a
-# document answers 3% are below among KorQuAD's, none among questions with answers, and 3% (MiniLM) to 34%
-# (e5, Korean) among short answers alone.
+# A relative lead below the threshold shows that no document matches well. Measured with
+# multilingual-e5-small and, for English, all-MiniLM-L6-v2. Questions that no document answers: 78 to 91% are
+# below the threshold, in an index of everyday questions with their answers and of KorQuAD's paragraphs; 56%
+# with MiniLM in an index of answers alone. Questions that a document answers: 3% are below in KorQuAD's
+# paragraphs, none in questions with answers, and 3% (MiniLM) to 34% (e5, Korean) in short answers alone.
 
 
 Item = TypeVar("Item", bound=Hashable)
@@ -57,7 +57,7 @@ Item = TypeVar("Item", bound=Hashable)
 Fusion: TypeAlias = Literal["scores", "ranks"]
 FUSIONS: tuple[str, ...] = get_args(Fusion)
 
-K = 60  # the paper's; the larger, the less the first places count
+K = 60  # the constant of the paper; the larger, the less the first ranks count
 
 
 def reciprocal_rank_fusion(
@@ -66,8 +66,8 @@ def reciprocal_rank_fusion(
     """Join rankings, best first: an item's score is the sum of ``weight / (k + rank)`` over the rankings.
 
     Cormack, Clarke and Büttcher, "Reciprocal rank fusion outperforms Condorcet and individual rank learning
-    methods", SIGIR 2009. Ranks count from 1. Of equal scores the better best rank goes first, then the
-    ranking that is named first.
+    methods", SIGIR 2009. Ranks start at 1. Equal scores are ordered by the item's best rank in any ranking,
+    then by the order of the rankings.
     """
     scores: dict[Item, float] = {}
     best: dict[Item, tuple[int, int]] = {}
@@ -84,12 +84,13 @@ def convex_combination(
     weights: Mapping[str, float],
     lowest: Mapping[str, float],
 ) -> list[tuple[Item, float]]:
-    """Join scored rankings, best first: the weighted mean of an item's scores, each brought between 0 and 1.
+    """Join scored rankings, best first: the weighted mean of an item's scores, each scaled to 0..1.
 
-    In each ranking the best score becomes 1. What becomes 0 is its entry in ``lowest``, for scores that have
-    a least value, or else the last score of the ranking; an item that a ranking lacks has 0 there. Bruch,
-    Gai and Ingber, "An analysis of fusion functions for hybrid retrieval", ACM TOIS 42(1), 2023, who find it
-    better than ranks, which forget how far apart the scores were. Ties as in `reciprocal_rank_fusion`.
+    In each ranking the best score becomes 1. The score that becomes 0 is the ranking's entry in ``lowest``,
+    for scores with a known minimum, or else the last score of the ranking. An item missing from a ranking
+    has the score 0 there. Bruch, Gai and Ingber, "An analysis of fusion functions for hybrid retrieval", ACM
+    TOIS 42(1), 2023; they find it better than rank fusion, which ignores the differences between scores. Ties
+    as in `reciprocal_rank_fusion`.
     """
     total = sum(weights.get(name, 1.0) for name in rankings) or 1.0
     scores: dict[Item, float] = {}
@@ -127,20 +128,20 @@ _PARTS: Mapping[str, tuple[str, ...]] = {
     "semantic": (SEMANTIC,),
     "lexical": (LEXICAL,),
 }
-_LOWEST = {LEXICAL: 0.0}  # BM25 begins there; where a model's similarities begin, nobody says
-_LONGEST_QUERY = 20_000  # characters; a longer one is a document
-_HEAVIEST = 1e9  # of the weights; their sum must stay finite
-_WORDS = 256  # different words of a query that are looked up
-DEEPEST = 10_000  # results, all pages together
-# So many passages of each part are looked at, twice as many for each doubling of what is asked for. That
-# depends on nothing else, so that the pages of one result fit together.
+_LOWEST = {LEXICAL: 0.0}  # the minimum of BM25; the minimum similarity of a model is unknown
+_LONGEST_QUERY = 20_000  # characters; a longer text is a document, not a query
+_HEAVIEST = 1e9  # maximum weight; the sum of the weights must stay finite
+_WORDS = 256  # maximum number of different words of a query
+DEEPEST = 10_000  # maximum number of results in all pages together
+# The minimum number of candidate passages of each part; it doubles with each doubling of offset + limit. It
+# depends on nothing else, so that the pages of a result are consistent.
 _DEPTH = 256
 _PASSAGES_PER_DOCUMENT = 4
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SearchOptions:
-    """What a search was asked for, beside the query; see `Index.search`."""
+    """The checked arguments of a search, without the query; see `Index.search`."""
 
     mode: str = "hybrid"
     limit: int = 10
@@ -154,17 +155,17 @@ class SearchOptions:
 
     @property
     def parts(self) -> tuple[str, ...]:
-        """The parts of the search that count."""
+        """The parts of the search with a positive weight."""
         return tuple(part for part in _PARTS[self.mode] if self.weights[part] > 0)
 
     @property
     def wanted(self) -> int:
-        """How many documents must be known to give the page."""
+        """Number of best documents needed to return the page."""
         return self.offset + self.limit
 
     @property
     def depth(self) -> int:
-        """How many passages of each part to look at."""
+        """Number of candidate passages of each part."""
         times = -(-self.wanted * _PASSAGES_PER_DOCUMENT // _DEPTH)
         return int(_DEPTH << (times - 1).bit_length())
 
@@ -181,7 +182,7 @@ def search_options(
     rerank: CrossEncoder | None,
     exact: bool,
 ) -> SearchOptions:
-    """Check what a caller asks for; `InputError` or `InputTypeError` names what can't be."""
+    """Check the arguments of a search; raise `InputError` or `InputTypeError` for an invalid argument."""
     mode = checked_choice("mode", mode, get_args(Mode))
     fusion = checked_choice("fusion", fusion, FUSIONS)
     limit, offset = checked_count("limit", limit, 1), checked_count("offset", offset, 0)
@@ -238,7 +239,7 @@ def _weights(given: Mapping[str, float] | None, mode: str) -> dict[str, float]:
 
 
 def checked_query(query: object) -> str:
-    """Return a query; `InputTypeError` or `InputError` for one that can't be searched for."""
+    """Return a checked query; raise `InputTypeError` or `InputError` for an invalid query."""
     if isinstance(query, str) and len(query) > _LONGEST_QUERY:
         raise InputError(
             f"The query has {len(query):,} characters, more than {_LONGEST_QUERY:,}; look for a part of it."
@@ -247,13 +248,13 @@ def checked_query(query: object) -> str:
 
 
 def query_words(query: str, analyzer: Analyzer) -> list[str]:
-    """Return the different words of a query."""
+    """Return the distinct words of a query, at most 256."""
     return list(dict.fromkeys(analyzer.words(query)))[:_WORDS]
 
 
 @dataclass(frozen=True, slots=True)
 class _Candidate:
-    """A document that was found, by its best passage."""
+    """A candidate document with its best passage."""
 
     id: DocumentId
     place: Found
@@ -271,9 +272,9 @@ def run_search(
     *,
     cosine: bool,
 ) -> list[Hit]:
-    """Search; ``vector`` is the query's, ``[d]``, needed where the options have a semantic part.
+    """Return the hits of a query; ``vector`` is the query's vector ``[d]``, required for a semantic part.
 
-    ``cosine`` is whether vectors are compared by it.
+    ``cosine`` is whether the similarity is cosine.
     """
     words = query_words(query, analyzer)
     candidates = _candidates(reader, words, vector, options, cosine=cosine)
@@ -293,7 +294,7 @@ def _candidates(
     *,
     cosine: bool,
 ) -> list[_Candidate]:
-    """Find documents, best first."""
+    """Return the candidate documents, best first."""
     matches: dict[str, Sequence[Match]] = {}
     for part in options.parts:
         if part == SEMANTIC:
@@ -331,7 +332,7 @@ def _candidates(
 
 
 def _best_of_documents(found: Sequence[Match], places: Mapping[int, Found]) -> dict[DocumentId, float]:
-    """Return the documents of passages, best first, with the score of the best passage."""
+    """Return the documents of passages, best first, each with the score of its best passage."""
     best: dict[DocumentId, float] = {}
     for match in found:
         best.setdefault(places[match.passage].document, float(match.score))
@@ -341,7 +342,7 @@ def _best_of_documents(found: Sequence[Match], places: Mapping[int, Found]) -> d
 def _reranked(
     reader: Reader, query: str, candidates: list[_Candidate], options: SearchOptions
 ) -> list[_Candidate]:
-    """Order the first candidates by a cross-encoder; of equal scores the order is kept."""
+    """Return the first candidates sorted by a cross-encoder; equal scores keep their order (stable sort)."""
     assert options.rerank is not None
     some = candidates[: options.depth // _PASSAGES_PER_DOCUMENT]
     if not some:
@@ -357,7 +358,7 @@ def _reranked(
 
 
 def _passage(documents: Mapping[DocumentId, Document], one: _Candidate) -> tuple[Document, str]:
-    """Return a candidate's document and passage; raise `StoreError` where the index has them no more."""
+    """Return a candidate's document and passage; raise `StoreError` if the index lacks them."""
     document, place = documents.get(one.id), one.place
     if document is None or place.field not in document.fields:
         raise _damaged(f"a passage of document {one.id!r} lies in a field that is missing")
@@ -393,5 +394,5 @@ def _hits(
 
 
 def _snippet_maker(text: str, analyzer: Analyzer, words: set[str]) -> Callable[[], Snippet]:
-    """Put off the snippet, for which the passage must be analysed, until somebody wants to see it."""
+    """Return a cached function that makes the snippet at its first call, since analysis takes time."""
     return cache(lambda: make_snippet(text, analyzer.spans(text) if words else (), words))

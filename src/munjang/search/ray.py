@@ -19,32 +19,32 @@ from munjang.search.stores.base import IndexSettings
 
 __all__ = ["RayEngine"]
 
-_QUEUED = 2  # batches that a worker has: one that it works on, and the next
-_TRIES = 3  # of a batch, and of workers that end before they have worked
-_PATIENCE = 300.0  # seconds without any worker that could do something
+_QUEUED = 2  # batches per worker: the current batch and the next
+_TRIES = 3  # maximum failures of a batch, and maximum consecutive workers that end before they are ready
+_PATIENCE = 300.0  # seconds to wait for a worker when no worker is busy
 
-# What Ray would send home, or say to nobody's use. They must be set before it is imported.
+# Disable Ray's usage statistics and useless warnings. These must be set before Ray is imported.
 _QUIET = {
     "RAY_USAGE_STATS_ENABLED": "0",
     "RAY_USAGE_STATS_PROMPT_ENABLED": "0",
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
 }
 
-# Tells at length that Ray, as it does by itself, lets only this user's processes into the cluster.
+# The logger of a long message that Ray, by default, admits only this user's processes to the cluster.
 _TALKATIVE = "ray._private.authentication.authentication_token_setup"
 
 
 class RayEngine:
-    """Prepares batches in Ray actors, one to a CPU, each with a model of its own and one thread.
+    """Prepares batches in Ray actors, one per CPU, each with a separate model and one thread.
 
-    Only this process, the driver, gets the entries, so it alone writes them and knows what is safe. A
-    worker that ends before it gave a batch back loses nothing: another one prepares the batch anew. What
-    was given back once is never prepared again.
+    Only this process, the driver, receives and writes the entries, so it knows which are committed. If a
+    worker ends before it returns a batch, another worker prepares the batch again. A returned batch is never
+    prepared again.
 
     Args:
-        workers: how many; by default one to each CPU of the cluster.
-        address: of a cluster that is there (``"auto"`` finds the one of this machine, ``ray://host:port``
-            a far one); by default one is started on this machine and ended with the work.
+        workers: number of workers; by default one per CPU of the cluster.
+        address: of an existing cluster (``"auto"`` for the cluster of this machine, ``ray://host:port`` for a
+            remote cluster); by default a cluster is started on this machine and stopped after the work.
     """
 
     def __init__(self, workers: int | None = None, address: str | None = None) -> None:
@@ -56,10 +56,10 @@ class RayEngine:
     def run(
         self, settings: IndexSettings, model_name: str, batches: Iterable[Sequence[Document]]
     ) -> Iterator[list[Entry]]:
-        """Yield the entries of each batch exactly once, as they become ready.
+        """Yield the entries of each batch exactly once, in order of completion.
 
-        Raises `MissingExtraError` without Ray, `InputError` for a cluster that can't be reached or gives no
-        worker, and for a batch that ended its worker several times; and what preparing raises.
+        Raises `MissingExtraError` without Ray, `InputError` for a cluster that can't be reached or provides
+        no worker, and for a batch that failed several times; and the errors of preparing.
         """
         with self.connected() as ray:
             count = self._workers or max(1, int(ray.cluster_resources().get("CPU", 1)))
@@ -71,9 +71,9 @@ class RayEngine:
 
     @contextmanager
     def connected(self) -> Iterator[Any]:
-        """Connect to the cluster for several runs, or start it; what was begun ends with the block.
+        """Connect to the cluster for several runs, or start it; disconnect or stop it after the block.
 
-        A process that is connected already stays as it is.
+        An existing connection of the process is used and left open.
         """
         ray = _import_ray()
         if ray.is_initialized():
@@ -107,7 +107,7 @@ def _import_ray() -> Any:
 
 
 class _Worker:
-    """What runs in an actor. The model is opened with the first batch, so that its errors come home."""
+    """The code of an actor. It opens the model at the first batch, so that errors reach the driver."""
 
     def __init__(self, settings: IndexSettings, model_name: str) -> None:
         self._settings = settings
@@ -115,10 +115,10 @@ class _Worker:
         self._preparer: Preparer | None = None
 
     def ready(self) -> None:
-        """Answer, which says that the actor is there."""
+        """Return, which shows that the actor has started."""
 
     def prepare(self, documents: Sequence[Document]) -> list[Entry]:
-        """Make entries of a batch."""
+        """Return the entries of a batch."""
         self._preparer = self._preparer or open_preparer(self._settings, self._model_name, threads=1)
         return self._preparer.prepare(documents)
 
@@ -128,10 +128,10 @@ class _Batch:
     number: int
     documents: Sequence[Document]
     failures: list[str] = field(default_factory=list)
-    suspect: bool = False  # a worker had it when it ended
+    suspect: bool = False  # it was queued at a worker that ended
 
     def fail(self, reason: str) -> None:
-        """Note a failure; raises `InputError` when there were too many."""
+        """Record a failure; raise `InputError` after too many failures."""
         self.failures.append(reason)
         if len(self.failures) >= _TRIES:
             ids = [repr(document.id) for document in self.documents]
@@ -145,14 +145,14 @@ class _Batch:
 @dataclass(slots=True, eq=False)
 class _Member:
     actor: Any
-    ready: Any  # the answer to the first call
+    ready: Any  # the reference of the first call's result
     there: bool = False
-    batches: deque[tuple[Any, _Batch]] = field(default_factory=deque)  # in the order that it works on them
+    batches: deque[tuple[Any, _Batch]] = field(default_factory=deque)  # in processing order
 
     def takes(self, *, suspect: bool) -> bool:
-        """Return whether another batch may be sent; one whose worker ended is prepared alone.
+        """Return whether another batch may be sent; a suspect batch, whose worker ended, is prepared alone.
 
-        So it is known what ended the next worker.
+        So if the next worker ends too, its only batch is the cause.
         """
         if not self.there or any(batch.suspect for _, batch in self.batches):
             return False
@@ -160,18 +160,18 @@ class _Member:
 
 
 class _Crew:
-    """The actors, and which batches each of them has."""
+    """The actors and their queued batches."""
 
     def __init__(self, ray: Any, count: int, settings: IndexSettings, model_name: str) -> None:
         self._ray = ray
         self._kind = ray.remote(num_cpus=1, max_restarts=0, max_task_retries=0)(_Worker)
         self._arguments = (settings, model_name)
         self._again: deque[_Batch] = deque()
-        self._lost = 0  # workers in a row that ended before they answered
+        self._lost = 0  # consecutive workers that ended before they were ready
         self._members = [self._hire() for _ in range(count)]
 
     def work(self, batches: Iterable[Sequence[Document]]) -> Iterator[list[Entry]]:
-        """Hand batches out and give back what comes, until there is nothing left."""
+        """Send batches to workers and yield the results, until all batches are done."""
         coming = (_Batch(number, documents) for number, documents in enumerate(batches, start=1))
         while True:
             more = self._hand_out(coming)
@@ -181,7 +181,7 @@ class _Crew:
                 yield from self._taken(reference)
 
     def dismiss(self) -> None:
-        """End the actors."""
+        """Kill the actors."""
         for member in self._members:
             self._ray.kill(member.actor)
 
@@ -190,7 +190,7 @@ class _Crew:
         return _Member(actor, actor.ready.remote())
 
     def _hand_out(self, coming: Iterator[_Batch]) -> bool:
-        """Return each worker that is there something to do; false if there was nothing left to give."""
+        """Send batches to all workers with free slots; return false if no batch was left."""
         for _ in range(_QUEUED):
             for member in self._members:
                 if not member.takes(suspect=bool(self._again)):
@@ -202,7 +202,7 @@ class _Crew:
         return True
 
     def _finished(self) -> list[Any]:
-        """Wait for the next answer."""
+        """Wait for the next result and return its reference."""
         waiting = [reference for member in self._members for reference, _ in member.batches]
         waiting += [member.ready for member in self._members if not member.there]
         finished, _ = self._ray.wait(waiting, num_returns=1, timeout=_PATIENCE if not self._busy() else None)
@@ -217,7 +217,7 @@ class _Crew:
         return any(member.batches for member in self._members)
 
     def _taken(self, reference: Any) -> list[list[Entry]]:
-        """Take an answer in; return what was prepared: nothing if it was no batch's, or one that failed."""
+        """Process a result; return the prepared batches: none for a worker's start or a failed batch."""
         member, batch = self._found(reference)
         errors = self._ray.exceptions
         try:
@@ -247,7 +247,7 @@ class _Crew:
         raise AssertionError("an answer to no question")
 
     def _drop(self, member: _Member, batch: _Batch | None, reason: str) -> list[list[Entry]]:
-        """Take a batch that failed back."""
+        """Put a failed batch back into the queue."""
         if batch is None:
             return self._replace(member, reason)
         member.batches = deque(one for one in member.batches if one[1] is not batch)
@@ -256,10 +256,10 @@ class _Crew:
         return []
 
     def _replace(self, member: _Member, reason: str) -> list[list[Entry]]:
-        """Put another worker in the place of one that ended; return what it prepared, take the rest back.
+        """Replace a worker that ended; return the batches that it finished, and requeue its other batches.
 
-        The first batch of the rest is taken for the reason, as a worker takes them one by one. Its answer may
-        have been lost on the way, though, and the second be the reason; the next time tells, see `takes`.
+        The first requeued batch is assumed to be the cause, since a worker processes batches in order. But
+        its result may have been lost, and the second batch may be the cause; the retry shows it, see `takes`.
         """
         self._lost += not member.there
         if self._lost >= _TRIES:

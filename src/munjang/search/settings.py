@@ -1,4 +1,4 @@
-"""Writing `IndexSettings` down, and telling whether an index fits those it is opened with."""
+"""`IndexSettings`: JSON, defaults, and comparison with the settings that an index is opened with."""
 
 from __future__ import annotations
 
@@ -37,9 +37,9 @@ __all__ = [
 ]
 
 _TUPLES = ("fields", "embedded", "probe")
-_NAMES = ("model", "revision")  # of a model, which its probe tells better
+_NAMES = ("model", "revision")  # names of a model; its probe identifies it more reliably
 _LARGEST = 2**31
-_TOLERANCE = 1e-3  # engines of other machines differ in the last digits, other models in the first
+_TOLERANCE = 1e-3  # engines on other machines differ in the last digits, other models in the first digits
 
 
 def write_settings(settings: IndexSettings) -> str:
@@ -48,7 +48,7 @@ def write_settings(settings: IndexSettings) -> str:
 
 
 def read_settings(text: str) -> IndexSettings:
-    """Return what `write_settings` wrote; raise `StoreError` for anything else."""
+    """Return the settings from the JSON of `write_settings`; raise `StoreError` for anything else."""
     try:
         read: dict[str, Any] = json.loads(text)
         for name in _TUPLES:
@@ -82,9 +82,9 @@ def _check_settings(settings: IndexSettings) -> None:
 
 
 def difference(old: IndexSettings, new: IndexSettings) -> str | None:
-    """Name the first setting that differs, with both values; ``None`` if they go together.
+    """Return the name and both values of the first setting that differs; ``None`` if they are compatible.
 
-    One model may be opened by several names. So names are compared only when there is no probe to compare.
+    A model may be opened by several names. So names are compared only when a probe is missing.
     """
     for name in (one.name for one in fields(IndexSettings)):
         before, now = getattr(old, name), getattr(new, name)
@@ -97,7 +97,7 @@ def difference(old: IndexSettings, new: IndexSettings) -> str | None:
 
 
 def check_same_settings(stored: IndexSettings, wanted: IndexSettings, place: str) -> None:
-    """Raise `IndexMismatchError` that names the first difference and the place of the index."""
+    """Raise `IndexMismatchError` with the first difference and the index's location, if settings differ."""
     found = difference(stored, wanted)
     if found is not None:
         raise IndexMismatchError(
@@ -121,10 +121,10 @@ def _shown(value: object) -> str:
 
 
 _PROBE = "문장 하나, and a sentence."
-_PASSAGE = 256  # tokens of a passage, unless a caller or the model says fewer
-_OVERLAP = 8  # one part in so many of a passage repeats the one before
+_PASSAGE = 256  # default tokens of a passage, unless the model's limit is lower
+_OVERLAP = 8  # the default overlap is 1/8 of a passage
 _SIMILARITIES = ("cosine", "dot")
-_DOCUMENT = ("document", "passage", "corpus")  # the prompts for what is searched
+_DOCUMENT = ("document", "passage", "corpus")  # prompt names for documents, by preference
 _RESERVED = ("id", "metadata")
 _COMMIT = re.compile(r"[/\\]snapshots[/\\]([0-9a-f]{40})(?:[/\\]|$)")
 
@@ -141,10 +141,10 @@ def describe(
     revision: str | None = None,
     prompts: Mapping[str, str] | None = None,
 ) -> IndexSettings:
-    """Write down all that decides about an index's vectors and words.
+    """Return the settings that determine an index's vectors and words.
 
-    Raises `InputError` for passages longer than the model reads, and for a model whose vectors are not
-    compared by cosine or dot product.
+    Raises `InputError` for passages longer than the model's maximum length, and for a model whose similarity
+    is not cosine or dot product.
     """
     similarity = model.similarity_fn_name
     if similarity not in _SIMILARITIES:
@@ -179,7 +179,7 @@ def _prompt(model: SentenceTransformer, *names: str) -> str:
 
 
 def checked_prompts(prompts: Mapping[str, str] | None) -> dict[str, str]:
-    """Return what a caller wants in place of the model's own prompts."""
+    """Return a caller's prompts, checked, which override the model's own prompts."""
     if prompts is None:
         return {}
     if not isinstance(prompts, Mapping):
@@ -193,7 +193,7 @@ def checked_prompts(prompts: Mapping[str, str] | None) -> dict[str, str]:
 
 
 def _stored_name(name: str) -> str:
-    """Make a folder's name hold from everywhere."""
+    """Return the absolute path of a folder, so that it is valid in any working directory."""
     return str(Path(name).resolve()) if Path(name).is_dir() else name
 
 
@@ -203,13 +203,13 @@ def _revision(name: str) -> str | None:
 
 
 def room(model: SentenceTransformer) -> int:
-    """Return how many tokens of a text the model reads beside its prompt and the special tokens."""
+    """Return how many tokens of a text the model can read besides the prompt and the special tokens."""
     prompt = _prompt(model, *_DOCUMENT)
     return model.max_seq_length - len(model.tokenizer.encode(prompt)) - 1  # a prompt's end may join the text
 
 
 def choose_chunks(model: SentenceTransformer, tokens: int | None, overlap: int | None) -> tuple[int, int]:
-    """Return the tokens of a passage and of its overlap; `InputError` for what the model can't read."""
+    """Return the tokens of a passage and of its overlap; `InputError` if they exceed the model's limit."""
     most = room(model)
     tokens = None if tokens is None else checked_count("chunk_tokens", tokens, 1)
     overlap = None if overlap is None else checked_count("chunk_overlap", overlap, 0)
@@ -227,7 +227,7 @@ def choose_chunks(model: SentenceTransformer, tokens: int | None, overlap: int |
 
 
 def check_fields(fields: object, embedded: object) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """Read the names of fields, and of those to embed; ``None`` for all."""
+    """Return the checked names of the fields and of the fields to embed; ``embedded=None`` embeds all."""
     names = _names(fields, "fields")
     reserved = [name for name in names if name in _RESERVED]
     if not names or reserved:
@@ -251,9 +251,9 @@ def _names(given: object, what: str) -> tuple[str, ...]:
 def open_recorded(
     settings: IndexSettings, *, offline: bool | None = None, threads: int | None = None
 ) -> SentenceTransformer:
-    """Open the model that an index was made with, used as it was then.
+    """Open the model that an index was made with, with the recorded settings.
 
-    Raises `UnknownModelError` if it is not there any more.
+    Raises `UnknownModelError` if the model is not found any more.
     """
     from munjang.sentence.transformer import SentenceTransformer
 
@@ -279,7 +279,7 @@ def open_recorded(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Wanted:
-    """What is asked of an index; ``None`` leaves it as the index was made, or to the defaults."""
+    """Requested settings of an index; ``None`` keeps the recorded setting, or the default of a new index."""
 
     model: str | os.PathLike[str] | SentenceTransformer | None = None
     fields: Sequence[str] | None = None
@@ -291,7 +291,7 @@ class Wanted:
     offline: bool | None = None
 
     def opened(self, default: str) -> tuple[SentenceTransformer, str]:
-        """Return the model, opened, and its name."""
+        """Return the opened model and its name."""
         from munjang.sentence.transformer import SentenceTransformer
 
         if isinstance(self.model, SentenceTransformer):
@@ -300,7 +300,7 @@ class Wanted:
         return SentenceTransformer(name, local_files_only=self.offline), name
 
     def begin(self) -> tuple[SentenceTransformer, IndexSettings]:
-        """Choose the settings of a new index."""
+        """Return the opened model and the settings of a new index."""
         from munjang.checkpoints.catalogue import DEFAULT_MODEL
 
         fields, embedded = check_fields((TEXT,) if self.fields is None else self.fields, self.embedded)
@@ -319,9 +319,9 @@ class Wanted:
         return model, settings
 
     def check(self, recorded: IndexSettings, place: str) -> SentenceTransformer | None:
-        """Raise `IndexMismatchError` unless an index is as asked; return the model if it had to be opened.
+        """Raise `IndexMismatchError` unless the recorded settings match; return the model if it was opened.
 
-        A model of the recorded name is not opened yet.
+        A model with the recorded name is not opened yet.
         """
         said: dict[str, object] = {}
         if self.fields is not None or self.embedded is not None:
@@ -353,7 +353,7 @@ class Wanted:
 
 
 def check_model(recorded: IndexSettings, model: SentenceTransformer, name: str, place: str) -> None:
-    """Raise `IndexMismatchError` unless a model gives the vectors that an index was made with."""
+    """Raise `IndexMismatchError` unless a model produces the same vectors as the index's model."""
     found = describe(
         model,
         name,

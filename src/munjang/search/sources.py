@@ -32,17 +32,17 @@ _TITLE_BLOCK = re.compile(r"\A---[ \t]*\n.*?\n(?:---|\.\.\.)[ \t]*(?:\n|\Z)", re
 
 
 class Section(NamedTuple):
-    """The text under a heading, up to the next, and the headings that it stands under, its own last."""
+    """The text under a heading, up to the next heading, and the path of its headings, outermost first."""
 
     headings: tuple[str, ...]
     text: str
 
 
 def sections(text: str) -> Iterator[Section]:
-    """Cut Markdown at its headings (``#`` and underlined ones, not those in blocks of code).
+    """Yield the sections of Markdown, split at headings (``#`` and underlined, not in code blocks).
 
-    The heading is part of its section's text, because it says what the section is about. What stands between
-    dashes at the very beginning describes the file and is left out; so are sections without any text.
+    The heading is part of its section's text, because it names the topic. Front matter (between dashes at the
+    start of the file) and sections without text are left out.
     """
     path: list[tuple[int, str]] = []
     body: list[str] = []
@@ -54,7 +54,7 @@ def sections(text: str) -> Iterator[Section]:
             body.append(line)
             continue
         if not line.lstrip().startswith("#"):
-            body.pop()  # the title above its underline
+            body.pop()  # the title line above the underline
         yield from _section(path, body)
         path = [(depth, name) for depth, name in path if depth < level] + [(level, title)]
         body = [title]
@@ -69,7 +69,7 @@ def _section(path: list[tuple[int, str]], body: list[str]) -> Iterator[Section]:
 
 
 def _fence_after(line: str, fence: str | None) -> str | None:
-    """Return what block of code the text is in after this line, by what opened it."""
+    """Return the opening fence of the code block that is open after this line, or ``None``."""
     found = _FENCE.match(line)
     if found is None:
         return fence
@@ -91,36 +91,36 @@ def _heading(line: str, before: list[str]) -> tuple[int, str]:
 
 
 def slug(title: str) -> str:
-    """Make the name by which a page links to a heading."""
+    """Return the anchor name of a heading for links."""
     return re.sub(r"[\s-]+", "-", re.sub(r"[^\w\s-]", "", title.lower()).strip()) or "section"
 
 
 _UNTYPED = (".csv", ".tsv")
 _MARKDOWN = (".md", ".markdown")
-_SPARSE = (".jsonl", ".ndjson")  # each row says which keys it has
-_SNIFFED = 8192  # bytes in which a binary file has a NUL
+_SPARSE = (".jsonl", ".ndjson")  # formats in which rows may have different keys
+_SNIFFED = 8192  # a file with a NUL in its first bytes is binary
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Source:
     """A file or a folder to be read into an index.
 
-    A text file is one document, Markdown one for each section, and the rows of CSV, TSV, JSON Lines and
-    parquet are one each. A folder is read with all that is in it, in the order of the names; what is hidden,
-    binary, no regular file or of a kind that can't be read is left out and counted in ``skipped``.
+    A text file is one document. Markdown has a document per section; CSV, TSV, JSON Lines and parquet have a
+    document per row. A folder is read recursively, sorted by name; files that are hidden, binary, not
+    regular or of an unsupported type are skipped and counted in ``skipped``.
 
     Args:
         path: the file or folder.
-        columns: the column for each field of the index; by default those of the same name, and for an index
-            of one field the obvious one.
-        id: the column that holds the ids; by default ``id``, and without it an id is made of the content.
-        metadata: the columns to keep as metadata; by default all others that are texts, numbers or truth.
+        columns: the column of each field of the index; by default the column of the same name, and for an
+            index with a single field the column that `DataFile` chooses.
+        id: the column of the ids; by default ``id``; without it an id is computed from the content.
+        metadata: the columns to keep as metadata; by default all others of strings, numbers or booleans.
         lines: read text files as one document per line.
-        encoding, quoting, header: as of `DataFile`.
-        name: what documents say that they were read from; by default the last part of the path.
-        skipped: how many files were left out, by reason.
+        encoding, quoting, header: as in `DataFile`.
+        name: the recorded source of the documents; by default the last part of the path.
+        skipped: number of skipped files, by reason.
 
-    Iterating raises `DataFileError` and `InputError` for what can't be read.
+    Iterating raises `DataFileError` and `InputError` for files that can't be read.
     """
 
     path: str
@@ -136,27 +136,27 @@ class Source:
 
     @property
     def root(self) -> str:
-        """What documents say that they were read from, or what that begins with for those of a folder."""
+        """The recorded source of the documents, or its common prefix for the documents of a folder."""
         return self.name or Path(self.path).resolve().name
 
     def holds(self, source: str | None) -> bool:
-        """Return whether a document that was read from there was read from this file or folder."""
+        """Return whether a document's recorded source is this file or a file in this folder."""
         return source == self.root or (source or "").startswith(f"{self.root}/")
 
     @staticmethod
     def reads_rows(path: str) -> bool:
-        """Return whether a file is cut into documents by what it is: rows, or sections of Markdown."""
+        """Return whether a file is split into documents by its format: rows, or sections of Markdown."""
         data = DataFile(path=path)
         return data.has_columns or data.kind in _MARKDOWN
 
     def check(self) -> None:
-        """Raise `DataFileError` or `InputError` unless there is something to read."""
+        """Raise `DataFileError` or `InputError` unless the source can be read."""
         check_encoding(self.encoding)
         if not Path(self.path).is_dir():
             check_path(self.path)
 
     def documents(self, fields: Sequence[str]) -> Iterator[Document]:
-        """Read the documents, for an index with these fields."""
+        """Yield the documents, for an index with these fields."""
         self.check()
         unknown = [name for name in self.columns if name not in fields]
         if unknown:
@@ -171,7 +171,7 @@ class Source:
     # Folders
 
     def _files(self) -> Iterator[tuple[str, str]]:
-        """Yield the files of the folder that can be read, and their names in it."""
+        """Yield the path and the relative name of each readable file of the folder."""
         for folder, folders, names in os.walk(self.path):
             hidden = [name for name in folders if name.startswith(".")]
             self.skipped.update(["hidden"] * len(hidden))
@@ -185,14 +185,14 @@ class Source:
                     yield str(path), path.relative_to(self.path).as_posix()
 
     def _unreadable(self, path: Path) -> str | None:
-        """Return why a file is left out; ``None`` for one to read."""
+        """Return why a file is skipped; ``None`` for a readable file."""
         try:
             kind = DataFile(path=str(path)).kind
         except DataFileError:
             return "of another kind"
         try:
             if not stat.S_ISREG(path.stat().st_mode):
-                return "no regular file"  # a fifo would be waited for
+                return "no regular file"  # opening a FIFO would block
             with path.open("rb") as file:
                 begin = file.read(_SNIFFED)
         except OSError:
@@ -245,7 +245,7 @@ class Source:
                 yield self._row(row, given, columns, name, fields)
 
     def _first_column(self, data: DataFile, fields: Sequence[str]) -> str | None:
-        """Return which column `DataFile` is to take for the text, where it could not find out."""
+        """Return the text column to pass to `DataFile` if it can't choose a column, else ``None``."""
         if not data.has_columns:
             return next(iter(self.columns.values()), None)
         there = data.columns()
@@ -293,7 +293,7 @@ class Source:
 
 
 def _keys(data: DataFile, first: Row, wanted: Sequence[str]) -> set[str]:
-    """Return the keys of the first row, and of JSON Lines also those wanted that only a later row has."""
+    """Return the keys of the first row; for JSON Lines also the wanted keys that occur only in later rows."""
     there = set(first.values)
     if data.kind in _SPARSE and data.rereadable and not there.issuperset(wanted):
         for record in data.records():
@@ -304,9 +304,9 @@ def _keys(data: DataFile, first: Row, wanted: Sequence[str]) -> set[str]:
 
 
 def _number_or_text(value: Any) -> Any:
-    """Read a number that is written as numbers are, so that filters can compare it; "007" stays a text.
+    """Convert a string in canonical number form to a number, so that filters can compare it.
 
-    So does a whole number beyond 64 bits, which no store can hold as a number.
+    Other strings stay strings, such as "007", and integers beyond 64 bits, which no store keeps as numbers.
     """
     for kind in (int, float):
         try:

@@ -1,4 +1,4 @@
-"""Texts with one that belongs to them and some that do not, read from files."""
+"""Readers of anchors with positives and negatives."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def read_contrasts(
     quoting: bool | None = None,
     header: bool = True,
 ) -> list[Contrast]:
-    """Read texts with one that belongs to each and, if there are any, some that do not.
+    """Read anchors, each with a positive and optional negatives.
 
     Columns that are not named are found by their usual names: anchor, query, question, sentence1; positive,
     answer, sentence2; negative, negative_1, ... and in JSON Lines a list ``negatives``. Empty negatives are

@@ -8,7 +8,7 @@ from munjang.errors import InputError
 
 __all__ = ["PAIRS", "read_labelled_texts", "read_scored_pairs"]
 
-# What published data calls its columns, in the order in which we look for them; case does not matter.
+# Usual names of the columns in published data, in order of preference; case-insensitive.
 PAIRS = (
     ("sentence1", "sentence2"),
     ("premise", "hypothesis"),

@@ -1,4 +1,4 @@
-"""Plain text files, one after another, line by line, whatever their size."""
+"""Reading plain text files sequentially, line by line, in bounded memory."""
 
 from __future__ import annotations
 

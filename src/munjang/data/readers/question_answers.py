@@ -10,7 +10,7 @@ from munjang.errors import DataFileError
 
 __all__ = ["QuestionAnswer", "read_question_answers"]
 
-# What people call the two columns, in the order in which we look for them; case does not matter.
+# Usual names of the two columns, in order of preference; case-insensitive.
 _QUESTIONS = ("question", "q", "질문", "questions", "query", "문의")
 _ANSWERS = ("answer", "a", "답변", "답", "answers", "reply", "response")
 

@@ -1,4 +1,4 @@
-"""Questions with the places of their answers, read from files in the layout of SQuAD."""
+"""Readers of questions with answer offsets, in the layout of SQuAD."""
 
 from __future__ import annotations
 

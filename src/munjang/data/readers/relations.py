@@ -1,4 +1,4 @@
-"""Texts with two entities and how they stand to each other, read from files."""
+"""Readers of texts with two entities and their relation."""
 
 from __future__ import annotations
 

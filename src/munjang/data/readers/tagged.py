@@ -1,4 +1,4 @@
-"""Texts with entities, read from files of whichever of the usual formats."""
+"""Readers of texts with entities: KLUE-NER, Naver NER, CoNLL and JSON Lines."""
 
 from __future__ import annotations
 
@@ -126,7 +126,7 @@ def read_tagged_texts(path: FilePath) -> list[TaggedText]:
 
 
 def _reader(lines: Sequence[Line], name: str) -> Reader:
-    """Recognise a format by what occurs in no other."""
+    """Return the reader of a file's format, recognised by features unique to the format."""
     rows = [line for line in lines[:_LOOKED_AT] if line[1].strip() and not line[1].startswith("##")]
     texts = [text for _, text in rows]
     if not rows:

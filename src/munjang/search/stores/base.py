@@ -1,4 +1,4 @@
-"""`Store`: what an index asks of the place that keeps it, whichever that is."""
+"""`Store`: the interface between an index and its storage (SQLite or PostgreSQL)."""
 
 from __future__ import annotations
 
@@ -28,14 +28,14 @@ __all__ = [
     "damaged",
 ]
 
-# What decoding damaged values raises: bytes that are no UTF-8, text that is no JSON, JSON of another form,
-# numbers out of all bounds. What comes from a caller is checked before it gets to a store.
+# Errors raised by decoding damaged values: invalid UTF-8, invalid JSON, JSON of another structure, numbers
+# out of range. Values from a caller are checked before they reach a store.
 DAMAGE = (ValueError, LookupError, TypeError, AttributeError, ArithmeticError, RecursionError, SystemError)
-TRANSACTION = 1000  # documents that are written together, where there are many
+TRANSACTION = 1000  # maximum number of documents written in one transaction
 
 
 def damaged(place: str, error: BaseException) -> StoreError:
-    """Make the error for a value in a store that can't be what was written."""
+    """Create the error for a damaged value in a store."""
     return StoreError(
         f"The index {place} is damaged ({type(error).__name__}: {error!s:.200}); "
         "`munjang index check` reports what can be saved."
@@ -43,7 +43,7 @@ def damaged(place: str, error: BaseException) -> StoreError:
 
 
 def check_form(document: Document) -> Document:
-    """Return a document that was read from a store; raise `ValueError` for values of other types."""
+    """Return a document that was read from a store; raise `ValueError` for values of wrong types."""
     texts = document.fields.values() if isinstance(document.fields, dict) else [None]
     if not all(isinstance(one, str) for one in texts) or not isinstance(document.metadata, dict):
         raise ValueError(f"document {document.id!r} is of another form")
@@ -52,23 +52,23 @@ def check_form(document: Document) -> Document:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class IndexSettings:
-    """What an index was made with; vectors and words of other settings do not mix with it.
+    """The settings that an index was made with; vectors and words of other settings are incompatible with it.
 
     Attributes:
         model: the name that the model was opened by.
-        revision: the model's revision or version, as far as it has one.
+        revision: the model's revision or version, or ``None``.
         dimension: of the vectors.
-        pooling: the model's, such as ``mean``.
-        prompts: the text before a ``query`` and before a ``document``.
-        normalize: whether the vectors have length one.
+        pooling: pooling mode of the model, such as ``mean``.
+        prompts: the prefix of a ``query`` and of a ``document``.
+        normalize: whether the vectors have length 1.
         similarity: ``cosine`` or ``dot``.
-        max_seq_length: tokens that the model reads of a passage.
+        max_seq_length: maximum number of tokens that the model reads of a passage.
         fields: the names of the documents' fields, in order.
-        embedded: those of them that are searched by meaning.
-        analyzer: name and version of what makes words of texts, such as ``hangul-bigrams/1``.
-        chunk_tokens: tokens of the longest passage.
-        chunk_overlap: tokens that a passage repeats of the one before it.
-        probe: ``[d]``, the vector of a fixed text, by which another model is told however it is named.
+        embedded: the fields that are embedded for semantic search.
+        analyzer: name and version of the analyzer, such as ``hangul-bigrams/1``.
+        chunk_tokens: maximum tokens of a passage.
+        chunk_overlap: maximum tokens that a passage shares with the previous passage.
+        probe: ``[d]``, the vector of a fixed text; it identifies the model whatever its name.
     """
 
     model: str
@@ -89,12 +89,12 @@ class IndexSettings:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Changes:
-    """What one transaction does: all of it, or nothing.
+    """The changes of one atomic transaction.
 
     Attributes:
-        put: entries; each replaces the document that has its id.
-        delete: ids; those that are not there are passed over.
-        new: refuse an entry whose id is there already, instead of replacing.
+        put: entries to write; each replaces the document with the same id.
+        delete: ids to delete; unknown ids are ignored.
+        new: raise an error for an entry whose id exists already, instead of replacing the document.
     """
 
     put: Sequence[Entry] = ()
@@ -103,14 +103,14 @@ class Changes:
 
 
 class Match(NamedTuple):
-    """A passage, by the number that the store gave it, and how well it fits."""
+    """The number of a passage in the store, and its score."""
 
     passage: int
     score: float
 
 
 class Found(NamedTuple):
-    """Where a passage is."""
+    """The location of a passage: document, field, and start and end offset."""
 
     document: DocumentId
     field: str
@@ -120,7 +120,7 @@ class Found(NamedTuple):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StoreInfo:
-    """What `munjang index info` shows: counts, bytes by part, and what the store says of itself."""
+    """The data of `munjang index info`: counts, bytes by part, and details of the store."""
 
     documents: int
     passages: int
@@ -131,22 +131,22 @@ class StoreInfo:
 
 
 class Reader(Protocol):
-    """One moment of a store: what is written meanwhile is not seen."""
+    """Reads from one snapshot of a store; later writes are not visible."""
 
     def get(self, ids: Sequence[DocumentId]) -> Mapping[DocumentId, Document]:
-        """Return the documents that are there."""
+        """Return the documents with these ids; unknown ids are left out."""
         ...
 
     def digests(self, ids: Sequence[DocumentId]) -> Mapping[DocumentId, bytes]:
-        """Return the digests of those that are there."""
+        """Return the digests of the documents with these ids; unknown ids are left out."""
         ...
 
     def documents(self, where: Filter | None = None) -> Iterator[Document]:
-        """Go through the documents in the order in which they were first put, without holding them all."""
+        """Yield the documents in order of first insertion, without keeping all in memory."""
         ...
 
     def salvage(self) -> Iterator[tuple[Document, bytes] | None]:
-        """Yield each document with its digest, as far as it can be read; ``None`` for one that can't be."""
+        """Yield each document with its digest; ``None`` for an unreadable document."""
         ...
 
     def ids_of_source(self, source: str) -> Sequence[DocumentId]:
@@ -154,82 +154,82 @@ class Reader(Protocol):
         ...
 
     def count(self, where: Filter | None = None) -> int:
-        """Count the documents."""
+        """Count the documents that match a filter, or all documents."""
         ...
 
     def semantic(
         self, vector: NDArray[np.float32], limit: int, where: Filter | None = None, *, exact: bool = False
     ) -> Sequence[Match]:
-        """Find the passages nearest to a vector ``[d]``, best first; ``exact`` forbids approximation."""
+        """Return the passages nearest to a vector ``[d]``, best first; ``exact`` disables approximation."""
         ...
 
     def lexical(self, words: Sequence[str], limit: int, where: Filter | None = None) -> Sequence[Match]:
-        """Find the passages that have any of the words, best first; a higher score is better."""
+        """Return the passages that contain any of the words, best first; a higher score is better."""
         ...
 
     def find(self, passages: Sequence[int]) -> Mapping[int, Found]:
-        """Return where passages are."""
+        """Return the locations of passages by passage number."""
         ...
 
 
 class Store(Protocol):
-    """Keeps one index. Many processes may read while one writes.
+    """The storage of one index. Many processes may read while one process writes.
 
-    Every method raises `StoreError` when the place can't be read or written (full, read-only, cut off,
-    of a newer version); `StoreBusyError` when another process keeps writing for too long.
+    Every method raises `StoreError` when the storage can't be read or written (full disk, read-only, lost
+    connection, newer version); `StoreBusyError` when another process keeps the write lock for too long.
     """
 
     @property
     def settings(self) -> IndexSettings | None:
-        """What the index was made with; ``None`` before `create`."""
+        """The settings of the index; ``None`` before `create`."""
         ...
 
     def create(self, settings: IndexSettings) -> None:
-        """Begin an index; the same settings again change nothing, others raise `IndexMismatchError`."""
+        """Create an index; no effect if it exists with these settings, else raise `IndexMismatchError`."""
         ...
 
     def snapshot(self) -> AbstractContextManager[Reader]:
-        """Read at one moment."""
+        """Return a context manager with a reader of one snapshot."""
         ...
 
     def write(self, changes: Changes) -> int:
-        """Do all the changes or none, on the disk when this returns; return the number of documents deleted.
+        """Write the changes atomically and durably; return the number of documents deleted.
 
-        Raises `InputError` for ``new`` entries that are there already, naming them.
+        Raises `InputError` with the ids of ``new`` entries that exist already.
         """
         ...
 
     def unstaged(self, target: IndexSettings, limit: int) -> Sequence[Document]:
-        """Return documents that a move to other settings has yet to prepare; a first call begins the move."""
+        """Return documents not yet staged in the migration to ``target``; the first call starts it."""
         ...
 
     def stage(self, target: IndexSettings, entries: Sequence[Entry]) -> None:
-        """Keep prepared entries of the move aside, unseen by searches, until `switch`.
+        """Stage prepared entries of the migration, invisible to searches until `switch`.
 
-        A later `write` of a document drops what was staged for it.
+        A later `write` of a document deletes its staged entry.
         """
         ...
 
     def switch(self, target: IndexSettings) -> bool:
-        """Put what was staged in place, all at once; false, and nothing done, if documents are unstaged."""
+        """Activate the staged entries atomically; return false and do nothing if documents are unstaged."""
         ...
 
     def abandon(self) -> None:
-        """Drop a move that was begun."""
+        """Delete a started migration."""
         ...
 
     def rebuild(self) -> None:
-        """Make everything that is derived anew, and give back the space of what was deleted."""
+        """Rebuild all derived data, and free the space of deleted data."""
         ...
 
     def check(self) -> Sequence[str]:
-        """Return a line for each thing that is wrong; none when all is well."""
+        """Return a line for each problem; empty without problems."""
         ...
 
     def info(self) -> StoreInfo:
-        """Describe the store."""
+        """Return counts, sizes and details of the store."""
         ...
 
     def close(self) -> None:
-        """Let go of it; closing twice is no error."""
+        """Close the store; closing twice is not an error."""
         ...

@@ -1,4 +1,4 @@
-"""The store behind an index's location: a file, or a database's address."""
+"""Locations of indexes, a file path or a database URL, and opening their stores."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _PASSWORD = re.compile(r"(^\w+://[^:@/]*:).*(?=@)|(?<=password=)[^&]*")
 
 
 def is_database(location: str | os.PathLike[str]) -> bool:
-    """Return whether a location is a database's address."""
+    """Return whether a location is a database URL."""
     if not isinstance(location, str | os.PathLike):
         raise InputTypeError(f"An index is at a file or at postgresql://..., got {location!r:.80}.")
     return isinstance(location, str) and location.startswith(_SCHEMES)
@@ -31,7 +31,7 @@ def is_new_file(location: str | os.PathLike[str]) -> bool:
 
 
 def file_path(location: str | os.PathLike[str]) -> Path:
-    """Return the path of a location that is a file; raise `InputError` for one that no file can have."""
+    """Return the path of a location that is a file; raise `InputError` for an invalid path."""
     name = os.fsdecode(location)
     if "\0" in name:
         raise InputError(f"The path of the index, {name!r:.80}, has a NUL character.")
@@ -46,14 +46,14 @@ def _exists(path: Path) -> bool:
 
 
 def shown(location: str | os.PathLike[str]) -> str:
-    """Write a location without the password that an address may have."""
+    """Return a location with the password of a URL masked."""
     return _PASSWORD.sub(r"\1***", str(location)) if is_database(location) else str(location)
 
 
 def open_store(
     location: str | os.PathLike[str], *, create: bool, readonly: bool, busy_timeout: float
 ) -> Store:
-    """Open the store; its module, and the packages that it needs, are loaded now."""
+    """Open the store; its module and the packages that it needs are imported only here."""
     if is_database(location):
         from munjang.search.stores.postgres.store import open_postgres
 

@@ -1,4 +1,4 @@
-"""Words of a text, as they are searched for: what an inflected Korean text and a query have in common."""
+"""Analyzers: split texts into normalized words for lexical search, such as lemmas of inflected Korean."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ __all__ = [
     "runs",
 ]
 
-_LONGEST = 64  # characters of a word; nobody types more, and full-text tables have limits of their own
+_LONGEST = 64  # maximum characters of a word; full-text tables have limits too
 _HANGUL = "가-힣"
 _SYLLABLE = re.compile(f"[{_HANGUL}]")
 
@@ -37,16 +37,16 @@ def has_hangul(text: str) -> bool:
 
 
 def runs(text: str) -> Iterator[tuple[bool, int, int]]:
-    """Yield the runs of a text in NFC: whether it is Hangul, where it begins and ends."""
+    """Yield the runs of an NFC text: whether the run is Hangul, its start and its end."""
     for found in _pattern().finditer(text):
         yield found[1] is not None, *found.span()
 
 
 def fold(word: str) -> list[str]:
-    """Bring a word to the form in which words are compared: NFKC without case.
+    """Return the normalized form of a word: NFKC with case folding.
 
-    That is mostly one word; a ligature that stands for several gives them all. Words end after 64
-    characters.
+    Mostly a single word; a ligature that stands for several words yields all of them. Words are truncated to
+    64 characters.
     """
     if word.isascii():
         return [word[:_LONGEST].lower()]
@@ -60,46 +60,46 @@ def _nfkc(text: str) -> str:
 
 @cache
 def _pattern() -> re.Pattern[str]:
-    r"""Match a run; Python's own ``\w`` leaves out the marks that scripts such as Devanagari need."""
+    r"""Return a pattern for a run; Python's ``\w`` lacks the marks that scripts such as Devanagari need."""
     letter = f"[^\\W_{_HANGUL}]"
     return re.compile(f"([{_HANGUL}]+)|{letter}(?:{letter}|[{_marks()}])*")
 
 
 def _marks() -> str:
-    """List all combining marks as ranges of a character class; read once from Python's own tables."""
+    """Return all combining marks as ranges of a character class, from Python's Unicode data."""
     codes = (code for code in range(0x300, sys.maxunicode) if unicodedata.category(chr(code))[0] == "M")
     grouped = groupby(enumerate(codes), key=lambda pair: pair[1] - pair[0])
     ranges = ([code for _, code in group] for _, group in grouped)
     return "".join(f"{re.escape(chr(some[0]))}-{re.escape(chr(some[-1]))}" for some in ranges)
 
 
-# Nouns, pronouns, numerals, predicates, adverbs, adnominals, interjections, roots, and the unknown. Left out
-# are particles, endings and affixes, which say how a word is used and not what it means.
+# Tag prefixes of nouns, pronouns, numerals, predicates, adverbs, adnominals, interjections, roots and unknown
+# words. Particles, endings and affixes are left out: they have a grammatical function and no meaning.
 _CONTENT = ("NN", "NP", "NR", "VV", "VA", "VX", "VCN", "MM", "MA", "IC", "XR", "UN")
 _PREDICATE = "V"
-# The time that kiwi takes grows faster than the text, so that it gets it in pieces, cut between words.
+# The time of kiwi grows faster than linearly with the text's length, so texts are split between words.
 _PIECE = re.compile(r"\S(?:.{0,254}\S)?(?!\S)|\S{1,64}", re.DOTALL)
-# kiwi counts UTF-16 units and fails on half a surrogate pair; none of these is a part of a Korean word.
+# kiwi counts UTF-16 code units and fails on lone surrogates; these characters do not occur in Korean words.
 _BEYOND = re.compile("[\ud800-\udfff\U00010000-\U0010ffff]")
 _STAND_IN = "\u25a1"
-_SHORT = 256  # characters that need no cutting
-_BATCH = 4096  # pieces that are in memory at once
+_SHORT = 256  # maximum characters of a text that is not split
+_BATCH = 4096  # pieces in memory at a time
 
-Piece = tuple[int, str]  # where it begins in its text, and itself
+Piece = tuple[int, str]  # the start offset in the text, and the piece
 Span = tuple[str, int, int]
 
 
 class KiwiMorphemes:
-    """The words of Korean that carry meaning, predicates as their dictionary form; other scripts as words.
+    """Analyzer with kiwi: Korean content words, predicates in dictionary form; other scripts as words.
 
-    A compound that kiwi's dictionary knows to consist of several words gives those.
+    A compound is split if kiwi's dictionary has its parts.
     """
 
     def __init__(self, name: str) -> None:
         self.name = name
 
     def words(self, text: str) -> list[str]:
-        """Return the words in order, repetitions included."""
+        """Return the words in order, with repetitions."""
         return self.words_batch([text])[0]
 
     def words_batch(self, texts: Sequence[str]) -> list[list[str]]:
@@ -107,13 +107,13 @@ class KiwiMorphemes:
         return [[word for word, _, _ in spans] for spans in self._spans([nfc(text) for text in texts])]
 
     def spans(self, text: str) -> list[Span]:
-        """Return the words with their places in the text, in code points."""
+        """Return the words with their offsets in the text, in code points."""
         composed, back = compose(text)
         (found,) = self._spans([composed])
         return found if back is None else _mapped(found, back)
 
     def _spans(self, texts: Sequence[str]) -> Iterator[list[Span]]:
-        """Analyse texts in NFC."""
+        """Yield the words of NFC texts with their offsets."""
         analysed = _analysed(piece for text in texts for _, piece in _pieces(text))
         for text in texts:
             spans = _other_words(text)
@@ -127,7 +127,7 @@ def _mapped(spans: list[Span], back: OffsetMap) -> list[Span]:
 
 
 def _other_words(text: str) -> list[Span]:
-    """Return the words that are not Hangul."""
+    """Return the words that are not Hangul, with their offsets."""
     return [
         (word, start, end)
         for hangul, start, end in runs(text)
@@ -137,7 +137,7 @@ def _other_words(text: str) -> list[Span]:
 
 
 def _pieces(text: str) -> Iterator[Piece]:
-    """Cut a text; pieces without Hangul are left out."""
+    """Yield the pieces of a split text; pieces without Hangul are left out."""
     if len(text) <= _SHORT:
         if has_hangul(text):
             yield 0, text
@@ -150,14 +150,14 @@ def _pieces(text: str) -> Iterator[Piece]:
 def _analysed(pieces: Iterator[str]) -> Iterator[list[Any]]:
     while batch := [_BEYOND.sub(_STAND_IN, piece) for piece in islice(pieces, _BATCH)]:
         kiwi = _kiwi()
-        # Threads cost more than they give for a few pieces.
+        # For a single piece the batch call's thread overhead is larger than its gain.
         yield from kiwi.tokenize(batch) if len(batch) > 1 else [kiwi.tokenize(batch[0])]
 
 
 def _content(text: str, tokens: list[Any], offset: int) -> Iterator[Span]:
     for token in tokens:
         start = offset + token.start
-        # A stem and its ending may share a syllable, and the start of a word is always its own.
+        # A stem and its ending may share a syllable, so the end is computed from the token's length.
         end = start + max(token.len, 1)
         if token.tag.startswith(_CONTENT) and has_hangul(text[start:end]):
             form = token.lemma if token.tag.startswith(_PREDICATE) else token.form
@@ -169,7 +169,7 @@ _loading = threading.Lock()
 
 
 def _kiwi() -> Any:
-    with _loading:  # two threads would load it twice
+    with _loading:  # a lock, so that two threads do not load it twice
         return _loaded()
 
 
@@ -182,19 +182,19 @@ def _loaded() -> Any:
 
 _BIGRAMS = "hangul-bigrams"
 _KIWI = "kiwi"
-_FORMAT = "1"  # of the words; another one makes other indexes
+_FORMAT = "1"  # version of the words' format; indexes of another version are incompatible
 
 
 class Analyzer(Protocol):
-    """Makes words of texts, for search by word. It never fails, whatever the text."""
+    """Splits texts into words for lexical search. It accepts any text without errors."""
 
     @property
     def name(self) -> str:
-        """Name and version, as they are stored with an index; the same name gives the same words."""
+        """Name and version, as stored in an index; equal names produce equal words."""
         ...
 
     def words(self, text: str) -> list[str]:
-        """Return the words in order, repetitions included."""
+        """Return the words in order, with repetitions."""
         ...
 
     def words_batch(self, texts: Sequence[str]) -> list[list[str]]:
@@ -202,21 +202,20 @@ class Analyzer(Protocol):
         ...
 
     def spans(self, text: str) -> list[Span]:
-        """Return the words with their places in the text, in code points."""
+        """Return the words with their offsets in the text, in code points."""
         ...
 
 
 class HangulBigrams:
-    """Hangul as overlapping pairs of syllables, so that 서울 is in 서울에서; other scripts as words.
+    """Analyzer with Hangul bigrams: overlapping pairs of syllables, so 서울 matches 서울에서; else words.
 
-    It needs no dictionary. What it can't do is to find 맛있다 in 맛있었어요, and a single syllable inside a
-    longer word.
+    It needs no dictionary. It can't match 맛있다 with 맛있었어요, nor a single syllable inside a longer word.
     """
 
     name = f"{_BIGRAMS}/{_FORMAT}"
 
     def words(self, text: str) -> list[str]:
-        """Return the words in order, repetitions included."""
+        """Return the words in order, with repetitions."""
         return [word for word, _, _ in _bigram_spans(nfc(text))]
 
     def words_batch(self, texts: Sequence[str]) -> list[list[str]]:
@@ -224,7 +223,7 @@ class HangulBigrams:
         return [self.words(text) for text in texts]
 
     def spans(self, text: str) -> list[Span]:
-        """Return the words with their places in the text, in code points."""
+        """Return the words with their offsets in the text, in code points."""
         composed, back = compose(text)
         found = _bigram_spans(composed)
         if back is None:
@@ -245,10 +244,10 @@ def _bigram_spans(text: str) -> Iterator[Span]:
 
 
 def analyzer_named(name: str | None = None) -> Analyzer:
-    """Open an analyser: ``"kiwi"``, ``"hangul-bigrams"``, or the full name that an index was made with.
+    """Return an analyzer: ``"kiwi"``, ``"hangul-bigrams"``, or the full name recorded in an index.
 
     ``None`` is kiwi if the extra ``ko`` is installed, else bigrams. Raises `InputError` for an unknown
-    name, `MissingExtraError` for kiwi without its package, `IndexMismatchError` for another version of it.
+    name, `MissingExtraError` for kiwi without its package, `IndexMismatchError` for another kiwi version.
     """
     installed = _kiwi_version()
     if name is None:

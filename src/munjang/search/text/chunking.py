@@ -1,4 +1,4 @@
-"""`Chunker`: long texts cut by sentences into passages that a model reads whole."""
+"""`Chunker`: splits long texts at sentences into passages that fit into a model's maximum length."""
 
 from __future__ import annotations
 
@@ -11,8 +11,9 @@ from munjang.tokenization import Tokenizer
 
 __all__ = ["Chunker", "Place", "after_blanks", "sentences"]
 
-# What can end a sentence, with the quotes and brackets that close after it. A run of dots is tried once, from
-# its first one, so that the time is linear in the length of any text; so it is where nothing closes below.
+# A possible end of a sentence, with the closing quotes and brackets after it. A run of dots is tried only
+# once, from its first dot, so that the time is linear in the text's length; `_ENCLOSED` below is linear as
+# well, also for unclosed brackets.
 _END = re.compile(
     r"""
     (?: (?<![.!?…])(?P<dots>[.!?…]++) [)\]"'”’»」』】〉》]*+ (?=\s)  # in most scripts a space follows
@@ -22,7 +23,7 @@ _END = re.compile(
     """,
     re.VERBOSE,
 )
-# Nothing ends inside these, unless they are too long to be what they seem.
+# Quoted or bracketed text, inside which no sentence ends, unless it is too long.
 _ENCLOSED = re.compile(
     r'“[^“”\n]{0,400}+”|"[^"\n]{0,400}+"|「[^「」\n]{0,400}+」|『[^『』\n]{0,400}+』|\([^()\n]{0,200}+\)'
 )
@@ -35,13 +36,13 @@ _INITIALS = re.compile(r"(?:[A-Za-z]\.)*[A-Z]")
 _NUMBER = re.compile(r"\d{1,4}")
 _LABEL = re.compile(r"\d{1,4}|[IVXivx]{1,4}|[a-z가나다라마바사아자차카타파하]")
 _BLANK = re.compile(r"\s*")
-_INDENT = 100  # characters before a label that are looked at
+_INDENT = 100  # maximum characters examined before a label
 
 
 def sentences(text: str) -> Iterator[tuple[int, int]]:
-    """Yield the place of each sentence, without the white space around it, in code points.
+    """Yield the start and end of each sentence, without the white space around it, in code points.
 
-    Together they cover every character that is not white space. A line is a sentence of its own.
+    Together they cover every character that is not white space. A line break ends a sentence.
     """
     start = 0
     for end in [*_ends(text), len(text)]:
@@ -53,7 +54,7 @@ def sentences(text: str) -> Iterator[tuple[int, int]]:
 
 
 def after_blanks(text: str, start: int) -> int:
-    """Return where the white space that begins at a place ends."""
+    """Return the end offset of the white space that begins at an offset."""
     found = _BLANK.match(text, start)
     return found.end() if found else start
 
@@ -70,7 +71,7 @@ def _ends(text: str) -> Iterator[int]:
 
 
 def _goes_on(text: str, found: re.Match[str]) -> bool:
-    """Return whether a sentence continues after a full stop: of an abbreviation, a number or initials."""
+    """Return whether a sentence continues after the full stop of an abbreviation, a number or initials."""
     if found["dots"] is None:
         return False
     after = after_blanks(text, found.end())
@@ -94,15 +95,15 @@ def _begins_line(text: str, place: int) -> bool:
 
 Place = tuple[int, int]
 
-# Joined sentences can have a token or two more than the sum of theirs; then less is joined.
+# Joined sentences can have slightly more tokens than the sum of their tokens; then a smaller budget is tried.
 _BUDGETS = (1.0, 0.94, 0.88, 0.75)
-# White space, marks and words that the vocabulary lacks have few tokens or none, however long they are. Text
-# has 2 to 6 characters for each token.
-_CHARACTERS = 16  # for each token of a passage
+# White space, marks and unknown words have few tokens or none, whatever their length. Normal text has 2 to 6
+# characters per token.
+_CHARACTERS = 16  # maximum characters of a passage per token
 
 
 class _Unit(NamedTuple):
-    """A sentence, or a part of one that is too long; what is not cut further."""
+    """A sentence, or a part of a too long sentence; it is not split further."""
 
     start: int
     end: int
@@ -110,12 +111,12 @@ class _Unit(NamedTuple):
 
 
 class Chunker:
-    """Cuts texts into passages of at most ``tokens`` tokens of a model's tokeniser, special ones not counted.
+    """Splits texts into passages of at most ``tokens`` tokens of a model's tokenizer, without special tokens.
 
-    A passage has at most 16 characters for each of these tokens, whatever it consists of.
-    A passage is made of whole sentences, and begins with the last sentences of the one before it as far as
-    they have at most ``overlap`` tokens. A sentence that is too long itself is cut between words, and a word
-    that is too long between characters. Every character that is not white space is in a passage.
+    A passage has at most ``16 * tokens`` characters, whatever its content.
+    A passage consists of whole sentences, and begins with the last sentences of the previous passage, up to
+    ``overlap`` tokens. A too long sentence is split between words, a too long word between characters. Every
+    character that is not white space is in a passage.
     """
 
     def __init__(self, tokenizer: Tokenizer, *, tokens: int, overlap: int) -> None:
@@ -126,7 +127,7 @@ class Chunker:
         self._characters = _CHARACTERS * tokens
 
     def cut(self, texts: Sequence[str]) -> list[list[Place]]:
-        """Return the places of each text's passages, in code points; none for a text of white space.
+        """Return the offsets of each text's passages, in code points; none for a text of white space.
 
         Raises `InputError` for a text with a lone surrogate.
         """
@@ -168,7 +169,7 @@ class Chunker:
         return units
 
     def _stretches(self, text: str, start: int, end: int) -> Iterator[Place]:
-        """Cut a sentence of too many characters, before its tokens are counted, which would take memory."""
+        """Yield the parts of a sentence with too many characters, before tokenization, to save memory."""
         while end - start > self._characters:
             cut = _cut(text, start, start + self._characters)
             yield start, start + len(text[start:cut].rstrip())
@@ -177,7 +178,7 @@ class Chunker:
             yield start, end
 
     def _parts(self, text: str, start: int, end: int) -> list[_Unit]:
-        """Cut a sentence that is too long."""
+        """Return the parts of a too long sentence."""
         sentence = text[start:end]
         (encoding,) = self._tokenizer.encode_batch([sentence], add_special_tokens=False)
         begins = [begin for begin, _ in encoding.offsets]
@@ -194,9 +195,9 @@ class Chunker:
 
 
 def _cut(text: str, start: int, limit: int) -> int:
-    """Find the last place between words up to a limit, or else the limit."""
+    """Return the last word boundary up to a limit, or else the limit."""
     if limit <= start:
-        return start + 1  # one character has more tokens than a passage may have
+        return start + 1  # a single character has more tokens than a passage may have
     for place in range(limit, start, -1):
         if text[place - 1].isspace() or (place < len(text) and text[place].isspace()):
             return place
@@ -210,7 +211,7 @@ def _stripped(text: str) -> list[Place]:
 
 
 def _joined(units: Sequence[_Unit], budget: int, overlap: int, characters: int) -> list[Place]:
-    """Join units to passages, greedily; each but the first begins with the end of the one before."""
+    """Join units to passages greedily; each but the first begins with the overlap of the previous passage."""
     ends = [0, *accumulate(unit.tokens for unit in units)]  # tokens before each unit
     passages: list[Place] = []
     first = done = 0

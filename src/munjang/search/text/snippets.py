@@ -1,4 +1,4 @@
-"""The stretch of a passage that shows best why it was found."""
+"""Snippets: the part of a passage with most of the query's words."""
 
 from __future__ import annotations
 
@@ -12,27 +12,27 @@ from munjang.search.text.analysis import Span
 __all__ = ["Snippet", "make_snippet"]
 
 _LENGTH = 160  # characters
-_LEAD = 24  # characters before the first mark, to begin with some of the sentence
+_LEAD = 24  # characters of context before the first mark
 _MORE = "…"
 _BLANK = re.compile(r"\s")
 
 
 class Snippet(NamedTuple):
-    """A stretch of a text and where the words that were looked for are in it, as ``(start, end)``."""
+    """A part of a text, and the offsets ``(start, end)`` of the query's words in it."""
 
     text: str
     marks: list[tuple[int, int]]
 
 
 def make_snippet(text: str, spans: Sequence[Span], wanted: Collection[str], length: int = _LENGTH) -> Snippet:
-    """Cut out the stretch of about ``length`` characters that has most of the wanted words, then most marks.
+    """Return the part of about ``length`` characters with the most distinct wanted words, then most marks.
 
-    It begins and ends between words, with an ellipsis where the text goes on, and line ends in it are
-    spaces. A text with none of the words is shown from its beginning.
+    It begins and ends between words, with an ellipsis where text is cut off, and its line ends are replaced
+    by spaces. For a text without these words it is the beginning of the text.
 
     Args:
         text: a passage.
-        spans: its words, as an analyser gives them.
+        spans: the words of the passage from an analyzer.
         wanted: the words of the query.
         length: in characters.
     """
@@ -55,9 +55,9 @@ def _window(text: str, found: list[tuple[int, int, str]], length: int) -> tuple[
 
 
 def _best_mark(found: list[tuple[int, int, str]], length: int) -> int | None:
-    """Return the mark from which on most different words, then most marks, fit; the earliest of equals.
+    """Return the start mark of the window with most distinct words, then most marks; the first of ties.
 
-    One pass: the stretch that fits moves on with both of its ends.
+    A sliding window, in a single pass.
     """
     best, worth = None, (0, 0)
     inside: Counter[str] = Counter()
@@ -76,7 +76,7 @@ def _best_mark(found: list[tuple[int, int, str]], length: int) -> int | None:
 
 
 def _word_begin(text: str, start: int, limit: int) -> int:
-    """Go on to the beginning of a word, as long as that does not pass the limit."""
+    """Return the start of the next word, unless it is beyond the limit."""
     if start <= 0:
         return 0
     if text[start - 1].isspace():
@@ -86,7 +86,7 @@ def _word_begin(text: str, start: int, limit: int) -> int:
 
 
 def _word_end(text: str, start: int, end: int) -> int:
-    """Go back to the end of a word, unless there is only one."""
+    """Return the end of the last whole word, unless there is only one word."""
     if end == len(text) or text[end].isspace():
         return end
     for place in range(end, start + (end - start) // 2, -1):
@@ -96,7 +96,7 @@ def _word_end(text: str, start: int, end: int) -> int:
 
 
 def _merged(marks: list[tuple[int, int]]) -> list[tuple[int, int]]:
-    """Join marks that overlap or touch, as bigrams do."""
+    """Return the marks with overlapping or adjacent marks joined, such as those of bigrams."""
     joined: list[tuple[int, int]] = []
     for start, end in marks:
         if joined and start <= joined[-1][1]:

@@ -50,7 +50,7 @@ class UnfitError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Stamp:
-    """What a file was derived from: a database by its identity, and what it held at a generation."""
+    """The source of a derived file: the identity of the database, and its generation."""
 
     identity: str
     generation: int
@@ -125,7 +125,7 @@ class VectorFile:
         return part.reshape(shape)
 
     def damage(self) -> Iterator[str]:
-        """Read everything, and yield a line for each part that is not what was written."""
+        """Read the whole file, and yield a line for each damaged part."""
         for entry, segment in zip(self._entries, self.segments, strict=True):
             parts: dict[str, NDArray[Any]] = {"codes": segment.codes, "vectors": segment.vectors}
             for (name, part), checksum in zip(parts.items(), entry.checksums[1:], strict=True):
@@ -134,7 +134,7 @@ class VectorFile:
 
 
 def write_segments(path: Path, stamp: Stamp, segments: Iterable[Segment]) -> None:
-    """Write a file that takes the place of ``path`` when it is whole and on the disk; raises `OSError`."""
+    """Write a file durably, then replace ``path`` atomically; raise `OSError` if that fails."""
     remove_left_overs(path)
     with replacing(path) as file:
         file.seek(_START)
@@ -149,9 +149,9 @@ def write_segments(path: Path, stamp: Stamp, segments: Iterable[Segment]) -> Non
 
 
 def remove_left_overs(path: Path) -> None:
-    """Remove what writers of ``path`` that were killed left beside it, which can be large.
+    """Delete temporary files of killed writers of ``path``, which can be large.
 
-    They are told from writers that are at work by their last writing, an hour ago or more.
+    A writer counts as killed if its file was last modified an hour ago or earlier.
     """
     for left in path.parent.glob(f".{glob.escape(path.name)}.*.tmp"):
         with contextlib.suppress(OSError):
@@ -174,7 +174,7 @@ def _append(file: BinaryIO, segment: Segment) -> _Entry:
 
 
 def _layout(count: int, dimension: int) -> Sequence[tuple[int, tuple[int, ...], str]]:
-    """Return where in a segment its parts are, and their shapes and kinds."""
+    """Return the offset, shape and dtype of each part of a segment."""
     rows = (count, dimension)
     small = [((count,), "<i8"), *[((count,), "<f4")] * 3, *[((dimension,), "<f4")] * 2]
     places, offset = [], 0

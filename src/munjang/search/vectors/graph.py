@@ -1,4 +1,4 @@
-"""Approximate search in very many vectors: a graph of neighbours (extra ``ann``), derived like the matrix.
+"""Approximate search in large indexes: a graph of neighbours (extra ``ann``), derived like the matrix.
 
 The graph is HNSW (Malkov and Yashunin 2016, https://arxiv.org/abs/1603.09320) as usearch builds it. It only
 proposes rows; the matrix scores these in full. What share of the true neighbours it proposes is measured when
@@ -65,7 +65,7 @@ def is_there() -> bool:
 
 
 class Graph:
-    """A graph to search in: ``facts`` say what of."""
+    """A searchable graph; ``facts`` describe its source."""
 
     def __init__(self, index: Any, facts: GraphFacts, content: mmap.mmap | None = None) -> None:
         self._index = index
@@ -119,7 +119,7 @@ class Graph:
         return cls(index, facts, content)
 
     def save(self, path: Path) -> None:
-        """Write the file in one step; raises `OSError`."""
+        """Write the file atomically; raise `OSError` if that fails."""
         remove_left_overs(path)
         temporary = path.with_name(f".{path.name}.{os.urandom(4).hex()}.tmp")
         try:
@@ -153,7 +153,7 @@ class Graph:
 
 
 def _trailer(content: mmap.mmap) -> tuple[int, GraphFacts]:
-    """Check a file and give the length of the graph in it, and what it says of itself."""
+    """Check a file and return the length of its graph, and its facts."""
     if len(content) < _END.size:
         raise UnfitError("is cut short")
     magic, length, trailer, checksum = _END.unpack_from(content, len(content) - _END.size)

@@ -32,7 +32,7 @@ _PROBES = 200  # queries by which a graph's recall is measured
 def nearest(
     rows: Rows, query: Query, limit: int, *, allowed: NDArray[np.int64] | None = None, cores: int = 1
 ) -> Nearest:
-    """Find the nearest rows, best first, all or among sorted numbers, leaving nothing out."""
+    """Return the exact nearest rows, best first, among all or among sorted ``allowed`` numbers."""
     loose = _loose(rows, query, allowed)
     if allowed is not None and len(allowed) * _FEW <= len(rows):
         return best([loose, *_scored(rows.segments, query, allowed)], limit)
@@ -41,7 +41,7 @@ def nearest(
 
 
 def proposed(rows: Rows, graph: Graph, query: Query, limit: int) -> Nearest:
-    """Score in full what a graph proposes, and find what is newer than it exactly."""
+    """Return the nearest rows: a graph's candidates scored in full, and newer rows searched exactly."""
     last = graph.facts.last
     parts = list(_scored(rows.segments, query, graph.propose(query.vector, limit)))
     newer = [segment for segment in rows.segments if segment.numbers[-1] > last]
@@ -52,7 +52,7 @@ def proposed(rows: Rows, graph: Graph, query: Query, limit: int) -> Nearest:
 
 
 def measured_recall(rows: Rows, graph: Graph) -> float:
-    """Measure which share of the true ten nearest rows a graph finds, of stored rows moved a little."""
+    """Return a graph's recall@10 with slightly perturbed stored rows as queries."""
     rng = np.random.default_rng(0)
     shares = []
     for _ in range(_PROBES):
@@ -105,17 +105,17 @@ class VectorMatrix:
 
     Args:
         path: the derived file; ``None`` keeps everything in memory. A file that is damaged, or of another
-            database, dimension or similarity, is passed over and replaced by the next `save`.
+            database, dimension or similarity, is ignored and replaced by the next `save`.
         identity: of the database that the vectors come from.
         dimension: of the vectors.
-        similarity: ``cosine``, for which vectors are brought to length one, or ``dot``.
-        approximate_from: from so many rows on, searches use the graph that `build_graph` made, if it did.
+        similarity: ``cosine``, for which vectors are normalised to length 1, or ``dot``.
+        approximate_from: minimum number of rows for approximate search, with a graph from `build_graph`.
 
     Attributes:
-        generation: the generation of the database that it shows, 0 when it is empty.
-        unfit: why the file was passed over, or ``None``.
+        generation: the generation of the database that it represents, 0 when it is empty.
+        unfit: why the file was ignored, or ``None``.
 
-    Searches may run in several threads, also while another updates or saves.
+    Searches may run in several threads, also while another thread updates or saves.
     """
 
     def __init__(
@@ -142,7 +142,7 @@ class VectorMatrix:
             self._open_graph()
 
     def _open(self, path: Path) -> bool:
-        """Read from the file from now on, if it fits; say whether it does."""
+        """Open the file if it is valid and not stale; return whether it was opened."""
         try:
             file = VectorFile(path)
         except UnfitError as error:
@@ -164,11 +164,11 @@ class VectorMatrix:
 
     @property
     def unsaved(self) -> int:
-        """How many rows differ from the file: new ones, and those of the file that were removed."""
+        """Number of rows that differ from the file: new rows and removed rows."""
         return self._rows.new + self._rows.gone
 
     def clear(self) -> None:
-        """Forget everything, as when the file turns out to be newer than a database that was restored."""
+        """Remove all rows, such as when the file is newer than a restored database."""
         with self._lock:
             self._rows = Rows.of_file((), self._stamp.dimension)
             self.generation, self._graph = 0, None
@@ -200,9 +200,9 @@ class VectorMatrix:
             self.save()
 
     def save(self) -> bool:
-        """Write the file in one step, and read from it from now on; say whether that went well.
+        """Write the file atomically and use it from now on; return whether that succeeded.
 
-        A folder that can't be written to or a full disk leaves everything as it was, in memory.
+        If the folder is not writable or the disk is full, all rows stay in memory.
         """
         with self._lock:
             if self.path is None:
@@ -214,10 +214,10 @@ class VectorMatrix:
             return self._open(self.path)
 
     def damage(self) -> list[str]:
-        """Read the whole file, and return a line for each part of it that is not what was written.
+        """Read the whole file, and return a line for each damaged part.
 
-        Opening checks everything but the codes and the vectors. What is damaged goes with `clear`, a new
-        `update` and a `save`.
+        Opening checks everything but the codes and the vectors. To repair damage, call `clear`, `update` and
+        `save`.
         """
         if self.path is None or not self._rows.stored:
             return []
@@ -255,12 +255,12 @@ class VectorMatrix:
 
     @property
     def graph_path(self) -> Path | None:
-        """Where the graph is kept: beside the derived file."""
+        """The path of the graph's file, beside the derived file."""
         return None if self.path is None else self.path.with_name(f"{self.path.name}-graph")
 
     @property
     def graph(self) -> GraphFacts | None:
-        """What the graph in use was made from, and its measured recall."""
+        """Facts of the graph in use: its source and its measured recall."""
         graph = self._fitting_graph(self._rows)
         return None if graph is None else graph.facts
 

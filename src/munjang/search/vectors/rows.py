@@ -23,7 +23,7 @@ UNUSABLE = f"has a component that is not finite, or is longer than {_LONGEST:.0e
 
 @dataclass(frozen=True, slots=True)
 class Rows:
-    """What the matrix holds at one moment; searches keep the moment that they began with.
+    """A snapshot of the matrix's rows; a search uses the same snapshot until it ends.
 
     Attributes:
         segments: in the order of their numbers.
@@ -39,7 +39,7 @@ class Rows:
 
     @classmethod
     def of_file(cls, segments: Sequence[Segment], dimension: int) -> Rows:
-        """Hold what a file holds, or nothing."""
+        """Return the rows of a file's segments, possibly empty."""
         numbers, vectors = np.empty(0, dtype=np.int64), np.empty((0, dimension), dtype=np.float32)
         return cls(tuple(segments), numbers, vectors, len(segments))
 
@@ -55,16 +55,16 @@ class Rows:
 
     @property
     def new(self) -> int:
-        """How many rows are not in the file."""
+        """Number of rows that are not in the file."""
         return sum(len(segment) for segment in self.segments[self.stored :]) + len(self.numbers)
 
     @property
     def gone(self) -> int:
-        """How many rows of the file were removed."""
+        """Number of removed rows of the file."""
         return sum(len(one.numbers) - len(one) for one in self.segments[: self.stored])
 
     def unknown(self, added: Sequence[tuple[int, bytes]]) -> Sequence[tuple[int, bytes]]:
-        """Leave out the rows that are there, and see that the others' numbers grow."""
+        """Return the rows that are not known yet; raise `InputError` unless their numbers increase."""
         last = self.last
         if last is not None and added and added[0][0] <= last:
             numbers = np.array([number for number, _ in added], dtype=np.int64)
@@ -79,7 +79,7 @@ class Rows:
         return added
 
     def plus(self, numbers: NDArray[np.int64], vectors: NDArray[np.float32]) -> Rows:
-        """Add rows with higher numbers."""
+        """Return these rows with added rows, which have higher numbers."""
         numbers = np.concatenate((self.numbers, numbers))
         vectors = np.concatenate((self.vectors, vectors))
         if len(numbers) < _LOOSE_ROWS:
@@ -90,13 +90,13 @@ class Rows:
         return Rows(segments, numbers[:0], vectors[:0].copy(), self.stored)
 
     def without(self, removed: NDArray[np.int64]) -> Rows:
-        """Remove rows by sorted numbers."""
+        """Return these rows without the rows of these sorted numbers."""
         segments = tuple(segment.without(removed) for segment in self.segments)
         kept = ~np.isin(self.numbers, removed)
         return Rows(segments, self.numbers[kept], self.vectors[kept], self.stored)
 
     def packed(self) -> Iterator[Segment]:
-        """Yield segments without removed rows, small ones after one another made into one."""
+        """Yield segments without removed rows; consecutive small segments are merged."""
         most = rows_per_segment(self.vectors.shape[1])
         waiting: list[tuple[NDArray[np.int64], NDArray[np.float32]]] = []
         for segment in filter(None, (one.compact() for one in self.segments)):
@@ -120,7 +120,7 @@ def _merged(parts: Sequence[tuple[NDArray[np.int64], NDArray[np.float32]]]) -> I
 def decoded(
     added: Sequence[tuple[int, bytes]], dimension: int, similarity: str
 ) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
-    """Read rows as a database keeps them; raises `InputError` for one that can't be compared."""
+    """Return the numbers and vectors of stored rows; raise `InputError` for an invalid vector."""
     for number, blob in added:
         if len(blob) != 4 * dimension:
             raise InputError(

@@ -84,7 +84,7 @@ class _Floor:
         self.value = -np.inf
 
     def offer(self, bounds: NDArray[np.float64]) -> None:
-        """Take lower bounds of scores of rows that were not offered before."""
+        """Add lower bounds of the scores of rows that were not offered before."""
         with self._lock:
             self._bounds = _largest(np.concatenate((self._bounds, bounds[bounds >= self.value])), self._limit)
             if len(self._bounds) == self._limit:
@@ -109,12 +109,12 @@ def scan(
     masks: Sequence[NDArray[np.bool_]] | None = None,
     cores: int = 1,
 ) -> Scored:
-    """Find the rows that can be among the ``limit`` best, and score them in full.
+    """Return the rows that can be among the ``limit`` best, scored in full.
 
-    ``masks`` says of each segment which rows may be found; removed rows never are.
+    ``masks`` has the allowed rows of each segment; removed rows are never returned.
     """
     floor = _Floor(limit)
-    waiting = deque(range(len(segments)))  # whoever is done with one takes the next
+    waiting = deque(range(len(segments)))  # a queue: each thread takes the next segment
 
     def run(_: int) -> list[_Candidates]:
         found = []
@@ -126,7 +126,7 @@ def scan(
     if threads == 1:
         found = run(0)
     else:
-        with ThreadPoolExecutor(threads) as pool:  # numkong and NumPy let go of the interpreter's lock
+        with ThreadPoolExecutor(threads) as pool:  # numkong and NumPy release the GIL
             found = [one for part in pool.map(run, range(threads)) for one in part]
     return _rescored([one for one in found if len(one.rows)], query, limit, floor.value)
 
@@ -134,7 +134,7 @@ def scan(
 def _taken(waiting: deque[int]) -> int | None:
     try:
         return waiting.popleft()
-    except IndexError:  # another thread took the last one
+    except IndexError:  # another thread took the last segment
         return None
 
 
@@ -234,7 +234,7 @@ def products(vectors: NDArray[np.float32], query: Query) -> NDArray[np.float32]:
 
 
 def joined(parts: Sequence[Scored]) -> Scored:
-    """Put rows of several places together."""
+    """Return the concatenated rows of several parts."""
     numbers = [part.numbers for part in parts]
     scores = [part.scores for part in parts]
     return Scored(
@@ -244,7 +244,7 @@ def joined(parts: Sequence[Scored]) -> Scored:
 
 
 def best(parts: Sequence[Scored], limit: int) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
-    """Return the best of all, best first, of equal ones the smaller number first."""
+    """Return the best rows of all parts, best first, ties by the smaller number."""
     numbers, scores = joined(parts)
     if len(scores) > limit:
         kept = np.flatnonzero(scores >= np.partition(scores, len(scores) - limit)[-limit])

@@ -96,7 +96,7 @@ class Segment:
         return replace(self, alive=alive)
 
     def positions(self, numbers: NDArray[np.int64]) -> NDArray[np.intp]:
-        """Find the rows, removed ones too, that have one of these sorted numbers."""
+        """Return the positions of the rows with these sorted numbers, including removed rows."""
         first, last = np.searchsorted(numbers, (self.numbers[0], self.numbers[-1] + 1))
         wanted = numbers[first:last]
         if len(wanted) * 16 < len(self.numbers):
@@ -141,7 +141,7 @@ def _among(numbers: NDArray[np.int64], wanted: NDArray[np.int64]) -> NDArray[np.
 
 
 def quantize(numbers: NDArray[np.int64], vectors: NDArray[np.float32]) -> Segment:
-    """Make a segment of rows ``[n, d]``, at least one, all finite."""
+    """Return a segment of rows ``[n, d]``, at least one row, all finite."""
     count, dimension = vectors.shape
     center = vectors.mean(axis=0, dtype=np.float64).astype(np.float32)
     direction, weights = _direction(center), _spread(vectors)

@@ -1,4 +1,4 @@
-"""Looking after an index in PostgreSQL: what is wrong, how large it is, and making indexes anew."""
+"""Maintenance of an index in PostgreSQL: integrity checks, sizes, and rebuilding indexes."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _PAGE = 500
 
 
 def check_index(connection: Connection, state: State) -> list[str]:
-    """Return a line for each thing that is wrong."""
+    """Return a line for each problem."""
     return [
         *_broken_indexes(connection),
         *_wrong_documents(connection, state),
@@ -57,11 +57,11 @@ def describe_index(connection: Connection, state: State, place: str) -> StoreInf
 
 
 def rebuild_index(session: Session) -> None:
-    """Count anew, then vacuum the tables and build their indexes anew; searches go on meanwhile.
+    """Update the counts, vacuum the tables and rebuild their indexes; searches are not blocked.
 
-    A HNSW index that somebody dropped, as loading millions of vectors without it is faster, is made again.
-    The space of deleted rows is free for new ones; only ``VACUUM FULL``, which keeps readers out, would give
-    it back to the operating system.
+    A missing HNSW index is created again (users may drop it to load millions of vectors faster). The space of
+    deleted rows is free for new rows; only ``VACUUM FULL``, which blocks readers, would return it to the
+    operating system.
     """
     with session.writing() as connection:
         state = read_state(connection)
@@ -101,7 +101,7 @@ def _broken_indexes(connection: Connection) -> Iterator[str]:
 
 
 def _wrong_documents(connection: Connection, state: State) -> Iterator[str]:
-    """Read every document, as a search may need it."""
+    """Read every document, and yield a line for each problem."""
     count = last = 0
     while True:
         rows = connection.execute(
@@ -135,7 +135,7 @@ def _wrong_document(
 
 
 def _numbers_read(text: str) -> Any:
-    """Read JSON with every digit of its numbers."""
+    """Parse JSON with all digits of its numbers."""
     return json.loads(text, parse_float=Decimal, parse_int=Decimal)
 
 

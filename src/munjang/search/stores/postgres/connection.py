@@ -1,4 +1,4 @@
-"""Connections to PostgreSQL: opening them, transactions, and what goes wrong, in our words."""
+"""Connections to PostgreSQL: connecting, transactions, and error conversion."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ Connection: TypeAlias = "psycopg.Connection[tuple[Any, ...]]"
 DEFAULT_SCHEMA = "munjang"
 _NAME_BYTES = 63
 _CONNECT_SECONDS = 10
-_KEPT = 8  # connections that wait for the next call
+_KEPT = 8  # maximum number of idle connections in the pool
 
 
 def import_psycopg() -> Any:
-    """Import psycopg; raises `MissingExtraError` without it."""
+    """Return the module psycopg; raise `MissingExtraError` if it is not installed."""
     try:
         return importlib.import_module("psycopg")
     except ImportError as error:
@@ -37,7 +37,7 @@ def import_psycopg() -> Any:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Address:
-    """Where an index is: how to connect, the schema, and how messages name the place (without password)."""
+    """The address of an index: connection info, schema, and a name for messages without the password."""
 
     conninfo: str
     schema: str
@@ -46,7 +46,7 @@ class Address:
 
 
 def parse_address(url: str, schema: str | None = None) -> Address:
-    """Read ``postgresql://user:password@host/database?schema=name``; raises `InputError`."""
+    """Parse ``postgresql://user:password@host/database?schema=name``; raise `InputError` if it is invalid."""
     psycopg = import_psycopg()
     head, _, query = url.partition("?")
     rest = [part for part in query.split("&") if part and not part.startswith("schema=")]
@@ -55,7 +55,7 @@ def parse_address(url: str, schema: str | None = None) -> Address:
     try:
         parts = psycopg.conninfo.conninfo_to_dict(conninfo)
     except psycopg.Error:
-        # Its message may repeat a part of the address, with the password in it.
+        # psycopg's message may contain a part of the address with the password.
         raise InputError(
             "The address of PostgreSQL can't be read; it has the form "
             "postgresql://user:password@host:port/database?schema=name, special characters as %XX."
@@ -76,9 +76,9 @@ def _checked_schema(name: str) -> str:
 
 
 class Session:
-    """Hands out connections, one to each transaction, and keeps a few for the next.
+    """A pool of connections, one per transaction; a few idle connections are kept.
 
-    Nothing is set beyond the end of a transaction, so a pooler such as PgBouncer may stand in between.
+    Settings end with their transaction, so it works behind a pooler such as PgBouncer.
     """
 
     def __init__(self, address: Address, *, busy_timeout: float) -> None:
@@ -92,12 +92,12 @@ class Session:
         self._path = ""
 
     def look_in(self, *schemas: str) -> None:
-        """Name the schemas that tables, types and operators are in."""
+        """Set the search path: the schemas of tables, types and operators."""
         self._path = f"SET LOCAL search_path TO {', '.join(map(quoted_name, schemas))};"
 
     @contextmanager
     def reading(self) -> Iterator[Connection]:
-        """A transaction that sees one moment."""
+        """Yield a connection in a read-only transaction with one snapshot (REPEATABLE READ)."""
         with self.explained(values=False):  # the block is a caller's
             connection = self._begun("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY;")
             try:
@@ -107,7 +107,7 @@ class Session:
 
     @contextmanager
     def writing(self, *, lock: str | None = None) -> Iterator[Connection]:
-        """A transaction that no other writer of this schema stands beside.
+        """Yield a connection in a transaction that holds the schema's writer lock.
 
         Raises `StoreBusyError` when another writer takes too long.
         """
@@ -129,7 +129,7 @@ class Session:
 
     @contextmanager
     def alone(self) -> Iterator[Connection]:
-        """A connection without a transaction, for VACUUM and its kin; other writers wait."""
+        """Yield a connection without a transaction, with the writer lock, for commands such as VACUUM."""
         key = [self.address.schema]
         with self.explained():
             connection = self._connect()
@@ -142,14 +142,14 @@ class Session:
                 connection.close()
 
     def close(self) -> None:
-        """Close what is open and idle; a connection in use is closed when it is given back."""
+        """Close idle connections; a connection in use is closed when it is returned to the pool."""
         self._closed = True
         while self._idle:
             self._idle.pop().close()
 
     @contextmanager
     def explained(self, *, values: bool = True) -> Iterator[None]:
-        """Raise `StoreError` or `StoreBusyError` for what psycopg raises, and for damaged ``values``."""
+        """Raise `StoreError` or `StoreBusyError` for psycopg errors and, with ``values``, damaged values."""
         errors = self._psycopg.errors
         try:
             yield
@@ -168,7 +168,7 @@ class Session:
             raise damaged(f"({self.place})", error) from error
 
     def _begun(self, begin: str) -> Connection:
-        """Begin on a connection; one that was lost while nobody used it is replaced."""
+        """Return a connection with a started transaction; idle connections that were lost are replaced."""
         script = f"{begin} {self._path}".encode()
         while self._idle and not self._closed:
             connection = self._idle.pop()
@@ -206,7 +206,7 @@ class Session:
             self._idle.append(connection)
 
     def _undo(self, connection: Connection) -> None:
-        """Roll back; a connection that can't do it is closed."""
+        """Roll back; close the connection if that fails."""
         with suppress(self._psycopg.Error):
             connection.execute("ROLLBACK")
             self._give_back(connection)

@@ -1,4 +1,4 @@
-"""`Filter` as SQL over the metadata (jsonb) of the table ``documents``; it means what `Filter.holds` says."""
+"""`Filter` as SQL over the metadata (jsonb) of the table ``documents``, equivalent to `Filter.holds`."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def documents_where(where: Filter | None) -> Part:
 
 
 def only_documents(column: str, where: Filter | None) -> Part:
-    """Return a condition on a column of documents' numbers."""
+    """Return a condition on a column with document numbers."""
     if where is None or not where.conditions:
         return "true", []
     text, values = documents_where(where)
@@ -50,7 +50,7 @@ def _nested(path: tuple[str, ...], value: str) -> str:
 
 
 def _ordered(condition: Condition) -> Part:
-    """Compare each member that is a number with a number, or that is a text with a text."""
+    """Return a comparison of members, numbers with a number or texts with a text."""
     member, values = _member(condition.path)
     sign, value = _SIGNS[condition.operator], condition.value
     if isinstance(value, str):

@@ -1,4 +1,4 @@
-"""The documents of a move to other settings: which are left to prepare, and keeping those that are ready."""
+"""Migration of an index in PostgreSQL to other settings: unprepared documents, and staging of entries."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ _LEFT = "NOT EXISTS (SELECT FROM prepared_{number} WHERE document = number)"
 def first_unprepared(connection: Connection, number: int, limit: int) -> list[Document]:
     """Return the first documents that a layout lacks.
 
-    They are prepared in order, so most often they are those after the last that is ready; only in the end
-    all are looked through for what was written meanwhile.
+    Documents are prepared in order, so normally these follow the last prepared document; only at the end all
+    documents are scanned for writes during the migration.
     """
     after = f"number > (SELECT coalesce(max(document), 0) FROM prepared_{number})"  # noqa: S608
     found: list[Document] = []
@@ -45,7 +45,7 @@ def unprepared(connection: Connection, number: int) -> bool:
 def stage_entries(
     connection: Connection, writer: PostgresWriter, layout: Layout, entries: Sequence[Entry]
 ) -> None:
-    """Write entries into the layout of a move, unless their document is gone or another by now."""
+    """Write entries into the layout of a migration; skip entries of deleted or changed documents."""
     keys = {id_key(entry.document.id): entry for entry in entries}
     rows = connection.execute(
         "SELECT key, number, digest FROM documents WHERE key = ANY(%s)", [list(keys)]

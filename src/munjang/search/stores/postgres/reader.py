@@ -1,4 +1,4 @@
-"""Reading one moment of an index in PostgreSQL."""
+"""Reads from one snapshot of an index in PostgreSQL."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from munjang.search.stores.postgres.text import (
 
 __all__ = ["PostgresReader", "find_words"]
 
-_MOST_WORDS = 128  # of one query, the longest; a longer one costs more than it says
+_MOST_WORDS = 128  # maximum number of words of a query, the longest words; more cost time for little gain
 _FREQUENT = 1.64493406685  # pi^2/6, by which ts_rank divides
 _SATURATION, _LENGTH = 1.2, 0.75  # the usual k1 and b of BM25
 
@@ -37,10 +37,10 @@ _SATURATION, _LENGTH = 1.2, 0.75  # the usual k1 and b of BM25
 def find_words(
     connection: Connection, layout: Layout, words: Sequence[str], limit: int, where: Filter | None
 ) -> list[Match]:
-    """Find the passages that have any of the words, best first, ties by the smaller number.
+    """Return the passages that contain any of the words, best first, ties by the smaller number.
 
-    ``ts_rank`` knows nothing of rare and common words, so each word is ranked by itself and weighed as in
-    BM25 (Robertson and Zaragoza, 2009)::
+    ``ts_rank`` ignores document frequencies, so each word is ranked separately and weighted as in BM25
+    (Robertson and Zaragoza, 2009)::
 
         sum over the words of  ln(1 + (N - n + 0.5) / (n + 0.5)) * f
         divided by             (1 + k1 * (1 - b + b * length / mean length)) / (1 + k1)
@@ -80,7 +80,7 @@ def _query(layout: Layout, asked: Sequence[str], limit: int, where: Filter | Non
     return query, [*(words_query([word]) for word in asked), words_query(asked), *filtered, limit]
 
 
-_PAGE = 500  # documents that are fetched at once
+_PAGE = 500  # documents per fetch
 _SPARE = 16  # candidates beyond the limit: the server's rounding may order two that are close otherwise
 _CANDIDATES = (100, 1000)  # of HNSW: the fewest for a good recall, and the most that pgvector allows
 
@@ -92,7 +92,7 @@ R = TypeVar("R")
 def _reading(
     method: Callable[Concatenate[PostgresReader, P], R],
 ) -> Callable[Concatenate[PostgresReader, P], R]:
-    """Let a method fail clearly: after the snapshot's end, and for values that are damaged."""
+    """Wrap a method so that it raises clear errors after the snapshot's end, and for damaged values."""
 
     @wraps(method)
     def explained_method(self: PostgresReader, /, *args: P.args, **kwargs: P.kwargs) -> R:
@@ -115,18 +115,18 @@ class PostgresReader:
 
     @_reading
     def get(self, ids: Sequence[DocumentId]) -> Mapping[DocumentId, Document]:
-        """Return the documents that are there."""
+        """Return the documents with these ids; unknown ids are left out."""
         rows = self._rows("SELECT id, source, body FROM documents WHERE key = ANY(%s)", [_keys(ids)])
         return {one.id: one for one in (read_body(*row) for row in rows)}
 
     @_reading
     def digests(self, ids: Sequence[DocumentId]) -> Mapping[DocumentId, bytes]:
-        """Return the digests of those that are there."""
+        """Return the digests of the documents with these ids; unknown ids are left out."""
         rows = self._rows("SELECT id, digest FROM documents WHERE key = ANY(%s)", [_keys(ids)])
         return {read_id(row[0]): row[1] for row in rows}
 
     def documents(self, where: Filter | None = None) -> Iterator[Document]:
-        """Go through the documents in the order in which they were first put."""
+        """Yield the documents in order of first insertion."""
         text, values = documents_where(where)
         last = 0
         while True:
@@ -144,7 +144,7 @@ class PostgresReader:
                 return
 
     def salvage(self) -> Iterator[tuple[Document, bytes] | None]:
-        """Yield each document with its digest; ``None`` for one that can't be read."""
+        """Yield each document with its digest; ``None`` for an unreadable document."""
         last = 0
         while rows := self._rows(
             "SELECT number, id, source, body, digest FROM documents WHERE number > %s "
@@ -169,7 +169,7 @@ class PostgresReader:
 
     @_reading
     def count(self, where: Filter | None = None) -> int:
-        """Count the documents."""
+        """Count the documents that match a filter, or all documents."""
         if where is None:
             return self._state.documents
         text, values = documents_where(where)
@@ -203,7 +203,7 @@ class PostgresReader:
 
     @_reading
     def lexical(self, words: Sequence[str], limit: int, where: Filter | None = None) -> Sequence[Match]:
-        """Find the passages that have any of the words; see `postgres_words.find_words` for the score."""
+        """Return the passages that contain any of the words; see `find_words` for the score."""
         layout = self._state.layout
         if layout is None or limit < 1:
             return []
@@ -211,7 +211,7 @@ class PostgresReader:
 
     @_reading
     def find(self, passages: Sequence[int]) -> Mapping[int, Found]:
-        """Return where passages are."""
+        """Return the locations of passages by passage number."""
         if self._state.layout is None:
             return {}
         rows = self._rows(
@@ -245,7 +245,7 @@ class PostgresReader:
     def _nearest(
         self, layout: Layout, query: NDArray[np.float32], limit: int, where: Filter | None, order: str
     ) -> list[tuple[int, bytes]]:
-        """Return numbers and vectors; the vectors are fetched only of those that stay."""
+        """Return the numbers and vectors of the nearest passages; only their vectors are fetched."""
         condition, values = only_documents("document", where)
         table = f"vectors_{layout.number}"
         return self._rows(
@@ -272,7 +272,7 @@ def _keys(ids: Sequence[DocumentId]) -> list[bytes]:
 
 
 def _best(layout: Layout, query: NDArray[np.float32], found: Sequence[tuple[int, bytes]]) -> list[Match]:
-    """Score candidates exactly; the best first, and of equal ones the smaller number."""
+    """Return candidates with exact scores, best first, ties by the smaller number."""
     if not found:
         return []
     passages = np.array([passage for passage, _ in found], dtype=np.int64)

@@ -95,7 +95,7 @@ _LAYOUT = """
 
 @dataclass(frozen=True, slots=True)
 class Layout:
-    """The tables of some settings, and how much is in them."""
+    """The tables of an index's settings, and their row counts."""
 
     number: int
     settings: IndexSettings
@@ -133,7 +133,7 @@ class State:
 
 
 def read_state(connection: Connection) -> State:
-    """Read what the transaction sees."""
+    """Return the state as seen by the transaction."""
     row = connection.execute(
         "SELECT identity::text, generation, documents, next_document, next_passage, layout, moving FROM state"
     ).fetchone()
@@ -147,7 +147,7 @@ def read_state(connection: Connection) -> State:
 
 
 def hold_tables(connection: Connection, state: State) -> bool:
-    """Keep others from dropping the tables while the transaction lasts; false if they are gone already."""
+    """Lock the tables against being dropped during the transaction; return false if they do not exist."""
     from psycopg.errors import UndefinedTable
 
     tables = [f"{table}_{layout.number}" for layout in state.layouts for table in ("passages", "vectors")]
@@ -163,7 +163,7 @@ def hold_tables(connection: Connection, state: State) -> bool:
 
 
 def prepare_schema(session: Session, *, create: bool) -> None:
-    """Bring the tables to this version.
+    """Create the tables or upgrade them to this version.
 
     Raises `StoreError` if there is no index and none may be made, if pgvector is missing, and if the index
     is of a newer version.
@@ -182,7 +182,7 @@ def prepare_schema(session: Session, *, create: bool) -> None:
 
 
 def _version(connection: Connection, schema: str) -> int:
-    """Count the migrations that were done; 0 if there is no index."""
+    """Return the number of applied migrations; 0 if there is no index."""
     row = connection.execute("SELECT to_regclass(%s)::oid", [f"{quoted_name(schema)}.migrations"]).fetchone()
     if row is None or row[0] is None:
         return 0
@@ -214,7 +214,7 @@ def _migrate(session: Session, connection: Connection, *, create: bool) -> None:
 
 
 def _vector_schema(connection: Connection) -> str | None:
-    """Find the schema that pgvector is in; raises `StoreError` for one that is too old."""
+    """Return the schema of pgvector; raise `StoreError` if pgvector is too old."""
     row = connection.execute(
         "SELECT n.nspname, e.extversion FROM pg_extension e JOIN pg_namespace n ON n.oid = e.extnamespace "
         "WHERE e.extname = 'vector'"
@@ -271,7 +271,7 @@ def _indexed(dimension: int) -> str | None:
 
 
 def nearest_index(number: int, settings: IndexSettings, how: str = "") -> str | None:
-    """Write the command that makes a layout's HNSW index; ``None`` for vectors that are too long for one."""
+    """Return the SQL that creates a layout's HNSW index; ``None`` for vectors too long for HNSW."""
     indexed = _indexed(settings.dimension)
     if indexed is None:
         return None
@@ -282,7 +282,7 @@ def nearest_index(number: int, settings: IndexSettings, how: str = "") -> str | 
 
 
 def add_layout(connection: Connection, settings: IndexSettings) -> int:
-    """Make the tables for settings, empty; return the layout's number."""
+    """Create empty tables for settings; return the layout's number."""
     row = connection.execute(
         "UPDATE state SET next_layout = next_layout + 1 RETURNING next_layout"
     ).fetchone()
@@ -302,7 +302,7 @@ def add_layout(connection: Connection, settings: IndexSettings) -> int:
 
 
 def drop_unused(session: Session) -> None:
-    """Drop the tables of layouts that nobody uses; those that a reader still holds wait for the next time."""
+    """Drop the tables of unused layouts; tables locked by a reader are dropped the next time."""
     try:
         with session.writing() as connection:
             connection.execute("SET LOCAL lock_timeout = '200ms'")

@@ -1,7 +1,7 @@
 """`PostgresStore`: an index in PostgreSQL with pgvector (extra ``postgres``), for many machines.
 
-One index is one schema. Every write is one transaction, and the only writer of the schema while it lasts;
-readers see one moment and wait for nobody.
+An index is a schema. Every write is a transaction that holds the schema's writer lock; readers use a snapshot
+and are never blocked.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from munjang.search.stores.postgres.writer import PostgresWriter
 
 __all__ = ["PostgresStore", "open_postgres"]
 
-EXACT_BELOW = 10_000  # vectors that are searched exactly even if an approximation will do
+EXACT_BELOW = 10_000  # up to this number of vectors a search is exact even if it need not be
 
 
 def open_postgres(
@@ -42,20 +42,20 @@ def open_postgres(
     busy_timeout: float = 30.0,
     exact_below: int = EXACT_BELOW,
 ) -> PostgresStore:
-    """Open an index in a database, or begin one.
+    """Open an index in a database, or create it.
 
     Args:
-        url: ``postgresql://user:password@host:port/database``, with ``?schema=name`` if it is to be another
-            than ``munjang``; whatever else libpq understands may follow.
-        schema: the same as in ``url``, which it goes before.
-        create: make the schema and its tables if they are not there.
+        url: ``postgresql://user:password@host:port/database``, with ``?schema=name`` for another schema than
+            ``munjang``; other libpq parameters are allowed.
+        schema: the schema; it overrides ``url``.
+        create: create the schema and its tables if they do not exist.
         readonly: refuse every write.
         busy_timeout: seconds to wait for another writer.
-        exact_below: up to so many vectors a search is exact, beyond it goes through HNSW.
+        exact_below: up to this number of vectors a search is exact; above it uses HNSW.
 
-    Raises `StoreError` if the server can't be reached or lets nobody in, if pgvector is missing and may not
-    be created, if the index is of a newer version, and without ``create`` if there is none; `InputError` for
-    an address that makes no sense; `MissingExtraError` without psycopg.
+    Raises `StoreError` if the server can't be reached or rejects the login, if pgvector is missing and can't
+    be created, if the index is of a newer version, and without ``create`` if the index does not exist;
+    `InputError` for an invalid address; `MissingExtraError` without psycopg.
     """
     session = Session(parse_address(url, schema), busy_timeout=busy_timeout)
     try:
@@ -67,7 +67,7 @@ def open_postgres(
 
 
 class PostgresStore:
-    """A `Store`; make it with `open_postgres`. Several threads may use one."""
+    """A `Store` in PostgreSQL, created by `open_postgres`. Thread-safe."""
 
     def __init__(self, session: Session, *, readonly: bool, exact_below: int) -> None:
         self._session = session
@@ -76,12 +76,12 @@ class PostgresStore:
 
     @property
     def settings(self) -> IndexSettings | None:
-        """What the index was made with; ``None`` before `create`."""
+        """The settings of the index; ``None`` before `create`."""
         with self._moment() as (_, state):
             return state.layout.settings if state.layout else None
 
     def create(self, settings: IndexSettings) -> None:
-        """Begin an index; the same settings again change nothing, others raise `IndexMismatchError`."""
+        """Create an index; no effect if it exists with these settings, else raise `IndexMismatchError`."""
         stored = self.settings
         if stored is None:
             with self._change() as (connection, state):
@@ -95,7 +95,7 @@ class PostgresStore:
 
     @contextmanager
     def snapshot(self) -> Iterator[Reader]:
-        """Read at one moment."""
+        """Yield a reader of one snapshot."""
         with self._moment() as (connection, state):
             reader = PostgresReader(self._session, connection, state, self._exact_below)
             try:
@@ -104,7 +104,7 @@ class PostgresStore:
                 reader.ended = True
 
     def write(self, changes: Changes) -> int:
-        """Do all the changes or none; return the number of documents deleted."""
+        """Write the changes in one transaction; return the number of documents deleted."""
         with self._change() as (connection, state):
             layout = self._begun(state)
             writer = PostgresWriter(connection, state)
@@ -114,7 +114,7 @@ class PostgresStore:
         return deleted
 
     def unstaged(self, target: IndexSettings, limit: int) -> Sequence[Document]:
-        """Return documents that a move to other settings has yet to prepare; a first call begins the move."""
+        """Return documents not yet staged in the migration to ``target``; the first call starts it."""
         with self._change() as (connection, state):
             moving = self._moving(state, target)
             if moving is None:
@@ -125,7 +125,7 @@ class PostgresStore:
             return first_unprepared(connection, number, limit)
 
     def stage(self, target: IndexSettings, entries: Sequence[Entry]) -> None:
-        """Keep prepared entries of the move aside; those whose document has changed meanwhile are dropped."""
+        """Stage prepared entries of the migration; entries whose document has changed are dropped."""
         with self._change() as (connection, state):
             moving = self._moving(state, target)
             if moving is None:
@@ -135,7 +135,7 @@ class PostgresStore:
             writer.finish()
 
     def switch(self, target: IndexSettings) -> bool:
-        """Put what was staged in place, all at once; false, and nothing done, if documents are unstaged."""
+        """Activate the staged entries atomically; return false and do nothing if documents are unstaged."""
         with self._change() as (connection, state):
             old, moving = self._begun(state), self._moving(state, target)
             if moving is None and state.documents:
@@ -151,7 +151,7 @@ class PostgresStore:
         return True
 
     def abandon(self) -> None:
-        """Drop a move that was begun."""
+        """Delete a started migration."""
         with self._change() as (connection, state):
             if state.moving is None:
                 return
@@ -160,23 +160,23 @@ class PostgresStore:
         drop_unused(self._session)
 
     def rebuild(self) -> None:
-        """Make the indexes and counts anew, and free the space of what was deleted for what will be put."""
+        """Rebuild the indexes and counts, and free the space of deleted rows for new rows."""
         self._check_writable()
         rebuild_index(self._session)
         drop_unused(self._session)
 
     def check(self) -> Sequence[str]:
-        """Return a line for each thing that is wrong; none when all is well."""
+        """Return a line for each problem; empty without problems."""
         with self._moment() as (connection, state), self._session.explained():
             return check_index(connection, state)
 
     def info(self) -> StoreInfo:
-        """Describe the store."""
+        """Return counts, sizes and details of the store."""
         with self._moment() as (connection, state), self._session.explained():
             return describe_index(connection, state, self._session.place)
 
     def close(self) -> None:
-        """Close the connections; closing twice is no error."""
+        """Close the connections; closing twice is not an error."""
         self._session.close()
 
     @contextmanager
@@ -218,7 +218,7 @@ class PostgresStore:
         return state.layout
 
     def _moving(self, state: State, target: IndexSettings) -> Layout | None:
-        """Return the layout of a move to these settings; raises if a move to others was begun."""
+        """Return the layout of the migration to these settings; raise if it has another target."""
         self._begun(state)
         if state.moving is not None and (found := difference(state.moving.settings, target)) is not None:
             raise IndexMismatchError(

@@ -1,4 +1,4 @@
-"""What PostgreSQL can't hold as it is: texts with NUL or half a surrogate pair, words, vectors, ids."""
+"""Encodings for PostgreSQL: texts with NUL or lone surrogates, words, vectors, ids."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ _BEYOND = "1e5000"  # stands for infinity: more than any float, and than any int
 
 
 def escaped(text: str) -> str:
-    """Make a text that PostgreSQL takes; two texts compare as before."""
+    """Return an escaped text that PostgreSQL accepts; the order of texts is preserved."""
     return _RAW.sub(_escape, text)
 
 
@@ -75,7 +75,7 @@ def _unescape(match: re.Match[str]) -> str:
 
 
 def write_id(document: DocumentId) -> str:
-    """Write an id so that 17 and "17" differ."""
+    """Return an id as text in which 17 and "17" differ."""
     if isinstance(document, bool) or not isinstance(document, (int, str)):
         raise InputTypeError(f"A document's id is a whole number or a text, got {document!r}.")
     return f"i{document}" if isinstance(document, int) else f"s{escaped(document)}"
@@ -92,7 +92,7 @@ def id_key(document: DocumentId) -> bytes:
 
 
 def write_body(document: Document) -> str:
-    """Write fields and metadata as they are given back; `InputTypeError` for metadata that JSON can't say."""
+    """Return fields and metadata as JSON; `InputTypeError` for metadata that can't be written as JSON."""
     try:
         if not _names_are_texts(document.metadata):
             raise TypeError("a name is no text")
@@ -169,7 +169,7 @@ def words_vector(words: Sequence[str]) -> str:
 
 
 def words_query(words: Sequence[str]) -> str:
-    """Write a tsquery that any of the words fulfils."""
+    """Return a tsquery that matches any of the words."""
     return "|".join(map(_quoted, words))
 
 

@@ -1,4 +1,4 @@
-"""Writing entries into the tables of an index in PostgreSQL, within a transaction that was begun."""
+"""Writing entries into the tables of an index in PostgreSQL, inside the caller's transaction."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _BINARY_END = b"\xff\xff"
 
 
 class PostgresWriter:
-    """Puts and deletes; numbers grow from those of ``state``, as there is no other writer meanwhile."""
+    """Writes and deletes documents; numbers continue from ``state``, since there is no concurrent writer."""
 
     def __init__(self, connection: Connection, state: State) -> None:
         self._connection = connection
@@ -41,7 +41,7 @@ class PostgresWriter:
         self._changed = False
 
     def delete(self, ids: Sequence[DocumentId]) -> int:
-        """Delete documents and all that was made of them; return how many there were."""
+        """Delete documents and all data derived from them; return the number of deleted documents."""
         numbers = list(self.numbers(ids).values())
         if numbers:
             self.forget(numbers, self._state.layouts)
@@ -51,9 +51,9 @@ class PostgresWriter:
         return len(numbers)
 
     def put(self, layout: Layout, entries: Sequence[Entry], *, new: bool) -> None:
-        """Write entries; those that are there are replaced, or refused if they must be new.
+        """Write entries; existing documents are replaced, or raise an error if entries must be new.
 
-        Of several with one id the last counts.
+        If several entries have the same id, the last entry wins.
         """
         there = self.numbers([entry.document.id for entry in entries])
         if new:
@@ -68,7 +68,7 @@ class PostgresWriter:
         self._changed = self._changed or bool(entries)
 
     def numbers(self, ids: Sequence[DocumentId]) -> dict[bytes, int]:
-        """Look documents up: key -> number of those that are there."""
+        """Return the numbers of existing documents by key."""
         keys = [id_key(one) for one in ids]
         rows = self._connection.execute("SELECT key, number FROM documents WHERE key = ANY(%s)", [keys])
         return dict(rows.fetchall())
@@ -92,7 +92,7 @@ class PostgresWriter:
         self._count(layout, len(passages), len(vectors), sum(row[5] for row in passages))
 
     def forget(self, numbers: Sequence[int], layouts: Iterable[Layout]) -> None:
-        """Drop what was made of documents."""
+        """Delete the data derived from documents."""
         if not numbers:
             return
         for layout in layouts:
@@ -108,7 +108,7 @@ class PostgresWriter:
             self._count(layout, -gone[0], -vectors, -gone[1])
 
     def finish(self) -> None:
-        """Write the counts down; a new generation begins if anything changed that readers see."""
+        """Update the counts; increase the generation if data visible to readers changed."""
         self._connection.execute(
             "UPDATE state SET generation = generation + %s, documents = %s, next_document = %s, "
             "next_passage = %s",
@@ -141,7 +141,7 @@ class PostgresWriter:
                     copy.write_row(row)
 
     def _copy_binary(self, command: str, rows: Sequence[bytes]) -> None:
-        """Copy rows that are in the format of binary COPY already; pgvector reads text much more slowly."""
+        """Copy rows in binary COPY format; pgvector parses text much more slowly."""
         if rows:
             start = f"{command} FROM STDIN (FORMAT binary)".encode()
             with self._connection.cursor() as cursor, cursor.copy(start) as copy:

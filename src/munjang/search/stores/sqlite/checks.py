@@ -1,4 +1,4 @@
-"""Looking for what is wrong with an index in SQLite."""
+"""Integrity checks of an index in SQLite."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ if TYPE_CHECKING:
 
 __all__ = ["problems"]
 
-_SAMPLES = 3  # vectors that are searched for in the matrix
+_SAMPLES = 3  # sampled vectors used as queries to compare matrix and database
 _NEAREST = 10
 _TOLERANCE = 1e-5
 
-# A passage lies within its field. SQLite counts a text with the character 0 only up to there.
+# A passage must lie within its field. SQLite's `length` counts a text only up to a NUL character.
 _MISPLACED = """
     SELECT count(*) FROM passage JOIN document ON document.number = passage.document
     WHERE NOT EXISTS (
@@ -45,12 +45,12 @@ _COUNTS = {
 
 
 def problems(reader: SqliteReader, vectors: DerivedVectors) -> Iterator[str]:
-    """Yield a line for each thing that is wrong."""
+    """Yield a line for each problem."""
     connection = reader.connection
     broken = [row[0] for row in connection.execute("PRAGMA integrity_check") if row[0] != "ok"]
     if broken:
         yield from (f"SQLite: {line}" for line in broken)
-        return  # what follows may fail on a damaged file
+        return  # the checks below may fail on a damaged file
     for table, row, parent, _ in connection.execute("PRAGMA foreign_key_check").fetchall():
         yield f"Row {row} of '{table}' refers to a row of '{parent}' that is missing."
     for what, query in _COUNTS.items():
@@ -76,7 +76,7 @@ def _vector_problems(connection: apsw.Connection, moment: Moment, vectors: Deriv
 
 
 def _agrees(connection: apsw.Connection, moment: Moment, vectors: DerivedVectors) -> bool:
-    """Search for some stored vectors in the matrix and among all."""
+    """Return whether the matrix and an exact scan of the database find the same for sampled vectors."""
     rows = connection.execute(
         "SELECT value FROM vector ORDER BY passage DESC LIMIT ?", (_SAMPLES,)
     ).fetchall()

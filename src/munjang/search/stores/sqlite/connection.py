@@ -1,4 +1,4 @@
-"""Opening an index's SQLite file, for reading or for writing, and saying in one line what goes wrong."""
+"""Connections to an index's SQLite file for reading and writing, transactions, and error messages."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ APPLICATION = 0x4D756E6A  # "Munj", in the file's header
 _MAGIC = b"SQLite format 3\x00"
 _CACHE_KIB = 32_768
 _CHECKPOINT_PAGES = 2000
-_LARGEST_LOG = 64 << 20  # bytes that are kept of the log of changes once they are in the database
+_LARGEST_LOG = 64 << 20  # size limit in bytes of the WAL file after a checkpoint
 _MENDED = {
     "FullError": "the disk is full; make room and do it again",
     "ReadOnlyError": "it is read-only; give the file and its folder write permission",
@@ -47,7 +47,7 @@ _MENDED = {
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where an index is, and how long to wait for another writer, in seconds."""
+    """The path of an index, and how long to wait for another writer, in seconds."""
 
     path: Path
     readonly: bool = False
@@ -55,22 +55,22 @@ class Place:
     vfs: str | None = None
 
     def writer(self, *, create: bool = False) -> apsw.Connection:
-        """Open a connection that may write."""
+        """Open a connection for writing."""
         import apsw
 
         flags = apsw.SQLITE_OPEN_READWRITE | (apsw.SQLITE_OPEN_CREATE if create else 0)
         connection = self._open(str(self.path), flags)
-        # Fewer pages hold more vectors, and a page of 8 KiB has five of 384 dimensions and little waste.
+        # Larger pages hold more vectors: a page of 8 KiB has five vectors of 384 dimensions and little waste.
         connection.execute("PRAGMA page_size = 8192; PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON")
         connection.execute(f"PRAGMA wal_autocheckpoint = {_CHECKPOINT_PAGES}")
         connection.execute(f"PRAGMA journal_size_limit = {_LARGEST_LOG}")
         return connection
 
     def reader(self) -> apsw.Connection:
-        """Open a connection that only reads, in whatever way the folder allows."""
+        """Open a read-only connection, in a mode that the folder's permissions allow."""
         import apsw
 
-        # A reader that may write shares the log of changes with the others, and can recover it.
+        # A reader with write permission shares the WAL with the other connections, and can recover it.
         for flags in (apsw.SQLITE_OPEN_READWRITE, apsw.SQLITE_OPEN_READONLY):
             if self.readonly and flags == apsw.SQLITE_OPEN_READWRITE:
                 continue
@@ -81,7 +81,7 @@ class Place:
         return self._immutable()
 
     def _immutable(self) -> apsw.Connection:
-        """Read a file that nobody can write to; SQLite then looks at nothing beside it."""
+        """Open a file without write access as immutable; SQLite then ignores the WAL files beside it."""
         import apsw
 
         log = self.path.with_name(f"{self.path.name}-wal")
@@ -111,14 +111,14 @@ class Place:
 
 
 def is_immutable(connection: apsw.Connection) -> bool:
-    """Whether a reader had to take the file for one that never changes."""
+    """Return whether a connection opened the file as immutable."""
     import apsw
 
     return bool(connection.open_flags & apsw.SQLITE_OPEN_URI)
 
 
 def shut(connection: apsw.Connection) -> None:
-    """Close a connection; what it could not tidy up, the next one does."""
+    """Close a connection; ignore errors, since the next connection does any missing cleanup."""
     import apsw
 
     with suppress(apsw.Error):
@@ -126,12 +126,12 @@ def shut(connection: apsw.Connection) -> None:
 
 
 def check_header(path: Path) -> None:
-    """Refuse a file that is not ours before SQLite touches it."""
-    if not path.is_file():  # opening a fifo would wait for ever, a device never ends
+    """Raise `StoreError` for a file that is not an index, before SQLite opens it."""
+    if not path.is_file():  # opening a FIFO would block forever, a device has no end
         kind = "a folder" if path.is_dir() else "no regular file"
         raise StoreError(f"'{path}' is {kind}, not an index.")
     if path.with_name(f"{path.name}-journal").exists():
-        return  # SQLite must first undo what a killed process left half done
+        return  # SQLite must first roll back the transaction of a killed process
     with path.open("rb") as file:
         header = file.read(100)
     if not header:
@@ -145,7 +145,7 @@ def check_header(path: Path) -> None:
 
 @contextmanager
 def explained(path: Path) -> Iterator[None]:
-    """Raise `StoreError` in one line about the index for SQLite's errors and for damaged values."""
+    """Convert SQLite's errors and errors from damaged values to a one-line `StoreError` about the index."""
     import apsw
 
     try:
@@ -174,20 +174,20 @@ def _reason(error: BaseException) -> str:
 
 @contextmanager
 def transaction(connection: apsw.Connection) -> Iterator[None]:
-    """Do everything in the block at once, on the disk at its end, or nothing."""
+    """Run the block in one transaction: committed durably at its end, or rolled back."""
     connection.execute("BEGIN IMMEDIATE")
     try:
         yield
         connection.execute("COMMIT")
     except BaseException:
-        # A full disk may have rolled back already.
+        # SQLite may have rolled back already, such as for a full disk.
         if connection.in_transaction:
             _roll_back(connection)
         raise
 
 
 def _roll_back(connection: apsw.Connection) -> None:
-    """Roll back; where even that fails, SQLite does it when the connection is closed."""
+    """Roll back; if that fails, SQLite rolls back when the connection is closed."""
     import apsw
 
     with suppress(apsw.Error):

@@ -1,8 +1,8 @@
-"""Filters as SQL over the metadata of the table ``document``, saying just what `Filter.holds` says.
+"""Filters as SQL over the metadata of the table ``document``, equivalent to `Filter.holds`.
 
-SQL does it where SQLite's JSON is Python's: documents whose metadata is ``plain``, filters of ordinary names
-and values. For the rest (whole numbers beyond 64 bits, floats of many digits, texts with the character 0,
-names with quotes) SQL asks `Filter.holds` itself.
+SQL evaluates a filter where SQLite's JSON is the same as Python's: documents whose metadata is ``plain``,
+filters with ordinary names and values. In the other cases (integers beyond 64 bits, floats of many digits,
+texts with a NUL character, names with quotes) SQL calls `Filter.holds`.
 """
 
 from __future__ import annotations
@@ -22,10 +22,10 @@ __all__ = ["compact_json", "condition_of", "install", "metadata_json"]
 
 Sql = tuple[str, list[Any]]
 
-_MOST_VALUES = 20_000  # of one statement
+_MOST_VALUES = 20_000  # maximum number of values of a statement
 _MOST_CONDITIONS = 300
 _MOST_DEPTH = 100
-# A number that SQLite may read as another one: more digits than it surely keeps, or with an exponent.
+# A number that SQLite may read with another value: more digits than it keeps, or an exponent.
 _LONG_NUMBER = re.compile(r"[:,\[]-?(?:[0-9.]{16,}|[0-9.]+[eE])")
 compact_json = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode
 _ODD_NAME = re.compile(r'["\\\x00-\x1f\x7f\ud800-\udfff]')
@@ -33,7 +33,7 @@ _ORDER = {"gt": ">", "gte": ">=", "lt": "<", "lte": "<="}
 
 
 def metadata_json(metadata: Mapping[str, Any], owner: object) -> tuple[str, bool]:
-    """Return metadata as JSON, and whether it is plain; `InputTypeError` if JSON can't say it."""
+    """Return metadata as JSON, and whether it is plain; `InputTypeError` if it can't be written as JSON."""
     try:
         _check_names(metadata, _MOST_DEPTH)
         text = compact_json(dict(metadata))
@@ -43,7 +43,7 @@ def metadata_json(metadata: Mapping[str, Any], owner: object) -> tuple[str, bool
 
 
 def _check_names(value: object, depth: int) -> None:
-    """Refuse names that JSON would turn into others, and what is too deep to be read again everywhere."""
+    """Raise an error for names that are not strings, and for nesting too deep to be read back reliably."""
     if not isinstance(value, (Mapping, list, tuple)):
         return
     if not depth:
@@ -57,7 +57,7 @@ def _check_names(value: object, depth: int) -> None:
 
 
 def install(connection: apsw.Connection) -> None:
-    """Teach a connection ``filter_holds(filter, metadata)``."""
+    """Register the SQL function ``filter_holds(filter, metadata)`` on a connection."""
     connection.create_scalar_function("filter_holds", _holds, 2)
 
 
@@ -67,7 +67,7 @@ def _holds(*values: Any) -> bool:
 
 
 def condition_of(where: Filter | None) -> Sql:
-    """Return a condition on the table ``document``, and its values."""
+    """Return an SQL condition on the table ``document``, and its values."""
     import apsw
 
     if where is None or not where.conditions:
@@ -113,7 +113,7 @@ def _condition(condition: Condition) -> Sql:
         there = f"json_type(document.metadata, ?) = 'object' OR {member}"
         return f"coalesce({there}, FALSE) = ?", [path, path, bool(condition.value)]
     test, values = _test(condition)
-    # An object would be gone through member by member, like a list; but it is one value, and equals none.
+    # json_each would iterate over the members of an object as over a list; but an object equals no value.
     members = "json_each(document.metadata, ?) AS one"
     some = (
         "coalesce(json_type(document.metadata, ?), 'null') <> 'object' "  # noqa: S608
@@ -124,7 +124,7 @@ def _condition(condition: Condition) -> Sql:
 
 
 def _test(condition: Condition) -> Sql:
-    """Return a condition on one member, the row ``one``."""
+    """Return an SQL condition on a member, the row ``one``."""
     if condition.operator in _ORDER:
         types = "('text')" if isinstance(condition.value, str) else "('integer', 'real')"
         return f"one.type IN {types} AND one.value {_ORDER[condition.operator]} ?", [condition.value]

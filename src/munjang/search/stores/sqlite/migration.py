@@ -1,4 +1,4 @@
-"""Moving an index in SQLite to other settings: what is prepared waits aside, then takes its place at once."""
+"""Migration of an index in SQLite to other settings: entries are staged, then activated atomically."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ __all__ = ["abandon", "begin", "stage", "start_anew", "switch"]
 
 
 def begin(connection: apsw.Connection, state: State, target: IndexSettings) -> None:
-    """Begin a move, or find that it was begun; all documents wait at first."""
+    """Start a migration, unless it is started already; at first all documents are unstaged."""
     if state.target is None:
         connection.execute("UPDATE state SET target = ?", (write_settings(target),))
         connection.execute("INSERT INTO waiting SELECT number FROM document")
@@ -34,7 +34,7 @@ def _check_target(begun: IndexSettings, target: IndexSettings) -> None:
 
 
 def stage(connection: apsw.Connection, state: State, target: IndexSettings, entries: Sequence[Ready]) -> None:
-    """Keep entries aside; those of documents that have changed meanwhile, or are gone, are passed over."""
+    """Stage entries; skip entries whose document was changed or deleted since it was prepared."""
     if state.target is None:
         raise IndexMismatchError(f"No move to the model '{target.model}' was begun.")
     _check_target(state.target, target)
@@ -54,7 +54,7 @@ def stage(connection: apsw.Connection, state: State, target: IndexSettings, entr
 
 
 def _unchanged(connection: apsw.Connection, entries: Sequence[Ready]) -> dict[str, int]:
-    """Return the numbers of the entries whose document is still what it was when they were prepared."""
+    """Return the document numbers of the entries whose document is unchanged since it was prepared."""
     digests = {entry.id: entry.digest for entry in entries}
     found = connection.execute(
         "SELECT id, number, digest FROM document WHERE id IN (SELECT value FROM json_each(?))",
@@ -64,7 +64,7 @@ def _unchanged(connection: apsw.Connection, entries: Sequence[Ready]) -> dict[st
 
 
 def switch(connection: apsw.Connection, state: State, target: IndexSettings) -> bool:
-    """Put what was staged in place; false, and nothing done, while documents wait."""
+    """Activate the staged entries; return false and do nothing if documents are unstaged."""
     if state.target is None:
         if connection.execute("SELECT EXISTS (SELECT 1 FROM document)").get:
             return False
@@ -91,12 +91,12 @@ def switch(connection: apsw.Connection, state: State, target: IndexSettings) -> 
 
 
 def abandon(connection: apsw.Connection) -> None:
-    """Drop a move."""
+    """Delete a migration."""
     connection.execute("DELETE FROM staged; DELETE FROM waiting; UPDATE state SET target = NULL")
 
 
 def start_anew(connection: apsw.Connection, state: State) -> None:
-    """Forget what changed when; so everything derived from the database must be made anew."""
+    """Delete the history of generations, so that all derived data must be rebuilt."""
     connection.execute("DELETE FROM tombstone; DELETE FROM generation")
     identity, generation = uuid.uuid4().hex, new_generation(state)
     connection.execute("UPDATE state SET identity = ?, generation = ?", (identity, generation))

@@ -1,4 +1,4 @@
-"""`SqliteReader`: one moment of an index in SQLite."""
+"""`SqliteReader`: reads from one snapshot of an index in SQLite."""
 
 from __future__ import annotations
 
@@ -27,26 +27,26 @@ if TYPE_CHECKING:
 
 __all__ = ["SqliteReader", "id_json", "joined", "lexical"]
 
-_MOST_WORDS = 128  # of one query, the longest; a longer one costs more than it says
+_MOST_WORDS = 128  # maximum number of words of a query, the longest words; more cost time for little gain
 _LONGEST_WORD = 1000
 _CAPITALS = re.compile("[A-Z]")
-_SPLITTING = re.compile("[\x00-\x20\x7f\ud800-\udfff]")  # the tokenizer splits here; half pairs are no text
+_SPLITTING = re.compile("[\x00-\x20\x7f\ud800-\udfff]")  # the tokenizer splits here; or lone surrogates
 
 
 def joined(words: Sequence[str]) -> str:
-    """Return words as the text that is indexed."""
+    """Return the text to index for a list of words."""
     return _marked(" ".join(words))
 
 
 def _marked(text: str) -> str:
-    """Mark capitals, for the tokenizer takes A to Z for a to z, but words are what the analyser made."""
+    """Mark capitals, since the tokenizer folds A-Z to a-z, but the analyzer's words are case-sensitive."""
     return _CAPITALS.sub("\ue000\\g<0>", text)
 
 
 def lexical(
     connection: apsw.Connection, words: Sequence[str], limit: int, where: Filter | None
 ) -> list[Match]:
-    """Find the passages that have any of the words, best first, of equal ones the older first."""
+    """Return the passages that contain any of the words, best first; for equal scores the older first."""
     expression = _expression(words)
     if not expression or limit < 1:
         return []
@@ -64,7 +64,7 @@ def lexical(
 
 
 def _expression(words: Sequence[str]) -> str:
-    """Write a query of quoted words; inside quotes nothing has a meaning but the quote itself."""
+    """Return an FTS5 query of quoted words; inside quotes only the quote character is special."""
     distinct = [word for word in dict.fromkeys(words) if _can_be_indexed(word)]
     if len(distinct) > _MOST_WORDS:
         distinct = sorted(distinct, key=len, reverse=True)[:_MOST_WORDS]
@@ -72,26 +72,26 @@ def _expression(words: Sequence[str]) -> str:
 
 
 def _can_be_indexed(word: str) -> bool:
-    """Whether this is one word to the tokenizer, and text to SQLite."""
+    """Return whether the tokenizer keeps this word whole, and SQLite can store it as text."""
     return 0 < len(word) <= _LONGEST_WORD and _SPLITTING.search(word) is None
 
 
-_PAGE = 500  # documents that are held at once
-_IDS = 5000  # asked for at once
+_PAGE = 500  # documents in memory at a time
+_IDS = 5000  # ids per query
 
 P = ParamSpec("P")
 R = TypeVar("R")
 
 
 def id_json(identifier: DocumentId) -> str:
-    """Write an id as it is stored: 17 and "17" stay two."""
+    """Return an id as stored JSON, in which 17 and "17" stay different."""
     return compact_json(identifier)
 
 
 def _reading(
     method: Callable[Concatenate[SqliteReader, P], R],
 ) -> Callable[Concatenate[SqliteReader, P], R]:
-    """Let a method fail clearly: after the snapshot's end, and where SQLite can't read."""
+    """Wrap a method so that it raises clear errors after the snapshot's end, and if SQLite can't read."""
 
     @wraps(method)
     def explained_method(self: SqliteReader, /, *args: P.args, **kwargs: P.kwargs) -> R:
@@ -104,15 +104,15 @@ def _reading(
 
 
 class SqliteReader:
-    """Reads inside one read transaction of ``connection``, which the caller has begun and ends."""
+    """Reads inside a read transaction of ``connection``, which the caller begins and ends."""
 
     def __init__(self, connection: apsw.Connection, path: Path, vectors: DerivedVectors) -> None:
         self.connection = connection
         self.path = path
         self.ended = False
         self._vectors = vectors
-        # The transaction's moment is that of its first statement. Where the state is damaged, documents may
-        # still be read, so that its error is raised when the state is needed.
+        # The first statement fixes the transaction's snapshot. If the state is damaged, documents may still
+        # be readable, so the error is raised only when the state is needed.
         self._state: tuple[str, int, str | None] | StoreError
         try:
             with explained(path):
@@ -129,45 +129,45 @@ class SqliteReader:
 
     @property
     def identity(self) -> str:
-        """Which database this is."""
+        """The identity of the database."""
         return self._stated()[0]
 
     @property
     def generation(self) -> int:
-        """How often it was written to."""
+        """The generation of the database, increased by every write."""
         return self._stated()[1]
 
     @cached_property
     def settings(self) -> IndexSettings | None:
-        """What the index was made with; ``None`` before it was."""
+        """The settings of the index; ``None`` before it was created."""
         settings = self._stated()[2]
         return None if settings is None else read_settings(settings)
 
     @property
     def moment(self) -> Moment | None:
-        """What is seen; ``None`` before the index has settings."""
+        """The snapshot's identity, generation and settings; ``None`` before the index has settings."""
         return None if self.settings is None else Moment(self.identity, self.generation, self.settings)
 
     @_reading
     def get(self, ids: Sequence[DocumentId]) -> dict[DocumentId, Document]:
-        """Return the documents that are there."""
+        """Return the documents with these ids; unknown ids are left out."""
         documents = map(_document, self._rows("id, fields, metadata, source", ids))
         return {document.id: document for document in documents}
 
     @_reading
     def digests(self, ids: Sequence[DocumentId]) -> dict[DocumentId, bytes]:
-        """Return the digests of those that are there."""
+        """Return the digests of the documents with these ids; unknown ids are left out."""
         return {_id(identifier): bytes(digest) for identifier, digest in self._rows("id, digest", ids)}
 
     def documents(self, where: Filter | None = None) -> Iterator[Document]:
-        """Go through the documents in the order in which they were first put, without holding them all."""
+        """Yield the documents in order of first insertion, without keeping all in memory."""
         last = 0
         while page := self._page(where, last):
             yield from (document for _, document in page)
             last = page[-1][0]
 
     def salvage(self) -> Iterator[tuple[Document, bytes] | None]:
-        """Yield each document with its digest, looked up one by one; ``None`` for one that can't be read."""
+        """Yield each document with its digest, read separately; ``None`` for an unreadable document."""
         for number in self._numbers():
             try:
                 found = self._numbered(number)
@@ -185,7 +185,7 @@ class SqliteReader:
 
     @_reading
     def count(self, where: Filter | None = None) -> int:
-        """Count the documents."""
+        """Count the documents that match a filter, or all documents."""
         condition, values = condition_of(where)
         query = f"SELECT count(*) FROM document WHERE {condition}"  # noqa: S608
         return int(self.connection.execute(query, values).get)
@@ -194,7 +194,7 @@ class SqliteReader:
     def semantic(
         self, vector: NDArray[np.float32], limit: int, where: Filter | None = None, *, exact: bool = False
     ) -> list[Match]:
-        """Find the passages nearest to a vector ``[d]``, best first; ``exact`` forbids approximation."""
+        """Return the passages nearest to a vector ``[d]``, best first; ``exact`` disables approximation."""
         moment = self.moment
         if moment is None or limit < 1:
             return []
@@ -209,12 +209,12 @@ class SqliteReader:
 
     @_reading
     def lexical(self, words: Sequence[str], limit: int, where: Filter | None = None) -> list[Match]:
-        """Find the passages that have any of the words, best first; a higher score is better."""
+        """Return the passages that contain any of the words, best first; a higher score is better."""
         return lexical(self.connection, words, limit, where)
 
     @_reading
     def find(self, passages: Sequence[int]) -> dict[int, Found]:
-        """Return where passages are."""
+        """Return the locations of passages by passage number."""
         rows = self.connection.execute(
             'SELECT passage.number, document.id, field, start, "end" '
             "FROM passage JOIN document ON document.number = passage.document "
@@ -225,7 +225,7 @@ class SqliteReader:
 
     @_reading
     def waiting(self, limit: int) -> list[Document]:
-        """Return documents that a move has yet to prepare."""
+        """Return documents not yet staged in a migration."""
         rows = self.connection.execute(
             "SELECT id, fields, metadata, source FROM waiting JOIN document ON number = waiting.document "
             "ORDER BY waiting.document LIMIT ?",
@@ -240,7 +240,7 @@ class SqliteReader:
             yield from self.connection.execute(query, (wanted,))
 
     def _numbers(self) -> list[int]:
-        """Return the numbers that the table of documents, or its index by id, leads to from either end."""
+        """Return the document numbers reachable in the table or in its index by id, from either end."""
         numbers: set[int] = set()
         for order in ("number", "number DESC", "id", "id DESC"):
             with suppress(StoreError), explained(self.path):
@@ -267,7 +267,7 @@ class SqliteReader:
         return [(number, _document(row)) for number, *row in found]
 
     def _allowed(self, where: Filter) -> NDArray[np.int64]:
-        """Return the passages with vectors of the documents that a search may find, in order."""
+        """Return the sorted numbers of passages with vectors in the documents that match a filter."""
         condition, values = condition_of(where)
         rows = self.connection.execute(
             "SELECT passage.number FROM document JOIN passage ON passage.document = document.number "  # noqa: S608

@@ -1,6 +1,6 @@
-"""The tables of an index, in numbered steps: a file of an older version is brought to the newest.
+"""The schema of an index as numbered migration steps, which upgrade a file of an older version.
 
-A step that was published is never changed; what is new comes as a further step.
+A published step is never changed; changes are added as a further step.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 
 __all__ = ["VERSION", "migrate", "version_of"]
 
-# `words` gets text that is analysed already. Its tokenizer splits at spaces and control characters
-# alone, and leaves everything beyond ASCII as it is; so words come out as they went in.
+# `words` gets text that is already split into words. Its tokenizer splits only at spaces and control
+# characters, and does not change non-ASCII characters; so it preserves the words.
 _PUNCTUATION = "!\"#$%&''()*+,-./:;<=>?@[\\]^_`{|}~".replace('"', '""')
 _WORDS = f"""fts5(text, content='', contentless_delete=1, detail=full,
     tokenize="ascii tokenchars '{_PUNCTUATION}'")"""
@@ -82,7 +82,7 @@ VERSION = len(_STEPS)
 
 
 def version_of(connection: apsw.Connection, path: Path) -> int:
-    """Return the version of the tables, 0 for a file without any; `StoreError` if they are not for us."""
+    """Return the schema version, 0 for a file without tables; `StoreError` for an unsupported file."""
     version = connection.pragma("user_version")
     application = connection.pragma("application_id")
     tables = connection.execute("SELECT count(*) FROM sqlite_schema").get
@@ -97,7 +97,7 @@ def version_of(connection: apsw.Connection, path: Path) -> int:
 
 
 def migrate(connection: apsw.Connection, path: Path) -> None:
-    """Bring the tables to the newest version: all steps that are missing, or none of them."""
+    """Upgrade the tables to the newest version: all missing steps in one transaction."""
     with transaction(connection):
         done = version_of(connection, path)
         for step in _STEPS[done:]:
@@ -106,5 +106,5 @@ def migrate(connection: apsw.Connection, path: Path) -> None:
             connection.execute("INSERT INTO state VALUES (1, ?, 0, 0, NULL, NULL)", (uuid.uuid4().hex,))
             connection.pragma("application_id", APPLICATION)
         connection.pragma("user_version", VERSION)
-    # Only now: what is no index of ours must stay as it is.
+    # Only now: a file that is not an index must not be changed.
     connection.pragma("journal_mode", "wal")

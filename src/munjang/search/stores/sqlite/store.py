@@ -1,4 +1,4 @@
-"""`SqliteStore`: an index in one SQLite file, which is the only truth; all else is derived from it."""
+"""`SqliteStore`: an index in one SQLite file, the single source of truth; other files are derived from it."""
 
 from __future__ import annotations
 
@@ -39,16 +39,16 @@ _KEPT_READERS = 8
 def open_sqlite(
     path: Path, *, create: bool, readonly: bool = False, busy_timeout: float = 30.0, vfs: str | None = None
 ) -> SqliteStore:
-    """Open the index in a file, or make one there.
+    """Open the index in a file, or create it.
 
     Args:
-        path: the file; ``-wal``, ``-shm`` and ``-vectors`` are added to its name for what stands beside it.
-        create: make the file if there is none; its folder must be there.
-        readonly: refuse to change the index; only what is derived from it may still be written beside it.
+        path: the file; the files beside it have the suffixes ``-wal``, ``-shm`` and ``-vectors``.
+        create: create the file if it does not exist; its folder must exist.
+        readonly: refuse to change the index; only derived files may still be written beside it.
         busy_timeout: how many seconds a write waits for another writer.
-        vfs: the name of a file system that was registered with SQLite, instead of the usual one.
+        vfs: the name of a VFS registered with SQLite, instead of the default VFS.
 
-    Raises `StoreError` if there is no index, or something else than an index, or one of a newer version.
+    Raises `StoreError` if the file is missing, is not an index, or has a newer version.
     """
     place = Place(path, readonly, busy_timeout, vfs)
     with explained(path):
@@ -57,7 +57,7 @@ def open_sqlite(
 
 
 def _prepare(place: Place, *, create: bool) -> None:
-    """Find an index of the newest version, or make it so."""
+    """Check that the file is an index of the newest version; create or upgrade it if necessary."""
     if place.path.exists():
         check_header(place.path)
     elif not create:
@@ -87,9 +87,9 @@ def _version(place: Place) -> int:
 
 
 class SqliteStore:
-    """Keeps one index in one file; `munjang.search.stores.base.Store` says what the methods do.
+    """An index in one file; `munjang.search.stores.base.Store` documents the methods.
 
-    May be used by many threads: each snapshot has a connection of its own, and writes go one by one.
+    Thread-safe: each snapshot has a separate connection, and writes are serialized.
     """
 
     def __init__(self, place: Place) -> None:
@@ -103,12 +103,12 @@ class SqliteStore:
 
     @property
     def settings(self) -> IndexSettings | None:
-        """What the index was made with; ``None`` before `create`."""
+        """The settings of the index; ``None`` before `create`."""
         with self.snapshot() as reader:
             return reader.settings
 
     def create(self, settings: IndexSettings) -> None:
-        """Begin an index; the same settings again change nothing, others raise `IndexMismatchError`."""
+        """Create an index; no effect if it exists with these settings, else raise `IndexMismatchError`."""
         stored = self.settings
         if stored is None:
             with self._write() as (connection, state):
@@ -120,7 +120,7 @@ class SqliteStore:
 
     @contextmanager
     def snapshot(self) -> Iterator[SqliteReader]:
-        """Read at one moment."""
+        """Yield a reader of one snapshot."""
         with explained(self.path):
             self._check_open()
             connection = self._idle_reader() or self._new_reader()
@@ -143,7 +143,7 @@ class SqliteStore:
             self._give_back(connection)
 
     def write(self, changes: Changes) -> int:
-        """Write all the changes or none, durably; return the number of documents deleted."""
+        """Write the changes atomically and durably; return the number of documents deleted."""
         with explained(self.path):
             entries = ready(changes.put)
         with self._write() as (connection, state):
@@ -153,31 +153,31 @@ class SqliteStore:
             return write(connection, state, changes, entries)
 
     def unstaged(self, target: IndexSettings, limit: int) -> list[Document]:
-        """Return documents that a move to other settings has yet to prepare; a first call begins the move."""
+        """Return documents not yet staged in the migration to ``target``; the first call starts it."""
         with self._write() as (connection, state):
             begin(connection, state, target)
         with self.snapshot() as reader:
             return reader.waiting(limit)
 
     def stage(self, target: IndexSettings, entries: Sequence[Entry]) -> None:
-        """Keep prepared entries of the move aside, unseen by searches, until `switch`."""
+        """Stage prepared entries of the migration, invisible to searches until `switch`."""
         with explained(self.path):
             prepared = ready(entries)
         with self._write() as (connection, state):
             stage(connection, state, target, prepared)
 
     def switch(self, target: IndexSettings) -> bool:
-        """Put what was staged in place, all at once; false, and nothing done, if documents are unstaged."""
+        """Activate the staged entries atomically; return false and do nothing if documents are unstaged."""
         with self._write() as (connection, state):
             return switch(connection, state, target)
 
     def abandon(self) -> None:
-        """Drop a move that was begun."""
+        """Delete a started migration."""
         with self._write() as (connection, _):
             abandon(connection)
 
     def rebuild(self) -> None:
-        """Make everything that is derived anew, and give back the space of what was deleted."""
+        """Rebuild all derived data, and free the space of deleted data."""
         with self._write() as (connection, state):
             start_anew(connection, state)
             connection.execute("INSERT INTO words (words) VALUES ('optimize')")
@@ -189,11 +189,11 @@ class SqliteStore:
                 self._vectors.rebuild(reader.connection, reader.moment)
 
     def check(self) -> list[str]:
-        """Return a line for each thing that is wrong; none when all is well."""
+        """Return a line for each problem; empty without problems."""
         self._check_open()
         with explained(self.path):
-            # In a connection that has searched, FTS5 checks what it remembers of an older moment, and finds
-            # damage where there is none.
+            # In a connection that has searched, FTS5 checks cached data of an older snapshot, and reports
+            # false damage. So use a new connection.
             connection = self._new_reader()
         found: list[str] = []
         with self._reading(connection) as reader:
@@ -202,12 +202,12 @@ class SqliteStore:
                     found.extend(problems(reader, self._vectors))
             except StoreBusyError:
                 raise
-            except StoreError as error:  # even looking for damage failed
+            except StoreError as error:  # the check itself failed
                 found.append(str(error))
         return found
 
     def info(self) -> StoreInfo:
-        """Describe the store."""
+        """Return counts, sizes and details of the store."""
         with self.snapshot() as reader, explained(self.path):
             count = {
                 table: int(reader.connection.execute(f"SELECT count(*) FROM {table}").get)  # noqa: S608
@@ -228,7 +228,7 @@ class SqliteStore:
             )
 
     def close(self) -> None:
-        """Let go of the file; closing twice is no error."""
+        """Close the file; closing twice is not an error."""
         with self._writing, explained(self.path):
             self._closed = True
             self._drop_writer()
@@ -257,9 +257,9 @@ class SqliteStore:
         return connection
 
     def _give_back(self, connection: apsw.Connection) -> None:
-        """Keep a connection for the next snapshot.
+        """Return a connection to the pool for the next snapshot.
 
-        One that must take the file for immutable would not see what changes in it, so it is not kept.
+        A connection that opened the file as immutable would not see later changes, so it is closed.
         """
         with explained(self.path):
             if connection.in_transaction:
@@ -276,7 +276,7 @@ class SqliteStore:
 
     @contextmanager
     def _alone(self) -> Iterator[apsw.Connection]:
-        """Have the connection that writes to oneself."""
+        """Yield the writing connection with exclusive access."""
         self._check_open()
         if self._place.readonly:
             raise StoreError(f"The index '{self.path}' was opened for reading only.")
@@ -291,13 +291,13 @@ class SqliteStore:
         except StoreBusyError:
             raise
         except StoreError:
-            self._drop_writer()  # the next write begins with what is on the disk
+            self._drop_writer()  # the next write starts from the state on disk
             raise
         finally:
             self._writing.release()
 
     @contextmanager
     def _write(self) -> Iterator[tuple[apsw.Connection, State]]:
-        """Write in one transaction, from the state that it finds."""
+        """Yield the connection and the current state in a write transaction."""
         with self._alone() as connection, transaction(connection):
             yield connection, State.read(connection)

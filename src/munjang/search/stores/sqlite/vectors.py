@@ -1,4 +1,4 @@
-"""The matrix of vectors beside an index: made from the database, up to the moment searched."""
+"""The derived vector matrix of an index, updated from the database to the generation of a snapshot."""
 
 from __future__ import annotations
 
@@ -25,15 +25,15 @@ if TYPE_CHECKING:
 
 __all__ = ["DerivedVectors", "Moment", "compare_all"]
 
-_SAVED_SHARE = 5  # the file is written anew when more than a fifth of it has changed
-_SAVED_CHANGES = 1000  # fewer are read from the database in no time
-_EARLIER = 4  # moments that snapshots of other threads may still be at
+_SAVED_SHARE = 5  # the file is rewritten when more than 1/5 of it has changed
+_SAVED_CHANGES = 1000  # fewer changes are read quickly from the database
+_EARLIER = 4  # earlier matrices kept for snapshots still open in other threads
 _BLOCK_ROWS = 4096
 
 
 @dataclass(frozen=True, slots=True)
 class Moment:
-    """What a snapshot sees: which database, which generation of it, and made with what."""
+    """The version that a snapshot reads: the database's identity, its generation and its settings."""
 
     identity: str
     generation: int
@@ -41,7 +41,7 @@ class Moment:
 
 
 class DerivedVectors:
-    """Finds the nearest vectors as of a moment; ``path`` is the derived file, which may be lost."""
+    """Nearest-vector search as of a snapshot; ``path`` is the derived file, which can be rebuilt if lost."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -60,27 +60,27 @@ class DerivedVectors:
         allowed: NDArray[np.int64] | None = None,
         exact: bool = False,
     ) -> list[Match]:
-        """Find the passages nearest to ``query [d]`` among all, or among ``allowed`` passages."""
+        """Return the passages nearest to ``query [d]`` among all, or among the ``allowed`` passages."""
         with self._lock:
             matrix = self._matrix_at(connection, moment)
             if matrix is not None:
                 return _matches(*matrix.search(query, limit, allowed=allowed, exact=exact))
-        # Other threads have already moved the matrix beyond this moment.
+        # Other threads have already updated the matrix to a newer generation than this snapshot's.
         return compare_all(connection, moment, query, limit, allowed=allowed)
 
     def count(self, connection: apsw.Connection, moment: Moment) -> int | None:
-        """Return the number of vectors as of a moment; ``None`` when the matrix is beyond it."""
+        """Return the number of vectors as of a snapshot; ``None`` when the matrix is newer."""
         with self._lock:
             matrix = self._matrix_at(connection, moment)
             return None if matrix is None else len(matrix)
 
     def damage(self) -> list[str]:
-        """Read the whole derived file, and return a line for each part that is not what was written."""
+        """Read the whole derived file, and return a line for each damaged part."""
         with self._lock:
             return [] if self._matrix is None else self._matrix.damage()
 
     def describe(self, connection: apsw.Connection, moment: Moment) -> dict[str, str]:
-        """Return what is peculiar to the matrix: that its file did not fit, how good its graph is."""
+        """Return details of the matrix: why its file was stale, and its graph's size and recall."""
         with self._lock:
             matrix = self._matrix or self._open(connection, moment)
         facts = matrix.graph
@@ -90,7 +90,7 @@ class DerivedVectors:
         }
 
     def rebuild(self, connection: apsw.Connection, moment: Moment) -> None:
-        """Make the matrix and its file anew, and the graph where there are enough vectors for one."""
+        """Rebuild the matrix and its file, and the graph if there are enough vectors."""
         from munjang.search.vectors.graph import is_there
 
         with self._lock:
@@ -98,13 +98,13 @@ class DerivedVectors:
             with suppress(OSError):
                 self.path.unlink()
             matrix = self._matrix_at(connection, moment)
-            assert matrix is not None  # it shows this moment
+            assert matrix is not None  # it has the generation of this snapshot
             matrix.save()
         if is_there():
             matrix.build_graph()
 
     def close(self) -> None:
-        """Let go of the matrix."""
+        """Release the matrix."""
         with self._lock:
             self._matrix = None
             self._earlier.clear()
@@ -131,7 +131,7 @@ class DerivedVectors:
             similarity=moment.settings.similarity,
         )
         if matrix.generation and _last_passage(connection, matrix.generation) is None:
-            # The file shows a future, or the past of a copy of this database that went another way.
+            # The file is newer than the database, or was derived from a diverged copy of this database.
             matrix.clear()
         return matrix
 
@@ -143,14 +143,14 @@ class DerivedVectors:
             "SELECT passage, value FROM vector WHERE passage > ? ORDER BY passage",
             (_last_passage(connection, since) or 0,),
         )
-        before = copy(matrix)  # shares what it holds, which an update replaces and does not change
+        before = copy(matrix)  # a shallow copy: an update replaces the arrays and does not change them
         try:
             matrix.update(added, removed, moment.generation)
         except InputError as error:
             self._matrix = None
             raise StoreError(f"The index beside '{self.path}' is damaged: {error}") from error
         except BaseException:
-            self._matrix = None  # half updated
+            self._matrix = None  # partly updated
             raise
         self._earlier.append(before)
         if matrix.unsaved > max(_SAVED_CHANGES, len(matrix) // _SAVED_SHARE):
@@ -158,7 +158,7 @@ class DerivedVectors:
 
 
 def _last_passage(connection: apsw.Connection, generation: int) -> int | None:
-    """Return the highest number that passages had in a generation; ``None`` if there is none."""
+    """Return the highest passage number as of a generation; ``None`` for an unknown generation."""
     found = connection.execute("SELECT last_passage FROM generation WHERE number = ?", (generation,)).get
     return None if found is None else int(found)
 
@@ -175,7 +175,7 @@ def compare_all(
     *,
     allowed: NDArray[np.int64] | None = None,
 ) -> list[Match]:
-    """Find the nearest vectors by comparing with each one in the database, block by block."""
+    """Return the nearest vectors by comparing with every vector in the database, block by block."""
     rows = connection.execute("SELECT passage, value FROM vector ORDER BY passage")
     blocks = list(_compared(rows, moment.settings, query))
     if not blocks:

@@ -1,4 +1,4 @@
-"""Putting documents into an index in SQLite and taking them out, inside the caller's transaction."""
+"""Writing and deleting documents of an index in SQLite, inside the caller's transaction."""
 
 from __future__ import annotations
 
@@ -24,15 +24,15 @@ if TYPE_CHECKING:
 __all__ = ["Ready", "State", "check_vectors", "ids_json", "new_generation", "numbers_of", "ready", "write"]
 
 _STEP = 1 << 24
-_LARGEST = 1e15  # in a vector; products of larger ones could leave float32
-_NAMED = 5  # ids that an error lists
+_LARGEST = 1e15  # maximum component of a vector; products of larger values could overflow float32
+_NAMED = 5  # ids listed in an error message
 _IN = "IN (SELECT value FROM json_each(?))"
 _PASSAGES = f"(SELECT number FROM passage WHERE document {_IN})"  # noqa: S608
 
 
 @dataclass(frozen=True, slots=True)
 class Ready:
-    """An entry as it is stored. A passage is ``(field, start, end, words, vector)``."""
+    """An entry in its stored form. A passage is ``(field, start, end, words, vector)``."""
 
     id: str
     digest: bytes
@@ -42,7 +42,7 @@ class Ready:
 
 @dataclass(frozen=True, slots=True)
 class State:
-    """The one row of the table ``state``."""
+    """The single row of the table ``state``."""
 
     generation: int
     last_passage: int
@@ -51,7 +51,7 @@ class State:
 
     @classmethod
     def read(cls, connection: apsw.Connection) -> State:
-        """Read it."""
+        """Read the row."""
         row = connection.execute("SELECT generation, last_passage, settings, target FROM state").fetchone()
         if row is None:
             raise ValueError("it has no state")
@@ -60,7 +60,7 @@ class State:
 
 
 def ready(entries: Iterable[Entry]) -> list[Ready]:
-    """Make entries ready, before a transaction is begun; of those with one id the last counts."""
+    """Convert entries to their stored form, before a transaction starts; the last entry of an id wins."""
     return list({one.id: one for one in map(_ready, entries)}.values())
 
 
@@ -87,24 +87,24 @@ def _blob(passage: Passage) -> bytes | None:
 
 
 def check_vectors(entries: Iterable[Ready], dimension: int) -> None:
-    """Raise `IndexMismatchError` for a vector of another length, `InputError` for one that is not finite."""
+    """Raise `IndexMismatchError` for a vector of another dimension, `InputError` for non-finite values."""
     blobs = [blob for entry in entries for *_, blob in entry.passages if blob is not None]
     for blob in blobs:
         if len(blob) != 4 * dimension:
             raise IndexMismatchError(
                 f"A vector has {len(blob) // 4} dimensions, but the index has vectors of {dimension}."
             )
-    if not (np.abs(np.frombuffer(b"".join(blobs), dtype="<f4")) <= _LARGEST).all():  # NaN is not, either
+    if not (np.abs(np.frombuffer(b"".join(blobs), dtype="<f4")) <= _LARGEST).all():  # false for NaN, too
         raise InputError(f"A vector has a component that is not a finite number up to {_LARGEST:.0e}.")
 
 
 def ids_json(ids: Iterable[str]) -> str:
-    """Return stored ids as one value for SQL."""
+    """Return stored ids as a JSON array, a single SQL parameter."""
     return compact_json(list(ids))
 
 
 def numbers_of(connection: apsw.Connection, ids: Iterable[str]) -> dict[str, int]:
-    """Return the numbers of the documents that are there, by stored id."""
+    """Return the numbers of existing documents, by stored id."""
     found = connection.execute(f"SELECT id, number FROM document WHERE id {_IN}", (ids_json(ids),))  # noqa: S608
     return {str(identifier): int(number) for identifier, number in found}
 
@@ -112,14 +112,14 @@ def numbers_of(connection: apsw.Connection, ids: Iterable[str]) -> dict[str, int
 def new_generation(state: State) -> int:
     """Return a generation above the last.
 
-    A step of random length, so that a derived file that followed another copy of this database is known by
-    a generation that this one never had.
+    The step is random, so that a derived file of a diverged copy of this database is recognized by a
+    generation that this database never had.
     """
     return state.generation + 1 + secrets.randbelow(_STEP)
 
 
 def write(connection: apsw.Connection, state: State, changes: Changes, entries: Sequence[Ready]) -> int:
-    """Delete documents, then put others; return the number of documents deleted."""
+    """Delete documents, then write entries; return the number of documents deleted."""
     generation = new_generation(state)
     gone = numbers_of(connection, map(_checked_id, changes.delete)) if changes.delete else {}
     _drop_documents(connection, list(gone.values()), generation)
@@ -135,7 +135,7 @@ def write(connection: apsw.Connection, state: State, changes: Changes, entries: 
 
 
 def _put(connection: apsw.Connection, state: State, entries: Sequence[Ready], generation: int) -> int:
-    """Store entries; return the number of the last passage."""
+    """Write entries; return the number of the last passage."""
     known = numbers_of(connection, [entry.id for entry in entries])
     _drop_passages(connection, list(known.values()), generation)
     numbers = _put_documents(connection, entries, known)
