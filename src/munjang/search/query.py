@@ -45,13 +45,6 @@ __all__ = [
     "search_options",
 ]
 
-# A relative lead below the threshold shows that no document matches well. Measured with
-# multilingual-e5-small and, for English, all-MiniLM-L6-v2. Questions that no document answers: 78 to 91% are
-# below the threshold, in an index of everyday questions with their answers and of KorQuAD's paragraphs; 56%
-# with MiniLM in an index of answers alone. Questions that a document answers: 3% are below in KorQuAD's
-# paragraphs, none in questions with answers, and 3% (MiniLM) to 34% (e5, Korean) in short answers alone.
-
-
 Item = TypeVar("Item", bound=Hashable)
 
 Fusion: TypeAlias = Literal["scores", "ranks"]
