@@ -110,7 +110,7 @@ def in_steps(
     *,
     bounded: bool = False,
 ) -> list[R]:
-    """Run a model over items, all at once unless somebody wants to see how far it has come.
+    """Run a model over items, all at once unless progress is reported.
 
     ``bounded`` is for what takes much memory for each item: never more than 256 at once.
     """

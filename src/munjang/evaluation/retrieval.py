@@ -36,7 +36,7 @@ class RetrievalTask:
         documents: all of one field, ``text``.
         queries: what is asked.
         relevant: for each query, the ids of what answers it; at least one.
-        notes: how the task was made, for whoever reads the numbers.
+        notes: how the task was made, for readers of the results.
     """
 
     name: str
@@ -72,7 +72,7 @@ def evaluate_retrieval(
 ) -> list[RetrievalResult]:
     """Search an index that holds the task's documents for every query, in each mode.
 
-    ``"reranked"`` is the hybrid search whose best are ordered anew by ``rerank``. ``advance`` is called with
+    ``"reranked"`` is the hybrid search whose best results ``rerank`` reorders. ``advance`` is called with
     the number of queries done. Raises `InputError` for an unknown mode, one given twice, or no cross-encoder.
     """
     _check(task, modes, rerank)

@@ -61,7 +61,7 @@ class Module:
 
     def _dense(self, ops: Ops[A], p: Params[A], x: A) -> A:
         y = ops.activation(self.activation, ops.linear(x, p / "linear"))
-        if self.residual:  # an input of another width has a projection of its own
+        if self.residual:  # an input of another width is projected first
             y = y + (ops.linear(x, p / "residual") if "residual.weight" in p else x)
         return y
 

@@ -45,7 +45,7 @@ class SentenceSettings:
                 checked_count(name, value)
 
     def prompt(self, name: str) -> str:
-        """Return a prompt's text; `InputError` names those that there are."""
+        """Return a prompt's text; `InputError` names the prompts that exist."""
         if not isinstance(name, str):
             raise InputTypeError(f"The name of a prompt must be a text, got {name!r}.")
         if name not in self.prompts:

@@ -269,7 +269,7 @@ def _row_sums(products: FloatArray) -> FloatArray:
 def normalize_embeddings(embeddings: ArrayLike) -> FloatArray:
     """Bring vectors, in the last axis of an array of any shape, to unit length.
 
-    Gives a new float32 array of the same shape, in which zero vectors stay zero. Raises ``InputError`` when
+    Returns a new float32 array of the same shape, in which zero vectors stay zero. Raises ``InputError`` when
     rows differ in width or the input is a bare number, ``InputTypeError`` when the vectors are not numbers.
     """
     vectors = _some_vectors(embeddings, "normalize_embeddings").astype(np.float32, copy=False)

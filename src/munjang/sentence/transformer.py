@@ -56,7 +56,7 @@ class SentenceTransformer(OnTruncation):
         prompts: texts to put before a sentence, by name; added to the checkpoint's.
         default_prompt_name: the prompt to use when `encode` is given none.
         similarity_fn_name: ``cosine``, ``dot``, ``euclidean`` or ``manhattan``.
-        truncate_dim: keep only so many of each vector's numbers.
+        truncate_dim: the number of components that are kept of each vector.
         cache_folder: where downloaded models are kept.
         revision, token, local_files_only: for the hub, as in `huggingface_hub`.
         device: ``None`` or ``"cpu"``.
@@ -233,7 +233,7 @@ class SentenceTransformer(OnTruncation):
             convert_to_tensor: give a torch tensor, or without torch a numpy array with its methods.
             device: ``None`` or ``"cpu"``.
             normalize_embeddings: scale each vector to length 1.
-            truncate_dim: keep only so many numbers of each vector, instead of the model's `truncate_dim`;
+            truncate_dim: the number of components to keep, instead of the model's `truncate_dim`;
                 neither this nor the normalisation is for token vectors.
 
         Warns with `TruncationWarning`, once and with the count, of texts that were cut. Raises
@@ -391,7 +391,7 @@ class SentenceTransformer(OnTruncation):
 
     @contextmanager
     def truncate_embeddings(self, truncate_dim: int | None) -> Iterator[None]:
-        """Keep only so many of each vector's numbers, inside a ``with`` block."""
+        """Keep only the first ``truncate_dim`` components of each vector, inside a ``with`` block."""
         before = self.truncate_dim
         self.truncate_dim = truncate_dim
         try:

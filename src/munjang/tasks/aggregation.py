@@ -61,7 +61,7 @@ class _Tagged:
 
 
 def name_tokens(tokens: Sequence[ScoredToken], id2label: Mapping[int, str]) -> list[TokenEntity]:
-    """Return each token its best label, and nothing more (strategy ``"none"``)."""
+    """Return the best label of each token, without grouping (strategy ``"none"``)."""
     return [
         TokenEntity(
             entity=id2label[int(token.scores.argmax())],

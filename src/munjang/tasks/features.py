@@ -54,7 +54,7 @@ class Plan:
 
 
 def plan_layers(count: int, layers: Layers | None, combine: Combine | None) -> Plan:
-    """Choose from a model of so many layers, and its embedding output.
+    """Choose from the outputs of ``count`` layers and of the embeddings.
 
     Raises `InputError` or `InputTypeError` for what can't be chosen.
     """
@@ -157,7 +157,7 @@ class Features:
 
 
 class FeatureExtraction:
-    """Gives the vectors of texts.
+    """Returns the vectors of texts.
 
     Example::
 
@@ -244,14 +244,14 @@ class FeatureExtraction:
             text: one text, or a list.
             layers: which layers, each kept apart: ``"last"`` (the default), ``"all"``, the number of one (0
                 is the embedding output, n the last of n layers, negative ones count from the end) or a list
-                of numbers; one layer alone has no axis of its own.
+                of numbers; a single layer adds no axis.
             combine: instead, make one of several: ``"last"``, ``"second_to_last"``, ``"sum_last_four"``,
                 ``"concat_last_four"``, ``"mean_all"`` (embedding output included), or a weight for each of
                 the n + 1 (a weighted sum; the weights are taken as they are).
             level: ``"token"``; ``"word"``, the mean of a word's pieces, special tokens left out; or one
                 vector for the text: ``"cls"`` the first token's, ``"mean"`` of all tokens, special ones
                 included, or ``"pooler"``, the model's own of the last layer.
-            pad_to: for tokens, make it exactly so many rows; the added ones are zero.
+            pad_to: for tokens, the exact number of rows; added rows are zero.
             attentions: give each layer's attention too.
 
         Warns with `TruncationWarning` of texts that were cut to the model's length or ``pad_to``. Raises

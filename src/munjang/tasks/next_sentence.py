@@ -21,7 +21,7 @@ from munjang.tokenization import TokenIds
 
 __all__ = ["EXACT", "NextSentence", "NextSentencePrediction", "Ordering", "best_order"]
 
-EXACT = 8  # up to so many, every order is considered
+EXACT = 8  # sentences; up to this number every order is scored
 
 
 def best_order(gain: NDArray[np.float64]) -> tuple[list[int], float]:
@@ -102,7 +102,7 @@ class Ordering(TypedDict):
 
 
 class NextSentencePrediction:
-    """Says whether a sentence follows another, with BERT's next-sentence head (arXiv:1810.04805).
+    """Predicts whether a sentence follows another, with BERT's next-sentence head (arXiv:1810.04805).
 
     Example::
 

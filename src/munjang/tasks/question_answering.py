@@ -207,7 +207,7 @@ def _tidied(span: Span, context: str, trim_particles: bool) -> Span:
 
 
 def _goes_on(context: str, end: int) -> bool:
-    """Return whether a word goes on after a span: then its particle is not in the span."""
+    """Return whether a word continues after a span: then its particle is not in the span."""
     return context[end : end + 1].isalpha()
 
 

@@ -56,7 +56,7 @@ class RelationInput(TypedDict):
 
 
 class RelationExtraction:
-    """Says how a text's subject stands to its object.
+    """Predicts the relation between a text's subject and its object.
 
     Example::
 

@@ -43,7 +43,7 @@ Plain: TypeAlias = str | tuple[str, str]
 
 
 class TextClassification:
-    """Says which label fits a text or a pair of texts best.
+    """Predicts the label of a text or a pair of texts.
 
     Example::
 

@@ -30,7 +30,7 @@ class ZeroShotResult(TypedDict):
 
 
 class ZeroShotClassification:
-    """Says which of the caller's own labels fit a text.
+    """Scores the caller's own labels for a text.
 
     Example::
 

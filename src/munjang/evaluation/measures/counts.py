@@ -52,7 +52,7 @@ class Counted(ABC):
         return _divided(total.hits, total.predicted, 0)[:, 0]
 
     def recall(self, weights: Weights) -> Values:
-        """Return the part of what is there that was predicted; 0 if nothing is there."""
+        """Return the share of the true items that was predicted; 0 if there are no true items."""
         total = self.sums(weights).total()
         return _divided(total.hits, total.gold, 0)[:, 0]
 
@@ -61,7 +61,7 @@ class Counted(ABC):
         return _f1(self.sums(weights).total(), 0)[:, 0]
 
     def macro_f1(self, weights: Weights) -> Values:
-        """Return the mean of the names' F1, over those that are there or were predicted."""
+        """Return the mean of the names' F1, over names that are true or predicted somewhere."""
         found = _f1(self.sums(weights), np.nan)
         defined = np.isfinite(found)
         return _divided(np.where(defined, found, 0).sum(axis=1), defined.sum(axis=1), np.nan)

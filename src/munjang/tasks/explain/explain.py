@@ -320,7 +320,7 @@ class _Look:
 
 
 def _prompt(encoder: SentenceTransformer) -> str:
-    """What `encode` puts before a text when it is told nothing."""
+    """The prompt that `encode` adds by default."""
     name = encoder.default_prompt_name
     return "" if name is None else encoder.settings.prompt(name)
 

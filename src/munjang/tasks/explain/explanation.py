@@ -53,7 +53,7 @@ class Explanation(Explained):
         return page(self, layer=layer, head=head)
 
     def to_text(self, *, layer: int | None = None, head: int | None = None, width: int = 80) -> str:
-        """Tables for a terminal of so many columns, without colour; attention of one layer and head.
+        """Tables for a terminal of ``width`` columns, without colour; attention of one layer and head.
 
         Raises `InputError` if there is no such layer or head.
         """

@@ -1,4 +1,4 @@
-"""A causal language model at work: prompts as ids, how far they may grow, and sessions to grow them in."""
+"""Running a causal language model: prompts as ids, limits of their length, and decoding sessions."""
 
 from __future__ import annotations
 

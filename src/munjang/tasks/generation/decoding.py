@@ -39,9 +39,9 @@ class Session:
         self._seen: NDArray[np.bool_] | None = None  # [B, P]: which cells of the past hold a token
 
     def read(self, texts: Sequence[Sequence[int]], *, every_token: bool = False) -> NDArray[np.float32]:
-        """Read on: the next ids of each text, none for those that are finished.
+        """Read the next ids of each text; none for finished texts.
 
-        Gives scores ``[n, V]``: after the last new token of each text that has any (the copies of a text
+        Returns scores ``[n, V]``: after the last new token of each text that has any (the copies of a text
         one after another), or with ``every_token`` after each new token.
         """
         first = self._seen is None

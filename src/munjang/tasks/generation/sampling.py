@@ -82,7 +82,7 @@ def draw(scores: NDArray[np.float32], generator: np.random.Generator) -> int:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sampling:
-    """How the next token is chosen: the best one, or one drawn from those that the filters leave.
+    """How the next token is chosen: the best token, or a token sampled from those that the filters keep.
 
     ``do_sample=None`` draws if anything that only matters for drawing is given: a temperature other than 1,
     ``top_k``, ``top_p`` or a seed. The repetition penalty and ``no_repeat_ngram_size`` matter either way.

@@ -87,7 +87,7 @@ class _DecodedStream:
         return self._new(self._text()[self._known :])
 
     def _new(self, text: str) -> str:
-        if not text.startswith(self._given):  # the decoder has second thoughts; wait until they are settled
+        if not text.startswith(self._given):  # the decoder changed earlier text; wait until it is stable
             return ""
         new = text[len(self._given) :]
         self._given = text

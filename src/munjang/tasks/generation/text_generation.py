@@ -1,4 +1,4 @@
-"""Text generation: GPT-2 writes on."""
+"""Text generation: GPT-2 continues a prompt."""
 
 from __future__ import annotations
 

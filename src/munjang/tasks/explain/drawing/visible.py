@@ -8,7 +8,7 @@ from html import escape
 __all__ = ["as_html", "visible"]
 
 _SHOWN_AS_SPACE = "\t\n\r\v\f"
-# Cc, Cs, Co, Cn and the format characters (Cf) that turn the direction of what follows, or that nobody sees.
+# Cc, Cs, Co, Cn and the format characters (Cf) that change the direction of text, or are invisible.
 _HIDDEN = {"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"}
 _JOINERS = "\u200c\u200d"  # part of how some scripts and emoji are written
 _DOTTED_CIRCLE = "\u25cc"
