@@ -47,6 +47,21 @@ def test_the_finished_file_is_the_same_after_stops(
     assert beside(output) == [output.name]
 
 
+def test_a_stop_while_the_files_are_created_leaves_none(
+    model: SentenceTransformer, short_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupt(_: Path) -> None:
+        raise KeyboardInterrupt
+
+    output = tmp_path / "out.npy"
+    with monkeypatch.context() as patch:
+        patch.setattr("munjang.bulk.checkpoint.flush", interrupt)  # called once the state is in its place
+        with pytest.raises(KeyboardInterrupt):
+            make(model, short_file, output)
+    assert beside(output) == []
+    assert make(model, short_file, output) == 0
+
+
 def test_restart_begins_anew(model: SentenceTransformer, short_file: Path, stopped: Path) -> None:
     assert make(model, short_file, stopped, restart=True) == 0
     assert len(np.load(stopped)) == 59

@@ -112,6 +112,7 @@ class Staging:
         self._header = _header(shape)
         self._row_bytes = shape[1] * 4
         self.rows = 0
+        self.owned = False  # the files beside the output are this run's, also while they are created
 
     def begin(self, *, restart: bool) -> None:
         """Resume a killed run, or start; `rows` is the number of rows from the earlier run.
@@ -123,9 +124,11 @@ class Staging:
         if self._state.exists() and self.part.exists():
             self.rows = self._check(self._read_state())
             self._cut()
+            self.owned = True
             return
         if self.part.exists():
             raise InputError(f"'{self.part}' is in the way: remove it, or pass --restart to replace it.")
+        self.owned = True
         self._write_state()
         with self.part.open("wb") as file:
             file.write(self._header)

@@ -99,7 +99,7 @@ class BulkEncoding:
     def __exit__(self, *_: object) -> None:
         """Keep the files needed to resume, and delete the other temporary files."""
         with self._resources:
-            if self._staging is not None and not self._staging.rows:
+            if self._staging is not None and self._staging.owned and not self._staging.rows:
                 self._staging.discard()
 
     @property
@@ -133,11 +133,10 @@ class BulkEncoding:
         }
         self._encode, self.width = encode, len(probe)
         self._chunk_characters = _chunk_characters(model.model.config)
-        staging = Staging(self._output, (self.rows, len(probe)), model_name, identity, probe)
+        self._staging = Staging(self._output, (self.rows, len(probe)), model_name, identity, probe)
         with explained(self._output):
-            staging.begin(restart=self._restart)
-        self._staging = staging
-        return staging.rows
+            self._staging.begin(restart=self._restart)
+        return self._staging.rows
 
     def run(self, advance: Advance) -> None:
         """Encode the missing rows; ``advance`` is called with the number of rows done."""
