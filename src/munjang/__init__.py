@@ -59,5 +59,6 @@ __getattr__, __dir__ = lazy_names(
         "munjang.tokenization": ("Tokenizer",),
     },
     modules=("data", "errors", "evaluation", "training", "util"),
+    own=("__version__",),
 )
-__all__ = ["__version__", *__dir__()]
+__all__ = [*__dir__()]

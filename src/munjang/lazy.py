@@ -10,7 +10,10 @@ __all__ = ["lazy_names"]
 
 
 def lazy_names(
-    package: str, homes: Mapping[str, Sequence[str]], modules: Sequence[str] = ()
+    package: str,
+    homes: Mapping[str, Sequence[str]],
+    modules: Sequence[str] = (),
+    own: Sequence[str] = (),
 ) -> tuple[Callable[[str], object], Callable[[], list[str]]]:
     """Return ``__getattr__`` and ``__dir__`` for a package's ``__init__.py``.
 
@@ -18,6 +21,7 @@ def lazy_names(
         package: its name.
         homes: the public names, grouped by the module that defines them.
         modules: submodules that are public names too.
+        own: public names that the package defines itself.
     """
     home_of = {name: module for module, names in homes.items() for name in names}
 
@@ -31,4 +35,4 @@ def lazy_names(
         vars(sys.modules[package])[name] = value
         return value
 
-    return load, lambda: sorted([*home_of, *modules])
+    return load, lambda: sorted([*home_of, *modules, *own])

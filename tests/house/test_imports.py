@@ -6,7 +6,9 @@ import ast
 import json
 from collections.abc import Iterator
 from graphlib import CycleError, TopologicalSorter
+from importlib import import_module
 from pathlib import Path
+from types import ModuleType
 from typing import NamedTuple
 
 import pytest
@@ -132,11 +134,28 @@ def test_no_circle(only_at_run_time: bool) -> None:
 
 
 def test_public_names() -> None:
-    assert {"Index", "SentenceTransformer", "data"} < {*dir(munjang)} == {*munjang.__all__} - {"__version__"}
+    assert {"Index", "SentenceTransformer", "__version__", "data"} < {*munjang.__all__}
     for name in munjang.__all__:
         assert getattr(munjang, name) is not None
+    assert dir(munjang) == sorted(munjang.__all__)
     with pytest.raises(AttributeError, match="no attribute 'SentenceTransfomer'"):
         munjang.SentenceTransfomer  # noqa: B018 - the access is the test
+
+
+@pytest.mark.parametrize("package", [munjang, munjang.data, munjang.evaluation, munjang.training])
+def test_type_checkers_see_the_same_names(package: ModuleType) -> None:
+    """A lazy package lists its names twice: as imports for types, and by the modules that define them."""
+    tree = ast.parse(Path(str(package.__file__)).read_text(encoding="utf-8"))
+    for_types = type_checking_lines(tree)
+    seen = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ImportFrom) and node.lineno in for_types:
+            home = import_module(str(node.module))
+            for alias in node.names:
+                assert alias.asname == alias.name
+                assert getattr(home, alias.name) is getattr(package, alias.name)
+                seen.add(alias.name)
+    assert seen == {*package.__all__} - {"__version__"}
 
 
 LOADED = "import sys, json; {}; print(json.dumps(sorted(sys.modules)))"

@@ -165,9 +165,9 @@ class OpenVINOOps:
         oneDNN (docs/upstream/openvino-fused-product-race.md). A product without a fused operation takes
         another path, which needs no primitive per shape either.
         """
-        return op.add(x, self._number(0.0))
+        return op.add(x, self._runtime_number(0.0))
 
-    def _number(self, value: float) -> Node:
+    def _runtime_number(self, value: float) -> Node:
         """Return a number as an input, ``[1]``, which the compiler can neither fold nor fuse."""
         name = f"number.{value}"
         if name not in self.fixed:
@@ -194,7 +194,9 @@ class OpenVINOOps:
             by_head = op.reshape(padded, _axis(0, 0, heads, width // heads), special_zero=True)
             return op.transpose(by_head, _axis(0, 2, 1, 3))
 
-        scale = self._number(1 / math.sqrt(width // heads))  # as a constant it would be fused into the query
+        scale = self._runtime_number(
+            1 / math.sqrt(width // heads)
+        )  # as a constant it would be fused into the query
         q, k, v = split(query), split(key), split(value)
         if cached:
             k, v = self._remember(f"{name}.key", k, batch), self._remember(f"{name}.value", v, batch)

@@ -18,9 +18,10 @@ from munjang.bulk.checkpoint import Staging, alone, explained, spooled
 from munjang.bulk.writers import check_output, write_output
 from munjang.data.files import DataFile, Row
 from munjang.errors import DataFileError, InputError
-from munjang.progress import Advance
+from munjang.progress import Advance, no_advance
 from munjang.sentence.encoding import CHUNK_TEXTS, EncodeCall, EncodeOptions
 from munjang.sentence.transformer import TruncationWarning
+from munjang.validation import optional_count
 
 if TYPE_CHECKING:
     from munjang.models.config import EncoderConfig
@@ -116,7 +117,7 @@ class BulkEncoding:
             raise InputError(
                 f"{options.precision} needs the range of several vectors, but there is only one."
             )
-        probe = _Encoder(model, prompt, options)([_PROBE], _nothing)[0]
+        probe = _Encoder(model, prompt, options)([_PROBE], no_advance)[0]
         settings = asdict(options)
         for changing_nothing in ("prompt_name", "batch_size"):
             del settings[changing_nothing]
@@ -178,15 +179,9 @@ class _Encoder:
         return np.stack(list(self._call.stream(texts, advance)))
 
 
-def _nothing(_: int) -> None:
-    """Advance no progress bar."""
-
-
 def _check_options(options: BulkOptions) -> None:
     for name in ("truncate_dim", "batch_size"):
-        value = getattr(options, name)
-        if value is not None and value < 1:
-            raise InputError(f"{name} must be at least 1, got {value}.")
+        optional_count(name, getattr(options, name))
 
 
 def _prompt(model: SentenceTransformer, options: BulkOptions) -> str:

@@ -14,12 +14,12 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from munjang.errors import CheckpointError, InputError
+from munjang.errors import CheckpointError
 from munjang.models.config import EncoderConfig
 from munjang.models.params import Params
 from munjang.models.program import LAST_HIDDEN_STATE, LOGITS, ModelProgram
 from munjang.models.registry import Architecture, architecture_of
-from munjang.models.shapes import Shape, ShapeOps, any_batch, shape_ops
+from munjang.models.shapes import Shape, ShapeOps, any_batch, check_logits, shape_ops
 
 __all__ = ["Tensors", "drawn", "missing_shapes", "new_encoder", "with_head"]
 
@@ -64,6 +64,9 @@ class _Width:
 
     def __floordiv__(self, divisor: int) -> int:
         return self.value() // divisor
+
+    def __str__(self) -> str:
+        return str(self.value())
 
     def __int__(self) -> int:
         return self.value()
@@ -130,17 +133,14 @@ def missing_shapes(
     can't be derived.
     """
     if head is not None:
-        _check_head(architecture, head)
+        architecture.head(head)
     found = {name: Shape(dims, name) for name, dims in shapes.items()}
     ops = _CreatingOps(*shape_ops(config))
     outputs = frozenset({LAST_HIDDEN_STATE if head is None else LOGITS})
     program = ModelProgram(architecture, config, outputs, head=head)
     logits = program(ops, _Creating(found), any_batch()).get(LOGITS)
-    if head is not None and logits is not None:
-        width = architecture.heads[head].width
-        wanted = {"labels": config.labels.num_labels, "vocabulary": config.vocab_size}.get(str(width), width)
-        if logits.dims[-1] != wanted:
-            raise CheckpointError(f"The weights give {logits.dims[-1]} logits, a {head} head gives {wanted}.")
+    if logits is not None:
+        check_logits(program, logits.dims[-1])
     return {
         name: tuple(int(width) for width in shape.dims) for name, shape in found.items() if name not in shapes
     }
@@ -184,7 +184,7 @@ def with_head(
     `InputError` if the architecture has no such head.
     """
     architecture = architecture_of(raw_config)
-    _check_head(architecture, head)
+    architecture.head(head)
     raw = {**raw_config, "architectures": [architecture.published_class(head)]}
     if labels is not None:
         raw |= {"id2label": {str(i): name for i, name in labels.items()}}
@@ -218,11 +218,3 @@ def _prefixed(architecture: Architecture, weights: Mapping[str, NDArray[Any]]) -
     if architecture.base(Params(weights)).prefix:
         return {name: weights[name] for name in weights if name.startswith(prefix)}
     return {prefix + name: weights[name] for name in weights}
-
-
-def _check_head(architecture: Architecture, head: str) -> None:
-    if head not in architecture.heads:
-        raise InputError(
-            f"A model of type '{architecture.model_type}' has no {head} head; "
-            f"it can have {', '.join(architecture.heads)}."
-        )

@@ -141,14 +141,9 @@ def require_head(
 
     `InputError` if the architecture has no such head, `MissingHeadError` if only this checkpoint lacks it.
     """
-    if head not in architecture.heads:
-        raise InputError(
-            f"A model of type '{architecture.model_type}' has no {head} head; "
-            f"it can have {', '.join(architecture.heads)}."
-        )
+    tensor = architecture.head(head).tensor
     have = heads_of(architecture, root, raw_config)
     if head not in have:
-        tensor = architecture.heads[head].tensor
         raise MissingHeadError(
             f"The checkpoint has no trained {head} head; it has {', '.join(have) or 'no head at all'} "
             f"(such a head brings '{tensor}'). An untrained head would give random answers: "

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal, Protocol
 
-from munjang.errors import CheckpointError, UnsupportedModelError
+from munjang.errors import CheckpointError, InputError, UnsupportedModelError
 from munjang.models import bert, distilbert, electra, gpt2, heads, roberta
 from munjang.models.batch import TokenBatch
 from munjang.models.config import EncoderConfig, shown
@@ -84,6 +84,12 @@ class Head:
     published: str
     width: Literal["labels", "vocabulary"] | int = "labels"
 
+    def outputs(self, config: EncoderConfig) -> int:
+        """Return the number of logits for each row."""
+        if self.width == "labels":
+            return config.labels.num_labels
+        return config.vocab_size if self.width == "vocabulary" else self.width
+
 
 @dataclass(frozen=True, slots=True)
 class Architecture:
@@ -113,6 +119,15 @@ class Architecture:
     layer_count_key: str = "num_hidden_layers"
     embeddings: tuple[str, ...] = ("embeddings", "embeddings_project")
     words: str = "embeddings.word_embeddings.weight"
+
+    def head(self, name: str) -> Head:
+        """Return a head; raise `InputError` if the architecture has none of this name."""
+        if name not in self.heads:
+            raise InputError(
+                f"A model of type '{self.model_type}' has no {name} head; "
+                f"it can have {', '.join(self.heads)}."
+            )
+        return self.heads[name]
 
     def published_class(self, head: str | None) -> str:
         """Return the name of the class that publishes such a model, for the config's ``architectures``."""

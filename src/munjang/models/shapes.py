@@ -16,7 +16,7 @@ from munjang.models.ops import PoolMode
 from munjang.models.params import MadeOnce, Params
 from munjang.models.program import LOGITS, ModelProgram, Program
 
-__all__ = ["Shape", "ShapeOps", "any_batch", "check_checkpoint", "shape_ops"]
+__all__ = ["Shape", "ShapeOps", "any_batch", "check_checkpoint", "check_logits", "shape_ops"]
 
 _TOKENS, _TEXTS, _LONGEST = 7, 3, 4  # arbitrary numbers
 _ENCODER = ("encoder.", "embeddings", "transformer.", "h.", "wte.", "wpe.", "ln_f.")
@@ -163,7 +163,7 @@ def check_checkpoint(
     ops = ShapeOps(*shape_ops(config))
     outputs = program(ops, Params(tensors), any_batch())
     if LOGITS in outputs and isinstance(program, ModelProgram):
-        _check_logits(program, outputs[LOGITS].dims[-1])
+        check_logits(program, outputs[LOGITS].dims[-1])
     for name in ops.without_bias:  # a module after the model may have no bias
         if name.removeprefix(f"{base_prefix}.").startswith(_ENCODER + _HEADS):
             raise CheckpointError(f"The checkpoint has no tensor '{name}'.")
@@ -204,12 +204,13 @@ def any_batch() -> TokenBatch[Shape]:
     )
 
 
-def _check_logits(program: ModelProgram, width: int) -> None:
-    wanted = program.chosen_head.width
-    if wanted == "labels":
+def check_logits(program: ModelProgram, width: int) -> None:
+    """Raise `CheckpointError` unless the weights of a head have the outputs that the config states."""
+    head = program.chosen_head
+    if head.width == "labels":
         _check_labels(program.config.labels, width)
         return
-    expected = program.config.vocab_size if wanted == "vocabulary" else wanted
+    expected = head.outputs(program.config)
     if width != expected:
         raise CheckpointError(f"The weights give {width} logits, a {program.head} head gives {expected}.")
 
@@ -219,9 +220,9 @@ def _check_labels(labels: LabelConfig, width: int) -> None:
         raise CheckpointError(
             f"The weights give {width} logits, but config.json's 'id2label' names {labels.num_labels}."
         )
-    if set(labels.id2label) != set(range(width)):
+    if set(labels.id2label) != set(range(labels.num_labels)):
         raise CheckpointError(
-            f"config.json: 'id2label' must number the labels from 0 to {width - 1}, "
+            f"config.json: 'id2label' must number the labels from 0 to {labels.num_labels - 1}, "
             f"got {sorted(labels.id2label)}."
         )
 

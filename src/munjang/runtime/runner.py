@@ -17,10 +17,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from munjang.backends.executor import Array, Compiled, Executor, Outputs, check_outputs
-from munjang.errors import InputError
 from munjang.models.batch import TokenBatch
 from munjang.models.program import Program
 from munjang.runtime.batches import Layout, TokenIdsLike, check_lengths, pack, plan
+from munjang.validation import checked_count
 
 __all__ = ["DEFAULT_TOKEN_BUDGET", "BatchEdit", "Done", "Runner"]
 
@@ -140,9 +140,7 @@ class Runner:
 
         Raises `InputError` if a text is empty or longer than the model takes.
         """
-        budget = self.token_budget if token_budget is None else token_budget
-        if budget < 1:
-            raise InputError(f"token_budget must be at least 1, got {budget}.")
+        budget = checked_count("token_budget", self.token_budget if token_budget is None else token_budget)
         if not texts:
             return
         lengths = np.array([len(text.input_ids) for text in texts], dtype=np.int32)

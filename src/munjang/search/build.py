@@ -9,7 +9,7 @@ from itertools import islice
 from typing import TYPE_CHECKING, Protocol
 
 from munjang.errors import DataFileError, InputTypeError
-from munjang.progress import Advance
+from munjang.progress import Advance, no_advance
 from munjang.search.documents import Document, DocumentId, Entry
 from munjang.search.prepare import Preparer, digest
 from munjang.search.sources import Source
@@ -100,7 +100,7 @@ def build(
     prune = checked_flag("prune", prune)
     chosen = source if isinstance(source, Source) else Source(path=os.fspath(source))
     built, seen = Built(), dict[DocumentId, bytes]()
-    batches = _changed(index, chosen, seen, built, advance or _nothing)
+    batches = _changed(index, chosen, seen, built, advance or no_advance)
     if engine is None:
         for batch in batches:
             index.put(index.preparer().prepare(batch, advance))
@@ -109,15 +109,11 @@ def build(
         for entries in engine.run(index.settings, index.model_name, batches):
             index.put(entries)
             built.written += len(entries)
-            (advance or _nothing)(len(entries))
+            (advance or no_advance)(len(entries))
     built.skipped = dict(chosen.skipped)
     if prune:
         built.deleted = _prune(index, chosen, seen)
     return built
-
-
-def _nothing(_: int) -> None:
-    """Ignore progress."""
 
 
 def _changed(

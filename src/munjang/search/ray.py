@@ -16,6 +16,7 @@ from munjang.errors import InputError, MissingExtraError, MunjangError
 from munjang.search.documents import Document, Entry
 from munjang.search.prepare import Preparer, open_preparer
 from munjang.search.stores.base import IndexSettings
+from munjang.validation import optional_count
 
 __all__ = ["RayEngine"]
 
@@ -48,9 +49,7 @@ class RayEngine:
     """
 
     def __init__(self, workers: int | None = None, address: str | None = None) -> None:
-        if workers is not None and workers < 1:
-            raise InputError(f"workers must be at least 1, got {workers}.")
-        self._workers = workers
+        self._workers = optional_count("workers", workers)
         self._address = address
 
     def run(

@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 from munjang.checkpoints.files import flush, read_json, write_json
 from munjang.data.readers.lines import Files, file_list, lines_of
 from munjang.errors import CheckpointError, DataFileError, InputError, MunjangError
+from munjang.progress import no_advance
 from munjang.tokenization import nfc
 from munjang.tokenization.limits import library_errors
 from munjang.tokenization.word_starts import word_starts
@@ -372,7 +373,7 @@ class TokenCorpus:
             mark,
             sentences=sentences,
             encoding=encoding,
-            advance=advance or (lambda _: None),
+            advance=advance or no_advance,
             part=part,
         )
         return cls(target)

@@ -20,6 +20,7 @@ from munjang.tokenization import nfc
 from munjang.tokenization.josa import length_without_josa
 from munjang.training.models import open_model
 from munjang.training.output import check_empty
+from munjang.validation import checked_count
 
 if TYPE_CHECKING:
     from munjang.tokenization import Tokenizer
@@ -118,8 +119,7 @@ def suggest_tokens(
     Raises `InputError` for a limit or count below 1, `InputTypeError` for a value that is not a text.
     """
     for name, value in (("limit", limit), ("min_count", min_count)):
-        if value < 1:
-            raise InputError(f"{name} must be at least 1, got {value}.")
+        checked_count(name, value)
     forms = _forms(texts, _ignores_case(tokenizer))
     counts: Counter[str] = Counter()
     for (word, _), count in forms.items():
