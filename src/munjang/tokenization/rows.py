@@ -131,7 +131,7 @@ def _longest_first(first: int, second: int, room: int) -> tuple[int, int]:
     return (longer, shorter) if first > second else (shorter, longer)
 
 
-_LARGEST_MULTIPLE = 1 << 20
+_MOST_ADDED = 1 << 20  # padding tokens of one text; no model reads as many
 
 
 class Padding(NamedTuple):
@@ -182,8 +182,6 @@ def _check_multiple(multiple_of: int | None, truncation: Truncation | None) -> N
     if multiple_of is None:
         return
     check_length("pad_to_multiple_of", multiple_of)
-    if multiple_of > _LARGEST_MULTIPLE:
-        raise InputError(f"pad_to_multiple_of is beyond {_LARGEST_MULTIPLE:,}, which no model has room for.")
     if truncation is not None and truncation.max_length % multiple_of:
         raise InputError(
             f"max_length={truncation.max_length} is no multiple of pad_to_multiple_of={multiple_of}, "
@@ -192,10 +190,21 @@ def _check_multiple(multiple_of: int | None, truncation: Truncation | None) -> N
 
 
 def pad(encodings: Sequence[Encoding], padding: Padding) -> list[Encoding]:
-    """Return all encodings padded to one length; longer encodings are unchanged."""
-    length = max(map(len, encodings), default=0) if padding.length is None else padding.length
+    """Return all encodings padded to one length; longer encodings are unchanged.
+
+    Raises:
+        InputError: a text would get more than a million padding tokens.
+
+    """
+    longest = max(map(len, encodings), default=0)
+    length = longest if padding.length is None else padding.length
     if padding.multiple_of is not None:
         length = -(-length // padding.multiple_of) * padding.multiple_of
+    if length - longest > _MOST_ADDED:
+        option = "max_length" if padding.multiple_of is None else "pad_to_multiple_of"
+        raise InputError(
+            f"{option} is beyond {_MOST_ADDED:,} tokens of padding, which no model has room for."
+        )
     side, token, token_id = padding.side, padding.token, padding.token_id
     return [encoding.padded(length, side=side, token=token, token_id=token_id) for encoding in encodings]
 
