@@ -5,16 +5,31 @@ The docstrings are in Google style with three habits of this project, which are 
 - ``Example::`` begins an indented block of code.
 - ``text, pair: ...`` describes several arguments at once.
 - A name in single backticks, such as `Index.open`, refers to a name of the package: it becomes a link.
+
+The second argument of `munjang.training.options.setting` is the docstring of a dataclass field.
 """
 
 from __future__ import annotations
 
 import re
+from ast import literal_eval
 from collections.abc import Iterator
 from typing import Any
 
-from griffe import Alias, Class, Extension, Module, NameResolutionError, Object
+from griffe import (
+    Alias,
+    Attribute,
+    Class,
+    Docstring,
+    ExprCall,
+    ExprKeyword,
+    Extension,
+    Module,
+    NameResolutionError,
+    Object,
+)
 
+_SETTINGS = ("setting", "_max_length", "_labels")  # functions that declare a field
 _CODE_FOLLOWS = re.compile(r"::$", re.MULTILINE)
 _SEVERAL = re.compile(r"^( +)(\*{0,2}\w+(?:, \*{0,2}\w+)+): ((?:.*)(?:\n\1 +.*)*)", re.MULTILINE)
 _NAME = re.compile(r"(?<!`)`([A-Za-z_][\w.]*)(\(\))?`(?!`)")
@@ -27,6 +42,8 @@ class Docstrings(Extension):
         """Rewrite every docstring of the package."""
         everywhere = {member.name: member.path for member in _members(pkg) if _is_public(member)}
         for member in _members(pkg):
+            if isinstance(member, Attribute) and (text := _help_of(member)):
+                member.docstring = Docstring(text, parent=member)
             if member.docstring:
                 text = _CODE_FOLLOWS.sub(":", member.docstring.value)
                 text = _SEVERAL.sub(_one_each, text)
@@ -38,6 +55,16 @@ def _members(parent: Object) -> Iterator[Object]:
     for member in parent.members.values():
         if not isinstance(member, Alias):
             yield from _members(member)
+
+
+def _help_of(member: Attribute) -> str | None:
+    """Return the text of a field that is declared with `setting`."""
+    value = member.value
+    if not (isinstance(value, ExprCall) and str(value.function).endswith(_SETTINGS)):
+        return None
+    texts = [argument for argument in value.arguments if not isinstance(argument, ExprKeyword)]
+    text = texts[1] if str(value.function) == "setting" else texts[0]
+    return str(literal_eval(str(text)))
 
 
 def _is_public(member: Object) -> bool:

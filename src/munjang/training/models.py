@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import os
 import zlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,12 +27,14 @@ __all__ = [
     "Opened",
     "checksum",
     "fingerprint_of_texts",
+    "in_chunks",
     "numbered",
     "open_for_training",
     "open_model",
     "used_ids",
 ]
 
+T = TypeVar("T")
 _CROSS_ENCODER_FILE = "config_sentence_transformers.json"
 
 
@@ -134,6 +137,16 @@ def _label_order(label: str) -> tuple[bool, float, str]:
         return False, float(label), label
     except ValueError:
         return True, 0.0, label
+
+
+_CHUNK = 256  # examples that are tokenised at once: with offsets, a token takes far more memory than its id
+
+
+def in_chunks(items: Iterable[T], size: int = _CHUNK) -> Iterator[list[T]]:
+    """Yield the items in lists (chunks) that are processed at once."""
+    iterator = iter(items)
+    while chunk := list(islice(iterator, size)):
+        yield chunk
 
 
 def used_ids(texts: Iterable[TokenIds]) -> NDArray[np.int64]:

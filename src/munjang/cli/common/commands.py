@@ -16,8 +16,8 @@ A command is a function whose parameters are declared with `option` and `argumen
 
 The help text is the function's docstring. A parameter whose type is a dataclass, such as ``Reading``, stands
 for options: one for each field that is annotated with `option`, or whose metadata are the arguments of
-`option`. The command receives the dataclass. ``Annotated[Reading, Bundle(...)]`` changes its options for one
-command.
+`option` (``flags`` is a tuple). The command receives the dataclass. ``Annotated[Reading, Bundle(...)]``
+changes its options for one command.
 """
 
 from __future__ import annotations
@@ -25,12 +25,13 @@ from __future__ import annotations
 import inspect
 import os
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from copy import copy
 from dataclasses import MISSING, Field, dataclass, fields, is_dataclass, replace
-from typing import Annotated, Any, TypeVar, cast, get_args, get_origin, get_type_hints
+from types import NoneType, UnionType
+from typing import Annotated, Any, TypeVar, Union, cast, get_args, get_origin, get_type_hints
 
 import typer
 from typer.core import TyperCommand, TyperGroup, TyperOption
@@ -211,7 +212,8 @@ def _parameter_of(described_field: Field[Any], hint: Any, bundle: Bundle) -> ins
     """Return the option of a field."""
     name, metadata = described_field.name, dict(described_field.metadata)
     if metadata:
-        hint = Annotated[hint, option(metadata.pop("help"), metadata.pop("metavar", None), **metadata)]
+        text, metavar, flags = (metadata.pop(key, None) for key in ("help", "metavar", "flags"))
+        hint = _one_value(hint, option(str(text), metavar, *(flags or ()), **metadata))
     if name in bundle.shown:
         kind, declared = get_args(hint)[0], copy(_option_of(hint))
         declared.show_default = bundle.shown[name]
@@ -227,6 +229,18 @@ def _parameter_of(described_field: Field[Any], hint: Any, bundle: Bundle) -> ins
     return _with_flag(
         inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=hint)
     )
+
+
+def _one_value(hint: Any, declared: Option) -> Any:
+    """Return the annotation of an option for a field of the library, whose type may be wider.
+
+    Of a union the option has the first type. A sequence of texts is one value with commas.
+    """
+    kinds = get_args(hint) if get_origin(hint) in (Union, UnionType) else (hint,)
+    kind = kinds[0]
+    if get_origin(kind) is Sequence:
+        declared.parser = lambda value: [part.strip() for part in value.split(",")]
+    return Annotated[kind | None if NoneType in kinds else kind, declared]
 
 
 def _option_of(annotation: Any) -> Any:

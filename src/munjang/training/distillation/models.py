@@ -22,12 +22,12 @@ from munjang.sentence.transformer import SentenceTransformer
 from munjang.tasks.loading import Loaded, load
 from munjang.tokenization import Tokenizer
 from munjang.training.models import open_for_training, open_model
+from munjang.training.options import Name
 from munjang.training.output import check_empty
 from munjang.training.sentences.train import open_encoder
 
 __all__ = [
     "Layers",
-    "Name",
     "check_same_tokens",
     "choose_layers",
     "make_student",
@@ -122,7 +122,6 @@ def make_student(
     return chosen
 
 
-Name = str | os.PathLike[str]
 Layers = int | Sequence[int] | None
 _COMPARED = 200  # texts
 _IN_MEMORY = 1 << 30  # bytes of vectors; larger arrays are stored in a file

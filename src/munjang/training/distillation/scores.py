@@ -24,18 +24,18 @@ from munjang.sentence.cross_encoder import CrossEncoder
 from munjang.sentence.transformer import SentenceTransformer
 from munjang.tasks.loading import Loaded
 from munjang.tokenization.encoding import TokenIds
-from munjang.training.distillation.layers import check_weight
-from munjang.training.distillation.models import Layers, Name, open_student_classifier
+from munjang.training.distillation.models import Layers, open_student_classifier
+from munjang.training.distillation.options import CLASSIFIER_OPTIONS, check_weight
 from munjang.training.loop.loop import TrainingResult, train
 from munjang.training.loop.objective import Loss, require_examples
 from munjang.training.loop.watchers import Watcher
 from munjang.training.losses.base import CosineSimilarityLoss, InputExample, SentenceLoss
 from munjang.training.losses.teacher import MarginMSELoss
-from munjang.training.models import checksum, fingerprint_of_texts
-from munjang.training.options import TrainingOptions
+from munjang.training.models import checksum, fingerprint_of_texts, in_chunks
+from munjang.training.options import Name, TrainingOptions
 from munjang.training.sentences.objective import SentenceObjective
 from munjang.training.sentences.train import open_encoder
-from munjang.training.tasks.base import TaskObjective, in_chunks
+from munjang.training.tasks.base import TaskObjective
 
 __all__ = ["ScoreDistillation", "distill_cross_encoder", "distill_scores", "score_errors"]
 
@@ -80,6 +80,7 @@ class ScoreDistillation(TaskObjective[_Example]):
     """
 
     name = "score-distillation"
+    snippet = 'import munjang\n\nmodel = munjang.CrossEncoder("{folder}")\nmodel.predict([("...", "...")])'
 
     def __init__(
         self,
@@ -133,10 +134,6 @@ class ScoreDistillation(TaskObjective[_Example]):
         """Return the correlation of the student's scores with the human scores."""
         return evaluate_scored_pairs(self._encoder, self._held_out, intervals=False).values
 
-    def usage(self, folder: Path) -> str:
-        """Return example code that scores pairs."""
-        return f'import munjang\n\nmodel = munjang.CrossEncoder("{folder}")\nmodel.predict([("...", "...")])'
-
 
 def distill_cross_encoder(
     teacher: Name,
@@ -146,7 +143,7 @@ def distill_cross_encoder(
     student: Name | None = None,
     layers: Layers = None,
     held_out: Sequence[ScoredPair] = (),
-    options: TrainingOptions | None = None,
+    options: TrainingOptions = CLASSIFIER_OPTIONS,
     max_length: int | None = None,
     watchers: Sequence[Watcher] = (),
 ) -> TrainingResult:
@@ -165,13 +162,12 @@ def distill_cross_encoder(
 
     Raises what `ScoreDistillation`, `make_student`, `munjang.CrossEncoder` and `train` raise.
     """
-    chosen = options or TrainingOptions(learning_rate=5e-5)
     opened = CrossEncoder(teacher, on_truncation="ignore")
     _check_one_label(opened)
     labels = opened.model.config.labels.id2label
-    small = open_student_classifier(teacher, student, layers, labels=labels, seed=chosen.seed)
-    objective = ScoreDistillation(opened, small, examples, held_out, chosen, max_length=max_length)
-    return train(objective, Path(output), chosen, watchers=watchers)
+    small = open_student_classifier(teacher, student, layers, labels=labels, seed=options.seed)
+    objective = ScoreDistillation(opened, small, examples, held_out, options, max_length=max_length)
+    return train(objective, Path(output), options, watchers=watchers)
 
 
 def distill_scores(
@@ -181,7 +177,7 @@ def distill_scores(
     model: Name,
     output: str | Path,
     held_out: Sequence[ScoredPair] = (),
-    options: TrainingOptions | None = None,
+    options: TrainingOptions = TrainingOptions(),
     prompts: tuple[str, str] = ("", ""),
     divisor: float = 1.0,
     watchers: Sequence[Watcher] = (),
@@ -207,7 +203,6 @@ def distill_scores(
     check_weight("divisor", divisor)
     if divisor == 0:
         raise InputError("divisor must be more than 0, got 0.")
-    chosen = options or TrainingOptions()
     opened = CrossEncoder(teacher, on_truncation="ignore")
     _check_one_label(opened)
     taught, loss = _taught(opened, _groups(examples), divisor)
@@ -219,7 +214,7 @@ def distill_scores(
         open_encoder(model),
         taught,
         loss,
-        chosen,
+        options,
         measure=measure if held_out else None,
         metric="spearman",
         prompts=prompts,
@@ -231,7 +226,7 @@ def distill_scores(
             "divisor": divisor,
         },
     )
-    return train(objective, Path(output), chosen, watchers=watchers)
+    return train(objective, Path(output), options, watchers=watchers)
 
 
 def _taught(

@@ -17,7 +17,7 @@ from munjang.data.examples import AnswerSpan, QuestionExample
 from munjang.data.tags import trimmed
 from munjang.errors import InputError, InputTypeError
 from munjang.evaluation.answers import check_places, evaluate_answers
-from munjang.evaluation.measures.answers import Normalization, check_normalization
+from munjang.evaluation.measures.answers import check_normalization
 from munjang.models.registry import QUESTION_ANSWERING
 from munjang.tasks.loading import Loaded
 from munjang.tasks.question_answering import LONGEST_QUESTION, LONGEST_WINDOW, QuestionAnswering
@@ -28,13 +28,12 @@ from munjang.tokenization.encoding import Encoding, TokenIds
 from munjang.training.loop.loop import TrainingResult, train
 from munjang.training.loop.objective import Loss, require_examples
 from munjang.training.loop.watchers import Watcher
-from munjang.training.models import open_for_training
-from munjang.training.options import TrainingOptions
+from munjang.training.models import in_chunks, open_for_training
+from munjang.training.options import AnswersTask, TrainingOptions
 from munjang.training.tasks.base import (
     TaskObjective,
     description_of,
     ids_of,
-    in_chunks,
     longest_of,
     naming,
 )
@@ -184,12 +183,8 @@ class QuestionAnsweringObjective(TaskObjective[AnswerWindow]):
         model: the initial model.
         examples: questions with contexts and answers; of several answers the first is the target.
         held_out: the evaluation examples.
+        task: the options of the task.
         options: the options of the run.
-        max_length: the maximum length of a window in tokens, by default 384 or the model's if that is less.
-        doc_stride: the number of tokens that neighbouring windows share, by default 128 or half of a window's
-            context.
-        negative_windows: the fraction of the windows without an answer that is kept, sampled once.
-        normalization: the normalisation of answers in the evaluation, ``"korquad"`` or ``"squad"``.
 
     Raises `InputError`, with the number of the example, for an empty question, context or answer, an answer
     whose text differs from the context at its offset, and a question that is too long; and for data without
@@ -197,34 +192,35 @@ class QuestionAnsweringObjective(TaskObjective[AnswerWindow]):
     """
 
     name = "question-answering"
+    snippet = (
+        "import munjang\n\n"
+        'answer = munjang.pipeline("question-answering", "{folder}")\n'
+        'answer(question="...", context="...")'
+    )
 
     def __init__(
         self,
         model: str | os.PathLike[str],
         examples: Sequence[QuestionExample],
         held_out: Sequence[QuestionExample],
+        task: AnswersTask,
         options: TrainingOptions,
-        *,
-        max_length: int | None = None,
-        doc_stride: int | None = None,
-        negative_windows: float = 1.0,
-        normalization: Normalization = "korquad",
     ) -> None:
         _check_all(examples, held_out)
-        check_part(negative_windows)
-        check_normalization(normalization)
+        check_part(task.negative_windows)
+        check_normalization(task.normalization)
         loaded = open_for_training(model, QUESTION_ANSWERING, seed=options.seed)
         _check_questions(held_out, loaded)
-        longest = longest_of(loaded, max_length)
-        if max_length is None:
+        longest = longest_of(loaded, task.max_length)
+        if task.max_length is None:
             longest = min(longest, LONGEST_WINDOW)
-        cutter = AnswerWindows(loaded.tokenizer, longest, doc_stride)
+        cutter = AnswerWindows(loaded.tokenizer, longest, task.doc_stride)
         every = [
             window
             for chunk in in_chunks(enumerate(examples))
             for window in cutter.of([one for _, one in chunk], chunk[0][0])
         ]
-        kept = with_part_of_negatives(every, negative_windows, options.seed)
+        kept = with_part_of_negatives(every, task.negative_windows, options.seed)
         description = {
             **description_of(model, loaded, examples, held_out),
             "longest window in tokens": longest,
@@ -235,7 +231,7 @@ class QuestionAnsweringObjective(TaskObjective[AnswerWindow]):
         }
         super().__init__(loaded, kept, options, description)
         self._held_out = held_out
-        self._normalization: Normalization = normalization
+        self._normalization = task.normalization
         self.metric = "f1" if held_out else None
         self._answerer = QuestionAnswering(loaded)
 
@@ -253,14 +249,6 @@ class QuestionAnsweringObjective(TaskObjective[AnswerWindow]):
         )
         return found.values
 
-    def usage(self, folder: Path) -> str:
-        """Return example code that answers a question."""
-        return (
-            "import munjang\n\n"
-            f'answer = munjang.pipeline("question-answering", "{folder}")\n'
-            'answer(question="...", context="...")'
-        )
-
 
 def train_question_answering(
     examples: Sequence[QuestionExample],
@@ -268,30 +256,21 @@ def train_question_answering(
     model: str | os.PathLike[str],
     output: str | os.PathLike[str],
     held_out: Sequence[QuestionExample] = (),
-    options: TrainingOptions | None = None,
-    max_length: int | None = None,
-    doc_stride: int | None = None,
-    negative_windows: float = 1.0,
-    normalization: Normalization = "korquad",
+    task: AnswersTask = AnswersTask(),
+    options: TrainingOptions = TrainingOptions(),
     watchers: Sequence[Watcher] = (),
 ) -> TrainingResult:
     """Train a model to find the answers to questions in contexts.
 
-    The arguments are those of `QuestionAnsweringObjective`; ``output`` is the folder of the run. Raises what
-    the objective and `train` raise.
+    ``output`` is the folder of the run; the other arguments are those of `QuestionAnsweringObjective`.
+    Raises what the objective and `train` raise.
     """
-    chosen = options or TrainingOptions()
-    objective = QuestionAnsweringObjective(
-        model,
-        examples,
-        held_out,
-        chosen,
-        max_length=max_length,
-        doc_stride=doc_stride,
-        negative_windows=negative_windows,
-        normalization=normalization,
+    return train(
+        QuestionAnsweringObjective(model, examples, held_out, task, options),
+        Path(output),
+        options,
+        watchers=watchers,
     )
-    return train(objective, Path(output), chosen, watchers=watchers)
 
 
 def _span_loss(logits: Tensor, lengths: list[int], targets: Tensor) -> Tensor:

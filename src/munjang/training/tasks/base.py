@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import os
 from abc import abstractmethod
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from itertools import chain
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, ClassVar, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,14 +30,9 @@ __all__ = [
     "TaskObjective",
     "description_of",
     "ids_of",
-    "in_chunks",
     "longest_of",
     "naming",
 ]
-
-T = TypeVar("T")
-_CHUNK = 256  # examples that are tokenised at once: with offsets, a token takes far more memory than its id
-
 
 X = TypeVar("X", bound=Tokenised)
 
@@ -52,8 +47,13 @@ class TaskObjective(Objective[X]):
         description: the data, the model and the settings, for the report and the run's identity.
         more: further trained tensors, see `Network`.
 
+    Attributes:
+        snippet: example code that uses the saved model, with ``{folder}`` for its folder.
+
     Raises `InputError` if there are no examples.
     """
+
+    snippet: ClassVar[str]
 
     def __init__(
         self,
@@ -100,6 +100,10 @@ class TaskObjective(Objective[X]):
         self.loaded.model.save_pretrained(folder)
         self.loaded.tokenizer.save_pretrained(folder)
 
+    def usage(self, folder: Path) -> str:
+        """Return example code that uses the saved model."""
+        return self.snippet.replace("{folder}", str(folder))
+
 
 def description_of(
     model: str | os.PathLike[str],
@@ -144,15 +148,3 @@ def naming(what: str, place: int) -> Iterator[None]:
         yield
     except (InputError, InputTypeError) as error:
         raise type(error)(f"{what} {place}: {error}") from error
-
-
-def in_chunks(items: Iterable[T]) -> Iterator[list[T]]:
-    """Yield the items in lists (chunks) that are tokenised at once."""
-    chunk: list[T] = []
-    for item in items:
-        chunk.append(item)
-        if len(chunk) == _CHUNK:
-            yield chunk
-            chunk = []
-    if chunk:
-        yield chunk

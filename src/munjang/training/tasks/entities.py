@@ -25,13 +25,12 @@ from munjang.tokenization.encoding import Encoding, TokenIds
 from munjang.training.loop.loop import TrainingResult, train
 from munjang.training.loop.objective import Loss, require_examples
 from munjang.training.loop.watchers import Watcher
-from munjang.training.models import open_for_training
-from munjang.training.options import TrainingOptions
+from munjang.training.models import in_chunks, open_for_training
+from munjang.training.options import EntitiesTask, TrainingOptions
 from munjang.training.tasks.base import (
     TaskObjective,
     description_of,
     ids_of,
-    in_chunks,
     longest_of,
     naming,
 )
@@ -128,34 +127,31 @@ class TokenClassificationObjective(TaskObjective[_Example]):
         model: the initial model.
         examples: texts with entities.
         held_out: the evaluation examples.
+        task: the options of the task.
         options: the options of the run.
-        types: all entity types in order, by default the types that occur. The model's labels are ``O``, and
-            ``B-`` and ``I-`` of each type.
-        max_length: the maximum length of a window in tokens, by default the model's.
 
     Raises `InputError`, with the number of the example, for an empty text and for entities that are empty,
     overlap, lie outside their text or have an unknown type; and for data without any entity.
     """
 
     name = "token-classification"
+    snippet = 'import munjang\n\ntag = munjang.pipeline("token-classification", "{folder}")\ntag("...")'
 
     def __init__(
         self,
         model: str | os.PathLike[str],
         examples: Sequence[TaggedText],
         held_out: Sequence[TaggedText],
+        task: EntitiesTask,
         options: TrainingOptions,
-        *,
-        types: Sequence[str] | None = None,
-        max_length: int | None = None,
     ) -> None:
-        known = _checked(examples, held_out, types)
+        known = _checked(examples, held_out, task.types)
         tags = [OUTSIDE, *chain.from_iterable((f"B-{kind}", f"I-{kind}") for kind in known)]
         loaded = open_for_training(
             model, TOKEN_CLASSIFICATION, labels=dict(enumerate(tags)), seed=options.seed
         )
         least = loaded.tokenizer.num_special_tokens_to_add() + _FEWEST
-        longest = longest_of(loaded, max_length, least=least)
+        longest = longest_of(loaded, task.max_length, least=least)
         description = description_of(model, loaded, examples, held_out)
         windows = TaggedWindows(loaded.tokenizer, tags, longest)
         prepared = [
@@ -178,10 +174,6 @@ class TokenClassificationObjective(TaskObjective[_Example]):
         """Return the entity F1 and the other metrics of `evaluate_entities`."""
         return evaluate_entities(self._tagger, self._held_out, intervals=False).values
 
-    def usage(self, folder: Path) -> str:
-        """Return example code that finds entities."""
-        return f'import munjang\n\ntag = munjang.pipeline("token-classification", "{folder}")\ntag("...")'
-
 
 def train_token_classification(
     examples: Sequence[TaggedText],
@@ -189,21 +181,21 @@ def train_token_classification(
     model: str | os.PathLike[str],
     output: str | os.PathLike[str],
     held_out: Sequence[TaggedText] = (),
-    options: TrainingOptions | None = None,
-    types: Sequence[str] | None = None,
-    max_length: int | None = None,
+    task: EntitiesTask = EntitiesTask(),
+    options: TrainingOptions = TrainingOptions(),
     watchers: Sequence[Watcher] = (),
 ) -> TrainingResult:
     """Train a model to find the entities of texts.
 
-    The arguments are those of `TokenClassificationObjective`; ``output`` is the folder of the run. Raises
-    what the objective and `train` raise.
+    ``output`` is the folder of the run; the other arguments are those of `TokenClassificationObjective`.
+    Raises what the objective and `train` raise.
     """
-    chosen = options or TrainingOptions()
-    objective = TokenClassificationObjective(
-        model, examples, held_out, chosen, types=types, max_length=max_length
+    return train(
+        TokenClassificationObjective(model, examples, held_out, task, options),
+        Path(output),
+        options,
+        watchers=watchers,
     )
-    return train(objective, Path(output), chosen, watchers=watchers)
 
 
 def _checked(

@@ -24,13 +24,12 @@ from munjang.tokenization.encoding import TokenIds
 from munjang.training.loop.loop import TrainingResult, train
 from munjang.training.loop.objective import Loss, require_examples
 from munjang.training.loop.watchers import Watcher
-from munjang.training.losses.ranking import RANKING_LOSSES, RankingLoss, RankingLossName
-from munjang.training.models import open_for_training
-from munjang.training.options import TrainingOptions
+from munjang.training.losses.ranking import RANKING_LOSSES, RankingLoss
+from munjang.training.models import in_chunks, open_for_training
+from munjang.training.options import RerankingTask, TrainingOptions
 from munjang.training.tasks.base import (
     TaskObjective,
     description_of,
-    in_chunks,
     longest_of,
     naming,
 )
@@ -177,59 +176,55 @@ class CrossEncoderObjective(TaskObjective[_Example]):
         examples: pairs with the labels 0 and 1 (`LabelledText`), pairs with scores (`ScoredPair`), or queries
             with graded documents (`RankedList`).
         held_out: the evaluation examples, of any of these classes.
+        task: the options of the task.
         options: the options of the run.
-        loss: ``"binary-cross-entropy"`` or ``"mean-squared-error"``, for which scores and grades are divided
-            by ``highest``; for lists also ``"listnet"`` and ``"ranknet"``, which compare the documents of a
-            list. By default ``"listnet"`` for lists, else ``"binary-cross-entropy"``.
-        positive: the label of a matching pair, if labels are not 0 and 1.
-        highest: the highest possible score or grade; by default the highest that occurs.
-        max_length: the maximum length of a pair in tokens, by default the model's. The saved model has the
-            same limit.
 
     Raises `InputError` for a loss that does not suit the examples, and what `judged` raises.
     """
 
     name = "cross-encoder"
+    snippet = (
+        "import munjang\n\n"
+        'model = munjang.CrossEncoder("{folder}")\n'
+        'scores = model.predict([("...", "...")])\n'
+        'best = model.rank("...", ["...", "..."], top_k=10)'
+    )
 
     def __init__(
         self,
         model: str | os.PathLike[str],
         examples: RankingExamples,
         held_out: RankingExamples,
+        task: RerankingTask,
         options: TrainingOptions,
-        *,
-        loss: RankingLossName | None = None,
-        positive: str | None = None,
-        highest: float | None = None,
-        max_length: int | None = None,
     ) -> None:
         require_examples(examples)
-        chosen = loss or ("listnet" if kind_of(examples) is RankedList else "binary-cross-entropy")
+        chosen = task.loss or ("listnet" if kind_of(examples) is RankedList else "binary-cross-entropy")
         self._loss = _loss_named(chosen, examples)
-        lists = judged(examples, positive=positive, highest=highest, scaled=not self._loss.compares)
+        lists = judged(examples, positive=task.positive, highest=task.highest, scaled=not self._loss.compares)
         useful = [one for one in lists if one.differs] if self._loss.compares else lists
         if not useful:
             raise InputError(f"In none of the {len(lists)} lists is a document better than another.")
         if len(held_out):
-            own = positive if kind_of(held_out) is LabelledText else None
+            own = task.positive if kind_of(held_out) is LabelledText else None
             judged(held_out, what="Held-out example", positive=own, scaled=False)
         loaded = open_for_training(model, SEQUENCE_CLASSIFICATION, labels=_LABELS, seed=options.seed)
         description = description_of(model, loaded, examples, held_out)
-        longest = longest_of(loaded, max_length)
-        if max_length is not None:
-            loaded.tokenizer.model_max_length = max_length
+        longest = longest_of(loaded, task.max_length)
+        if task.max_length is not None:
+            loaded.tokenizer.model_max_length = task.max_length
         _name_activation(loaded, self._loss.activation)
         prepared = _tokenised(useful, loaded, longest)
         description |= {
             "loss": chosen,
-            "highest score": "that of the examples" if highest is None else highest,
-            "positive label": positive or "1",
+            "highest score": "that of the examples" if task.highest is None else task.highest,
+            "positive label": task.positive or "1",
             "longest pair in tokens": longest,
             "pairs cut": sum(text.truncated > 0 for one in prepared for text in one.texts),
             "lists left out, as no document is better": len(lists) - len(useful),
         }
         super().__init__(loaded, prepared, options, description)
-        self._held_out, self._positive = held_out, positive or "1"
+        self._held_out, self._positive = held_out, task.positive or "1"
         self.metric = _METRICS[kind_of(held_out)] if len(held_out) else None
         self._encoder = CrossEncoder.of(
             loaded.model,
@@ -259,15 +254,6 @@ class CrossEncoderObjective(TaskObjective[_Example]):
             self._encoder, cast(Sequence[LabelledText], held_out), positive=self._positive, intervals=False
         )
 
-    def usage(self, folder: Path) -> str:
-        """Return example code that scores pairs and ranks documents."""
-        return (
-            "import munjang\n\n"
-            f'model = munjang.CrossEncoder("{folder}")\n'
-            'scores = model.predict([("...", "...")])\n'
-            'best = model.rank("...", ["...", "..."], top_k=10)'
-        )
-
 
 def train_cross_encoder(
     examples: RankingExamples,
@@ -275,31 +261,22 @@ def train_cross_encoder(
     model: str | os.PathLike[str],
     output: str | os.PathLike[str],
     held_out: RankingExamples = (),
-    options: TrainingOptions | None = None,
-    loss: RankingLossName | None = None,
-    positive: str | None = None,
-    highest: float | None = None,
-    max_length: int | None = None,
+    task: RerankingTask = RerankingTask(),
+    options: TrainingOptions = TrainingOptions(),
     watchers: Sequence[Watcher] = (),
 ) -> TrainingResult:
     """Train a cross-encoder, which scores a pair of texts such as a question and a document.
 
-    The arguments are those of `CrossEncoderObjective`; ``output`` is the folder of the run. The saved model
-    can be loaded by `munjang.CrossEncoder` and by `sentence-transformers`. Raises what the objective and
-    `train` raise.
+    ``output`` is the folder of the run; the other arguments are those of `CrossEncoderObjective`. The saved
+    model can be loaded by `munjang.CrossEncoder` and by `sentence-transformers`.
+    Raises what the objective and `train` raise.
     """
-    chosen = options or TrainingOptions()
-    objective = CrossEncoderObjective(
-        model,
-        examples,
-        held_out,
-        chosen,
-        loss=loss,
-        positive=positive,
-        highest=highest,
-        max_length=max_length,
+    return train(
+        CrossEncoderObjective(model, examples, held_out, task, options),
+        Path(output),
+        options,
+        watchers=watchers,
     )
-    return train(objective, Path(output), chosen, watchers=watchers)
 
 
 def _loss_named(name: str, examples: RankingExamples) -> RankingLoss:
