@@ -22,7 +22,7 @@ PACKAGE = Path(munjang.__file__).parent
 # From the lowest to the highest. A part may import those in the rows above it in this table, and its
 # neighbours in a row if they do not import it back.
 LAYERS = (
-    ("errors", "lazy", "progress", "validation"),
+    ("choices", "errors", "lazy", "progress", "rounding", "validation"),
     ("checkpoints",),
     ("tokenization",),
     ("data",),
