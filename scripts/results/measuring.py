@@ -18,7 +18,7 @@ _ROUNDS = 7
 
 
 def first_sentences(questions: Sequence[QuestionExample]) -> float:
-    """The F1 of giving the first sentence of each context as the answer."""
+    """Return the F1 of answering with the first sentence of each context."""
     scores = [
         answer_f1(
             _END.split(question.context.strip(), maxsplit=1)[0], [answer.text for answer in question.answers]

@@ -72,10 +72,10 @@ def pseudo_losses(model: FillMask, texts: Sequence[str], advance: Advance | None
 
     Special tokens have none. Warns with `TruncationWarning` of truncated texts.
     """
-    from munjang.tasks.scores import warn_of_cut
+    from munjang.runtime.notices import warn_truncated
 
     encoded = model.tokenizer.encode_ids(texts, max_length=model.max_length)
-    warn_of_cut([text.truncated for text in encoded], model.max_length, "")
+    warn_truncated((text.truncated for text in encoded), model.max_length)
     losses: list[Losses] = []
     for text in encoded:
         losses.append(_losses_of(model, text))
