@@ -1,4 +1,4 @@
-"""The texts to encode: real sentences if the data sets are present, otherwise parts of the example questions."""
+"""The texts to encode: real sentences if the data sets exist, otherwise parts of the example questions."""
 
 from __future__ import annotations
 

@@ -6,9 +6,9 @@
 
 Each process opens a model and runs requests on several streams at once, in pairs of one shape that no stream
 has seen, because the engine creates its kernels at the first use of a shape. Every result is compared with
-that of one stream, computed afterwards, and some with NumPy. Random checkpoints of every architecture and head
-are made with `transformers` (in the development environment), or ``--model`` names a model. Exits with 1 if a
-result was wrong.
+that of one stream, computed afterwards, and some with NumPy. Random checkpoints of every architecture and
+head are made with `transformers` (in the development environment), or ``--model`` names a model. Exits with 1
+if a result was wrong.
 """
 
 from __future__ import annotations
