@@ -17,7 +17,7 @@ import numpy as np
 from munjang.backends.compression import EightBitMatrix
 from munjang.backends.cores import available_cores
 from munjang.backends.engine_check import FIRST_LAYER, differ, first_layer, fused_products, probe
-from munjang.backends.executor import Array, Outputs, as_float32, gathered
+from munjang.backends.executor import Array, Executor, Outputs, as_float32, gathered
 from munjang.backends.quiet import hidden
 from munjang.checkpoints.weights import release_pages
 from munjang.errors import EngineError, EngineWarning, InputError
@@ -458,7 +458,7 @@ if hasattr(os, "register_at_fork"):
     os.register_at_fork(before=_drop_idle_threads)
 
 
-class OpenVINOExecutor:
+class OpenVINOExecutor(Executor):
     """An executor that runs programs on this CPU with OpenVINO, several requests in parallel.
 
     Args:

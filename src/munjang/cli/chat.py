@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from munjang.cli.errors import FAILED, tell
-from munjang.cli.options import AsJson, Model, Offline, Pooling, Progress, examples
-from munjang.cli.output import clean, console, new_table, print_json, write_line
-from munjang.cli.texts import cross_encoder, is_piped, refuse, usage_error
+from munjang.cli.common.errors import FAILED, tell
+from munjang.cli.common.options import AsJson, Model, Offline, Pooling, Progress, examples
+from munjang.cli.common.output import clean, console, new_table, print_json, write_line
+from munjang.cli.common.texts import cross_encoder, is_piped, refuse, usage_error
 from munjang.data.files import STDIN, shown_name
 from munjang.errors import InputError
 from munjang.progress import has_bar
@@ -264,7 +264,7 @@ def _open(
     method: Method,
     model: str | None,
     pooling: str | None,
-    offline: bool,
+    offline: bool | None,
     shown: bool,
     settings: dict[str, Any],
 ) -> ChatBot:

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from munjang.cli.errors import tell
-from munjang.cli.options import (
+from munjang.cli.common.errors import tell
+from munjang.cli.common.options import (
     DEFAULT_MODEL,
     AsJson,
     Column,
@@ -24,8 +24,8 @@ from munjang.cli.options import (
     PromptName,
     examples,
 )
-from munjang.cli.output import clean, console, new_table, print_json, write_line
-from munjang.cli.texts import data_file, is_piped, refuse, sentence_model, usage_error
+from munjang.cli.common.output import clean, console, new_table, print_json, write_line
+from munjang.cli.common.texts import data_file, is_piped, refuse, sentence_model, usage_error
 from munjang.data.files import STDIN
 from munjang.progress import tracked
 

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from munjang.cli.options import DEFAULT_MODEL, AsJson, Model, Offline, examples
-from munjang.cli.output import console, joined, print_json, write_line
-from munjang.cli.texts import refuse
+from munjang.cli.common.options import DEFAULT_MODEL, AsJson, Model, Offline, examples
+from munjang.cli.common.output import console, joined, print_json, write_line
+from munjang.cli.common.texts import refuse
 
 if TYPE_CHECKING:
     from munjang.tasks.explain.explanation import Explanation
@@ -74,7 +74,7 @@ def explain(
         DEFAULT_MODEL if model is None else model,
         None if task is None else task.value,
         top=top,
-        options=ModelOptions(offline=True if offline else None),
+        options=ModelOptions(offline=offline or None),
     )
     if found.task in (Task.TOKENIZE, Task.FEATURES):
         refuse(f"on the task {found.task}, which has no answers", "top")

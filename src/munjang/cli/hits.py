@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from munjang.cli.output import clean, console, detail_lines, new_table, print_json, rounded
-from munjang.cli.texts import answered, cross_encoder
+from munjang.cli.common.output import clean, console, detail_lines, new_table, print_json, rounded
+from munjang.cli.common.texts import answered, cross_encoder
 from munjang.errors import InputError
 from munjang.search.lead import FITTING
 
@@ -131,13 +131,11 @@ def _plain(value: str) -> Any:
     return value if isinstance(read, dict | list) else read
 
 
-def open_index(location: str, model: str | None, *, offline: bool, readonly: bool = True) -> Index:
+def open_index(location: str, model: str | None, *, offline: bool | None, readonly: bool = True) -> Index:
     """Open an existing index."""
     from munjang.search.index import Index
 
-    return Index.open(
-        location, model=model, create=False, readonly=readonly, offline=True if offline else None
-    )
+    return Index.open(location, model=model, create=False, readonly=readonly, offline=offline or None)
 
 
 def search_index(
@@ -150,7 +148,7 @@ def search_index(
     offset: int,
     min_score: float | None,
     rerank: str | None,
-    offline: bool,
+    offline: bool | None,
     as_json: bool,
 ) -> None:
     """Search an index and print the hits."""

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
 
-from munjang.cli.options import AsJson, Offline, TaskModel, examples
-from munjang.cli.output import clean, console, joined, new_table, print_json, rounded
-from munjang.cli.texts import answered, refuse, text_or_lines
+from munjang.cli.common.options import AsJson, Offline, TaskModel, examples
+from munjang.cli.common.output import clean, console, joined, new_table, print_json, rounded
+from munjang.cli.common.texts import answered, refuse, text_or_lines
 from munjang.errors import InputError
 
 if TYPE_CHECKING:
@@ -110,7 +110,7 @@ def classify(
                 print_json(None)
 
 
-def _classifier(pair: str | None, windows: bool, model: str, offline: bool) -> Classify:
+def _classifier(pair: str | None, windows: bool, model: str, offline: bool | None) -> Classify:
     from munjang.tasks.text_classification import TextClassification
 
     classifier = TextClassification(model, options=_options(offline))
@@ -119,7 +119,9 @@ def _classifier(pair: str | None, windows: bool, model: str, offline: bool) -> C
     )
 
 
-def _zero_shot(labels: list[str], template: str, multi_label: bool, model: str, offline: bool) -> Classify:
+def _zero_shot(
+    labels: list[str], template: str, multi_label: bool, model: str, offline: bool | None
+) -> Classify:
     from munjang.tasks.zero_shot import ZeroShotClassification
 
     classifier = ZeroShotClassification(model, options=_options(offline))
@@ -216,10 +218,10 @@ def parse_span(given: str, text: str, name: str) -> Span:
     return (start, start + len(words), kind) if colon else (start, start + len(words))
 
 
-def _options(offline: bool) -> ModelOptions:
+def _options(offline: bool | None) -> ModelOptions:
     from munjang.tasks.loading import ModelOptions
 
-    return ModelOptions(offline=True if offline else None)
+    return ModelOptions(offline=offline or None)
 
 
 def _print_labels(labels: Sequence[LabelScore], title: str | None, *, as_json: bool) -> None:

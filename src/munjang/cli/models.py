@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from munjang.cli.commands import Commands
-from munjang.cli.options import AsJson, Offline, examples
-from munjang.cli.output import clean, console, new_table, print_json, write_line
-from munjang.cli.texts import usage_error
+from munjang.cli.common.commands import Commands
+from munjang.cli.common.options import AsJson, Offline, examples
+from munjang.cli.common.output import clean, console, new_table, print_json, write_line
+from munjang.cli.common.texts import usage_error
 
 if TYPE_CHECKING:
     from rich.text import Text
@@ -58,7 +58,7 @@ def get(name: Name, offline: Offline = False, as_json: AsJson = False) -> None:
     """Fetch a model, if it is not here, so that it can be used without a connection."""
     from munjang.checkpoints import get_model
 
-    info = get_model(name, offline=True if offline else None)
+    info = get_model(name, offline=offline or None)
     if as_json:
         print_json(_as_dict(info))
     else:

@@ -6,17 +6,7 @@ from typing import Annotated, Any, NamedTuple
 
 import typer
 
-from munjang.cli.hits import (
-    Filters,
-    LeastScore,
-    Offset,
-    Reranker,
-    SearchMode,
-    SearchModeOption,
-    open_index,
-    search_index,
-)
-from munjang.cli.options import (
+from munjang.cli.common.options import (
     AsJson,
     Column,
     Encoding,
@@ -28,8 +18,8 @@ from munjang.cli.options import (
     Progress,
     examples,
 )
-from munjang.cli.output import clean, console, detail_lines, new_table, print_json, rounded, write_line
-from munjang.cli.texts import (
+from munjang.cli.common.output import clean, console, detail_lines, new_table, print_json, rounded, write_line
+from munjang.cli.common.texts import (
     check_query,
     cross_encoder,
     data_file,
@@ -41,6 +31,16 @@ from munjang.cli.texts import (
     rows_with_text,
     sentence_model,
     usage_error,
+)
+from munjang.cli.hits import (
+    Filters,
+    LeastScore,
+    Offset,
+    Reranker,
+    SearchMode,
+    SearchModeOption,
+    open_index,
+    search_index,
 )
 from munjang.data.files import STDIN, Row
 from munjang.progress import has_bar

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from munjang.cli.options import (
+from munjang.cli.common.options import (
     AsJson,
     Column,
     Encoding,
@@ -20,8 +20,8 @@ from munjang.cli.options import (
     PromptName,
     examples,
 )
-from munjang.cli.output import clean, console, new_table, print_json, rounded
-from munjang.cli.texts import (
+from munjang.cli.common.output import clean, console, new_table, print_json, rounded
+from munjang.cli.common.texts import (
     data_file,
     file_or_stdin,
     lines_of_stdin,

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from munjang.cli.options import DEFAULT_MODEL, AsJson, Model, Offline, examples
-from munjang.cli.output import clean, console, joined, new_table, print_json
-from munjang.cli.texts import answered, text_or_lines
+from munjang.cli.common.options import DEFAULT_MODEL, AsJson, Model, Offline, examples
+from munjang.cli.common.output import clean, console, joined, new_table, print_json
+from munjang.cli.common.texts import answered, text_or_lines
 
 if TYPE_CHECKING:
     from munjang.tokenization import Encoding, Tokenizer
@@ -48,9 +48,7 @@ def tokenize(
     texts = text_or_lines(text, "TEXT")
     from munjang.tokenization import Tokenizer
 
-    tokenizer = Tokenizer.from_pretrained(
-        DEFAULT_MODEL if model is None else model, offline=True if offline else None
-    )
+    tokenizer = Tokenizer.from_pretrained(DEFAULT_MODEL if model is None else model, offline=offline or None)
     with answered(texts, lambda some: _encode(tokenizer, some, pair, pad_to)) as found:
         for each, encoding in found:
             if as_json:

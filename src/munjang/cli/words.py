@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from munjang.cli.options import DEFAULT_MODEL, AsJson, Model, Offline, TaskModel, examples
-from munjang.cli.output import clean, console, joined, new_table, print_json
-from munjang.cli.texts import answered, lines_of_stdin, text_or_lines, usage_error
+from munjang.cli.common.options import DEFAULT_MODEL, AsJson, Model, Offline, TaskModel, examples
+from munjang.cli.common.output import clean, console, joined, new_table, print_json
+from munjang.cli.common.texts import answered, lines_of_stdin, text_or_lines, usage_error
 from munjang.data.files import STDIN
 
 if TYPE_CHECKING:
@@ -268,10 +268,10 @@ def _print_features(found: Features, names: Sequence[str]) -> None:
     out.print(f"{shape} numbers; --json prints all of them", style="dim")
 
 
-def _options(offline: bool) -> ModelOptions:
+def _options(offline: bool | None) -> ModelOptions:
     from munjang.tasks.loading import ModelOptions
 
-    return ModelOptions(offline=True if offline else None)
+    return ModelOptions(offline=offline or None)
 
 
 def _short(probability: float) -> float:

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from munjang.cli.options import AsJson, Offline, TaskModel, examples
-from munjang.cli.output import clean, console, joined, new_table, print_json, rounded, write_line
-from munjang.cli.texts import refuse, usage_error
+from munjang.cli.common.options import AsJson, Offline, TaskModel, examples
+from munjang.cli.common.output import clean, console, joined, new_table, print_json, rounded, write_line
+from munjang.cli.common.texts import refuse, usage_error
 from munjang.errors import DataFileError
 
 if TYPE_CHECKING:
@@ -124,14 +124,14 @@ def generate(
         _print_pieces(pieces)
 
 
-def _writer(model: str, weights: Weights, offline: bool) -> TextGeneration:
+def _writer(model: str, weights: Weights, offline: bool | None) -> TextGeneration:
     from munjang.tasks.generation.text_generation import TextGeneration
     from munjang.tasks.loading import ModelOptions
 
     return TextGeneration(
         model,
         weights="int8" if weights is Weights.INT8 else "float32",
-        options=ModelOptions(offline=True if offline else None),
+        options=ModelOptions(offline=offline or None),
     )
 
 
@@ -196,7 +196,7 @@ def answer(
     from munjang.tasks.loading import ModelOptions
     from munjang.tasks.question_answering import QuestionAnswering
 
-    task = QuestionAnswering(model, options=ModelOptions(offline=True if offline else None))
+    task = QuestionAnswering(model, options=ModelOptions(offline=offline or None))
     found: Any = task(
         question,
         text,

@@ -11,10 +11,11 @@ from munjang.errors import InputError, InputTypeError
 from munjang.evaluation.evaluation import Evaluation, check_finite, in_steps, quantity, require_examples
 from munjang.evaluation.measures.resampling import Statistic, Weights, estimates
 from munjang.progress import Advance
+from munjang.runtime.notices import warn_truncated
 from munjang.tasks.fill_mask.fill_mask import FillMask
 from munjang.tasks.fill_mask.search import Query, log_probabilities
 from munjang.tasks.generation.text_generation import TextGeneration
-from munjang.tasks.scores import check_text, warn_of_cut
+from munjang.tasks.scores import check_text
 from munjang.tokenization import TokenIds
 
 __all__ = ["evaluate_language_model", "perplexity", "pseudo_losses"]
@@ -68,7 +69,7 @@ def pseudo_losses(model: FillMask, texts: Sequence[str], advance: Advance | None
     Special tokens have none. Warns with `TruncationWarning` of texts that were cut.
     """
     encoded = model.tokenizer.encode_ids(texts, max_length=model.max_length)
-    warn_of_cut([text.truncated for text in encoded], model.max_length, "")
+    warn_truncated((text.truncated for text in encoded), model.max_length)
     found: list[Losses] = []
     for text in encoded:
         found.append(_losses_of(model, text))

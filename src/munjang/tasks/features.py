@@ -13,9 +13,8 @@ from numpy.typing import NDArray
 
 from munjang.errors import CheckpointError, InputError, InputTypeError
 from munjang.models.program import LAST_HIDDEN_STATE, POOLER_OUTPUT
-from munjang.runtime.notices import TruncationWarning, notify
+from munjang.runtime.notices import warn_truncated
 from munjang.runtime.runner import Done
-from munjang.sentence.encoding import cut_notice
 from munjang.tasks.loading import Loaded, ModelOptions, load
 from munjang.tokenization import Encoding
 
@@ -292,9 +291,7 @@ class FeatureExtraction:
     def _encode(self, texts: Sequence[str], pad_to: int | None) -> list[Encoding]:
         limit = self.max_length if pad_to is None else min(pad_to, self.max_length)
         encodings = self.tokenizer.encode_batch(texts, truncation=True, max_length=limit)
-        cut = [encoding.truncated for encoding in encodings if encoding.truncated]
-        if cut:
-            notify(cut_notice("texts", len(cut), len(texts), limit, sum(cut)), TruncationWarning)
+        warn_truncated((encoding.truncated for encoding in encodings), limit)
         return encodings
 
     def _run(

@@ -9,8 +9,17 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from munjang.cli.commands import Commands, described
-from munjang.cli.errors import tell
+from munjang.cli.common.commands import Commands, described
+from munjang.cli.common.errors import tell
+from munjang.cli.common.options import (
+    AsJson,
+    Model,
+    Offline,
+    Progress,
+    examples,
+)
+from munjang.cli.common.output import clean, console, joined, new_table, print_json, write_line
+from munjang.cli.common.texts import queries_of, refuse
 from munjang.cli.hits import (
     Filters,
     LeastScore,
@@ -23,15 +32,6 @@ from munjang.cli.hits import (
 )
 from munjang.cli.index.build import ADD_EXAMPLES, BUILD_EXAMPLES, add, build, read_id
 from munjang.cli.index.options import Analysis, ChunkOverlap, ChunkTokens, Location
-from munjang.cli.options import (
-    AsJson,
-    Model,
-    Offline,
-    Progress,
-    examples,
-)
-from munjang.cli.output import clean, console, joined, new_table, print_json, write_line
-from munjang.cli.texts import queries_of, refuse
 from munjang.errors import InputError
 from munjang.progress import tracked
 from munjang.search.stores.locations import open_store, shown

@@ -19,7 +19,7 @@ from typing import TextIO
 
 import typer
 
-from munjang.cli.commands import column_hint, flag_of, let_go_of_stdout, path_and_model
+from munjang.cli.common.commands import column_hint, flag_of, let_go_of_stdout, path_and_model
 from munjang.errors import DataFileError, FetchError, MissingHeadError, MunjangError, UnknownModelError
 
 __all__ = ["FAILED", "explained", "tell"]
@@ -116,7 +116,7 @@ def _with_hint(error: MunjangError) -> str:
     if isinstance(error, DataFileError) and "say which holds" in parts[0] and "--column" not in parts[0]:
         parts.append(column_hint())
     if isinstance(error, UnknownModelError | FetchError | MissingHeadError):
-        from munjang.cli.needs import model_hint
+        from munjang.cli.common.needs import model_hint
 
         command, name = path_and_model()
         has_one = "Did you mean" in parts[0] or isinstance(error, MissingHeadError)

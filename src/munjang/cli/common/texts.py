@@ -5,14 +5,27 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
 
-from munjang.cli.commands import given
-from munjang.cli.errors import FAILED, tell
-from munjang.cli.options import DEFAULT_MODEL
+from munjang.cli.common.commands import given
+from munjang.cli.common.errors import FAILED, tell
+from munjang.cli.common.options import (
+    DEFAULT_MODEL,
+    Bundle,
+    Column,
+    Encoding,
+    Model,
+    NoHeader,
+    NoQuoting,
+    Offline,
+    Pooling,
+    Prompt,
+    PromptName,
+)
 from munjang.data.files import STDIN, DataFile, Row, shown_name
 from munjang.errors import DataFileError, InputError
 
@@ -21,6 +34,10 @@ if TYPE_CHECKING:
     from munjang.sentence.transformer import SentenceTransformer
 
 __all__ = [
+    "Opening",
+    "Prompting",
+    "Reading",
+    "TableReading",
     "answered",
     "check_query",
     "cross_encoder",
@@ -134,10 +151,40 @@ def file_or_stdin(file: str | None, name: str) -> str:
     return STDIN if file is None else file
 
 
+@dataclass(frozen=True)
+class Reading:
+    """Options: how a file of texts is read."""
+
+    column: Column = None
+    encoding: Encoding = "utf-8"
+    no_quoting: NoQuoting = False
+    no_header: NoHeader = False
+
+    def file(self, path: str) -> DataFile:
+        """Return the file of texts; raise the usage error for an option that has no effect on this file."""
+        refuse_reading(path)
+        return DataFile(
+            path=path,
+            column=self.column,
+            encoding=self.encoding,
+            quoting=not self.no_quoting,
+            header=not self.no_header,
+        )
+
+    def arguments(self, *paths: str | Path) -> dict[str, Any]:
+        """Return the arguments of the readers of `munjang.data` for these files, checked as in `file`."""
+        refuse_reading(*paths)
+        quoting = False if self.no_quoting else None
+        return {"encoding": self.encoding, "quoting": quoting, "header": not self.no_header}
+
+
+# For commands whose columns have options of their own.
+TableReading = Annotated[Reading, Bundle(without=("column",))]
+
+
 def data_file(path: str, column: str | None, encoding: str, *, no_quoting: bool, no_header: bool) -> DataFile:
     """Return the file of texts with its reading options."""
-    refuse_reading(path)
-    return DataFile(path=path, column=column, encoding=encoding, quoting=not no_quoting, header=not no_header)
+    return Reading(column, encoding, no_quoting, no_header).file(path)
 
 
 def rows_with_text(source: DataFile) -> list[Row]:
@@ -148,17 +195,50 @@ def rows_with_text(source: DataFile) -> list[Row]:
     return rows
 
 
-def sentence_model(model: str | None, *, offline: bool, pooling: str | None = None) -> SentenceTransformer:
+@dataclass(frozen=True)
+class Opening:
+    """Options: the model for sentence vectors, and how it is opened."""
+
+    model: Model = None
+    offline: Offline = None
+    pooling: Pooling = None
+
+    @property
+    def name(self) -> str:
+        """The name or folder of the model."""
+        return DEFAULT_MODEL if self.model is None else self.model
+
+    def sentence_model(self) -> SentenceTransformer:
+        """Open the model."""
+        return sentence_model(self.model, offline=self.offline, pooling=self.pooling)
+
+
+@dataclass(frozen=True)
+class Prompting:
+    """Options: the text before each text."""
+
+    prompt_name: PromptName = None
+    prompt: Prompt = None
+
+    def check(self) -> None:
+        """Raise the usage error if both options are given."""
+        if self.prompt is not None:
+            refuse("beside --prompt", "prompt_name")
+
+
+def sentence_model(
+    model: str | None, *, offline: bool | None, pooling: str | None = None
+) -> SentenceTransformer:
     """Open a model for sentence vectors."""
     from munjang.sentence.transformer import SentenceTransformer
 
     return SentenceTransformer(
-        DEFAULT_MODEL if model is None else model, pooling=pooling, local_files_only=True if offline else None
+        DEFAULT_MODEL if model is None else model, pooling=pooling, local_files_only=offline or None
     )
 
 
-def cross_encoder(name: str, *, offline: bool) -> CrossEncoder:
+def cross_encoder(name: str, *, offline: bool | None) -> CrossEncoder:
     """Open a model for scores of pairs."""
     from munjang.sentence.cross_encoder import CrossEncoder
 
-    return CrossEncoder(name, local_files_only=True if offline else None)
+    return CrossEncoder(name, local_files_only=offline or None)
