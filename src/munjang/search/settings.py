@@ -10,12 +10,12 @@ from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from munjang.errors import IndexMismatchError, InputError, InputTypeError, StoreError, UnknownModelError
 from munjang.search.documents import TEXT
 from munjang.search.stores.base import DAMAGE, IndexSettings
 from munjang.search.text.analysis import analyzer_named
+from munjang.sentence.settings import DOCUMENT_PROMPTS
+from munjang.sentence.similarity import PROBE, same_probe
 from munjang.validation import checked_count, checked_text, shown_value
 
 if TYPE_CHECKING:
@@ -39,7 +39,6 @@ __all__ = [
 _TUPLES = ("fields", "embedded", "probe")
 _NAMES = ("model", "revision")  # names of a model; its probe identifies it more reliably
 _LARGEST = 2**31
-_TOLERANCE = 1e-3  # engines on other machines differ in the last digits, other models in the first digits
 
 
 def write_settings(settings: IndexSettings) -> str:
@@ -89,7 +88,7 @@ def difference(old: IndexSettings, new: IndexSettings) -> str | None:
     for name in (one.name for one in fields(IndexSettings)):
         before, now = getattr(old, name), getattr(new, name)
         if name == "probe":
-            if not _same_probe(before, now):
+            if not same_probe(before, now):
                 return f"the model '{old.model}', now '{new.model}', which gives other vectors"
         elif before != now and not (name in _NAMES and old.probe and new.probe):
             return f"{name} {_shown(before)}, now {_shown(now)}"
@@ -106,25 +105,15 @@ def check_same_settings(stored: IndexSettings, wanted: IndexSettings, place: str
         )
 
 
-def _same_probe(old: tuple[float, ...], new: tuple[float, ...]) -> bool:
-    if len(old) != len(new):
-        return False
-    one, other = np.asarray(old), np.asarray(new)
-    scale = max(float(np.abs(one).max(initial=0.0)), 1e-6)
-    return float(np.abs(one - other).max(initial=0.0)) <= _TOLERANCE * scale
-
-
 def _shown(value: object) -> str:
     if isinstance(value, tuple):
         return ", ".join(map(str, value))
     return f"'{value}'" if isinstance(value, str) else str(value)
 
 
-_PROBE = "문장 하나, and a sentence."
 _PASSAGE = 256  # default tokens of a passage, unless the model's limit is lower
 _OVERLAP = 8  # the default overlap is 1/8 of a passage
 _SIMILARITIES = ("cosine", "dot")
-_DOCUMENT = ("document", "passage", "corpus")  # prompt names for documents, by preference
 _RESERVED = ("id", "metadata")
 _COMMIT = re.compile(r"[/\\]snapshots[/\\]([0-9a-f]{40})(?:[/\\]|$)")
 
@@ -151,7 +140,10 @@ def describe(
         raise InputError(
             f"The model '{name}' compares vectors by {similarity}; an index needs cosine or dot."
         )
-    own = {"query": _prompt(model, "query"), "document": _prompt(model, *_DOCUMENT)}
+    own = {
+        "query": model.settings.first_prompt("query"),
+        "document": model.settings.first_prompt(*DOCUMENT_PROMPTS),
+    }
     prompts = {**own, **checked_prompts(prompts)}
     tokens, overlap = choose_chunks(model, chunk_tokens, chunk_overlap)
     settings = IndexSettings(
@@ -170,12 +162,8 @@ def describe(
         chunk_overlap=overlap,
         probe=(),
     )
-    vector = model.encode(_PROBE, prompt=prompts["document"], normalize_embeddings=settings.normalize)
+    vector = model.encode(PROBE, prompt=prompts["document"], normalize_embeddings=settings.normalize)
     return replace(settings, probe=tuple(round(float(value), 7) for value in vector))
-
-
-def _prompt(model: SentenceTransformer, *names: str) -> str:
-    return next((model.prompts[name] for name in names if name in model.prompts), "")
 
 
 def checked_prompts(prompts: Mapping[str, str] | None) -> dict[str, str]:
@@ -204,7 +192,7 @@ def _revision(name: str) -> str | None:
 
 def room(model: SentenceTransformer) -> int:
     """Return how many tokens of a text the model can read besides the prompt and the special tokens."""
-    prompt = _prompt(model, *_DOCUMENT)
+    prompt = model.settings.first_prompt(*DOCUMENT_PROMPTS)
     return model.max_seq_length - len(model.tokenizer.encode(prompt)) - 1  # a prompt's end may join the text
 
 

@@ -6,18 +6,19 @@ import os
 import zlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import islice
 from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from munjang.checkpoints import Checkpoint, open_checkpoint
+from munjang.checkpoints import Checkpoint, OpenOptions, open_checkpoint
+from munjang.checkpoints.saving import staged
 from munjang.errors import CheckpointError, InputError
 from munjang.models.initialization import with_head
 from munjang.runtime.model import Model
-from munjang.sentence.files import read_entries, staged
+from munjang.sentence.encoding import chunks
+from munjang.sentence.settings import read_entries
 from munjang.sentence.transformer import SentenceTransformer
 from munjang.tasks.loading import Loaded
 from munjang.tokenization import Tokenizer
@@ -71,7 +72,7 @@ def open_model(name: str | os.PathLike[str]) -> Opened:
         encoder = SentenceTransformer(name, backend="numpy")
         opened = Opened(encoder.model, encoder.tokenizer, encoder)
     else:
-        model = Model.from_checkpoint(checkpoint, backend="numpy")
+        model = Model.from_checkpoint(checkpoint, options=OpenOptions(backend="numpy"))
         _keep_activation(checkpoint, model)
         opened = Opened(model, Tokenizer.from_checkpoint(checkpoint), None)
     tokens, rows = len(opened.tokenizer), opened.model.config.vocab_size
@@ -144,9 +145,7 @@ _CHUNK = 256  # examples that are tokenised at once: with offsets, a token takes
 
 def in_chunks(items: Iterable[T], size: int = _CHUNK) -> Iterator[list[T]]:
     """Yield the items in lists (chunks) that are processed at once."""
-    iterator = iter(items)
-    while chunk := list(islice(iterator, size)):
-        yield chunk
+    return chunks(items, most=size)
 
 
 def used_ids(texts: Iterable[TokenIds]) -> NDArray[np.int64]:

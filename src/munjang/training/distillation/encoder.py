@@ -34,8 +34,7 @@ from munjang.training.loop.watchers import Watcher
 from munjang.training.models import checksum, fingerprint_of_texts, used_ids
 from munjang.training.options import Name, TrainingOptions
 from munjang.training.sentences.objective import EncoderObjective
-from munjang.training.sentences.train import default_prompt
-from munjang.validation import check_choice
+from munjang.validation import checked_choice
 
 __all__ = [
     "EncoderDistillation",
@@ -147,7 +146,7 @@ class TeacherVectors:
 
 
 def _check_widths(student: int, teacher: int, reduce: str | None) -> None:
-    check_choice("reduce", reduce, (None, "pca"))
+    checked_choice("reduce", reduce, (None, "pca"))
     if student > teacher or (student < teacher and reduce is None):
         advice = "reduce='pca' brings them down" if student < teacher else "choose a narrower student"
         raise InputError(f"The teacher's vectors have {teacher} numbers, the student's {student}; {advice}.")
@@ -223,7 +222,7 @@ class EncoderDistillation(EncoderObjective[_Example]):
     ) -> None:
         lessons = lessons_of(examples, task.goals.highest_score)
         opened = SentenceTransformer(teacher, on_truncation="ignore")
-        self._prompt = default_prompt(student) if task.prompt is None else task.prompt
+        self._prompt = student.settings.prompt_text(text=task.prompt)
         super().__init__(student, (self._prompt, self._prompt))
         self._goals, self._dropout, self._held_out = task.goals, task.dropout, held_out
         self.metric = "spearman" if held_out else None

@@ -9,7 +9,7 @@ from typing import Literal
 
 from munjang.errors import InputError, InputTypeError
 from munjang.training.options import TrainingOptions, setting
-from munjang.validation import check_choice
+from munjang.validation import checked_choice
 
 __all__ = [
     "CLASSIFIER_OPTIONS",
@@ -72,7 +72,7 @@ class LayerMatching:
             raise InputError("Nothing is matched: hidden_states, attention and embeddings are all 0.")
         if any(not isinstance(layer, int) or isinstance(layer, bool) for layer in self.layers or ()):
             raise InputTypeError(f"layers must be whole numbers, got {self.layers!r}.")
-        check_choice("attention_values", self.attention_values, ("probabilities", "scores"))
+        checked_choice("attention_values", self.attention_values, ("probabilities", "scores"))
 
     def describe(self) -> str:
         """Return the settings in a single line."""
@@ -140,7 +140,7 @@ class Goals:
     )
 
     def __post_init__(self) -> None:
-        check_choice("distance", self.distance, ("cosine", "mse"))
+        checked_choice("distance", self.distance, ("cosine", "mse"))
         for name in ("vectors", "pairs", "gold", "highest_score"):
             check_weight(name, getattr(self, name))
         if not (self.vectors or self.pairs):

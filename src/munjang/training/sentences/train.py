@@ -10,7 +10,7 @@ from pathlib import Path
 
 from munjang.errors import InputError, InputTypeError
 from munjang.runtime.notices import AssumptionWarning
-from munjang.sentence.pooling import POOLER
+from munjang.sentence.program import POOLER
 from munjang.sentence.transformer import SentenceTransformer
 from munjang.training.loop.loop import TrainingResult, train
 from munjang.training.loop.watchers import Watcher
@@ -21,7 +21,7 @@ from munjang.training.sentences.data import SentenceSource, prepare
 from munjang.training.sentences.measures import measure_for
 from munjang.training.sentences.objective import SentenceObjective
 
-__all__ = ["default_prompt", "open_encoder", "train_sentence_transformer"]
+__all__ = ["open_encoder", "train_sentence_transformer"]
 
 
 def train_sentence_transformer(
@@ -98,15 +98,9 @@ def open_encoder(
     return encoder
 
 
-def default_prompt(encoder: SentenceTransformer) -> str:
-    """Return the prompt that an encoder puts before a text by default, for most models none."""
-    name = encoder.default_prompt_name
-    return "" if name is None else encoder.settings.prompt(name)
-
-
 def _prompts(prompt: str | tuple[str, str] | None, encoder: SentenceTransformer) -> tuple[str, str]:
     if prompt is None:
-        prompt = default_prompt(encoder)
+        prompt = encoder.settings.prompt_text()
     if isinstance(prompt, str):
         return prompt, prompt
     if len(prompt) != 2 or not all(isinstance(one, str) for one in prompt):

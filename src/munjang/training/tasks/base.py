@@ -17,7 +17,7 @@ from torch import Tensor
 from munjang.errors import InputError, InputTypeError
 from munjang.models.batch import TokenBatch
 from munjang.models.program import LOGITS
-from munjang.runtime.batches import pack
+from munjang.runtime.runner import pack
 from munjang.tasks.loading import Loaded
 from munjang.tokenization.encoding import Encoding, TokenIds
 from munjang.training.loop.network import Network
