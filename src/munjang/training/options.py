@@ -82,62 +82,52 @@ _WITHOUT_EFFECT = (
 class TrainingOptions:
     """The settings of a training run."""
 
-    epochs: float = setting(3.0, "Passes over the examples; 0.5 sees half of them.", "X", **_BATCHES)
+    epochs: float = setting(3.0, "Passes over the examples; 0.5 sees half of them.", **_BATCHES)
     max_steps: int | None = setting(
-        None, "Updates to make, whatever epochs is.", "N", shown="no bound", **_BATCHES
+        None, "Updates to make, whatever epochs is.", shown="no bound", **_BATCHES
     )
-    batch_size: int = setting(32, "Examples per batch.", "N", **_BATCHES)
+    batch_size: int = setting(32, "Examples per batch.", **_BATCHES)
     batch_tokens: int | None = setting(
-        None, "Tokens per batch, instead of a number of examples.", "N", shown="--batch-size", **_BATCHES
+        None, "Tokens per batch, instead of a number of examples.", shown="--batch-size", **_BATCHES
     )
-    gradient_accumulation_steps: int = setting(1, "Batches per update.", "N", **_BATCHES)
+    gradient_accumulation_steps: int = setting(1, "Batches per update.", **_BATCHES)
     token_budget: int = setting(
         8192,
         "Tokens that the model processes at once; lower it to save memory. A larger batch is split, if the "
         "loss allows it, with the same result.",
-        "N",
         **_BATCHES,
     )
-    learning_rate: float = setting(2e-5, "The maximum learning rate of AdamW.", "X", **_LEARNING)
+    learning_rate: float = setting(2e-5, "The maximum learning rate of AdamW.", **_LEARNING)
     schedule: Schedule = setting(
-        "linear",
-        "The learning rate after the warm-up: linear or cosine to 0, or constant.",
-        "NAME",
-        **_LEARNING,
+        "linear", "The learning rate after the warm-up: linear or cosine to 0, or constant.", **_LEARNING
     )
     warmup_ratio: float = setting(
-        0.1, "The fraction of the updates during which the learning rate rises from 0.", "X", **_LEARNING
+        0.1, "The fraction of the updates during which the learning rate rises from 0.", **_LEARNING
     )
     weight_decay: float = setting(
-        0.01, "Decoupled weight decay of matrices; biases and norms have none.", "X", **_LEARNING
+        0.01, "Decoupled weight decay of matrices; biases and norms have none.", **_LEARNING
     )
     max_grad_norm: float = setting(
-        1.0, "Gradients are clipped to this norm; 0 disables clipping.", "X", **_LEARNING
+        1.0, "Gradients are clipped to this norm; 0 disables clipping.", **_LEARNING
     )
     adam_beta1: float = setting(
-        0.9, "The decay of AdamW's mean of the gradients (arXiv:1711.05101).", "X", **_LEARNING
+        0.9, "The decay of AdamW's mean of the gradients (arXiv:1711.05101).", **_LEARNING
     )
-    adam_beta2: float = setting(0.999, "The decay of AdamW's mean of their squares.", "X", **_LEARNING)
-    adam_epsilon: float = setting(1e-8, "What AdamW adds to the root of the latter.", "X", **_LEARNING)
+    adam_beta2: float = setting(0.999, "The decay of AdamW's mean of their squares.", **_LEARNING)
+    adam_epsilon: float = setting(1e-8, "What AdamW adds to the root of the latter.", **_LEARNING)
     layer_decay: float = setting(
         1.0,
         "The factor of a layer's learning rate relative to the one above (arXiv:1905.05583); 1 disables it.",
-        "X",
         **_LEARNING,
     )
     freeze_layers: int = setting(
         0,
         "The number of lowest layers that are not trained; the embeddings are then frozen too.",
-        "N",
         **_LEARNING,
     )
     freeze_embeddings: bool = setting(False, "Freeze only the embeddings.", negatable=True, **_LEARNING)
     evaluation_steps: int | None = setting(
-        None,
-        "Updates between evaluations; there is always one at the end.",
-        "N",
-        shown="an epoch",
-        **_WATCHING,
+        None, "Updates between evaluations; there is always one at the end.", shown="an epoch", **_WATCHING
     )
     evaluate_first: bool = setting(
         True,
@@ -147,19 +137,17 @@ class TrainingOptions:
     checkpoint_steps: int | None = setting(
         None,
         "Updates between checkpoints for resuming; there is also one every ten minutes.",
-        "N",
         shown="with each evaluation",
         **_WATCHING,
     )
     patience: int | None = setting(
         None,
         "Stop after so many consecutive evaluations without a better result.",
-        "N",
         shown="never",
         **_WATCHING,
     )
-    seed: int = setting(1, "The seed of all random choices.", "N", **_LEARNING)
-    device: str = setting("auto", "auto (a GPU if there is one), cpu, cuda or cuda:1.", "NAME", **_MACHINE)
+    seed: int = setting(1, "The seed of all random choices.", **_LEARNING)
+    device: str = setting("auto", "auto (a GPU if there is one), cpu, cuda or cuda:1.", **_MACHINE)
     bfloat16: bool = setting(
         False, "Multiply matrices in bfloat16, on hardware that has it.", negatable=True, **_MACHINE
     )
@@ -204,11 +192,11 @@ def _check_range(name: str, value: Any) -> None:
 
 def _max_length(help: str, default: int | None = None, **metadata: object) -> Any:  # noqa: A002
     shown = {"shown": "what the task and the model take"} if default is None else {}
-    return setting(default, help, "N", min=1, **{**shown, **metadata})
+    return setting(default, help, min=1, **{**shown, **metadata})
 
 
 def _labels(help: str) -> Any:  # noqa: A002
-    return setting(None, help, "A,B", shown="all that occur")
+    return setting(None, help, shown="all that occur")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -246,12 +234,10 @@ class RelationsTask:
     markers: Literal["plain", "klue", "typed"] = setting(
         "plain",
         "How entities are marked: plain, klue or typed, with the entity types that occur in the examples.",
-        "NAME",
     )
     head: RelationHead = setting(
         "relation-extraction",
         "relation-extraction uses the start markers' vectors, sequence-classification the first token's.",
-        "NAME",
     )
     labels: Sequence[str] | None = _labels("All relations in order.")
     max_length: int | None = _max_length(
@@ -266,15 +252,14 @@ class AnswersTask:
     doc_stride: int | None = setting(
         None,
         "Tokens that neighbouring windows of a long context share.",
-        "N",
         min=0,
         shown="128, or half of a window",
     )
     negative_windows: float = setting(
-        1.0, "The fraction of the windows without an answer that is kept, sampled once.", "X"
+        1.0, "The fraction of the windows without an answer that is kept, sampled once."
     )
     normalization: Literal["korquad", "squad"] = setting(
-        "korquad", "The rules that make answers comparable in the evaluation: korquad or squad.", "NAME"
+        "korquad", "The rules that make answers comparable in the evaluation: korquad or squad."
     )
     max_length: int | None = _max_length(
         "The maximum length of a window in tokens.", shown="384, or the model's if that is less"
@@ -295,12 +280,11 @@ class RerankingTask:
     loss: RankingLossName | None = setting(
         None,
         "What is minimised: binary-cross-entropy, mean-squared-error, or for lists listnet or ranknet.",
-        "NAME",
         shown="listnet for lists, else binary-cross-entropy",
     )
     positive: str | None = setting(None, "The label of a matching pair.", "LABEL", shown="1")
     highest: float | None = setting(
-        None, "The highest possible score or grade.", "X", shown="the highest that occurs"
+        None, "The highest possible score or grade.", shown="the highest that occurs"
     )
     max_length: int | None = _max_length(
         "The maximum length of a pair in tokens; the saved model has the same limit."
@@ -326,7 +310,7 @@ class SentencesTask:
         "All labels in order; by default numbers by size, names alphabetically."
     )
     score_scale: float | None = setting(
-        None, "The score of texts with the same meaning.", "X", shown="5, or 1 if none is above 1"
+        None, "The score of texts with the same meaning.", shown="5, or 1 if none is above 1"
     )
 
 
@@ -340,7 +324,6 @@ class PretrainingTask:
     objective: Literal["masked", "electra"] = setting(
         "masked",
         "masked for masked language modelling, electra for replaced-token detection (arXiv:2003.10555).",
-        "NAME",
     )
     next_sentences: bool = setting(
         False,
@@ -350,7 +333,7 @@ class PretrainingTask:
         False, "Train only the embeddings of tokens that `train add-tokens` (`add_domain_tokens`) added."
     )
     whole_words: bool = setting(False, "Mask all pieces of a word together (arXiv:1906.08101).")
-    probability: float = setting(0.15, "The fraction of the tokens that is masked.", "X")
+    probability: float = setting(0.15, "The fraction of the tokens that is masked.")
     max_length: int = _max_length(
         "The maximum length in tokens, also of a new model; a longer text is split, a longer pair truncated.",
         128,
@@ -358,14 +341,13 @@ class PretrainingTask:
     generator: Name | None = setting(
         None,
         "For electra: an existing generator.",
-        "NAME",
         shown="that in the model's folder generator, or a new one",
     )
     generator_size: float | None = setting(
-        None, "For electra: the width of a new generator relative to the model.", "X", shown="0.25"
+        None, "For electra: the width of a new generator relative to the model.", shown="0.25"
     )
     corpus_folder: Path | str | None = setting(
-        None, "The folder for the tokenised texts.", "DIR", flags=("--corpus",), shown="OUTPUT.corpus"
+        None, "The folder for the tokenised texts.", flags=("--corpus",), shown="OUTPUT.corpus"
     )
     encoding: str = "utf-8"  # of the files
 
@@ -398,21 +380,20 @@ class NewModel:
     model_type: Literal["bert", "roberta", "electra"] | None = setting(
         None,
         "The type: bert, roberta or electra.",
-        "NAME",
         flags=("--family",),
         shown="bert, or electra",
         **_NEW_MODEL,
     )
-    layers: int | None = setting(None, "The number of layers.", "N", min=1, shown="12", **_NEW_MODEL)
-    width: int | None = setting(None, "The hidden size.", "N", min=1, shown="768", **_NEW_MODEL)
+    layers: int | None = setting(None, "The number of layers.", min=1, shown="12", **_NEW_MODEL)
+    width: int | None = setting(None, "The hidden size.", min=1, shown="768", **_NEW_MODEL)
     heads: int | None = setting(
-        None, "The number of attention heads.", "N", min=1, shown="one for each 64 of the width", **_NEW_MODEL
+        None, "The number of attention heads.", min=1, shown="one for each 64 of the width", **_NEW_MODEL
     )
     intermediate: int | None = setting(
-        None, "The width inside a layer.", "N", min=1, shown="four times the width", **_NEW_MODEL
+        None, "The width inside a layer.", min=1, shown="four times the width", **_NEW_MODEL
     )
     dropout: float | None = setting(
-        None, "The fraction of values that is dropped in training.", "X", shown="0.1", **_NEW_MODEL
+        None, "The fraction of values that is dropped in training.", shown="0.1", **_NEW_MODEL
     )
 
 
@@ -427,31 +408,25 @@ class MiningTask:
     `SentenceTransformer.encode_document` for other texts; a prompt overrides the model's prompts.
     """
 
-    num_negatives: int = setting(
-        3, "The number of negatives for each anchor.", "N", min=1, flags=("--negatives",)
-    )
+    num_negatives: int = setting(3, "The number of negatives for each anchor.", min=1, flags=("--negatives",))
     range_min: int = setting(
-        0, "The number of nearest candidates to skip, since they may be unlabelled positives.", "N", min=0
+        0, "The number of nearest candidates to skip, since they may be unlabelled positives.", min=0
     )
     range_max: int | None = setting(
         None,
         "The number of nearest texts that are candidates.",
-        "N",
         min=1,
         shown="as many as are needed, or ten times as many if scores may refuse them",
     )
-    max_score: float | None = setting(None, "The highest score of a negative.", "X")
-    min_score: float | None = setting(None, "The lowest score of a negative.", "X")
+    max_score: float | None = setting(None, "The highest score of a negative.")
+    min_score: float | None = setting(None, "The lowest score of a negative.")
     absolute_margin: float | None = setting(
-        None,
-        "The minimum difference between the positive's score and the negative's.",
-        "X",
-        flags=("--margin",),
+        None, "The minimum difference between the positive's score and the negative's.", flags=("--margin",)
     )
     relative_margin: float | None = setting(
-        None, "The same, as a fraction of the absolute value of the positive's score.", "X"
+        None, "The same, as a fraction of the absolute value of the positive's score."
     )
-    seed: int = setting(1, "The seed for a random sample.", "N", min=0)
+    seed: int = setting(1, "The seed for a random sample.", min=0)
     sampling_strategy: Literal["top", "random"] = "top"
     output_format: Literal["triplet", "n-tuple"] = "triplet"
     query_prompt_name: str | None = None
@@ -467,7 +442,6 @@ class VocabularyTask:
     vocab_size: int = setting(
         32000,
         "The maximum number of pieces, including the five special tokens; little text results in fewer.",
-        "N",
         flags=("--size",),
     )
     lowercase: bool = setting(False, "Ignore case.")
@@ -477,15 +451,9 @@ class VocabularyTask:
     limit_alphabet: int | None = setting(
         None,
         "The maximum number of characters, the most frequent first; words with other characters are unknown.",
-        "N",
         shown="a quarter of the vocabulary, at most 6,000",
     )
-    min_frequency: int = setting(
-        2, "The minimum number of occurrences of two adjacent pieces to merge them.", "N"
-    )
+    min_frequency: int = setting(2, "The minimum number of occurrences of two adjacent pieces to merge them.")
     model_max_length: int = setting(
-        512,
-        "The maximum number of tokens of the model, written into the config.",
-        "N",
-        flags=("--max-length",),
+        512, "The maximum number of tokens of the model, written into the config.", flags=("--max-length",)
     )

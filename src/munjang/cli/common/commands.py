@@ -30,6 +30,7 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from copy import copy
 from dataclasses import MISSING, Field, dataclass, fields, is_dataclass, replace
+from pathlib import Path
 from types import NoneType, UnionType
 from typing import Annotated, Any, TypeVar, Union, cast, get_args, get_origin, get_type_hints
 
@@ -231,6 +232,9 @@ def _parameter_of(described_field: Field[Any], hint: Any, bundle: Bundle) -> ins
     )
 
 
+_METAVARS = {int: "N", float: "X", Path: "DIR"}  # for fields of the library, unless they state another
+
+
 def _one_value(hint: Any, declared: Option) -> Any:
     """Return the annotation of an option for a field of the library, whose type may be wider.
 
@@ -238,8 +242,11 @@ def _one_value(hint: Any, declared: Option) -> Any:
     """
     kinds = get_args(hint) if get_origin(hint) in (Union, UnionType) else (hint,)
     kind = kinds[0]
-    if get_origin(kind) is Sequence:
+    is_sequence = get_origin(kind) is Sequence
+    if is_sequence:
         declared.parser = lambda value: [part.strip() for part in value.split(",")]
+    if declared.metavar is None and kind is not bool:
+        declared.metavar = "A,B" if is_sequence else _METAVARS.get(kind, "NAME")
     return Annotated[kind | None if NoneType in kinds else kind, declared]
 
 

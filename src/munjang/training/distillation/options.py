@@ -92,16 +92,15 @@ class ClassifierDistillationTask:
     """
 
     temperature: float = setting(
-        2.0, "The divisor of the logits; above 1 it raises the probabilities of the less likely labels.", "X"
+        2.0, "The divisor of the logits; above 1 it raises the probabilities of the less likely labels."
     )
     alpha: float = setting(
-        0.5, "The weight of the teacher; the labels have the rest. Without a label, the teacher's is 1.", "X"
+        0.5, "The weight of the teacher; the labels have the rest. Without a label, the teacher's is 1."
     )
     matching: LayerMatching | None = None
     max_length: int | None = setting(
         None,
         "The maximum length of an example in tokens.",
-        "N",
         min=1,
         shown="256, or the models' if that is less",
     )
@@ -126,17 +125,16 @@ class Goals:
         "cosine",
         "The distance to the teacher's vector: cosine, 1 - cosine, independent of the vectors' lengths; or "
         "mse, the mean squared difference of the components (arXiv:2004.09813).",
-        "NAME",
     )
-    vectors: float = setting(1.0, "The weight of that distance.", "X")
+    vectors: float = setting(1.0, "The weight of that distance.")
     pairs: float = setting(
-        1.0, "The weight of the squared difference between a pair's cosine and its target.", "X"
+        1.0, "The weight of the squared difference between a pair's cosine and its target."
     )
     gold: float = setting(
-        0.5, "The weight of the human score in that target; the teacher's cosine has the rest.", "X"
+        0.5, "The weight of the human score in that target; the teacher's cosine has the rest."
     )
     highest_score: float = setting(
-        5.0, "The score that corresponds to a cosine of 1; a score of 0 corresponds to 0.", "X"
+        5.0, "The score that corresponds to a cosine of 1; a score of 0 corresponds to 0."
     )
 
     def __post_init__(self) -> None:
