@@ -27,6 +27,7 @@ from munjang.tokenization.encoding import TokenIds
 __all__ = [
     "Opened",
     "checksum",
+    "describe_run",
     "fingerprint_of_texts",
     "in_chunks",
     "numbered",
@@ -162,6 +163,19 @@ def fingerprint_of_texts(texts: Iterable[object]) -> str:
     for text in texts:
         value = zlib.crc32(repr(text).encode("utf-8", "surrogatepass"), value)
     return f"{value:08x}"
+
+
+def describe_run(
+    name: object, model: Model, examples: Sequence[object], held_out: Sequence[object]
+) -> dict[str, str | int | float]:
+    """Return the identity of the model and the data, so that a run is not resumed with different ones."""
+    return {
+        "model": str(name),
+        "model checksum": checksum(model.weights),
+        "examples": len(examples),
+        "held out": len(held_out),
+        "data checksum": fingerprint_of_texts([*examples, *held_out]),
+    }
 
 
 def checksum(weights: Mapping[str, NDArray[Any]]) -> str:

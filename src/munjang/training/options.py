@@ -191,7 +191,7 @@ def _check_range(name: str, value: Any) -> None:
 
 
 def _max_length(help: str, default: int | None = None, **metadata: object) -> Any:  # noqa: A002
-    shown = {"shown": "what the task and the model take"} if default is None else {}
+    shown: dict[str, Any] = {"shown": "what the task and the model take"} if default is None else {}
     return setting(default, help, min=1, **{**shown, **metadata})
 
 

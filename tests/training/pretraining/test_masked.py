@@ -186,14 +186,14 @@ def test_texts_with_nothing_to_hide(tokenizer: Tokenizer, tmp_path: Path) -> Non
     (tmp_path / "a.txt").write_text("\n".join(lines), encoding="utf-8")
     unknown = TokenCorpus.build(tmp_path / "a.txt", tokenizer, tmp_path / "corpus")
     assert set(unknown.tokens.tolist()) == {tokenizer.unk_token_id}
-    with pytest.raises(InputError, match="knows no word of the texts"):
+    with pytest.raises(InputError, match="no token for any word of the texts"):
         objective(tokenizer, unknown)
     (tmp_path / "b.txt").write_text("\n".join([*lines, "기차를 탔다."]), encoding="utf-8")
     known = TokenCorpus.build(tmp_path / "b.txt", tokenizer, tmp_path / "more")
     made = objective(tokenizer, known)
     tally = made.accumulate([made.examples[0]], np.random.default_rng(0))
     assert (tally.total, tally.count) == (0.0, 0)
-    with pytest.raises(InputError, match="knows no word of the texts"):
+    with pytest.raises(InputError, match="no token for any word of the texts"):
         objective(tokenizer, known, held_out=unknown)
 
 

@@ -201,7 +201,7 @@ def test_settings_that_do_not_go_together_are_refused(
         ({**new, "objective": "electra", "generator": "x", "generator_size": 0.5}, "has its own"),
         ({**new, "objective": "electra", "model_type": "bert"}, "by a model of type 'electra', not 'bert'"),
         ({**new, "next_sentences": True, "model_type": "roberta"}, "of type 'bert', not 'roberta'"),
-        ({**new, "model_type": "gpt2"}, "'gpt2' can't be begun"),
+        ({**new, "model_type": "gpt2"}, "can't be of type 'gpt2'"),
         ({**new, "probability": 0.0}, "probability must be above 0"),
         ({**new, "held_out": 1.5}, "lies between 0 and 1, got 1.5"),
         ({**new, "held_out": True}, "lies between 0 and 1, got True"),

@@ -25,6 +25,7 @@ from munjang.training.distillation.layers import LayerMatcher
 from munjang.training.distillation.models import (
     Layers,
     check_same_tokens,
+    describe_distillation,
     open_student_classifier,
     open_teacher_classifier,
 )
@@ -36,7 +37,6 @@ from munjang.training.distillation.options import (
 from munjang.training.loop.loop import TrainingResult, train
 from munjang.training.loop.objective import Loss, require_examples
 from munjang.training.loop.watchers import Watcher
-from munjang.training.models import checksum, fingerprint_of_texts
 from munjang.training.options import Name, TrainingOptions
 from munjang.training.tasks.base import TaskObjective
 from munjang.training.tasks.classification import TextClassificationObjective
@@ -113,15 +113,13 @@ class ClassifierDistillation(TaskObjective[_Example]):
         prepared = self._prepared(teacher, student, examples)
         self._matcher = _matched(teacher, student, examples, task.matching, options.seed)
         description: dict[str, str | int | float] = {
-            "model": student.tokenizer.name_or_path,
-            "model checksum": checksum(student.model.weights),
-            "layers": student.model.config.num_hidden_layers,
-            "teacher": teacher.tokenizer.name_or_path,
-            "teacher checksum": checksum(teacher.model.weights),
-            "examples": len(examples),
+            **describe_distillation(
+                (student.tokenizer.name_or_path, student.model),
+                (teacher.tokenizer.name_or_path, teacher.model),
+                examples,
+                held_out,
+            ),
             "examples without label": sum(e.label == _UNLABELLED for e in prepared),
-            "held out": len(held_out),
-            "data checksum": fingerprint_of_texts([*examples, *held_out]),
             "temperature": task.temperature,
             "alpha": task.alpha,
             "matching": task.matching.describe() if task.matching else "none",
@@ -225,12 +223,12 @@ def _sides(text: Text) -> tuple[str, ...]:
 
 
 def _label_numbers(examples: Sequence[LabelledText | Text], id2label: Mapping[int, str]) -> list[int]:
-    labelled = [place for place, example in enumerate(examples) if isinstance(example, LabelledText)]
-    names = labels_of_model([_label(examples[place]) for place in labelled], id2label)
+    labelled = [index for index, example in enumerate(examples) if isinstance(example, LabelledText)]
+    names = labels_of_model([_label(examples[index]) for index in labelled], id2label)
     numbers = {name: number for number, name in id2label.items()}
     found = [_UNLABELLED] * len(examples)
-    for place, name in zip(labelled, names, strict=True):
-        found[place] = numbers[name]
+    for index, name in zip(labelled, names, strict=True):
+        found[index] = numbers[name]
     return found
 
 
@@ -244,7 +242,9 @@ def _check_labels(teacher: Model) -> None:
     labels = teacher.config.labels
     if labels.num_labels < 2:
         raise InputError(
-            "The teacher gives one number, not a choice of labels: use distill_cross_encoder for it."
+            "The teacher has one output, no choice of labels; use distill_cross_encoder instead."
         )
     if labels.problem_type == "multi_label_classification":
-        raise InputError("The teacher's labels may hold together; soft labels need one for each text.")
+        raise InputError(
+            "The teacher is a multi-label classifier; soft labels need a single label for each text."
+        )

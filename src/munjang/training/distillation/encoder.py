@@ -25,13 +25,19 @@ from munjang.sentence.program import SENTENCE_EMBEDDING
 from munjang.sentence.transformer import SentenceTransformer
 from munjang.tokenization.encoding import TokenIds
 from munjang.training.distillation.layers import LayerMatcher
-from munjang.training.distillation.models import Layers, check_same_tokens, open_student_encoder, table
+from munjang.training.distillation.models import (
+    Layers,
+    check_same_tokens,
+    describe_distillation,
+    open_student_encoder,
+    table,
+)
 from munjang.training.distillation.options import EncoderDistillationTask, LayerMatching, encoder_options
 from munjang.training.loop.loop import TrainingResult, train
 from munjang.training.loop.network import Network
 from munjang.training.loop.objective import Loss, require_examples
 from munjang.training.loop.watchers import Watcher
-from munjang.training.models import checksum, fingerprint_of_texts, used_ids
+from munjang.training.models import used_ids
 from munjang.training.options import Name, TrainingOptions
 from munjang.training.sentences.objective import EncoderObjective
 from munjang.validation import checked_choice
@@ -76,17 +82,17 @@ def lessons_of(examples: Sequence[EncoderExample], highest_score: float) -> list
     if isinstance(examples, str):
         raise InputTypeError("The examples must be a list of texts, got one str.")
     require_examples(examples)
-    return [_lesson(example, place, highest_score) for place, example in enumerate(examples)]
+    return [_lesson(example, index, highest_score) for index, example in enumerate(examples)]
 
 
-def _lesson(example: EncoderExample, place: int, highest_score: float) -> Lesson:
+def _lesson(example: EncoderExample, index: int, highest_score: float) -> Lesson:
     score = None
     texts: tuple[str, ...]
     sources: tuple[str, ...]
     if isinstance(example, ScoredPair):
         if not 0 <= example.score <= highest_score:
             raise InputError(
-                f"Example {place} has the score {example.score}, outside 0 to {highest_score:g}."
+                f"Example {index} has the score {example.score}, outside 0 to {highest_score:g}."
             )
         score = example.score / highest_score
         texts = sources = (example.sentence1, example.sentence2)
@@ -96,14 +102,14 @@ def _lesson(example: EncoderExample, place: int, highest_score: float) -> Lesson
         texts, sources = example, (example[0],) * len(example)
     else:
         raise InputTypeError(
-            f"Example {place} must be a text, a tuple of a text and its translations, or a ScoredPair, "
+            f"Example {index} must be a text, a tuple of a text and its translations, or a ScoredPair, "
             f"got {example!r:.80}."
         )
     for text in texts:
         if not isinstance(text, str):
-            raise InputTypeError(f"Example {place} holds a {type(text).__name__}; its texts must be str.")
+            raise InputTypeError(f"Example {index} holds a {type(text).__name__}; its texts must be str.")
         if not text.strip():
-            raise InputError(f"Example {place} has an empty text; leave it out.")
+            raise InputError(f"Example {index} has an empty text; leave it out.")
     return Lesson(texts, sources, score)
 
 
@@ -251,14 +257,12 @@ class EncoderDistillation(EncoderObjective[_Example]):
             self._matcher.to(self.network.device)
             self._program = _Tapped(student.program(tokens=True), self._matcher.taps)
         self._description = {
-            "model": student.tokenizer.name_or_path,
-            "model checksum": checksum(student.model.weights),
-            "layers": student.model.config.num_hidden_layers,
-            "teacher": str(teacher),
-            "teacher checksum": checksum(opened.model.weights),
-            "examples": len(examples),
-            "held out": len(held_out),
-            "data checksum": fingerprint_of_texts([*examples, *held_out]),
+            **describe_distillation(
+                (student.tokenizer.name_or_path, student.model),
+                (teacher, opened.model),
+                examples,
+                held_out,
+            ),
             "goals": task.goals.describe(),
             "matching": task.matching.describe() if task.matching else "none",
             "dropout": str(task.dropout),
@@ -304,7 +308,7 @@ class EncoderDistillation(EncoderObjective[_Example]):
 
     def _pairs(self, examples: Sequence[_Example], vectors: Tensor, targets: Tensor) -> Tensor:
         starts = np.cumsum([0, *(len(example.texts) for example in examples)])
-        scored = [place for place, example in enumerate(examples) if example.score is not None]
+        scored = [index for index, example in enumerate(examples) if example.score is not None]
         if not scored or not self._goals.pairs:
             return vectors.new_zeros(())
         rows = torch.from_numpy(starts[scored][:, None] + np.arange(2)).to(vectors.device)

@@ -24,7 +24,7 @@ from munjang.sentence.cross_encoder import CrossEncoder
 from munjang.sentence.transformer import SentenceTransformer
 from munjang.tasks.loading import Loaded
 from munjang.tokenization.encoding import TokenIds
-from munjang.training.distillation.models import Layers, open_student_classifier
+from munjang.training.distillation.models import Layers, describe_distillation, open_student_classifier
 from munjang.training.distillation.options import CLASSIFIER_OPTIONS, check_weight
 from munjang.training.loop.loop import TrainingResult, train
 from munjang.training.loop.objective import Loss, require_examples
@@ -101,14 +101,12 @@ class ScoreDistillation(TaskObjective[_Example]):
         scores = _scores(teacher, groups, activation="identity")
         activation = _name_activation(teacher, student)
         description: dict[str, str | int | float] = {
-            "model": student.tokenizer.name_or_path,
-            "model checksum": checksum(student.model.weights),
-            "layers": student.model.config.num_hidden_layers,
-            "teacher": teacher.tokenizer.name_or_path,
-            "teacher checksum": checksum(teacher.model.weights),
-            "examples": len(examples),
-            "held out": len(held_out),
-            "data checksum": fingerprint_of_texts([*examples, *held_out]),
+            **describe_distillation(
+                (student.tokenizer.name_or_path, student.model),
+                (teacher.tokenizer.name_or_path, teacher.model),
+                examples,
+                held_out,
+            ),
             "longest pair in tokens": longest,
         }
         super().__init__(student, _tokenised(groups, scores, student, longest), options, description)
@@ -262,20 +260,20 @@ def _scores(
 def _groups(examples: PairExamples) -> list[tuple[Pair, ...]]:
     """Return the pairs of each example: a single pair, or the pairs of the positive and the negatives."""
     require_examples(examples)
-    found = [_group(example, place) for place, example in enumerate(examples)]
+    found = [_group(example, index) for index, example in enumerate(examples)]
     if len({len(group) > 1 for group in found}) > 1:
         raise InputTypeError("The examples are of two kinds; give only pairs, or only contrasts.")
     return found
 
 
-def _group(example: Pair | Contrast, place: int) -> tuple[Pair, ...]:
+def _group(example: Pair | Contrast, index: int) -> tuple[Pair, ...]:
     if isinstance(example, Contrast):
         if not example.negatives:
-            raise InputError(f"Example {place} has no negatives, so there is no margin to learn.")
+            raise InputError(f"Example {index} has no negatives, so there is no margin to learn.")
         return tuple((example.anchor, document) for document in (example.positive, *example.negatives))
     if isinstance(example, tuple) and len(example) == 2 and all(isinstance(text, str) for text in example):
         return (example,)
-    raise InputTypeError(f"Example {place} must be a pair of texts or a Contrast, got {example!r:.80}.")
+    raise InputTypeError(f"Example {index} must be a pair of texts or a Contrast, got {example!r:.80}.")
 
 
 def _tokenised(

@@ -40,38 +40,38 @@ class MiningTexts:
             raise InputError("There are no pairs to find negatives for.")
         if isinstance(corpus, str):
             raise InputTypeError("corpus must be a list of texts, got one text.")
-        both = [_read_pair(pair, place) for place, pair in enumerate(pairs)]
-        places: dict[str, int] = {}
+        both = [_read_pair(pair, index) for index, pair in enumerate(pairs)]
+        indices: dict[str, int] = {}
         texts: list[str] = []
         for text in [*(corpus or ()), *(positive for _, positive in both)]:
-            if places.setdefault(nfc(text), len(texts)) == len(texts):
+            if indices.setdefault(nfc(text), len(texts)) == len(texts):
                 texts.append(text)
         grouped: dict[str, list[int]] = {}
         for anchor, positive in both:
             found = grouped.setdefault(anchor, [])
-            if (place := places[nfc(positive)]) not in found:
-                found.append(place)
+            if (index := indices[nfc(positive)]) not in found:
+                found.append(index)
         return cls(
             list(grouped),
             texts,
             list(grouped.values()),
-            [places.get(nfc(anchor)) for anchor in grouped],
+            [indices.get(nfc(anchor)) for anchor in grouped],
             max(Counter(anchor for anchor, _ in both).values()),
         )
 
     def contrasts(self, query: int, negatives: NDArray[np.intp], *, together: bool) -> Iterator[Contrast]:
         """Yield the contrasts of a query with its negatives, for each of its positives."""
         anchor = self.queries[query]
-        texts = tuple(self.corpus[place] for place in negatives.tolist())
+        texts = tuple(self.corpus[index] for index in negatives.tolist())
         for positive in self.positives[query]:
             for row in [texts] if together else [(text,) for text in texts]:
                 yield Contrast(anchor, self.corpus[positive], row)
 
 
-def _read_pair(pair: Contrast | tuple[str, str], place: int) -> tuple[str, str]:
+def _read_pair(pair: Contrast | tuple[str, str], index: int) -> tuple[str, str]:
     anchor_positive = (pair.anchor, pair.positive) if isinstance(pair, Contrast) else tuple(pair)
     if len(anchor_positive) != 2 or not all(isinstance(text, str) for text in anchor_positive):
-        raise InputTypeError(f"Pair {place} must be an anchor and a positive, got {pair!r}.")
+        raise InputTypeError(f"Pair {index} must be an anchor and a positive, got {pair!r}.")
     return anchor_positive[0], anchor_positive[1]
 
 
@@ -221,21 +221,21 @@ class _Scores:
         for query, found in zip(some, hits, strict=True):
             itself = self._texts.own[query]
             row = [hit for hit in found if hit["corpus_id"] != itself][: rules.depth]
-            places = np.array([hit["corpus_id"] for hit in row], dtype=np.intp)
+            indices = np.array([hit["corpus_id"] for hit in row], dtype=np.intp)
             positives = self._texts.positives[query]
             if self._judge is None:
                 scores = np.array([hit["score"] for hit in row], dtype=np.float32)
                 pairs = np.repeat(queries[[query]], len(positives), axis=0), documents[positives]
                 own = np.asarray(self._pairwise(*pairs), dtype=np.float32)
             else:
-                scores, own = self._judged(query, places), self._judged(query, positives)
-            kept = ~np.isin(places, positives) & rules.kept(scores, own.min())
+                scores, own = self._judged(query, indices), self._judged(query, positives)
+            kept = ~np.isin(indices, positives) & rules.kept(scores, own.min())
             order = np.argsort(-scores[kept], kind="stable")
-            yield places[kept][order][rules.task.range_min : rules.last]
+            yield indices[kept][order][rules.task.range_min : rules.last]
 
-    def _judged(self, query: int, places: Sequence[int] | NDArray[np.intp]) -> NDArray[np.float32]:
+    def _judged(self, query: int, indices: Sequence[int] | NDArray[np.intp]) -> NDArray[np.float32]:
         assert self._judge is not None
-        texts = [(self._texts.queries[query], self._texts.corpus[place]) for place in places]
+        texts = [(self._texts.queries[query], self._texts.corpus[index]) for index in indices]
         return np.asarray(self._judge.predict(texts), dtype=np.float32)
 
 

@@ -28,11 +28,10 @@ from munjang.tokenization.encoding import Encoding, TokenIds
 from munjang.training.loop.loop import TrainingResult, train
 from munjang.training.loop.objective import Loss, require_examples
 from munjang.training.loop.watchers import Watcher
-from munjang.training.models import in_chunks, open_for_training
+from munjang.training.models import describe_run, in_chunks, open_for_training
 from munjang.training.options import AnswersTask, TrainingOptions
 from munjang.training.tasks.base import (
     TaskObjective,
-    description_of,
     ids_of,
     longest_of,
     naming,
@@ -79,7 +78,7 @@ class AnswerWindows:
     def __init__(self, tokenizer: Tokenizer, longest: int, stride: int | None) -> None:
         self._tokenizer = tokenizer
         self._longest, self._stride = longest, stride
-        self._none = self._untold = self._tokenless = self._too_long = 0
+        self._none = self._inexact = self._tokenless = self._too_long = 0
 
     def of(self, questions: Sequence[QuestionExample], first: int = 0) -> Iterator[AnswerWindow]:
         """Yield the windows of the questions; the first question is example number ``first``.
@@ -88,23 +87,23 @@ class AnswerWindows:
         context.
         """
         encodings = self._tokenizer.encode_batch(
-            [(one.question, one.context) for one in questions], truncation=False
+            [(example.question, example.context) for example in questions], truncation=False
         )
-        for place, (one, encoding) in enumerate(zip(questions, encodings, strict=True), start=first):
-            with naming("Example", place):
+        for index, (example, encoding) in enumerate(zip(questions, encodings, strict=True), start=first):
+            with naming("Example", index):
                 windows = windows_of(
                     encoding,
                     null_id=self._tokenizer.cls_token_id,
                     max_length=self._longest,
                     stride=self._stride,
                 )
-            yield from self._targets(one, encoding, windows)
+            yield from self._targets(example, encoding, windows)
 
     def counts(self) -> dict[str, int]:
         """Return the counts so far, with names for the report."""
         return {
             "questions without an answer": self._none,
-            "answers that tokens can't tell exactly": self._untold,
+            "answers that tokens can't tell exactly": self._inexact,
             "questions left out, as no token holds the answer": self._tokenless,
             "questions whose answer no window holds whole": self._too_long,
         }
@@ -122,11 +121,11 @@ class AnswerWindows:
             for span, sequence in zip(encoding.offsets, encoding.sequence_ids, strict=True)
             if sequence == 1
         ]
-        held = [offsets[at] for at in _holding(answer, offsets)]
+        held = [offsets[position] for position in _holding(answer, offsets)]
         if not held:
             self._tokenless += 1
             return
-        self._untold += not _is_told(answer, held, question.context)
+        self._inexact += not _is_exact(answer, held, question.context)
         found = [_target(window, answer, len(held)) for window in windows]
         self._too_long += not any(window.has_answer for window in found)
         yield from found
@@ -135,10 +134,10 @@ class AnswerWindows:
 def _holding(answer: AnswerSpan, offsets: Sequence[tuple[int, int]]) -> list[int]:
     """Return the indices of the tokens that contain characters of an answer."""
     end = answer.start + len(answer.text)
-    return [at for at, span in enumerate(offsets) if span[0] < end and span[1] > answer.start]
+    return [position for position, span in enumerate(offsets) if span[0] < end and span[1] > answer.start]
 
 
-def _is_told(answer: AnswerSpan, held: Sequence[tuple[int, int]], context: str) -> bool:
+def _is_exact(answer: AnswerSpan, held: Sequence[tuple[int, int]], context: str) -> bool:
     """Return whether the tokens contain the answer and otherwise only whitespace."""
     end = answer.start + len(answer.text)
     return trimmed(context, held[0][0], held[-1][1]) == trimmed(context, answer.start, end)
@@ -156,13 +155,13 @@ def _without(window: Window) -> AnswerWindow:
     return AnswerWindow((ids_of(window.encoding),), window.null, window.null, has_answer=False)
 
 
-def with_part_of_negatives(every: list[AnswerWindow], part: float, seed: int) -> list[AnswerWindow]:
+def with_part_of_negatives(all_windows: list[AnswerWindow], part: float, seed: int) -> list[AnswerWindow]:
     """Return all windows with an answer and a random fraction ``part`` of the others, in their order."""
-    negative = [place for place, window in enumerate(every) if not window.has_answer]
+    negative = [index for index, window in enumerate(all_windows) if not window.has_answer]
     rng = np.random.default_rng([seed, _DRAW])
     chosen = rng.permutation(len(negative))[: round(part * len(negative))]
     kept = {negative[i] for i in chosen}
-    return [window for place, window in enumerate(every) if window.has_answer or place in kept]
+    return [window for index, window in enumerate(all_windows) if window.has_answer or index in kept]
 
 
 def check_part(part: object) -> None:
@@ -215,18 +214,18 @@ class QuestionAnsweringObjective(TaskObjective[AnswerWindow]):
         if task.max_length is None:
             longest = min(longest, LONGEST_WINDOW)
         cutter = AnswerWindows(loaded.tokenizer, longest, task.doc_stride)
-        every = [
+        all_windows = [
             window
             for chunk in in_chunks(enumerate(examples))
-            for window in cutter.of([one for _, one in chunk], chunk[0][0])
+            for window in cutter.of([example for _, example in chunk], chunk[0][0])
         ]
-        kept = with_part_of_negatives(every, task.negative_windows, options.seed)
+        kept = with_part_of_negatives(all_windows, task.negative_windows, options.seed)
         description = {
-            **description_of(model, loaded, examples, held_out),
+            **describe_run(model, loaded.model, examples, held_out),
             "longest window in tokens": longest,
             "windows": len(kept),
             "windows with an answer": sum(window.has_answer for window in kept),
-            "windows without an answer, left out": len(every) - len(kept),
+            "windows without an answer, left out": len(all_windows) - len(kept),
             **cutter.counts(),
         }
         super().__init__(loaded, kept, options, description)
@@ -238,8 +237,8 @@ class QuestionAnsweringObjective(TaskObjective[AnswerWindow]):
     def loss(self, examples: Sequence[AnswerWindow], rng: object) -> Loss:  # noqa: ARG002
         """Return the mean of the two cross-entropies, summed over the windows."""
         logits = self.logits(examples)
-        lengths = [len(one.texts[0].input_ids) for one in examples]
-        targets = torch.tensor([(one.start, one.end) for one in examples], device=logits.device)
+        lengths = [len(example.texts[0].input_ids) for example in examples]
+        targets = torch.tensor([(example.start, example.end) for example in examples], device=logits.device)
         return Loss(_span_loss(logits, lengths, targets), len(examples))
 
     def evaluate(self) -> Mapping[str, float]:
@@ -284,30 +283,32 @@ def _span_loss(logits: Tensor, lengths: list[int], targets: Tensor) -> Tensor:
 def _check_all(examples: Sequence[QuestionExample], held_out: Sequence[QuestionExample]) -> None:
     require_examples(examples)
     for what, questions in (("Example", examples), ("Held-out example", held_out)):
-        for place, one in enumerate(questions):
-            with naming(what, place):
-                _check(one)
-    if not any(one.answers for one in examples):
+        for index, example in enumerate(questions):
+            with naming(what, index):
+                _check(example)
+    if not any(example.answers for example in examples):
         raise InputError(f"None of the {len(examples)} examples has an answer; there must be some.")
 
 
-def _check(one: QuestionExample) -> None:
-    check_text(one.question, "The question")
-    check_text(one.context, "The context")
-    for answer in one.answers:
+def _check(example: QuestionExample) -> None:
+    check_text(example.question, "The question")
+    check_text(example.context, "The context")
+    for answer in example.answers:
         check_text(answer.text, "An answer")
         if answer.start < 0:
             raise InputError(f"The answer {answer.text!r:.60} begins at {answer.start}.")
-    check_places(one)
+    check_places(example)
 
 
 def _check_questions(held_out: Sequence[QuestionExample], loaded: Loaded) -> None:
     """Raise `InputError` before training for a held-out question that is too long for the pipeline."""
     for chunk in in_chunks(enumerate(held_out)):
-        encodings = loaded.tokenizer.encode_batch([one.question for _, one in chunk], truncation=False)
-        for (place, _), encoding in zip(chunk, encodings, strict=True):
+        encodings = loaded.tokenizer.encode_batch(
+            [example.question for _, example in chunk], truncation=False
+        )
+        for (index, _), encoding in zip(chunk, encodings, strict=True):
             if (length := encoding.sequence_ids.count(0)) > LONGEST_QUESTION:
                 raise InputError(
-                    f"Held-out example {place}: the question has {length} tokens; the pipeline reads "
+                    f"Held-out example {index}: the question has {length} tokens; the pipeline reads "
                     f"{LONGEST_QUESTION} at most. Shorten it or leave it out."
                 )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from abc import abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -22,13 +21,12 @@ from munjang.tasks.loading import Loaded
 from munjang.tokenization.encoding import Encoding, TokenIds
 from munjang.training.loop.network import Network
 from munjang.training.loop.objective import Objective, Tokenised, costs_of, require_examples
-from munjang.training.models import checksum, fingerprint_of_texts, used_ids
+from munjang.training.models import used_ids
 from munjang.training.options import TrainingOptions
 from munjang.validation import checked_count
 
 __all__ = [
     "TaskObjective",
-    "description_of",
     "ids_of",
     "longest_of",
     "naming",
@@ -105,22 +103,6 @@ class TaskObjective(Objective[X]):
         return self.snippet.replace("{folder}", str(folder))
 
 
-def description_of(
-    model: str | os.PathLike[str],
-    loaded: Loaded,
-    examples: Sequence[object],
-    held_out: Sequence[object],
-) -> dict[str, str | int | float]:
-    """Return the identity of the model and the data, so that a run is not resumed with different ones."""
-    return {
-        "model": str(model),
-        "model checksum": checksum(loaded.model.weights),
-        "examples": len(examples),
-        "held out": len(held_out),
-        "data checksum": fingerprint_of_texts([*examples, *held_out]),
-    }
-
-
 def longest_of(loaded: Loaded, max_length: int | None, *, least: int = 1) -> int:
     """Return the maximum length in tokens: ``max_length`` if given, otherwise the model's maximum.
 
@@ -142,9 +124,9 @@ def ids_of(encoding: Encoding) -> TokenIds:
 
 
 @contextmanager
-def naming(what: str, place: int) -> Iterator[None]:
+def naming(what: str, index: int) -> Iterator[None]:
     """Prefix error messages from the ``with`` block with the number of the example."""
     try:
         yield
     except (InputError, InputTypeError) as error:
-        raise type(error)(f"{what} {place}: {error}") from error
+        raise type(error)(f"{what} {index}: {error}") from error

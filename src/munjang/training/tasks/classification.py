@@ -21,11 +21,10 @@ from munjang.training.loop.loop import train
 from munjang.training.loop.objective import Loss, require_examples
 from munjang.training.loop.report import TrainingResult
 from munjang.training.loop.watchers import Watcher
-from munjang.training.models import numbered, open_for_training
+from munjang.training.models import describe_run, numbered, open_for_training
 from munjang.training.options import ClassificationTask, TrainingOptions
 from munjang.training.tasks.base import (
     TaskObjective,
-    description_of,
     longest_of,
 )
 
@@ -85,7 +84,7 @@ class TextClassificationObjective(TaskObjective[_Example]):
         texts = [e.text if e.text_pair is None else (e.text, e.text_pair) for e in examples]
         longest = longest_of(loaded, task.max_length)
         ids = loaded.tokenizer.encode_ids(texts, truncation=True, max_length=longest)
-        description = description_of(model, loaded, examples, held_out) | {
+        description = describe_run(model, loaded.model, examples, held_out) | {
             "labels": ", ".join(names.values()),
             "longest text in tokens": longest,
             "texts that were cut": sum(text.truncated > 0 for text in ids),
@@ -115,22 +114,22 @@ class TextClassificationObjective(TaskObjective[_Example]):
 
 def _numbers(examples: Sequence[LabelledText], labels: Mapping[int, str]) -> list[float]:
     numbers = {label: float(number) for number, label in labels.items()}
-    for place, example in enumerate(examples):
+    for index, example in enumerate(examples):
         if str(example.label) not in numbers:
             known = ", ".join(map(repr, numbers))
-            raise InputError(f"Example {place} has the label {example.label!r}; there are {known}.")
+            raise InputError(f"Example {index} has the label {example.label!r}; there are {known}.")
     return [numbers[str(example.label)] for example in examples]
 
 
 def _values(examples: Sequence[LabelledText]) -> list[float]:
     found = []
-    for place, example in enumerate(examples):
+    for index, example in enumerate(examples):
         try:
             value = float(example.label)
         except ValueError:
             value = math.nan
         if not math.isfinite(value):
-            raise InputError(f"Example {place} has {example.label!r} in place of a number.")
+            raise InputError(f"Example {index} has {example.label!r} in place of a number.")
         found.append(value)
     return found
 

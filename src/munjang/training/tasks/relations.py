@@ -24,11 +24,10 @@ from munjang.tokenization.encoding import Encoding, TokenIds
 from munjang.training.loop.loop import TrainingResult, train
 from munjang.training.loop.objective import Loss, require_examples
 from munjang.training.loop.watchers import Watcher
-from munjang.training.models import in_chunks, numbered, open_for_training
+from munjang.training.models import describe_run, in_chunks, numbered, open_for_training
 from munjang.training.options import RelationHead, RelationsTask, TrainingOptions
 from munjang.training.tasks.base import (
     TaskObjective,
-    description_of,
     ids_of,
     longest_of,
     naming,
@@ -87,15 +86,15 @@ class RelationObjective(TaskObjective[_Example]):
         loaded = open_for_training(
             model, task.head, labels=numbers, problem_type="single_label_classification", seed=options.seed
         )
-        description = description_of(model, loaded, examples, held_out)
+        description = describe_run(model, loaded.model, examples, held_out)
         self._points = task.head == RELATION_EXTRACTION
         longest = longest_of(loaded, task.max_length)
         _add_markers(loaded, task.markers, examples)
         targets = {label: number for number, label in numbers.items()}
         read = _read("Example", examples, loaded, longest)
         prepared = [
-            _Example((ids_of(text),), starts, targets[str(one.label)])
-            for one, (text, starts) in zip(examples, read, strict=True)
+            _Example((ids_of(text),), starts, targets[str(example.label)])
+            for example, (text, starts) in zip(examples, read, strict=True)
         ]
         for _ in _read("Held-out example", held_out, loaded, loaded.max_length):
             pass  # check now, not after the first epoch, that all of them can be read
@@ -104,7 +103,7 @@ class RelationObjective(TaskObjective[_Example]):
             "head": task.head,
             "labels": ", ".join(numbers.values()),
             "longest text in tokens": longest,
-            "texts cut around their entities": sum(one.texts[0].truncated > 0 for one in prepared),
+            "texts cut around their entities": sum(example.texts[0].truncated > 0 for example in prepared),
         }
         super().__init__(loaded, prepared, options, description)
         self._held_out = held_out
@@ -113,9 +112,13 @@ class RelationObjective(TaskObjective[_Example]):
 
     def loss(self, examples: Sequence[_Example], rng: object) -> Loss:  # noqa: ARG002
         """Return the cross-entropy, summed over the texts."""
-        edit = partial(point_at_markers, starts=[one.starts for one in examples]) if self._points else None
+        edit = (
+            partial(point_at_markers, starts=[example.starts for example in examples])
+            if self._points
+            else None
+        )
         logits = self.logits(examples, edit)
-        targets = torch.tensor([one.target for one in examples], device=logits.device)
+        targets = torch.tensor([example.target for example in examples], device=logits.device)
         return Loss(functional.cross_entropy(logits, targets, reduction="sum"), len(examples))
 
     def evaluate(self) -> Mapping[str, float]:
@@ -147,14 +150,16 @@ def _numbered(
     examples: Sequence[RelationExample], held_out: Sequence[RelationExample], labels: Sequence[str] | None
 ) -> dict[int, str]:
     numbers = (
-        numbered((str(one.label) for one in examples), None) if labels is None else dict(enumerate(labels))
+        numbered((str(example.label) for example in examples), None)
+        if labels is None
+        else dict(enumerate(labels))
     )
     known = set(numbers.values())
     for what, given in (("Example", examples), ("Held-out example", held_out)):
-        for place, one in enumerate(given):
-            if str(one.label) not in known:
+        for index, example in enumerate(given):
+            if str(example.label) not in known:
                 raise InputError(
-                    f"{what} {place} has the label {str(one.label)!r}, which is not one of "
+                    f"{what} {index} has the label {str(example.label)!r}, which is not one of "
                     f"{', '.join(map(repr, numbers.values()))}."
                 )
     return numbers
@@ -169,11 +174,11 @@ def _add_markers(loaded: Loaded, kind: MarkerKind, examples: Sequence[RelationEx
 
 
 def _types(examples: Sequence[RelationExample], role: Literal["subject", "object"]) -> Iterator[str]:
-    for place, one in enumerate(examples):
-        span = one.subject if role == "subject" else one.object
+    for index, example in enumerate(examples):
+        span = example.subject if role == "subject" else example.object
         if len(span) < 3 or not str(span[2:][0]).strip():
             raise InputError(
-                f"Example {place}: typed markers need the type of the {role}, as in (0, 3, 'PER')."
+                f"Example {index}: typed markers need the type of the {role}, as in (0, 3, 'PER')."
             )
         yield str(span[2:][0])
 
@@ -184,13 +189,13 @@ def _read(
     """Yield the encoding of each text with its markers, and the positions of its two start markers."""
     known = markers_of(loaded)
     for chunk in in_chunks(enumerate(examples)):
-        marked = [_marked(what, place, one, known) for place, one in chunk]
-        encodings = loaded.tokenizer.encode_batch([one.text for one in marked], truncation=False)
-        for (place, _), one, encoding in zip(chunk, marked, encodings, strict=True):
-            with naming(what, place):
-                yield with_markers(encoding, one, loaded.tokenizer, longest)
+        marked = [_marked(what, index, example, known) for index, example in chunk]
+        encodings = loaded.tokenizer.encode_batch([example.text for example in marked], truncation=False)
+        for (index, _), example, encoding in zip(chunk, marked, encodings, strict=True):
+            with naming(what, index):
+                yield with_markers(encoding, example, loaded.tokenizer, longest)
 
 
-def _marked(what: str, place: int, one: RelationExample, known: Markers) -> Marked:
-    with naming(what, place):
-        return mark(check_text(one.text, "The text"), one.subject, one.object, known)
+def _marked(what: str, index: int, example: RelationExample, known: Markers) -> Marked:
+    with naming(what, index):
+        return mark(check_text(example.text, "The text"), example.subject, example.object, known)

@@ -29,11 +29,10 @@ from munjang.training.loop.loop import TrainingResult, train
 from munjang.training.loop.objective import Loss, require_examples
 from munjang.training.loop.watchers import Watcher
 from munjang.training.losses.ranking import RANKING_LOSSES, RankingLoss
-from munjang.training.models import in_chunks, open_for_training
+from munjang.training.models import describe_run, in_chunks, open_for_training
 from munjang.training.options import RerankingTask, TrainingOptions
 from munjang.training.tasks.base import (
     TaskObjective,
-    description_of,
     longest_of,
     naming,
 )
@@ -61,12 +60,12 @@ def kind_of(examples: RankingExamples) -> type[LabelledText | ScoredPair | Ranke
     """Return the class of the examples. Raises `InputTypeError`, with the number, if the classes differ."""
     kind = type(examples[0])
     names = ", ".join(known.__name__ for known in _KINDS)
-    for place, one in enumerate(examples):
-        if not isinstance(one, _KINDS):
-            raise InputTypeError(f"Example {place} is a {type(one).__name__}; there must be {names}.")
-        if type(one) is not kind:
+    for index, example in enumerate(examples):
+        if not isinstance(example, _KINDS):
+            raise InputTypeError(f"Example {index} is a {type(example).__name__}; there must be {names}.")
+        if type(example) is not kind:
             raise InputTypeError(
-                f"Example {place} is a {type(one).__name__}, the first is a {kind.__name__}; "
+                f"Example {index} is a {type(example).__name__}, the first is a {kind.__name__}; "
                 "give examples of one kind."
             )
     return kind
@@ -103,31 +102,31 @@ def judged(
         raise InputError(f"highest={highest} has no effect on examples with labels; leave it out.")
     found: list[Judged] = []
     listed: Sequence[LabelledText | ScoredPair | RankedList] = examples
-    for place, one in enumerate(listed):
-        with naming(what, place):
-            found.append(_read(one, positive))
+    for index, example in enumerate(listed):
+        with naming(what, index):
+            found.append(_read(example, positive))
     _require_two(what, found)
     if isinstance(examples[0], LabelledText):
         return found
     best = max(max(each.targets) for each in found) if highest is None else highest
-    for place, each in enumerate(found):
+    for index, each in enumerate(found):
         if max(each.targets) > best:
-            raise InputError(f"{what} {place} has the score {max(each.targets):g}; the highest is {best:g}.")
+            raise InputError(f"{what} {index} has the score {max(each.targets):g}; the highest is {best:g}.")
     if not scaled:
         return found
     return [Judged(each.pairs, tuple(target / best for target in each.targets)) for each in found]
 
 
-def _read(one: LabelledText | ScoredPair | RankedList, positive: str | None) -> Judged:
-    if isinstance(one, LabelledText):
-        if one.text_pair is None:
+def _read(example: LabelledText | ScoredPair | RankedList, positive: str | None) -> Judged:
+    if isinstance(example, LabelledText):
+        if example.text_pair is None:
             raise InputError("A cross-encoder reads two texts, and there is one.")
-        return Judged(((one.text, one.text_pair),), (_truth(one.label, positive),))
-    if isinstance(one, ScoredPair):
-        return Judged(((one.sentence1, one.sentence2),), (_checked(one.score, "score"),))
-    check_paired("documents", one.documents, "grades of relevance", one.relevance)
-    pairs = tuple((one.query, document) for document in one.documents)
-    return Judged(pairs, tuple(_checked(grade, "relevance") for grade in one.relevance))
+        return Judged(((example.text, example.text_pair),), (_truth(example.label, positive),))
+    if isinstance(example, ScoredPair):
+        return Judged(((example.sentence1, example.sentence2),), (_checked(example.score, "score"),))
+    check_paired("documents", example.documents, "grades of relevance", example.relevance)
+    pairs = tuple((example.query, document) for document in example.documents)
+    return Judged(pairs, tuple(_checked(grade, "relevance") for grade in example.relevance))
 
 
 def _truth(label: str | float, positive: str | None) -> float:
@@ -152,7 +151,7 @@ def _checked(number: float, what: str) -> float:
 
 
 def _require_two(what: str, found: Sequence[Judged]) -> None:
-    numbers = {target for one in found for target in one.targets}
+    numbers = {target for example in found for target in example.targets}
     if len(numbers) < 2:
         raise InputError(
             f"All of the {len(found)} {what.lower()}s have the number {numbers.pop():g}; there must be two "
@@ -206,14 +205,14 @@ class CrossEncoderObjective(TaskObjective[_Example]):
         chosen = task.loss or ("listnet" if kind_of(examples) is RankedList else "binary-cross-entropy")
         self._loss = _loss_named(chosen, examples)
         lists = judged(examples, positive=task.positive, highest=task.highest, scaled=not self._loss.compares)
-        useful = [one for one in lists if one.differs] if self._loss.compares else lists
+        useful = [example for example in lists if example.differs] if self._loss.compares else lists
         if not useful:
             raise InputError(f"In none of the {len(lists)} lists is a document better than another.")
         if len(held_out):
             own = task.positive if kind_of(held_out) is LabelledText else None
             judged(held_out, what="Held-out example", positive=own, scaled=False)
         loaded = open_for_training(model, SEQUENCE_CLASSIFICATION, labels=_LABELS, seed=options.seed)
-        description = description_of(model, loaded, examples, held_out)
+        description = describe_run(model, loaded.model, examples, held_out)
         longest = longest_of(loaded, task.max_length)
         if task.max_length is not None:
             loaded.tokenizer.model_max_length = task.max_length
@@ -224,7 +223,7 @@ class CrossEncoderObjective(TaskObjective[_Example]):
             "highest score": "that of the examples" if task.highest is None else task.highest,
             "positive label": task.positive or "1",
             "longest pair in tokens": longest,
-            "pairs cut": sum(text.truncated > 0 for one in prepared for text in one.texts),
+            "pairs cut": sum(text.truncated > 0 for example in prepared for text in example.texts),
             "lists left out, as no document is better": len(lists) - len(useful),
         }
         super().__init__(loaded, prepared, options, description)
@@ -241,8 +240,8 @@ class CrossEncoderObjective(TaskObjective[_Example]):
     def loss(self, examples: Sequence[_Example], rng: object) -> Loss:  # noqa: ARG002
         """Return the loss on the scores of all pairs, which the model computes in a single batch."""
         logits = self.logits(examples)[:, 0]
-        targets = torch.tensor([t for one in examples for t in one.targets], device=logits.device)
-        return self._loss.function(logits, targets, [len(one.texts) for one in examples])
+        targets = torch.tensor([t for example in examples for t in example.targets], device=logits.device)
+        return self._loss.function(logits, targets, [len(example.texts) for example in examples])
 
     def evaluate(self) -> Mapping[str, float]:
         """Return average precision and accuracy (labels), correlations (scores) or MRR and nDCG (lists)."""
@@ -302,7 +301,7 @@ def _name_activation(loaded: Loaded, activation: str) -> None:
 def _tokenised(lists: Sequence[Judged], loaded: Loaded, longest: int) -> list[_Example]:
     found = []
     for chunk in in_chunks(lists):
-        pairs = [pair for one in chunk for pair in one.pairs]
+        pairs = [pair for example in chunk for pair in example.pairs]
         ids = iter(loaded.tokenizer.encode_ids(pairs, truncation=True, max_length=longest))
-        found += [_Example(tuple(next(ids) for _ in one.pairs), one.targets) for one in chunk]
+        found += [_Example(tuple(next(ids) for _ in example.pairs), example.targets) for example in chunk]
     return found
