@@ -41,11 +41,6 @@ _ALIASES = {
     "handle_impossible_answer": "no_answer",
     "max_seq_length": "max_length",
     "max_length": "pad_to",
-    "num_negatives": "negatives",
-    "absolute_margin": "margin",
-    "vocab_size": "size",
-    "corpus_folder": "corpus",
-    "model_type": "family",
 }
 _PYTHON_ONLY = ("allow_pickle", "token", "cache_dir", "truncation", "padding", "activation_fn")
 
