@@ -91,7 +91,7 @@ def show(turn: Turn) -> None:
     screen = console()
     screen.print(clean(turn.answer), style="bold" if turn.known else "yellow")
     if not turn.known and turn.neighbours:
-        screen.print("Near to it / 가까운 질문:", style="dim")
+        screen.print("Similar questions / 가까운 질문:", style="dim")
         for neighbour in turn.neighbours[:_OFFERED]:
             screen.print(f"  · {clean(neighbour.question)}", style="dim")
 

@@ -17,7 +17,6 @@ from munjang.cli.common.texts import (
     is_piped,
     queries_of,
     refuse,
-    refuse_reading,
     rows_with_text,
     usage_error,
 )
@@ -77,10 +76,10 @@ def search(
         return
     refuse("on a file, only with --index", *_OF_INDEXES)
     path = file_or_stdin(file, "--file")
-    refuse_reading(path)
+    source = reading.file(path)
     if query == path == STDIN:
         raise usage_error("Only one of QUERY and --file can be standard input.", "QUERY")
-    rows = rows_with_text(reading.file(path))
+    rows = rows_with_text(source)
     queries = queries_of(query)
     encoder = opening.sentence_model()
     from munjang.sentence.mining import semantic_search

@@ -67,8 +67,10 @@ def _print_entities(text: str, entities: Sequence[EntityGroup]) -> None:
     line.append(clean(text[at:]))
     out = console()
     out.print(line)
-    found = (f"{entity['entity_group']} {clean(entity['word'])} {entity['score']:.2f}" for entity in entities)
-    out.print(joined(found) or "no entities", style="dim")
+    summary = (
+        f"{entity['entity_group']} {clean(entity['word'])} {entity['score']:.2f}" for entity in entities
+    )
+    out.print(joined(summary) or "no entities", style="dim")
 
 
 def _print_tokens(_: str, tokens: Sequence[Any]) -> None:

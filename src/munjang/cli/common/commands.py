@@ -210,7 +210,7 @@ def _expansion(annotation: Any) -> _Expansion | None:
 def _parameter_of(described_field: Field[Any], hint: Any, bundle: Bundle) -> inspect.Parameter:
     """Return the option of a field."""
     name, metadata = described_field.name, dict(described_field.metadata)
-    if metadata:
+    if "help" in metadata:
         hint = Annotated[hint, option(metadata.pop("help"), metadata.pop("metavar", None), **metadata)]
     if name in bundle.shown:
         kind, declared = get_args(hint)[0], copy(_option_of(hint))
@@ -264,7 +264,8 @@ def _flags_without_type(params: list[Any]) -> list[Any]:
 def flag_of(name: str, value: object = None) -> str | None:
     """Return the flag of a parameter of the running command, in the form for this value."""
     ctx = _running.get(None)
-    param = next((one for one in ctx.command.params if one.name == name), None) if ctx else None
+    params = ctx.command.params if ctx else []
+    param = next((each for each in params if each.name == name), None)
     if param is None:
         return None
     if not param.opts[0].startswith("-"):
@@ -277,8 +278,8 @@ def column_hint() -> str:
     """Return the options of the running command that name columns."""
     ctx = _running.get(None)
     params = ctx.command.params if ctx else []
-    found = [param.opts[0] for param in params if str(getattr(param, "help", "")).startswith("The column")]
-    return f"Options that name columns: {', '.join(found)}." if found else ""
+    flags = [param.opts[0] for param in params if str(getattr(param, "help", "")).startswith("The column")]
+    return f"Options that name columns: {', '.join(flags)}." if flags else ""
 
 
 def path_and_model() -> tuple[str, str | None]:
