@@ -10,13 +10,11 @@ from pathlib import Path
 from typing import Any, Unpack
 
 from munjang.checkpoints.cache import remove_cached
-from munjang.checkpoints.catalogue import CATALOGUE, CatalogueEntry, find_entry
+from munjang.checkpoints.catalogue import CATALOGUE, CatalogueEntry, find_entry, unknown_model
 from munjang.checkpoints.files import read_json
 from munjang.checkpoints.hub.records import HubRecord, forget, list_records
-from munjang.checkpoints.names import open_checkpoint
+from munjang.checkpoints.names import PROVENANCE, open_checkpoint, present_entry
 from munjang.checkpoints.settings import FetchArguments, FetchOptions, cache_root, is_offline
-from munjang.checkpoints.sources import PROVENANCE, present_entry
-from munjang.checkpoints.suggestions import unknown_model
 from munjang.errors import CheckpointError, FetchError, InputError
 from munjang.validation import takes_keywords
 

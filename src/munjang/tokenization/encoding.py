@@ -25,6 +25,13 @@ class TokenIds(NamedTuple):
     token_type_ids: list[int] | None = None
     truncated: int = 0
 
+    def select(self, positions: Sequence[int]) -> TokenIds:
+        """Return only the ids at these positions; the others count as truncated."""
+        types = self.token_type_ids
+        kept_types = None if types is None else [types[position] for position in positions]
+        kept = [self.input_ids[position] for position in positions]
+        return TokenIds(kept, kept_types, len(self.input_ids) - len(positions))
+
 
 @dataclass(frozen=True, slots=True)
 class Encoding:

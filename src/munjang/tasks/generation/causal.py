@@ -71,7 +71,7 @@ class GenerationOptions(Sampling):
         if self.max_new_tokens is not None and self.max_length is not None:
             raise InputError(
                 f"max_new_tokens={self.max_new_tokens} and max_length={self.max_length} exclude each other; "
-                "pass one of them."
+                "give one."
             )
         if "" in self.stops:
             raise InputError("A stop string is empty, so it would end every text at once; drop it.")
