@@ -109,10 +109,10 @@ def check_query(query: str) -> None:
         raise InputError("The query is empty; write what to look for.")
 
 
-def text_or_lines(text: str | None, name: str) -> list[str]:
+def text_or_lines(text: str | None) -> list[str]:
     """Return the text of an argument, or the lines of standard input if it is ``-`` or missing."""
     if text is None and not is_piped():
-        raise usage_error("Write a text, or pipe texts in.", name)
+        raise usage_error("Write a text, or pipe texts in.", "TEXT")
     return lines_of_stdin() if text in (None, STDIN) else [str(text)]
 
 
