@@ -35,6 +35,7 @@ from typing import Annotated, Any, TypeVar, cast, get_args, get_origin, get_type
 import typer
 from typer.core import TyperCommand, TyperGroup, TyperOption
 
+from munjang.cli.common.needs import model_hint
 from munjang.cli.common.options import Bundle, Option, examples, option
 
 __all__ = [
@@ -82,8 +83,6 @@ class _Command(TyperCommand):
         except UsageError as error:
             missing = getattr(error, "param", None)
             if type(error).__name__ == "MissingParameter" and missing is not None and missing.name == "model":
-                from munjang.cli.common.needs import model_hint
-
                 path = f"{'' if parent is None else parent.command_path} {info_name}"
                 vars(error)["message"] = model_hint(" ".join(path.split()[1:]), None)
             elif isinstance(message := vars(error).get("message"), str):

@@ -19,6 +19,7 @@ from types import FrameType
 import typer
 
 from munjang.cli.common.commands import column_hint, flag_of, let_go_of_stdout, path_and_model
+from munjang.cli.common.needs import model_hint
 from munjang.errors import DataFileError, FetchError, MissingHeadError, MunjangError, UnknownModelError
 
 __all__ = ["FAILED", "explained", "tell"]
@@ -115,8 +116,6 @@ def _with_hint(error: MunjangError) -> str:
     if isinstance(error, DataFileError) and "say which holds" in parts[0] and "--column" not in parts[0]:
         parts.append(column_hint())
     if isinstance(error, UnknownModelError | FetchError | MissingHeadError):
-        from munjang.cli.common.needs import model_hint
-
         command, name = path_and_model()
         has_one = "Did you mean" in parts[0] or isinstance(error, MissingHeadError)
         parts.append(model_hint(command, None if has_one else name))

@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
+from munjang.errors import MunjangError
+
 if TYPE_CHECKING:
     from munjang.checkpoints import ModelInfo
 
@@ -69,7 +71,6 @@ def _did_you_mean(name: str | None) -> str:
 def _cached_models() -> dict[str, list[str]]:
     """Return the models in the cache, each with its heads."""
     from munjang.checkpoints import list_models
-    from munjang.errors import MunjangError
 
     models: dict[str, list[str]] = {}
     with suppress(MunjangError):
@@ -81,7 +82,6 @@ def _cached_models() -> dict[str, list[str]]:
 
 def _heads(info: ModelInfo) -> list[str]:
     from munjang.checkpoints.folder import Checkpoint
-    from munjang.errors import MunjangError
     from munjang.models.params import Params
     from munjang.models.program import heads_of
     from munjang.models.registry import architecture_of
