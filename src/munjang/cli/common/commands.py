@@ -209,7 +209,7 @@ def _expansion(annotation: Any) -> _Expansion | None:
 def _parameter_of(described_field: Field[Any], hint: Any, bundle: Bundle) -> inspect.Parameter:
     """Return the option of a field."""
     name, metadata = described_field.name, dict(described_field.metadata)
-    if "help" in metadata:
+    if metadata:
         hint = Annotated[hint, option(metadata.pop("help"), metadata.pop("metavar", None), **metadata)]
     if name in bundle.shown:
         kind, declared = get_args(hint)[0], copy(_option_of(hint))

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from munjang.choices import Mode
 from munjang.cli.common.options import option
-from munjang.cli.common.output import clean, console, detail_lines, new_table, print_table
+from munjang.cli.common.output import clean, console, detail_lines, new_table
 from munjang.cli.common.texts import cross_encoder, print_answers
 from munjang.errors import InputError
 from munjang.search.lead import FITTING
@@ -150,7 +150,7 @@ def _print_table(query: str, hits: list[Hit], columns: list[tuple[str, str]], *,
     for hit in hits:
         scores = [f"{hit.scores[part]:.3f}" if part in hit.scores else "" for _, part in columns]
         table.add_row(str(hit.rank), *scores, clean(str(hit.id)), _shown(hit, several=several))
-    print_table(table)
+    console().print(table)
     leads = [hit.lead for hit in hits if hit.lead is not None]
     if leads and hits[0].rank == 1 and max(leads) < FITTING:
         console().print(
