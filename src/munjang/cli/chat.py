@@ -252,7 +252,7 @@ def chat(
 
 def _is_index(file: str) -> bool:
     """Return whether FILE is an index, which is searched with its own settings."""
-    from munjang.chat.opening import is_index as names_index
+    from munjang.chat.retrieval import is_index as names_index
 
     return names_index(file)
 

@@ -13,7 +13,7 @@ import typer
 from munjang.cli.output import clean, console, detail_lines, new_table, print_json, rounded
 from munjang.cli.texts import answered, cross_encoder
 from munjang.errors import InputError
-from munjang.search.lead import FITTING
+from munjang.search.query import FITTING
 
 if TYPE_CHECKING:
     from rich.text import Text

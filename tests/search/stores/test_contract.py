@@ -510,7 +510,7 @@ def test_a_move_is_abandoned(store: Store) -> None:
 
 def test_a_move_that_was_not_begun_can_not_be_staged(store: Store) -> None:
     put(store, *PLACES)
-    with pytest.raises(IndexMismatchError, match="begun"):
+    with pytest.raises(IndexMismatchError, match="started"):
         stage(store, PLACES)
 
 

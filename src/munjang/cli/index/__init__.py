@@ -34,7 +34,7 @@ from munjang.cli.output import clean, console, joined, new_table, print_json, wr
 from munjang.cli.texts import queries_of, refuse
 from munjang.errors import InputError
 from munjang.progress import tracked
-from munjang.search.stores.locations import open_store, shown
+from munjang.search.stores import open_store, redact_password
 
 if TYPE_CHECKING:
     from munjang.search.documents import DocumentId
@@ -102,7 +102,7 @@ def info(location: Location, as_json: AsJson = False) -> None:
     if as_json:
         print_json(found)
         return
-    table = new_table(clean(shown(location)))
+    table = new_table(clean(redact_password(location)))
     table.add_column("what")
     table.add_column("value", ratio=1)
     for name in ("documents", "passages", "vectors"):
@@ -133,11 +133,11 @@ def check(location: Location, as_json: AsJson = False) -> None:
         problems = index.check()
         count = None if problems else len(index)  # which may not be readable
     if as_json:
-        print_json({"index": shown(location), "documents": count, "problems": problems})
+        print_json({"index": redact_password(location), "documents": count, "problems": problems})
     elif not problems:
-        write_line(f"{shown(location)}: {count:,} documents, all well")
+        write_line(f"{redact_password(location)}: {count:,} documents, all well")
     for problem in problems if not as_json else ():
-        write_line(f"{shown(location)}: {clean(problem)}")
+        write_line(f"{redact_password(location)}: {clean(problem)}")
     if problems:
         raise typer.Exit(1)
 
@@ -167,7 +167,7 @@ def export(
             output.write(f"{json.dumps(line, ensure_ascii=False)}\n".encode())
             written += 1
     if as_json:
-        print_json({"index": shown(location), "file": file, "written": written, "unreadable": lost})
+        print_json({"index": redact_password(location), "file": file, "written": written, "unreadable": lost})
     else:
         write_line(f"{file}: {written:,} documents written, {lost:,} can't be read")
     if lost:
@@ -214,9 +214,11 @@ def migrate(
         settings = index.settings
     if as_json:
         made_with = {"model": settings.model, "analyzer": settings.analyzer}
-        print_json({"index": shown(location), "encoded": done, **made_with})
+        print_json({"index": redact_password(location), "encoded": done, **made_with})
     else:
-        write_line(f"{shown(location)}: {done:,} documents encoded; {settings.model}, {settings.analyzer}")
+        write_line(
+            f"{redact_password(location)}: {done:,} documents encoded; {settings.model}, {settings.analyzer}"
+        )
 
 
 def _migrate(
@@ -254,9 +256,12 @@ def rebuild(location: Location, as_json: AsJson = False) -> None:
         after = sum(index.info()["bytes"].values())
         count = len(index)
     if as_json:
-        print_json({"index": shown(location), "documents": count, "bytes_before": before, "bytes": after})
+        print_json(
+            {"index": redact_password(location), "documents": count, "bytes_before": before, "bytes": after}
+        )
     else:
-        write_line(f"{shown(location)}: {count:,} documents, {before / 1e6:,.1f} MB → {after / 1e6:,.1f} MB")
+        sizes = f"{before / 1e6:,.1f} MB → {after / 1e6:,.1f} MB"
+        write_line(f"{redact_password(location)}: {count:,} documents, {sizes}")
 
 
 app.command("rebuild", help=described(rebuild), epilog=examples("munjang index rebuild faq.munjang"))(rebuild)
@@ -277,9 +282,9 @@ def delete(
         done = index.delete(chosen)
         count = len(index)
     if as_json:
-        print_json({"index": shown(location), "deleted": done, "documents": count})
+        print_json({"index": redact_password(location), "deleted": done, "documents": count})
     else:
-        write_line(f"{shown(location)}: {done:,} deleted, {count:,} documents")
+        write_line(f"{redact_password(location)}: {done:,} deleted, {count:,} documents")
 
 
 def _there(index: Index, given: str) -> DocumentId:

@@ -28,12 +28,11 @@ from munjang.cli.texts import is_piped, lines_of_stdin, refuse, refuse_reading, 
 from munjang.data.files import DataFile
 from munjang.errors import DataFileError
 from munjang.progress import has_bar, tracked
-from munjang.search.stores.locations import shown
+from munjang.search.stores import redact_password
 
 if TYPE_CHECKING:
-    from munjang.search.build import Built
     from munjang.search.documents import DocumentId
-    from munjang.search.index import Index
+    from munjang.search.index import Built, Index
     from munjang.search.prepare import Engine
     from munjang.search.sources import Source
 
@@ -216,7 +215,7 @@ def _print_built(location: str, built: Built, documents: int, as_json: bool) -> 
     if as_json:
         print_json(
             {
-                "index": shown(location),
+                "index": redact_password(location),
                 "documents": documents,
                 "read": built.read,
                 "written": built.written,
@@ -228,7 +227,7 @@ def _print_built(location: str, built: Built, documents: int, as_json: bool) -> 
         return
     done = [f"{built.written:,} written", f"{built.unchanged:,} unchanged", f"{built.deleted:,} deleted"]
     skipped = [f"{count:,} {reason}" for reason, count in built.skipped.items()]
-    write_line(f"{shown(location)}: {documents:,} documents ({', '.join(done)})")
+    write_line(f"{redact_password(location)}: {documents:,} documents ({', '.join(done)})")
     if skipped:
         write_line(f"left out of the folder: {', '.join(skipped)}")
 
@@ -275,9 +274,9 @@ def add(
             done = (index.upsert if replace else index.add)(documents, advance=advance)
         count = len(index)
     if as_json:
-        print_json({"index": shown(location), "written": done, "documents": count})
+        print_json({"index": redact_password(location), "written": done, "documents": count})
     else:
-        write_line(f"{shown(location)}: {done:,} written, {count:,} documents")
+        write_line(f"{redact_password(location)}: {done:,} written, {count:,} documents")
 
 
 def _given(index: Index, texts: list[str], number: str | None, metadata: str | None) -> list[Any]:
