@@ -27,8 +27,8 @@ if TYPE_CHECKING:
     )
     from munjang.chat.chatbot import ChatBot as ChatBot
     from munjang.errors import MunjangError as MunjangError
-    from munjang.runtime.arrays import ModelOutput as ModelOutput
     from munjang.runtime.model import Model as Model
+    from munjang.runtime.model import ModelOutput as ModelOutput
     from munjang.runtime.notices import (
         AssumptionWarning as AssumptionWarning,
     )
@@ -48,8 +48,7 @@ __getattr__, __dir__ = lazy_names(
     {
         "munjang.chat.chatbot": ("ChatBot",),
         "munjang.errors": ("MunjangError",),
-        "munjang.runtime.arrays": ("ModelOutput",),
-        "munjang.runtime.model": ("Model",),
+        "munjang.runtime.model": ("Model", "ModelOutput"),
         "munjang.search.index": ("Index",),
         "munjang.sentence.cross_encoder": ("CrossEncoder",),
         "munjang.runtime.notices": ("AssumptionWarning", "TruncationWarning"),

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import math
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import fields
+from functools import wraps
+from inspect import Parameter, signature
+from typing import ParamSpec, TypeVar
 
 from munjang.errors import InputError, InputTypeError
 
 __all__ = [
-    "check_choice",
+    "check_device",
     "check_flags",
     "checked_choice",
     "checked_count",
@@ -18,8 +22,14 @@ __all__ = [
     "checked_text",
     "optional_count",
     "plain_value",
+    "same_signature",
     "shown_value",
+    "takes_keywords",
 ]
+
+C = TypeVar("C", str, str | None)
+P = ParamSpec("P")
+R = TypeVar("R")
 
 
 def plain_value(value: object) -> object:
@@ -61,19 +71,12 @@ def checked_text(value: object, what: str) -> str:
     return value
 
 
-def checked_choice(name: str, value: object, choices: Sequence[str]) -> str:
-    """Return an option whose value must be one of ``choices``."""
-    if not isinstance(value, str):
-        raise InputTypeError(f"{name} must be one of {', '.join(choices)}, got {shown_value(value)}.")
-    if value not in choices:
-        raise InputError(f"{name} must be one of {', '.join(choices)}, got {shown_value(value)}.")
-    return str.__str__(value)
-
-
-def check_choice(name: str, value: object, choices: tuple[object, ...]) -> None:
-    """Raise `InputError` unless the value is one of the choices, which may be None or True as well."""
-    if not any(value is choice or (isinstance(value, str) and value == choice) for choice in choices):
-        raise InputError(f"{name} must be one of {', '.join(map(repr, choices))}, got {value!r}.")
+def checked_choice(name: str, value: object, choices: Sequence[C]) -> C:
+    """Return the choice that the value of an option is; a choice is a text or None."""
+    for choice in choices:
+        if value is choice or (isinstance(value, str) and value == choice):
+            return choice
+    raise InputError(f"{name} must be one of {', '.join(map(repr, choices))}, got {shown_value(value)}.")
 
 
 def checked_count(name: str, value: object, least: int = 1) -> int:
@@ -119,3 +122,61 @@ def check_flags(**flags: object) -> None:
     """Raise `InputTypeError` for a value that is not True or False: ``"no"`` would be truthy."""
     for name, value in flags.items():
         checked_flag(name, value)
+
+
+def check_device(device: object) -> None:
+    """Raise `InputError` for a device other than the CPU; ``torch.device("cpu")`` is accepted."""
+    if device is not None and str(device) != "cpu":
+        raise InputError(
+            f"device must be None or 'cpu', got {str(device)!r}: this package computes on the CPU."
+        )
+
+
+def takes_keywords(
+    arguments: type, defaults: type | None = None
+) -> Callable[[Callable[P, R]], Callable[P, R]]:
+    """Return a decorator for a function with ``**options: Unpack[arguments]``, where that is a `TypedDict`.
+
+    The function raises `TypeError` for any other keyword, and its signature lists the keywords. Their default
+    values are those of the dataclass ``defaults``; the default is None for a keyword that it does not have.
+    """
+    values = {field.name: field.default for field in fields(defaults)} if defaults else {}
+    listed = [
+        Parameter(
+            name,
+            Parameter.KEYWORD_ONLY,
+            default=values.get(name),
+            annotation=getattr(annotation, "__forward_arg__", annotation),
+        )
+        for name, annotation in arguments.__annotations__.items()
+    ]
+
+    def decorate(function: Callable[P, R]) -> Callable[P, R]:
+        plain = signature(function)
+        own = [value for value in plain.parameters.values() if value.kind is not Parameter.VAR_KEYWORD]
+        known = {parameter.name for parameter in (*own, *listed)}
+
+        @wraps(function)
+        def checked(*args: P.args, **kwargs: P.kwargs) -> R:
+            for name in kwargs:
+                if name not in known:
+                    raise TypeError(f"{function.__qualname__}() got an unexpected keyword argument {name!r}")
+            return function(*args, **kwargs)
+
+        vars(checked)["__signature__"] = plain.replace(parameters=[*own, *listed])
+        return checked
+
+    return decorate
+
+
+def same_signature(source: Callable[P, R]) -> Callable[[Callable[..., R]], Callable[P, R]]:
+    """Return a decorator for a function that passes its arguments on to ``source``.
+
+    The function then has the parameters of ``source`` for type checkers and for `inspect.signature`.
+    """
+
+    def decorate(function: Callable[..., R]) -> Callable[P, R]:
+        vars(function)["__signature__"] = signature(source)
+        return function
+
+    return decorate

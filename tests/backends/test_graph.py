@@ -18,8 +18,8 @@ from munjang.errors import InputError
 from munjang.models.batch import TokenBatch
 from munjang.models.params import MadeOnce, Params
 from munjang.models.program import LAST_HIDDEN_STATE, LOGITS, POOLER_OUTPUT
-from munjang.runtime.batches import unpad
 from munjang.runtime.model import Model
+from munjang.runtime.runner import unpad
 from support.peers import ARCHITECTURES, random_inputs, random_peer
 
 LAYERS = 3

@@ -16,7 +16,7 @@ from torch import Tensor
 from munjang.backends.torch import TorchOps, to_tensor
 from munjang.backends.torch_attention import Groups
 from munjang.models.batch import TokenBatch
-from munjang.runtime.batches import pack_arrays
+from munjang.runtime.runner import pack_arrays
 
 HEADS, SIZE = 3, 4
 CPU = torch.device("cpu")

@@ -22,7 +22,8 @@ from munjang.checkpoints import (
     open_checkpoint,
     remove_model,
 )
-from munjang.checkpoints.sources import obtain_entry
+from munjang.checkpoints.names import obtain_entry
+from munjang.checkpoints.settings import FetchOptions
 from munjang.errors import FetchError, InputError, OfflineError, UnknownModelError
 
 if TYPE_CHECKING:
@@ -59,7 +60,7 @@ def enlist(patch: pytest.MonkeyPatch, entry: CatalogueEntry) -> CatalogueEntry:
 
 
 def obtain(entry: CatalogueEntry, *, offline: bool = False) -> Path:
-    return obtain_entry(entry, cache_dir=None, token=None, offline=offline, quiet=False)
+    return obtain_entry(entry, FetchOptions(offline=offline), quiet=False)
 
 
 def nothing_left() -> bool:

@@ -11,8 +11,7 @@ import pytest
 from numpy.typing import NDArray
 
 from munjang.backends.registry import BACKENDS
-from munjang.runtime.arrays import ModelOutput
-from munjang.runtime.model import Model
+from munjang.runtime.model import Model, ModelOutput
 from support.peers import ARCHITECTURES, random_inputs, random_peer, reference
 
 TOLERANCE = 1e-5

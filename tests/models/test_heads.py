@@ -13,8 +13,8 @@ import transformers
 
 from munjang.backends.registry import BACKENDS
 from munjang.models.program import LOGITS
-from munjang.runtime.batches import unpad
 from munjang.runtime.model import Model
+from munjang.runtime.runner import unpad
 from support.peers import ARCHITECTURES, random_inputs, reference
 
 TOLERANCE = 1e-4  # logits, with weights twenty times as large as trained ones

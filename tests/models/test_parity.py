@@ -18,8 +18,8 @@ from munjang.models.batch import TokenBatch
 from munjang.models.ops import ACTIVATIONS, A, Ops
 from munjang.models.params import Params
 from munjang.models.program import LAST_HIDDEN_STATE, LOGITS
-from munjang.runtime.batches import unpad
 from munjang.runtime.model import Model
+from munjang.runtime.runner import unpad
 from support.peers import ARCHITECTURES, random_inputs, random_peer, reference
 
 TOLERANCE = 1e-5

@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 
 from munjang.backends.registry import BACKENDS
 from munjang.models.program import LOGITS
-from munjang.runtime.batches import pack
 from munjang.runtime.model import Model
+from munjang.runtime.runner import pack
 from munjang.tokenization import TokenIds
 from support.peers import random_peer
 from support.processes import python_environment, run_python

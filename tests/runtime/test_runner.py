@@ -14,12 +14,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
+from munjang.backends.executor import Executor
 from munjang.backends.numpy import NumpyExecutor
 from munjang.backends.registry import BACKENDS
 from munjang.models.program import LAST_HIDDEN_STATE, LOGITS
-from munjang.runtime.batches import Layout, different, pack, plan
 from munjang.runtime.model import Model
-from munjang.runtime.runner import Done, Runner
+from munjang.runtime.runner import Done, Layout, Runner, deduplicate, pack, plan, token_key
 from munjang.tokenization import TokenIds
 from support.peers import random_peer
 
@@ -198,13 +198,13 @@ def test_equal_texts_are_told_by_ids_and_types() -> None:
         TokenIds([2, 1], None, 0),
         TokenIds([1, 2], [0, 1], 0),
     ]
-    found, places = different(texts)
+    found, places = deduplicate(texts, token_key)
     assert found == [texts[0], texts[1], texts[3]]
     assert places.tolist() == [0, 1, 0, 2, 1]
-    assert different([])[0] == []
+    assert deduplicate([])[0] == []
 
 
-class CountingExecutor:
+class CountingExecutor(Executor):
     """A real executor that remembers what it has compiled."""
 
     def __init__(self, executor: Any) -> None:

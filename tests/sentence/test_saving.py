@@ -18,8 +18,8 @@ from sentence_transformers import SentenceTransformer as Peer
 from sentence_transformers.sentence_transformer import modules as parts
 
 from munjang import SentenceTransformer
+from munjang.checkpoints.saving import staged
 from munjang.errors import CheckpointError, InputError
-from munjang.sentence.files import staged
 from support.sentences import TEXTS, Trio, make_checkpoint, make_sentence_folder
 
 FILES = {

@@ -131,9 +131,21 @@ def gathered(program: Program, kept: Mapping[str, V], outputs: Mapping[str, V]) 
     return {**kept, **outputs}
 
 
-class Executor(Protocol):
+class Executor(ABC):
     """An executor of programs over one set of weights."""
 
+    streams: int = 1
+    """The number of batches that run in parallel, each on its share of the cores."""
+
+    @abstractmethod
     def compile(self, program: Program) -> Compiled:
         """Compile a program."""
-        ...
+
+    def for_sessions(self, *, eight_bit: bool = False) -> Executor:
+        """Return an executor over the same weights with all cores for one batch, optionally in 8 bits.
+
+        Raises `InputError` if this executor has no 8-bit weights.
+        """
+        if eight_bit:
+            raise InputError("Weights in 8 bits need the backend 'openvino'; open the model with it.")
+        return self

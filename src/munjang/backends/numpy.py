@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from munjang.backends.executor import Array, OneByOne, Outputs, as_float32, gathered
+from munjang.backends.executor import Array, Executor, OneByOne, Outputs, as_float32, gathered
 from munjang.models.batch import TokenBatch
 from munjang.models.ops import LAPLACE_DEVIATION, LAPLACE_MEAN, PoolMode
 from munjang.models.params import MadeOnce, Params
@@ -188,7 +188,7 @@ class _NumpyProgram(OneByOne):
         return lambda batch: self._run(NumpyOps(self._program.taps, cache), batch)
 
 
-class NumpyExecutor:
+class NumpyExecutor(Executor):
     """An executor that uses NumPy alone."""
 
     def __init__(self, weights: Mapping[str, NDArray[Any]]) -> None:

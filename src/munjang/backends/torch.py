@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from munjang.backends.executor import Array, OneByOne, Outputs, as_float32, gathered
+from munjang.backends.executor import Array, Executor, OneByOne, Outputs, as_float32, gathered
 from munjang.backends.torch_attention import Groups, lay_out, take_together
 from munjang.backends.torch_dropout import attention_with_dropout, dropout
 from munjang.models.batch import TokenBatch
@@ -191,7 +191,7 @@ class _TorchProgram(OneByOne):
         return lambda batch: self._run(batch, cache)
 
 
-class TorchExecutor:
+class TorchExecutor(Executor):
     """An executor that uses torch; ``parameters`` are leaf tensors that a caller may train or move (`to`)."""
 
     def __init__(self, weights: Mapping[str, Array]) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import warnings
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass
 from itertools import islice
@@ -12,21 +12,20 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from munjang.bulk.checkpoint import Staging, alone, explained, spooled
+from munjang.bulk.checkpoint import Staging, exclusive_lock, spooled, translated_errors
 from munjang.bulk.writers import check_output, write_output
-from munjang.data.files import DataFile, Row
+from munjang.data.files import DataFile
 from munjang.errors import DataFileError, InputError
 from munjang.progress import Advance, no_advance
-from munjang.sentence.encoding import CHUNK_TEXTS, EncodeCall, EncodeOptions
-from munjang.sentence.transformer import TruncationWarning
+from munjang.sentence.encoding import EncodeOptions, chunks
+from munjang.sentence.similarity import PROBE
+from munjang.sentence.transformer import EncodeCall, SentenceTransformer, TruncationWarning
 from munjang.validation import optional_count
 
 if TYPE_CHECKING:
     from munjang.models.config import EncoderConfig
     from munjang.sentence.quantization import Precision
-    from munjang.sentence.transformer import SentenceTransformer
 
 __all__ = ["BulkEncoding", "BulkOptions"]
 
@@ -34,7 +33,6 @@ __all__ = ["BulkEncoding", "BulkOptions"]
 # makes the same chunks; a typical CPU takes a few seconds per chunk, for any model.
 _CHUNK_WORK = 4e11  # multiplications, with a token for each character
 _CHUNK_CHARACTERS = (2_000, 100_000)  # minimum and maximum
-_PROBE = "문장 하나, and a sentence."
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,14 +81,16 @@ class BulkEncoding:
 
     def __enter__(self) -> BulkEncoding:
         """Check the files, and count the rows."""
-        _check_options(self._options)
+        for name in ("truncate_dim", "batch_size"):
+            optional_count(name, getattr(self._options, name))
         check_output(self._output)
-        with self._resources as resources, explained(self._output):
-            resources.enter_context(alone(self._output))
+        with self._resources as resources, translated_errors(self._output):
+            resources.enter_context(exclusive_lock(self._output))
             if not self._source.rereadable:
                 self._source = resources.enter_context(spooled(self._source, self._output))
             self._stamp = _stamp(self._source)
-            self._digest = _digest(self._source)
+            with Path(self._source.path).open("rb") as file:
+                self._digest = hashlib.file_digest(file, "sha256").hexdigest()
             self.rows, self._column = _count(self._source)
             self._resources = resources.pop_all()
         if Path(self._source.path).resolve() == self._output.resolve():
@@ -111,16 +111,24 @@ class BulkEncoding:
     def start(self, model: SentenceTransformer, model_name: str) -> int:
         """Start or resume; return the number of rows that exist already."""
         options = self._options
-        prompt = _prompt(model, options)
-        encode = _Encoder(model, prompt, options)
+        name = None if options.prompt is not None else options.prompt_name or None
+        prompt = model.settings.prompt_text(name, options.prompt)
         if options.precision in ("int8", "uint8") and self.rows < 2:
             raise InputError(
                 f"{options.precision} needs the range of several vectors, but there is only one."
             )
-        probe = _Encoder(model, prompt, options)([_PROBE], no_advance)[0]
+        # Vectors are staged truncated and normalised, not quantised.
+        chosen = EncodeOptions(
+            prompt=prompt,
+            batch_size=options.batch_size,
+            normalize_embeddings=options.normalize,
+            truncate_dim=options.truncate_dim or model.get_sentence_embedding_dimension(),
+        )
+        self._call = EncodeCall(model, chosen)
+        (probe,) = EncodeCall(model, chosen).stream([PROBE], no_advance)
         settings = asdict(options)
-        for changing_nothing in ("prompt_name", "batch_size"):
-            del settings[changing_nothing]
+        for without_effect in ("prompt_name", "batch_size"):
+            del settings[without_effect]
         identity = {
             "input": self._digest,
             "column": self._column,
@@ -132,25 +140,26 @@ class BulkEncoding:
             **settings,
             "prompt": prompt,
         }
-        self._encode, self.width = encode, len(probe)
+        self.width = len(probe)
         self._chunk_characters = _chunk_characters(model.model.config)
         self._staging = Staging(self._output, (self.rows, len(probe)), model_name, identity, probe)
-        with explained(self._output):
+        with translated_errors(self._output):
             self._staging.begin(restart=self._restart)
         return self._staging.rows
 
     def run(self, advance: Advance) -> None:
         """Encode the missing rows; ``advance`` is called with the number of rows done."""
         staging = self._started()
-        with _last_truncation_warning(), explained(self._output):
-            for texts in _chunks(islice(self._source, staging.rows, None), self._chunk_characters):
-                staging.append(self._encode(texts, advance))
+        with _last_truncation_warning(), translated_errors(self._output):
+            rows = (row.text for row in islice(self._source, staging.rows, None))
+            for texts in chunks(rows, len, characters=self._chunk_characters):
+                staging.append(np.stack(list(self._call.stream(texts, advance))))
         self._check_unchanged(staging.rows)
 
     def finish(self, advance: Advance) -> None:
         """Write the output and delete the files beside it."""
         staging = self._started()
-        with explained(self._output):
+        with translated_errors(self._output):
             write_output(staging, self._source, self._output, self._options.precision, advance)
 
     def _started(self) -> Staging:
@@ -163,59 +172,11 @@ class BulkEncoding:
             raise DataFileError(f"{self._source.name} was changed while it was read; pass --restart.")
 
 
-class _Encoder:
-    """Encodes texts to the staged vectors: truncated and normalised, not quantised."""
-
-    def __init__(self, model: SentenceTransformer, prompt: str, options: BulkOptions) -> None:
-        chosen = EncodeOptions(
-            prompt=prompt,
-            batch_size=options.batch_size,
-            normalize_embeddings=options.normalize,
-            truncate_dim=options.truncate_dim or model.get_sentence_embedding_dimension(),
-        )
-        self._call = EncodeCall(model, chosen)
-
-    def __call__(self, texts: list[str], advance: Advance) -> NDArray[np.float32]:
-        return np.stack(list(self._call.stream(texts, advance)))
-
-
-def _check_options(options: BulkOptions) -> None:
-    for name in ("truncate_dim", "batch_size"):
-        optional_count(name, getattr(options, name))
-
-
-def _prompt(model: SentenceTransformer, options: BulkOptions) -> str:
-    """Return the prompt, the prefix of each text."""
-    if options.prompt is not None:
-        return options.prompt
-    name = options.prompt_name or model.default_prompt_name
-    if name is None:
-        return ""
-    if name not in model.prompts:
-        known = ", ".join(model.prompts) or "none"
-        raise InputError(f"The model has no prompt named '{name}'; it has {known}.")
-    return model.prompts[name]
-
-
 def _chunk_characters(config: EncoderConfig) -> int:
     """Return the number of characters that a model encodes in a few seconds."""
     layer = 4 * config.hidden_size**2 + 2 * config.hidden_size * config.intermediate_size
     fewest, most = _CHUNK_CHARACTERS
     return max(fewest, min(most, round(_CHUNK_WORK / (config.num_hidden_layers * layer))))
-
-
-def _chunks(rows: Iterable[Row], most: int) -> Iterator[list[str]]:
-    """Yield lists of texts with about ``most`` characters in total, including the last text."""
-    texts: list[str] = []
-    characters = 0
-    for row in rows:
-        texts.append(row.text)
-        characters += len(row.text)
-        if len(texts) == CHUNK_TEXTS or characters >= most:
-            yield texts
-            texts, characters = [], 0
-    if texts:
-        yield texts
 
 
 def _count(source: DataFile) -> tuple[int, str]:
@@ -224,11 +185,6 @@ def _count(source: DataFile) -> tuple[int, str]:
     for row in source:
         count, column = row.number + 1, row.column
     return count, column
-
-
-def _digest(source: DataFile) -> str:
-    with Path(source.path).open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _stamp(source: DataFile) -> tuple[int, int]:
@@ -242,9 +198,9 @@ def _last_truncation_warning() -> Iterator[None]:
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always", TruncationWarning)
         yield
-    told: dict[Any, Warning | str] = {}
+    last: dict[Any, Warning | str] = {}
     for warning in caught:
-        truncation = issubclass(warning.category, TruncationWarning)
-        told[TruncationWarning if truncation else str(warning.message)] = warning.message
-    for message in told.values():
+        is_truncation = issubclass(warning.category, TruncationWarning)
+        last[TruncationWarning if is_truncation else str(warning.message)] = warning.message
+    for message in last.values():
         warnings.warn(message, stacklevel=3)

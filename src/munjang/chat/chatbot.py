@@ -12,11 +12,11 @@ from pathlib import Path
 from typing import TypedDict, Unpack
 
 from munjang.chat.calibration import Calibration, calibrate
-from munjang.chat.retrieval import IndexedQuestions, Method, Retriever, open_file
+from munjang.chat.retrieval import IndexedQuestions, Retriever, open_file
 from munjang.chat.turns import Nearest, Neighbour, Turn, TurnLog
+from munjang.choices import Method, Mode
 from munjang.errors import InputError, InputTypeError
 from munjang.search.index import Index
-from munjang.search.query import Mode
 from munjang.sentence.cross_encoder import CrossEncoder
 from munjang.sentence.transformer import SentenceTransformer
 from munjang.tokenization import nfc

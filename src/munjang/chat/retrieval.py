@@ -7,29 +7,29 @@ import math
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Literal, Protocol, TypeAlias
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from munjang.chat.turns import Nearest, Neighbour
 from munjang.checkpoints import DEFAULT_MODEL, cache_root
+from munjang.choices import Method, Mode
 from munjang.data.readers.question_answers import QuestionAnswer, read_question_answers
 from munjang.errors import InputError, StoreError
 from munjang.progress import track
 from munjang.search.documents import Document, Hit
 from munjang.search.index import Index
-from munjang.search.query import BACKGROUND, DEEPEST, Mode, lead
+from munjang.search.query import BACKGROUND, DEEPEST, lead
 from munjang.search.stores import is_database
 from munjang.search.text.analysis import analyzer_named
 from munjang.sentence.cross_encoder import CrossEncoder
 from munjang.sentence.similarity import normalize_embeddings
 from munjang.sentence.transformer import SentenceTransformer
 
-__all__ = ["HeldOut", "IndexedQuestions", "Method", "NearestQuestions", "Retriever", "is_index", "open_file"]
+__all__ = ["HeldOut", "IndexedQuestions", "NearestQuestions", "Retriever", "is_index", "open_file"]
 
 HeldOut = tuple[list[float], list[float]]  # the leads of answerable and of unanswerable questions
-Method: TypeAlias = Literal["nearest", "hybrid"]
 _SEED = 7
 _SURROUNDINGS = BACKGROUND.stop  # number of neighbours that a lead depends on
 _SAME_ANSWER = 50  # hits among which questions with the held-out answer are looked for

@@ -10,13 +10,17 @@ from munjang.checkpoints.folder import Checkpoint
 from munjang.checkpoints.library import ModelInfo, get_model, list_models, remove_model
 from munjang.checkpoints.names import open_checkpoint
 from munjang.checkpoints.saving import save_weights
-from munjang.checkpoints.settings import cache_root
+from munjang.checkpoints.settings import FetchArguments, FetchOptions, OpenArguments, OpenOptions, cache_root
 from munjang.checkpoints.weights import Weights
 
 __all__ = [
     "DEFAULT_MODEL",
     "Checkpoint",
+    "FetchArguments",
+    "FetchOptions",
     "ModelInfo",
+    "OpenArguments",
+    "OpenOptions",
     "Weights",
     "cache_root",
     "get_model",

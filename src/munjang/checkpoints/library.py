@@ -7,16 +7,16 @@ import os
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, Unpack
 
 from munjang.checkpoints.cache import remove_cached
-from munjang.checkpoints.catalogue import CATALOGUE, CatalogueEntry, find_entry
+from munjang.checkpoints.catalogue import CATALOGUE, CatalogueEntry, find_entry, unknown_model
 from munjang.checkpoints.files import read_json
 from munjang.checkpoints.hub.records import HubRecord, forget, list_records
-from munjang.checkpoints.names import open_checkpoint
-from munjang.checkpoints.settings import cache_root, is_offline
-from munjang.checkpoints.sources import PROVENANCE, present_entry
-from munjang.checkpoints.suggestions import unknown_model
+from munjang.checkpoints.names import PROVENANCE, open_checkpoint, present_entry
+from munjang.checkpoints.settings import FetchArguments, FetchOptions, cache_root, is_offline
 from munjang.errors import CheckpointError, FetchError, InputError
+from munjang.validation import takes_keywords
 
 __all__ = ["ModelInfo", "get_model", "list_models", "remove_model"]
 
@@ -43,6 +43,21 @@ class ModelInfo:
     path: Path | None
     origin: str | None
 
+    def to_dict(self) -> dict[str, Any]:
+        """Return the entry, for JSON."""
+        return {
+            "name": self.name,
+            "aliases": list(self.aliases),
+            "description": self.description,
+            "present": self.present,
+            "dimension": self.dimension,
+            "size_bytes": self.size_bytes,
+            "licence": self.licence,
+            "sources": list(self.sources),
+            "path": None if self.path is None else str(self.path),
+            "origin": self.origin,
+        }
+
 
 def list_models(*, cache_dir: CacheDir = None) -> list[ModelInfo]:
     """Return all catalogue models, downloaded or not, then every other model fetched from the hub."""
@@ -52,33 +67,23 @@ def list_models(*, cache_dir: CacheDir = None) -> list[ModelInfo]:
     return catalogue + [_describe_record(record) for record in records]
 
 
+@takes_keywords(FetchArguments, FetchOptions)
 def get_model(
     name: str,
     *,
-    revision: str | None = None,
-    cache_dir: CacheDir = None,
-    token: str | None = None,
-    offline: bool | None = None,
-    allow_pickle: bool = False,
     progress: bool = True,
+    **arguments: Unpack[FetchArguments],
 ) -> ModelInfo:
     """Download a model if it is not in the cache, and return its entry; errors as in ``open_checkpoint``.
 
     For a hub repository outside the catalogue the hub is asked again, so this downloads a newer commit.
     """
-    if find_entry(name) is None and not is_offline(offline):
-        forget(cache_root(cache_dir), name)
-    checkpoint = open_checkpoint(
-        name,
-        revision=revision,
-        cache_dir=cache_dir,
-        token=token,
-        offline=offline,
-        allow_pickle=allow_pickle,
-        progress=progress,
-    )
-    found = (info for info in list_models(cache_dir=cache_dir) if info.path == checkpoint.path)
-    return next(found, _describe_folder(name, checkpoint.path))
+    options = FetchOptions(**arguments)
+    if find_entry(name) is None and not is_offline(options.offline):
+        forget(cache_root(options.cache_dir), name)
+    checkpoint = open_checkpoint(name, options, progress=progress)
+    models = (info for info in list_models(cache_dir=options.cache_dir) if info.path == checkpoint.path)
+    return next(models, _describe_folder(name, checkpoint.path))
 
 
 def remove_model(name: str, *, cache_dir: CacheDir = None) -> ModelInfo:

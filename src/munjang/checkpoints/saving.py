@@ -1,10 +1,14 @@
-"""Writing of safetensors files block by block, so that a large model needs little memory."""
+"""Writing of models: safetensors files block by block, which needs little memory, and whole folders."""
 
 from __future__ import annotations
 
 import json
 import math
+import os
+import tempfile
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -13,12 +17,11 @@ from munjang.checkpoints.files import replacing
 from munjang.errors import CheckpointError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
-    from pathlib import Path
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from numpy.typing import NDArray
 
-__all__ = ["TensorSpec", "save_weights", "write_tensors"]
+__all__ = ["TensorSpec", "save_weights", "staged", "write_tensors"]
 
 _NAMES = {
     "float64": "F64", "float32": "F32", "float16": "F16",
@@ -93,3 +96,45 @@ def _name(spec: TensorSpec) -> str:
         raise CheckpointError(
             f"Tensor '{spec.name}' of type {spec.dtype} can't be saved as safetensors."
         ) from None
+
+
+@contextmanager
+def staged(folder: Path) -> Iterator[Path]:
+    """Yield an empty folder to write to; its files are renamed into ``folder`` if the block raises nothing.
+
+    Until then nothing in ``folder`` changes. A memory-mapped file remains valid for its readers, so a model
+    can be saved over the files that it was read from. Raises `CheckpointError` if the disk is full, a
+    permission is missing, or the name is invalid.
+    """
+    if "\0" in str(folder):
+        raise CheckpointError(f"Can't save to {str(folder)!r}: it has a NUL character. Choose another one.")
+    is_new = not os.path.lexists(folder)  # Path.exists raises for some names
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        # Inside the folder, so that both are on one file system.
+        with tempfile.TemporaryDirectory(prefix=".saving-", dir=folder) as temporary:
+            yield Path(temporary)
+            _move(Path(temporary), folder)
+    except BaseException as error:
+        if is_new:
+            with suppress(OSError):
+                folder.rmdir()
+        if isinstance(error, OSError):
+            reason = error.strerror or error
+            raise CheckpointError(
+                f"Can't save to '{folder}': {reason}. Choose another folder or make room."
+            ) from error
+        raise
+
+
+def _move(source: Path, target: Path) -> None:
+    for path in sorted(source.rglob("*"), key=_model_list_last):
+        if path.is_file():
+            moved = target / path.relative_to(source)
+            moved.parent.mkdir(parents=True, exist_ok=True)
+            path.replace(moved)
+
+
+def _model_list_last(path: Path) -> tuple[bool, Path]:
+    """Sort ``modules.json`` last: its presence shows that the model is complete."""
+    return path.name == "modules.json", path

@@ -1,16 +1,78 @@
-"""Settings from environment variables: the model cache folder and offline mode."""
+"""How a model is opened: the options of all functions that open one, and the environment variables."""
 
 from __future__ import annotations
 
 import os
 import sys
+from collections.abc import MutableMapping
+from dataclasses import dataclass, fields
 from pathlib import Path
+from typing import Any, Self, TypedDict
 
 from munjang.errors import FetchError, InputError, InputTypeError
 
-__all__ = ["cache_root", "is_offline"]
+__all__ = ["FetchArguments", "FetchOptions", "OpenArguments", "OpenOptions", "cache_root", "is_offline"]
 
 _OFFLINE_VARIABLES = ("MUNJANG_OFFLINE", "HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE")
+# The names of options in sentence-transformers and transformers, where they differ from ours.
+_COMPATIBLE_NAMES = {"cache_folder": "cache_dir", "local_files_only": "offline"}
+
+
+class FetchArguments(TypedDict, total=False):
+    """The fields of `FetchOptions` as keyword arguments."""
+
+    revision: str | None
+    cache_dir: str | os.PathLike[str] | None
+    token: str | None
+    offline: bool | None
+    allow_pickle: bool
+
+
+class OpenArguments(FetchArguments, total=False):
+    """The fields of `OpenOptions` as keyword arguments."""
+
+    backend: str
+    threads: int | None
+    streams: int | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FetchOptions:
+    """How to find the files of a model.
+
+    Attributes:
+        revision: the branch, tag or commit of a hub repository.
+        cache_dir: the folder for downloaded models, instead of our cache and the hub's.
+        token: the access token of the hub.
+        offline: forbid every connection; so do the variables ``MUNJANG_OFFLINE`` and ``HF_HUB_OFFLINE``.
+        allow_pickle: read weights that are a pickle.
+    """
+
+    revision: str | None = None
+    cache_dir: str | os.PathLike[str] | None = None
+    token: str | None = None
+    offline: bool | None = None
+    allow_pickle: bool = False
+
+    @classmethod
+    def pop_from(cls, arguments: MutableMapping[str, Any]) -> Self:
+        """Remove the options from keyword arguments, by our names or those of compatible libraries."""
+        names = {field.name: field.name for field in fields(cls)} | _COMPATIBLE_NAMES
+        return cls(**{names[name]: arguments.pop(name) for name in names.keys() & arguments.keys()})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OpenOptions(FetchOptions):
+    """How to find the files of a model, and which executor runs it.
+
+    Attributes:
+        backend: ``"openvino"``, ``"numpy"`` or ``"torch"``.
+        threads, streams: see `munjang.backends.openvino.OpenVINOExecutor`.
+    """
+
+    backend: str = "openvino"
+    threads: int | None = None
+    streams: int | None = None
 
 
 def cache_root(cache_dir: str | os.PathLike[str] | None = None) -> Path:

@@ -1,21 +1,21 @@
-"""`Model`: one checkpoint, its config and weights, and an executor to run it."""
+"""`Model`: one checkpoint, its config and weights, and an executor to run it on padded arrays."""
 
 from __future__ import annotations
 
 import os
 from collections import ChainMap
-from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from types import EllipsisType
-from typing import Any
+from typing import Any, Unpack
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from munjang.backends.executor import Array, Outputs
 from munjang.backends.registry import make_executor
-from munjang.checkpoints import Checkpoint, open_checkpoint
+from munjang.checkpoints import Checkpoint, OpenArguments, OpenOptions, open_checkpoint
 from munjang.errors import CheckpointError, InputError, InputTypeError
 from munjang.models.batch import TokenBatch
 from munjang.models.params import Params
@@ -31,12 +31,110 @@ from munjang.models.program import (
 from munjang.models.registry import architecture_of
 from munjang.models.shapes import check_checkpoint
 from munjang.models.vocabulary import resized, vocabulary_tensors
-from munjang.runtime.arrays import ModelOutput, pad_attention, pad_tokens, whole_numbers
-from munjang.runtime.batches import Layout, unpad
 from munjang.runtime.notices import AssumptionWarning, notify
-from munjang.runtime.runner import Runner
+from munjang.runtime.runner import Layout, Runner, unpad
+from munjang.validation import takes_keywords
 
-__all__ = ["Model", "ModelOutput"]
+__all__ = ["Model", "ModelOutput", "whole_numbers"]
+
+
+@dataclass(frozen=True, slots=True)
+class ModelOutput:
+    """The requested outputs of a model; all other outputs are ``None``.
+
+    An output can be read as an attribute, by name (``output["logits"]``), by index among the present outputs
+    (``output[0]``, ``output[:2]``), or by unpacking: iteration is over the values. ``keys()``, ``values()``,
+    ``items()``, ``to_tuple()``, ``len`` and ``in`` include only the present outputs.
+
+    Attributes:
+        loss: a scalar, if labels were given (`munjang.transformers`).
+        last_hidden_state: ``[B, L, H]``; zero where the attention mask is zero.
+        pooler_output: ``[B, H]``.
+        logits: ``[B, num_labels]``, or a row per token.
+        start_logits, end_logits: ``[B, L]``, of a question-answering model of `munjang.transformers`.
+        hidden_states: the embeddings and then each layer, ``num_hidden_layers + 1`` arrays ``[B, L, H]``.
+        attentions: per layer ``[B, heads, L, L]``; zero where either token is masked.
+    """
+
+    loss: NDArray[np.float32] | None = None
+    last_hidden_state: NDArray[np.float32] | None = None
+    pooler_output: NDArray[np.float32] | None = None
+    logits: NDArray[np.float32] | None = None
+    start_logits: NDArray[np.float32] | None = None
+    end_logits: NDArray[np.float32] | None = None
+    hidden_states: tuple[NDArray[np.float32], ...] | None = None
+    attentions: tuple[NDArray[np.float32], ...] | None = None
+
+    def __getitem__(self, key: str | int | slice) -> Any:
+        """Return an output by name, or by its index among the present outputs."""
+        if not isinstance(key, str):
+            return self.to_tuple()[key]
+        if key not in self:
+            raise KeyError(f"The output has no {key!r}; it has {', '.join(self.keys())}.")
+        return getattr(self, key)
+
+    def __iter__(self) -> Iterator[Any]:
+        return iter(self.to_tuple())
+
+    def __len__(self) -> int:
+        return len(self.keys())
+
+    def __contains__(self, name: object) -> bool:
+        return name in self.keys()
+
+    def keys(self) -> list[str]:
+        """Return the names of the present outputs."""
+        return [field.name for field in fields(self) if getattr(self, field.name) is not None]
+
+    def values(self) -> tuple[Any, ...]:
+        """Return the present outputs."""
+        return self.to_tuple()
+
+    def items(self) -> list[tuple[str, Any]]:
+        """Return the names and values of the present outputs."""
+        return [(name, getattr(self, name)) for name in self.keys()]
+
+    def to_tuple(self) -> tuple[Any, ...]:
+        """Return the present outputs."""
+        return tuple(getattr(self, name) for name in self.keys())
+
+
+def whole_numbers(name: str, value: ArrayLike) -> NDArray[np.integer[Any]]:
+    """Return a caller's array ``[B, L]`` or row ``[L]`` as integers; a mask may be boolean.
+
+    Raises `InputError` for any other type.
+    """
+    try:
+        array = np.asarray(value)
+    except ValueError:
+        raise InputError(f"{name}: the rows have different lengths; tokenize with padding=True.") from None
+    if array.size == 0 or (array.dtype == np.bool_ and name == "attention_mask"):
+        array = array.astype(np.int64)
+    if array.ndim == 1:
+        array = array[None, :]
+    if array.ndim != 2 or not np.issubdtype(array.dtype, np.integer):
+        raise InputError(
+            f"{name} must be whole numbers of shape [B, L], got {array.dtype} of shape {array.shape}."
+        )
+    return array
+
+
+def pad_tokens(packed: NDArray[np.float32], mask: NDArray[np.bool_]) -> NDArray[np.float32]:
+    """Return packed rows ``[T, H]`` at the token positions of the mask: ``[B, L, H]``, zero elsewhere."""
+    full = np.zeros((*mask.shape, packed.shape[-1]), dtype=np.float32)
+    full[mask] = packed
+    return full
+
+
+def pad_attention(attention: NDArray[np.float32], mask: NDArray[np.bool_]) -> NDArray[np.float32]:
+    """Return attention without padding, ``[B, heads, l, l]``, at the token positions of the mask."""
+    batch, heads = attention.shape[:2]
+    full = np.zeros((batch, heads, mask.shape[1], mask.shape[1]), dtype=np.float32)
+    for i, row in enumerate(mask):
+        places = np.flatnonzero(row)
+        n = len(places)
+        full[i][np.ix_(np.arange(heads), places, places)] = attention[i, :, :n, :n]
+    return full
 
 
 class Model:
@@ -74,40 +172,27 @@ class Model:
         self._start()
 
     @classmethod
+    @takes_keywords(OpenArguments, OpenOptions)
     def from_pretrained(
         cls,
         name: str | os.PathLike[str],
         head: str | EllipsisType | None = ...,
-        *,
-        backend: str = "openvino",
-        threads: int | None = None,
-        streams: int | None = None,
-        revision: str | None = None,
-        cache_dir: str | os.PathLike[str] | None = None,
-        token: str | None = None,
-        offline: bool | None = None,
-        allow_pickle: bool = False,
+        **options: Unpack[OpenArguments],
     ) -> Model:
         """Load a model by its folder, catalogue name or hub repository.
 
         ``head`` is ``None`` for the bare encoder, or one of ``"sequence-classification"``,
         ``"token-classification"``, ``"question-answering"``, ``"masked-lm"``, ``"next-sentence-prediction"``
         and ``"causal-lm"``. The default is the bare encoder, with an `AssumptionWarning` if the checkpoint
-        has trained heads (`heads` lists them): the first output is then a hidden state, not the logits.
+        has trained heads (`heads` lists them): the first output is then a hidden state, not the logits. The
+        other options are the fields of `munjang.checkpoints.OpenOptions`.
 
         Raises `UnknownModelError`, `FetchError`, `UnsupportedModelError`, `CheckpointError` (also if the
         checkpoint has no such head), or `InputError` for an unknown head.
         """
-        checkpoint = open_checkpoint(
-            name,
-            revision=revision,
-            cache_dir=cache_dir,
-            token=token,
-            offline=offline,
-            allow_pickle=allow_pickle,
-        )
-        chosen = None if isinstance(head, EllipsisType) else head
-        model = cls.from_checkpoint(checkpoint, chosen, backend=backend, threads=threads, streams=streams)
+        opening = OpenOptions(**options)
+        checkpoint = open_checkpoint(name, opening)
+        model = cls.from_checkpoint(checkpoint, None if isinstance(head, EllipsisType) else head, opening)
         if head is ... and model.heads:
             notify(
                 f"'{checkpoint.name}' was opened as a bare encoder, without the trained heads that it has "
@@ -121,19 +206,17 @@ class Model:
         cls,
         checkpoint: Checkpoint,
         head: str | None = None,
-        *,
-        backend: str = "openvino",
-        threads: int | None = None,
-        streams: int | None = None,
+        options: OpenOptions | None = None,
     ) -> Model:
-        """Load a model from an opened checkpoint."""
+        """Load a model from an opened checkpoint, with the executor of ``options``."""
+        chosen = options or OpenOptions()
         return cls(
             checkpoint.config(),
             checkpoint.weights(),
             head=head,
-            backend=backend,
-            threads=threads,
-            streams=streams,
+            backend=chosen.backend,
+            threads=chosen.threads,
+            streams=chosen.streams,
         )
 
     def set_weights(self, weights: Mapping[str, Array]) -> None:
@@ -146,8 +229,8 @@ class Model:
         self.runner = Runner(
             executor,
             Layout.of(self.config),
-            streams=getattr(executor, "streams", 1),
-            all_cores=getattr(executor, "for_sessions", None) if self._streams is None else None,
+            streams=executor.streams,
+            all_cores=executor.for_sessions if self._streams is None else None,
             weights=self.weights,
         )
 

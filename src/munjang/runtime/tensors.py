@@ -16,11 +16,11 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from munjang.errors import InputError
+from munjang.validation import check_device
 
 __all__ = [
     "Tensor",
     "as_tensor",
-    "check_device",
     "installed_torch",
     "is_torch",
     "scores_as_tensors",
@@ -244,11 +244,3 @@ def scores_as_tensors(function: Callable[P, NDArray[Any]]) -> Callable[P, Any]:
 
     converted = tensors_for_tensors(function)
     return wrapper
-
-
-def check_device(device: object) -> None:
-    """Raise `InputError` for a device other than the CPU; ``torch.device("cpu")`` is accepted."""
-    if device is not None and str(device) != "cpu":
-        raise InputError(
-            f"device must be None or 'cpu', got {str(device)!r}: this package computes on the CPU."
-        )

@@ -6,7 +6,7 @@ import hashlib
 import json
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,10 +16,8 @@ from munjang.search.documents import Document, Entry, Passage
 from munjang.search.settings import IndexSettings, open_model
 from munjang.search.text.analysis import Analyzer, analyzer_named
 from munjang.search.text.chunking import Chunker
-from munjang.sentence.encoding import EncodeCall, EncodeOptions
-
-if TYPE_CHECKING:
-    from munjang.sentence.transformer import SentenceTransformer
+from munjang.sentence.encoding import EncodeOptions
+from munjang.sentence.transformer import EncodeCall, SentenceTransformer
 
 __all__ = ["Engine", "LocalEngine", "Preparer", "digest", "open_preparer"]
 

@@ -11,11 +11,11 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypedDict
 
-import numpy as np
-
 from munjang.errors import IndexMismatchError, InputError, InputTypeError, StoreError, UnknownModelError
 from munjang.search.documents import TEXT
 from munjang.search.text.analysis import analyzer_named
+from munjang.sentence.settings import DOCUMENT_PROMPTS
+from munjang.sentence.similarity import PROBE, same_probe
 from munjang.validation import checked_count, checked_text, shown_value
 
 if TYPE_CHECKING:
@@ -45,12 +45,9 @@ DAMAGE = (ValueError, LookupError, TypeError, AttributeError, ArithmeticError, R
 _TUPLES = ("fields", "embedded", "probe")
 _NAMES = ("model", "revision")  # names of a model; its probe identifies it more reliably
 _LARGEST = 2**31
-_TOLERANCE = 1e-3  # engines on other machines differ in the last digits, other models in the first digits
-_PROBE = "문장 하나, and a sentence."
 _PASSAGE = 256  # default tokens of a passage, unless the model's limit is lower
 _OVERLAP = 8  # the default overlap is 1/8 of a passage
 _SIMILARITIES = ("cosine", "dot")
-_DOCUMENT = ("document", "passage", "corpus")  # prompt names for documents, by preference
 _RESERVED = ("id", "metadata")
 _COMMIT = re.compile(r"[/\\]snapshots[/\\]([0-9a-f]{40})(?:[/\\]|$)")
 
@@ -140,7 +137,7 @@ def difference(old: IndexSettings, new: IndexSettings) -> str | None:
     for name in (setting.name for setting in fields(IndexSettings)):
         before, now = getattr(old, name), getattr(new, name)
         if name == "probe":
-            if not _same_probe(before, now):
+            if not same_probe(before, now):
                 return f"the model '{old.model}', now '{new.model}', which produces other vectors"
         elif before != now and not (name in _NAMES and old.probe and new.probe):
             return f"{name} {_shown(before)}, now {_shown(now)}"
@@ -172,14 +169,6 @@ def check_current(stored: IndexSettings | None, opened: IndexSettings, location:
         raise IndexMismatchError(f"The index '{location}' was migrated to {model}; open it again.")
 
 
-def _same_probe(old: tuple[float, ...], new: tuple[float, ...]) -> bool:
-    if len(old) != len(new):
-        return False
-    before, now = np.asarray(old), np.asarray(new)
-    scale = max(float(np.abs(before).max(initial=0.0)), 1e-6)
-    return float(np.abs(before - now).max(initial=0.0)) <= _TOLERANCE * scale
-
-
 def _shown(value: object) -> str:
     if isinstance(value, tuple):
         return ", ".join(map(str, value))
@@ -207,7 +196,10 @@ def settings_for(
         raise InputError(
             f"The model '{name}' compares vectors by {similarity}; an index needs cosine or dot."
         )
-    defaults = {"query": _prompt(model, "query"), "document": _prompt(model, *_DOCUMENT)}
+    defaults = {
+        "query": model.settings.first_prompt("query"),
+        "document": model.settings.first_prompt(*DOCUMENT_PROMPTS),
+    }
     prompts = {**defaults, **_checked_prompts(prompts)}
     tokens, overlap = _chunk_settings(model, chunk_tokens, chunk_overlap)
     settings = IndexSettings(
@@ -226,12 +218,8 @@ def settings_for(
         chunk_overlap=overlap,
         probe=(),
     )
-    vector = model.encode(_PROBE, prompt=prompts["document"], normalize_embeddings=settings.normalize)
+    vector = model.encode(PROBE, prompt=prompts["document"], normalize_embeddings=settings.normalize)
     return replace(settings, probe=tuple(round(float(value), 7) for value in vector))
-
-
-def _prompt(model: SentenceTransformer, *names: str) -> str:
-    return next((model.prompts[name] for name in names if name in model.prompts), "")
 
 
 def _checked_prompts(prompts: Mapping[str, str] | None) -> dict[str, str]:
@@ -262,7 +250,7 @@ def _revision(name: str) -> str | None:
 
 def max_text_tokens(model: SentenceTransformer) -> int:
     """Return the maximum number of tokens of a text, without the prompt and the special tokens."""
-    prompt = _prompt(model, *_DOCUMENT)
+    prompt = model.settings.first_prompt(*DOCUMENT_PROMPTS)
     # One token less, because the end of the prompt and the start of the text may be tokenized together.
     return model.max_seq_length - len(model.tokenizer.encode(prompt)) - 1
 

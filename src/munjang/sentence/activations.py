@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from munjang.backends import numpy
 from munjang.checkpoints import Checkpoint
 from munjang.errors import InputError, InputTypeError, UnsupportedModelError
-from munjang.sentence.modules import TORCH_ACTIVATIONS
+from munjang.sentence.program import TORCH_ACTIVATIONS
 
 __all__ = ["Activation", "Scores", "activate", "choose_activation", "published_activation", "softmax"]
 

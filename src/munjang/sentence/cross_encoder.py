@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, Literal, TypedDict
+from typing import Any, Literal, TypedDict, Unpack
 
 import numpy as np
 
-from munjang.checkpoints import Checkpoint, open_checkpoint
-from munjang.errors import InputError, InputTypeError, TruncationError, UnsupportedModelError
+from munjang.checkpoints import Checkpoint, OpenOptions, open_checkpoint
+from munjang.errors import InputError, InputTypeError, UnsupportedModelError
 from munjang.models.program import LOGITS
 from munjang.progress import track
-from munjang.runtime.batches import different
 from munjang.runtime.model import Model
-from munjang.runtime.notices import TruncationWarning, notify
+from munjang.runtime.notices import OnTruncation, TruncationReport
 from munjang.runtime.tensors import torch_tensor
 from munjang.sentence.activations import (
     Activation,
@@ -24,11 +23,16 @@ from munjang.sentence.activations import (
     published_activation,
     softmax,
 )
-from munjang.sentence.encoding import TOKENS_PER_TEXT, chunks, cut_notice, refuse_surrogates, text_length
-from munjang.sentence.files import check_model_type, read_entries, read_transformer_config
-from munjang.sentence.settings import OnTruncation, check_device
+from munjang.sentence.encoding import TOKENS_PER_TEXT, chunks, refuse_surrogates, text_length
+from munjang.sentence.settings import (
+    OpenEncoderArguments,
+    check_model_type,
+    open_options,
+    read_entries,
+    read_transformer_config,
+)
 from munjang.tokenization import TokenIds, Tokenizer
-from munjang.validation import check_flags, checked_count
+from munjang.validation import check_flags, checked_count, takes_keywords
 
 __all__ = ["CrossEncoder", "RankedDocument"]
 
@@ -66,41 +70,21 @@ class CrossEncoder(OnTruncation):
     `UnsupportedModelError`, `InputError`.
     """
 
+    @takes_keywords(OpenEncoderArguments, OpenOptions)
     def __init__(
         self,
         model_name_or_path: str | os.PathLike[str],
         *,
         max_length: int | None = None,
         activation_fn: str | Activation | None = None,
-        cache_folder: str | os.PathLike[str] | None = None,
-        revision: str | None = None,
-        token: str | None = None,
-        local_files_only: bool | None = None,
-        device: str | None = None,
-        backend: str = "openvino",
-        threads: int | None = None,
-        streams: int | None = None,
         on_truncation: Literal["warn", "error", "ignore"] = "warn",
-        allow_pickle: bool = False,
+        **arguments: Unpack[OpenEncoderArguments],
     ) -> None:
-        check_device(device)
-        check_flags(
-            allow_pickle=allow_pickle,
-            local_files_only=False if local_files_only is None else local_files_only,
-        )
+        options = open_options(arguments)
         self.on_truncation = on_truncation
-        checkpoint = open_checkpoint(
-            model_name_or_path,
-            revision=revision,
-            cache_dir=cache_folder,
-            token=token,
-            offline=local_files_only,
-            allow_pickle=allow_pickle,
-        )
+        checkpoint = open_checkpoint(model_name_or_path, options)
         _check_modules(checkpoint)
-        model = Model.from_checkpoint(
-            checkpoint, head="sequence-classification", backend=backend, threads=threads, streams=streams
-        )
+        model = Model.from_checkpoint(checkpoint, "sequence-classification", options)
         tokenizer = Tokenizer.from_checkpoint(checkpoint)
         published = read_transformer_config(checkpoint, "sequence-classification")
         if published["do_lower_case"]:
@@ -249,38 +233,25 @@ class CrossEncoder(OnTruncation):
             budget = checked_count("batch_size", batch_size) * TOKENS_PER_TEXT
         logits = np.empty((len(pairs), self.num_labels), dtype=np.float32)
         program = self.model.program(frozenset({LOGITS}))
-        start, cut = 0, []
+        truncation = TruncationReport(self.max_length, self.on_truncation, "pair")
+        start = 0
         with track(shown, len(pairs), "Scoring") as advance:
             for chunk in chunks(pairs, text_length):
                 ids = self._tokenize(chunk, start)
-                cut += [pair.truncated for pair in ids if pair.truncated]
-                chosen, places = different(ids)
-                found = np.empty((len(chosen), self.num_labels), dtype=np.float32)
-                for done in self.model.runner.run(program, chosen, token_budget=budget):
-                    found[done.indices] = done.outputs[LOGITS]
-                    advance(len(done.indices))
-                advance(len(ids) - len(chosen))
-                logits[start : start + len(chunk)] = found[places]
+                truncation.add(pair.truncated for pair in ids)
+                logits[start : start + len(chunk)] = self.model.runner.rows(
+                    program, ids, (LOGITS, self.num_labels), token_budget=budget, advance=advance
+                )
                 start += len(chunk)
-        if cut and self.on_truncation == "warn":
-            message = cut_notice("pairs", len(cut), len(pairs), self.max_length, sum(cut))
-            notify(message, TruncationWarning)
+        truncation.warn()
         return logits
 
     def _tokenize(self, pairs: list[Pair], first: int) -> list[TokenIds]:
         try:
-            ids = self.tokenizer.encode_ids(pairs, truncation=True, max_length=self.max_length)
+            return self.tokenizer.encode_ids(pairs, truncation=True, max_length=self.max_length)
         except InputError:
             refuse_surrogates(pairs, first)
             raise
-        if self.on_truncation == "error":
-            for position, pair in enumerate(ids, start=first):
-                if pair.truncated:
-                    raise TruncationError(
-                        f"Pair {position} is {pair.truncated} tokens longer than the {self.max_length} "
-                        "that are read."
-                    )
-        return ids
 
 
 def _check_modules(checkpoint: Checkpoint) -> None:

@@ -19,13 +19,13 @@ from munjang.runtime.tensors import scores_as_tensors, tensors_for_tensors
 from munjang.validation import checked_count
 
 __all__ = [
+    "PROBE",
     "FloatArray",
     "ScoreFunction",
     "SimilarityFunction",
     "as_array",
     "as_matrix",
     "check_same_width",
-    "check_truncation",
     "cos_sim",
     "dot_score",
     "euclidean_sim",
@@ -37,11 +37,16 @@ __all__ = [
     "pairwise_euclidean_sim",
     "pairwise_manhattan_sim",
     "pytorch_cos_sim",
+    "same_probe",
     "truncate_embeddings",
 ]
 
 FloatArray: TypeAlias = NDArray[np.float32]
 ScoreFunction: TypeAlias = Callable[[FloatArray, FloatArray], ArrayLike]
+
+PROBE = "문장 하나, and a sentence."
+"""A text whose vector identifies a model; its name does not."""
+_PROBE_TOLERANCE = 1e-3  # engines on other machines differ in the last digits, other models in the first
 
 _SMALLEST_NORM = np.float32(1e-12)  # torch.nn.functional.normalize divides by no less than this
 _TILE_ROWS, _TILE_COLUMNS = 512, 4096  # a tile of float64 distances takes 16 MiB
@@ -104,15 +109,6 @@ def check_same_width(a: NDArray[Any], b: NDArray[Any], caller: str) -> None:
     """Raise an InputError unless the vectors of both are equally wide; ``[]`` fits everything."""
     if (0, 0) not in (a.shape, b.shape) and a.shape[-1] != b.shape[-1]:
         raise InputError(f"{caller} needs vectors of equal width, got {a.shape[-1]} and {b.shape[-1]}")
-
-
-def check_truncation(truncate_dim: int | None, width: int) -> None:
-    """Raise ``InputError`` for more components than vectors of this width have."""
-    if truncate_dim is not None and truncate_dim > width:
-        raise InputError(
-            f"truncate_dim={truncate_dim} is more than the {width} components of the model's vectors; "
-            f"choose {width} at most."
-        )
 
 
 def _two_matrices(a: ArrayLike, b: ArrayLike, caller: str) -> tuple[FloatArray, FloatArray]:
@@ -341,3 +337,12 @@ class SimilarityFunction(Enum):
     def possible_values() -> list[str]:
         """Return the names, such as ``"cosine"``."""
         return [member.value for member in SimilarityFunction]
+
+
+def same_probe(old: ArrayLike, new: ArrayLike) -> bool:
+    """Return whether two vectors of `PROBE` are of the same model, on whatever machine each was computed."""
+    before, now = np.asarray(old, dtype=np.float64), np.asarray(new, dtype=np.float64)
+    if before.shape != now.shape:
+        return False
+    scale = max(float(np.abs(before).max(initial=0.0)), 1e-6)
+    return float(np.abs(before - now).max(initial=0.0)) <= _PROBE_TOLERANCE * scale

@@ -8,36 +8,61 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Unpack
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
-from munjang.checkpoints import Checkpoint, open_checkpoint
+from munjang.checkpoints import Checkpoint, OpenOptions, open_checkpoint
+from munjang.checkpoints.saving import staged
 from munjang.errors import CheckpointError, InputError, InputTypeError
-from munjang.models.shapes import check_checkpoint
-from munjang.progress import track
+from munjang.models.batch import TokenBatch
+from munjang.progress import Advance, track
 from munjang.runtime.model import Model
-from munjang.runtime.notices import AssumptionWarning, TruncationWarning, notify
-from munjang.sentence.encoding import EncodeCall, EncodeOptions, TextInput, checked
-from munjang.sentence.files import module_weights, read_settings, staged, write_settings
-from munjang.sentence.pooling import POOLER, Pooling
+from munjang.runtime.notices import (
+    AssumptionWarning,
+    OnTruncation,
+    TruncationReport,
+    TruncationWarning,
+    notify,
+)
+from munjang.runtime.runner import Done, deduplicate
+from munjang.sentence.encoding import (
+    TOKENS_PER_TEXT,
+    EncodeOptions,
+    OutputValue,
+    TextInput,
+    check_truncation,
+    checked_texts,
+    chunks,
+    refuse_surrogates,
+    text_length,
+)
 from munjang.sentence.program import (
+    POOLER,
     SENTENCE_EMBEDDING,
     TOKEN_EMBEDDINGS,
+    Pooling,
     SentenceProgram,
     model_outputs,
 )
 from munjang.sentence.quantization import Precision
-from munjang.sentence.settings import OnTruncation, SentenceSettings, check_device, check_prompts
-from munjang.sentence.similarity import SimilarityFunction, check_truncation
-from munjang.tokenization import BatchEncoding, Tokenizer
-from munjang.validation import check_flags, checked_count
+from munjang.sentence.settings import (
+    DOCUMENT_PROMPTS,
+    OpenEncoderArguments,
+    SentenceSettings,
+    check_prompts,
+    module_weights,
+    open_options,
+    read_settings,
+    write_settings,
+)
+from munjang.sentence.similarity import SimilarityFunction
+from munjang.tokenization import BatchEncoding, TokenIds, Tokenizer
+from munjang.tokenization.inputs import TextOrPair
+from munjang.validation import check_device, check_flags, checked_count, same_signature, takes_keywords
 
-__all__ = ["AssumptionWarning", "SentenceTransformer", "TruncationWarning"]
-
-
-OutputValue = Literal["sentence_embedding", "token_embeddings"]
+__all__ = ["AssumptionWarning", "EncodeCall", "SentenceTransformer", "TruncationWarning"]
 
 
 class SentenceTransformer(OnTruncation):
@@ -68,6 +93,7 @@ class SentenceTransformer(OnTruncation):
     Raises `UnknownModelError`, `FetchError`, `CheckpointError`, `UnsupportedModelError`, `InputError`.
     """
 
+    @takes_keywords(OpenEncoderArguments, OpenOptions)
     def __init__(
         self,
         model_name_or_path: str | os.PathLike[str] | None = None,
@@ -77,32 +103,15 @@ class SentenceTransformer(OnTruncation):
         default_prompt_name: str | None = None,
         similarity_fn_name: str | SimilarityFunction | None = None,
         truncate_dim: int | None = None,
-        cache_folder: str | os.PathLike[str] | None = None,
-        revision: str | None = None,
-        token: str | None = None,
-        local_files_only: bool | None = None,
-        device: str | None = None,
-        backend: str = "openvino",
-        threads: int | None = None,
-        streams: int | None = None,
         on_truncation: Literal["warn", "error", "ignore"] = "warn",
-        allow_pickle: bool = False,
+        **arguments: Unpack[OpenEncoderArguments],
     ) -> None:
-        check_device(device)
-        check_flags(
-            allow_pickle=allow_pickle,
-            local_files_only=False if local_files_only is None else local_files_only,
-        )
+        options = open_options(arguments)
         self.on_truncation = on_truncation
         from munjang.checkpoints.catalogue import DEFAULT_MODEL
 
         checkpoint = open_checkpoint(
-            DEFAULT_MODEL if model_name_or_path is None else model_name_or_path,
-            revision=revision,
-            cache_dir=cache_folder,
-            token=token,
-            offline=local_files_only,
-            allow_pickle=allow_pickle,
+            DEFAULT_MODEL if model_name_or_path is None else model_name_or_path, options
         )
         published = read_settings(checkpoint)
         self.settings = _choose(
@@ -120,32 +129,31 @@ class SentenceTransformer(OnTruncation):
         self.tokenizer = Tokenizer.from_checkpoint(transformer)
         if self.settings.do_lower_case:
             self.tokenizer.lower_case()
-        weights = transformer.weights()
-        self.model = Model(transformer.config(), weights, backend=backend, threads=threads, streams=streams)
-        shapes = {name: weights.shape(name) for name in weights}
-        self.width = self._add_modules(checkpoint, shapes)
+        self.model = Model.from_checkpoint(transformer, options=options)
+        self.width = self._add_modules(checkpoint)
         _check_published_width(checkpoint.name, published.truncate_dim, self.width)
         check_truncation(self.settings.truncate_dim, self.width)
         self.max_seq_length = self.settings.max_seq_length or self.tokenizer.model_max_length
 
-    def _add_modules(self, checkpoint: Checkpoint, shapes: dict[str, tuple[int, ...]]) -> int:
-        """Put the tensors of the modules after pooling beside the encoder's; return the vectors' width."""
+    def _add_modules(self, checkpoint: Checkpoint) -> int:
+        """Add the tensors of the modules after pooling to the encoder's; return the width of the vectors."""
         model = self.model
         if self.pooling.modes == (POOLER,) and not model.has_pooler:
             raise InputError(f"'{checkpoint.name}' has no pooler; choose another pooling.")
         extra = module_weights(checkpoint, self.settings.modules)
         if extra:
             model.set_weights(ChainMap(extra, model.weights))  # type: ignore[arg-type] # read, never written
-        shapes |= {name: value.shape for name, value in extra.items()}
-        found = check_checkpoint(self.program(), model.config, shapes, model.architecture.base_prefix)
-        return found[SENTENCE_EMBEDDING][-1]
+        return model.check(self.program())[SENTENCE_EMBEDDING][-1]
 
     def program(self, *, tokens: bool = False) -> SentenceProgram:
         """Describe the computation of sentence vectors, and of token vectors if ``tokens``."""
         encoder = self.model.program(model_outputs(self.pooling))
         return SentenceProgram(encoder, self.pooling, self.settings.modules, tokens)
 
-    # What the model is, and how it is used
+    def prompt_length(self, prompt: str) -> int:
+        """Return the number of tokens of a prompt before a text, without the closing special token."""
+        ids = self.tokenizer.encode(prompt)
+        return len(ids) - (bool(ids) and ids[-1] in self.tokenizer.all_special_ids)
 
     @property
     def max_seq_length(self) -> int:
@@ -175,7 +183,7 @@ class SentenceTransformer(OnTruncation):
     def tokenize(self, texts: TextInput | Sequence[TextInput]) -> BatchEncoding:
         """Tokenize as `encode` does, padded, as arrays ``[n, L]``; the prompt is not added."""
         return self.tokenizer(
-            list(checked([texts] if isinstance(texts, str | Mapping) else texts)),
+            list(checked_texts([texts] if isinstance(texts, str | Mapping) else texts)),
             padding=True,
             truncation=True,
             max_length=self.max_seq_length,
@@ -242,7 +250,7 @@ class SentenceTransformer(OnTruncation):
         """
         check_device(device)
         options = EncodeOptions(
-            prompt=self._prompt(prompt_name, prompt),
+            prompt=self.settings.prompt_text(prompt_name, prompt),
             batch_size=batch_size,
             output_value=output_value,
             precision=precision,
@@ -256,68 +264,34 @@ class SentenceTransformer(OnTruncation):
             raise InputError("truncate_dim is for sentence vectors, not for token_embeddings.")
         return self._encode(sentences, options, bool(show_progress_bar))
 
+    @same_signature(encode)
     def encode_query(
         self,
         sentences: TextInput | Iterable[TextInput],
         prompt_name: str | None = None,
         prompt: str | None = None,
-        batch_size: int | None = None,
-        show_progress_bar: bool | None = None,
-        output_value: OutputValue | None = SENTENCE_EMBEDDING,
-        precision: Precision = "float32",
-        convert_to_numpy: bool = True,
-        convert_to_tensor: bool = False,
-        device: str | None = None,
-        normalize_embeddings: bool = False,
-        truncate_dim: int | None = None,
+        *arguments: Any,
+        **options: Any,
     ) -> Any:
-        """Encode questions: `encode` with the model's prompt named ``query``, or with none if it has none."""
-        return self.encode(
-            sentences,
-            *self._task_prompt(prompt_name, prompt, ("query",)),
-            batch_size,
-            show_progress_bar,
-            output_value,
-            precision,
-            convert_to_numpy,
-            convert_to_tensor,
-            device,
-            normalize_embeddings,
-            truncate_dim,
-        )
+        """Encode questions: `encode` with the model's prompt named ``query``, or without a prompt."""
+        names = self._task_prompt(prompt_name, prompt, ("query",))
+        return self.encode(sentences, *names, *arguments, **options)
 
+    @same_signature(encode)
     def encode_document(
         self,
         sentences: TextInput | Iterable[TextInput],
         prompt_name: str | None = None,
         prompt: str | None = None,
-        batch_size: int | None = None,
-        show_progress_bar: bool | None = None,
-        output_value: OutputValue | None = SENTENCE_EMBEDDING,
-        precision: Precision = "float32",
-        convert_to_numpy: bool = True,
-        convert_to_tensor: bool = False,
-        device: str | None = None,
-        normalize_embeddings: bool = False,
-        truncate_dim: int | None = None,
+        *arguments: Any,
+        **options: Any,
     ) -> Any:
-        """Encode documents: `encode` with a prompt of the model's, or with none if it has none.
+        """Encode documents: `encode` with a prompt of the model, or without a prompt.
 
-        It is the first there is of those named ``document``, ``passage`` and ``corpus``.
+        The prompt is the first that exists of ``document``, ``passage`` and ``corpus``.
         """
-        return self.encode(
-            sentences,
-            *self._task_prompt(prompt_name, prompt, ("document", "passage", "corpus")),
-            batch_size,
-            show_progress_bar,
-            output_value,
-            precision,
-            convert_to_numpy,
-            convert_to_tensor,
-            device,
-            normalize_embeddings,
-            truncate_dim,
-        )
+        names = self._task_prompt(prompt_name, prompt, DOCUMENT_PROMPTS)
+        return self.encode(sentences, *names, *arguments, **options)
 
     def _encode(self, sentences: Any, options: EncodeOptions, shown: bool) -> Any:
         call = EncodeCall(self, options)
@@ -426,21 +400,116 @@ class SentenceTransformer(OnTruncation):
     def _task_prompt(
         self, prompt_name: str | None, prompt: str | None, names: Sequence[str]
     ) -> tuple[str | None, str | None]:
-        """Choose by name; the default prompt is for neither questions nor documents."""
+        """Return the caller's choice, or the first of the prompts; never the default prompt."""
         if prompt_name is not None or prompt is not None:
             return prompt_name, prompt
-        found = next((name for name in names if name in self.prompts), None)
-        return (None, "") if found is None else (found, None)
+        return None, self.settings.first_prompt(*names)
 
-    def _prompt(self, prompt_name: str | None, prompt: str | None) -> str:
-        if prompt is not None:
-            if not isinstance(prompt, str):
-                raise InputTypeError(f"prompt must be a text, got {prompt!r}.")
-            if prompt_name is not None:
-                raise InputError(f"Pass prompt or prompt_name, not both: got {prompt!r} and {prompt_name!r}.")
-            return prompt
-        name = prompt_name if prompt_name is not None else self.default_prompt_name
-        return "" if name is None else self.settings.prompt(name)
+
+class EncodeCall:
+    """One call of `SentenceTransformer.encode`, or a series of calls whose truncated texts count together."""
+
+    def __init__(self, encoder: SentenceTransformer, options: EncodeOptions) -> None:
+        check_truncation(options.truncate_dim, encoder.width)
+        self._encoder = encoder
+        self._options = options
+        self._budget = None if options.batch_size is None else options.batch_size * TOKENS_PER_TEXT
+        self._truncation = TruncationReport(encoder.max_seq_length, encoder.on_truncation)
+        excluded = bool(options.prompt) and not encoder.pooling.include_prompt
+        self._prompt_length = encoder.prompt_length(options.prompt) if excluded else 0
+
+    def all(self, texts: Iterable[Any], advance: Advance) -> Any:
+        """Encode a list: ``[n, d]``, or a list of the requested values."""
+        options = self._options
+        listed = list(checked_texts(texts))
+        if options.output_value != SENTENCE_EMBEDDING:
+            features = [
+                item for chunk in chunks(listed, text_length) for item in self._features(chunk, advance)
+            ]
+            self._truncation.warn()
+            return [options.convert(item) for item in options.quantize(features)]
+        vectors = np.empty((len(listed), self._encoder.width), dtype=np.float32)
+        start = 0
+        for chunk in chunks(listed, text_length):
+            vectors[start : start + len(chunk)] = self._vectors(chunk, advance)
+            start += len(chunk)
+        self._truncation.warn()
+        finished = options.quantize(options.finish(vectors))
+        if not options.convert_to_numpy and not options.convert_to_tensor:
+            return [options.convert(vector) for vector in finished]
+        return options.convert(finished)
+
+    def stream(self, texts: Iterable[Any], advance: Advance) -> Iterator[Any]:
+        """Encode the texts of an iterator, a chunk at a time."""
+        options = self._options
+        for chunk in chunks(checked_texts(texts), text_length):
+            if options.output_value != SENTENCE_EMBEDDING:
+                yield from map(options.convert, options.quantize(self._features(chunk, advance)))
+            else:
+                vectors = options.finish(self._vectors(chunk, advance))
+                yield from options.convert(options.quantize(vectors))
+        self._truncation.warn()
+
+    def _vectors(self, texts: list[TextOrPair], advance: Advance) -> NDArray[np.float32]:
+        different, inverse = deduplicate(texts)
+        ids = self._tokenize(different, texts)
+        self._truncation.add(ids[index].truncated for index in inverse.tolist())
+        vectors = self._encoder.model.runner.rows(
+            self._encoder.program(),
+            ids,
+            (SENTENCE_EMBEDDING, self._encoder.width),
+            token_budget=self._budget,
+            edit=self._edit,
+            advance=advance,
+        )
+        advance(len(texts) - len(different))
+        return vectors[inverse]
+
+    def _features(self, texts: list[TextOrPair], advance: Advance) -> list[Any]:
+        """Encode texts to one ``[L, H]`` each, or to a dictionary of arrays."""
+        ids = self._tokenize(texts, texts)
+        self._truncation.add(text.truncated for text in ids)
+        features: list[Any] = [None] * len(texts)
+        program = self._encoder.program(tokens=True)
+        runner = self._encoder.model.runner
+        for done in runner.run(program, ids, token_budget=self._budget, edit=self._edit):
+            for index, item in zip(done.indices, self._items(done, ids), strict=True):
+                features[index] = item
+            advance(len(done.indices))
+        return features
+
+    def _items(self, done: Done, ids: list[TokenIds]) -> Iterator[Any]:
+        tokens = done.split(TOKEN_EMBEDDINGS)
+        if self._options.output_value == TOKEN_EMBEDDINGS:
+            yield from tokens
+            return
+        sentences = self._options.finish(done.outputs[SENTENCE_EMBEDDING])
+        for index, its_tokens, sentence in zip(done.indices, tokens, sentences, strict=True):
+            input_ids = np.array(ids[index].input_ids)
+            yield {
+                "input_ids": input_ids,
+                "attention_mask": np.ones_like(input_ids),
+                TOKEN_EMBEDDINGS: its_tokens,
+                SENTENCE_EMBEDDING: sentence,
+            }
+
+    def _edit(self, batch: TokenBatch[NDArray[Any]], _: Sequence[int]) -> TokenBatch[NDArray[Any]]:
+        return self._encoder.pooling.prepare(batch, self._prompt_length)
+
+    def _tokenize(self, different: list[TextOrPair], texts: list[TextOrPair]) -> list[TokenIds]:
+        """Tokenize the different texts of a chunk; ``texts`` are all, to find the index of a wrong one."""
+        encoder, prompt = self._encoder, self._options.prompt
+        prompted = [_with_prompt(prompt, text) for text in different] if prompt else different
+        try:
+            return encoder.tokenizer.encode_ids(prompted, truncation=True, max_length=encoder.max_seq_length)
+        except InputError:
+            refuse_surrogates(texts, self._truncation.texts)
+            raise
+
+
+def _with_prompt(prompt: str, text: TextOrPair) -> TextOrPair:
+    """Put a prompt before a text, or before the first text of a pair."""
+    return prompt + text if isinstance(text, str) else (prompt + text[0], text[1])
 
 
 def _stream(call: EncodeCall, sentences: Iterator[Any], shown: bool) -> Iterator[Any]:

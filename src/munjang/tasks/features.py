@@ -6,16 +6,16 @@ import math
 import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, TypeAlias, overload
+from typing import Any, Literal, TypeAlias, get_args, overload
 
 import numpy as np
 from numpy.typing import NDArray
 
+from munjang.choices import Level
 from munjang.errors import CheckpointError, InputError, InputTypeError
 from munjang.models.program import LAST_HIDDEN_STATE, POOLER_OUTPUT
-from munjang.runtime.notices import TruncationWarning, notify
+from munjang.runtime.notices import warn_truncated
 from munjang.runtime.runner import Done
-from munjang.sentence.encoding import cut_notice
 from munjang.tasks.loading import Loaded, ModelOptions, load
 from munjang.tokenization import Encoding
 
@@ -130,10 +130,9 @@ def _name(count: int, layer: int) -> str:
     return "embeddings" if number == 0 else f"layer.{number - 1}"
 
 
-Level: TypeAlias = Literal["token", "word", "cls", "mean", "pooler"]
 Texts: TypeAlias = list[str] | tuple[str, ...]
 
-_LEVELS = ("token", "word", "cls", "mean", "pooler")
+_LEVELS = get_args(Level)
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,6 +153,15 @@ class Features:
     offsets: list[tuple[int, int]]
     attention_mask: NDArray[np.int64]
     attentions: Array | None = None
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the tokens, their offsets, the shape of the values and the values as lists, for JSON."""
+        return {
+            "tokens": self.tokens,
+            "offsets": self.offsets,
+            "shape": list(self.values.shape),
+            "values": self.values.tolist(),
+        }
 
 
 class FeatureExtraction:
@@ -292,9 +300,7 @@ class FeatureExtraction:
     def _encode(self, texts: Sequence[str], pad_to: int | None) -> list[Encoding]:
         limit = self.max_length if pad_to is None else min(pad_to, self.max_length)
         encodings = self.tokenizer.encode_batch(texts, truncation=True, max_length=limit)
-        cut = [encoding.truncated for encoding in encodings if encoding.truncated]
-        if cut:
-            notify(cut_notice("texts", len(cut), len(texts), limit, sum(cut)), TruncationWarning)
+        warn_truncated((encoding.truncated for encoding in encodings), limit)
         return encodings
 
     def _run(

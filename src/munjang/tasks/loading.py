@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass
 
-from munjang.checkpoints import open_checkpoint
+from munjang.checkpoints import OpenOptions, open_checkpoint
 from munjang.errors import InputError
 from munjang.runtime.model import Model
 from munjang.tokenization import Tokenizer
@@ -14,20 +14,12 @@ __all__ = ["Loaded", "ModelOptions", "load"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ModelOptions:
-    """How to open a model; the names and defaults of `Model.from_pretrained`.
+class ModelOptions(OpenOptions):
+    """How to open a model for a task.
 
-    ``tokenizer`` takes the place of the one that belongs to the model: one that is open, or a name.
+    ``tokenizer`` replaces the model's own tokenizer: an open one, or the name of one.
     """
 
-    backend: str = "openvino"
-    threads: int | None = None
-    streams: int | None = None
-    revision: str | None = None
-    cache_dir: str | os.PathLike[str] | None = None
-    token: str | None = None
-    offline: bool | None = None
-    allow_pickle: bool = False
     tokenizer: str | os.PathLike[str] | Tokenizer | None = None
 
 
@@ -63,17 +55,8 @@ def load(
                 f"head={head!r}. The checkpoint has {', '.join(model.heads) or 'none'}."
             )
         return Loaded(model, _tokenizer(chosen.tokenizer, chosen))
-    checkpoint = open_checkpoint(
-        model,
-        revision=chosen.revision,
-        cache_dir=chosen.cache_dir,
-        token=chosen.token,
-        offline=chosen.offline,
-        allow_pickle=chosen.allow_pickle,
-    )
-    opened = Model.from_checkpoint(
-        checkpoint, head, backend=chosen.backend, threads=chosen.threads, streams=chosen.streams
-    )
+    checkpoint = open_checkpoint(model, chosen)
+    opened = Model.from_checkpoint(checkpoint, head, chosen)
     if chosen.tokenizer is not None:
         return Loaded(opened, _tokenizer(chosen.tokenizer, chosen))
     return Loaded(opened, Tokenizer.from_checkpoint(checkpoint))

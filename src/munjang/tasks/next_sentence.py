@@ -10,14 +10,11 @@ from typing import Literal, TypeAlias, TypedDict, overload
 import numpy as np
 from numpy.typing import NDArray
 
-from munjang.errors import InputError, InputTypeError, TruncationError
+from munjang.errors import InputError, InputTypeError
 from munjang.models.program import LOGITS
 from munjang.models.registry import NEXT_SENTENCE
-from munjang.runtime.batches import different
-from munjang.runtime.notices import TruncationWarning, notify
-from munjang.sentence.encoding import cut_notice
+from munjang.runtime.notices import OnTruncation, TruncationReport
 from munjang.tasks.loading import Loaded, ModelOptions, load
-from munjang.tokenization import TokenIds
 
 __all__ = ["EXACT", "NextSentence", "NextSentencePrediction", "Ordering", "best_order"]
 
@@ -101,7 +98,7 @@ class Ordering(TypedDict):
     log_probability: float
 
 
-class NextSentencePrediction:
+class NextSentencePrediction(OnTruncation):
     """Predicts whether a sentence follows another, with BERT's next-sentence head (arXiv:1810.04805).
 
     Example::
@@ -121,11 +118,9 @@ class NextSentencePrediction:
         options: ModelOptions | None = None,
         on_truncation: Literal["warn", "error", "ignore"] = "warn",
     ) -> None:
-        if on_truncation not in ("warn", "error", "ignore"):
-            raise InputError(f"Unknown on_truncation {on_truncation!r}; there are warn, error, ignore.")
+        self.on_truncation = on_truncation
         loaded = load(model, NEXT_SENTENCE, options)
         self.model, self.tokenizer, self.max_length = loaded.model, loaded.tokenizer, loaded.max_length
-        self.on_truncation = on_truncation
 
     @overload
     def __call__(self, first: str, second: str) -> NextSentence: ...
@@ -168,21 +163,11 @@ class NextSentencePrediction:
         return [_judgement(row) for row in _log_softmax(self._logits(pairs)).tolist()]
 
     def _logits(self, pairs: Sequence[Pair]) -> NDArray[np.float32]:
-        chosen, places = different(self._tokenized(pairs))
-        logits = np.empty((len(chosen), 2), dtype=np.float32)
-        for done in self.model.runner.run(self.model.program(frozenset({LOGITS})), chosen):
-            logits[done.indices] = done.outputs[LOGITS]
-        return logits[places]
-
-    def _tokenized(self, pairs: Sequence[Pair]) -> list[TokenIds]:
         ids = self.tokenizer.encode_ids(pairs, truncation="longest_first", max_length=self.max_length)
-        cut = [pair.truncated for pair in ids if pair.truncated]
-        if cut and self.on_truncation != "ignore":
-            message = cut_notice("pairs", len(cut), len(pairs), self.max_length, sum(cut))
-            if self.on_truncation == "error":
-                raise TruncationError(message)
-            notify(message, TruncationWarning)
-        return ids
+        truncation = TruncationReport(self.max_length, self.on_truncation, "pair")
+        truncation.add(pair.truncated for pair in ids)
+        truncation.warn()
+        return self.model.runner.rows(self.model.program(frozenset({LOGITS})), ids, (LOGITS, 2))
 
 
 def _judgement(log_probabilities: Sequence[float]) -> NextSentence:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import os
 from importlib import import_module
-from typing import Any
+from typing import Any, Unpack
 
+from munjang.checkpoints import OpenArguments, OpenOptions
 from munjang.errors import InputError
 from munjang.runtime.model import Model
 from munjang.tasks.loading import Loaded, ModelOptions
 from munjang.tokenization import Tokenizer
+from munjang.validation import takes_keywords
 
 __all__ = ["TASKS", "pipeline"]
 
@@ -28,24 +30,18 @@ TASKS = {
 _OTHER_NAMES = {"sentiment-analysis": "text-classification", "ner": "token-classification"}
 
 
+@takes_keywords(OpenArguments, OpenOptions)
 def pipeline(
     task: str,
     model: str | os.PathLike[str] | Model | Loaded,
     tokenizer: str | os.PathLike[str] | Tokenizer | None = None,
-    *,
-    backend: str = "openvino",
-    threads: int | None = None,
-    streams: int | None = None,
-    revision: str | None = None,
-    cache_dir: str | os.PathLike[str] | None = None,
-    token: str | None = None,
-    offline: bool | None = None,
-    allow_pickle: bool = False,
+    **options: Unpack[OpenArguments],
 ) -> Any:
     """Open a model for a task; the result is called with texts, as the task's class says.
 
     ``model`` is a name, or an open `Model` with the right head, which needs its ``tokenizer`` too. Otherwise
-    the tokenizer is the model's own, unless one is named.
+    the tokenizer is the model's own, unless one is named. The other options are those of
+    `Model.from_pretrained`.
 
     Raises `InputError` for an unknown task, and what `Model.from_pretrained` raises.
     """
@@ -53,15 +49,5 @@ def pipeline(
     if known not in TASKS:
         raise InputError(f"Unknown task '{task}'; there are {', '.join(TASKS)}.")
     module, _, name = TASKS[known].partition(":")
-    options = ModelOptions(
-        backend=backend,
-        threads=threads,
-        streams=streams,
-        revision=revision,
-        cache_dir=cache_dir,
-        token=token,
-        offline=offline,
-        allow_pickle=allow_pickle,
-        tokenizer=tokenizer,
-    )
-    return getattr(import_module(f"munjang.tasks.{module}"), name)(model, options=options)
+    chosen = ModelOptions(tokenizer=tokenizer, **options)
+    return getattr(import_module(f"munjang.tasks.{module}"), name)(model, options=chosen)

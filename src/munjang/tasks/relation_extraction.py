@@ -14,6 +14,7 @@ from munjang.data.examples import Span
 from munjang.errors import InputError, InputTypeError
 from munjang.models.batch import TokenBatch
 from munjang.models.registry import RELATION_EXTRACTION, SEQUENCE_CLASSIFICATION
+from munjang.runtime.notices import warn_truncated
 from munjang.tasks.loading import Loaded, ModelOptions, load
 from munjang.tasks.markers import (
     Marked,
@@ -32,7 +33,6 @@ from munjang.tasks.scores import (
     ranked,
     require_opened_with,
     scores_of,
-    warn_of_cut,
 )
 from munjang.tokenization import Tokenizer
 from munjang.tokenization.encoding import Encoding
@@ -147,7 +147,7 @@ class RelationExtraction:
             for encoding, one in zip(whole, marked, strict=True)
         ]
         texts = [encoding for encoding, _ in found]
-        warn_of_cut([text.truncated for text in texts], limit, "")
+        warn_truncated((text.truncated for text in texts), limit)
         if self.model.head != RELATION_EXTRACTION:
             return logits_of(self.model, texts)
         return logits_of(

@@ -11,10 +11,8 @@ from numpy.typing import NDArray
 from munjang.errors import InputError, InputTypeError
 from munjang.models.config import LabelConfig
 from munjang.models.program import LOGITS
-from munjang.runtime.batches import TokenIdsLike, different
 from munjang.runtime.model import Model
-from munjang.runtime.notices import TruncationWarning, notify
-from munjang.runtime.runner import BatchEdit
+from munjang.runtime.runner import BatchEdit, TokenIdsLike
 from munjang.sentence.activations import sigmoid, softmax
 from munjang.tasks.loading import Loaded
 
@@ -29,7 +27,6 @@ __all__ = [
     "ranked",
     "require_opened_with",
     "scores_of",
-    "warn_of_cut",
 ]
 
 Scores: TypeAlias = NDArray[np.float32]
@@ -77,15 +74,12 @@ def ranked(labels: LabelConfig, scores: Scores, top_k: int | None) -> list[Label
 
 
 def logits_of(model: Model, texts: Sequence[TokenIdsLike], edit: BatchEdit | None = None) -> Scores:
-    """Run a head that gives one row per text: ``[B, n]``, in the order of the texts.
+    """Run a head that computes one row per text: ``[B, n]``, in the order of the texts.
 
-    Equal texts are run once, unless an ``edit`` tells them apart.
+    Equal texts are run once, unless an ``edit`` may distinguish them.
     """
-    chosen, places = (texts, None) if edit else different(texts)
-    logits = np.zeros((len(chosen), model.config.labels.num_labels), dtype=np.float32)
-    for done in model.runner.run(model.program(frozenset({LOGITS})), chosen, edit=edit):
-        logits[done.indices] = done.outputs[LOGITS]
-    return logits if places is None else logits[places]
+    program = model.program(frozenset({LOGITS}))
+    return model.runner.rows(program, texts, (LOGITS, model.config.labels.num_labels), edit=edit)
 
 
 def require_opened_with(loaded: Loaded, *heads: str) -> None:
@@ -110,14 +104,3 @@ def check_text(text: object, place: str) -> str:
     if not text.strip():
         raise InputError(f"{place} is empty; give it at least one word.")
     return text
-
-
-def warn_of_cut(cut: Sequence[int], limit: int, advice: str) -> None:
-    """Warn, once, if tokens were cut off; ``cut`` has their number for each text."""
-    long = [tokens for tokens in cut if tokens]
-    if long:
-        notify(
-            f"{len(long)} of {len(cut)} texts were longer than {limit} tokens; {sum(long)} tokens were cut "
-            f"off.{advice}",
-            TruncationWarning,
-        )

@@ -10,7 +10,8 @@ import numpy as np
 
 from munjang.errors import InputError, InputTypeError
 from munjang.models.registry import SEQUENCE_CLASSIFICATION
-from munjang.runtime.batches import TokenIdsLike
+from munjang.runtime.notices import warn_truncated
+from munjang.runtime.runner import TokenIdsLike
 from munjang.tasks.loading import Loaded, ModelOptions, load
 from munjang.tasks.scores import (
     Function,
@@ -23,7 +24,6 @@ from munjang.tasks.scores import (
     ranked,
     require_opened_with,
     scores_of,
-    warn_of_cut,
 )
 from munjang.tasks.windows import windows as cut_into_windows
 from munjang.validation import optional_count
@@ -129,7 +129,7 @@ class TextClassification:
     def _cut(self, texts: list[Plain]) -> Sequence[TokenIdsLike]:
         limit = self._loaded.max_length
         ids = self.tokenizer.encode_ids(texts, max_length=limit)
-        warn_of_cut([text.truncated for text in ids], limit, " windows=True reads them whole.")
+        warn_truncated((text.truncated for text in ids), limit, " windows=True reads them whole.")
         return ids
 
 

@@ -13,9 +13,10 @@ import numpy as np
 
 from munjang.errors import CheckpointError, InputError
 from munjang.models.registry import SEQUENCE_CLASSIFICATION
+from munjang.runtime.notices import warn_truncated
 from munjang.sentence.activations import softmax
 from munjang.tasks.loading import Loaded, ModelOptions, load
-from munjang.tasks.scores import Scores, check_text, logits_of, require_opened_with, warn_of_cut
+from munjang.tasks.scores import Scores, check_text, logits_of, require_opened_with
 from munjang.tasks.text_classification import as_texts
 
 __all__ = ["ZeroShotClassification", "ZeroShotResult"]
@@ -104,7 +105,7 @@ class ZeroShotClassification:
     def _logits(self, pairs: list[tuple[str, str]]) -> Scores:
         limit = self._loaded.max_length
         ids = self.tokenizer.encode_ids(pairs, truncation="only_first", max_length=limit)
-        warn_of_cut([pair.truncated for pair in ids], limit, "")
+        warn_truncated((pair.truncated for pair in ids), limit)
         return logits_of(self.model, ids)
 
     def _scores(self, logits: Scores, multi_label: bool) -> Scores:

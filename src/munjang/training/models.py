@@ -12,11 +12,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from munjang.checkpoints import Checkpoint, open_checkpoint
+from munjang.checkpoints import Checkpoint, OpenOptions, open_checkpoint
+from munjang.checkpoints.saving import staged
 from munjang.errors import CheckpointError, InputError
 from munjang.models.initialization import with_head
 from munjang.runtime.model import Model
-from munjang.sentence.files import read_entries, staged
+from munjang.sentence.settings import read_entries
 from munjang.sentence.transformer import SentenceTransformer
 from munjang.tasks.loading import Loaded
 from munjang.tokenization import Tokenizer
@@ -68,7 +69,7 @@ def open_model(name: str | os.PathLike[str]) -> Opened:
         encoder = SentenceTransformer(name, backend="numpy")
         opened = Opened(encoder.model, encoder.tokenizer, encoder)
     else:
-        model = Model.from_checkpoint(checkpoint, backend="numpy")
+        model = Model.from_checkpoint(checkpoint, options=OpenOptions(backend="numpy"))
         _keep_activation(checkpoint, model)
         opened = Opened(model, Tokenizer.from_checkpoint(checkpoint), None)
     tokens, rows = len(opened.tokenizer), opened.model.config.vocab_size

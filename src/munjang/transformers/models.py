@@ -12,7 +12,7 @@ from typing import Any, ClassVar, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from munjang.checkpoints import Checkpoint, open_checkpoint
+from munjang.checkpoints import Checkpoint, OpenOptions, open_checkpoint
 from munjang.errors import InputError, InputTypeError
 from munjang.models.registry import (
     ARCHITECTURES,
@@ -24,14 +24,13 @@ from munjang.models.registry import (
     TOKEN_CLASSIFICATION,
     architecture_of,
 )
-from munjang.runtime.arrays import ModelOutput, whole_numbers
-from munjang.runtime.model import Model
+from munjang.runtime.model import Model, ModelOutput, whole_numbers
 from munjang.runtime.notices import AssumptionWarning, notify
-from munjang.runtime.tensors import Tensor, check_device, is_torch, tensor, torch_tensor
+from munjang.runtime.tensors import Tensor, is_torch, tensor, torch_tensor
 from munjang.tasks.generation.causal import session_maker, token_ids
 from munjang.tasks.generation.decoding import Session, Writer, write
 from munjang.tasks.generation.sampling import Sampling
-from munjang.validation import checked_count
+from munjang.validation import check_device, checked_count
 
 __all__ = ["AutoConfig", "GenerationModel", "PreTrainedModel", "model_class"]
 
@@ -67,7 +66,7 @@ class AutoConfig:
     @classmethod
     def from_pretrained(cls, name: str | os.PathLike[str], **options: Any) -> AutoConfig:
         """Read the config of a folder, a catalogue name or a hub repository."""
-        return cls(_open(name, options).config())
+        return cls(open_checkpoint(name, OpenOptions.pop_from(options)).config())
 
     @property
     def id2label(self) -> dict[int, str]:
@@ -102,18 +101,6 @@ class AutoConfig:
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self._raw})"
-
-
-def _open(name: str | os.PathLike[str], options: dict[str, Any]) -> Checkpoint:
-    """Open a checkpoint with the options for that, which are taken out."""
-    return open_checkpoint(
-        name,
-        revision=options.pop("revision", None),
-        cache_dir=options.pop("cache_dir", None),
-        token=options.pop("token", None),
-        offline=options.pop("local_files_only", None),
-        allow_pickle=options.pop("allow_pickle", False),
-    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,15 +143,15 @@ class PreTrainedModel:
         checkpoint has no trained one, what `Model.from_pretrained` raises, and `InputTypeError` for another
         option.
         """
-        checkpoint = _open(name, options)
+        opening = OpenOptions.pop_from(options)
+        checkpoint = open_checkpoint(name, opening)
         raw = checkpoint.config()
         cls._check_family(raw, checkpoint.name)
         defaults = _Defaults(
             **{key: bool(options.pop(key)) for key in _Defaults.__slots__ if options.get(key) is not None}
         )
-        engine = {key: options.pop(key) for key in ("backend", "threads", "streams") if key in options}
         _check_granted(options, raw)
-        model = Model.from_checkpoint(checkpoint, cls.head, **engine)
+        model = Model.from_checkpoint(checkpoint, cls.head, opening)
         return cls(model, checkpoint=checkpoint, defaults=defaults)
 
     @classmethod

@@ -5,10 +5,12 @@ from __future__ import annotations
 import os
 import random
 from collections.abc import Mapping
+from dataclasses import asdict
 from typing import Any, ClassVar
 
 import numpy as np
 
+from munjang.checkpoints import OpenOptions
 from munjang.errors import InputError
 from munjang.models.registry import (
     CAUSAL_LM,
@@ -17,7 +19,7 @@ from munjang.models.registry import (
     SEQUENCE_CLASSIFICATION,
     TOKEN_CLASSIFICATION,
 )
-from munjang.runtime.tensors import check_device, installed_torch
+from munjang.runtime.tensors import installed_torch
 from munjang.tasks.features import FeatureExtraction
 from munjang.tasks.fill_mask.fill_mask import FillMask
 from munjang.tasks.generation.causal import checked_texts
@@ -29,7 +31,7 @@ from munjang.tasks.zero_shot import ZeroShotClassification
 from munjang.tokenization import Tokenizer
 from munjang.transformers.models import GenerationModel, PreTrainedModel, model_class
 from munjang.transformers.tokenizers import AutoTokenizer
-from munjang.validation import checked_count
+from munjang.validation import check_device, checked_count
 
 __all__ = [
     "FeatureExtractionPipeline",
@@ -76,8 +78,7 @@ class _Pipeline:
         **options: Any,
     ) -> None:
         check_device(None if device == -1 else device)
-        opening = {name: options.pop(name) for name in ModelOptions.__slots__ if name in options}
-        opened = ModelOptions(tokenizer=tokenizer, **opening)
+        opened = ModelOptions(tokenizer=tokenizer, **asdict(OpenOptions.pop_from(options)))
         self._defaults: Mapping[str, Any] = options
         super().__init__(_loaded(model, self.head, opened))  # type: ignore[call-arg] # the task's
 

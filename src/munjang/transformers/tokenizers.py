@@ -6,15 +6,17 @@ import os
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any, Self
 
+from munjang.checkpoints import FetchOptions
 from munjang.errors import InputError, InputTypeError
-from munjang.runtime.tensors import check_device, is_torch, tensor, torch_tensor
+from munjang.runtime.tensors import is_torch, tensor, torch_tensor
 from munjang.tokenization import BatchEncoding as Rows
 from munjang.tokenization import Tokenizer
 from munjang.tokenization.limits import library_errors
 from munjang.tokenization.special_tokens import NAMES
+from munjang.validation import check_device
 
 if TYPE_CHECKING:
-    from munjang.tokenization.texts import TextOrPair
+    from munjang.tokenization.inputs import TextOrPair
 
 __all__ = ["AutoTokenizer", "BatchEncoding"]
 
@@ -45,18 +47,16 @@ class AutoTokenizer(Tokenizer):
         *,
         do_lower_case: bool | None = None,
         use_fast: bool = True,  # noqa: ARG003 - there is one implementation
-        revision: str | None = None,
-        cache_dir: str | os.PathLike[str] | None = None,
-        token: str | None = None,
-        local_files_only: bool | None = None,
         **settings: Any,
     ) -> Self:
         """Return the tokenizer of a folder, a catalogue name or a hub repository.
 
-        ``settings`` are special tokens by name (``pad_token="<pad>"``), ``model_max_length``,
-        ``padding_side`` and ``truncation_side``. Raises what `Tokenizer.from_pretrained` raises, and
-        `InputTypeError` for another argument.
+        ``settings`` are ``revision``, ``cache_dir``, ``token`` and ``local_files_only``, special tokens by
+        name (``pad_token="<pad>"``), ``model_max_length``, ``padding_side`` and ``truncation_side``.
+
+        Raises what `Tokenizer.from_pretrained` raises, and `InputTypeError` for another argument.
         """
+        opening = FetchOptions.pop_from(settings)
         tokens = {key: settings.pop(key) for key in NAMES if key in settings}
         if unknown := [key for key in settings if key not in _SETTINGS]:
             raise InputTypeError(
@@ -64,7 +64,11 @@ class AutoTokenizer(Tokenizer):
                 f"{', '.join(_SETTINGS)} and special tokens by name."
             )
         found = super().from_pretrained(
-            name, revision=revision, cache_dir=cache_dir, token=token, offline=local_files_only
+            name,
+            revision=opening.revision,
+            cache_dir=opening.cache_dir,
+            token=opening.token,
+            offline=opening.offline,
         )
         assert isinstance(found, cls)
         if do_lower_case is not None:

@@ -13,8 +13,8 @@ from torch import Tensor
 
 from munjang.errors import InputError, InputTypeError
 from munjang.models.program import LAST_HIDDEN_STATE
-from munjang.runtime.batches import pack
 from munjang.runtime.model import Model
+from munjang.runtime.runner import pack
 from munjang.tokenization import Tokenizer
 from munjang.training.distillation.layers import LayerMatcher, LayerMatching, uniform_map
 from munjang.training.loop.network import Network

@@ -21,8 +21,8 @@ from munjang.models.batch import TokenBatch
 from munjang.models.params import Params
 from munjang.models.program import LAST_HIDDEN_STATE, LOGITS, POOLER_OUTPUT
 from munjang.models.registry import CAUSAL_LM, MASKED_LM, NEXT_SENTENCE, SEQUENCE_CLASSIFICATION
-from munjang.runtime.batches import pack
 from munjang.runtime.model import Model
+from munjang.runtime.runner import pack
 from munjang.sentence.program import SENTENCE_EMBEDDING
 from munjang.sentence.transformer import SentenceTransformer
 from munjang.tasks.explain.decisions import decide, head_steps
@@ -98,7 +98,7 @@ def explain(
     if chosen == "next-sentence" and pair is None:
         raise InputError("Next-sentence prediction needs two texts; give the second as pair.")
     if opened.sentence is not None:
-        text = _prompt(opened.sentence) + text
+        text = opened.sentence.settings.prompt_text() + text
     encoding = _encode(opened, text, pair)
     return _Look(opened, chosen, text, pair, encoding, top).explanation()
 
@@ -306,8 +306,8 @@ class _Look:
         if encoder is None or self.pair is not None:
             return None
         program = encoder.program(tokens=True)
-        prompt = _prompt(encoder)
-        skipped = _length(encoder.tokenizer, prompt) if prompt else 0
+        prompt = encoder.settings.prompt_text()
+        skipped = encoder.prompt_length(prompt) if prompt else 0
         values = NumpyExecutor(model.weights).every_value(
             replace(program, modules=()), program.pooling.prepare(batch, skipped)
         )
@@ -317,18 +317,6 @@ class _Look:
             steps.append(Step(module.kind, module(ops, root, steps[-1].vector)))
         found = tuple(Step(name, vector[0][: encoder.truncate_dim]) for name, vector in steps)
         return SentenceVector(program.pooling.modes, found)
-
-
-def _prompt(encoder: SentenceTransformer) -> str:
-    """The prompt that `encode` adds by default."""
-    name = encoder.default_prompt_name
-    return "" if name is None else encoder.settings.prompt(name)
-
-
-def _length(tokenizer: Tokenizer, prompt: str) -> int:
-    """How many tokens a prompt takes at the start of a text, without the closing special token."""
-    ids = tokenizer.encode(prompt)
-    return len(ids) - (bool(ids) and ids[-1] in tokenizer.all_special_ids)
 
 
 def _embeddings(values: Mapping[str, Array]) -> Embeddings:

@@ -12,8 +12,7 @@ import numpy as np
 
 from munjang.errors import CheckpointError, InputError, InputTypeError
 from munjang.models.registry import MASKED_LM
-from munjang.runtime.notices import TruncationWarning, notify
-from munjang.sentence.encoding import cut_notice
+from munjang.runtime.notices import TruncationReport
 from munjang.tasks.fill_mask.pieces import Piece, Pieces
 from munjang.tasks.fill_mask.search import Choice, Filled, MaskedText, fill_with, search
 from munjang.tasks.loading import Loaded, ModelOptions, load
@@ -203,18 +202,16 @@ class FillMask:
     def _read(self, texts: Sequence[str]) -> list[MaskedText]:
         """Tokenize texts and find their masks."""
         encodings = self.tokenizer.encode_batch(texts)
-        cut: list[int] = []
+        report = TruncationReport(self.max_length)
         masked: list[MaskedText] = []
         for number, (text, encoding) in enumerate(zip(texts, encodings, strict=True)):
             name = name_of_text(number, len(texts))
             if self._mask_id not in encoding.input_ids:
                 raise InputError(f"{name} {self._no_mask(text)}")
             kept = self._shortened(name, text, encoding)
-            if kept.truncated:
-                cut.append(kept.truncated)
+            report.add([kept.truncated])
             masked.append(self._masked(text, kept))
-        if cut:
-            notify(cut_notice("texts", len(cut), len(texts), self.max_length, sum(cut)), TruncationWarning)
+        report.warn()
         return masked
 
     def _no_mask(self, text: str) -> str:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Literal
+from typing import Any, TypedDict
 
 import numpy as np
 from numpy.typing import NDArray
 
-from munjang.backends.executor import Executor
+from munjang.choices import Weights
 from munjang.errors import InputError, InputTypeError
 from munjang.models.program import LOGITS
 from munjang.runtime.model import Model
@@ -18,11 +18,12 @@ from munjang.tasks.generation.decoding import Session, Writer, write
 from munjang.tasks.generation.sampling import Sampling
 from munjang.tasks.generation.streaming import text_stream
 from munjang.tasks.loading import Loaded
-from munjang.validation import checked_count
+from munjang.validation import optional_count
 
 __all__ = [
     "DEFAULT_NEW_TOKENS",
-    "Order",
+    "GenerationArguments",
+    "GenerationOptions",
     "Reader",
     "Weights",
     "checked_texts",
@@ -30,44 +31,57 @@ __all__ = [
     "token_ids",
 ]
 
-Weights = Literal["float32", "int8"]
 DEFAULT_NEW_TOKENS = 50
 _PIECE = 64  # tokens whose scores are held at once: of GPT-2's vocabulary, 13 MB
 
 
-@dataclass(frozen=True, slots=True)
-class Order:
-    """What is to be written, whatever the prompt."""
+class GenerationArguments(TypedDict, total=False):
+    """The fields of `GenerationOptions` as keyword arguments."""
 
-    sampling: Sampling
     max_new_tokens: int | None
     max_length: int | None
-    stops: tuple[str, ...]
+    do_sample: bool | None
+    temperature: float
+    top_k: int | None
+    top_p: float | None
+    repetition_penalty: float
+    stop: str | Sequence[str] | None
+    seed: int | None
+    return_full_text: bool
+    prefix: str
 
-    @classmethod
-    def of(
-        cls,
-        sampling: Sampling,
-        max_new_tokens: int | None,
-        max_length: int | None,
-        stop: str | Sequence[str] | None,
-    ) -> Order:
-        """Check what a caller gave; raises `InputError` and `InputTypeError`."""
-        if max_new_tokens is not None and max_length is not None:
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GenerationOptions(Sampling):
+    """How texts are generated from prompts; `TextGeneration.__call__` describes the fields.
+
+    Raises `InputError` and `InputTypeError` for values that can't be used.
+    """
+
+    max_new_tokens: int | None = None
+    max_length: int | None = None
+    stop: str | Sequence[str] | None = None
+    return_full_text: bool = True
+    prefix: str = ""
+
+    def __post_init__(self) -> None:
+        Sampling.__post_init__(self)  # super() fails in a class with slots
+        optional_count("max_new_tokens", self.max_new_tokens)
+        optional_count("max_length", self.max_length)
+        if self.max_new_tokens is not None and self.max_length is not None:
             raise InputError(
-                f"max_new_tokens={max_new_tokens} and max_length={max_length} exclude each other; give one."
+                f"max_new_tokens={self.max_new_tokens} and max_length={self.max_length} exclude each other; "
+                "give one."
             )
-        for name, value in (("max_new_tokens", max_new_tokens), ("max_length", max_length)):
-            if value is not None:
-                checked_count(name, value)
-        if max_length is None and max_new_tokens is None:
-            max_new_tokens = DEFAULT_NEW_TOKENS
-        stops = (
-            [] if stop is None else checked_texts([stop] if isinstance(stop, str) else stop, "Stop string")
-        )
-        if "" in stops:
+        if "" in self.stops:
             raise InputError("A stop string is empty, so it would end every text at once; drop it.")
-        return cls(sampling, max_new_tokens, max_length, tuple(stops))
+
+    @property
+    def stops(self) -> list[str]:
+        """The stop strings."""
+        if self.stop is None:
+            return []
+        return checked_texts([self.stop] if isinstance(self.stop, str) else self.stop, "Stop string")
 
 
 class Reader:
@@ -119,20 +133,20 @@ class Reader:
             )
         return self._starts[:1]
 
-    def _limit(self, number: int, ids: list[int], order: Order) -> int:
-        if order.max_length is None:
-            return min(self._max_length, len(ids) + (order.max_new_tokens or 0))
-        if order.max_length <= len(ids):
+    def _limit(self, number: int, ids: list[int], options: GenerationOptions) -> int:
+        if options.max_length is None:
+            return min(self._max_length, len(ids) + (options.max_new_tokens or DEFAULT_NEW_TOKENS))
+        if options.max_length <= len(ids):
             raise InputError(
-                f"max_length={order.max_length} counts the prompt, and prompt {number} has {len(ids)}; "
+                f"max_length={options.max_length} counts the prompt, and prompt {number} has {len(ids)}; "
                 "raise it, or use max_new_tokens."
             )
-        return min(self._max_length, order.max_length)
+        return min(self._max_length, options.max_length)
 
     def pieces(
         self,
         prompts: list[list[int]],
-        order: Order,
+        options: GenerationOptions,
         copies: int,
         generators: Sequence[np.random.Generator],
         first: int = 0,
@@ -144,28 +158,30 @@ class Reader:
         writers = [
             Writer(
                 ids,
-                limit=self._limit(first + number, ids, order),
+                limit=self._limit(first + number, ids, options),
                 ends=self._ends,
                 stream=text_stream(self._tokenizer, ids),
-                stops=order.stops,
+                stops=tuple(options.stops),
             )
             for number, ids in enumerate(prompts)
             for _ in range(copies)
         ]
-        return write(self.session(copies), prompts, writers, order.sampling, generators)
+        return write(self.session(copies), prompts, writers, options, generators)
 
-    def write(self, prompts: list[list[int]], order: Order, copies: int, batch_size: int) -> list[list[str]]:
+    def write(
+        self, prompts: list[list[int]], options: GenerationOptions, copies: int, batch_size: int
+    ) -> list[list[str]]:
         """Write every prompt to its end, ``batch_size`` texts at a time; the prompts are not given back."""
-        generators = order.sampling.generators(len(prompts) * copies)
+        generators = options.generators(len(prompts) * copies)
         together = max(1, batch_size // copies)
         for number, ids in enumerate(prompts):  # before anything is written
-            self._limit(number, ids, order)
+            self._limit(number, ids, options)
         texts: list[list[str]] = []
         for first in range(0, len(prompts), together):
             group = prompts[first : first + together]
             own = generators[first * copies : (first + len(group)) * copies]
             written = [""] * len(own)
-            for number, piece in self.pieces(group, order, copies, own, first):
+            for number, piece in self.pieces(group, options, copies, own, first):
                 written[number] += piece
             texts += [written[i : i + copies] for i in range(0, len(written), copies)]
         return texts
@@ -202,9 +218,10 @@ class Reader:
 
 def session_maker(model: Model, weights: Weights = "float32") -> Callable[..., Session]:
     """Return a function that makes sessions of a causal language model; its argument is ``copies``."""
-    runner = Runner(
-        _session_executor(model.runner.executor, weights), model.runner.layout, weights=model.weights
-    )
+    if weights not in ("float32", "int8"):
+        raise InputError(f"Unknown weights {weights!r}; there are 'float32' and 'int8'.")
+    executor = model.runner.executor.for_sessions(eight_bit=weights == "int8")
+    runner = Runner(executor, model.runner.layout, weights=model.weights)
     program = replace(model.program(frozenset({LOGITS})), cached=True)
 
     def make(copies: int = 1) -> Session:
@@ -217,18 +234,6 @@ def token_ids(configured: Any, named: int | None) -> list[int]:
     """Read a token id, or several, from a config; by default the tokenizer's."""
     given = named if configured is None else configured
     return [int(token) for token in (given if isinstance(given, list) else [given]) if token is not None]
-
-
-def _session_executor(executor: Executor, weights: Weights) -> Executor:
-    if weights not in ("float32", "int8"):
-        raise InputError(f"Unknown weights {weights!r}; there are 'float32' and 'int8'.")
-    make = getattr(executor, "for_sessions", None)
-    if make is not None:
-        made: Executor = make(eight_bit=weights == "int8")
-        return made
-    if weights == "int8":
-        raise InputError("Weights in 8 bits need the backend 'openvino'; open the model with it.")
-    return executor
 
 
 def checked_texts(texts: Sequence[object], what: str = "Prompt") -> list[str]:

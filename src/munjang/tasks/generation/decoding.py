@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from munjang.backends.executor import Outputs
 from munjang.models.batch import TokenBatch
 from munjang.models.program import LOGITS
-from munjang.runtime.batches import MASKED
+from munjang.runtime.runner import MASKED
 from munjang.tasks.generation.sampling import Sampling
 from munjang.tasks.generation.streaming import StopStrings, TextStream
 

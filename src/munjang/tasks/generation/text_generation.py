@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Iterator, Sequence
-from typing import TypedDict, overload
+from typing import TypedDict, Unpack, overload
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,11 +13,17 @@ from numpy.typing import NDArray
 from munjang.errors import InputError
 from munjang.models.registry import CAUSAL_LM
 from munjang.sentence.activations import softmax
-from munjang.tasks.generation.causal import Order, Reader, Weights, checked_texts
+from munjang.tasks.generation.causal import (
+    GenerationArguments,
+    GenerationOptions,
+    Reader,
+    Weights,
+    checked_texts,
+)
 from munjang.tasks.generation.sampling import Sampling, keep_top_k, keep_top_p
 from munjang.tasks.loading import Loaded, ModelOptions, load
 from munjang.tasks.scores import require_opened_with
-from munjang.validation import checked_count
+from munjang.validation import checked_count, takes_keywords
 
 __all__ = ["Candidate", "GeneratedText", "TextGeneration"]
 
@@ -75,56 +81,27 @@ class TextGeneration:
         self,
         prompts: str,
         *,
-        max_new_tokens: int | None = None,
-        max_length: int | None = None,
-        do_sample: bool | None = None,
-        temperature: float = 1.0,
-        top_k: int | None = None,
-        top_p: float | None = None,
-        repetition_penalty: float = 1.0,
         num_return_sequences: int = 1,
-        stop: str | Sequence[str] | None = None,
-        seed: int | None = None,
-        return_full_text: bool = True,
-        prefix: str = "",
         batch_size: int = 16,
+        **options: Unpack[GenerationArguments],
     ) -> list[GeneratedText]: ...
     @overload
     def __call__(
         self,
         prompts: Sequence[str],
         *,
-        max_new_tokens: int | None = None,
-        max_length: int | None = None,
-        do_sample: bool | None = None,
-        temperature: float = 1.0,
-        top_k: int | None = None,
-        top_p: float | None = None,
-        repetition_penalty: float = 1.0,
         num_return_sequences: int = 1,
-        stop: str | Sequence[str] | None = None,
-        seed: int | None = None,
-        return_full_text: bool = True,
-        prefix: str = "",
         batch_size: int = 16,
+        **options: Unpack[GenerationArguments],
     ) -> list[list[GeneratedText]]: ...
+    @takes_keywords(GenerationArguments, GenerationOptions)
     def __call__(
         self,
         prompts: str | Sequence[str],
         *,
-        max_new_tokens: int | None = None,
-        max_length: int | None = None,
-        do_sample: bool | None = None,
-        temperature: float = 1.0,
-        top_k: int | None = None,
-        top_p: float | None = None,
-        repetition_penalty: float = 1.0,
         num_return_sequences: int = 1,
-        stop: str | Sequence[str] | None = None,
-        seed: int | None = None,
-        return_full_text: bool = True,
-        prefix: str = "",
         batch_size: int = 16,
+        **options: Unpack[GenerationArguments],
     ) -> list[GeneratedText] | list[list[GeneratedText]]:
         """Write on from a prompt, ``num_return_sequences`` times; a list of prompts gives a list of lists.
 
@@ -153,68 +130,37 @@ class TextGeneration:
         Raises `InputError` for a prompt that fills the model, values out of range and settings that
         contradict each other; `InputTypeError` for anything but texts and numbers.
         """
-        sampling = Sampling(
-            do_sample=do_sample,
-            temperature=temperature,
-            top_k=top_k,
-            top_p=top_p,
-            repetition_penalty=repetition_penalty,
-            seed=seed,
-        )
+        chosen = GenerationOptions(**options)
         copies = checked_count("num_return_sequences", num_return_sequences)
-        if copies > 1 and not sampling.draws:
+        if copies > 1 and not chosen.draws:
             raise InputError(
                 f"num_return_sequences={copies} without sampling would give {copies} times the same text; "
                 "set do_sample=True."
             )
-        order = Order.of(sampling, max_new_tokens, max_length, stop)
         single = isinstance(prompts, str)
         texts = checked_texts([prompts] if single else prompts)
-        written = self._reader.write(
-            self._reader.prompts(texts, prefix), order, copies, checked_count("batch_size", batch_size)
-        )
-        starts = texts if return_full_text else [""] * len(texts)
+        batch_size = checked_count("batch_size", batch_size)
+        written = self._reader.write(self._reader.prompts(texts, chosen.prefix), chosen, copies, batch_size)
+        starts = texts if chosen.return_full_text else [""] * len(texts)
         found = [
             [GeneratedText(generated_text=start + text) for text in group]
             for start, group in zip(starts, written, strict=True)
         ]
         return found[0] if single else found
 
-    def stream(
-        self,
-        prompt: str,
-        *,
-        max_new_tokens: int | None = None,
-        max_length: int | None = None,
-        do_sample: bool | None = None,
-        temperature: float = 1.0,
-        top_k: int | None = None,
-        top_p: float | None = None,
-        repetition_penalty: float = 1.0,
-        stop: str | Sequence[str] | None = None,
-        seed: int | None = None,
-        return_full_text: bool = True,
-        prefix: str = "",
-    ) -> Iterator[str]:
+    @takes_keywords(GenerationArguments, GenerationOptions)
+    def stream(self, prompt: str, **options: Unpack[GenerationArguments]) -> Iterator[str]:
         """Write on from a prompt and give the text piece by piece, each as soon as it is certain.
 
         No piece ends within a character, and joined they are what the same call without ``stream`` gives: the
         prompt, if ``return_full_text``, is the first. Arguments and errors are those of the call; errors are
         raised at once, not with the first piece. The iteration may be left at any time.
         """
-        sampling = Sampling(
-            do_sample=do_sample,
-            temperature=temperature,
-            top_k=top_k,
-            top_p=top_p,
-            repetition_penalty=repetition_penalty,
-            seed=seed,
-        )
-        order = Order.of(sampling, max_new_tokens, max_length, stop)
+        chosen = GenerationOptions(**options)
         [text] = checked_texts([prompt])
-        prompts = self._reader.prompts([text], prefix)
-        pieces = self._reader.pieces(prompts, order, 1, sampling.generators(1))
-        return _joined(text if return_full_text else "", pieces)
+        prompts = self._reader.prompts([text], chosen.prefix)
+        pieces = self._reader.pieces(prompts, chosen, 1, chosen.generators(1))
+        return _joined(text if chosen.return_full_text else "", pieces)
 
     def candidates(
         self,

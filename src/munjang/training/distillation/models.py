@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from munjang.checkpoints import open_checkpoint
+from munjang.checkpoints import OpenOptions, open_checkpoint
 from munjang.errors import CheckpointError, InputError, InputTypeError, UnsupportedModelError
 from munjang.models.initialization import with_head
 from munjang.models.params import Params
@@ -144,7 +144,7 @@ def open_student_classifier(
     if (own := _one_of(student, layers)) is not None:
         return open_for_training(own, SEQUENCE_CLASSIFICATION, labels=labels, seed=seed)
     checkpoint = open_checkpoint(teacher)
-    whole = Model.from_checkpoint(checkpoint, SEQUENCE_CLASSIFICATION, backend="numpy")
+    whole = Model.from_checkpoint(checkpoint, SEQUENCE_CLASSIFICATION, OpenOptions(backend="numpy"))
     chosen = choose_layers(_half(layers, whole), whole.config.num_hidden_layers)
     raw, tensors = with_head(
         *student_tensors(whole.raw_config, whole.weights, chosen), SEQUENCE_CLASSIFICATION, seed=seed

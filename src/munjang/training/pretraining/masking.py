@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from munjang.errors import InputError
 from munjang.models.batch import TokenBatch
 from munjang.models.config import EncoderConfig
-from munjang.runtime.batches import pack_arrays
+from munjang.runtime.runner import pack_arrays
 from munjang.tokenization.word_starts import word_starts
 from munjang.training.pretraining.corpus import TokenCorpus, vocabulary_mark
 

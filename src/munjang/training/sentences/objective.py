@@ -15,7 +15,7 @@ from torch import Tensor
 
 from munjang.errors import InputError
 from munjang.models.batch import TokenBatch
-from munjang.runtime.batches import pack
+from munjang.runtime.runner import pack
 from munjang.sentence.program import SENTENCE_EMBEDDING
 from munjang.sentence.transformer import SentenceTransformer
 from munjang.tokenization import nfc

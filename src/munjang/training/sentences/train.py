@@ -10,7 +10,7 @@ from pathlib import Path
 
 from munjang.errors import InputError, InputTypeError
 from munjang.runtime.notices import AssumptionWarning
-from munjang.sentence.pooling import POOLER
+from munjang.sentence.program import POOLER
 from munjang.sentence.transformer import SentenceTransformer
 from munjang.training.loop.loop import TrainingResult, train
 from munjang.training.loop.watchers import Watcher
@@ -111,8 +111,7 @@ def open_encoder(
 
 def _prompts(prompt: str | tuple[str, str] | None, encoder: SentenceTransformer) -> tuple[str, str]:
     if prompt is None:
-        name = encoder.default_prompt_name
-        prompt = "" if name is None else encoder.settings.prompt(name)
+        prompt = encoder.settings.prompt_text()
     if isinstance(prompt, str):
         return prompt, prompt
     if len(prompt) != 2 or not all(isinstance(one, str) for one in prompt):

@@ -17,7 +17,8 @@ from torch import Tensor
 from munjang.errors import InputError, InputTypeError
 from munjang.models.batch import TokenBatch
 from munjang.models.program import LOGITS
-from munjang.runtime.batches import pack
+from munjang.runtime.runner import pack
+from munjang.sentence.encoding import chunks
 from munjang.tasks.loading import Loaded
 from munjang.tokenization.encoding import Encoding, TokenIds
 from munjang.training.loop.network import Network
@@ -148,11 +149,4 @@ def naming(what: str, place: int) -> Iterator[None]:
 
 def in_chunks(items: Iterable[T]) -> Iterator[list[T]]:
     """Yield the items in lists (chunks) that are tokenised at once."""
-    chunk: list[T] = []
-    for item in items:
-        chunk.append(item)
-        if len(chunk) == _CHUNK:
-            yield chunk
-            chunk = []
-    if chunk:
-        yield chunk
+    return chunks(items, most=_CHUNK)
