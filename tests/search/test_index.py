@@ -504,6 +504,22 @@ def test_a_migration_that_was_stopped_goes_on(
         assert index.check() == []
 
 
+def test_migrate_keeps_the_prompts_of_the_index(tmp_path: Path, model: SentenceTransformer) -> None:
+    prompts = {"query": "ask: ", "document": "tell: "}
+    with Index.open(tmp_path / "prompts.munjang", model=model, prompts=prompts) as index:
+        index.add("서울에서 만나요.")
+        index.migrate(analyzer="hangul-bigrams")
+        assert index.settings.prompts == prompts
+
+
+@pytest.mark.parametrize("call", [Index.search, Index.search_batch])
+def test_unknown_options_are_type_errors(index: Index, call: Any) -> None:
+    with pytest.raises(TypeError, match="unexpected keyword argument 'limt'"):
+        call(index, "x" if call is Index.search else ["x"], limt=3)
+    with pytest.raises(TypeError, match="unexpected keyword argument 'modle'"):
+        Index.open(index.location, modle="x")  # type: ignore[call-arg]
+
+
 def test_migrate_to_another_analyser(index: Index) -> None:
     assert index.search("맛있다", mode="lexical")
     index.migrate(analyzer="hangul-bigrams")

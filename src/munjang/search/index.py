@@ -23,9 +23,9 @@ from munjang.search.settings import (
     IndexArguments,
     IndexSettings,
     RequestedSettings,
-    check_current,
     check_model,
     max_text_tokens,
+    migrated_error,
     open_model,
     settings_for,
 )
@@ -223,7 +223,8 @@ class Index:
         vectors = self._query_vectors(texts) if SEMANTIC in checked.parts else [None] * len(texts)
         analyzer = self.analyzer
         with self.store.snapshot() as reader:
-            check_current(reader.settings, self.settings, self.location)
+            if reader.settings != self.settings:
+                raise migrated_error(reader.settings, self.location)
             return [
                 run_search(reader, analyzer, text, vector, checked) if text.strip() else []
                 for text, vector in zip(texts, vectors, strict=True)

@@ -26,12 +26,12 @@ __all__ = [
     "IndexArguments",
     "IndexSettings",
     "RequestedSettings",
-    "check_current",
     "check_model",
     "check_same_settings",
     "check_same_target",
     "difference",
     "max_text_tokens",
+    "migrated_error",
     "open_model",
     "read_settings",
     "settings_for",
@@ -162,11 +162,10 @@ def check_same_target(started: IndexSettings, target: IndexSettings) -> None:
         )
 
 
-def check_current(stored: IndexSettings | None, opened: IndexSettings, location: str) -> None:
-    """Raise `IndexMismatchError` if an index was migrated to other settings since it was opened."""
-    if stored != opened:
-        model = "nothing" if stored is None else f"the model '{stored.model}' and '{stored.analyzer}'"
-        raise IndexMismatchError(f"The index '{location}' was migrated to {model}; open it again.")
+def migrated_error(stored: IndexSettings | None, location: str) -> IndexMismatchError:
+    """Create the error for an index that was migrated to other settings since it was opened."""
+    model = "nothing" if stored is None else f"the model '{stored.model}' and '{stored.analyzer}'"
+    return IndexMismatchError(f"The index '{location}' was migrated to {model}; open it again.")
 
 
 def _shown(value: object) -> str:

@@ -11,7 +11,7 @@ from contextlib import ExitStack, contextmanager
 
 from munjang.errors import InputError, StoreError
 from munjang.search.documents import Document, Entry
-from munjang.search.settings import IndexSettings, check_current, check_same_settings
+from munjang.search.settings import IndexSettings, check_same_settings, migrated_error
 from munjang.search.stores.base import Changes, Reader, StoreInfo
 from munjang.search.stores.postgres.checks import check_index, count_unstaged
 from munjang.search.stores.postgres.connection import Connection, Session, parse_address
@@ -109,8 +109,8 @@ class PostgresStore:
         """Write the changes in one transaction; return the number of documents deleted."""
         with self._writing() as (connection, state):
             layout = self._current(state)
-            if changes.settings is not None:
-                check_current(layout.settings, changes.settings, self._session.location)
+            if changes.settings not in (None, layout.settings):
+                raise migrated_error(layout.settings, self._session.location)
             return write(connection, state, layout, changes)
 
     def unstaged(self, target: IndexSettings, limit: int) -> Sequence[Document]:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from munjang.errors import InputError, StoreBusyError, StoreError
 from munjang.search.documents import Document, Entry
-from munjang.search.settings import IndexSettings, check_current, check_same_settings, write_settings
+from munjang.search.settings import IndexSettings, check_same_settings, migrated_error, write_settings
 from munjang.search.stores.base import Changes, StoreInfo
 from munjang.search.stores.sqlite.checks import check_index
 from munjang.search.stores.sqlite.connection import (
@@ -158,8 +158,8 @@ class SqliteStore:
             settings = state.settings
             if settings is None:
                 raise InputError(f"The index '{self.path}' has no settings yet: call create first.")
-            if changes.settings is not None:
-                check_current(settings, changes.settings, str(self.path))
+            if changes.settings not in (None, settings):
+                raise migrated_error(settings, str(self.path))
             return write(connection, state, settings, changes, rows)
 
     def unstaged(self, target: IndexSettings, limit: int) -> list[Document]:
