@@ -197,7 +197,7 @@ def chat(
     if as_json and once is None and not is_piped():
         raise usage_error("--json needs --once QUESTION, or questions piped in.", "--json")
     from munjang.chat import ChatBot
-    from munjang.chat.opening import is_index
+    from munjang.chat.retrieval import is_index
 
     in_index = is_index(file)
     if in_index:

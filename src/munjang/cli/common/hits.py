@@ -13,7 +13,6 @@ from munjang.cli.common.options import option
 from munjang.cli.common.output import clean, console, detail_lines, new_table
 from munjang.cli.common.texts import cross_encoder, print_answers
 from munjang.errors import InputError
-from munjang.search.lead import FITTING
 
 if TYPE_CHECKING:
     from rich.text import Text
@@ -151,6 +150,8 @@ def _print_table(query: str, hits: list[Hit], columns: list[tuple[str, str]], *,
         scores = [f"{hit.scores[part]:.3f}" if part in hit.scores else "" for _, part in columns]
         table.add_row(str(hit.rank), *scores, clean(str(hit.id)), _shown(hit, several=several))
     console().print(table)
+    from munjang.search.query import FITTING
+
     leads = [hit.lead for hit in hits if hit.lead is not None]
     if leads and hits[0].rank == 1 and max(leads) < FITTING:
         console().print(
