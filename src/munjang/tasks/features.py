@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias, overload
@@ -15,7 +14,7 @@ from munjang.errors import CheckpointError, InputError, InputTypeError
 from munjang.models.program import LAST_HIDDEN_STATE, POOLER_OUTPUT
 from munjang.runtime.notices import warn_truncated
 from munjang.runtime.runner import Done
-from munjang.tasks.loading import Loaded, ModelOptions, load
+from munjang.tasks.loading import Task
 from munjang.tokenization import Encoding
 
 __all__ = ["Combine", "FeatureExtraction", "Features", "Layers", "Level", "Plan", "plan_layers"]
@@ -155,7 +154,7 @@ class Features:
     attentions: Array | None = None
 
 
-class FeatureExtraction:
+class FeatureExtraction(Task):
     """Returns the vectors of texts.
 
     Example::
@@ -167,12 +166,6 @@ class FeatureExtraction:
 
     Raises what `Model.from_pretrained` raises.
     """
-
-    def __init__(
-        self, model: str | os.PathLike[str] | Loaded, *, options: ModelOptions | None = None
-    ) -> None:
-        loaded = load(model, None, options)
-        self.model, self.tokenizer, self.max_length = loaded.model, loaded.tokenizer, loaded.max_length
 
     @overload
     def __call__(

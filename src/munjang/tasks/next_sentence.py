@@ -14,7 +14,7 @@ from munjang.errors import InputError, InputTypeError
 from munjang.models.program import LOGITS
 from munjang.models.registry import NEXT_SENTENCE
 from munjang.runtime.notices import OnTruncation, TruncationReport
-from munjang.tasks.loading import Loaded, ModelOptions, load
+from munjang.tasks.loading import Loaded, ModelOptions, Task
 
 __all__ = ["EXACT", "NextSentence", "NextSentencePrediction", "Ordering", "best_order"]
 
@@ -98,7 +98,7 @@ class Ordering(TypedDict):
     log_probability: float
 
 
-class NextSentencePrediction(OnTruncation):
+class NextSentencePrediction(Task, OnTruncation):
     """Predicts whether a sentence follows another, with BERT's next-sentence head (arXiv:1810.04805).
 
     Example::
@@ -111,6 +111,8 @@ class NextSentencePrediction(OnTruncation):
     Raises what `Model.from_pretrained` raises.
     """
 
+    head = NEXT_SENTENCE
+
     def __init__(
         self,
         model: str | os.PathLike[str] | Loaded,
@@ -119,8 +121,7 @@ class NextSentencePrediction(OnTruncation):
         on_truncation: Literal["warn", "error", "ignore"] = "warn",
     ) -> None:
         self.on_truncation = on_truncation
-        loaded = load(model, NEXT_SENTENCE, options)
-        self.model, self.tokenizer, self.max_length = loaded.model, loaded.tokenizer, loaded.max_length
+        super().__init__(model, options=options)
 
     @overload
     def __call__(self, first: str, second: str) -> NextSentence: ...

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import TypedDict
@@ -13,8 +12,8 @@ from numpy.typing import NDArray
 from munjang.errors import InputError, InputTypeError
 from munjang.models.program import LOGITS
 from munjang.models.registry import QUESTION_ANSWERING
-from munjang.tasks.loading import Loaded, ModelOptions, load
-from munjang.tasks.scores import check_text, require_opened_with
+from munjang.tasks.loading import Task
+from munjang.tasks.scores import check_text
 from munjang.tasks.spans import Span, Window, best_spans, merged, null_score, windows_of
 from munjang.tokenization.josa import length_without_josa
 from munjang.validation import checked_count
@@ -52,7 +51,7 @@ class _Search:
     trim_particles: bool
 
 
-class QuestionAnswering:
+class QuestionAnswering(Task):
     """Finds the answer to a question in a context.
 
     Example::
@@ -65,12 +64,7 @@ class QuestionAnswering:
     question-answering head.
     """
 
-    def __init__(
-        self, model: str | os.PathLike[str] | Loaded, *, options: ModelOptions | None = None
-    ) -> None:
-        self._loaded = load(model, QUESTION_ANSWERING, options)
-        require_opened_with(self._loaded, QUESTION_ANSWERING)
-        self.model, self.tokenizer = self._loaded.model, self._loaded.tokenizer
+    head = QUESTION_ANSWERING
 
     def __call__(
         self,
@@ -123,7 +117,7 @@ class QuestionAnswering:
         return found[0] if isinstance(question, str) and isinstance(context, str) else found
 
     def _window_length(self, asked: int | None) -> int:
-        most = self._loaded.max_length
+        most = self.max_length
         if asked is None:
             return min(LONGEST_WINDOW, most)
         if checked_count("max_seq_len", asked) > most:

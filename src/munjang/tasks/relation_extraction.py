@@ -15,7 +15,7 @@ from munjang.errors import InputError, InputTypeError
 from munjang.models.batch import TokenBatch
 from munjang.models.registry import RELATION_EXTRACTION, SEQUENCE_CLASSIFICATION
 from munjang.runtime.notices import warn_truncated
-from munjang.tasks.loading import Loaded, ModelOptions, load
+from munjang.tasks.loading import Loaded, ModelOptions, Task, load, require_opened_with
 from munjang.tasks.markers import (
     Marked,
     MarkerKind,
@@ -31,7 +31,6 @@ from munjang.tasks.scores import (
     logits_of,
     name_of_text,
     ranked,
-    require_opened_with,
     scores_of,
 )
 from munjang.tokenization import Tokenizer
@@ -55,7 +54,7 @@ class RelationInput(TypedDict):
     object: Span
 
 
-class RelationExtraction:
+class RelationExtraction(Task):
     """Predicts the relation between a text's subject and its object.
 
     Example::
@@ -80,9 +79,8 @@ class RelationExtraction:
         options: ModelOptions | None = None,
         markers: MarkerKind | None = None,
     ) -> None:
-        self._loaded = model if isinstance(model, Loaded) else _open(model, options)
+        super().__init__(model if isinstance(model, Loaded) else _open(model, options))
         require_opened_with(self._loaded, RELATION_EXTRACTION, SEQUENCE_CLASSIFICATION)
-        self.model, self.tokenizer = self._loaded.model, self._loaded.tokenizer
         self.markers = markers_of(self._loaded, markers)
 
     @overload
@@ -140,7 +138,7 @@ class RelationExtraction:
         return mark(text, given["subject"], given["object"], self.markers)
 
     def _logits(self, marked: list[Marked]) -> Scores:
-        limit = self._loaded.max_length
+        limit = self.max_length
         whole = self.tokenizer.encode_batch([one.text for one in marked], truncation=False)
         found = [
             with_markers(encoding, one, self.tokenizer, limit)

@@ -14,7 +14,6 @@ from munjang.models.program import LOGITS
 from munjang.runtime.model import Model
 from munjang.runtime.runner import BatchEdit, TokenIdsLike
 from munjang.sentence.activations import sigmoid, softmax
-from munjang.tasks.loading import Loaded
 
 __all__ = [
     "Function",
@@ -25,7 +24,6 @@ __all__ = [
     "logits_of",
     "name_of_text",
     "ranked",
-    "require_opened_with",
     "scores_of",
 ]
 
@@ -80,16 +78,6 @@ def logits_of(model: Model, texts: Sequence[TokenIdsLike], edit: BatchEdit | Non
     """
     program = model.program(frozenset({LOGITS}))
     return model.runner.rows(program, texts, (LOGITS, model.config.labels.num_labels), edit=edit)
-
-
-def require_opened_with(loaded: Loaded, *heads: str) -> None:
-    """Raise `InputError` unless an open model has one of these heads."""
-    model = loaded.model
-    if model.head not in heads:
-        raise InputError(
-            f"The model was opened with {model.head or 'no'} head; this task needs one opened with "
-            f"head={' or '.join(map(repr, heads))}. The checkpoint has {', '.join(model.heads) or 'none'}."
-        )
 
 
 def name_of_text(place: int, count: int) -> str:

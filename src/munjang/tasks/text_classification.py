@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping, Sequence
 from typing import Any, TypeAlias, TypedDict, overload
 
@@ -12,7 +11,7 @@ from munjang.errors import InputError, InputTypeError
 from munjang.models.registry import SEQUENCE_CLASSIFICATION
 from munjang.runtime.notices import warn_truncated
 from munjang.runtime.runner import TokenIdsLike
-from munjang.tasks.loading import Loaded, ModelOptions, load
+from munjang.tasks.loading import Task
 from munjang.tasks.scores import (
     Function,
     LabelScore,
@@ -22,7 +21,6 @@ from munjang.tasks.scores import (
     logits_of,
     name_of_text,
     ranked,
-    require_opened_with,
     scores_of,
 )
 from munjang.tasks.windows import windows as cut_into_windows
@@ -42,7 +40,7 @@ OneText: TypeAlias = str | tuple[str, str] | TextPair
 Plain: TypeAlias = str | tuple[str, str]
 
 
-class TextClassification:
+class TextClassification(Task):
     """Predicts the label of a text or a pair of texts.
 
     Example::
@@ -54,12 +52,7 @@ class TextClassification:
     sequence-classification head, or if its labels do not fit its weights.
     """
 
-    def __init__(
-        self, model: str | os.PathLike[str] | Loaded, *, options: ModelOptions | None = None
-    ) -> None:
-        self._loaded = load(model, SEQUENCE_CLASSIFICATION, options)
-        require_opened_with(self._loaded, SEQUENCE_CLASSIFICATION)
-        self.model, self.tokenizer = self._loaded.model, self._loaded.tokenizer
+    head = SEQUENCE_CLASSIFICATION
 
     @overload
     def __call__(  # type: ignore[overload-overlap] # a str is a sequence of str, and never taken for one
@@ -116,7 +109,7 @@ class TextClassification:
         parts: list[TokenIdsLike] = []
         owners: list[int] = []
         for owner, encoding in enumerate(self.tokenizer.encode_batch(texts, truncation=False)):
-            found = cut_into_windows(encoding, self._loaded.max_length)
+            found = cut_into_windows(encoding, self.max_length)
             parts += [window.encoding for window in found]
             owners += [owner] * len(found)
         scores = scores_of(function, logits_of(self.model, parts))
@@ -127,7 +120,7 @@ class TextClassification:
         return np.asarray(sums / counts, dtype=np.float32)
 
     def _cut(self, texts: list[Plain]) -> Sequence[TokenIdsLike]:
-        limit = self._loaded.max_length
+        limit = self.max_length
         ids = self.tokenizer.encode_ids(texts, max_length=limit)
         warn_truncated((text.truncated for text in ids), limit, " windows=True reads them whole.")
         return ids

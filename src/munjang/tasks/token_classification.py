@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable, Sequence
 from typing import Any, Literal, TypeAlias, overload
 
@@ -21,8 +20,8 @@ from munjang.tasks.aggregation import (
     group,
     name_tokens,
 )
-from munjang.tasks.loading import Loaded, ModelOptions, load
-from munjang.tasks.scores import Scores, check_text, name_of_text, require_opened_with
+from munjang.tasks.loading import Task
+from munjang.tasks.scores import Scores, check_text, name_of_text
 from munjang.tasks.windows import Window, context_of, windows
 from munjang.tokenization.encoding import Encoding
 
@@ -32,7 +31,7 @@ Found: TypeAlias = list[TokenEntity] | list[EntityGroup]
 Grouping: TypeAlias = Literal["simple", "first", "average", "max"]
 
 
-class TokenClassification:
+class TokenClassification(Task):
     """Finds the entities of a text, with their places in it.
 
     Example::
@@ -45,12 +44,7 @@ class TokenClassification:
     token-classification head, or if its labels do not fit its weights.
     """
 
-    def __init__(
-        self, model: str | os.PathLike[str] | Loaded, *, options: ModelOptions | None = None
-    ) -> None:
-        self._loaded = load(model, TOKEN_CLASSIFICATION, options)
-        require_opened_with(self._loaded, TOKEN_CLASSIFICATION)
-        self.model, self.tokenizer = self._loaded.model, self._loaded.tokenizer
+    head = TOKEN_CLASSIFICATION
 
     @overload
     def __call__(  # type: ignore[overload-overlap] # a str is a sequence of str, and never taken for one
@@ -135,7 +129,7 @@ class TokenClassification:
 
     def _scores(self, encodings: Sequence[Encoding]) -> list[Scores]:
         """Probabilities ``[L, num_labels]`` for each encoding."""
-        cut = [windows(encoding, self._loaded.max_length) for encoding in encodings]
+        cut = [windows(encoding, self.max_length) for encoding in encodings]
         parts = [window for found in cut for window in found]
         scores = [np.empty(0, dtype=np.float32)] * len(parts)
         program = self.model.program(frozenset({LOGITS}))

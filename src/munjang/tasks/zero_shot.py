@@ -15,8 +15,8 @@ from munjang.errors import CheckpointError, InputError
 from munjang.models.registry import SEQUENCE_CLASSIFICATION
 from munjang.runtime.notices import warn_truncated
 from munjang.sentence.activations import softmax
-from munjang.tasks.loading import Loaded, ModelOptions, load
-from munjang.tasks.scores import Scores, check_text, logits_of, require_opened_with
+from munjang.tasks.loading import Loaded, ModelOptions, Task
+from munjang.tasks.scores import Scores, check_text, logits_of
 from munjang.tasks.text_classification import as_texts
 
 __all__ = ["ZeroShotClassification", "ZeroShotResult"]
@@ -30,7 +30,7 @@ class ZeroShotResult(TypedDict):
     scores: list[float]
 
 
-class ZeroShotClassification:
+class ZeroShotClassification(Task):
     """Scores the caller's own labels for a text.
 
     Example::
@@ -42,12 +42,12 @@ class ZeroShotClassification:
     entailment.
     """
 
+    head = SEQUENCE_CLASSIFICATION
+
     def __init__(
         self, model: str | os.PathLike[str] | Loaded, *, options: ModelOptions | None = None
     ) -> None:
-        self._loaded = load(model, SEQUENCE_CLASSIFICATION, options)
-        require_opened_with(self._loaded, SEQUENCE_CLASSIFICATION)
-        self.model, self.tokenizer = self._loaded.model, self._loaded.tokenizer
+        super().__init__(model, options=options)
         self.entailment_id, self.contradiction_id = entailment_and_contradiction(
             self.model.config.labels.id2label
         )
@@ -103,7 +103,7 @@ class ZeroShotClassification:
         return found[0] if single else found
 
     def _logits(self, pairs: list[tuple[str, str]]) -> Scores:
-        limit = self._loaded.max_length
+        limit = self.max_length
         ids = self.tokenizer.encode_ids(pairs, truncation="only_first", max_length=limit)
         warn_truncated((pair.truncated for pair in ids), limit)
         return logits_of(self.model, ids)

@@ -32,7 +32,7 @@ from munjang.tasks.generation.decoding import Session, Writer, write
 from munjang.tasks.generation.sampling import Sampling
 from munjang.validation import check_device, checked_count
 
-__all__ = ["AutoConfig", "GenerationModel", "PreTrainedModel", "model_class"]
+__all__ = ["AUTO_HEADS", "AutoConfig", "GenerationModel", "PreTrainedModel", "model_class"]
 
 _ENDINGS = {
     None: "Model",
@@ -43,6 +43,8 @@ _ENDINGS = {
     QUESTION_ANSWERING: "ForQuestionAnswering",
     CAUSAL_LM: "LMHeadModel",
 }
+AUTO_HEADS = (*_ENDINGS,)
+"""The heads that have a class for any architecture; None is the bare encoder."""
 # What a lesson may say that is so in any case.
 _GRANTED: Mapping[str, tuple[Any, ...]] = {
     "from_pt": (True, False),

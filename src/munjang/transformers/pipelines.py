@@ -14,10 +14,6 @@ from munjang.checkpoints import OpenOptions
 from munjang.errors import InputError
 from munjang.models.registry import (
     CAUSAL_LM,
-    MASKED_LM,
-    QUESTION_ANSWERING,
-    SEQUENCE_CLASSIFICATION,
-    TOKEN_CLASSIFICATION,
 )
 from munjang.runtime.tensors import installed_torch
 from munjang.tasks.features import FeatureExtraction
@@ -66,7 +62,7 @@ def set_seed(seed: int) -> None:
 class _Pipeline:
     """A task with the constructor of `transformers`; options of the call are its defaults."""
 
-    head: ClassVar[str | None] = None
+    head: ClassVar[Any]  # of the task
 
     def __init__(
         self,
@@ -94,8 +90,6 @@ def _loaded(model: ModelLike, head: str | None, options: ModelOptions) -> Loaded
 class FillMaskPipeline(_Pipeline, FillMask):
     """Fill-mask; see `munjang.tasks.fill_mask.fill_mask.FillMask`."""
 
-    head = MASKED_LM
-
 
 class FeatureExtractionPipeline(_Pipeline, FeatureExtraction):
     """Vectors of tokens; see `munjang.tasks.features.FeatureExtraction`."""
@@ -104,8 +98,6 @@ class FeatureExtractionPipeline(_Pipeline, FeatureExtraction):
 class ZeroShotClassificationPipeline(_Pipeline, ZeroShotClassification):
     """Labels that the model was not trained on; see `munjang.tasks.zero_shot.ZeroShotClassification`."""
 
-    head = SEQUENCE_CLASSIFICATION
-
 
 class TextClassificationPipeline(_Pipeline, TextClassification):
     """Labels of texts; see `munjang.tasks.text_classification.TextClassification`.
@@ -113,8 +105,6 @@ class TextClassificationPipeline(_Pipeline, TextClassification):
     Without ``top_k`` a list of texts has one label for each, and so has a pair ``{"text": a, "text_pair":
     b}``, as in `transformers`.
     """
-
-    head = SEQUENCE_CLASSIFICATION
 
     def __call__(self, *texts: Any, **options: Any) -> Any:
         """Return the labels of a text, or of each of a list."""
@@ -129,8 +119,6 @@ class TextClassificationPipeline(_Pipeline, TextClassification):
 class TokenClassificationPipeline(_Pipeline, TokenClassification):
     """Tags of tokens; see `munjang.tasks.token_classification.TokenClassification`."""
 
-    head = TOKEN_CLASSIFICATION
-
     def __call__(self, *texts: Any, **options: Any) -> Any:
         """Return the tags of a text's tokens, or its entities with another ``aggregation_strategy``."""
         return super().__call__(*texts, **{"aggregation_strategy": "none", **self._defaults, **options})
@@ -138,8 +126,6 @@ class TokenClassificationPipeline(_Pipeline, TokenClassification):
 
 class QuestionAnsweringPipeline(_Pipeline, QuestionAnswering):
     """Answers from a context; see `munjang.tasks.question_answering.QuestionAnswering`."""
-
-    head = QUESTION_ANSWERING
 
     def __call__(self, *texts: Any, **options: Any) -> Any:
         """Return the answer; question and context may come in a dictionary."""

@@ -15,7 +15,7 @@ from munjang.models.registry import MASKED_LM
 from munjang.runtime.notices import TruncationReport
 from munjang.tasks.fill_mask.pieces import Piece, Pieces
 from munjang.tasks.fill_mask.search import Choice, Filled, MaskedText, fill_with, search
-from munjang.tasks.loading import Loaded, ModelOptions, load
+from munjang.tasks.loading import Loaded, ModelOptions, Task
 from munjang.tasks.scores import name_of_text
 from munjang.tokenization import Encoding
 from munjang.validation import optional_count
@@ -50,7 +50,7 @@ class Fill(TypedDict):
     scores: NotRequired[list[float]]
 
 
-class FillMask:
+class FillMask(Task):
     """Fills the masks of texts with a masked language model.
 
     Example::
@@ -61,11 +61,12 @@ class FillMask:
     Raises what `Model.from_pretrained` raises; `CheckpointError` too if the tokenizer has no mask token.
     """
 
+    head = MASKED_LM
+
     def __init__(
         self, model: str | os.PathLike[str] | Loaded, *, options: ModelOptions | None = None
     ) -> None:
-        loaded = load(model, MASKED_LM, options)
-        self.model, self.tokenizer, self.max_length = loaded.model, loaded.tokenizer, loaded.max_length
+        super().__init__(model, options=options)
         if self.tokenizer.mask_token is None or self.tokenizer.mask_token_id is None:
             raise CheckpointError(f"The tokenizer of '{self.tokenizer.name_or_path}' has no mask token.")
         self.mask_token = self.tokenizer.mask_token

@@ -21,8 +21,7 @@ from munjang.tasks.generation.causal import (
     checked_texts,
 )
 from munjang.tasks.generation.sampling import Sampling, keep_top_k, keep_top_p
-from munjang.tasks.loading import Loaded, ModelOptions, load
-from munjang.tasks.scores import require_opened_with
+from munjang.tasks.loading import Loaded, ModelOptions, Task
 from munjang.validation import checked_count, takes_keywords
 
 __all__ = ["Candidate", "GeneratedText", "TextGeneration"]
@@ -49,7 +48,7 @@ class Candidate(TypedDict):
     kept_by_top_p: bool
 
 
-class TextGeneration:
+class TextGeneration(Task):
     """Writes on from a prompt with a model of GPT-2's kind.
 
     Example::
@@ -63,6 +62,8 @@ class TextGeneration:
     costs. Raises what `Model.from_pretrained` raises, and `InputError` for unknown weights.
     """
 
+    head = CAUSAL_LM
+
     def __init__(
         self,
         model: str | os.PathLike[str] | Loaded,
@@ -70,9 +71,7 @@ class TextGeneration:
         weights: Weights = "float32",
         options: ModelOptions | None = None,
     ) -> None:
-        self._loaded = load(model, CAUSAL_LM, options)
-        require_opened_with(self._loaded, CAUSAL_LM)
-        self.model, self.tokenizer = self._loaded.model, self._loaded.tokenizer
+        super().__init__(model, options=options)
         self.weights: Weights = weights
         self._reader = Reader(self._loaded, weights)
 
