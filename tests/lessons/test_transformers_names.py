@@ -301,7 +301,7 @@ def test_question_answering_pipeline(tmp_path: Path) -> None:
 
 def test_writing_pipelines_need_a_model_that_writes(bert: Path, gpt2: Path) -> None:
     model = names.BertModel.from_pretrained(bert)
-    with pytest.raises(InputError, match="BertModel can't write on"):
+    with pytest.raises(InputError, match="BertModel can't generate"):
         names.TextGenerationPipeline(model, names.AutoTokenizer.from_pretrained(bert))
     with pytest.raises(InputError, match="needs its tokenizer"):
         names.TextGenerationPipeline(names.AutoModelForCausalLM.from_pretrained(gpt2))

@@ -1,4 +1,4 @@
-"""`pipeline` and the pipeline classes: the tasks of `munjang.tasks`, opened as lessons open them."""
+"""`pipeline` and the pipeline classes: `munjang.tasks` with the constructors of `transformers`."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ class _Pipeline:
         super().__init__(_loaded(model, self.head, opened))  # type: ignore[call-arg] # the task's
 
     def __call__(self, *texts: Any, **options: Any) -> Any:
-        """Run the task, as its class in `munjang.tasks` says."""
+        """Run the task; see its class in `munjang.tasks`."""
         return super().__call__(*texts, **{**self._defaults, **options})  # type: ignore[misc] # the task's
 
 
@@ -102,8 +102,8 @@ class ZeroShotClassificationPipeline(_Pipeline, ZeroShotClassification):
 class TextClassificationPipeline(_Pipeline, TextClassification):
     """Labels of texts; see `munjang.tasks.text_classification.TextClassification`.
 
-    Without ``top_k`` a list of texts has one label for each, and so has a pair ``{"text": a, "text_pair":
-    b}``, as in `transformers`.
+    Without ``top_k`` the result is one label for each text of a list, and for a pair
+    ``{"text": a, "text_pair": b}``, as in `transformers`.
     """
 
     def __call__(self, *texts: Any, **options: Any) -> Any:
@@ -138,7 +138,7 @@ _AutoModel = model_class(CAUSAL_LM)
 
 
 class TextGenerationPipeline:
-    """Writes on from prompts with `GPT2LMHeadModel.generate`; it samples unless told not to."""
+    """Generates text with `GPT2LMHeadModel.generate`; it samples by default."""
 
     def __init__(
         self,
@@ -161,7 +161,9 @@ class TextGenerationPipeline:
             model if isinstance(model, PreTrainedModel) else _AutoModel.from_pretrained(model, **opening)  # type: ignore[assignment]
         )
         if not isinstance(self.model, GenerationModel):
-            raise InputError(f"{type(model).__name__} can't write on; open it with AutoModelForCausalLM.")
+            raise InputError(
+                f"{type(model).__name__} can't generate text; open it with AutoModelForCausalLM."
+            )
         self._defaults = options
 
     def __call__(
@@ -175,8 +177,8 @@ class TextGenerationPipeline:
     ) -> Any:
         """Return a list of ``{"generated_text": ...}`` for a prompt, a list of such lists for several.
 
-        Settings are those of `generate`; by default the pipeline samples with a temperature of 0.7 and writes
-        at most 256 tokens.
+        Settings are those of `generate`; by default the pipeline samples with a temperature of 0.7 and
+        generates at most 256 tokens.
         """
         chosen = {**self._defaults, **settings}
         single = isinstance(text_inputs, str)
@@ -211,10 +213,10 @@ _TASKS: Mapping[str, Any] = {
 def pipeline(
     task: str, model: ModelLike | None = None, tokenizer: TokenizerLike = None, **options: Any
 ) -> Any:
-    """Open a model for a task: both may be names or open ones, and an open model needs its tokenizer.
+    """Open a model for a task; model and tokenizer may be names or opened, and an opened model needs both.
 
-    Further options are those of the task's call, as its defaults. Raises `InputError` for an unknown task and
-    where no model is named: none is chosen for you.
+    Further options are the defaults of the task's call. Raises `InputError` for an unknown task and without a
+    model: there is no default model.
     """
     if task not in _TASKS:
         raise InputError(f"Unknown task {task!r}; there are {', '.join(_TASKS)}.")

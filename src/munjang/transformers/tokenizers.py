@@ -1,4 +1,4 @@
-"""`AutoTokenizer` and its other names: `munjang.Tokenizer` with the arguments that lessons pass."""
+"""`AutoTokenizer` and its other names: `munjang.Tokenizer` with the arguments of `transformers`."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _SETTINGS = ("model_max_length", "padding_side", "truncation_side")
 
 
 class BatchEncoding(Rows):
-    """The rows that a model is fed, by name; `to` moves them nowhere."""
+    """The inputs of a model by name; `to` does nothing, because there is only the CPU."""
 
     def to(self, device: object) -> Self:
         """Return the batch itself; `InputError` for a device other than the CPU."""
@@ -34,10 +34,10 @@ class BatchEncoding(Rows):
 
 
 class AutoTokenizer(Tokenizer):
-    """The tokenizer of a model, whatever its family: its files decide, not the name of the class.
+    """The tokenizer of a model of any family: its files define it, not the name of the class.
 
-    ``return_tensors="pt"`` makes torch tensors, or without torch numpy arrays with their methods; ``"tf"``
-    and ``"np"`` make such arrays in any case.
+    ``return_tensors="pt"`` returns torch tensors, or without torch numpy arrays with their methods; ``"tf"``
+    and ``"np"`` always return such arrays.
     """
 
     @classmethod
@@ -97,7 +97,7 @@ class AutoTokenizer(Tokenizer):
     ) -> BatchEncoding:
         """Return the rows of a text, a pair or a batch; the arguments are those of `Tokenizer`.
 
-        ``pad_to_max_length=True``, of older lessons, pads and cuts to ``max_length``.
+        ``pad_to_max_length=True``, as in older lessons, pads and truncates to ``max_length``.
         """
         if return_tensors not in (None, *_TENSORS):
             raise InputError(f"Unknown return_tensors {return_tensors!r}; use one of 'pt', 'tf', 'np'.")
@@ -133,7 +133,7 @@ class AutoTokenizer(Tokenizer):
         skip_special_tokens: bool = False,
         clean_up_tokenization_spaces: bool | None = None,
     ) -> str:
-        """Return the text of a row of ids, a list, an array or a tensor, or of a single one."""
+        """Return the text of ids in a list, an array or a tensor, or of a single id."""
         return super().decode(_plain(ids), skip_special_tokens, clean_up_tokenization_spaces)
 
     def convert_ids_to_tokens(self, ids: Any, skip_special_tokens: bool = False) -> Any:
@@ -141,14 +141,14 @@ class AutoTokenizer(Tokenizer):
         return super().convert_ids_to_tokens(_plain(ids), skip_special_tokens)
 
     def convert_tokens_to_string(self, tokens: Sequence[str]) -> str:
-        """Return the text of tokens; without the tokenizer's decoder, they stand beside each other."""
+        """Return the text of tokens; joined with spaces if the tokenizer has no decoder."""
         decoder = self.backend_tokenizer.decoder
         with library_errors(f"The tokens {list(tokens)!r} can't be decoded", InputError):
             return " ".join(tokens) if decoder is None else str(decoder.decode(list(tokens)))
 
 
 def _plain(ids: Any) -> int | Iterable[int]:
-    """Return what a tensor or an array holds; one without axes can't be iterated over."""
+    """Return the ids in a tensor or an array as a list or an int."""
     plain: int | Iterable[int] = ids.tolist() if is_torch(ids) or hasattr(ids, "tolist") else ids
     return plain
 
