@@ -159,7 +159,7 @@ def _products(left: FloatArray, right: FloatArray) -> FloatArray:
 
 @scores_as_tensors
 def euclidean_sim(a: ArrayLike, b: ArrayLike) -> FloatArray:
-    """Return the negated Euclidean distance of all vectors of ``a`` to all of ``b``; otherwise as `cos_sim`."""
+    """Return the negated Euclidean distance of all vectors of ``a`` to all of ``b``; as `cos_sim`."""
     left, right = _two_matrices(a, b, "euclidean_sim")
     scores = np.empty((len(left), len(right)), np.float32)
     for row in range(0, len(left), _TILE_ROWS):
@@ -186,7 +186,7 @@ def _negated_distances(left: FloatArray, right: FloatArray) -> NDArray[np.float6
 
 @scores_as_tensors
 def manhattan_sim(a: ArrayLike, b: ArrayLike) -> FloatArray:
-    """Return the negated Manhattan distance of all vectors of ``a`` to all of ``b``; otherwise as `cos_sim`."""
+    """Return the negated Manhattan distance of all vectors of ``a`` to all of ``b``; as `cos_sim`."""
     left, right = _two_matrices(a, b, "manhattan_sim")
     scores = np.empty((len(left), len(right)), np.float32)
     step = max(1, _CACHED_CELLS // max(1, left.shape[1]))

@@ -1,4 +1,4 @@
-"""Relation extraction: how two marked entities of a text stand to each other."""
+"""Relation extraction: the relation between two marked entities of a text."""
 
 from __future__ import annotations
 
@@ -64,9 +64,10 @@ class RelationExtraction(Task):
         # [{"label": "per:place_of_birth", "score": 0.97}]
 
     The model has the relation head of `munjang.models.heads`, or is a sequence classifier that was trained
-    on marked texts. ``markers`` says how entities are marked: ``"plain"`` (``[E1]``...``[/E1]`` and
+    on marked texts. ``markers`` is the kind of markers: ``"plain"`` (``[E1]``...``[/E1]`` and
     ``[E2]``...``[/E2]``), ``"typed"`` (``[S:PER]``...``[/S:PER]`` and ``[O:LOC]``...``[/O:LOC]``) or
-    ``"klue"`` (``<subj>``...``</subj>`` and ``<obj>``...``</obj>``); by default as the model's files say.
+    ``"klue"`` (``<subj>``...``</subj>`` and ``<obj>``...``</obj>``); by default the kind in the model's
+    files.
 
     Raises what `Model.from_pretrained` raises; `CheckpointError` if the checkpoint has neither head, or if
     its tokenizer has no markers.
@@ -108,12 +109,12 @@ class RelationExtraction(Task):
 
         Args:
             text: a text, or a list of ``{"text": ..., "subject": ..., "object": ...}``.
-            subject: where the subject stands, in characters, and its type if the markers are typed.
-            object: the same of the object.
-            top_k: how many relations; None for all.
+            subject: the subject's span in characters, and its type if the markers are typed.
+            object: the same for the object.
+            top_k: the number of relations; None for all.
 
-        Of a text that is too long, the part around the two entities is read, and a `TruncationWarning` says
-        how much was cut. Raises `InputTypeError` or `InputError` for an empty text, entities outside the text
+        Of a text that is too long, the part around the two entities is read, with a `TruncationWarning` about
+        the rest. Raises `InputTypeError` or `InputError` for an empty text, entities outside the text
         or overlapping, a type that is missing or unknown, and entities too far apart for the model.
         """
         optional_count("top_k", top_k)
@@ -122,8 +123,8 @@ class RelationExtraction(Task):
         if isinstance(text, str):
             given = [{"text": text, "subject": subject, "object": object}]
         elif subject is not None or object is not None:
-            raise InputError("A list of inputs has its subjects and objects in it; give none beside it.")
-        marked = [self._mark(one, name_of_text(place, len(given))) for place, one in enumerate(given)]
+            raise InputError("A list of inputs contains its subjects and objects; pass none beside it.")
+        marked = [self._mark(item, name_of_text(index, len(given))) for index, item in enumerate(given)]
         labels = self.model.config.labels
         scores = scores_of(choose_function(labels, None), self._logits(marked))
         found = [ranked(labels, row, top_k) for row in scores]
@@ -164,12 +165,12 @@ def _open(model: str | os.PathLike[str], options: ModelOptions | None) -> Loaded
 def with_markers(
     encoding: Encoding, marked: Marked, tokenizer: Tokenizer, limit: int
 ) -> tuple[Encoding, tuple[int, int]]:
-    """Cut the encoding of a marked text to ``limit`` tokens around its entities; return where they begin.
+    """Truncate the encoding of a marked text to ``limit`` tokens around its entities and return their starts.
 
-    Raises `InputError` if they stand too far apart.
+    Raises `InputError` if the entities are too far apart.
     """
     found = tokenizer.convert_tokens_to_ids(marked.markers)
-    ids = [index for index in found if index is not None]  # all: the markers were found in the vocabulary
+    ids = [index for index in found if index is not None]  # all: the vocabulary has the markers
     cut = _around(encoding, ids, limit)
     return cut, (cut.input_ids.index(ids[0]), cut.input_ids.index(ids[2]))
 
@@ -177,7 +178,7 @@ def with_markers(
 def point_at_markers(
     batch: TokenBatch[NDArray[Any]], starts: Sequence[tuple[int, int]]
 ) -> TokenBatch[NDArray[Any]]:
-    """Let a batch's ``pool_weights`` ``[B, 2, L]`` point at the two start markers of each text."""
+    """Set a batch's ``pool_weights`` ``[B, 2, L]`` to 1 at the two start markers of each text."""
     weights = np.zeros((len(starts), 2, batch.pad_index.shape[1]), dtype=np.float32)
     for row, places in enumerate(starts):
         weights[row, (0, 1), places] = 1

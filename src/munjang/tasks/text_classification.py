@@ -23,14 +23,14 @@ from munjang.tasks.scores import (
     ranked,
     scores_of,
 )
-from munjang.tasks.windows import windows as cut_into_windows
+from munjang.tasks.windows import windows as split_into_windows
 from munjang.validation import optional_count
 
 __all__ = ["TextClassification", "TextPair"]
 
 
 class TextPair(TypedDict, total=False):
-    """A text and what it is paired with, under the names that tokenizers use."""
+    """A text and its second text, with the names of tokenizers' arguments."""
 
     text: str
     text_pair: str
@@ -55,7 +55,7 @@ class TextClassification(Task):
     head = SEQUENCE_CLASSIFICATION
 
     @overload
-    def __call__(  # type: ignore[overload-overlap] # a str is a sequence of str, and never taken for one
+    def __call__(  # type: ignore[overload-overlap] # a str is a sequence of str too
         self,
         texts: OneText,
         *,
@@ -84,16 +84,16 @@ class TextClassification(Task):
 
         Args:
             texts: a text, a pair ``(a, b)`` or ``{"text": a, "text_pair": b}``, or a list of them.
-            top_k: how many labels; None for all.
+            top_k: the number of labels; None for all.
             function_to_apply: ``"softmax"`` (scores add up to 1), ``"sigmoid"`` (each label on its own) or
-                ``"none"`` (the logits). By default the sigmoid for models of one label or of several that may
-                hold together, none for a regression (the score is the number itself), the softmax otherwise.
+                ``"none"`` (the logits). By default the sigmoid for models of one label and multi-label
+                models, none for a regression (the score is the number itself), the softmax otherwise.
             windows: read texts that are longer than the model in overlapping windows, and return the mean of
-                the windows' scores; of a pair, the first text is cut into windows. Otherwise what is beyond
-                is cut off, and a `TruncationWarning` says how much.
+                the windows' scores; of a pair, the first text is split. Otherwise longer texts are
+                truncated, with a `TruncationWarning`.
 
-        Raises `InputTypeError` for anything but texts and pairs, and `InputError` for an empty text, values
-        that can't be used, or a pair whose second text alone fills the windows.
+        Raises `InputTypeError` for values other than texts and pairs, and `InputError` for an empty text,
+        invalid values, or a pair whose second text alone fills the windows.
         """
         optional_count("top_k", top_k)
         function = choose_function(self.model.config.labels, function_to_apply)
@@ -109,9 +109,9 @@ class TextClassification(Task):
         parts: list[TokenIdsLike] = []
         owners: list[int] = []
         for owner, encoding in enumerate(self.tokenizer.encode_batch(texts, truncation=False)):
-            found = cut_into_windows(encoding, self.max_length)
-            parts += [window.encoding for window in found]
-            owners += [owner] * len(found)
+            its_windows = split_into_windows(encoding, self.max_length)
+            parts += [window.encoding for window in its_windows]
+            owners += [owner] * len(its_windows)
         scores = scores_of(function, logits_of(self.model, parts))
         sums = np.zeros((len(texts), scores.shape[1]), dtype=np.float32)
         counted = np.array(owners, dtype=np.intp)
@@ -127,23 +127,23 @@ class TextClassification(Task):
 
 
 def as_texts(texts: Any) -> list[Plain]:
-    """Read texts and pairs in any of their forms; raise `InputTypeError` or `InputError`, with the place."""
+    """Return texts and pairs as str and tuples; raise `InputTypeError` or `InputError` with the index."""
     if not isinstance(texts, Sequence) or isinstance(texts, bytes):
         raise InputTypeError(f"texts must be a text, a pair or a list of them, got a {type(texts).__name__}.")
-    return [_plain(text, name_of_text(place, len(texts))) for place, text in enumerate(texts)]
+    return [_plain(text, name_of_text(index, len(texts))) for index, text in enumerate(texts)]
 
 
-def _plain(text: Any, place: str) -> Plain:
+def _plain(text: Any, name: str) -> Plain:
     if isinstance(text, Mapping):
         unknown = set(text) - {"text", "text_pair"}
         if unknown or "text" not in text:
-            raise InputError(f"{place} must have 'text' and may have 'text_pair', got {', '.join(text)}.")
+            raise InputError(f"{name} must have 'text' and may have 'text_pair', got {', '.join(text)}.")
         pair = text.get("text_pair")
         text = text["text"] if pair is None else (text["text"], pair)
     if isinstance(text, tuple):
         if len(text) != 2:
             raise InputError(
-                f"{place} is a tuple of {len(text)}; a pair has two texts, and several texts go in a list."
+                f"{name} is a tuple of {len(text)}; a pair has two texts, and several texts go in a list."
             )
-        return check_text(text[0], place), check_text(text[1], f"The pair of {place.lower()}")
-    return check_text(text, place)
+        return check_text(text[0], name), check_text(text[1], f"The pair of {name.lower()}")
+    return check_text(text, name)

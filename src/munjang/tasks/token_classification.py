@@ -1,4 +1,4 @@
-"""Token classification: named entities, parts of speech, and whatever else has a label per token."""
+"""Token classification: named entities, parts of speech, and other labels of tokens."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ Grouping: TypeAlias = Literal["simple", "first", "average", "max"]
 
 
 class TokenClassification(Task):
-    """Finds the entities of a text, with their places in it.
+    """Finds the entities of a text, with their spans.
 
     Example::
 
@@ -47,7 +47,7 @@ class TokenClassification(Task):
     head = TOKEN_CLASSIFICATION
 
     @overload
-    def __call__(  # type: ignore[overload-overlap] # a str is a sequence of str, and never taken for one
+    def __call__(  # type: ignore[overload-overlap] # a str is a sequence of str too
         self, texts: str, *, aggregation_strategy: Grouping = ..., ignore_labels: Sequence[str] = ...
     ) -> list[EntityGroup]: ...
     @overload
@@ -80,14 +80,15 @@ class TokenClassification(Task):
         """Return the entities of a text in order, or a list of such lists for a list of texts.
 
         Args:
-            texts: a text or a list of texts. One that is longer than the model is read in overlapping
+            texts: a text or a list of texts. A text longer than the model is read in overlapping
                 windows, and each token's label is from the window where it has the most context.
-            aggregation_strategy: ``"none"`` for every token with its tag, ``"simple"`` to join neighbouring
+            aggregation_strategy: ``"none"`` for every token with its tag, ``"simple"`` to merge neighbouring
                 tokens to entities, or ``"first"``, ``"max"`` or ``"average"`` to give each word of the
                 tokenizer one tag first; see `munjang.tasks.aggregation.group`.
-            ignore_labels: tags (with ``"none"``) or types of entities that are left out.
+            ignore_labels: tags (with ``"none"``) or types of entities that are excluded.
 
-        Raises `InputError` for an empty text or an unknown strategy, `InputTypeError` for anything but texts.
+        Raises `InputError` for an empty text or an unknown strategy, `InputTypeError` for values other than
+        texts.
         """
         if aggregation_strategy not in STRATEGIES:
             raise InputError(
@@ -128,7 +129,7 @@ class TokenClassification(Task):
         return ScoredToken(word, start, end, at, encoding.word_ids[at], scores)
 
     def _scores(self, encodings: Sequence[Encoding]) -> list[Scores]:
-        """Probabilities ``[L, num_labels]`` for each encoding."""
+        """Return probabilities ``[L, num_labels]`` for each encoding."""
         cut = [windows(encoding, self.max_length) for encoding in encodings]
         parts = [window for found in cut for window in found]
         scores = [np.empty(0, dtype=np.float32)] * len(parts)
@@ -144,7 +145,7 @@ class TokenClassification(Task):
 
 
 def _merged(encoding: Encoding, parts: Sequence[tuple[Window, Scores]]) -> Scores:
-    """Take each token's scores from the window where most tokens stand between it and the nearest cut."""
+    """Return each token's scores from the window with the most context around it."""
     if len(parts) == 1:
         return parts[0][1]
     length = sum(sequence == 0 for sequence in encoding.sequence_ids)
@@ -162,7 +163,7 @@ def _merged(encoding: Encoding, parts: Sequence[tuple[Window, Scores]]) -> Score
 def _texts(texts: Any) -> list[str]:
     if not isinstance(texts, Sequence) or isinstance(texts, bytes):
         raise InputTypeError(f"texts must be a text or a list of texts, got a {type(texts).__name__}.")
-    return [check_text(text, name_of_text(place, len(texts))) for place, text in enumerate(texts)]
+    return [check_text(text, name_of_text(index, len(texts))) for index, text in enumerate(texts)]
 
 
 def _ignored(labels: Sequence[str]) -> frozenset[str]:

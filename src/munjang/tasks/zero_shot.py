@@ -1,6 +1,6 @@
-"""Zero-shot classification: any labels, judged by a model of natural-language inference (arXiv:1909.00161).
+"""Zero-shot classification with any labels, by a model of natural-language inference (arXiv:1909.00161).
 
-Each label becomes a hypothesis, and the model says whether it follows from the text.
+Each label becomes a hypothesis, and the model predicts whether it follows from the text.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ class ZeroShotClassification(Task):
         )
 
     @overload
-    def __call__(  # type: ignore[overload-overlap] # a str is a sequence of str, and never taken for one
+    def __call__(  # type: ignore[overload-overlap] # a str is a sequence of str too
         self,
         sequences: str,
         candidate_labels: str | Sequence[str],
@@ -83,12 +83,12 @@ class ZeroShotClassification(Task):
         Args:
             sequences: a text or a list of texts.
             candidate_labels: a list of labels, or one string with commas between them.
-            hypothesis_template: a sentence with ``{}`` where the label goes; for Korean texts and labels, a
-                Korean one serves better.
-            multi_label: several labels may hold: each is scored on its own, entailment against contradiction.
-                Otherwise the scores of a text add up to 1.
+            hypothesis_template: a sentence with ``{}`` for the label; for Korean texts and labels, a Korean
+                sentence works better.
+            multi_label: several labels may apply: each is scored separately, entailment against
+                contradiction. Otherwise the scores of a text add up to 1.
 
-        A text that is too long is cut, never the hypothesis, and a `TruncationWarning` says how much. Raises
+        A text that is too long is truncated, never the hypothesis, with a `TruncationWarning`. Raises
         `InputError` for an empty text, no labels, a template without ``{}``, or a hypothesis that is too
         long.
         """
@@ -109,17 +109,17 @@ class ZeroShotClassification(Task):
         return logits_of(self.model, ids)
 
     def _scores(self, logits: Scores, multi_label: bool) -> Scores:
-        """``[texts, labels, n]`` -> ``[texts, labels]``."""
+        """Return the scores ``[texts, labels]`` from logits ``[texts, labels, n]``."""
         if multi_label or logits.shape[1] == 1:
             return softmax(logits[..., [self.contradiction_id, self.entailment_id]])[..., 1]
         return softmax(logits[..., self.entailment_id])
 
 
 def entailment_and_contradiction(id2label: Mapping[int, str]) -> tuple[int, int]:
-    """Find the two labels by how their names begin, in either case.
+    """Find the two labels by the beginnings of their names, ignoring case.
 
-    Without a name for contradiction it is the first label, or the last if entailment is the first. Raises
-    `CheckpointError`, listing the labels, if none is entailment.
+    Without a label for contradiction it is the first label, or the last if entailment is the first. Raises
+    `CheckpointError`, listing the labels, if there is no entailment.
     """
     found = {label.lower()[:6]: index for index, label in sorted(id2label.items(), reverse=True)}
     entailment = found.get("entail")
@@ -138,7 +138,7 @@ def _labels(labels: str | Sequence[str]) -> list[str]:
         listed = [label.strip() for label in listed if label.strip()]
     if not listed:
         raise InputError("There are no candidate labels; give at least one.")
-    return [check_text(label, f"Candidate label {place}") for place, label in enumerate(listed)]
+    return [check_text(label, f"Candidate label {index}") for index, label in enumerate(listed)]
 
 
 def _hypothesis(template: str, label: str) -> str:
