@@ -66,6 +66,7 @@ def load(
 def _tokenizer(tokenizer: str | os.PathLike[str] | Tokenizer, options: ModelOptions) -> Tokenizer:
     if isinstance(tokenizer, Tokenizer):
         return tokenizer
+    # The revision is the model's.
     return Tokenizer.from_pretrained(
         tokenizer, cache_dir=options.cache_dir, token=options.token, offline=options.offline
     )

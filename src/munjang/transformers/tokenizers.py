@@ -41,7 +41,7 @@ class AutoTokenizer(Tokenizer):
     """
 
     @classmethod
-    def from_pretrained(
+    def from_pretrained(  # type: ignore[override] # the arguments of `transformers`
         cls,
         name: str | os.PathLike[str],
         *,
@@ -63,20 +63,14 @@ class AutoTokenizer(Tokenizer):
                 f"A tokenizer is not opened with {unknown[0]!r}; there are do_lower_case, "
                 f"{', '.join(_SETTINGS)} and special tokens by name."
             )
-        found = super().from_pretrained(
-            name,
-            revision=opening.revision,
-            cache_dir=opening.cache_dir,
-            token=opening.token,
-            offline=opening.offline,
-        )
-        assert isinstance(found, cls)
+        tokenizer = super().from_pretrained(name, opening)
+        assert isinstance(tokenizer, cls)
         if do_lower_case is not None:
-            _set_case(found, do_lower_case)
-        found.add_special_tokens({key: token for key, token in tokens.items() if token is not None})
+            _set_case(tokenizer, do_lower_case)
+        tokenizer.add_special_tokens({key: token for key, token in tokens.items() if token is not None})
         for key, value in settings.items():
-            setattr(found, key, value)
-        return found
+            setattr(tokenizer, key, value)
+        return tokenizer
 
     @property
     def vocab(self) -> dict[str, int]:

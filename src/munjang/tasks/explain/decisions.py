@@ -1,4 +1,4 @@
-"""From a head's logits to its answer, with every number on the way."""
+"""From a head's logits to its answer, with every intermediate number."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _NEXT_SENTENCE = {0: "follows", 1: "unrelated"}
 
 
 def head_steps(values: Mapping[str, Array], places: Sequence[int] | None) -> tuple[Step, ...]:
-    """Name the vectors between the last layer and the logits, for each of the places or for the text."""
+    """Return the vectors between the last layer and the logits, for each of the tokens or for the text."""
     last = values["last_hidden_state"]
     if places is not None:
         return tuple(Step(f"last_hidden_state[{place}]", last[place]) for place in places)
@@ -39,7 +39,7 @@ def decide(
     places: Sequence[int] | None,
     top: int,
 ) -> tuple[Decision, ...]:
-    """Turn a head's logits into answers; there are none for a task without a head."""
+    """Return the decisions from a head's logits; none for a task without a head."""
     if LOGITS not in values:
         return ()
     logits = values[LOGITS]
@@ -63,7 +63,7 @@ def _label(logits: Array, labels: Mapping[int, str], function: Function) -> Deci
 
 
 def _ordinary(tokenizer: Tokenizer, pieces: int) -> NDArray[np.bool_]:
-    """Mark what can be written on: neither special pieces nor rows without a token, but parts of letters."""
+    """Mark the pieces that can be generated, parts of characters included, but not special or unused rows."""
     offered = np.arange(pieces) < len(tokenizer)
     special = [i for i in tokenizer.all_special_ids if i < pieces]
     offered[special] = False
