@@ -38,6 +38,10 @@ $(VENV)/.develops: pyproject.toml constraints.txt | $(VENV)/bin/python
 	$(BIN)/python $(PIP_INSTALL) --editable '.[dev]'
 	@touch $@ $(VENV)/.runs
 
+$(VENV)/.documents: pyproject.toml constraints.txt | $(VENV)/bin/python
+	$(BIN)/python $(PIP_INSTALL) --editable '.[docs]'
+	@touch $@ $(VENV)/.runs
+
 .PHONY: $(VENV)
 $(VENV): $(VENV)/.runs ## the environment that the demo needs, with the command in .venv/bin/munjang
 
@@ -64,10 +68,11 @@ format: $(VENV)/.develops ## bring the code into form
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-docs: $(VENV)/.develops ## write the generated pages of docs/ again
+docs: $(VENV)/.documents ## write docs/cli.md again and build the site into build/site; warnings are errors
 	$(BIN)/python scripts/docs_cli.py
+	$(BIN)/python -m mkdocs build --strict
 
-changelog: $(VENV)/.develops ## show what changelog.d/ will become
+changelog: $(VENV)/.develops ## show the next section of CHANGELOG.md, made from changelog.d/
 	$(BIN)/towncrier build --draft --version next
 
 .venv-bench/.benches: benchmarks/requirements.txt pyproject.toml constraints.txt
@@ -82,5 +87,5 @@ bench: .venv-bench/.benches ## measure this engine and its peers in one run
 results: $(VENV)/.develops ## train the models of docs/results again (hours); RESULTS="korsts nsmc" chooses
 	$(BIN)/python -m scripts.results $(RESULTS)
 
-clean: ## remove the environments and caches
-	rm -rf $(VENV) .venv-bench .pytest_cache .mypy_cache .ruff_cache .hypothesis
+clean: ## remove the environments, caches and built files
+	rm -rf $(VENV) .venv-bench build .pytest_cache .mypy_cache .ruff_cache .hypothesis

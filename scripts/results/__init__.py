@@ -1,1 +1,1 @@
-"""The trainings whose results stand in docs/results/, each as one function."""
+"""The trainings whose results are in docs/results/, one function each."""

@@ -1,4 +1,4 @@
-"""Half the layers of a sentence encoder, taught by the whole."""
+"""Distillation of a sentence encoder to half of its layers."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ PROMPT = "query: "
 
 
 def distilled(place: Place) -> Outcome:
-    """Learn from the model of the recipe ``korsts``, which must be there."""
+    """Distil the model of the recipe ``korsts``, which must exist."""
     teacher = place.run("korsts")
     parts = {
         part: read_scored_pairs(place.data / "korsts" / f"{part}.tsv") for part in ("train", "dev", "test")
@@ -45,13 +45,13 @@ def distilled(place: Place) -> Outcome:
     encoded = [pair.sentence1 for pair in parts["test"]]
     median, least, most = times_as_fast(student, whole, encoded)
     return Outcome(
-        "Distillation to half the layers, taught by the KorSTS model",
+        "Distillation of the KorSTS model to half of its layers",
         "97% of the teacher's Spearman correlation at 1.7 times its speed",
         result,
         evaluations,
         [
             (
-                "The first table is the student's, the second the teacher's: "
+                "The first table is the student, the second the teacher: "
                 f"{kept:.1%} of the correlation is kept. The student encodes {median:.2f} times as fast "
                 f"(median of seven rounds, {least:.2f} to {most:.2f}; {len(encoded):,} sentences)."
             )

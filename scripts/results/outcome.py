@@ -1,4 +1,4 @@
-"""What a recipe gives, and the page that is written of it."""
+"""The result of a recipe, and its page."""
 
 from __future__ import annotations
 
@@ -17,21 +17,21 @@ __all__ = ["Outcome", "Place", "page"]
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where the data is, where runs go, and who follows them."""
+    """The folders of the data and of the runs, and the watchers of the runs."""
 
     data: Path
     runs: Path
     watchers: Sequence[Watcher] = ()
 
     def run(self, name: str) -> Path:
-        """The folder of a run."""
+        """Return the folder of a run."""
         self.runs.mkdir(parents=True, exist_ok=True)
         return self.runs / name
 
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """A trained model and what was measured of it on data that no choice was made with."""
+    """A trained model and its measures on data that was not used to choose a model."""
 
     title: str
     goal: str
@@ -41,14 +41,14 @@ class Outcome:
 
 
 def page(name: str, outcome: Outcome) -> str:
-    """Write the page: what was reached, and the report of the run below it."""
+    """Return the page: the measures, then the report of the run."""
     report = (outcome.result.folder / "report.md").read_text(encoding="utf-8")
     report = report.partition("\n## How to use it")[0]  # the folder is not in the project
     report = report.replace(f"{outcome.result.folder.parent}{os.sep}", "build/results/")  # not this machine's
     report = re.sub(r"^#", "##", report.replace("curves.png", f"{name}.png"), flags=re.MULTILINE)
     parts = [
         f"# {outcome.title}",
-        f"Wanted: {outcome.goal}. Made by `make results RESULTS={name}` on {_machine()}.",
+        f"Target: {outcome.goal}. Created by `make results RESULTS={name}` on {_machine()}.",
         *(evaluation.to_markdown().strip() for evaluation in outcome.evaluations),
         *outcome.remarks,
         report.strip(),

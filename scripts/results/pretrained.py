@@ -1,4 +1,4 @@
-"""A small BERT from nothing, on film reviews."""
+"""Pre-training of a small BERT on film reviews."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ SENTENCES = ("이 영화 정말 [MASK]", "배우들의 [MASK]가 훌륭하다.",
 
 
 def pretrained(place: Place) -> Outcome:
-    """Learn a vocabulary, then to fill masks."""
+    """Train a vocabulary, then a masked language model."""
     reviews = place.data / "nsmc" / "reviews.txt.gz"
     vocabulary = place.run("pretrained-vocabulary")
     if not (vocabulary / "tokenizer.json").exists():
@@ -43,8 +43,8 @@ def pretrained(place: Place) -> Outcome:
         watchers=place.watchers,
     )
     return Outcome(
-        "Pre-training from nothing on film reviews: 4 layers, width 256, 16,000 pieces of our own",
-        "a held-out loss of masked words under 4.5, and a sensible word in the gap",
+        "Pre-training a new model on film reviews: 4 layers, width 256, 16,000 new pieces",
+        "a held-out loss of masked words under 4.5, and a plausible word for the mask",
         result,
         [],
         _filled(str(result.folder)),
@@ -53,7 +53,7 @@ def pretrained(place: Place) -> Outcome:
 
 def _filled(folder: str) -> list[str]:
     fill = munjang.pipeline("fill-mask", folder)
-    rows = ["| sentence | the five likeliest words |", "| --- | --- |"]
+    rows = ["| sentence | the five most likely words |", "| --- | --- |"]
     for sentence in SENTENCES:
         found = ", ".join(f"{one['token_str']} ({one['score']:.3f})" for one in fill(sentence))
         rows.append(f"| {sentence} | {found} |")

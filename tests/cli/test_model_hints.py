@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from munjang.checkpoints.catalogue import CATALOGUE
-from munjang.cli.needs import _NEEDS, _SAME
+from munjang.cli.common.needs import _NEEDS, _SAME
 from munjang.models.registry import ARCHITECTURES
 from support.heads import MODEL_MAKERS
 from support.program import Invoke

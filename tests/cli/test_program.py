@@ -14,7 +14,7 @@ import pytest
 
 import munjang
 from munjang.checkpoints import DEFAULT_MODEL
-from munjang.cli import options
+from munjang.cli.common import options
 from support.program import Program, program_environment
 from support.tiny import tiny_sentence_model
 

@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from munjang.data.readers.tagged import read_klue_ner, read_naver_ner
+from munjang.data import read_tagged_texts
+from munjang.data.readers.tagged import Line, klue_texts, naver_texts
 from munjang.data.tags import (
     Entity,
     TaggedText,
@@ -119,10 +120,14 @@ def test_how_tags_are_written() -> None:
     assert not has_suffixes(["O"])
 
 
+def lines_of(path: Path) -> list[Line]:
+    return list(enumerate(path.read_text(encoding="utf-8").split("\n"), 1))
+
+
 def test_reading_characters(tmp_path: Path) -> None:
     path = tmp_path / "klue.tsv"
     path.write_text(KLUE, encoding="utf-8")
-    assert list(read_klue_ner(path)) == [
+    assert list(klue_texts(lines_of(path), path.name)) == [
         {"text": "이순신은 3#", "entities": [(0, 3, "PS"), (5, 6, "QT")]},
         {"text": "가", "entities": [(0, 1, "LC")]},
     ]
@@ -131,7 +136,7 @@ def test_reading_characters(tmp_path: Path) -> None:
 def test_reading_words(tmp_path: Path) -> None:
     path = tmp_path / "naver.tsv"
     path.write_text(NAVER, encoding="utf-8")
-    assert list(read_naver_ner(path)) == [
+    assert list(naver_texts(lines_of(path), path.name)) == [
         {"text": "이순신은 한산 섬에서  이겼다 .", "entities": [(0, 4, "PER"), (5, 11, "LOC")]},
         {"text": "Seoul 1", "entities": [(0, 5, "LOC"), (6, 7, "NUM")]},
     ]
@@ -142,19 +147,19 @@ def test_a_line_that_is_no_character(line: str, tmp_path: Path) -> None:
     path = tmp_path / "bad.tsv"
     path.write_text(f"가\tO\n{line}\n", encoding="utf-8")
     with pytest.raises(DataFileError, match="line 2"):
-        list(read_klue_ner(path))
+        list(klue_texts(lines_of(path), path.name))
 
 
 def test_words_without_their_tags(tmp_path: Path) -> None:
     path = tmp_path / "bad.tsv"
     path.write_text("가 나\tO\n", encoding="utf-8")
     with pytest.raises(DataFileError, match="line 1: 2 words, but 1 tags"):
-        list(read_naver_ner(path))
+        list(naver_texts(lines_of(path), "bad.tsv"))
     path.write_bytes("가".encode("cp949"))
-    with pytest.raises(DataFileError, match="is not UTF-8"):
-        list(read_naver_ner(path))
-    with pytest.raises(DataFileError, match="Can't read"):
-        list(read_naver_ner(tmp_path / "none.tsv"))
+    with pytest.raises(DataFileError, match="not UTF-8"):
+        read_tagged_texts(path)
+    with pytest.raises(DataFileError, match="There is no file"):
+        read_tagged_texts(tmp_path / "none.tsv")
 
 
 def tokenizer_for(examples: list[TaggedText], folder: Path, *, whole: bool) -> Tokenizer:
@@ -197,7 +202,7 @@ def marked_up(example: TaggedText) -> str:
 @pytest.mark.data
 def test_klue_ner(data: Path, tmp_path: Path) -> None:
     path = data / "klue-ner" / "train.tsv"
-    examples = list(read_klue_ner(path))
+    examples = list(klue_texts(lines_of(path), path.name))
     assert len(examples) == 4000
     marked = [line for line in path.read_text(encoding="utf-8").split("\n") if line.startswith("## klue-ner")]
     for example, line in zip(examples, marked, strict=True):
@@ -208,7 +213,7 @@ def test_klue_ner(data: Path, tmp_path: Path) -> None:
 
 @pytest.mark.data
 def test_naver_ner(data: Path, tmp_path: Path) -> None:
-    examples = list(read_naver_ner(data / "naver-ner" / "test.tsv"))
+    examples = list(naver_texts(lines_of(data / "naver-ner" / "test.tsv"), "test.tsv"))
     assert len(examples) == 9000
     kinds = {kind for example in examples for _, _, kind in example["entities"]}
     assert kinds == KINDS

@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 
 from munjang.bulk.checkpoint import Staging
 from munjang.checkpoints.files import flush
-from munjang.data.files import Row, import_pyarrow
+from munjang.data.files import Row
+from munjang.data.records import import_pyarrow
 from munjang.errors import InputError
 from munjang.progress import Advance
 from munjang.sentence.quantization import quantize_embeddings

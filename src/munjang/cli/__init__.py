@@ -15,7 +15,7 @@ def main() -> None:
     """Run the command line; the entry point of the installed program ``munjang``."""
     try:
         from munjang.cli.app import app
-        from munjang.cli.output import force_utf8
+        from munjang.cli.common.output import force_utf8
 
         force_utf8()
         app(prog_name="munjang")

@@ -3,39 +3,37 @@
 from __future__ import annotations
 
 import codecs
-import csv
 import gzip
-import json
 import os
 import sys
 import zlib
-from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path, PurePath
-from typing import IO, Any, NamedTuple, cast
+from typing import IO, Any, cast
 
-from munjang.errors import DataFileError, InputError, MissingExtraError
+from munjang.data.records import (
+    Columns,
+    Entry,
+    csv_entries,
+    json_line_entries,
+    json_type,
+    parquet_entries,
+    text_entries,
+)
+from munjang.errors import DataFileError, InputError
 
 __all__ = [
     "STDIN",
-    "TEXT",
     "DataFile",
-    "Record",
     "Row",
     "check_encoding",
     "check_path",
-    "csv_records",
-    "import_pyarrow",
-    "json_records",
-    "json_type",
     "numbered_lines",
     "opened",
-    "parquet_records",
     "shown_name",
-    "text_records",
 ]
 
 STDIN = "-"
@@ -112,7 +110,7 @@ def numbered_lines(file: IO[bytes], name: str, encoding: str) -> Iterator[tuple[
 
 
 def _lines(file: IO[bytes], name: str, encoding: str) -> Iterator[str]:
-    # Line by line, so that the error can say which.
+    # Decode line by line, so that the error has the line's number.
     for number, raw in enumerate(file, 1):
         try:
             line = raw.decode(encoding)
@@ -121,7 +119,7 @@ def _lines(file: IO[bytes], name: str, encoding: str) -> Iterator[str]:
         yield line.removeprefix(_MARK) if number == 1 else line
 
 
-# What a byte means depends on bytes of earlier lines in these: a shift, or the one header of ISO-2022-KR.
+# Encodings with a state: the meaning of a byte depends on earlier lines (a shift, or ISO-2022-KR's header).
 _STATEFUL = ("utf-7", "hz", "iso2022")
 
 
@@ -172,159 +170,12 @@ def _looks_like_cp949(raw: bytes) -> bool:
     return any("가" <= character <= "힣" for character in text)
 
 
-TEXT = "text"
-_LONGEST_FIELD = 2**31 - 1
-_PARQUET_ROWS = 1024
-
-Lines = Iterable[tuple[int, str]]
-
-
-class Record(NamedTuple):
-    """A raw row of a file: its position, for messages, and its values by column."""
-
-    place: str
-    values: Mapping[str, Any]
-
-
-def text_records(lines: Lines) -> Iterator[Record]:
-    """Yield a record for each line of a text file."""
-    for number, line in lines:
-        yield Record(f"line {number}", {TEXT: line.removesuffix("\n")})
-
-
-def csv_records(lines: Lines, name: str, *, delimiter: str, quoting: bool, header: bool) -> Iterator[Record]:
-    """Read rows of separated values; quotes as in RFC 4180 if ``quoting``.
-
-    Without a ``header`` the columns are called 1, 2, 3, ... Empty lines are skipped. Raises `DataFileError`
-    with the line's number for a row with more or fewer fields than the first, and for broken quotes.
-    """
-    csv.field_size_limit(_LONGEST_FIELD)  # a text may have megabytes; the module's own limit is 128 KiB
-    reader = csv.reader(
-        (line for _, line in lines),
-        delimiter=delimiter,
-        quoting=csv.QUOTE_MINIMAL if quoting else csv.QUOTE_NONE,
-        strict=True,
-    )
-    columns: list[str] = []
-    for place, fields in _placed(reader, name, quoting):
-        if not columns:
-            columns = fields if header else [str(number) for number in range(1, len(fields) + 1)]
-            _check_columns(columns, name)
-            if header:
-                continue
-        if len(fields) != len(columns):
-            raise DataFileError(
-                f"{name}, {place}: {_count(len(fields), 'field')} instead of {len(columns)}."
-                + _quoting_hint(quoting, delimiter)
-            )
-        yield Record(place, dict(zip(columns, fields, strict=True)))
-
-
-def _placed(reader: Any, name: str, quoting: bool) -> Iterator[tuple[str, list[str]]]:
-    """Yield rows with the line that each begins in; a quoted field may hold further lines."""
-    while True:
-        place = f"line {reader.line_num + 1}"
-        try:
-            fields = next(reader)
-        except StopIteration:
-            return
-        except csv.Error as error:
-            hint = _quoting_hint(quoting, reader.dialect.delimiter)
-            raise DataFileError(f"{name}: the row that begins in {place} is broken: {error}.{hint}") from None
-        if fields:
-            yield place, fields
-
-
-def _quoting_hint(quoting: bool, delimiter: str) -> str:
-    return " If its quotes are letters, pass --no-quoting." if quoting and delimiter == "\t" else ""
-
-
-def _check_columns(columns: list[str], name: str) -> None:
-    column, times = Counter(columns).most_common(1)[0]
-    if times > 1:
-        raise DataFileError(f"{name} has {times} columns named '{column}'; give each its own name.")
-
-
-def _count(number: int, what: str) -> str:
-    return f"{number} {what}" if number == 1 else f"{number} {what}s"
-
-
-def json_records(lines: Lines, name: str) -> Iterator[Record]:
-    """Read one JSON object, or one JSON string, per line; empty lines are skipped.
-
-    Raises `DataFileError` with the line's number for anything else.
-    """
-    for number, line in lines:
-        if not line.strip():
-            continue
-        try:
-            value = json.loads(line)
-        except (ValueError, RecursionError) as error:
-            reason = error.msg if isinstance(error, json.JSONDecodeError) else str(error)
-            raise DataFileError(f"{name}, line {number}: not JSON: {reason}.") from None
-        if isinstance(value, str):
-            value = {TEXT: value}
-        if not isinstance(value, dict):
-            raise DataFileError(
-                f"{name}, line {number}: {json_type(value)}; each line must be an object or a string."
-            )
-        yield Record(f"line {number}", value)
-
-
-def parquet_records(path: str, name: str) -> Iterator[Record]:
-    """Read the rows of a parquet file: its columns of texts, numbers and truth values, nothing nested.
-
-    Raises `DataFileError` for a file that is broken or has two columns of one name.
-    """
-    parquet, arrow = import_pyarrow()
-    try:
-        with parquet.ParquetFile(path) as file:
-            columns = [field.name for field in file.schema_arrow if not arrow.types.is_nested(field.type)]
-            if columns:
-                _check_columns(columns, name)
-            start = 1
-            for batch in file.iter_batches(batch_size=_PARQUET_ROWS, columns=columns):
-                for number, values in enumerate(batch.to_pylist(), start):
-                    yield Record(f"row {number}", values)
-                start += batch.num_rows
-    except (arrow.ArrowException, OSError) as error:
-        reason = str(error).splitlines()[0].rstrip(".")
-        raise DataFileError(f"Can't read {name} as parquet: {reason}.") from None
-
-
-def import_pyarrow() -> tuple[Any, Any]:
-    """Return the modules ``pyarrow.parquet`` and ``pyarrow``; `MissingExtraError` if not installed."""
-    try:
-        import pyarrow as pa
-        import pyarrow.parquet as pq
-    except ImportError:
-        raise MissingExtraError.of(
-            "Parquet needs the package pyarrow, which is not installed", "parquet"
-        ) from None
-    return pq, pa
-
-
-_JSON_TYPES = {
-    type(None): "null",
-    bool: "a truth value",
-    int: "a number",
-    float: "a number",
-    list: "a list",
-    dict: "an object",
-}
-
-
-def json_type(value: object) -> str:
-    """Return the name of a value's JSON type in words."""
-    return _JSON_TYPES.get(type(value), type(value).__name__)
-
-
 _ID = "id"
 _OBVIOUS = ("text", "question", "sentence", "document")
 _DELIMITERS = {".csv": ",", ".tsv": "\t"}
 _JSON_LINES = (".jsonl", ".ndjson")
 _PARQUET = ".parquet"
-# Files that people do try, and that are no text.
+# Formats that users try, and that are no text.
 _OTHERS = (".json", ".xls", ".xlsx", ".pdf", ".doc", ".docx", ".hwp", ".hwpx", ".zip", ".bz2", ".xz", ".zst")
 _KNOWN = ".txt, .csv, .tsv, .jsonl or .parquet"
 
@@ -383,47 +234,38 @@ class DataFile:
 
     def columns(self) -> list[str]:
         """Return the column names of the first row; a text file has the single column ``text``."""
-        first, _ = self._begun()
-        return list(first.values)
+        return list(next(self.records()).values)
 
-    def records(self) -> Iterator[Record]:
+    def records(self) -> Iterator[Entry]:
         """Yield the raw rows in order, each with its position in the file; at least one row."""
-        first, records = self._begun()
-        return chain([first], records)
+        check_encoding(self.encoding)
+        entries = self._entries()
+        first = next(entries, None)
+        if first is None:
+            header = " or has nothing but a header" if self.kind in _DELIMITERS and self.header else ""
+            raise DataFileError(f"{self.name} has no rows: it is empty{header}.")
+        return chain([first], entries)
 
     def __iter__(self) -> Iterator[Row]:
         """Yield the rows in order."""
-        first, records = self._begun()
+        entries = self.records()
+        first = next(entries)
         column = self._choose_column(first)
-        own_id = self._id_column(first, column)
-        for number, record in enumerate(chain([first], records)):
-            yield Row(
-                number,
-                number if own_id is None else self._id(record, own_id),
-                self._text(record, column),
-                record.values,
-                column,
-            )
+        id_column = _id_column(first, column)
+        for number, entry in enumerate(chain([first], entries)):
+            row_id = number if id_column is None else _id(entry, id_column)
+            yield Row(number, row_id, entry.string(column), entry.values, column)
 
-    def _begun(self) -> tuple[Record, Iterator[Record]]:
-        check_encoding(self.encoding)
-        records = self._records()
-        first = next(records, None)
-        if first is None:
-            bare = " or has nothing but a header" if self.kind in _DELIMITERS and self.header else ""
-            raise DataFileError(f"{self.name} has no rows: it is empty{bare}.")
-        return first, records
-
-    def _records(self) -> Iterator[Record]:
+    def _entries(self) -> Iterator[Entry]:
         check_path(self.path)
         kind = self.kind
         if kind == _PARQUET:
-            yield from parquet_records(self.path, self.name)
+            yield from parquet_entries(self.path, self.name)
             return
         with opened(self.path) as file:
             lines = numbered_lines(file, self.name, self.encoding)
             if kind in _DELIMITERS:
-                yield from csv_records(
+                yield from csv_entries(
                     lines,
                     self.name,
                     delimiter=_DELIMITERS[kind],
@@ -431,15 +273,15 @@ class DataFile:
                     header=self.header,
                 )
             elif kind in _JSON_LINES:
-                yield from json_records(lines, self.name)
+                yield from json_line_entries(lines, self.name)
             else:
-                yield from text_records(lines)
+                yield from text_entries(lines, self.name)
 
     @property
     def kind(self) -> str:
-        """The end of the file's name that says what it is, in lower case, without ``.gz``.
+        """The suffix of the file's name in lower case, without ``.gz``.
 
-        Raises `DataFileError` for a kind that is known not to be one of ours.
+        Raises `DataFileError` for a suffix of a known format that can't be read.
         """
         ends = [end.lower() for end in PurePath(self.path).suffixes]
         packed = ends[-1:] == [".gz"]
@@ -453,52 +295,30 @@ class DataFile:
         """Whether this file format has columns; a text file has none."""
         return self.kind in (*_DELIMITERS, *_JSON_LINES, _PARQUET)
 
-    def _choose_column(self, first: Record) -> str:
-        columns = list(first.values)
-        if self.column is not None:
-            if not self.has_columns:
-                raise DataFileError(f"{self.name} is a text file, one text per line; it has no columns.")
-            if self.column not in columns:
-                raise DataFileError(
-                    f"{self.name} has no column '{self.column}'; it has {', '.join(columns)}."
-                )
-            return self.column
-        texts = [name for name in columns if isinstance(first.values[name], str)]
-        others = [name for name in texts if name.casefold() != _ID]
-        obvious = [name for name in texts if name.casefold() in _OBVIOUS]
-        for found in (texts, others, obvious):
-            if len(found) == 1:
-                return found[0]
-        raise DataFileError(
-            f"{self.name} has the columns {', '.join(columns)}; say which holds the texts: --column NAME."
-        )
+    def _choose_column(self, first: Entry) -> str:
+        if self.column is None:
+            texts = [name for name, value in first.values.items() if isinstance(value, str)]
+            others = [name for name in texts if name.casefold() != _ID]
+            obvious = [name for name in texts if name.casefold() in _OBVIOUS]
+            for candidates in (texts, others, obvious):
+                if len(candidates) == 1:
+                    return candidates[0]
+        elif not self.has_columns:
+            raise DataFileError(f"{self.name} is a text file, one text per line; it has no columns.")
+        return Columns(self.name, list(first.values)).choose(self.column, (), "texts", "--column")
 
-    def _text(self, record: Record, column: str) -> str:
-        text = record.values.get(column, "")
-        if column not in record.values:
-            raise DataFileError(f"{self.name}, {record.place}: there is no '{column}'.")
-        if not isinstance(text, str):
-            raise DataFileError(f"{self.name}, {record.place}: '{column}' is {json_type(text)}, not a text.")
-        try:
-            text.encode()
-        except UnicodeEncodeError:  # JSON can say what no text can hold
-            raise DataFileError(
-                f"{self.name}, {record.place}: '{column}' holds half a surrogate pair, which is no character."
-            ) from None
-        return text
 
-    def _id_column(self, first: Record, column: str) -> str | None:
-        found = (key for key in first.values if key.casefold() == _ID and key != column)
-        return next((key for key in found if _is_id(first.values[key])), None)
+def _id_column(first: Entry, column: str) -> str | None:
+    names = (name for name in first.values if name.casefold() == _ID and name != column)
+    return next((name for name in names if _is_id(first.values[name])), None)
 
-    def _id(self, record: Record, own_id: str) -> int | str:
-        value = record.values.get(own_id)
-        if not _is_id(value):
-            raise DataFileError(
-                f"{self.name}, {record.place}: '{own_id}' is {json_type(value)}, no number or text."
-            )
-        assert isinstance(value, (int, str))
-        return value
+
+def _id(entry: Entry, column: str) -> int | str:
+    value = entry.values.get(column)
+    if not _is_id(value):
+        raise entry.error(f"'{column}' is {json_type(value)}, no number or text.")
+    assert isinstance(value, (int, str))
+    return value
 
 
 def _is_id(value: object) -> bool:

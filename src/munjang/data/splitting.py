@@ -12,6 +12,7 @@ from munjang.errors import InputError
 __all__ = ["sample", "split"]
 
 Example = TypeVar("Example")
+_SAMPLE_SEED = 1
 
 
 def split(
@@ -23,26 +24,29 @@ def split(
 ) -> tuple[list[Example], list[Example]]:
     """Split examples at random into training and held-out examples, each in input order.
 
-    ``held_out`` is a share (a float between 0 and 1) or a number of examples (an int); at least one is held
-    out. With ``key``, examples of one key stay together (questions about one paragraph, say), and so many
-    keys are held out that they have at least that many examples. Equal arguments give equal parts.
+    ``held_out`` is a share (a float between 0 and 1) or a number of examples (an int); at least one example
+    is held out. With ``key``, examples of one key stay together (for example questions about one paragraph),
+    and keys are held out until they have at least that many examples. Equal arguments give equal parts.
 
-    Raises `InputError` for a share or a number that leaves nothing on one of the sides.
+    Raises `InputError` for a share or a number that leaves one of the sides empty.
     """
     rows = list(examples)
     wanted = _wanted(held_out, len(rows))
-    groups = _groups(rows, key)
+    groups: dict[Hashable, list[int]] = {}
+    for index, row in enumerate(rows):
+        groups.setdefault(index if key is None else key(row), []).append(index)
+    indexes = list(groups.values())
     held: set[int] = set()
-    for chosen in np.random.default_rng(seed).permutation(len(groups)):
+    for group in np.random.default_rng(seed).permutation(len(indexes)):
         if len(held) >= wanted:
             break
-        held.update(groups[int(chosen)])
+        held.update(indexes[int(group)])
     if len(held) == len(rows):
         raise InputError(
             f"Holding out {held_out} of {len(rows)} examples with {len(groups)} different keys leaves none "
             "to learn from; hold out fewer, or part them by another key."
         )
-    return [row for at, row in enumerate(rows) if at not in held], [rows[at] for at in sorted(held)]
+    return [row for index, row in enumerate(rows) if index not in held], [rows[i] for i in sorted(held)]
 
 
 def _wanted(held_out: object, number: int) -> int:
@@ -59,22 +63,9 @@ def _wanted(held_out: object, number: int) -> int:
     return held_out
 
 
-def _groups(rows: Sequence[Example], key: Callable[[Example], Hashable] | None) -> list[list[int]]:
-    if key is None:
-        return [[at] for at in range(len(rows))]
-    found: dict[Hashable, list[int]] = {}
-    for at, row in enumerate(rows):
-        found.setdefault(key(row), []).append(at)
-    return list(found.values())
-
-
-T = TypeVar("T")
-_SEED = 1
-
-
-def sample(items: Sequence[T], size: int | None) -> list[T]:
+def sample(items: Sequence[Example], size: int | None) -> list[Example]:
     """Return a deterministic sample of ``size`` items in order; all items for None or if there are fewer."""
     if size is None or size >= len(items):
         return list(items)
-    chosen = np.random.default_rng(_SEED).permutation(len(items))[:size]
-    return [items[place] for place in sorted(int(place) for place in chosen)]
+    chosen = np.random.default_rng(_SAMPLE_SEED).permutation(len(items))[:size]
+    return [items[index] for index in sorted(chosen.tolist())]

@@ -1,7 +1,7 @@
-"""Tags of entities: how their names are built, and how characters, words and tokens are brought together.
+"""Tags of entities: their names, and the alignment of characters, words and tokens.
 
 Entities are ``(start, end, type)`` with character offsets into the text. Tags are BIO: ``B-PS`` begins an
-entity, ``I-PS`` goes on with it, ``O`` is outside. Some Korean data writes ``PS-B`` or ``PS_B`` instead.
+entity, ``I-PS`` continues it, ``O`` is outside. Some Korean data writes ``PS-B`` or ``PS_B`` instead.
 """
 
 from __future__ import annotations
@@ -9,10 +9,12 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Iterable, Sequence
 from itertools import pairwise
-from typing import TypeAlias, TypedDict
+from typing import TYPE_CHECKING, TypeAlias, TypedDict
 
 from munjang.errors import InputError
-from munjang.tokenization.encoding import Encoding
+
+if TYPE_CHECKING:
+    from munjang.tokenization.encoding import Encoding
 
 __all__ = [
     "OUTSIDE",
@@ -41,23 +43,26 @@ class TaggedText(TypedDict):
 
 
 def has_suffixes(labels: Collection[str]) -> bool:
-    """Return whether a set of labels is written ``PS-B, PS-I`` throughout, not ``B-PS, I-PS``."""
+    """Return whether all labels of a set are written ``PS-B, PS-I``, not ``B-PS, I-PS``."""
     tags = [label for label in labels if label != OUTSIDE]
     return bool(tags) and all(_SUFFIXED.fullmatch(tag) and not _PREFIXED.fullmatch(tag) for tag in tags)
 
 
 def split_tag(tag: str, *, suffixed: bool = False) -> tuple[str, str]:
-    """``B-PS`` -> ``("B", "PS")``; a tag without either letter goes on with its like: ``("I", tag)``."""
-    if suffixed and (found := _SUFFIXED.fullmatch(tag)):
-        return found[2], found[1]
-    if not suffixed and (found := _PREFIXED.fullmatch(tag)):
-        return found[1], found[2]
+    """Return ``("B", "PS")`` for ``B-PS``, and ``("I", tag)`` for a tag without either letter.
+
+    So a tag without a letter continues an entity of the same tag.
+    """
+    if suffixed and (match := _SUFFIXED.fullmatch(tag)):
+        return match[2], match[1]
+    if not suffixed and (match := _PREFIXED.fullmatch(tag)):
+        return match[1], match[2]
     return "I", tag
 
 
 def entities_of_tags(tagged: Iterable[tuple[int, int, str]], *, suffixed: bool = False) -> list[Entity]:
-    """Join pieces ``(start, end, tag)`` to entities; an ``I-`` that goes on with nothing begins one."""
-    found: list[Entity] = []
+    """Join pieces ``(start, end, tag)`` to entities; an ``I-`` that continues nothing begins an entity."""
+    entities: list[Entity] = []
     current: Entity | None = None
     for start, end, tag in tagged:
         letter, kind = split_tag(tag, suffixed=suffixed)
@@ -65,41 +70,41 @@ def entities_of_tags(tagged: Iterable[tuple[int, int, str]], *, suffixed: bool =
             current = (current[0], max(current[1], end), kind)
             continue
         if current is not None:
-            found.append(current)
+            entities.append(current)
         current = None if kind == OUTSIDE else (start, end, kind)
-    return found if current is None else [*found, current]
+    return entities if current is None else [*entities, current]
 
 
 def align(entities: Sequence[Entity], encoding: Encoding) -> list[str | None]:
     """Return the tag of each token of an encoding; None for special tokens.
 
-    A token that holds a part of an entity belongs to it; one that holds parts of two belongs to that of
-    which it holds more, or the first. Raises `InputError` for entities that are empty or overlap.
+    A token that overlaps an entity belongs to it; a token that overlaps two entities belongs to the entity
+    with the larger overlap, or to the first. Raises `InputError` for entities that are empty or overlap.
     """
     ordered = _checked(entities)
     tags: list[str | None] = []
     begun = None
-    at = 0
+    index = 0
     for span, sequence in zip(encoding.offsets, encoding.sequence_ids, strict=True):
         if sequence is None:
             tags.append(None)
             continue
-        while at < len(ordered) and ordered[at][1] <= span[0]:
-            at += 1
-        entity = _owner(span, ordered[at:])
+        while index < len(ordered) and ordered[index][1] <= span[0]:
+            index += 1
+        entity = _owner(span, ordered[index:])
         tags.append(OUTSIDE if entity is None else f"{'I' if entity == begun else 'B'}-{entity[2]}")
         begun = entity or begun
     return tags
 
 
 def entities_of_tokens(tags: Sequence[str | None], encoding: Encoding, text: str) -> list[Entity]:
-    """Return the entities of tagged tokens, without the spaces that some tokens hold at their edges.
+    """Return the entities of tagged tokens, without white space at the edges of tokens.
 
-    For entities that begin and end where tokens do, this is the inverse of `align`.
+    For entities that begin and end at the edges of tokens, this is the inverse of `align`.
     """
     pieces = ((*span, tag or OUTSIDE) for span, tag in zip(encoding.offsets, tags, strict=True))
-    found = ((*trimmed(text, start, end), kind) for start, end, kind in entities_of_tags(pieces))
-    return [entity for entity in found if entity[0] < entity[1]]
+    entities = ((*trimmed(text, start, end), kind) for start, end, kind in entities_of_tags(pieces))
+    return [entity for entity in entities if entity[0] < entity[1]]
 
 
 def character_tags(example: TaggedText) -> list[str]:
@@ -131,7 +136,7 @@ def _owner(span: tuple[int, int], entities: Sequence[Entity]) -> Entity | None:
             break
         shared: float = min(span[1], entity[1]) - max(span[0], entity[0])
         if span[0] == span[1] and entity[0] < span[0] < entity[1]:
-            shared = 0.5  # a token of no characters, in the midst of an entity, does not break it
+            shared = 0.5  # a token without characters does not split the entity around it
         if shared > most:
             best, most = entity, shared
     return best
@@ -142,7 +147,7 @@ def _checked(entities: Sequence[Entity]) -> list[Entity]:
     for entity in ordered:
         if entity[0] >= entity[1]:
             raise InputError(f"The entity {entity} is empty; its end must be after its start.")
-    for one, next_one in pairwise(ordered):
-        if next_one[0] < one[1]:
-            raise InputError(f"The entities {one} and {next_one} overlap; a token can have one tag only.")
+    for first, second in pairwise(ordered):
+        if second[0] < first[1]:
+            raise InputError(f"The entities {first} and {second} overlap; a token can have one tag only.")
     return ordered

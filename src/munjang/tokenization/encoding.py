@@ -56,6 +56,17 @@ class Encoding:
         """Return the number of tokens."""
         return len(self.input_ids)
 
+    def to_dict(self) -> dict[str, Any]:
+        """Return the tokens, the model inputs, the offsets and the number of truncated tokens, for JSON."""
+        return {
+            "tokens": self.tokens,
+            "input_ids": self.input_ids,
+            "token_type_ids": self.token_type_ids,
+            "attention_mask": self.attention_mask,
+            "offsets": self.offsets,
+            "truncated": self.truncated,
+        }
+
     @classmethod
     def from_library(cls, encoding: LibraryEncoding, sequence_ids: list[int | None]) -> Encoding:
         """Return an encoding of the `tokenizers` library as an `Encoding` with these ``sequence_ids``."""

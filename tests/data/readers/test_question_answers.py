@@ -46,7 +46,7 @@ def test_json_lines(tmp_path: Path) -> None:
         ("qa.csv", "Q,A\n,2\n1,\n", (), "no row with both a question and an answer"),
         ("qa.csv", "", (), "it is empty"),
         ("qa.txt", "why?\n", (), "has no columns"),
-        ("qa.jsonl", '{"Q": "a", "A": 3}\n', (), "row 0: 'A' is 3, not a text"),
+        ("qa.jsonl", '{"Q": "a", "A": 3}\n', (), "line 1: 'A' is a number, not a text"),
         ("-", "", (), "can't come from standard input"),
     ],
 )

@@ -85,7 +85,7 @@ def test_places_are_those_of_the_text_as_it_stands(tmp_path: Path) -> None:
             "'크다' should begin at character 99, but the text has 20 characters; it stands at 17.",
         ),
         ((unicodedata.normalize("NFD", "한국"), 4), "it is there only in another normal form of Unicode"),
-        (("서울", -7), "'answer_start' is -7; places count from 0."),
+        (("서울", -7), "'answer_start' is -7; offsets count from 0."),
         (("서울", "0"), "'answer_start' is '0', not a whole number."),
         (("서울", 0.5), "'answer_start' is 0.5, not a whole number."),
         (("서울", True), "'answer_start' is a truth value, not a whole number."),

@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from munjang.cli.commands import Commands, described
+from munjang.cli.common.commands import Commands, described
+from munjang.cli.common.options import AsJson, Model, Offline, Pooling, Progress, examples
+from munjang.cli.common.output import console, new_table, print_json, rounded
+from munjang.cli.common.texts import cross_encoder, refuse, sentence_model, usage_error
 from munjang.cli.evaluate import labels as evaluate_labels
 from munjang.cli.evaluate import sentences as evaluate_sentences
 from munjang.cli.evaluate import texts as evaluate_texts
-from munjang.cli.options import AsJson, Model, Offline, Pooling, Progress, examples
-from munjang.cli.output import console, new_table, print_json, rounded
-from munjang.cli.texts import cross_encoder, refuse, sentence_model, usage_error
 from munjang.progress import tracked
 
 if TYPE_CHECKING:

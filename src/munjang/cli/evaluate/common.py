@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Annotated, TypeAlias, TypeVar
 
 import typer
 
-from munjang.cli.output import clean, console, new_table, print_json, write_line
-from munjang.cli.texts import usage_error
+from munjang.cli.common.output import clean, console, new_table, print_json, write_line
+from munjang.cli.common.texts import usage_error
 from munjang.progress import Advance, has_bar, tracked
 
 if TYPE_CHECKING:
@@ -40,11 +40,11 @@ Limit = Annotated[
 AsMarkdown = Annotated[bool, typer.Option("--markdown", help="Print a table in Markdown, for a report.")]
 
 
-def model_options(offline: bool) -> ModelOptions:
+def model_options(offline: bool | None) -> ModelOptions:
     """Say how a model is opened."""
     from munjang.tasks.loading import ModelOptions
 
-    return ModelOptions(offline=True if offline else None)
+    return ModelOptions(offline=offline or None)
 
 
 def sampled(examples: Sequence[T], limit: int | None) -> list[T]:

@@ -7,16 +7,7 @@ from typing import Annotated
 
 import typer
 
-from munjang.cli.evaluate.common import (
-    AsMarkdown,
-    Data,
-    Limit,
-    chosen_form,
-    model_options,
-    report,
-    sampled,
-)
-from munjang.cli.options import (
+from munjang.cli.common.options import (
     AsJson,
     Encoding,
     NoHeader,
@@ -27,7 +18,16 @@ from munjang.cli.options import (
     column_of,
     examples,
 )
-from munjang.cli.texts import refuse_reading
+from munjang.cli.common.texts import refuse_reading
+from munjang.cli.evaluate.common import (
+    AsMarkdown,
+    Data,
+    Limit,
+    chosen_form,
+    model_options,
+    report,
+    sampled,
+)
 
 __all__ = [
     "CLASSIFICATION_EXAMPLES",

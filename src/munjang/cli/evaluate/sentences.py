@@ -6,8 +6,7 @@ from typing import Annotated
 
 import typer
 
-from munjang.cli.evaluate.common import AsMarkdown, Data, Limit, chosen_form, report, sampled
-from munjang.cli.options import (
+from munjang.cli.common.options import (
     AsJson,
     Encoding,
     Model,
@@ -22,7 +21,8 @@ from munjang.cli.options import (
     column_of,
     examples,
 )
-from munjang.cli.texts import cross_encoder, refuse, refuse_reading, sentence_model, usage_error
+from munjang.cli.common.texts import cross_encoder, refuse, refuse_reading, sentence_model, usage_error
+from munjang.cli.evaluate.common import AsMarkdown, Data, Limit, chosen_form, report, sampled
 
 __all__ = ["RERANKING_EXAMPLES", "SIMILARITY_EXAMPLES", "reranking", "similarity"]
 

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from munjang.cli.common.options import AsJson, Column, Encoding, Offline, Progress, TaskModel, examples
+from munjang.cli.common.texts import refuse_reading
 from munjang.cli.evaluate.common import (
     AsMarkdown,
     Data,
@@ -16,8 +18,6 @@ from munjang.cli.evaluate.common import (
     report,
     sampled,
 )
-from munjang.cli.options import AsJson, Column, Encoding, Offline, Progress, TaskModel, examples
-from munjang.cli.texts import refuse_reading
 
 if TYPE_CHECKING:
     from munjang.tasks.fill_mask.fill_mask import FillMask
@@ -119,7 +119,7 @@ def language_model(
     )
 
 
-def _language_model(name: str, offline: bool) -> TextGeneration | FillMask:
+def _language_model(name: str, offline: bool | None) -> TextGeneration | FillMask:
     from munjang.checkpoints import open_checkpoint
     from munjang.models.registry import CAUSAL_LM, architecture_of
     from munjang.tasks.fill_mask.fill_mask import FillMask

@@ -9,10 +9,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from munjang.cli.errors import tell
-from munjang.cli.hits import open_index
-from munjang.cli.index.options import MAKING, Analysis, ChunkOverlap, ChunkTokens, Location
-from munjang.cli.options import (
+from munjang.cli.common.errors import tell
+from munjang.cli.common.hits import open_index
+from munjang.cli.common.options import (
     READING,
     AsJson,
     Encoding,
@@ -23,8 +22,9 @@ from munjang.cli.options import (
     Progress,
     examples,
 )
-from munjang.cli.output import print_json, write_line
-from munjang.cli.texts import is_piped, lines_of_stdin, refuse, refuse_reading, usage_error
+from munjang.cli.common.output import print_json, write_line
+from munjang.cli.common.texts import is_piped, lines_of_stdin, refuse, refuse_reading, usage_error
+from munjang.cli.index.options import MAKING, Analysis, ChunkOverlap, ChunkTokens, Location
 from munjang.data.files import DataFile
 from munjang.errors import DataFileError
 from munjang.progress import has_bar, tracked
@@ -173,7 +173,7 @@ def build(
         analyzer=analyzer,
         chunk_tokens=chunk_tokens,
         chunk_overlap=chunk_overlap,
-        offline=True if offline else None,
+        offline=offline or None,
     ) as index:
         built = _build(index, source, prune=prune, engine=_engine(engine, workers), progress=progress)
         documents = len(index)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from munjang.cli.commands import Commands, described
-from munjang.cli.options import examples
+from munjang.cli.common.commands import Commands, described
+from munjang.cli.common.options import examples
 from munjang.cli.train import distill as train_distill
 from munjang.cli.train import labels as train_labels
 from munjang.cli.train import language_model as train_language

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from munjang.cli.commands import Commands, described
-from munjang.cli.options import Column, examples
-from munjang.cli.texts import refuse, usage_error
+from munjang.cli.common.commands import Commands, described
+from munjang.cli.common.options import Column, examples
+from munjang.cli.common.texts import refuse, usage_error
 from munjang.cli.train.options import Run, trains
 from munjang.cli.train.run import examples_of, follow, numbers_of
 from munjang.training.options import TrainingOptions

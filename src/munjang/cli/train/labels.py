@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from munjang.cli.options import Encoding, NoHeader, NoQuoting, column_of, examples
-from munjang.cli.texts import refuse
+from munjang.cli.common.options import Encoding, NoHeader, NoQuoting, column_of, examples
+from munjang.cli.common.texts import refuse
 from munjang.cli.train.options import Run, trains
 from munjang.cli.train.run import examples_of, follow, names_of
 

@@ -9,8 +9,8 @@ from typing import Annotated
 
 import typer
 
-from munjang.cli.options import Encoding, examples
-from munjang.cli.texts import refuse, usage_error
+from munjang.cli.common.options import Encoding, examples
+from munjang.cli.common.texts import refuse, usage_error
 from munjang.cli.train.options import Run, trains
 from munjang.cli.train.run import follow
 from munjang.training.options import TrainingOptions

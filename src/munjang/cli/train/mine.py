@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from munjang.cli.options import (
+from munjang.cli.common.options import (
     AsJson,
     Encoding,
     Model,
@@ -21,8 +21,8 @@ from munjang.cli.options import (
     column_of,
     examples,
 )
-from munjang.cli.output import print_json, write_line
-from munjang.cli.texts import cross_encoder, refuse, refuse_reading, sentence_model
+from munjang.cli.common.output import print_json, write_line
+from munjang.cli.common.texts import cross_encoder, refuse, refuse_reading, sentence_model
 from munjang.progress import has_bar
 
 if TYPE_CHECKING:

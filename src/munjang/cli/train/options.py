@@ -19,9 +19,9 @@ from typing import Annotated, Any, get_type_hints
 
 import typer
 
-from munjang.cli.commands import given as was_given
-from munjang.cli.options import DEFAULT_MODEL, AsJson, Offline, Progress
-from munjang.cli.texts import refuse, refuse_reading
+from munjang.cli.common.commands import given as was_given
+from munjang.cli.common.options import DEFAULT_MODEL, AsJson, Offline, Progress
+from munjang.cli.common.texts import refuse, refuse_reading
 from munjang.errors import MunjangError, TrainingError
 from munjang.training.options import TrainingOptions
 
@@ -65,7 +65,7 @@ def one_voice() -> Iterator[None]:
 
 
 @contextmanager
-def without_connections(forbidden: bool) -> Iterator[None]:
+def without_connections(forbidden: bool | None) -> Iterator[None]:
     """Set the variable that all parts of the library obey."""
     before = os.environ.get(_OFFLINE)
     if forbidden:
@@ -179,7 +179,7 @@ class Run:
     dev_share: float | None
     limit: int | None
     max_length: int | None
-    offline: bool
+    offline: bool | None
     progress: bool | None
     as_json: bool
     options: TrainingOptions

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 import typer
 
-from munjang.cli.output import clean, console, joined, new_table, print_json, rounded, write_line
+from munjang.cli.common.output import clean, console, joined, new_table, print_json, rounded, write_line
 from munjang.cli.train.options import Run, leads, say
 
 if TYPE_CHECKING:
@@ -47,7 +47,7 @@ def names_of(labels: str | None) -> list[str] | None:
 
 def numbers_of(numbers: str, option: str) -> list[int]:
     """Read whole numbers that commas part."""
-    from munjang.cli.texts import usage_error
+    from munjang.cli.common.texts import usage_error
 
     try:
         return [int(number) for number in numbers.split(",")]

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from munjang.cli.options import Columns, Encoding, NoQuoting, Pooling, examples, named_columns
-from munjang.cli.texts import refuse, usage_error
+from munjang.cli.common.options import Columns, Encoding, NoQuoting, Pooling, examples, named_columns
+from munjang.cli.common.texts import refuse, usage_error
 from munjang.cli.train.labels import Labels
 from munjang.cli.train.options import Run, trains
 from munjang.cli.train.run import examples_of, follow, names_of, numbers_of

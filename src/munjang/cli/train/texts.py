@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from munjang.cli.common.options import Columns, examples, named_columns
+from munjang.cli.common.texts import refuse
 from munjang.cli.evaluate.texts import NormalForm
-from munjang.cli.options import Columns, examples, named_columns
-from munjang.cli.texts import refuse
 from munjang.cli.train.options import Run, trains
 from munjang.cli.train.run import examples_of, follow
 

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from munjang.cli.options import AsJson, Column, Encoding, Model, Offline, Progress, examples
-from munjang.cli.output import clean, console, new_table, print_json, write_line
-from munjang.cli.texts import refuse, usage_error
+from munjang.cli.common.options import AsJson, Column, Encoding, Model, Offline, Progress, examples
+from munjang.cli.common.output import clean, console, new_table, print_json, write_line
+from munjang.cli.common.texts import refuse, usage_error
 from munjang.cli.train.options import without_connections
 from munjang.cli.train.run import names_of
 from munjang.progress import has_bar
@@ -135,7 +135,7 @@ def trim(
     """
     if not data:
         refuse("without --data", "min_count", "column", "encoding")
-    from munjang.cli.options import DEFAULT_MODEL
+    from munjang.cli.common.options import DEFAULT_MODEL
     from munjang.data import read_texts
     from munjang.training import trim_vocabulary
 
@@ -182,7 +182,7 @@ def suggest_tokens(
 
     Particles are taken off Korean words. `train add-tokens` adds what you choose of them.
     """
-    from munjang.cli.options import DEFAULT_MODEL
+    from munjang.cli.common.options import DEFAULT_MODEL
     from munjang.data import read_texts
     from munjang.tokenization import Tokenizer
     from munjang.training import suggest_tokens as suggest
@@ -224,7 +224,7 @@ def add_tokens(
 
     Train it on texts of the domain afterwards: any other command of `munjang train` takes it as --model.
     """
-    from munjang.cli.options import DEFAULT_MODEL
+    from munjang.cli.common.options import DEFAULT_MODEL
     from munjang.data import read_texts
     from munjang.training import add_domain_tokens
 

@@ -6,7 +6,8 @@ import re
 from collections.abc import Iterator, Sequence
 
 from munjang.data.examples import Contrast
-from munjang.data.tables import Entry, FilePath, Table
+from munjang.data.records import Entry
+from munjang.data.tables import FilePath, Table
 from munjang.errors import DataFileError
 
 __all__ = ["read_contrasts"]
@@ -40,28 +41,29 @@ def read_contrasts(
     left out. From files of inference (KorNLI, XNLI) come the sentences that a premise entails, each with all
     that contradict the same premise; a premise that entails nothing is left out.
 
-    Raises `DataFileError`, with the line, for a file that is not as it should be, a column that is missing,
-    an empty text, a label of inference that is none, and pairs with scores, of which not all belong together.
+    Raises `DataFileError`, with the line, for an invalid file, a missing column, an empty text, an unknown
+    label of inference, and pairs with scores, of which not all belong together.
     """
     table = Table(path, encoding=encoding, quoting=quoting, header=header)
     if anchor is None and positive is None and negatives is None:
-        for pair in _INFERENCE:
-            found = table.first.columns(pair)
-            if len(found) == 2 and (label := table.find(None, _RELATIONS)):
-                return _inferred(table, found[0], found[1], label)
+        pair = table.columns.usual_pair(_INFERENCE)
+        label = table.columns.find(None, _RELATIONS)
+        if pair and label:
+            return _inferred(table, *pair, label)
         _refuse_scores(table)
-    one = table.choose(anchor, _ANCHORS, "anchors")
-    other = table.choose(positive, _POSITIVES, "positives")
+    anchor = table.columns.choose(anchor, _ANCHORS, "anchors")
+    positive = table.columns.choose(positive, _POSITIVES, "positives")
     for name in negatives or ():
-        table.choose(name, (), "negatives")
+        table.columns.choose(name, (), "negatives")
     return [
-        Contrast(entry.text(one), entry.text(other), tuple(_negatives(entry, negatives))) for entry in table
+        Contrast(entry.text(anchor), entry.text(positive), tuple(_negatives(entry, negatives)))
+        for entry in table
     ]
 
 
 def _refuse_scores(table: Table) -> None:
-    scored = table.first.columns(_SCORES)
-    if scored and not table.first.columns(("anchor", "positive")):
+    scored = table.columns.usual(_SCORES)
+    if scored and not table.columns.usual(("anchor", "positive")):
         raise DataFileError(
             f"{table.name} has the column '{scored[0]}', so that not every pair belongs together; name the "
             "columns of the anchors and positives if every pair does."
@@ -74,27 +76,27 @@ def _is_negative(column: str) -> bool:
 
 
 def _negatives(entry: Entry, named: Sequence[str] | None) -> Iterator[str]:
-    # The columns of this row: in JSON Lines another may have more.
+    # The columns of this row: in JSON Lines another row may have more.
     for column in filter(_is_negative, entry.values) if named is None else named:
         value = entry.values.get(column)
         if isinstance(value, list):
-            yield from (entry.as_text(text, f"an entry of '{column}'") for text in value)
+            yield from entry.texts(column)
         elif value is not None and value != "":
             yield entry.text(column)
 
 
 def _inferred(table: Table, premise: str, hypothesis: str, label: str) -> list[Contrast]:
     meanings = _MEANINGS | (_NUMBERS if premise.strip().casefold() == "premise" else {})
-    found: dict[str, dict[str, list[str]]] = {}
+    groups: dict[str, dict[str, list[str]]] = {}
     for entry in table:
         relation = entry.label(label)
         if relation not in meanings:
             raise entry.error(f"'{label}' is {relation!r:.60}, not entailment, neutral or contradiction.")
-        texts = found.setdefault(entry.text(premise), {"yes": [], "no": [], "": []})
+        texts = groups.setdefault(entry.text(premise), {"yes": [], "no": [], "": []})
         texts[meanings[relation]].append(entry.text(hypothesis))
     contrasts = [
         Contrast(text, entailed, tuple(texts["no"]))
-        for text, texts in found.items()
+        for text, texts in groups.items()
         for entailed in texts["yes"]
     ]
     if not contrasts:

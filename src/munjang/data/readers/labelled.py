@@ -38,26 +38,29 @@ def read_labelled_texts(
     """Read texts or pairs of texts with their labels from CSV, TSV, JSON (Lines) or parquet, ``.gz`` or not.
 
     Columns that are not named are found by the names that published data has: those of NSMC, KorNLI, XNLI,
-    MNLI, question pairs, KLUE, GLUE. Who names ``text`` alone gets no pairs. Without a ``header`` the columns
-    are called 1, 2, 3, ...; what stands in an object of JSON has a name such as ``labels.label``.
+    MNLI, question pairs, KLUE, GLUE. With ``text`` alone there are no pairs. Without a ``header`` the columns
+    are called 1, 2, 3, ...; a value in a nested JSON object has a name such as ``labels.label``.
 
-    Labels are given as they stand, as texts; with ``numeric`` they are numbers, for regression. ``quoting``
-    is whether quotes are quotes; None decides by the file.
+    Labels are texts, unchanged; with ``numeric`` they are numbers, for regression. ``quoting`` is whether
+    quotes quote fields; with None the content of the file decides.
 
-    Raises `DataFileError`, with the line, for a file that is not as it should be, a column that is missing,
-    a text or label that is empty, and a label that is no finite number where it should be one; `InputError`
-    for ``text_pair`` without ``text``.
+    Raises `DataFileError`, with the line, for an invalid file, a missing column, an empty text or label, and
+    with ``numeric`` a label that is not a finite number; `InputError` for ``text_pair`` without ``text``.
     """
     if text_pair is not None and text is None:
         raise InputError(f"text_pair is {text_pair!r}, but text is not named; name both columns of the pair.")
     table = Table(path, encoding=encoding, quoting=quoting, header=header)
-    texts = _text_columns(table, text, text_pair)
-    target = table.choose(label, _NUMBERS if numeric else _LABELS, "labels")
+    if text is not None:
+        named = [name for name in (text, text_pair) if name is not None]
+        texts = [table.columns.choose(name, (), "texts") for name in named]
+    else:
+        texts = [*table.columns.usual_pair(PAIRS)] or [table.columns.choose(None, _TEXTS, "texts")]
+    label = table.columns.choose(label, _NUMBERS if numeric else _LABELS, "labels")
     return [
         LabelledText(
             text=entry.text(texts[0]),
             text_pair=entry.text(texts[1]) if len(texts) > 1 else None,
-            label=entry.number(target) if numeric else entry.label(target),
+            label=entry.number(label) if numeric else entry.label(label),
         )
         for entry in table
     ]
@@ -75,37 +78,24 @@ def read_scored_pairs(
 ) -> list[ScoredPair]:
     """Read pairs of sentences with a score, as in KorSTS, KLUE-STS and the STS benchmark.
 
-    Files and options are those of `read_labelled_texts`, but for the names of the columns. ``header`` None
-    decides by the first row: three columns of which the last is a number are already a pair and its score.
-    Scores stay on the scale of the file. Raises as `read_labelled_texts`.
+    Files and options are those of `read_labelled_texts`, except the names of the columns. With ``header``
+    None the first row decides: three columns of which the last is a number are a pair and its score, no
+    header. Scores stay on the scale of the file. Raises as `read_labelled_texts`.
     """
-    named = (sentence1, sentence2, score)
     if header is None:
-        header = named != (None, None, None) or not _bare(path, encoding, quoting)
+        header = not (sentence1 is sentence2 is score is None and _is_bare(path, encoding, quoting))
     table = Table(path, encoding=encoding, quoting=quoting, header=header)
-    if not header and len(table.columns) == 3:
-        one, other, target = (
-            table.choose(name, (at,), "pairs") for name, at in zip(named, "123", strict=True)
-        )
-    else:
-        one, other = table.choose_two(sentence1, sentence2, PAIRS)
-        target = table.choose(score, _SCORES, "scores")
-    return [ScoredPair(entry.text(one), entry.text(other), entry.number(target)) for entry in table]
+    columns = table.columns
+    is_numbered = not header and len(columns.names) == 3
+    usual = ("1", "2") if is_numbered else columns.usual_pair(PAIRS)
+    sentence1 = columns.choose(sentence1, usual[:1], "first texts of the pairs")
+    sentence2 = columns.choose(sentence2, usual[1:], "second texts of the pairs")
+    score = columns.choose(score, ("3",) if is_numbered else _SCORES, "scores")
+    return [ScoredPair(entry.text(sentence1), entry.text(sentence2), entry.number(score)) for entry in table]
 
 
-def _text_columns(table: Table, text: str | None, text_pair: str | None) -> list[str]:
-    if text is not None:
-        named = [name for name in (text, text_pair) if name is not None]
-        return [table.choose(name, (), "texts") for name in named]
-    for pair in PAIRS:
-        found = table.first.columns(pair)
-        if len(found) == 2:
-            return found
-    return [table.choose(None, _TEXTS, "texts")]
-
-
-def _bare(path: FilePath, encoding: str, quoting: bool | None) -> bool:
-    """Return whether the first row is a pair with its score and names no columns."""
+def _is_bare(path: FilePath, encoding: str, quoting: bool | None) -> bool:
+    """Return whether the first row is a pair with its score and no header."""
     first = Table(path, encoding=encoding, quoting=quoting, header=False).first
     return list(first.values) == ["1", "2", "3"] and _is_number(first.values["3"])
 

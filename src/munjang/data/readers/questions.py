@@ -6,7 +6,8 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from munjang.data.examples import AnswerSpan, QuestionExample
-from munjang.data.tables import Entry, FilePath, check_place, json_document
+from munjang.data.records import Entry
+from munjang.data.tables import FilePath, check_place, json_document
 from munjang.errors import DataFileError
 
 __all__ = ["read_questions"]
@@ -17,35 +18,34 @@ def read_questions(path: FilePath) -> list[QuestionExample]:
 
     A question that the context does not answer (``is_impossible``) has no answers.
 
-    Raises `DataFileError` for a file that is missing, not JSON or in another layout, an id that occurs
-    twice, and an answer that does not stand at its place: with the question's id, what stands there, and
-    where the answer does.
+    Raises `DataFileError` for a file that is missing, not JSON or in another layout, a duplicate id, and an
+    answer that is not at its offset: with the question's id, the text there, and the answer's offsets.
     """
     name, document = json_document(path)
     if not isinstance(document, dict) or "data" not in document:
         raise DataFileError(f"{name} has no 'data'; it is not in the layout of SQuAD or KorQuAD.")
-    found: dict[str, QuestionExample] = {}
+    questions: dict[str, QuestionExample] = {}
     for paragraph in _paragraphs(Entry(name, "at the top", document)):
         for question in _questions(paragraph):
-            if question.id in found:
+            if question.id in questions:
                 raise DataFileError(f"{name}, question {question.id!r}: there is another with this id.")
-            found[question.id] = question
-    if not found:
+            questions[question.id] = question
+    if not questions:
         raise DataFileError(f"{name} has no questions.")
-    return list(found.values())
+    return list(questions.values())
 
 
 def _paragraphs(whole: Entry) -> Iterator[Entry]:
     for number, values in enumerate(whole.objects("data"), 1):
         article = Entry(whole.file, f"article {number}", values)
-        for at, paragraph in enumerate(article.objects("paragraphs"), 1):
-            yield Entry(whole.file, f"{article.place}, paragraph {at}", paragraph)
+        for index, paragraph in enumerate(article.objects("paragraphs"), 1):
+            yield Entry(whole.file, f"{article.position}, paragraph {index}", paragraph)
 
 
 def _questions(paragraph: Entry) -> Iterator[QuestionExample]:
     context = paragraph.text("context")
     for number, values in enumerate(paragraph.objects("qas"), 1):
-        identifier = _id(Entry(paragraph.file, f"{paragraph.place}, question {number}", values))
+        identifier = _id(Entry(paragraph.file, f"{paragraph.position}, question {number}", values))
         question = Entry(paragraph.file, f"question {identifier!r}", values)
         yield QuestionExample(identifier, question.text("question"), context, _answers(question, context))
 
@@ -64,7 +64,7 @@ def _answers(question: Entry, context: str) -> tuple[AnswerSpan, ...]:
 
 
 def _answer(question: Entry, values: Mapping[str, Any], context: str) -> AnswerSpan:
-    answer = Entry(question.file, question.place, values)
-    text, start = answer.text("text"), answer.as_place(answer.value("answer_start"), "'answer_start'")
+    answer = Entry(question.file, question.position, values)
+    text, start = answer.text("text"), answer.as_offset(answer.value("answer_start"), "'answer_start'")
     check_place(answer, "the answer", text, start, context)
     return AnswerSpan(text, start)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from munjang.data.examples import RankedList
-from munjang.data.tables import Entry, FilePath, Table
+from munjang.data.records import Entry
+from munjang.data.tables import FilePath, Table
 
 __all__ = ["read_ranked_lists"]
 
@@ -27,36 +28,30 @@ def read_ranked_lists(
     A row holds a whole list (JSON Lines: ``documents`` and ``relevance`` or ``scores``), or one document of
     a query; rows of equal queries are then one list, in the order of the file.
 
-    Raises `DataFileError`, with the line, for a file that is not as it should be, a column that is missing,
-    an empty text, a list that is empty, relevance that is no finite number, and lists of different length.
+    Raises `DataFileError`, with the line, for an invalid file, a missing column, an empty text, an empty
+    list, relevance that is not a finite number, and lists of different length.
     """
     table = Table(path, encoding=encoding, quoting=quoting, header=header)
-    columns = (
-        table.choose(query, _QUERIES, "queries"),
-        table.choose(documents, _DOCUMENTS, "documents"),
-        table.choose(relevance, _RELEVANCE, "relevance"),
-    )
-    if isinstance(table.first.values[columns[1]], list):
-        return [_whole(entry, *columns) for entry in table]
-    return _grouped(table, *columns)
+    query = table.columns.choose(query, _QUERIES, "queries")
+    documents = table.columns.choose(documents, _DOCUMENTS, "documents")
+    relevance = table.columns.choose(relevance, _RELEVANCE, "relevance")
+    if isinstance(table.first.values[documents], list):
+        return [_whole_list(entry, query, documents, relevance) for entry in table]
+    lists: dict[str, list[tuple[str, float]]] = {}
+    for entry in table:
+        document = (entry.text(documents), entry.number(relevance))
+        lists.setdefault(entry.text(query), []).append(document)
+    return [
+        RankedList(text, tuple(document for document, _ in graded), tuple(grade for _, grade in graded))
+        for text, graded in lists.items()
+    ]
 
 
-def _whole(entry: Entry, query: str, documents: str, relevance: str) -> RankedList:
-    texts = [entry.as_text(text, f"an entry of '{documents}'") for text in entry.items(documents)]
+def _whole_list(entry: Entry, query: str, documents: str, relevance: str) -> RankedList:
+    texts = entry.texts(documents)
     values = [entry.as_number(value, f"an entry of '{relevance}'") for value in entry.items(relevance)]
     if not texts:
         raise entry.error(f"'{documents}' is an empty list.")
     if len(texts) != len(values):
         raise entry.error(f"'{documents}' has {len(texts)} entries, but '{relevance}' has {len(values)}.")
     return RankedList(entry.text(query), tuple(texts), tuple(values))
-
-
-def _grouped(table: Table, query: str, document: str, relevance: str) -> list[RankedList]:
-    found: dict[str, list[tuple[str, float]]] = {}
-    for entry in table:
-        pair = (entry.text(document), entry.number(relevance))
-        found.setdefault(entry.text(query), []).append(pair)
-    return [
-        RankedList(text, tuple(one for one, _ in pairs), tuple(value for _, value in pairs))
-        for text, pairs in found.items()
-    ]

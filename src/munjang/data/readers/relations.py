@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from munjang.data.examples import RelationExample, Span
-from munjang.data.tables import Entry, FilePath, check_place, json_entries
+from munjang.data.records import Entry
+from munjang.data.tables import FilePath, check_place, json_entries
 
 __all__ = ["KLUE_RE_LABELS", "KLUE_RE_OBJECT_TYPES", "KLUE_RE_SUBJECT_TYPES", "read_relations"]
 
@@ -48,13 +49,13 @@ KLUE_RE_OBJECT_TYPES = ("PER", "ORG", "LOC", "DAT", "POH", "NOH")
 def read_relations(path: FilePath) -> list[RelationExample]:
     """Read relations from JSON Lines or a JSON list, in either of two layouts.
 
-    That of KLUE-RE (arXiv:2105.09680): ``sentence``, ``subject_entity`` and ``object_entity`` with ``word``,
+    KLUE-RE (arXiv:2105.09680): ``sentence``, ``subject_entity`` and ``object_entity`` with ``word``,
     ``start_idx``, ``end_idx`` (the last character) and ``type``, and ``label``, a name or KLUE's number.
-    And ``{"text": ..., "subject": [start, end, type], "object": [...], "label": ...}``, where the end is
+    Or ``{"text": ..., "subject": [start, end, type], "object": [...], "label": ...}``, where the end is
     behind the last character and the type may be missing.
 
-    Raises `DataFileError`, with the line or the number of the entry, for anything else, for places that are
-    outside the text, overlap or do not hold the word, and for an empty label.
+    Raises `DataFileError`, with the line or the number of the entry, for anything else, for offsets that are
+    outside the text, overlap or do not match the word, and for an empty label.
     """
     return [
         _klue(entry) if "subject_entity" in entry.values else _plain(entry) for entry in json_entries(path)
@@ -82,9 +83,9 @@ def _plain(entry: Entry) -> RelationExample:
 
 def _klue_span(entry: Entry, key: str, text: str) -> Span:
     values = entry.as_object(entry.value(key), f"'{key}'")
-    entity = Entry(entry.file, f"{entry.place}, '{key}'", values)
+    entity = Entry(entry.file, f"{entry.position}, '{key}'", values)
     word = entity.text("word")
-    start, last = (entity.as_place(entity.value(name), f"'{name}'") for name in ("start_idx", "end_idx"))
+    start, last = (entity.as_offset(entity.value(name), f"'{name}'") for name in ("start_idx", "end_idx"))
     check_place(entity, "the word", word, start, text)
     if last + 1 - start != len(word):
         raise entity.error(

@@ -3,21 +3,32 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
+from typing import TypeAlias
 
-from munjang.data.files import DataFile
+from munjang.data.files import (
+    STDIN,
+    DataFile,
+    check_encoding,
+    check_path,
+    numbered_lines,
+    opened,
+    shown_name,
+)
 from munjang.data.tables import FilePath
-from munjang.errors import DataFileError, InputError
+from munjang.errors import DataFileError, InputError, InputTypeError
 
-__all__ = ["read_texts"]
+__all__ = ["Files", "file_list", "lines_of", "read_texts"]
+
+Files: TypeAlias = FilePath | Sequence[FilePath]
 
 
 def read_texts(
     paths: FilePath | Iterable[FilePath], *, column: str | None = None, encoding: str = "utf-8"
 ) -> Iterator[str]:
-    """Yield the texts of one file or several, one after another; blank lines are left out.
+    """Yield the texts of one file or several files in order; blank lines are left out.
 
-    A file has one text per line, or is CSV, TSV, JSON Lines or parquet with a ``column`` of texts; each but
+    A file has one text per line, or is CSV, TSV, JSON Lines or parquet with a ``column`` of texts; all but
     parquet may be packed as ``.gz``. Raises `DataFileError`, with the line, for a file that is missing,
     broken or without a text, and `InputError` if there is no file.
     """
@@ -25,14 +36,52 @@ def read_texts(
     if not files:
         raise InputError("There are no files to read texts from; name at least one.")
     for path in files:
-        yield from _texts(DataFile(path=os.fspath(path), column=column, encoding=encoding))
+        file = DataFile(path=os.fspath(path), column=column, encoding=encoding)
+        empty = True
+        for row in file:
+            if row.text.strip():
+                empty = False
+                yield row.text
+        if empty:
+            raise DataFileError(f"{file.name} has no texts, only blank lines.")
 
 
-def _texts(file: DataFile) -> Iterator[str]:
+def file_list(files: Files) -> list[str]:
+    """Return the paths of one text file or several.
+
+    Raises `InputError` for an empty list and for standard input, which can't be read again, `InputTypeError`
+    for anything but paths, and `DataFileError` for a missing file.
+    """
+    paths = [files] if isinstance(files, (str, os.PathLike)) else files
+    if not isinstance(paths, Sequence):
+        raise InputTypeError(f"files is a path or a list of paths, not a {type(files).__name__}.")
+    if not paths:
+        raise InputError("There are no text files: the list is empty.")
+    return [_checked(path) for path in paths]
+
+
+def _checked(path: object) -> str:
+    if not isinstance(path, (str, os.PathLike)):
+        raise InputTypeError(f"A file is named by a path, not by {path!r} of type {type(path).__name__}.")
+    name = os.fspath(path)
+    if name == STDIN:
+        raise InputError("Standard input can't be read twice; put the texts into a file.")
+    check_path(name)
+    return name
+
+
+def lines_of(path: str, encoding: str = "utf-8") -> Iterator[str]:
+    """Yield each line of a text file (``.gz`` is unpacked) without the white space around it.
+
+    Raises `DataFileError` if the file can't be read, is not of this encoding (with the line's number), or
+    has no line with text; `InputError` for an unknown encoding.
+    """
+    check_encoding(encoding)
     empty = True
-    for row in file:
-        if row.text.strip():
-            empty = False
-            yield row.text
+    with opened(path) as file:
+        for _, line in numbered_lines(file, shown_name(path), encoding):
+            text = line.strip()
+            empty = empty and not text
+            yield text
     if empty:
-        raise DataFileError(f"{file.name} has no texts, only blank lines.")
+        raise DataFileError(f"'{path}' has no text; leave it out.")

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Literal, TypedDict
+from typing import Any, TypedDict
 
 import numpy as np
 from numpy.typing import NDArray
 
+from munjang.choices import Weights
 from munjang.errors import InputError, InputTypeError
 from munjang.models.program import LOGITS
 from munjang.runtime.model import Model
@@ -30,7 +31,6 @@ __all__ = [
     "token_ids",
 ]
 
-Weights = Literal["float32", "int8"]
 DEFAULT_NEW_TOKENS = 50
 _PIECE = 64  # tokens whose scores are in memory at once: 13 MB for GPT-2's vocabulary
 

@@ -21,7 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from munjang.checkpoints.files import flush, read_json, write_json
-from munjang.data.readers.lines import Files, file_list, lines_of
+from munjang.data.readers.texts import Files, file_list, lines_of
 from munjang.errors import CheckpointError, DataFileError, InputError, MunjangError
 from munjang.progress import no_advance
 from munjang.tokenization import nfc

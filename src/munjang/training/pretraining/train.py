@@ -12,7 +12,7 @@ from typing import Any, Literal, get_args
 from numpy.typing import NDArray
 
 from munjang.checkpoints import Checkpoint, open_checkpoint
-from munjang.data.readers.lines import Files
+from munjang.data.readers.texts import Files
 from munjang.errors import InputError
 from munjang.tokenization import Tokenizer
 from munjang.training.loop.loop import TrainingResult, train

@@ -24,7 +24,7 @@ from pathlib import Path
 from typing import Any
 
 from munjang.checkpoints.files import replacing
-from munjang.data.readers.lines import Files, file_list, lines_of
+from munjang.data.readers.texts import Files, file_list, lines_of
 from munjang.errors import CheckpointError, DataFileError, InputError, InputTypeError, MissingExtraError
 from munjang.progress import track
 from munjang.tokenization import Tokenizer, nfc

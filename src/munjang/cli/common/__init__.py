@@ -1,0 +1,1 @@
+"""Common parts of all commands: declaration, options, inputs, output and error messages."""

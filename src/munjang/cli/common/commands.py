@@ -1,0 +1,301 @@
+"""Common parts of all commands: their declaration, and the options given to the running command.
+
+A command is a function whose parameters are declared with `option` and `argument` of
+`munjang.cli.common.options`::
+
+    @command('munjang tokenize "축구는 정말 재미있다."')
+    def tokenize(
+        text: Annotated[str, argument("A text.", "TEXT")],
+        top_k: Annotated[int, option("Number of results.", "K", "-k", min=1)] = 5,  # --top-k, -k
+        reading: Reading = Reading(),
+        as_json: AsJson = False,
+    ) -> None:
+        ...
+
+    app.add("Look at text", tokenize)
+
+The help text is the function's docstring. A parameter whose type is a dataclass, such as ``Reading``, stands
+for options: one for each field that is annotated with `option`, or whose metadata are the arguments of
+`option`. The command receives the dataclass. ``Annotated[Reading, Bundle(...)]`` changes its options for one
+command.
+"""
+
+from __future__ import annotations
+
+import inspect
+import os
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from copy import copy
+from dataclasses import MISSING, Field, dataclass, fields, is_dataclass, replace
+from typing import Annotated, Any, TypeVar, cast, get_args, get_origin, get_type_hints
+
+import typer
+from typer.core import TyperCommand, TyperGroup, TyperOption
+
+from munjang.cli.common.options import Bundle, Option, examples, option
+
+__all__ = [
+    "Commands",
+    "Group",
+    "column_hint",
+    "command",
+    "described",
+    "flag_of",
+    "given",
+    "let_go_of_stdout",
+    "path_and_model",
+]
+
+# The base class of typer.BadParameter; its module depends on the release of typer.
+Function = TypeVar("Function", bound=Callable[..., None])
+UsageError = cast("type[Exception]", typer.BadParameter.__mro__[1])
+_running: ContextVar[Any] = ContextVar("running")  # the context of the command that was called
+
+
+@contextmanager
+def quiet_help() -> Iterator[None]:
+    """Exit with status 0 if the reader of a help page closed the pipe, as in ``munjang --help | head -1``."""
+    try:
+        yield
+    except (BrokenPipeError, SystemExit):  # rich converts BrokenPipeError to SystemExit
+        let_go_of_stdout()
+        raise typer.Exit from None
+
+
+def let_go_of_stdout() -> None:
+    """Redirect standard output to the null device, so that Python's flush at exit does not fail again."""
+    if sys.stdout is sys.__stdout__ and sys.stdout is not None:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+class _Command(TyperCommand):
+    def get_params(self, ctx: Any) -> Any:
+        return _flags_without_type(super().get_params(ctx))
+
+    def make_context(self, info_name: str | None, args: list[str], parent: Any = None, **extra: Any) -> Any:
+        try:
+            with quiet_help():
+                return super().make_context(info_name, args, parent, **extra)
+        except UsageError as error:
+            missing = getattr(error, "param", None)
+            if type(error).__name__ == "MissingParameter" and missing is not None and missing.name == "model":
+                from munjang.cli.common.needs import model_hint
+
+                path = f"{'' if parent is None else parent.command_path} {info_name}"
+                vars(error)["message"] = model_hint(" ".join(path.split()[1:]), None)
+            elif isinstance(message := vars(error).get("message"), str):
+                # Recent releases of typer check values with pydantic, whose messages use Python terms.
+                message = message.removeprefix("Value error, ")
+                vars(error)["message"] = message.partition(", unable to parse string")[0]
+            raise
+
+    def invoke(self, ctx: Any) -> Any:
+        _running.set(ctx)
+        return super().invoke(ctx)
+
+
+class Group(TyperGroup):
+    """A group of commands."""
+
+    def make_context(self, info_name: str | None, args: list[str], parent: Any = None, **extra: Any) -> Any:
+        """Parse the options; the reader of the help text may close the pipe."""
+        with quiet_help():
+            return super().make_context(info_name, args, parent, **extra)
+
+    def get_params(self, ctx: Any) -> Any:
+        """Return the options of the group itself."""
+        return _flags_without_type(super().get_params(ctx))
+
+
+class Commands(typer.Typer):
+    """A program or a group of commands, whose help does not show the type of a flag."""
+
+    def __init__(self, *, cls: type[TyperGroup] = Group, **settings: Any) -> None:
+        super().__init__(cls=cls, **settings)
+
+    def command(self, name: str | None = None, **settings: Any) -> Callable[[Function], Function]:
+        """Add a command, as `typer.Typer.command` does."""
+        register = super().command(name, cls=_Command, **settings)
+
+        def add(function: Function) -> Function:
+            register(_expanded(function))
+            return function
+
+        return add
+
+    def add(self, panel: str | None, *functions: Callable[..., None]) -> None:
+        """Add functions that are declared with `command`, under a heading of the help page."""
+        for function in functions:
+            name, epilog = _declared[function]
+            self.command(name, help=described(function), epilog=epilog, rich_help_panel=panel)(function)
+
+
+_declared: dict[Callable[..., None], tuple[str, str]] = {}  # function -> its command's name and epilog
+
+
+def command(*lines: str, name: str | None = None) -> Callable[[Function], Function]:
+    """Declare a function as a command with these examples; `Commands.add` adds it to a program.
+
+    The help text is the docstring. The command is named after the function, unless ``name`` is given.
+    """
+
+    def declare(function: Function) -> Function:
+        _declared[function] = (name or function.__name__.replace("_", "-"), examples(*lines))
+        return function
+
+    return declare
+
+
+@dataclass(frozen=True)
+class _Expansion:
+    """The options that a parameter of a bundle's type stands for."""
+
+    kind: type[Any]
+    bundle: Bundle
+    parameters: list[inspect.Parameter]
+
+    def take(self, values: dict[str, Any]) -> Any:
+        """Remove the options' values from ``values``; return the dataclass that they make."""
+        given = {parameter.name: values.pop(parameter.name) for parameter in self.parameters}
+        chosen = {
+            name: value for name, value in given.items() if value is not None or name not in self.bundle.shown
+        }
+        if self.bundle.defaults is None:
+            return self.kind(**chosen)
+        return replace(self.bundle.defaults, **chosen)
+
+
+def _expanded(function: Callable[..., None]) -> Callable[..., None]:
+    """Return the function with each option as a parameter of its own, and with all long flags."""
+    parameters: list[inspect.Parameter] = []
+    expansions: dict[str, _Expansion] = {}
+    for parameter in inspect.signature(function, eval_str=True).parameters.values():
+        expansion = _expansion(parameter.annotation)
+        if expansion is None:
+            parameters.append(_with_flag(parameter))
+        else:
+            expansions[parameter.name] = expansion
+            parameters += expansion.parameters
+
+    def run(**values: Any) -> None:
+        function(**{name: expansion.take(values) for name, expansion in expansions.items()}, **values)
+
+    run.__name__, run.__doc__, run.__module__ = function.__name__, function.__doc__, function.__module__
+    run.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
+    run.__signature__ = inspect.Signature(  # type: ignore[attr-defined]
+        [parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY) for parameter in parameters]
+    )
+    return run
+
+
+def _expansion(annotation: Any) -> _Expansion | None:
+    """Return the options of a dataclass, or None for a parameter of another type."""
+    bundles = [each for each in get_args(annotation)[1:] if isinstance(each, Bundle)]
+    kind = get_args(annotation)[0] if bundles else annotation
+    if not (isinstance(kind, type) and is_dataclass(kind)):
+        return None
+    bundle = bundles[0] if bundles else Bundle()
+    hints = get_type_hints(kind, include_extras=True)
+    parameters = [
+        _parameter_of(each, hints[each.name], bundle)
+        for each in fields(kind)
+        if each.name not in bundle.without and ("help" in each.metadata or _option_of(hints[each.name]))
+    ]
+    return _Expansion(kind, bundle, parameters)
+
+
+def _parameter_of(described_field: Field[Any], hint: Any, bundle: Bundle) -> inspect.Parameter:
+    """Return the option of a field."""
+    name, metadata = described_field.name, dict(described_field.metadata)
+    if metadata:
+        hint = Annotated[hint, option(metadata.pop("help"), metadata.pop("metavar", None), **metadata)]
+    if name in bundle.shown:
+        kind, declared = get_args(hint)[0], copy(_option_of(hint))
+        declared.show_default = bundle.shown[name]
+        hint, default = Annotated[kind | None, declared], None
+    elif bundle.defaults is not None:
+        default = getattr(bundle.defaults, name)
+    elif described_field.default_factory is not MISSING:
+        default = described_field.default_factory()
+    else:
+        default = described_field.default
+    if default is MISSING:
+        default = inspect.Parameter.empty
+    return _with_flag(
+        inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=hint)
+    )
+
+
+def _option_of(annotation: Any) -> Any:
+    """Return the declared option of an annotation, or None."""
+    extras = get_args(annotation)[1:] if get_origin(annotation) is Annotated else ()
+    return next((each for each in extras if isinstance(each, Option)), None)
+
+
+def _with_flag(parameter: inspect.Parameter) -> inspect.Parameter:
+    """Return the parameter with the long flag of its option: its name, and its negation if it has one."""
+    declared = _option_of(parameter.annotation)
+    if declared is None or any(flag.startswith("--") for flag in declared.param_decls):
+        return parameter
+    kind = get_args(parameter.annotation)[0]
+    long = parameter.name.strip("_").replace("_", "-")
+    negatable = declared.negatable
+    if negatable is None:
+        negatable = parameter.default is not False
+    is_flag = bool in (kind, *get_args(kind))
+    declared = copy(declared)
+    declared.param_decls = (
+        f"--{long}/--no-{long}" if is_flag and negatable else f"--{long}",
+        *declared.param_decls,
+    )
+    return parameter.replace(annotation=Annotated[kind, declared])
+
+
+def _flags_without_type(params: list[Any]) -> list[Any]:
+    for param in params:
+        if isinstance(param, TyperOption) and param.is_flag and param.metavar is None:
+            param.metavar = ""
+    return params
+
+
+def flag_of(name: str, value: object = None) -> str | None:
+    """Return the flag of a parameter of the running command, in the form for this value."""
+    ctx = _running.get(None)
+    param = next((one for one in ctx.command.params if one.name == name), None) if ctx else None
+    if param is None:
+        return None
+    if not param.opts[0].startswith("-"):
+        return str(param.metavar or name.upper())
+    negated = str(value) == "False" and param.secondary_opts
+    return str(param.secondary_opts[0] if negated else param.opts[0])
+
+
+def column_hint() -> str:
+    """Return the options of the running command that name columns."""
+    ctx = _running.get(None)
+    params = ctx.command.params if ctx else []
+    found = [param.opts[0] for param in params if str(getattr(param, "help", "")).startswith("The column")]
+    return f"Options that name columns: {', '.join(found)}." if found else ""
+
+
+def path_and_model() -> tuple[str, str | None]:
+    """Return the running command's name without the program's name, and the chosen model."""
+    ctx = _running.get(None)
+    return ("", None) if ctx is None else (" ".join(ctx.command_path.split()[1:]), ctx.params.get("model"))
+
+
+def given(name: str) -> str | None:
+    """Return the flag of a parameter of the running command if it was given on the command line."""
+    ctx = _running.get()
+    source = ctx.get_parameter_source(name)
+    is_given = source is not None and source.name == "COMMANDLINE"
+    return flag_of(name, ctx.params.get(name)) if is_given else None
+
+
+def described(command: Callable[..., None]) -> str:
+    """Return a command's docstring as help text, each paragraph as one line that the terminal wraps."""
+    paragraphs = (inspect.getdoc(command) or "").split("\n\n")
+    return "\n\n".join(paragraph.replace("\n", " ") for paragraph in paragraphs)

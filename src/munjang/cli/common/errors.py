@@ -1,0 +1,156 @@
+"""Translation of errors, warnings and interrupts into messages on standard error and exit statuses.
+
+A `MunjangError` is one line on standard error and exit status 1; typer reports a wrong option, with status
+2; Ctrl-C and SIGTERM end with 130. A bug of this package keeps its traceback.
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+import signal
+import sys
+import threading
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
+from typing import TextIO
+
+import typer
+
+from munjang.cli.common.commands import column_hint, flag_of, let_go_of_stdout, path_and_model
+from munjang.errors import DataFileError, FetchError, MissingHeadError, MunjangError, UnknownModelError
+
+__all__ = ["FAILED", "explained", "tell"]
+
+FAILED = 1
+_INTERRUPTED = 130
+_BROKEN_PIPE = 141  # the shell's exit status for a program ended by SIGPIPE
+# name=value, and names with an underscore, unless they are quoted or part of something longer
+_BEFORE = r"(?<![\w'\"/.-])"
+_SETTING = re.compile(
+    _BEFORE + r"(?P<name>[a-z]\w*)=(?P<value>'[^']*'|\[[^\]]*\]|\.\.\.|[^\s,;:.()]*(?:\.\d+)?)"
+)
+_NAME = re.compile(_BEFORE + r"[a-z]+(?:_[a-z0-9]+)+(?![\w'\"/=(])")
+# argument name in the library -> parameter name in the commands
+_ALIASES = {
+    "top_k": "top",
+    "targets": "target",
+    "hypothesis_template": "template",
+    "handle_impossible_answer": "no_answer",
+    "max_seq_length": "max_length",
+    "max_length": "pad_to",
+    "num_negatives": "negatives",
+    "absolute_margin": "margin",
+    "vocab_size": "size",
+    "corpus_folder": "corpus",
+    "model_type": "family",
+}
+_PYTHON_ONLY = ("allow_pickle", "token", "cache_dir", "truncation", "padding", "activation_fn")
+
+
+@contextmanager
+def explained() -> Iterator[None]:
+    """Translate an exception of the block into a line and an exit status, and each warning into a line."""
+    with _warnings_as_lines(), _sigterm_as_interrupt():
+        try:
+            yield
+            sys.stdout.flush()  # now, because an error at exit could not be handled
+        except MunjangError as error:
+            tell(_with_hint(error))
+            raise typer.Exit(FAILED) from None
+        except KeyboardInterrupt:
+            raise typer.Exit(_INTERRUPTED) from None
+        except BrokenPipeError:
+            let_go_of_stdout()
+            raise typer.Exit(_BROKEN_PIPE) from None
+        except OSError as error:
+            let_go_of_stdout()
+            tell(f"{error.filename or 'The output'}: {error.strerror or error}.")
+            raise typer.Exit(FAILED) from None
+
+
+@contextmanager
+def _sigterm_as_interrupt() -> Iterator[None]:
+    """Raise `KeyboardInterrupt` on SIGTERM, so that it is handled like Ctrl-C."""
+    if threading.current_thread() is not threading.main_thread():
+        yield  # only the main thread may set a signal handler
+        return
+
+    def interrupt(number: int, frame: FrameType | None) -> None:  # noqa: ARG001 - the signature of a handler
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGTERM, interrupt)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def tell(message: str) -> None:
+    """Write one line to standard error, with argument names of the library replaced by options."""
+    sys.stderr.write(f"munjang: {' '.join(in_options(message).split())}\n")
+    sys.stderr.flush()
+
+
+def in_options(message: str) -> str:
+    """Return a message of the library with its argument names replaced by the running command's options."""
+
+    def with_value(found: re.Match[str]) -> str:
+        value = found["value"].strip("'\"")
+        flag = flag_of(found["name"], value) or flag_of(_ALIASES.get(found["name"], ""), value)
+        if flag is None:
+            return f"{found[0]} (in Python)" if found["name"] in _PYTHON_ONLY else found[0]
+        return flag if value in ("True", "False", "...", "") else f"{flag} {value}"
+
+    def alone(found: re.Match[str]) -> str:
+        return flag_of(found[0]) or flag_of(_ALIASES.get(found[0], "")) or found[0]
+
+    return _NAME.sub(alone, _SETTING.sub(with_value, message))
+
+
+def _with_hint(error: MunjangError) -> str:
+    """Return the message with its notes, and for an unavailable model with a list of available models."""
+    parts = [str(error), *getattr(error, "__notes__", [])]
+    if isinstance(error, DataFileError) and "say which holds" in parts[0] and "--column" not in parts[0]:
+        parts.append(column_hint())
+    if isinstance(error, UnknownModelError | FetchError | MissingHeadError):
+        from munjang.cli.common.needs import model_hint
+
+        command, name = path_and_model()
+        has_one = "Did you mean" in parts[0] or isinstance(error, MissingHeadError)
+        parts.append(model_hint(command, None if has_one else name))
+    return " ".join(filter(None, parts))
+
+
+class _Lines(logging.Handler):
+    """A logging handler that writes the library's log records as lines."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Write one line."""
+        tell(record.getMessage())
+
+
+@contextmanager
+def _warnings_as_lines() -> Iterator[None]:
+    logger, handler = logging.getLogger("munjang"), _Lines(logging.WARNING)
+    logger.addHandler(handler)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("always", UserWarning)
+            warnings.showwarning = _show_warning
+            yield
+    finally:
+        logger.removeHandler(handler)
+
+
+def _show_warning(
+    message: Warning | str,
+    category: type[Warning],  # noqa: ARG001 -- the signature is Python's
+    filename: str,  # noqa: ARG001
+    lineno: int,  # noqa: ARG001
+    file: TextIO | None = None,  # noqa: ARG001
+    line: str | None = None,  # noqa: ARG001
+) -> None:
+    tell(str(message))

@@ -1,0 +1,203 @@
+"""Options that several commands share, with the same meaning in all commands."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Annotated, Any
+
+import typer
+from typer.models import ArgumentInfo, OptionInfo
+
+__all__ = [
+    "DEFAULT_MODEL",
+    "READING",
+    "AsJson",
+    "Bundle",
+    "Column",
+    "Columns",
+    "Encoding",
+    "Model",
+    "NoHeader",
+    "NoQuoting",
+    "Offline",
+    "Option",
+    "Pooling",
+    "Progress",
+    "Prompt",
+    "PromptName",
+    "TaskModel",
+    "Text",
+    "argument",
+    "column_of",
+    "examples",
+    "named_columns",
+    "option",
+]
+
+# Repeated here, because importing munjang.checkpoints would import NumPy before any help is shown.
+DEFAULT_MODEL = "multilingual-e5-small"
+
+READING = "How the file is read"
+_MODEL = "Model"
+
+
+class Option(OptionInfo):
+    """An option whose long flag is made from the parameter's name, unless a long flag is among its flags."""
+
+    negatable: bool | None = None
+
+
+def option(
+    help: str,  # noqa: A002 -- typer's name for it
+    metavar: str | None = None,
+    *flags: str,
+    shown: str | bool = True,
+    panel: str | None = None,
+    min: float | None = None,  # noqa: A002
+    max: float | None = None,  # noqa: A002
+    negatable: bool | None = None,
+) -> Option:
+    """Return the declaration of an option, for ``Annotated`` or the metadata of a dataclass field.
+
+    ``top_k: Annotated[int, option("Number of results.", "K", "-k", min=1)] = 5`` is ``--top-k``, ``-k``.
+    Every keyword can be a key of a field's metadata:
+    ``field(default=5, metadata={"help": "Number of results.", "metavar": "K", "min": 1})``.
+
+    Args:
+        help: the text of the help page.
+        metavar: the name of the value in the help page; may be omitted before flags.
+        flags: short flags; a long flag only if it differs from the parameter's name.
+        shown: the text that the help page shows as default; False for none.
+        panel: the heading of the help page under which the option is listed.
+        min: the least number.
+        max: the largest number.
+        negatable: whether a flag has the form ``--name/--no-name``; by default, if it is not False when it is
+            not given.
+    """
+    if metavar is not None and metavar.startswith("-"):
+        flags = (metavar, *flags)
+        metavar = None
+    declared = Option(
+        default=...,
+        param_decls=flags,
+        metavar=metavar,
+        help=help,
+        show_default=shown,
+        rich_help_panel=panel,
+        min=min,
+        max=max,
+    )
+    declared.negatable = negatable
+    return declared
+
+
+def argument(help: str, metavar: str, shown: str | bool = True) -> ArgumentInfo:  # noqa: A002
+    """Return the declaration of a positional argument, for ``Annotated``."""
+    return ArgumentInfo(default=..., metavar=metavar, help=help, show_default=shown)
+
+
+@dataclass(frozen=True)
+class Bundle:
+    """How a command changes the options of a dataclass: ``Annotated[Reading, Bundle(without=("column",))]``.
+
+    Attributes:
+        without: fields that are no options of this command; they keep their default.
+        defaults: an instance of the dataclass whose values are the defaults of this command.
+        shown: field -> text that the help page shows as its default. Such an option has no default; if it is
+            not given, the field has its value in ``defaults``.
+    """
+
+    without: Sequence[str] = ()
+    defaults: Any = None
+    shown: Mapping[str, str] = field(default_factory=dict)
+
+
+Model = Annotated[
+    str | None,
+    option(
+        "A folder, a name of `munjang models`, or a Hugging Face repository.",
+        "NAME",
+        "-m",
+        shown=DEFAULT_MODEL,
+        panel=_MODEL,
+    ),
+]
+TaskModel = Annotated[
+    str,
+    option(
+        "A folder or a Hugging Face repository, with the head that the task needs.",
+        "NAME",
+        "-m",
+        panel=_MODEL,
+    ),
+]
+# None if the option is not given: then the environment decides.
+Offline = Annotated[
+    bool | None, option("Use only what is here; open no connection.", "--offline", panel=_MODEL)
+]
+Pooling = Annotated[
+    str | None,
+    option(
+        "How token vectors become one: mean, cls, max, pooler, ..., or several, as in mean+max.",
+        "MODE",
+        shown="what the model's files say",
+        panel=_MODEL,
+    ),
+]
+Text = Annotated[str | None, argument("A text; - for the lines of standard input.", "TEXT")]
+PromptName = Annotated[
+    str | None,
+    option("Which of the model's prompts to put before each text, such as query.", "NAME", panel=_MODEL),
+]
+Prompt = Annotated[str | None, option("A text to put before each text.", "TEXT", panel=_MODEL)]
+AsJson = Annotated[bool, option("Print JSON, for programs.", "--json")]
+Progress = Annotated[bool | None, option("Show how far long work has come.", shown="on a terminal")]
+Column = Annotated[
+    str | None,
+    option("The column or key that holds the texts.", "NAME", "-c", shown="the obvious one", panel=READING),
+]
+Encoding = Annotated[
+    str, option("The character encoding, such as cp949 for older Korean files.", "NAME", panel=READING)
+]
+NoQuoting = Annotated[bool, option("In CSV and TSV, a quote is a letter.", panel=READING)]
+NoHeader = Annotated[
+    bool,
+    option("In CSV and TSV, the first row is data; columns are called 1, 2, 3, ...", panel=READING),
+]
+
+
+def column_of(flag: str, what: str, default: str | bool = "the obvious one") -> Option:
+    """Return the option for the column of a file that holds ``what``; ``default`` is shown in the help."""
+    return option(f"The column of {what}.", "NAME", flag, shown=default, panel=READING)
+
+
+Columns = Annotated[
+    str | None,
+    option(
+        "The columns of the data: two texts and a score or label; anchor, positive and any negatives; "
+        "or queries, documents and relevance.",
+        "A,B,...",
+        shown="the obvious ones",
+        panel=READING,
+    ),
+]
+
+
+def named_columns(columns: str | None, names: Sequence[str], more: str | None = None) -> dict[str, Any]:
+    """Return name -> column for the columns of an option; further columns are a list named ``more``."""
+    if columns is None:
+        return {}
+    chosen = [column.strip() for column in columns.split(",")]
+    if len(chosen) < len(names) or (more is None and len(chosen) > len(names)):
+        raise typer.BadParameter(
+            f"It names {len(chosen)} columns in place of {', '.join(names)}.", param_hint="--columns"
+        )
+    rest = {} if more is None or len(chosen) == len(names) else {more: chosen[len(names) :]}
+    return {**dict(zip(names, chosen, strict=False)), **rest}
+
+
+def examples(*commands: str) -> str:
+    """Return the end of a help page: example commands, one per line."""
+    shown = (f"[green]$ {command.replace('[', chr(92) + '[')}[/green]" for command in commands)
+    return "\n\n".join(["[bold]Examples[/bold]", *shown])

@@ -1,0 +1,277 @@
+"""The sources of a command's texts: arguments, standard input or a file; and loading of the model."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
+
+import typer
+
+from munjang.cli.common.commands import given
+from munjang.cli.common.errors import FAILED, tell
+from munjang.cli.common.options import (
+    DEFAULT_MODEL,
+    Bundle,
+    Column,
+    Encoding,
+    Model,
+    NoHeader,
+    NoQuoting,
+    Offline,
+    Pooling,
+    Prompt,
+    PromptName,
+)
+from munjang.cli.common.output import print_json
+from munjang.data.files import STDIN, DataFile, Row, shown_name
+from munjang.errors import DataFileError, InputError
+
+if TYPE_CHECKING:
+    from munjang.sentence.cross_encoder import CrossEncoder
+    from munjang.sentence.transformer import SentenceTransformer
+    from munjang.tasks.loading import ModelOptions
+
+__all__ = [
+    "ModelOpening",
+    "Opening",
+    "Prompting",
+    "Reading",
+    "TableReading",
+    "answered",
+    "check_query",
+    "cross_encoder",
+    "data_file",
+    "file_or_stdin",
+    "is_piped",
+    "lines_of_stdin",
+    "model_options",
+    "print_answers",
+    "queries_of",
+    "refuse",
+    "refuse_reading",
+    "rows_with_text",
+    "sentence_model",
+    "text_or_lines",
+    "usage_error",
+]
+
+T = TypeVar("T")
+R = TypeVar("R")
+
+
+def usage_error(message: str, option: str | None = None) -> typer.BadParameter:
+    """Return the error for inconsistent options; typer prints it and exits with status 2."""
+    return typer.BadParameter(message, param_hint=option)
+
+
+def refuse(why: str, *names: str) -> None:
+    """Raise the usage error for the first of these parameters that was given though it has no effect."""
+    for name in names:
+        if flag := given(name):
+            raise usage_error(f"It has no effect {why}.", flag)
+
+
+def refuse_reading(*paths: str | Path) -> None:
+    """Raise the usage error for a reading option that applies to none of these files."""
+    if not any(map(given, ("encoding", "no_quoting", "no_header"))):
+        return  # some files of other formats are read without these options
+    kinds = {DataFile(path=str(path)).kind for path in paths}
+    if kinds.isdisjoint((".csv", ".tsv")):
+        refuse("on a file that is neither CSV nor TSV", "no_quoting", "no_header")
+    if kinds == {".parquet"}:
+        refuse("on parquet", "encoding")
+
+
+def is_piped() -> bool:
+    """Return whether standard input exists and is not a terminal."""
+    return sys.stdin is not None and not sys.stdin.isatty()
+
+
+def lines_of_stdin() -> list[str]:
+    """Read standard input, one text per line."""
+    return [row.text for row in DataFile(path=STDIN)]
+
+
+def queries_of(query: str) -> list[str]:
+    """Return the query, or each line of standard input; raise `InputError` for an empty query."""
+    if query == STDIN:
+        return lines_of_stdin()
+    check_query(query)
+    return [query]
+
+
+def check_query(query: str) -> None:
+    """Raise `InputError` for an empty query, for example from an unset shell variable."""
+    if not query.strip():
+        raise InputError("The query is empty; write what to look for.")
+
+
+def text_or_lines(text: str | None, name: str) -> list[str]:
+    """Return the text of an argument, or the lines of standard input if it is ``-`` or missing."""
+    if text is None and not is_piped():
+        raise usage_error("Give a text, or pipe some in.", name)
+    return lines_of_stdin() if text in (None, STDIN) else [str(text)]
+
+
+@contextmanager
+def answered(
+    lines: Sequence[T], answer: Callable[[Sequence[T]], Sequence[R]]
+) -> Iterator[list[tuple[T, R | None]]]:
+    """Yield each line of standard input with its answer, or with None if there is no answer.
+
+    Lines for which ``answer`` raises `InputError` are reported by their numbers, from 1, and the block ends
+    with exit status 1. An error that all lines have, such as a wrong option, is raised once.
+    """
+    found = _answers(lines, answer)
+    refused = {number: each for number, each in enumerate(found, 1) if isinstance(each, InputError)}
+    if len(refused) == len(found) and len(set(map(str, refused.values()))) == 1:
+        raise refused[1]
+    for number, error in refused.items():
+        tell(f"{shown_name(STDIN)}:{number}: {error}")
+    answers = [None if isinstance(each, InputError) else each for each in found]
+    yield list(zip(lines, answers, strict=True))
+    if refused:
+        raise typer.Exit(FAILED)
+
+
+def print_answers(
+    lines: Sequence[T],
+    answer: Callable[[Sequence[T]], Sequence[R]],
+    as_json: bool,
+    to_json: Callable[[R], Any],
+    show: Callable[[T, R], None],
+) -> None:
+    """Print each line's answer with ``show`` or as JSON: null for a line that has none, see `answered`."""
+    with answered(lines, answer) as results:
+        for line, result in results:
+            if as_json:
+                print_json(None if result is None else to_json(result))
+            elif result is not None:
+                show(line, result)
+
+
+def _answers(lines: Sequence[T], answer: Callable[[Sequence[T]], Sequence[R]]) -> list[R | InputError]:
+    """Return each line's answer or error; bisect the lines until an invalid line is alone."""
+    try:
+        return list(answer(lines))
+    except InputError as error:
+        if len(lines) == 1:
+            return [error]
+    middle = len(lines) // 2
+    return [*_answers(lines[:middle], answer), *_answers(lines[middle:], answer)]
+
+
+def file_or_stdin(file: str | None, name: str) -> str:
+    """Return the file of an argument, or standard input if it is missing."""
+    if file is None and not is_piped():
+        raise usage_error("Name a file, or pipe texts in.", name)
+    return STDIN if file is None else file
+
+
+@dataclass(frozen=True)
+class Reading:
+    """Options: how a file of texts is read."""
+
+    column: Column = None
+    encoding: Encoding = "utf-8"
+    no_quoting: NoQuoting = False
+    no_header: NoHeader = False
+
+    def file(self, path: str) -> DataFile:
+        """Return the file of texts; raise the usage error for an option that has no effect on this file."""
+        refuse_reading(path)
+        return DataFile(
+            path=path,
+            column=self.column,
+            encoding=self.encoding,
+            quoting=not self.no_quoting,
+            header=not self.no_header,
+        )
+
+    def arguments(self, *paths: str | Path) -> dict[str, Any]:
+        """Return the arguments of the readers of `munjang.data` for these files, checked as in `file`."""
+        refuse_reading(*paths)
+        quoting = False if self.no_quoting else None
+        return {"encoding": self.encoding, "quoting": quoting, "header": not self.no_header}
+
+
+# For commands whose columns have options of their own.
+TableReading = Annotated[Reading, Bundle(without=("column",))]
+
+
+def data_file(path: str, column: str | None, encoding: str, *, no_quoting: bool, no_header: bool) -> DataFile:
+    """Return the file of texts with its reading options."""
+    return Reading(column, encoding, no_quoting, no_header).file(path)
+
+
+def rows_with_text(source: DataFile) -> list[Row]:
+    """Read all rows of a file except rows with only white space."""
+    rows = [row for row in source if row.text.strip()]
+    if not rows:
+        raise DataFileError(f"{source.name} holds no text in any row.")
+    return rows
+
+
+@dataclass(frozen=True)
+class Opening:
+    """Options: the model for sentence vectors, and how it is opened."""
+
+    model: Model = None
+    offline: Offline = None
+    pooling: Pooling = None
+
+    @property
+    def name(self) -> str:
+        """The name or folder of the model."""
+        return DEFAULT_MODEL if self.model is None else self.model
+
+    def sentence_model(self) -> SentenceTransformer:
+        """Open the model."""
+        return sentence_model(self.model, offline=self.offline, pooling=self.pooling)
+
+
+# For commands that make no sentence vectors.
+ModelOpening = Annotated[Opening, Bundle(without=("pooling",))]
+
+
+@dataclass(frozen=True)
+class Prompting:
+    """Options: the text before each text."""
+
+    prompt_name: PromptName = None
+    prompt: Prompt = None
+
+    def arguments(self) -> dict[str, Any]:
+        """Return the arguments of `encode`; raise the usage error if both options are given."""
+        if self.prompt is not None:
+            refuse("beside --prompt", "prompt_name")
+        return {"prompt_name": self.prompt_name, "prompt": self.prompt}
+
+
+def sentence_model(
+    model: str | None, *, offline: bool | None, pooling: str | None = None
+) -> SentenceTransformer:
+    """Open a model for sentence vectors."""
+    from munjang.sentence.transformer import SentenceTransformer
+
+    return SentenceTransformer(
+        DEFAULT_MODEL if model is None else model, pooling=pooling, local_files_only=offline or None
+    )
+
+
+def cross_encoder(name: str, *, offline: bool | None) -> CrossEncoder:
+    """Open a model for scores of pairs."""
+    from munjang.sentence.cross_encoder import CrossEncoder
+
+    return CrossEncoder(name, local_files_only=offline or None)
+
+
+def model_options(offline: bool | None) -> ModelOptions:
+    """Return the settings with which a command opens the model of a task."""
+    from munjang.tasks.loading import ModelOptions
+
+    return ModelOptions(offline=offline or None)
