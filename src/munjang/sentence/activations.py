@@ -56,10 +56,10 @@ def choose_activation(chosen: str | Activation | None, default: Activation) -> A
         return chosen
     if not isinstance(chosen, str):
         raise InputTypeError(f"activation_fn must be a name or a function, got {chosen!r}.")
-    found = _ACTIVATIONS.get(chosen.rpartition(".")[2].lower())
-    if found is None:
+    activation = _ACTIVATIONS.get(chosen.rpartition(".")[2].lower())
+    if activation is None:
         raise InputError(f"Unknown activation_fn {chosen!r}; there are {', '.join(_ACTIVATIONS)}.")
-    return found
+    return activation
 
 
 def published_activation(checkpoint: Checkpoint, num_labels: int) -> Activation:

@@ -179,11 +179,11 @@ class CrossEncoder(OnTruncation):
             scores = scores.reshape(len(pairs))
         elif apply_softmax and pairs:
             scores = softmax(scores)
-        found = scores[0] if single else scores
+        result = scores[0] if single else scores
         if convert_to_numpy and not convert_to_tensor:
-            return found
+            return result
         return (
-            torch_tensor(found) if convert_to_tensor or single else [torch_tensor(score) for score in found]
+            torch_tensor(result) if convert_to_tensor or single else [torch_tensor(score) for score in result]
         )
 
     def rank(
@@ -215,8 +215,8 @@ class CrossEncoder(OnTruncation):
         )
         ranked: list[RankedDocument] = []
         for i in np.argsort(-scores, kind="stable")[:top_k]:
-            found = RankedDocument(corpus_id=int(i), score=float(scores[i]))
-            ranked.append({**found, "text": listed[i]} if return_documents else found)
+            document_score = RankedDocument(corpus_id=int(i), score=float(scores[i]))
+            ranked.append({**document_score, "text": listed[i]} if return_documents else document_score)
         return ranked
 
     def _scores(self, activation: Activation, logits: Scores) -> Scores:

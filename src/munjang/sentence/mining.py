@@ -96,11 +96,11 @@ def _left_aligned(
 ) -> tuple[FloatArray, IndexArray]:
     """Return values in order of their rows as a left-aligned matrix, padded with -inf."""
     lengths = np.bincount(rows, minlength=count)
-    places = np.arange(len(rows)) - np.repeat(np.cumsum(lengths) - lengths, lengths)
+    positions = np.arange(len(rows)) - np.repeat(np.cumsum(lengths) - lengths, lengths)
     spread_scores = np.full((count, lengths.max()), -np.inf, np.float32)
     spread_columns = np.full(spread_scores.shape, -1, np.int64)
-    spread_scores[rows, places] = scores
-    spread_columns[rows, places] = columns
+    spread_scores[rows, positions] = scores
+    spread_columns[rows, positions] = columns
     return spread_scores, spread_columns
 
 
@@ -195,8 +195,8 @@ def semantic_search(
     check_same_width(queries, corpus, caller)
     top_k = checked_count("top_k", top_k)
     rows, columns = _block_sizes(query_chunk_size, corpus_chunk_size)
-    found = _nearest(queries, corpus, top_k, rows, columns, score_function)
-    return [hits for best in found for hits in best.hits()]
+    blocks = _nearest(queries, corpus, top_k, rows, columns, score_function)
+    return [hits for best in blocks for hits in best.hits()]
 
 
 def _nearest(
@@ -212,13 +212,13 @@ def _nearest(
     if normalize:
         queries, score_function = normalize_embeddings(queries), dot_score
     blocks = [queries[start : start + rows] for start in range(0, len(queries), rows)]
-    found = [Best(len(block), count) for block in blocks]
+    bests = [Best(len(block), count) for block in blocks]
     for start in range(0, len(corpus), columns):
         some = corpus[start : start + columns]
         some = normalize_embeddings(some) if normalize else some
-        for block, best in zip(blocks, found, strict=True):
+        for block, best in zip(blocks, bests, strict=True):
             best.add(_scores(score_function, block, some), start)
-    return found
+    return bests
 
 
 def _scores(score_function: ScoreFunction, queries: FloatArray, corpus: FloatArray) -> FloatArray:

@@ -112,10 +112,10 @@ def _ranges(
         wanted = (2, vectors.shape[-1])
         raise InputError(f"{_CALLER} needs ranges of shape {wanted}, got {limits.shape}")
     if (limits[0] > limits[1]).any():
-        place = int((limits[0] > limits[1]).argmax())
+        component = int((limits[0] > limits[1]).argmax())
         raise InputError(
             f"{_CALLER} needs ranges from the least to the greatest value, "
-            f"but component {place} has {limits[0, place]} and {limits[1, place]}"
+            f"but component {component} has {limits[0, component]} and {limits[1, component]}"
         )
     return limits.astype(np.float32, copy=False)
 

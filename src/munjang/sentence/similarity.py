@@ -69,8 +69,8 @@ def as_array(value: ArrayLike, caller: str) -> NDArray[Any]:
         raise InputTypeError(f"{caller} can't read a {type(value).__name__} as numbers: {error}") from error
     if array.dtype.kind not in "biuf":
         advice = "; encode texts first" if array.dtype.kind in "US" else ""
-        found = f"{type(value).__name__} of type {array.dtype}"
-        raise InputTypeError(f"{caller} needs vectors of real numbers, got a {found}{advice}")
+        kind = f"{type(value).__name__} of type {array.dtype}"
+        raise InputTypeError(f"{caller} needs vectors of real numbers, got a {kind}{advice}")
     return array
 
 

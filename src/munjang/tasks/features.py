@@ -361,17 +361,17 @@ def _filled(values: Array, missing: int, *, axes: tuple[int, ...]) -> Array:
 def _words(encoding: Encoding) -> list[list[int]]:
     """Return the indices of each word's pieces."""
     words: dict[int, list[int]] = {}
-    for place, word in enumerate(encoding.word_ids):
-        if word is not None and not encoding.special_tokens_mask[place]:
-            words.setdefault(word, []).append(place)
+    for index, word in enumerate(encoding.word_ids):
+        if word is not None and not encoding.special_tokens_mask[index]:
+            words.setdefault(word, []).append(index)
     return list(words.values())
 
 
 def _means(values: Array, words: Sequence[Sequence[int]]) -> Array:
     """Merge the rows ``[..., l, H]`` of each word's pieces: ``[..., W, H]``."""
     merged = np.empty((*values.shape[:-2], len(words), values.shape[-1]), dtype=np.float32)
-    for number, places in enumerate(words):
-        merged[..., number, :] = values[..., places, :].mean(axis=-2)
+    for number, pieces in enumerate(words):
+        merged[..., number, :] = values[..., pieces, :].mean(axis=-2)
     return merged
 
 
@@ -380,7 +380,7 @@ def _checked_texts(text: str | Texts) -> list[str]:
         return [text]
     if not isinstance(text, list | tuple):
         raise InputTypeError(f"Give a text or a list of texts, not a {type(text).__name__}.")
-    for place, item in enumerate(text):
+    for index, item in enumerate(text):
         if not isinstance(item, str):
-            raise InputTypeError(f"Text {place} is a {type(item).__name__}, not a str.")
+            raise InputTypeError(f"Text {index} is a {type(item).__name__}, not a str.")
     return list(text)

@@ -124,8 +124,8 @@ def _has(vocabulary: Mapping[str, int], kind: str) -> bool:
 def _types(vocabulary: Mapping[str, int]) -> dict[str, list[str]]:
     """Return the types in ``[S:...]`` and ``[O:...]``, in the order of the ids."""
     types: dict[str, list[str]] = {"S": [], "O": []}
-    found = sorted((index, match) for token, index in vocabulary.items() if (match := _typed(token)))
-    for _, (role, name) in found:
+    typed = sorted((index, match) for token, index in vocabulary.items() if (match := _typed(token)))
+    for _, (role, name) in typed:
         types[role].append(name)
     return types
 
@@ -152,9 +152,9 @@ def _checked(span: object, name: str, text: str) -> tuple[int, int]:
     if not isinstance(span, tuple | list) or len(span) not in (2, 3):
         raise InputTypeError(f"The {name} must be (start, end) or (start, end, type), got {span!r:.60}.")
     start, end = span[0], span[1]
-    for place in (start, end):
-        if not isinstance(place, int) or isinstance(place, bool):
-            raise InputTypeError(f"The {name}'s places must be whole numbers, got {place!r}.")
+    for offset in (start, end):
+        if not isinstance(offset, int) or isinstance(offset, bool):
+            raise InputTypeError(f"The {name}'s places must be whole numbers, got {offset!r}.")
     if not 0 <= start < end <= len(text):
         raise InputError(
             f"The {name} ({start}, {end}) is no part of the text of {len(text)} characters; "

@@ -32,7 +32,7 @@ def best_order(gain: NDArray[np.float64]) -> tuple[list[int], float]:
         return list(range(n)), 0.0
     if n <= EXACT:
         return _exact(gain.tolist())
-    return max((_greedy(gain, start) for start in range(n)), key=lambda found: found[1])
+    return max((_greedy(gain, start) for start in range(n)), key=lambda candidate: candidate[1])
 
 
 def _exact(gain: list[list[float]]) -> tuple[list[int], float]:

@@ -113,8 +113,8 @@ class QuestionAnswering(Task):
             trim_particles=trim_particles,
         )
         pairs = _pairs(question, context)
-        found = [answers[0] if top_k == 1 else answers for answers in self._answers(pairs, search)]
-        return found[0] if isinstance(question, str) and isinstance(context, str) else found
+        results = [answers[0] if top_k == 1 else answers for answers in self._answers(pairs, search)]
+        return results[0] if isinstance(question, str) and isinstance(context, str) else results
 
     def _window_length(self, asked: int | None) -> int:
         most = self.max_length
@@ -131,15 +131,15 @@ class QuestionAnswering(Task):
             yield _best(context, [(window, next(logits)) for window in group], search)
 
     def _windows(self, pairs: list[tuple[str, str]], search: _Search) -> list[list[Window]]:
-        found: list[list[Window]] = []
+        windows: list[list[Window]] = []
         for encoding in self.tokenizer.encode_batch(pairs, truncation=False):
             length = encoding.sequence_ids.count(0)
             if length > search.max_question_len:
                 raise InputError(
-                    f"Question {len(found)} has {length} tokens, and max_question_len is "
+                    f"Question {len(windows)} has {length} tokens, and max_question_len is "
                     f"{search.max_question_len}; shorten it or raise the limit."
                 )
-            found.append(
+            windows.append(
                 windows_of(
                     encoding,
                     null_id=self.tokenizer.cls_token_id,
@@ -147,7 +147,7 @@ class QuestionAnswering(Task):
                     stride=search.doc_stride,
                 )
             )
-        return found
+        return windows
 
     def _logits(self, windows: list[Window]) -> list[NDArray[np.float32]]:
         """Return the logits of starts and ends, ``[L, 2]`` for each window."""
@@ -181,13 +181,13 @@ def _best(context: str, windows: list[tuple[Window, NDArray[np.float32]]], searc
 
 def _first_distinct(spans: Iterator[Span], search: _Search) -> list[Span]:
     """Return the first ``top_k`` different spans, which come best first."""
-    found: dict[tuple[int, int], Span] = {}
+    distinct: dict[tuple[int, int], Span] = {}
     for span in spans:
         if span.start < span.end:
-            found.setdefault((span.start, span.end), span)
-        if len(found) == search.top_k:
+            distinct.setdefault((span.start, span.end), span)
+        if len(distinct) == search.top_k:
             break
-    return list(found.values())
+    return list(distinct.values())
 
 
 def _tidied(span: Span, context: str, trim_particles: bool) -> Span:

@@ -127,8 +127,8 @@ class RelationExtraction(Task):
         marked = [self._mark(item, name_of_text(index, len(given))) for index, item in enumerate(given)]
         labels = self.model.config.labels
         scores = scores_of(choose_function(labels, None), self._logits(marked))
-        found = [ranked(labels, row, top_k) for row in scores]
-        return found[0] if single else found
+        results = [ranked(labels, row, top_k) for row in scores]
+        return results[0] if single else results
 
     def _mark(self, given: Any, name: str) -> Marked:
         if not isinstance(given, Mapping) or set(given) != {"text", "subject", "object"}:
@@ -140,19 +140,19 @@ class RelationExtraction(Task):
 
     def _logits(self, marked: list[Marked]) -> Scores:
         limit = self.max_length
-        whole = self.tokenizer.encode_batch([one.text for one in marked], truncation=False)
-        found = [
-            with_markers(encoding, one, self.tokenizer, limit)
-            for encoding, one in zip(whole, marked, strict=True)
+        whole = self.tokenizer.encode_batch([item.text for item in marked], truncation=False)
+        shortened = [
+            with_markers(encoding, item, self.tokenizer, limit)
+            for encoding, item in zip(whole, marked, strict=True)
         ]
-        texts = [encoding for encoding, _ in found]
+        texts = [encoding for encoding, _ in shortened]
         warn_truncated((text.truncated for text in texts), limit)
         if self.model.head != RELATION_EXTRACTION:
             return logits_of(self.model, texts)
         return logits_of(
             self.model,
             texts,
-            lambda batch, indices: point_at_markers(batch, [found[index][1] for index in indices]),
+            lambda batch, indices: point_at_markers(batch, [shortened[index][1] for index in indices]),
         )
 
 
@@ -169,8 +169,8 @@ def with_markers(
 
     Raises `InputError` if the entities are too far apart.
     """
-    found = tokenizer.convert_tokens_to_ids(marked.markers)
-    ids = [index for index in found if index is not None]  # all: the vocabulary has the markers
+    converted = tokenizer.convert_tokens_to_ids(marked.markers)
+    ids = [index for index in converted if index is not None]  # all: the vocabulary has the markers
     cut = _around(encoding, ids, limit)
     return cut, (cut.input_ids.index(ids[0]), cut.input_ids.index(ids[2]))
 
@@ -180,8 +180,8 @@ def point_at_markers(
 ) -> TokenBatch[NDArray[Any]]:
     """Set a batch's ``pool_weights`` ``[B, 2, L]`` to 1 at the two start markers of each text."""
     weights = np.zeros((len(starts), 2, batch.pad_index.shape[1]), dtype=np.float32)
-    for row, places in enumerate(starts):
-        weights[row, (0, 1), places] = 1
+    for row, columns in enumerate(starts):
+        weights[row, (0, 1), columns] = 1
     return replace(batch, pool_weights=weights)
 
 
@@ -190,7 +190,7 @@ def _around(encoding: Encoding, markers: Sequence[int], limit: int) -> Encoding:
     if len(encoding) <= limit:
         return encoding
     own = [at for at, sequence in enumerate(encoding.sequence_ids) if sequence is not None]
-    marked = [place for place, at in enumerate(own) if encoding.input_ids[at] in markers]
+    marked = [number for number, at in enumerate(own) if encoding.input_ids[at] in markers]
     room = limit - (len(encoding) - len(own))
     needed = marked[-1] - marked[0] + 1
     if needed > room:

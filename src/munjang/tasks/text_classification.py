@@ -100,8 +100,8 @@ class TextClassification(Task):
         single = isinstance(texts, str | tuple | Mapping)
         listed = as_texts([texts] if single else texts)
         scores = self._scores(listed, function, windows)
-        found = [ranked(self.model.config.labels, row, top_k) for row in scores]
-        return found[0] if single else found
+        results = [ranked(self.model.config.labels, row, top_k) for row in scores]
+        return results[0] if single else results
 
     def _scores(self, texts: list[Plain], function: Function, windowed: bool) -> Scores:
         if not windowed:

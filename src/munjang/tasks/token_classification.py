@@ -97,21 +97,20 @@ class TokenClassification(Task):
         ignored = _ignored(ignore_labels)
         single = isinstance(texts, str)
         listed = _texts([texts] if isinstance(texts, str) else texts)
-        found = [
+        results = [
             self._entities(tokens, text, aggregation_strategy, ignored)
             for tokens, text in zip(self._tokens(listed), listed, strict=True)
         ]
-        return found[0] if single else found
+        return results[0] if single else results
 
     def _entities(
         self, tokens: list[ScoredToken], text: str, strategy: Strategy, ignored: frozenset[str]
     ) -> Found:
         labels = self.model.config.labels.id2label
         if strategy == "none":
-            return [found for found in name_tokens(tokens, labels) if found["entity"] not in ignored]
-        return [
-            found for found in group(tokens, labels, strategy, text) if found["entity_group"] not in ignored
-        ]
+            return [tag for tag in name_tokens(tokens, labels) if tag["entity"] not in ignored]
+        entities = group(tokens, labels, strategy, text)
+        return [entity for entity in entities if entity["entity_group"] not in ignored]
 
     def _tokens(self, texts: list[str]) -> Iterable[list[ScoredToken]]:
         encodings = self.tokenizer.encode_batch(texts, truncation=False)
@@ -131,7 +130,7 @@ class TokenClassification(Task):
     def _scores(self, encodings: Sequence[Encoding]) -> list[Scores]:
         """Return probabilities ``[L, num_labels]`` for each encoding."""
         cut = [windows(encoding, self.max_length) for encoding in encodings]
-        parts = [window for found in cut for window in found]
+        parts = [window for its_windows in cut for window in its_windows]
         scores = [np.empty(0, dtype=np.float32)] * len(parts)
         program = self.model.program(frozenset({LOGITS}))
         for done in self.model.runner.run(program, [part.encoding for part in parts]):
@@ -139,8 +138,8 @@ class TokenClassification(Task):
                 scores[index] = softmax(logits)
         rest = iter(scores)
         return [
-            _merged(encoding, [(window, next(rest)) for window in found])
-            for encoding, found in zip(encodings, cut, strict=True)
+            _merged(encoding, [(window, next(rest)) for window in its_windows])
+            for encoding, its_windows in zip(encodings, cut, strict=True)
         ]
 
 

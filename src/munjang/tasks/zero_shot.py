@@ -99,8 +99,8 @@ class ZeroShotClassification(Task):
         logits = self._logits([(text, hypothesis) for text in texts for hypothesis in hypotheses])
         logits = logits.reshape(len(texts), len(labels), self.model.config.labels.num_labels)
         scores = self._scores(logits, multi_label)
-        found = [_result(text, labels, row) for text, row in zip(texts, scores, strict=True)]
-        return found[0] if single else found
+        results = [_result(text, labels, row) for text, row in zip(texts, scores, strict=True)]
+        return results[0] if single else results
 
     def _logits(self, pairs: list[tuple[str, str]]) -> Scores:
         limit = self.max_length
@@ -121,15 +121,15 @@ def entailment_and_contradiction(id2label: Mapping[int, str]) -> tuple[int, int]
     Without a label for contradiction it is the first label, or the last if entailment is the first. Raises
     `CheckpointError`, listing the labels, if there is no entailment.
     """
-    found = {label.lower()[:6]: index for index, label in sorted(id2label.items(), reverse=True)}
-    entailment = found.get("entail")
+    beginnings = {label.lower()[:6]: index for index, label in sorted(id2label.items(), reverse=True)}
+    entailment = beginnings.get("entail")
     if entailment is None or len(id2label) < 2:
         raise CheckpointError(
             "Zero-shot classification needs a model of natural-language inference with a label 'entailment'; "
             f"this one has {', '.join(id2label.values())}. If it is one, correct 'id2label' in config.json."
         )
     other = max(id2label) if entailment == 0 else 0
-    return entailment, found.get("contra", other)
+    return entailment, beginnings.get("contra", other)
 
 
 def _labels(labels: str | Sequence[str]) -> list[str]:

@@ -391,7 +391,7 @@ class Tokenizer:
         texts = [
             number for number, special in zip(encoding.sequence_ids, specials, strict=True) if not special
         ]
-        return {number: place for place, number in enumerate(dict.fromkeys(texts))}
+        return {number: index for index, number in enumerate(dict.fromkeys(texts))}
 
     @functools.cached_property
     def _types_of_single(self) -> bool:

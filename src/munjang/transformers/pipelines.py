@@ -108,12 +108,12 @@ class TextClassificationPipeline(_Pipeline, TextClassification):
 
     def __call__(self, *texts: Any, **options: Any) -> Any:
         """Return the labels of a text, or of each of a list."""
-        found = super().__call__(*texts, **options)
+        results = super().__call__(*texts, **options)
         if "top_k" in {**self._defaults, **options}:
-            return found
+            return results
         if isinstance(texts[0], Mapping):
-            return found[0]
-        return [best for [best] in found] if isinstance(texts[0], list) else found
+            return results[0]
+        return [best for [best] in results] if isinstance(texts[0], list) else results
 
 
 class TokenClassificationPipeline(_Pipeline, TokenClassification):
@@ -183,8 +183,8 @@ class TextGenerationPipeline:
         chosen = {**self._defaults, **settings}
         single = isinstance(text_inputs, str)
         texts = checked_texts([text_inputs] if single else text_inputs)
-        found = [self._written(prefix, text, return_full_text, truncation, chosen) for text in texts]
-        return found[0] if single else found
+        results = [self._written(prefix, text, return_full_text, truncation, chosen) for text in texts]
+        return results[0] if single else results
 
     def _written(
         self, prefix: str, prompt: str, full: bool, truncation: bool | None, settings: dict[str, Any]

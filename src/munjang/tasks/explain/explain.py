@@ -237,9 +237,9 @@ class _Run:
         if head != model.head:  # checks that the checkpoint has the head, too
             model = Model(model.raw_config, model.weights, head=head, backend="numpy")
         batch = pack([self.encoding], model.runner.layout)
-        places = self._places()
-        if places is not None:
-            batch = replace(batch, rows=np.array(places, dtype=np.int32))
+        tokens = self._places()
+        if tokens is not None:
+            batch = replace(batch, rows=np.array(tokens, dtype=np.int32))
         values = self._values(model, batch)
         sentence = self._sentence(model, batch)
         return Explanation(
@@ -253,8 +253,8 @@ class _Run:
             layers=_layers(values, model.config.num_hidden_layers),
             last_hidden_state=values[LAST_HIDDEN_STATE],
             sentence=sentence,
-            steps=head_steps(values, places),
-            decisions=decide(self.task, values, model, self.opened.tokenizer, places, self.top),
+            steps=head_steps(values, tokens),
+            decisions=decide(self.task, values, model, self.opened.tokenizer, tokens, self.top),
         )
 
     def _places(self) -> list[int] | None:

@@ -124,11 +124,11 @@ class FillMask(Task):
         listed = [text] if isinstance(text, str) else _checked_texts("texts", text)
         masked = self._read(listed)
         if targets is None:
-            found = self._search(masked, self._choices(masked, filter), width, count or _TOP_K)
+            fills = self._search(masked, self._choices(masked, filter), width, count or _TOP_K)
         else:
             words = [targets] if isinstance(targets, str) else _checked_texts("targets", targets)
-            found = self._among(masked, _checked_words(words), filter, width, count)
-        return found[0] if isinstance(text, str) else found
+            fills = self._among(masked, _checked_words(words), filter, width, count)
+        return fills[0] if isinstance(text, str) else fills
 
     def _choices(self, texts: Sequence[MaskedText], accepts: Filter | None) -> list[Choice]:
         accept = None if accepts is None else cache(lambda token: bool(accepts(self._pieces[token].text)))
@@ -139,10 +139,10 @@ class FillMask(Task):
     ) -> list[list[Fill]]:
         # One mask needs no wider beam than the number of fills.
         width = width if any(len(text.masks) > 1 for text in texts) else count
-        found = search(self.model, texts, choices, self._pieces.offered, width)
+        results = search(self.model, texts, choices, self._pieces.offered, width)
         return [
             [self._fill(text, filled) for filled in fills[:count]]
-            for text, fills in zip(texts, found, strict=True)
+            for text, fills in zip(texts, results, strict=True)
         ]
 
     def _among(
@@ -158,19 +158,19 @@ class FillMask(Task):
         kept = [word for word in words if accepts is None or accepts(word)]
         single = [i for i, text in enumerate(texts) if len(text.masks) == 1]
         several = [i for i, text in enumerate(texts) if len(text.masks) > 1]
-        found: list[list[Fill]] = [[] for _ in texts]
+        results: list[list[Fill]] = [[] for _ in texts]
         if several:
             choices = [self._only(cut[i], kept) for i in several]
             number = count or _TOP_K
             fills = self._search([texts[i] for i in several], choices, max(width, number), number)
             for i, its_fills in zip(several, fills, strict=True):
-                found[i] = its_fills
+                results[i] = its_fills
         jobs = [(i, word, texts[i].widened(len(cut[i][word]))) for i in single for word in kept]
         self._check_room([(word, text) for _, word, text in jobs])
         filled = fill_with(self.model, [(text, cut[i][word]) for i, word, text in jobs], self._pieces.offered)
         for (i, word, text), its_fill in zip(jobs, filled, strict=True):
-            found[i].append(self._fill(text, its_fill, word))
-        return [sorted(fills, key=lambda fill: -fill["score"])[:count] for fills in found]
+            results[i].append(self._fill(text, its_fill, word))
+        return [sorted(fills, key=lambda fill: -fill["score"])[:count] for fills in results]
 
     def _cut(self, text: MaskedText, words: Sequence[str]) -> dict[str, list[int]]:
         """Return the ids of each target, as they are after the text before the mask."""

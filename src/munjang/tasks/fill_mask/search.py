@@ -140,8 +140,8 @@ def search(
         open_texts = [i for i, text in enumerate(texts) if len(text.masks) > mask]
         jobs = [(i, filled) for i in open_texts for filled in beams[i]]
         grown: dict[int, list[Filled]] = {i: [] for i in open_texts}
-        for place, scores in log_probabilities(model, [texts[i].query(f.tokens) for i, f in jobs]):
-            i, filled = jobs[place]
+        for number, scores in log_probabilities(model, [texts[i].query(f.tokens) for i, f in jobs]):
+            i, filled = jobs[number]
             withheld = _held(scores, ~offered)
             for token in choices[i].best(scores, width):
                 grown[i].append(filled.extended(token, float(scores[token]), withheld))
@@ -160,17 +160,17 @@ def fill_with(
         for text, tokens in wanted
     ]
     askers: list[list[tuple[int, int]]] = [[] for _ in queries]
-    for number, places in enumerate(steps):
-        for step, place in enumerate(places):
-            askers[place].append((number, step))
-    found = [[(0.0, 0.0)] * len(places) for places in steps]
-    for place, scores in log_probabilities(model, list(queries)):
+    for number, indices in enumerate(steps):
+        for step, index in enumerate(indices):
+            askers[index].append((number, step))
+    scored = [[(0.0, 0.0)] * len(indices) for indices in steps]
+    for index, scores in log_probabilities(model, list(queries)):
         withheld = _held(scores, ~offered)
-        for number, step in askers[place]:
-            found[number][step] = float(scores[wanted[number][1][step]]), withheld
+        for number, step in askers[index]:
+            scored[number][step] = float(scores[wanted[number][1][step]]), withheld
     return [
         Filled(tuple(tokens), *map(tuple, zip(*pairs, strict=True)))
-        for (_, tokens), pairs in zip(wanted, found, strict=True)
+        for (_, tokens), pairs in zip(wanted, scored, strict=True)
     ]
 
 

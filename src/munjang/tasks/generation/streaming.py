@@ -108,10 +108,10 @@ class StopStrings:
     def add(self, piece: str) -> tuple[str, bool]:
         """Return the text that is certain now, and whether a stop string has ended it."""
         text = self._held + piece
-        found = [(start + len(stop), start) for stop in self._stops if (start := text.find(stop)) >= 0]
-        if found:
+        matches = [(start + len(stop), start) for stop in self._stops if (start := text.find(stop)) >= 0]
+        if matches:
             self._held = ""
-            return text[: min(found)[1]], True
+            return text[: min(matches)[1]], True
         certain = len(text) - self._beginning(text)
         self._held = text[certain:]
         return text[:certain], False

@@ -199,5 +199,5 @@ def _decision(decision: Decision, rows: Rows) -> RenderableType:
 def _summary(decision: Decision, rows: Rows) -> str:
     where = "" if decision.place is None else f" at {decision.place} {visible(rows.tokens[decision.place])}"
     logits = decision.logits
-    found = f"Answer{where}: {len(logits):,} logits, {logits.min():.2f} to {logits.max():.2f}"
-    return f"{found}; special pieces had {decision.withheld:.4f}" if decision.withheld else found
+    summary = f"Answer{where}: {len(logits):,} logits, {logits.min():.2f} to {logits.max():.2f}"
+    return f"{summary}; special pieces had {decision.withheld:.4f}" if decision.withheld else summary
