@@ -17,6 +17,7 @@ from munjang.runtime.notices import warn_truncated
 from munjang.runtime.runner import Done
 from munjang.tasks.loading import Task
 from munjang.tokenization import Encoding
+from munjang.validation import optional_count
 
 __all__ = ["Combine", "FeatureExtraction", "Features", "Layers", "Level", "Plan", "plan_layers"]
 
@@ -282,11 +283,7 @@ class FeatureExtraction(Task):
                 raise CheckpointError(
                     "The checkpoint has no trained pooler; use level='cls' or level='mean' instead."
                 )
-        if pad_to is None:
-            return
-        if not isinstance(pad_to, int) or isinstance(pad_to, bool):
-            raise InputTypeError(f"pad_to is {pad_to!r} of type {type(pad_to).__name__}; give an integer.")
-        if level != "token":
+        if optional_count("pad_to", pad_to) is not None and level != "token":
             raise InputError(f"pad_to adds tokens, so it needs level='token', not {level!r}.")
 
     def _encode(self, texts: Sequence[str], pad_to: int | None) -> list[Encoding]:
