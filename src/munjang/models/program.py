@@ -146,6 +146,6 @@ def require_head(
     if head not in have:
         raise MissingHeadError(
             f"The checkpoint has no trained {head} head; it has {', '.join(have) or 'no head at all'} "
-            f"(such a head brings '{tensor}'). An untrained head would give random answers: "
+            f"(such a head has '{tensor}'). An untrained head would give random answers: "
             "choose another model, or train one."
         )

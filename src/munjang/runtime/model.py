@@ -353,7 +353,7 @@ class Model:
     ) -> tuple[TokenBatch[Array], NDArray[np.bool_]]:
         if self.head is not None and self.architecture.heads[self.head].on == "markers":
             raise InputError(
-                f"A {self.head} head must know where the entities are; "
+                f"A {self.head} head needs the positions of the entities; "
                 f"use munjang.pipeline('{self.head}', ...)."
             )
         ids = whole_numbers("input_ids", input_ids)

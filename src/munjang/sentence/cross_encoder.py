@@ -223,7 +223,7 @@ class CrossEncoder(OnTruncation):
         scores = activate(activation, logits)
         if scores.size != logits.size:
             raise InputError(
-                f"activation_fn must keep the shape {logits.shape} of the logits, it gave {scores.shape}."
+                f"activation_fn must keep the shape {logits.shape} of the logits, it returned {scores.shape}."
             )
         return scores
 

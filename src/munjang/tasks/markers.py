@@ -144,7 +144,7 @@ def _pair(span: Span, role: str, markers: Markers) -> tuple[str, str]:
         raise InputError(f"The model's markers need the type of the {name}: one of {', '.join(known)}.")
     kind = str(span[2:][0])
     if kind not in known:
-        raise InputError(f"The model knows no {name} of type {kind!r}; there are {', '.join(known)}.")
+        raise InputError(f"The model has no {name} of type {kind!r}; there are {', '.join(known)}.")
     return f"[{role}:{kind}]", f"[/{role}:{kind}]"
 
 

@@ -446,7 +446,7 @@ class GenerationModel(PreTrainedModel):
         if room <= 0:
             raise InputError(
                 f"The prompts have {length} tokens, and the model takes {self.model.config.max_length} "
-                "together with what it writes; shorten them."
+                "together with the new tokens; shorten them."
             )
         if (new := wanted.get("max_new_tokens")) is not None:
             return min(room, checked_count("max_new_tokens", new))

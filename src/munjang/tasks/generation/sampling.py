@@ -106,7 +106,7 @@ class Sampling:
             raise InputError(f"top_p must be above 0 and at most 1, got {self.top_p}.")
         if not 0 < _real("repetition_penalty", self.repetition_penalty) < math.inf:
             raise InputError(
-                f"repetition_penalty must be above 0 (1 is none), got {self.repetition_penalty}."
+                f"repetition_penalty must be above 0 (1 has no effect), got {self.repetition_penalty}."
             )
         if self.no_repeat_ngram_size is not None:
             checked_count("no_repeat_ngram_size", self.no_repeat_ngram_size)
