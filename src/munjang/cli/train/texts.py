@@ -6,13 +6,12 @@ from collections.abc import Callable, Sequence
 from enum import StrEnum
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
 from munjang.cli.common.options import Columns, examples, named_columns
 from munjang.cli.common.texts import refuse
-from munjang.cli.evaluate.texts import NormalForm
 from munjang.cli.train.options import Run, trains
 from munjang.cli.train.run import examples_of, follow
 
@@ -70,11 +69,11 @@ def answers(
         ),
     ] = 1.0,
     normalization: Annotated[
-        NormalForm,
+        Literal["korquad", "squad"],
         typer.Option(
             "--normalization", metavar="NAME", help="Whose rules make answers comparable: korquad or squad."
         ),
-    ] = NormalForm.KORQUAD,
+    ] = "korquad",
 ) -> None:
     """Train a model to find the answers to questions in texts.
 
@@ -96,7 +95,7 @@ def answers(
             max_length=run.max_length,
             doc_stride=doc_stride,
             negative_windows=negative_windows,
-            normalization=normalization.value,
+            normalization=normalization,
             watchers=watchers,
         ),
     )
