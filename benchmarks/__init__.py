@@ -1,5 +1,5 @@
-"""Benchmarks against the libraries that people use: run `python -m benchmarks`, see docs/performance.md.
+"""Benchmarks that compare munjang with other libraries: run `python -m benchmarks`, see docs/performance.md.
 
-Every peer works in a process of its own (`worker.py`), so that no library's threads or memory disturb
-another's; only one works at a time, and they take turns, so that a busy machine slows all of them alike.
+Every peer (a library that is compared) runs in its own process (`worker.py`), so that the threads and memory
+of one do not disturb another. Only one runs at a time and they alternate, so that a busy machine slows all.
 """

@@ -35,7 +35,7 @@ def _say(line: str) -> None:
 
 
 def main() -> None:
-    """Run the measurements one after another, print each, and write them all."""
+    """Run the measurements one after another, print each, and write all of them."""
     options = _options()
     machine = describe()
     _say(f"{machine['cpu']}, {machine['cores']} cores, load {machine['load']}")

@@ -1,4 +1,4 @@
-"""Checkpoints of published sizes with random weights: as fast as trained ones, and made anywhere."""
+"""Checkpoints of published sizes with random weights: as fast as trained ones, and available anywhere."""
 
 from __future__ import annotations
 

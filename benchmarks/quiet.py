@@ -1,6 +1,6 @@
-"""How much a measurement was disturbed by other programs, and measuring again if it was too much.
+"""The disturbance of a measurement by other programs, and repetition of disturbed measurements.
 
-On a shared machine this matters more than anything else: libraries that split each product over all cores
+On a shared machine this is the largest source of error: libraries that split each product over all cores
 wait for the slowest core, so one busy core slows them by more than its share.
 """
 
@@ -15,13 +15,13 @@ from benchmarks.machine import cores
 
 __all__ = ["Patience", "Timing", "busy_seconds"]
 
-ACCEPTED = 0.05  # of the machine's time, in the hands of others
+ACCEPTED = 0.05  # of the machine's time, used by other programs
 TRIES = 3
 
 
 @dataclass(frozen=True)
 class Timing:
-    """How long something took: by the clock, in core-seconds, and the core-seconds of others meanwhile."""
+    """The time of a measurement: wall clock, core-seconds, and the core-seconds of other programs."""
 
     seconds: float
     core_seconds: float
@@ -29,18 +29,18 @@ class Timing:
 
     @property
     def disturbance(self) -> float:
-        """The part of the machine that others had."""
+        """The fraction of the machine that other programs used."""
         return max(0.0, self.others / (self.seconds * cores()))
 
 
 class Patience:
-    """Repeats disturbed measurements, for ``seconds`` in all."""
+    """Repeats disturbed measurements, for at most ``seconds`` in total."""
 
     def __init__(self, seconds: float) -> None:
         self.left = seconds
 
     def measure(self, run: Callable[[], Timing]) -> Timing:
-        """Run up to three times, until one run was undisturbed; give the least disturbed."""
+        """Run up to three times, until a run is undisturbed; return the least disturbed run."""
         timing = run()
         for _ in range(TRIES - 1):
             if timing.disturbance <= ACCEPTED or self.left <= 0:
@@ -52,7 +52,7 @@ class Patience:
 
 
 def busy_seconds() -> float:
-    """Core-seconds that the whole machine has worked since it started; 0 where the system does not say."""
+    """Return the core-seconds that the machine has worked since its start; 0 if unknown."""
     try:
         fields = Path("/proc/stat").read_text(encoding="ascii").split("\n", 1)[0].split()[1:]
     except OSError:

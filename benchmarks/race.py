@@ -1,4 +1,4 @@
-"""Several peers encode the same texts, taking turns, each at its best setting."""
+"""Several peers encode the same texts alternately, each at its best setting."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ PAUSE = 0.3
 
 @dataclass
 class Entrant:
-    """One peer's times: ``timings`` per round at ``setting``, and what every setting took in the heats."""
+    """The times of a peer: ``timings`` per round at ``setting``, and those of all settings in the heats."""
 
     setting: Setting
     tried: dict[str, float]
@@ -35,13 +35,13 @@ class Entrant:
 
     @property
     def seconds(self) -> list[float]:
-        """Wall-clock seconds per round."""
+        """Return the wall-clock seconds per round."""
         return [timing.seconds for timing in self.timings]
 
 
 @dataclass
 class Race:
-    """Who took part with which times and vectors, who was skipped and why, and the CPU's peak meanwhile.
+    """The peers with their times and vectors, the skipped peers with the reasons, and the CPU's peak.
 
     ``peak`` holds, for each kernel, the operations per second of each round.
     """
@@ -54,7 +54,7 @@ class Race:
 
 
 def race(plan: Plan, names: Sequence[str], texts: Sequence[str], folder: Path) -> Race:
-    """Let peers encode the texts; half of the texts are enough to choose a peer's setting by."""
+    """Run the peers on the texts; half of the texts are used to choose a peer's setting."""
     file, half = plan.place / "texts.json", plan.place / "half.json"
     file.write_text(json.dumps(list(texts)), encoding="utf-8")
     half.write_text(json.dumps(list(texts[::2])), encoding="utf-8")
@@ -74,7 +74,7 @@ def race(plan: Plan, names: Sequence[str], texts: Sequence[str], folder: Path) -
 
 
 def _heats(plan: Plan, worker: Worker, file: Path) -> Entrant:
-    """Warm a peer up and choose its setting."""
+    """Warm up a peer and choose its setting."""
     settings = worker.settings
     if worker.peer == PEAK:
         return Entrant({}, {}, worker.load_seconds)

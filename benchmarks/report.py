@@ -16,7 +16,7 @@ _NUMBERS = re.compile(r"\[\n\s*(-?\d[-+\d.eE,\s]*?)\s*\]")  # a list of numbers,
 
 @dataclass(frozen=True)
 class Check:
-    """One number that DESIGN's table asks for: what it must be, and what it was."""
+    """A number with a target: the target and the measured value."""
 
     what: str
     must: str
@@ -27,7 +27,7 @@ class Check:
 
 @dataclass
 class Section:
-    """One measurement: a table for people, ``data`` for programs, and the checks that it decides."""
+    """A measurement: a table for people, ``data`` for programs, and its checks."""
 
     title: str
     columns: Sequence[str]
@@ -38,7 +38,7 @@ class Section:
 
 
 def show(section: Section) -> None:
-    """Print a section as Markdown, which reads well in a terminal too."""
+    """Print a section as Markdown."""
     _table(section.title, section.columns, section.rows)
     for note in section.notes:
         print(f"{note}\n")
@@ -67,7 +67,7 @@ def result_path(folder: Path, machine: Mapping[str, Any]) -> Path:
 
 
 def write(path: Path, machine: Mapping[str, Any], sections: Mapping[str, Section]) -> None:
-    """Write everything that was measured."""
+    """Write all measurements."""
     content = {
         "machine": machine,
         "checks": [vars(check) for section in sections.values() for check in section.checks],

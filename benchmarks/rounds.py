@@ -1,4 +1,4 @@
-"""Turns and statistics: who runs when, which setting is best, and what the ratios are."""
+"""Order of the runs, choice of settings, and statistics."""
 
 from __future__ import annotations
 
@@ -15,19 +15,19 @@ Value = TypeVar("Value")
 
 @dataclass(frozen=True)
 class Quartiles:
-    """A quarter of the values lie below ``low``, half below ``median``, three quarters below ``high``."""
+    """The quartiles of a set of values."""
 
     low: float
     median: float
     high: float
 
     def text(self, digits: int = 2) -> str:
-        """Give the median, and the quartiles in brackets."""
+        """Return the median, with the quartiles in brackets."""
         return f"{self.median:.{digits}f} ({self.low:.{digits}f} to {self.high:.{digits}f})"
 
 
 def quartiles(values: Sequence[float]) -> Quartiles:
-    """Summarise one value or more."""
+    """Summarise one or more values."""
     if len(values) == 1:
         return Quartiles(values[0], values[0], values[0])
     low, median, high = statistics.quantiles(values, n=4, method="inclusive")
@@ -35,12 +35,12 @@ def quartiles(values: Sequence[float]) -> Quartiles:
 
 
 def ratios(peer: Sequence[float], ours: Sequence[float]) -> Quartiles:
-    """How many times as long the peer took, round by round."""
+    """Return how many times as long the peer took, per round."""
     return quartiles([theirs / mine for theirs, mine in zip(peer, ours, strict=True)])
 
 
 def take_turns(names: Sequence[Name], rounds: int, run: Callable[[Name], Value]) -> dict[Name, list[Value]]:
-    """Run everybody ``rounds`` times, one after another; each round starts with the next one."""
+    """Run every peer ``rounds`` times, one after another; each round starts with the next peer."""
     found: dict[Name, list[Value]] = {name: [] for name in names}
     for number in range(rounds):
         shift = number % len(names) if names else 0
@@ -52,7 +52,7 @@ def take_turns(names: Sequence[Name], rounds: int, run: Callable[[Name], Value])
 def best_setting(
     count: int, run: Callable[[int], float], *, finalists: int = 2
 ) -> tuple[int, Mapping[int, float]]:
-    """Try settings 0 to ``count - 1`` once, the ``finalists`` fastest again; give the fastest and all times.
+    """Try settings 0 to ``count - 1`` once, the ``finalists`` fastest again; return the best and all times.
 
     The second try guards against a moment when the machine was busy with something else.
     """

@@ -1,8 +1,8 @@
-"""The searches in vectors that are measured, each in a process of its own.
+"""The vector search engines that are measured, each in its own process.
 
-``python -m benchmarks.search_engines build ENGINE VECTORS PLACE`` makes the engine's file from an ``.npy``
-file, and ``serve ENGINE QUERIES PLACE`` opens it and answers: each line of the input is how many seconds to
-search for, each line of the output is JSON. All engines give the ten most similar by cosine.
+``python -m benchmarks.search_engines build ENGINE VECTORS PLACE`` creates the engine's file from an ``.npy``
+file, and ``serve ENGINE QUERIES PLACE`` opens it and answers: each line of the input is a number of seconds
+to search, each line of the output is JSON. All engines return the ten most similar vectors by cosine.
 """
 
 from __future__ import annotations
@@ -25,25 +25,25 @@ __all__ = ["ENGINES", "LIMIT", "MUNJANG", "MUNJANG_GRAPH"]
 LIMIT = 10
 MUNJANG = "munjang"
 MUNJANG_GRAPH = "munjang, graph"
-_FEWEST = 5  # searches in one turn
+_FEWEST = 5  # searches per turn
 
 
 class Engine(Protocol):
-    """A way to find the nearest of vectors ``[n, d]`` of length one, kept in a file or folder."""
+    """A search engine for unit vectors ``[n, d]`` in a file or folder."""
 
     def build(self, vectors: NDArray[np.float32], place: Path) -> None:
-        """Make the files in a folder."""
+        """Create the files in a folder."""
 
     def open(self, place: Path) -> None:
         """Open them for searching."""
 
     def search(self, query: NDArray[np.float32]) -> NDArray[np.int64]:
-        """Give the rows, best first."""
+        """Return the row numbers, best first."""
         ...
 
 
 class Munjang:
-    """This package's matrix; ``graph`` lets it use an approximate index whatever the number of rows."""
+    """This package's matrix; ``graph`` makes it use an approximate index for any number of rows."""
 
     def __init__(self, *, graph: bool = False) -> None:
         self._graph = graph
@@ -77,7 +77,7 @@ class Munjang:
         return rows
 
     def read(self, threads: int) -> None:
-        """Read what a search reads of every row, once, and do nothing with it but find its maximum."""
+        """Read once what a search reads of every row, and compute only its maximum."""
         segments = self._matrix._rows.segments
 
         def read(first: int) -> None:
@@ -111,7 +111,7 @@ class Faiss:
 
         self._index = faiss.read_index(str(place / "index"))
         if self._kind != "Flat":
-            self._index.hnsw.efSearch = 128  # as many as munjang's graph keeps in sight
+            self._index.hnsw.efSearch = 128  # as many candidates as munjang's graph
 
     def search(self, query: NDArray[np.float32]) -> NDArray[np.int64]:
         rows: NDArray[np.int64] = self._index.search(query[None], LIMIT)[1][0]
@@ -170,7 +170,7 @@ def _serve(engine: Engine, queries: NDArray[np.float32], place: Path) -> None:
 def _turn(
     engine: Engine, queries: NDArray[np.float32], budget: float, found: list[list[int]]
 ) -> dict[str, Any]:
-    """Search for some seconds, and, in turns with that, read what must be read, by one core and by all."""
+    """Search for some seconds, alternating with reading the same data on one core and on all cores."""
     begun, seconds, reading = time.perf_counter(), list[float](), list[list[float]]()
     while len(seconds) < _FEWEST or (time.perf_counter() - begun < budget and len(seconds) < len(queries)):
         start = time.perf_counter()
@@ -190,7 +190,7 @@ def _timed(run: Callable[[int], None], argument: int) -> float:
 
 
 def _memory() -> dict[str, float]:
-    """MiB of the process: its own, and that of files that it has mapped, which the system can take back."""
+    """Return the MiB of the process: private memory, and mapped files, which the system can evict."""
     lines = Path("/proc/self/status").read_text(encoding="ascii").splitlines()
     fields = dict(line.split(":", 1) for line in lines)
     return {

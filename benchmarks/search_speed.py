@@ -1,4 +1,4 @@
-"""Searching in stored vectors: latency, memory and time to open, at three sizes, next to other engines."""
+"""Search in stored vectors: latency, memory and time to open at three sizes, compared with other engines."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ TURN = 3.0  # seconds
 GRAPH_FROM = 100_000  # fewer rows need no graph
 # Building one over a million rows takes the better part of an hour on two cores.
 GRAPH_UP_TO = int(os.environ.get("BENCH_GRAPH_UP_TO", "200000"))
-MOST_RATIO = 1.5  # of an exact search of 1,000,000 to reading what it reads once
+MOST_RATIO = 1.5  # of an exact search of 1,000,000 vectors to reading the same data once
 COLUMNS = (
     "vectors", "engine", "searches/s", "p50 ms", "p99 ms", "recall@10", "open s", "memory MiB", "mapped MiB",
     "file MiB", "build s",
@@ -42,7 +42,7 @@ COLUMNS = (
 
 @dataclass
 class Outcome:
-    """What one engine did at one size: seconds of each search, and of the readings beside it."""
+    """The measurement of an engine at one size: seconds of each search, and of the readings beside it."""
 
     build: float
     open: float
@@ -56,7 +56,7 @@ class Outcome:
 
 
 def index(plan: Plan) -> Section:
-    """Search synthetic clustered vectors one query at a time."""
+    """Measure searches in synthetic clustered vectors, one query at a time."""
     section = Section("", COLUMNS, [], {})
     rows: list[Sequence[str]] = []
     data: dict[str, Any] = {}
@@ -105,7 +105,7 @@ def _measure(plan: Plan, count: int) -> dict[str, Outcome]:
 
 
 def write_clustered(vectors: Path, queries: Path, count: int) -> None:
-    """Write vectors of length one around a center for each hundred of them, and queries that are alike."""
+    """Write unit vectors around a center for each hundred of them, and queries of the same distribution."""
     rng = np.random.default_rng(20240601)
     centers = rng.standard_normal((max(10, count // 100), DIMENSION), dtype=np.float32)
 
@@ -176,8 +176,8 @@ class _Server:
 
 
 def _turn(plan: Plan, count: int, name: str, server: _Server) -> Mapping[str, Any] | None:
-    """Let an engine search for some seconds; ``None`` if its process has died, as for want of memory."""
-    time.sleep(0.3)  # some libraries' threads spin on for 0.2 s
+    """Run an engine for some seconds; return ``None`` if its process has died, such as for lack of memory."""
+    time.sleep(0.3)  # the threads of some libraries keep spinning for 0.2 s
     try:
         answer = server.search(TURN)
     except (PeerError, BrokenPipeError) as error:
@@ -197,7 +197,7 @@ def _gather(outcome: Outcome, turns: Sequence[Mapping[str, Any]]) -> None:
 
 
 def _recall(found: Sequence[Sequence[int]], exact: Sequence[Sequence[int]]) -> float:
-    pairs = zip(found, exact, strict=False)  # not everybody had time for as many queries
+    pairs = zip(found, exact, strict=False)  # not every engine had time for all queries
     return statistics.mean(len(set(ours) & set(theirs)) / len(theirs) for ours, theirs in pairs)
 
 
@@ -219,7 +219,7 @@ def _row(count: int, name: str, one: Outcome) -> Sequence[str]:
 
 
 def _add_ratio(section: Section, count: int, ours: Outcome, *, decides: bool) -> None:
-    """Compare each search with the reading right after it, as the machine's speed changes meanwhile.
+    """Compare each search with the reading right after it, because the machine's speed varies.
 
     The reading is by one core or by all, whichever mostly is the faster. On a busy machine look at the least
     times too: only these were disturbed as little as the machine allows.

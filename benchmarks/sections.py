@@ -1,4 +1,4 @@
-"""Parts that the measurements share: a race as a table, and a ratio as a check."""
+"""Shared parts of the measurements: a race as a table, and a ratio as a check."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ RACE_COLUMNS = ("library", "setting", "seconds", "texts/s", "core-seconds", "tim
 
 
 def race_section(title: str, found: Race, ours: str) -> Section:
-    """Show the times of a race, and how many times as long as ``ours`` everybody took."""
+    """Return the table of a race: times, and their ratios to ``ours``."""
     rows = []
     for name, entrant in found.entrants.items():
         seconds = quartiles(entrant.seconds)
@@ -49,13 +49,13 @@ def race_section(title: str, found: Race, ours: str) -> Section:
 
 
 def ratio_check(what: str, found: Race, ours: str, peer: str, least: float) -> Check:
-    """Check that a peer took at least so many times as long, round by round."""
+    """Return a check that a peer took at least a number of times as long, per round."""
     ratio: Quartiles = ratios(found.entrants[peer].seconds, found.entrants[ours].seconds)
     return Check(what, f">= {least}", ratio.text(), ratio.median, ratio.median >= least)
 
 
 def folder_of(name: str) -> Path:
-    """Find a model of the catalogue, or fetch it."""
+    """Return the folder of a catalogue model; download it if needed."""
     from munjang.checkpoints import open_checkpoint
 
     return Path(open_checkpoint(name).path)

@@ -1,4 +1,4 @@
-"""Whole processes: how long until the first vector is there, and how much memory encoding takes."""
+"""Whole processes: the time to the first vector, and the peak memory of encoding."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ vectors = SentenceTransformer(sys.argv[1], device="cpu").encode(texts)
 
 
 def start_times(plan: Plan, folder: Path) -> tuple[dict[str, list[float]], dict[str, str]]:
-    """Seconds from starting a process to its end, per round, and who was skipped and why.
+    """Return the seconds of whole processes per round, and the skipped peers with the reasons.
 
     Every process runs once before, so that its files are in the page cache.
     """
@@ -84,7 +84,7 @@ def start_times(plan: Plan, folder: Path) -> tuple[dict[str, list[float]], dict[
 def memory(
     plan: Plan, folder: Path, texts: Sequence[str], counts: Sequence[int]
 ) -> tuple[dict[str, dict[int, float]], dict[str, str]]:
-    """The most memory, in MiB, that a process has had after encoding the first ``count`` texts."""
+    """Return the peak memory, in MiB, of a process that encodes the first ``count`` texts."""
     found: dict[str, dict[int, float]] = {}
     skipped = {}
     for name, code in _MEMORY.items():
@@ -111,7 +111,7 @@ def _timed(code: str, folder: Path) -> Timing:
 
 
 def _process(code: str, *arguments: Path) -> str:
-    """Run a program and give what it printed; raises `PeerError` with its last line if it fails."""
+    """Run a program and return its output; raise `PeerError` with its last line if it fails."""
     done = subprocess.run(
         [sys.executable, "-c", code, *map(str, arguments)],
         capture_output=True,

@@ -1,8 +1,8 @@
-"""What keeping documents costs, apart from encoding them: bytes by part, seconds to write, seconds to search.
+"""The cost of storing documents without encoding: bytes per part, seconds to write, seconds to search.
 
 ``python -m benchmarks.store_cost --documents 100000 --postgres URL`` measures an index in one file and one in
-PostgreSQL. The documents are sentences of made-up Korean words with random vectors, clustered as those of
-real texts are, so nothing is spent on a model.
+PostgreSQL. The documents are sentences of made-up Korean words with random vectors, clustered like those of
+real texts, so no model is needed.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ DIMENSION = 384
 BATCH = 1000
 SEARCHES = 50
 CENTRES = 1000
-WORDS = 14  # of a sentence, of two or three syllables: 49 characters, 126 bytes on average
+WORDS = 14  # per sentence, of two or three syllables: 49 characters, 126 bytes on average
 SETTINGS = IndexSettings(
     model="none",
     revision=None,
@@ -59,7 +59,7 @@ def main() -> None:
 
 
 def report(name: str, store: Store, documents: int) -> None:
-    """Fill a store, search it, and print what that took."""
+    """Fill a store, search it, and print the costs."""
     store.create(SETTINGS)
     seconds = 0.0
     for batch in batches(documents):
@@ -76,7 +76,7 @@ def report(name: str, store: Store, documents: int) -> None:
     words = [HangulBigrams().words(sentence(generator, 3)) for _ in queries]
     with store.snapshot() as reader:
         for what, search in searches(reader, queries, words).items():
-            search(0)  # pages that are read for the first time are not the search's
+            search(0)  # warm up: the first read of pages is not part of a search
             took = [timed(partial(search, place)) for place in range(SEARCHES)]
             print(f"  {what}: {1e3 * statistics.median(took):.1f} ms (median of {SEARCHES})")
     store.close()
@@ -114,7 +114,7 @@ def entry(number: int, text: str, vector: np.ndarray) -> Entry:
 
 
 def sentence(generator: np.random.Generator, words: int) -> str:
-    """Words of which few are frequent and most are rare."""
+    """Return words of which few are frequent and most are rare."""
     numbers = np.minimum(generator.zipf(1.3, words), 50_000)
     return " ".join(word(int(number)) for number in numbers)
 

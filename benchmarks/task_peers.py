@@ -1,7 +1,7 @@
-"""The tasks of this package and of its peers, each behind the few lines of `benchmarks.peers.Encoder`.
+"""Tasks of this package and of its peers, with the interface of `benchmarks.peers.Encoder`.
 
-What comes back in place of vectors is what the results are compared by: tokens and probabilities of the best
-five words for fill-mask, the scores of pairs, and the number of tokens for texts that were written.
+Instead of vectors they return the values that are compared: tokens and probabilities of the best five words
+for fill-mask, scores of pairs, and the number of tokens of generated texts.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ SAMPLING: dict[str, Any] = {"do_sample": True, "top_k": 50, "top_p": 0.95, "temp
 
 
 def _scores(results: Sequence[Any]) -> Scores:
-    """Token ids and probabilities, ``[n, TOP_K, 2]``."""
+    """Return token ids and probabilities ``[n, TOP_K, 2]``."""
     return np.array([[(fill["token"], fill["score"]) for fill in result] for result in results], np.float32)
 
 
@@ -102,7 +102,7 @@ class SentenceTransformersCrossEncoder:
 
 
 class MunjangGPT2:
-    """Writes on, one prompt after another, drawing each token."""
+    """Generates text by sampling, one prompt after another."""
 
     settings: Settings = ({},)
 
@@ -118,7 +118,7 @@ class MunjangGPT2:
 
 
 class TransformersGPT2:
-    """The same with `generate` of `transformers`, whose tokens are counted."""
+    """The same with `generate` of `transformers`, counting the tokens."""
 
     settings: Settings = ({},)
 

@@ -1,4 +1,4 @@
-"""The tasks against the libraries that people know them from, with random weights of published sizes."""
+"""Tasks compared with other libraries, with random weights of published sizes."""
 
 from __future__ import annotations
 
@@ -34,13 +34,13 @@ WORDS = "all-MiniLM-L6-v2"  # whose vocabulary is BERT's own
 
 
 def fill_mask_single(plan: Plan) -> Section:
-    """A word of a short sentence, one sentence after another."""
+    """Measure fill-mask of short sentences, one sentence after another."""
     texts = _masked(english_sentences(plan.sources, plan.count(60)))
     return _fill(plan, texts, "short sentences, one at a time", (FILL_ONE, TRANSFORMERS_ONE), 3.0)
 
 
 def fill_mask_batch(plan: Plan) -> Section:
-    """A word of each of many texts of different lengths, in one call."""
+    """Measure fill-mask of many texts of different lengths, in one call."""
     texts = _masked(mixed_texts(plan.sources, plan.count(100)))
     return _fill(plan, texts, "texts of mixed length, in one call", (FILL_BATCH, TRANSFORMERS_BATCH), 2.5)
 
@@ -54,7 +54,7 @@ def _fill(plan: Plan, texts: list[str], kind: str, names: tuple[str, str], must:
 
 
 def _of_the_same_words(ours: Scores, theirs: Scores) -> float:
-    """Compare the probabilities of words that both have: special tokens are offered by the peer alone."""
+    """Compare the probabilities of words that both return; only the peer returns special tokens."""
     mine = {(text, int(token)): score for text, row in enumerate(ours) for token, score in row}
     others = {(text, int(token)): score for text, row in enumerate(theirs) for token, score in row}
     same = mine.keys() & others.keys()
@@ -64,7 +64,7 @@ def _of_the_same_words(ours: Scores, theirs: Scores) -> float:
 
 
 def cross_encoders(plan: Plan) -> Section:
-    """One question with a hundred answers, for each published size."""
+    """Measure one question with a hundred answers, for each published size."""
     sections = [_pairs(plan, name) for name in CROSS_ENCODERS]
     first = sections[0]
     first.title = "100 pairs, cross-encoders"
@@ -90,7 +90,7 @@ def _pairs(plan: Plan, name: str) -> Section:
 
 
 def writing(plan: Plan) -> Section:
-    """GPT-2 writes on from a prompt, drawing one token after another."""
+    """Measure sampling from GPT-2."""
     prompts = english_sentences(plan.sources, 4)
     folder = gpt2_small(plan.place / "gpt2", english_sentences(plan.sources, 2000))
     names = (WRITING, WRITING_8_BIT, TRANSFORMERS_WRITING)
@@ -103,7 +103,7 @@ def writing(plan: Plan) -> Section:
 
 
 def _masked(texts: Sequence[str]) -> list[str]:
-    """Put a mask in the place of a word."""
+    """Replace a word with a mask."""
     chance = random.Random(5)
     found = []
     for text in texts:

@@ -1,4 +1,4 @@
-"""The texts to encode: real sentences where the data sets are, else windows over the example questions."""
+"""The texts to encode: real sentences if the data sets exist, otherwise parts of the example questions."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ LONG_WORDS = 300  # more than 256 tokens
 
 @dataclass(frozen=True)
 class Sources:
-    """Where the texts come from: ``sentences`` in English, ``questions`` in Korean, and a word for each."""
+    """The sources of the texts: ``sentences`` in English, ``questions`` in Korean, and a name for each."""
 
     sentences: list[str]
     questions: list[str]
@@ -42,7 +42,7 @@ class Sources:
 
 
 def find_data() -> Sources:
-    """Read the data sets that `MUNJANG_DATA` or ``../shared/data`` holds, and the examples for the rest."""
+    """Read the data sets in `MUNJANG_DATA` or ``../shared/data``, and the examples for the rest."""
     data = Path(os.environ.get("MUNJANG_DATA") or ROOT.parent / "shared" / "data")
     examples = _columns(EXAMPLES)
     sentences = [row["question"] for row in examples if row["lang"] == "en"]
@@ -58,7 +58,7 @@ def find_data() -> Sources:
 
 
 def english_sentences(sources: Sources, count: int) -> list[str]:
-    """``count`` different short sentences, about 15 tokens each on average."""
+    """Return ``count`` different short sentences, about 15 tokens on average."""
     rng = np.random.default_rng(SEED)
     found: list[str] = []
     if sources.english_from == "stsb-en":
@@ -70,18 +70,18 @@ def english_sentences(sources: Sources, count: int) -> list[str]:
 
 
 def mixed_texts(sources: Sources, count: int) -> list[str]:
-    """``count`` texts from a few words to about 240 tokens, about 76 tokens on average."""
+    """Return ``count`` texts from a few words to about 240 tokens, about 76 tokens on average."""
     rng = np.random.default_rng(SEED + 1)
     return windows(sources.sentences, _word_counts(rng, count, MIXED_WORDS, LONGEST_MIXED), rng)
 
 
 def long_texts(sources: Sources, count: int) -> list[str]:
-    """``count`` texts of more than 256 tokens."""
+    """Return ``count`` texts of more than 256 tokens."""
     return windows(sources.sentences, [LONG_WORDS] * count, np.random.default_rng(SEED + 3))
 
 
 def korean_questions(sources: Sources, count: int) -> list[str]:
-    """``count`` different short questions in Korean."""
+    """Return ``count`` different short questions in Korean."""
     rng = np.random.default_rng(SEED + 2)
     found = [sources.questions[i] for i in rng.permutation(len(sources.questions))[:count]]
     lengths = _word_counts(rng, count - len(found), (1.4, 0.4), 12)
@@ -95,7 +95,7 @@ def windows(
     *,
     avoid: Sequence[str] = (),
 ) -> list[str]:
-    """Cut different texts of ``lengths`` words out of the sentences, read one after another in a circle."""
+    """Return different texts of ``lengths`` words, cut from the sentences in a cycle."""
     words = " ".join(sentences).split()
     seen = set(avoid)
     found = []

@@ -1,4 +1,4 @@
-"""Training against the trainers that people know, on the same examples and from the same model."""
+"""Training compared with other trainers, on the same examples and from the same model."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ PAIRS, LABELS, LONG = 640, 1_280, 128
 
 
 def training_pairs(plan: Plan) -> Section:
-    """An epoch over pairs of short sentences, the cosine regressed on a score."""
+    """Measure an epoch over pairs of short sentences, with the cosine regressed on a score."""
     sentences = english_sentences(plan.sources, 2 * plan.count(PAIRS))
     pairs = zip(sentences[::2], sentences[1::2], strict=True)
     texts = [json.dumps([*pair, (i % 11) / 10]) for i, pair in enumerate(pairs)]
@@ -27,13 +27,13 @@ def training_pairs(plan: Plan) -> Section:
 
 
 def training_mixed(plan: Plan) -> Section:
-    """An epoch of classification over texts of mixed length."""
+    """Measure an epoch of classification over texts of mixed length."""
     texts = mixed_texts(plan.sources, plan.count(LABELS))
     return _race(plan, texts, "texts of mixed length", TRAINING_LABELS, TRANSFORMERS_TRAINING, 1.5)
 
 
 def training_long(plan: Plan) -> Section:
-    """The same over texts that are all cut to one length, so that there is no padding to save."""
+    """Measure the same over texts truncated to one length, where packing saves no padding."""
     texts = long_texts(plan.sources, plan.count(LONG))
     return _race(plan, texts, "long texts", TRAINING_LABELS, TRANSFORMERS_TRAINING, 1.0)
 

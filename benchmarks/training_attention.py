@@ -1,4 +1,4 @@
-"""What one layer's attention with dropout costs in training, with its gradients: torch's own, and ours.
+"""The cost of one layer's attention with dropout and gradients: torch's attention and munjang's.
 
 ``python -m benchmarks.training_attention`` compares them on random numbers, in float32 and bfloat16, for
 texts of several lengths: median milliseconds of some rounds in turns, and how many times as fast ours is.
@@ -51,7 +51,7 @@ def main() -> None:
 
 
 def compare(texts: int, length: int, precision: torch.dtype, rounds: int) -> dict[str, list[float]]:
-    """Seconds forward and backward, a list for each entrant."""
+    """Return the seconds forward and backward, a list per implementation."""
     shape = (texts, HEADS, length, WIDTH)
     query, key, value = (torch.randn(shape).to(precision).requires_grad_() for _ in range(3))
     bias = torch.zeros(texts, 1, 1, length, dtype=precision)

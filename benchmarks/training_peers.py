@@ -24,7 +24,7 @@ MAX_TOKENS = 256
 
 
 class MunjangPairs:
-    """Pairs whose cosine shall be their score."""
+    """Pairs with a score as the target of their cosine."""
 
     settings: Settings = ({},)
 
@@ -125,7 +125,7 @@ class SentenceTransformersPairs:
 
 
 class TransformersLabels:
-    """The trainer of `transformers`, with batches as they come or of texts of like length."""
+    """The trainer of `transformers`, with random batches or batches of texts of similar length."""
 
     settings: Settings = ({"group_by_length": False}, {"group_by_length": True})
 

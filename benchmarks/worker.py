@@ -1,4 +1,4 @@
-"""A process that holds one peer and encodes when it is told to, and the handle that tells it.
+"""A process that runs one peer and encodes on request, and the handle that controls it.
 
 Requests and answers are JSON, one per line. Only the library's own work is timed: texts are read before the
 clock starts and vectors are written after it has stopped.
@@ -29,13 +29,13 @@ class PeerError(Exception):
 
 
 def environment() -> dict[str, str]:
-    """The environment of every measured process: this project's code, and no network."""
+    """Return the environment of every measured process: this project's code, and no network."""
     paths = [str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]
     return {**os.environ, "HF_HUB_OFFLINE": "1", "PYTHONPATH": os.pathsep.join(paths)}
 
 
 class Worker:
-    """A peer in a process of its own.
+    """A peer in its own process.
 
     Raises `PeerError` when the peer is not there or fails.
     """
@@ -122,12 +122,12 @@ def _encode(encoder: Encoder, request: Mapping[str, Any]) -> dict[str, float]:
     return {
         "seconds": seconds,
         "core_seconds": core_seconds,
-        "all_core_seconds": time.process_time() - begin,  # with the reading and writing of files
+        "all_core_seconds": time.process_time() - begin,  # includes reading and writing files
     }
 
 
 def _main() -> None:
-    # What libraries print must not get between the answers.
+    # The output of libraries must not mix with the answers.
     with os.fdopen(os.dup(1), "w", encoding="utf-8") as answers:
         os.dup2(2, 1)
         _serve(sys.argv[1], Path(sys.argv[2]), answers)

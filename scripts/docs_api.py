@@ -1,6 +1,6 @@
-"""How the docstrings are read for the reference in docs/api/ (an extension of Griffe; see mkdocs.yml).
+"""A Griffe extension that converts the docstrings for the reference in docs/api/ (see mkdocs.yml).
 
-The docstrings are in Google style with three habits of this project, which are rewritten as Markdown:
+The docstrings are in Google style with three conventions of this project, which are rewritten as Markdown:
 
 - ``Example::`` begins an indented block of code.
 - ``text, pair: ...`` describes several arguments at once.
@@ -50,7 +50,7 @@ def _one_each(several: re.Match[str]) -> str:
 
 
 def _link(name: re.Match[str], member: Object, everywhere: dict[str, str]) -> str:
-    """Return a link to a name that the docstring's scope or the package has; otherwise the name as it is."""
+    """Return a link to a name in the docstring's scope or in the package; other names are unchanged."""
     path = _resolve(name[1], member, everywhere)
     if path is None:
         return name[0]

@@ -1,4 +1,4 @@
-"""Write docs/cli.md from the help of the program itself; ``--check`` only says whether it is up to date."""
+"""Write docs/cli.md from the program's help texts; ``--check`` only checks that it is up to date."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ PREFACE = Path(__file__).parent / "docs_cli_preface.md"
 
 
 def page() -> str:
-    """Give the whole page."""
+    """Return the whole page."""
     program: Any = typer.main.get_command(app)
     sections = [PREFACE.read_text(encoding="utf-8").strip()]
     sections += [_section(path, command) for path, command in _commands(program, "munjang")]
@@ -57,7 +57,7 @@ def _prose(text: str | None) -> str:
 
 
 def _examples(epilog: str | None) -> str:
-    """Give the commands at the end of a help page, as a block of code."""
+    """Return the commands at the end of a help page as a code block."""
     lines = Text.from_markup(epilog or "").plain.splitlines()
     commands = [line.removeprefix("$ ") for line in lines if line.startswith("$ ")]
     return "\n".join(["```sh", *commands, "```"]) if commands else ""
@@ -89,7 +89,7 @@ def _table(what: str, rows: list[tuple[str, str, str]]) -> str:
 
 
 def main() -> None:
-    """Write the page, or with ``--check`` exit with 1 if it is not what it should be."""
+    """Write the page, or with ``--check`` exit with 1 if it is out of date."""
     wanted = page()
     if "--check" not in sys.argv[1:]:
         TARGET.write_text(wanted, encoding="utf-8")

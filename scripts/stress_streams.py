@@ -1,14 +1,14 @@
-"""Look for results that depend on the stream that computed them: in many fresh processes, or in one busy one.
+"""Look for results that depend on the stream that computed them, in many fresh processes or in a busy one.
 
     python scripts/stress_streams.py --processes 20
     python scripts/stress_streams.py --processes 300 --model multilingual-e5-small --cold
     python scripts/stress_streams.py --requests 20000 --threads 4
 
 Each process opens a model and runs requests on several streams at once, in pairs of one shape that no stream
-has seen, which is when the engine creates its kernels. Every result is compared with that of one stream,
-computed afterwards, and some with NumPy. Random checkpoints of every architecture and head are made with
-`transformers` (in the development environment), or ``--model`` names a model. Exits with 1 if a result was
-wrong.
+has seen, because the engine creates its kernels at the first use of a shape. Every result is compared with
+that of one stream, computed afterwards, and some with NumPy. Random checkpoints of every architecture and
+head are made with `transformers` (in the development environment), or ``--model`` names a model. Exits with 1
+if a result was wrong.
 """
 
 from __future__ import annotations
@@ -92,7 +92,7 @@ def texts_of(lengths: list[int], generator: np.random.Generator, pieces: int) ->
 
 
 def results(model: Any, texts: list[Any], budget: int) -> list[np.ndarray]:
-    """Run texts and return the output of each, by its place."""
+    """Run texts and return the output of each, by index."""
     name = "logits" if model.head else "last_hidden_state"
     per_token = not model.head or model.architecture.heads[model.head].on == "tokens"
     found: dict[int, np.ndarray] = {}
@@ -103,7 +103,7 @@ def results(model: Any, texts: list[Any], budget: int) -> list[np.ndarray]:
 
 
 def wrong(found: list[np.ndarray], expected: list[np.ndarray]) -> int:
-    """Count the results that are not those expected."""
+    """Count the results that differ from the expected results."""
     return sum(
         not np.allclose(one, other, rtol=0, atol=TOLERANCE * max(1.0, float(np.abs(other).max())))
         for one, other in zip(found, expected, strict=True)
@@ -150,7 +150,7 @@ def many_requests(name: str, head: str | None, requests: int, threads: int, seed
 
 
 def drop_page_cache() -> None:
-    """Make the next process read its files from the disk; needs the rights of root."""
+    """Make the next process read its files from the disk; needs root."""
     os.sync()
     Path("/proc/sys/vm/drop_caches").write_text("3", encoding="ascii")
 

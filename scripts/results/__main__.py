@@ -22,7 +22,7 @@ ROOT = Path(__file__).parents[2]
 
 
 def main() -> None:
-    """Run the recipes that were asked for."""
+    """Run the requested recipes."""
     parser = argparse.ArgumentParser(prog="python -m scripts.results", description=__doc__)
     parser.add_argument("names", nargs="*", metavar="NAME", help=f"of {', '.join(RECIPES)}; default: all")
     parser.add_argument("--runs", type=Path, default=ROOT / "build" / "results", help="where models go")

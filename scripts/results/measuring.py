@@ -1,4 +1,4 @@
-"""What several recipes need."""
+"""Functions that several recipes use."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def first_sentences(questions: Sequence[QuestionExample]) -> float:
 def times_as_fast(
     student: munjang.SentenceTransformer, teacher: munjang.SentenceTransformer, texts: Sequence[str]
 ) -> tuple[float, float, float]:
-    """How many times as fast the student encodes: the median of several rounds, the least and the most."""
+    """Return how many times as fast the student encodes: median, minimum and maximum of several rounds."""
     ratios = []
     for model in (student, teacher):
         model.encode(texts)  # compiled and warm

@@ -43,7 +43,7 @@ def pretrained(place: Place) -> Outcome:
         watchers=place.watchers,
     )
     return Outcome(
-        "Pre-training a new model on film reviews: 4 layers, width 256, a vocabulary of 16,000 pieces from the same reviews",
+        "Pre-training a new model on film reviews: 4 layers, width 256, 16,000 new pieces",
         "a held-out loss of masked words under 4.5, and a plausible word for the mask",
         result,
         [],

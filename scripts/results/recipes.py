@@ -1,7 +1,7 @@
 """The recipes, one function each.
 
-The data that a result is measured on never chooses the best checkpoint: if the data has no third part, some of
-the training data is held out.
+The data that a result is measured on never chooses the best checkpoint: if the data has no third part, some
+of the training data is held out.
 """
 
 from __future__ import annotations
@@ -134,7 +134,7 @@ def kornli_korsts(place: Place) -> Outcome:
 
 
 def nsmc(place: Place) -> Outcome:
-    """Whether a review of a film is a good one."""
+    """Train a classifier of film reviews as positive or negative."""
     train, held_out = split(read_labelled_texts(place.data / "nsmc" / "train.tsv.gz"), held_out=2_000)
     _, train = split(train, held_out=100_000, seed=1)
     return _classification(
@@ -148,7 +148,7 @@ def nsmc(place: Place) -> Outcome:
 
 
 def question_pairs(place: Place) -> Outcome:
-    """Whether two questions ask the same."""
+    """Train a classifier of equivalent questions."""
     train, held_out = split(read_labelled_texts(place.data / "question-pair" / "train.tsv"), held_out=400)
     return _classification(
         place,
@@ -178,7 +178,7 @@ def _classification(
 
 
 def klue_ner(place: Place) -> Outcome:
-    """Names of people, places, organisations, dates, times and quantities."""
+    """Train a tagger of people, places, organisations, dates, times and quantities."""
     examples = read_tagged_texts(place.data / "klue-ner" / "train.tsv")
     train, held_out = split(examples[:-500], held_out=250)
     result = train_token_classification(
@@ -198,7 +198,7 @@ def klue_ner(place: Place) -> Outcome:
 
 
 def korquad(place: Place) -> Outcome:
-    """The part of a paragraph that answers a question."""
+    """Train question answering."""
     questions = read_questions(place.data / "korquad" / "KorQuAD_v1.0_dev.json")
     train, test = split(questions, held_out=0.1, key=lambda question: question.context)
     result = train_question_answering(

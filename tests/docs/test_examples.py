@@ -1,4 +1,4 @@
-"""Every Python example in the README files and in docs/ runs, and prints what its comments say."""
+"""Every Python example in the README files and in docs/ runs, and prints the output in its comments."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def test_examples(
     page: Path, capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "examples").symlink_to(PROJECT / "examples")
-    monkeypatch.chdir(tmp_path)  # what an example writes goes there
+    monkeypatch.chdir(tmp_path)  # files that an example writes
     run(page, blocks(page, hub=False), capsys)
 
 

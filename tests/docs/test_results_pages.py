@@ -1,4 +1,4 @@
-"""The results of training: each page has its recipe, and a recipe can be asked for."""
+"""The pages of docs/results: each has a recipe, and recipes can be selected by name."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Nothing but the fetching of models opens a connection or starts a process, and nothing reports home."""
+"""Only downloads of models open connections or start processes, and there is no telemetry."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ CONNECTING = {
     "smtplib", "socket", "socketserver", "ssl", "subprocess", "urllib.request", "urllib3", "xmlrpc",
 }  # fmt: skip
 MAY_CONNECT = {"checkpoints/hub/hub.py", "checkpoints/wheels.py"}
-# What is not for connecting, by file: (module, why).
+# Allowed imports that open no connection, by file: (module, reason).
 HARMLESS = {
-    "checkpoints/hub/errors.py": ("huggingface_hub", "the classes of its errors, to tell them apart"),
+    "checkpoints/hub/errors.py": ("huggingface_hub", "the classes of its errors"),
 }
 
-# Notes what Python does, from the first import on. Sockets between processes of one machine are not meant.
+# Records Python's audit events from the first import on, except Unix sockets.
 WATCH = """
 import sys
 seen = []
@@ -71,14 +71,14 @@ def watched(code: str, *arguments: object, home: Path, **options: Any) -> dict[s
 
 
 @pytest.mark.parametrize("backend", BACKENDS)
-def test_using_a_model_reaches_for_nothing(backend: str, tmp_path: Path, home: Path) -> None:
+def test_using_a_model_opens_no_connection(backend: str, tmp_path: Path, home: Path) -> None:
     make_checkpoint("bert", tmp_path / "model")
     found = watched(USE, tmp_path / "model", backend, tmp_path / "copy", home=home)
     assert found == {"seen": [], "threads": ["MainThread"]}
     assert list(home.rglob("*")) == []  # OpenVINO's telemetry would leave a client id here
 
 
-def test_the_watch_sees_what_it_should(home: Path) -> None:
+def test_the_watch_records_connections_and_processes(home: Path) -> None:
     code = """
 import os, socket, subprocess
 socket.socket(socket.AF_UNIX).close()
@@ -97,15 +97,15 @@ def can_trace() -> bool:
     return strace is not None and subprocess.run([strace, "true"], capture_output=True).returncode == 0
 
 
-@pytest.mark.skipif(not can_trace(), reason="strace is not here, or may not look at processes")
+@pytest.mark.skipif(not can_trace(), reason="strace is missing or may not trace processes")
 def test_the_kernel_sees_no_connection(tmp_path: Path, home: Path) -> None:
-    """Native code does not pass Python's audit hooks; its system calls are looked at."""
+    """Native code bypasses Python's audit hooks, so this test traces system calls."""
     make_checkpoint("bert", tmp_path / "model")
     trace = tmp_path / "trace"
     prefix = ("strace", "-f", "-qq", "-e", "trace=network,process", "-o", str(trace))
     watched(USE, tmp_path / "model", "openvino", tmp_path / "copy", home=home, prefix=prefix)
     calls = trace.read_text().splitlines()
-    assert any("execve(" in call for call in calls)  # our own start: the trace works
+    assert any("execve(" in call for call in calls)  # the start of Python itself: the trace works
     assert [call for call in calls if "connect(" in call or "AF_INET" in call] == []
     started = [call for call in calls if any(name in call for name in ("fork(", "clone(", "clone3("))]
     assert [call for call in started if "CLONE_THREAD" not in call] == []  # threads, no process

@@ -1,4 +1,4 @@
-"""Imports run downward, without a circle, and load nothing that is not needed."""
+"""Imports run downward without cycles, and load only what is needed."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ from support.sentences import make_checkpoint
 
 PACKAGE = Path(munjang.__file__).parent
 
-# From the lowest to the highest. A part may import those in the rows above it in this table, and its
-# neighbours in a row if they do not import it back.
+# From the lowest to the highest. A part may import parts from the rows above it in this table, and parts from
+# its own row that do not import it.
 LAYERS = (
-    ("errors", "lazy", "progress", "validation"),
+    ("choices", "errors", "lazy", "progress", "rounding", "validation"),
     ("checkpoints",),
     ("tokenization",),
     ("data",),
@@ -42,7 +42,7 @@ RANK = {part: rank for rank, row in enumerate(LAYERS) for part in row}
 class Import(NamedTuple):
     importer: str
     imported: str
-    place: str  # file:line, and whether only a type checker sees it
+    place: str  # file:line, and a note for imports under TYPE_CHECKING
 
 
 def module_name(path: Path) -> str:
@@ -58,7 +58,7 @@ def part_of(module: str) -> str:
 
 
 def imported_names(node: ast.AST, importer: str, is_package: bool) -> Iterator[str]:
-    """The modules of this package that a statement loads, also by `import_module`."""
+    """Yield the modules of this package that a statement imports, also with `import_module`."""
     match node:
         case ast.Import(names=names):
             yield from (alias.name for alias in names)
@@ -144,7 +144,7 @@ def test_public_names() -> None:
 
 @pytest.mark.parametrize("package", [munjang, munjang.data, munjang.training])
 def test_type_checkers_see_the_same_names(package: ModuleType) -> None:
-    """A lazy package lists its names twice: as imports for types, and by the modules that define them."""
+    """A lazy package lists its names twice: as imports for type checkers, and by defining module."""
     tree = ast.parse(Path(str(package.__file__)).read_text(encoding="utf-8"))
     for_types = type_checking_lines(tree)
     seen = set()

@@ -1,1 +1,1 @@
-"""What several tests share."""
+"""Functions and classes that several tests share."""

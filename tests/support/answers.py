@@ -1,4 +1,4 @@
-"""Small random checkpoints that answer questions, with the tokenisers that such models have."""
+"""Small random checkpoints that answer questions, with the tokenizers of such models."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from support.pieces import learn_wordpieces
 
 __all__ = ["ANSWERERS", "LENGTH", "LONG", "QUESTION", "SHORT", "make_answerer", "wordpiece"]
 
-LENGTH = 64  # tokens that the models take
+LENGTH = 64  # maximum tokens of the models
 QUESTION = "한국의 수도는 어디인가?"
 SHORT = "한국의 수도는 서울이다. Seoul is the capital, and 부산 is by the sea."
 LONG = " ".join(
@@ -29,7 +29,7 @@ _NAMES = ("pad_token", "unk_token", "cls_token", "sep_token", "mask_token")
 
 @cache
 def wordpiece() -> Any:
-    """A WordPiece tokeniser that joins pairs as BERT does; cased."""
+    """Return a WordPiece tokenizer that joins pairs as BERT does; cased."""
     backend = Tokenizer(models.WordPiece(unk_token="[UNK]"))
     backend.normalizer = normalizers.BertNormalizer(lowercase=False, strip_accents=False)
     backend.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
@@ -46,7 +46,7 @@ def wordpiece() -> Any:
 
 @cache
 def byte_pairs() -> Any:
-    """A byte-level tokeniser that joins pairs as RoBERTa does."""
+    """Return a byte-level tokenizer that joins pairs as RoBERTa does."""
     backend = Tokenizer(models.BPE())
     backend.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     trainer = trainers.BpeTrainer(
@@ -72,7 +72,7 @@ ANSWERERS = {
 
 
 def make_answerer(architecture: str, folder: Path) -> Any:
-    """Write a random checkpoint; give the reference model."""
+    """Write a random checkpoint; return the reference model."""
     make, name = ANSWERERS[architecture]
     tokenizer = make()
     config_class, settings, _, _ = ARCHITECTURES[architecture]

@@ -1,4 +1,4 @@
-"""Checkpoints as a training leaves them that went wrong."""
+"""Checkpoints as a failed training run leaves them."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ __all__ = ["with_nan"]
 
 
 def with_nan(folder: Path, tensor: str) -> Path:
-    """Write nan all over a tensor of a saved model; give its folder."""
+    """Fill a tensor of a saved model with NaN; return the model's folder."""
     weights = load_file(folder / "model.safetensors")
     weights[tensor].fill_(float("nan"))
     save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})

@@ -1,4 +1,4 @@
-"""Encoding a file into a file, and stopping in the middle of it."""
+"""Encoding of a file into a file, with an interruption."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def text(number: int) -> str:
 
 
 class StopError(Exception):
-    """Something that happens in the middle of the work."""
+    """An interruption during the work."""
 
 
 def make(
@@ -31,7 +31,7 @@ def make(
     stop_after: int | None = None,
     name: str = "tiny",
 ) -> int:
-    """Do the work, or stop once so many rows are made; give how many were there at the start."""
+    """Encode everything, or stop after a number of rows; return the number of rows at the start."""
     made = 0
 
     def advance(count: int) -> None:
@@ -49,5 +49,5 @@ def make(
 
 
 def beside(output: Path) -> list[str]:
-    """What stands in the output's folder and begins with its name."""
+    """Return the files in the output's folder whose names begin with the output's name."""
     return sorted(path.name for path in output.parent.iterdir() if path.name.startswith(output.name))

@@ -1,4 +1,4 @@
-"""Indexes of a tiny model, and things to put into them."""
+"""Indexes with a tiny model, and documents for them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Batches that a test can watch on their way through an engine; workers of Ray import this module."""
+"""Documents that record or kill the worker that prepares them; Ray workers import this module."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ __all__ = ["DeadlyBatch", "WatchedBatch", "descendants"]
 
 
 class WatchedBatch(Sequence[Document]):
-    """Documents that write a line into a file whenever another process begins to work on them."""
+    """Documents that append a line to a file whenever a process starts to work on them."""
 
     def __init__(self, number: int, documents: Sequence[Document], log: Path) -> None:
         self.number = number
@@ -38,7 +38,7 @@ class WatchedBatch(Sequence[Document]):
 
 
 class DeadlyBatch(WatchedBatch):
-    """Documents that nobody survives."""
+    """Documents that kill every worker."""
 
     @classmethod
     def _arrived(cls, number: int, documents: Sequence[Document], log: Path) -> Sequence[Document]:
@@ -48,11 +48,11 @@ class DeadlyBatch(WatchedBatch):
 
 
 def descendants(process: int) -> Iterator[int]:
-    """Go through the processes that a process started, and those that they started."""
+    """Yield the child processes of a process, and their children."""
     for path in Path("/proc").glob("[0-9]*/stat"):
         try:
             parent = int(path.read_text().rpartition(")")[2].split()[1])
-        except OSError:  # ended meanwhile
+        except OSError:  # has ended in the meantime
             continue
         if parent == process:
             child = int(path.parent.name)

@@ -1,4 +1,4 @@
-"""A file system for SQLite that fails when it is told to, and remembers what a power cut would have left."""
+"""A file system for SQLite that fails on request, and records what a power failure would leave."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ def _error(fault: Fault) -> apsw.Error:
 
 
 class FaultyFiles(apsw.VFS):
-    """The usual file system, but for what `fail` asks for; registered under ``name`` until `unregister`.
+    """The default file system with failures on request; registered under ``name`` until `unregister`.
 
-    ``durable`` has the content of each file, by name, when it was last flushed to the disk.
+    ``durable`` has the content of each file, by name, at its last fsync.
     """
 
     name = "munjang-faulty"
@@ -35,15 +35,15 @@ class FaultyFiles(apsw.VFS):
         self.failures = 0
 
     def fail(self, fault: Fault, after: int, *, forever: bool) -> None:
-        """Fail after so many calls that went well: once, or ever after."""
+        """Fail after a number of successful calls: once, or always from then on."""
         self._fault, self._left, self._forever, self.failures = fault, after, forever, 0
 
     def recover(self) -> None:
-        """Fail no more."""
+        """Stop failing."""
         self._left = None
 
     def pass_or_fail(self, *, sync: bool) -> None:
-        """Raise the error that was asked for, if it is time."""
+        """Raise the requested error if it is due."""
         if self._left is None or sync != (self._fault == "unsynced"):
             return
         self._left -= 1

@@ -1,4 +1,4 @@
-"""Small random GPT-2 checkpoints with a byte-level tokeniser, made by the reference implementation."""
+"""Small random GPT-2 checkpoints with a byte-level tokenizer, made by the reference implementation."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _TEXTS = [
 
 @cache
 def byte_level(vocabulary: int = 340) -> Tokenizer:
-    """A byte-level pair encoding as GPT-2 has it; most syllables take several tokens."""
+    """Return a byte-level BPE tokenizer as GPT-2's; most syllables take several tokens."""
     backend = Tokenizer(models.BPE())
     backend.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     backend.decoder = decoders.ByteLevel()
@@ -40,14 +40,14 @@ def byte_level(vocabulary: int = 340) -> Tokenizer:
 
 @dataclass(frozen=True, slots=True)
 class Gpt2:
-    """A checkpoint's folder, and the reference implementation's model and tokeniser."""
+    """A checkpoint's folder, and the reference implementation's model and tokenizer."""
 
     folder: Path
     model: Any
     tokenizer: Any
 
     def generate(self, prompt: str, **settings: Any) -> str:
-        """Write on with the reference implementation, one prompt at a time; gives the whole text."""
+        """Continue prompts with the reference implementation, one at a time; return the whole texts."""
         ids = self.tokenizer(prompt or END, return_tensors="pt")
         out = self.model.generate(**ids, pad_token_id=0, **settings)[0]
         new = self.tokenizer.decode(out[ids["input_ids"].shape[1] :], skip_special_tokens=True)

@@ -1,4 +1,4 @@
-"""For each command of the program, a tiny random model with the head that the command needs."""
+"""A tiny random model for each command, with the head that the command needs."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def _classifier(folder: Path) -> Path:
     return labelled_model(folder, labels=("contradiction", "neutral", "entailment"))
 
 
-# A command that is not named here takes any sentence model.
+# Commands that are not listed here accept any sentence model.
 MODEL_MAKERS: Mapping[str, Callable[[Path], Path]] = {
     "": lambda folder: tiny_sentence_model(folder / "model"),
     "rerank": lambda folder: tiny_cross_encoder(folder / "model"),

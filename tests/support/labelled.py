@@ -1,4 +1,4 @@
-"""Tiny random models with label heads and a tokenizer that knows a little Korean and English."""
+"""Tiny random models with label heads and a tokenizer with some Korean and English words."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def labelled_model(
     config_class, defaults, _, _ = ARCHITECTURES[architecture]
     names = {"id2label": dict(enumerate(labels)), "label2id": {name: i for i, name in enumerate(labels)}}
     given: Mapping[str, Any] = {**defaults, "vocab_size": vocab_size, **names}
-    given = {**given, "max_position_embeddings": longest + 2}  # RoBERTa counts from 2
+    given = {**given, "max_position_embeddings": longest + 2}  # RoBERTa's positions start at 2
     config = getattr(transformers, config_class)(**given, problem_type=problem_type)
     torch.manual_seed(seed)
     model = getattr(transformers, class_name)(config).eval()
@@ -61,7 +61,7 @@ def labelled_model(
 
 
 def peer_pipeline(task: str, folder: Path, **settings: Any) -> Any:
-    """Give the reference's pipeline for a saved model."""
+    """Return the reference's pipeline for a saved model."""
     tokenizer = transformers.AutoTokenizer.from_pretrained(folder)
     return transformers.pipeline(task, model=str(folder), tokenizer=tokenizer, device="cpu", **settings)
 

@@ -23,7 +23,7 @@ EXAMPLES = [
     for text in texts
 ]
 OPTIONS = TrainingOptions(epochs=6, batch_size=8, learning_rate=2e-3, device="cpu")
-# With small steps, what is added up in another order stays the same to many digits.
+# With small steps, sums in a different order are equal to many digits.
 CAREFUL = replace(OPTIONS, epochs=2, learning_rate=1e-4)
 
 

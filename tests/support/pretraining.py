@@ -1,4 +1,4 @@
-"""Small corpora to pre-train on, and the reference's loss and gradients for the very same hidden tokens."""
+"""Small corpora for pre-training, and the reference's loss and gradients for the same masked tokens."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ DOCUMENTS = [[f"{_WHERE[(i + k) % 4]} {_WHAT[(i * 3 + k) % 4]}" for k in range(2
 
 
 def write_documents(path: Path, documents: Sequence[Sequence[str]] = DOCUMENTS) -> Path:
-    """Write sentences one in a line, with blank lines between documents."""
+    """Write one sentence per line, with blank lines between documents."""
     path.write_text("\n\n".join("\n".join(document) for document in documents) + "\n", encoding="utf-8")
     return path
 
@@ -56,7 +56,7 @@ def make_tokenizer(folder: Path) -> Tokenizer:
 
 
 def roughen(objective: Pretraining[Any], seed: int = 0) -> None:
-    """Give biases and norms, which begin as 0 and 1 and would hide mistakes, and matrices larger values."""
+    """Set biases and norms, whose initial 0 and 1 would hide mistakes, and matrices to larger values."""
     generator = torch.Generator().manual_seed(seed)
     with torch.no_grad():
         for value in objective.network.trained.values():
@@ -65,7 +65,7 @@ def roughen(objective: Pretraining[Any], seed: int = 0) -> None:
 
 
 def saved(objective: Pretraining[Any], folder: Path, class_name: str, part: str = "") -> Any:
-    """Save a model; give what `transformers` makes of it, in training mode."""
+    """Save a model; return it as loaded by `transformers`, in training mode."""
     objective.save(folder)
     found, about = getattr(transformers, class_name).from_pretrained(
         folder / part, output_loading_info=True, attn_implementation="eager"
@@ -76,7 +76,7 @@ def saved(objective: Pretraining[Any], folder: Path, class_name: str, part: str 
 
 
 def padded(packed: Packed, ids: NDArray[Any] | None = None) -> dict[str, torch.Tensor]:
-    """Lay packed texts out as `transformers` wants them."""
+    """Pad packed texts as `transformers` expects them."""
     ids = packed.ids if ids is None else ids
     mask = scattered(packed, np.arange(len(ids)), np.ones(len(ids), dtype=np.int64), 0)
     whole = scattered(packed, np.arange(len(ids)), ids, 0)
@@ -87,7 +87,7 @@ def padded(packed: Packed, ids: NDArray[Any] | None = None) -> dict[str, torch.T
 
 
 def scattered(packed: Packed, places: NDArray[Any], values: NDArray[Any], rest: int) -> torch.Tensor:
-    """Put values at packed places of a padded array, ``[B, L]``, and something else everywhere else."""
+    """Return an array ``[B, L]`` with values at the packed positions and a fill value elsewhere."""
     found = np.full((len(packed.lengths), int(packed.lengths.max())), rest, dtype=np.int64)
     text = np.repeat(np.arange(len(packed.lengths)), packed.lengths)
     column = np.arange(len(packed.ids)) - packed.starts[text]
@@ -96,12 +96,12 @@ def scattered(packed: Packed, places: NDArray[Any], values: NDArray[Any], rest: 
 
 
 def labels_of(packed: Packed, masked: Masked) -> torch.Tensor:
-    """What stood at the hidden places, -100 elsewhere."""
+    """Return the original ids at masked positions, -100 elsewhere."""
     return scattered(packed, masked.positions, masked.labels, -100)
 
 
 def judged_outputs(packed: Packed, places: NDArray[Any], logits: torch.Tensor) -> torch.Tensor:
-    """Take packed places out of padded outputs ``[B, L]``."""
+    """Return the packed positions of padded outputs ``[B, L]``."""
     chosen = scattered(packed, places, np.ones(len(places), dtype=np.int64), 0)
     return logits[chosen == 1]
 
@@ -109,7 +109,7 @@ def judged_outputs(packed: Packed, places: NDArray[Any], logits: torch.Tensor) -
 def assert_same_gradients(
     ours: Mapping[str, torch.Tensor], count: float, peer: Mapping[str, torch.Tensor]
 ) -> None:
-    """Compare the gradients of a mean with those of the reference, for every tensor that it has."""
+    """Compare the gradients of a mean with the reference's, for every tensor of the reference."""
     assert set(peer) == {name for name, value in ours.items() if value.grad is not None}
     scale = max(1.0, *(float(gradient.abs().max()) for gradient in peer.values()))
     for name, gradient in peer.items():
@@ -119,12 +119,12 @@ def assert_same_gradients(
 
 
 def losses(folder: Path) -> list[float]:
-    """The loss of each update of a run."""
+    """Return the loss of each update of a run."""
     return [line["loss"] for line in read_log(folder / "log.jsonl") if "loss" in line]
 
 
 def logits_here(folder: Path, head: str, given: Mapping[str, torch.Tensor]) -> NDArray[np.float32]:
-    """What the default backend makes of a saved model."""
+    """Return the outputs of a saved model on the default backend."""
     arrays: dict[str, Any] = {name: value.numpy() for name, value in given.items()}
     found = munjang.Model.from_pretrained(folder, head=head)(**arrays).logits
     assert found is not None

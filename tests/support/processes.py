@@ -1,4 +1,4 @@
-"""Running Python in a process of its own, where nothing has been imported and the home folder is empty."""
+"""Python in a new process, with nothing imported and an empty home folder."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _SOURCE = Path(munjang.__file__).parents[1]
 
 
 def python_environment(home: Path, extra: Mapping[str, str] | None = None) -> dict[str, str]:
-    """An environment with a home of its own; nothing in it forbids a connection or says that this is a CI."""
+    """Return an environment with a separate home, without variables that forbid connections or mark a CI."""
     kept = {name: os.environ[name] for name in ("PATH", "LANG", "LD_LIBRARY_PATH") if name in os.environ}
     return {**kept, "HOME": str(home), "PYTHONPATH": str(_SOURCE), **(extra or {})}
 
@@ -28,7 +28,7 @@ def run_python(
     prefix: Sequence[str] = (),
     extra: Mapping[str, str] | None = None,
 ) -> str:
-    """Run code with ``sys.argv[1:]`` set and give what it printed; fails if the process fails."""
+    """Run code with ``sys.argv[1:]`` set and return its output; fail if the process fails."""
     command = [*prefix, sys.executable, "-W", "error", "-c", code, *map(str, arguments)]
     done = subprocess.run(
         command, capture_output=True, text=True, timeout=120, env=python_environment(home, extra), cwd=home

@@ -1,4 +1,4 @@
-"""The command line under test: in this process for most, as the real program where that matters."""
+"""The command line under test: in this process for most tests, as the real program where needed."""
 
 from __future__ import annotations
 
@@ -14,27 +14,27 @@ from support.processes import python_environment
 
 __all__ = ["Invoke", "Program", "invoke_here", "program_environment", "run_program"]
 
-# Both take the program's arguments; the first gives typer's result, the second the finished process.
+# Both take the program's arguments; the first returns typer's result, the second the finished process.
 Invoke = Callable[..., Any]
 Program = Callable[..., "subprocess.CompletedProcess[bytes]"]
 
 
 def invoke_here(*arguments: object, stdin: str | bytes | None = None) -> Any:
-    """Run a command in this process; give its exit code, stdout and stderr."""
+    """Run a command in this process; return its exit code, stdout and stderr."""
     from munjang.cli.app import app
 
     return CliRunner().invoke(app, [str(argument) for argument in arguments], input=stdin)
 
 
 def program_environment(home: Path, more: Mapping[str, str] | None = None) -> dict[str, str]:
-    """An environment of the program's own: an empty home, no network, a terminal of 100 columns."""
+    """Return an environment for the program: an empty home, no network, a terminal of 100 columns."""
     return python_environment(home, {"COLUMNS": "100", "MUNJANG_OFFLINE": "1", **(more or {})})
 
 
 def run_program(
     home: Path, *arguments: object, stdin: bytes = b"", environment: Mapping[str, str] | None = None
 ) -> subprocess.CompletedProcess[bytes]:
-    """Run the real program in a process of its own."""
+    """Run the real program in a new process."""
     return subprocess.run(
         [sys.executable, "-m", "munjang", *map(str, arguments)],
         input=stdin,

@@ -1,4 +1,4 @@
-"""A loss and its gradients, ours and sentence-transformers', on the same weights and texts."""
+"""Losses and gradients of munjang and sentence-transformers for the same weights and texts."""
 
 from __future__ import annotations
 
@@ -36,14 +36,14 @@ TEXTS = [
 
 
 def encoder_without_dropout(folder: Path) -> Path:
-    """Save a random sentence encoder that computes the same in training."""
+    """Save a random sentence encoder without dropout."""
     make_sentence_folder("bert", folder)
     modify_json(folder / "config.json", hidden_dropout_prob=0.0, attention_probs_dropout_prob=0.0)
     return folder
 
 
 def examples_of(columns: int, labels: Sequence[Any] | None = None) -> list[InputExample]:
-    """The texts, so many of each, with labels or none."""
+    """Return examples with a number of texts each, with or without labels."""
     chosen: Sequence[Any] = [0.0] * len(TEXTS) if labels is None else labels
     return [InputExample(texts[:columns], label) for texts, label in zip(TEXTS, chosen, strict=True)]
 
@@ -51,7 +51,7 @@ def examples_of(columns: int, labels: Sequence[Any] | None = None) -> list[Input
 def objective_on(
     folder: Path, examples: Sequence[InputExample], loss: SentenceLoss, **settings: Any
 ) -> SentenceObjective:
-    """Our objective on an encoder's folder; the settings are those of the run."""
+    """Return munjang's objective for an encoder's folder; the settings are those of the run."""
     model = SentenceTransformer(folder, backend="torch")
     return SentenceObjective(model, examples, loss, TrainingOptions(**{"device": "cpu", **settings}))
 
@@ -67,7 +67,7 @@ def assert_same_gradients(
     """Compare the loss of all examples as one batch, and the gradient of every parameter."""
     tally = objective.accumulate(objective.examples, np.random.default_rng(0))
     peer = peer_loss.model
-    peer.eval()  # without dropout, as ours
+    peer.eval()  # no dropout, as in munjang's
     features = [peer.preprocess(list(column)) for column in zip(*(e.texts for e in examples), strict=True)]
     labels = torch.tensor(np.array([np.asarray(e.label) for e in examples]))
     value = peer_loss(features, labels.float() if labels.is_floating_point() else labels)
@@ -76,7 +76,7 @@ def assert_same_gradients(
     ours = gradients(objective, tally.count)
     wanted = {n: p.grad.numpy() for n, p in peer[0].model.named_parameters() if p.grad is not None}
     assert sum(bool(gradient.any()) for gradient in wanted.values()) > 40
-    # The keys' biases have no gradient but rounding errors, which are as large as the gradients elsewhere.
+    # The gradient of the keys' biases is 0 except for rounding errors, which are as large as other gradients.
     scale = max(1.0, *(float(np.abs(gradient).max()) for gradient in wanted.values()))
     assert set(ours) == {name for name in wanted if not name.startswith("pooler")}
     for name, gradient in ours.items():
@@ -84,7 +84,7 @@ def assert_same_gradients(
 
 
 def gradients(objective: SentenceObjective, count: float) -> dict[str, NDArray[Any]]:
-    """The gradients of the mean loss by the model's parameters, of all rows of the embeddings."""
+    """Return the gradients of the mean loss by the model's parameters, with all rows of the embeddings."""
     found = {}
     for name, value in objective.network.trained.items():
         if value.grad is None or name in objective.network.more:

@@ -1,4 +1,4 @@
-"""Small random sentence encoders with a real tokeniser, saved by sentence-transformers itself."""
+"""Small random sentence encoders with a real tokenizer, saved by sentence-transformers itself."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ _ROBERTA_SPECIAL = ["<s>", "<pad>", "</s>", "<unk>", "<mask>"]
 
 @cache
 def _wordpiece() -> Tokenizer:
-    """A WordPiece tokeniser as BERT has it; cased, so that lower-casing shows."""
+    """Return a WordPiece tokenizer as BERT's; cased, so that lowercasing is visible."""
     backend = Tokenizer(models.WordPiece(unk_token="[UNK]"))
     backend.normalizer = normalizers.BertNormalizer(lowercase=False, strip_accents=False)
     backend.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
@@ -55,7 +55,7 @@ def _wordpiece() -> Tokenizer:
 
 @cache
 def _byte_level() -> Tokenizer:
-    """A byte-level pair encoding as RoBERTa has it."""
+    """Return a byte-level BPE tokenizer as RoBERTa's."""
     backend = Tokenizer(models.BPE())
     backend.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     backend.train_from_iterator(
@@ -87,7 +87,7 @@ def _tokenizer(architecture: str) -> tuple[Tokenizer, dict[str, Any]]:
 
 @dataclass(frozen=True, slots=True)
 class Trio:
-    """One sentence encoder: its folder, our model of it, and sentence-transformers' one."""
+    """A sentence encoder: its folder, opened by munjang, and by sentence-transformers."""
 
     folder: Path
     ours: SentenceTransformer
@@ -95,7 +95,7 @@ class Trio:
 
     @classmethod
     def make(cls, folder: Path, architecture: str = "bert", **options: Any) -> Trio:
-        """Make a random one; the options are those of `make_sentence_folder`."""
+        """Create a random encoder; the options are those of `make_sentence_folder`."""
         peer = make_sentence_folder(architecture, folder, **options)
         return cls(folder, SentenceTransformer(folder), peer)
 
@@ -108,7 +108,7 @@ def make_checkpoint(
     seed: int = 0,
     settings: Mapping[str, Any] | None = None,
 ) -> Any:
-    """Write a plain random checkpoint with its tokeniser; give the reference model."""
+    """Write a plain random checkpoint with its tokenizer; return the reference model."""
     backend, options = _tokenizer(architecture)
     positions = MAX_TOKENS + 2 if "roberta" in architecture else MAX_TOKENS
     sizes = {"vocab_size": backend.get_vocab_size(), "max_position_embeddings": positions}
@@ -130,7 +130,7 @@ def make_sentence_folder(
     seed: int = 0,
     **options: Any,
 ) -> Any:
-    """Save a random sentence encoder with sentence-transformers; give its own loaded model of it."""
+    """Save a random sentence encoder with sentence-transformers; return it as loaded by that library."""
     from sentence_transformers import SentenceTransformer as Peer
     from sentence_transformers.sentence_transformer import modules as parts
 
@@ -147,7 +147,7 @@ def make_sentence_folder(
 
 
 def make_pair_checkpoint(architecture: str, folder: Path, *, labels: int = 1, seed: int = 0) -> Any:
-    """Write a random cross-encoder in the layout of the hub; give sentence-transformers' model of it."""
+    """Write a random cross-encoder in the layout of the hub; return it as loaded by sentence-transformers."""
     from sentence_transformers import CrossEncoder
 
     make_checkpoint(architecture, folder, head=True, seed=seed, settings={"num_labels": labels})

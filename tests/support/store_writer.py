@@ -1,8 +1,8 @@
-"""A program that writes into a store and is killed; run as a script it takes orders on standard input.
+"""A program that writes into a store and is killed; run as a script, it reads commands from standard input.
 
-It loads what a writer needs once and forks a writer for each order, so that hundreds of them die in seconds.
-An order is ``path task first seconds``; the answer is a line for each step of the task that was acknowledged,
-and ``killed`` once the writer was killed, after ``seconds``.
+It loads the imports of a writer once and forks a writer for each command, so that hundreds can be killed in
+seconds. A command is ``path task first seconds``; the answer is one line for each acknowledged step of the
+task, and ``killed`` when the writer has been killed, after ``seconds``.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ _REBUILD_EVERY = 97
 
 
 def changes(step: int) -> tuple[list[Document], list[DocumentId]]:
-    """What one step writes: documents, and ids to delete first; the same each time."""
+    """Return what a step writes: documents, and ids to delete first. Deterministic."""
     drawn = random.Random(step)
     put = [_document(drawn, step) for _ in range(drawn.randrange(_MOST_PUT))]
     return put, [drawn.randrange(_IDS) for _ in range(drawn.randrange(3))]
@@ -46,7 +46,7 @@ def _document(drawn: random.Random, step: int) -> Document:
 
 
 def replay(documents: dict[DocumentId, Document], step: int) -> None:
-    """Do to a dictionary what the step does to the store."""
+    """Apply the changes of a step to a dictionary."""
     put, delete = changes(step)
     for identifier in delete:
         documents.pop(identifier, None)
@@ -69,7 +69,7 @@ def _write(store: Store, first: int) -> Iterator[int]:
 
 
 def _move(store: Store, first: int) -> Iterator[int]:
-    """Move to and fro between settings; a step is a move."""
+    """Migrate back and forth between two settings; each step is a migration."""
     for move in range(first, sys.maxsize):
         target = TARGETS[move % len(TARGETS)]
         while not store.switch(target):
@@ -92,7 +92,7 @@ def _obey(path: str, task: str, first: str, seconds: str) -> None:
         try:
             _work(path, task, int(first))
         finally:
-            os._exit(1)  # only a failure comes here
+            os._exit(1)  # reached only after a failure
     time.sleep(float(seconds))
     os.kill(child, signal.SIGKILL)
     _, status = os.waitpid(child, 0)
@@ -100,7 +100,7 @@ def _obey(path: str, task: str, first: str, seconds: str) -> None:
 
 
 class Writers:
-    """The program, from the side of a test."""
+    """The program as a test controls it."""
 
     def __init__(self, home: Path) -> None:
         folder = str(Path(__file__).parent.parent)
@@ -112,7 +112,7 @@ class Writers:
         )  # fmt: skip
 
     def run(self, path: Path, task: str, first: int, seconds: float) -> list[int]:
-        """Start a writer, kill it after some time, and give the steps that it acknowledged."""
+        """Start a writer, kill it after some time, and return the steps that it acknowledged."""
         assert self._process.stdin is not None
         assert self._process.stdout is not None
         self._process.stdin.write(f"{path}\t{task}\t{first}\t{seconds}\n")

@@ -1,4 +1,4 @@
-"""Stores to test, and what is put into them: small documents whose words and vectors come from their text."""
+"""Stores to test, and small documents whose words and vectors are computed from their text."""
 
 from __future__ import annotations
 
@@ -51,14 +51,14 @@ SETTINGS = IndexSettings(
 
 @dataclass(frozen=True)
 class StorePlace:
-    """A place for one index. ``open(create=False)`` opens what is there; every opened store is a new one."""
+    """A location for one index. ``open`` returns a new store; with ``create=False`` the index must exist."""
 
     open: Callable[..., Store]  # (*, create: bool = True, busy_timeout: float = 30.0) -> Store
 
 
 @dataclass(frozen=True)
 class StoreKind:
-    """A kind of store that must keep the contract: ``place(folder)`` makes room for one new, empty index."""
+    """A kind of store that must pass the contract tests: ``place(folder)`` returns a new, empty location."""
 
     name: str
     place: Callable[[Path], StorePlace]
@@ -85,12 +85,12 @@ def _postgres_place(folder: Path) -> StorePlace:
     return StorePlace(open_here)
 
 
-# A further store adds a line here, and the contract and the stateful test run on it.
+# A new kind of store adds a line here; the contract tests and the stateful test run on it.
 STORES = [StoreKind("sqlite", _sqlite_place), StoreKind("postgres", _postgres_place)]
 
 
 def vector_of(text: str, dimension: int = DIMENSION) -> NDArray[np.float32]:
-    """A direction ``[d]`` that depends on nothing but the text."""
+    """Return a unit vector ``[d]`` that depends only on the text."""
     seed = int.from_bytes(hashlib.sha256(text.encode("utf-8", "surrogatepass")).digest()[:8], "little")
     drawn = np.random.default_rng(seed).standard_normal(dimension)
     return (drawn / np.linalg.norm(drawn)).astype(np.float32)
@@ -104,14 +104,14 @@ def document(
     metadata: Mapping[str, Any] | None = None,
     source: str | None = None,
 ) -> Document:
-    """A document of the fields of `SETTINGS`."""
+    """Return a document with the fields of `SETTINGS`."""
     return Document(
         id=identifier, fields={"text": text, "note": note}, metadata=metadata or {}, source=source
     )
 
 
 def entry(document: Document, settings: IndexSettings = SETTINGS, *, size: int = 3) -> Entry:
-    """A document made ready: passages of ``size`` words, words split at spaces, vectors drawn by text."""
+    """Return a prepared document: passages of ``size`` words, split at spaces, vectors from the text."""
     passages = [
         Passage(
             field=name,
@@ -136,7 +136,7 @@ def _pieces(text: str, size: int) -> Iterator[tuple[int, int]]:
 
 @contextmanager
 def fill(place: StorePlace, documents: Iterable[Document] = ()) -> Iterator[Store]:
-    """An open store with documents in it."""
+    """Return an open store with documents."""
     from munjang.search.stores.base import Changes
 
     store = place.open()
@@ -150,7 +150,7 @@ def fill(place: StorePlace, documents: Iterable[Document] = ()) -> Iterator[Stor
 
 
 def similarities(documents: Iterable[Document], query: NDArray[np.float32]) -> list[float]:
-    """The similarities that a search of all passages must give, best first, by plain arithmetic."""
+    """Return the expected similarities of an exact search of all passages, best first."""
     settings = other_settings(dimension=len(query))
     passages = [one for each in documents for one in entry(each, settings).passages]
     vectors = [one.vector for one in passages if one.vector is not None]
@@ -158,5 +158,5 @@ def similarities(documents: Iterable[Document], query: NDArray[np.float32]) -> l
 
 
 def other_settings(**changes: Any) -> IndexSettings:
-    """`SETTINGS` with some of them changed."""
+    """Return `SETTINGS` with some of them changed."""
     return replace(SETTINGS, **changes)

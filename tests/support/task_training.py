@@ -1,4 +1,4 @@
-"""Heads in training against `transformers`: the same loss and gradients, the same outputs once saved."""
+"""Training of heads compared with `transformers`: loss, gradients, and the outputs of the saved model."""
 
 from __future__ import annotations
 
@@ -32,13 +32,13 @@ LEARNING = TrainingOptions(
 
 
 def saved(objective: TaskObjective[Any], folder: Path, class_name: str) -> Any:
-    """Save a model before it learns; give what `transformers` makes of it."""
+    """Save a model before training; return it as loaded by `transformers`."""
     objective.save(folder)
     return getattr(transformers, class_name).from_pretrained(folder).train()
 
 
 def padded(objective: TaskObjective[Any], examples: Sequence[Any] | None = None) -> dict[str, torch.Tensor]:
-    """The texts of examples as `transformers` wants them."""
+    """Return the texts of examples as `transformers` expects them."""
     config = objective.loaded.model.config
     texts = [text for one in examples or objective.examples for text in one.texts]
     length = max(len(text.input_ids) for text in texts)
@@ -56,14 +56,14 @@ def padded(objective: TaskObjective[Any], examples: Sequence[Any] | None = None)
 def assert_same_gradients(
     objective: TaskObjective[Any], peer: Any, loss: Callable[[], torch.Tensor], *, tolerance: float = 1e-5
 ) -> None:
-    """Compare the mean loss of all examples, and its gradients by every parameter that the peer has."""
+    """Compare the mean loss of all examples, and its gradients by every parameter of the peer."""
     tally = objective.accumulate(objective.examples, np.random.default_rng(0))
     value = loss()
     value.backward()  # type: ignore[no-untyped-call]
     assert abs(tally.total / tally.count - value.item()) < tolerance * max(1.0, abs(value.item()))
     wanted = {name: p.grad.numpy() for name, p in peer.named_parameters() if p.grad is not None}
     assert sum(bool(gradient.any()) for gradient in wanted.values()) > 40
-    # The keys' biases have no gradient but rounding errors, which are as large as the gradients elsewhere.
+    # The gradient of the keys' biases is 0 except for rounding errors, which are as large as other gradients.
     scale = max(1.0, *(float(np.abs(gradient).max()) for gradient in wanted.values()))
     ours = _gradients(objective, tally.count)
     assert set(wanted) <= set(ours)
@@ -72,7 +72,7 @@ def assert_same_gradients(
 
 
 def _gradients(objective: TaskObjective[Any], count: float) -> dict[str, NDArray[Any]]:
-    """The gradients of the mean loss, of all rows of the embeddings."""
+    """Return the gradients of the mean loss, with all rows of the embeddings."""
     found = {}
     for name, value in objective.network.trained.items():
         if value.grad is None:
@@ -89,7 +89,7 @@ def _gradients(objective: TaskObjective[Any], count: float) -> dict[str, NDArray
 
 
 def assert_cutting_changes_nothing(objective: TaskObjective[Any]) -> None:
-    """A batch that goes through the model in parts has the loss and the gradients of the whole."""
+    """Assert that a batch in parts has the loss and the gradients of the whole batch."""
     rng = np.random.default_rng(0)
     whole = objective.accumulate(objective.examples, rng)
     wanted = _gradients(objective, whole.count)
@@ -103,13 +103,13 @@ def assert_cutting_changes_nothing(objective: TaskObjective[Any]) -> None:
 
 
 def assert_learned(folder: Path) -> None:
-    """The loss at the end of a run is less than half of what it was at the beginning."""
+    """Assert that a run at least halves the loss."""
     losses = [line["loss"] for line in read_log(folder / "log.jsonl") if "loss" in line]
     assert np.mean(losses[-3:]) < 0.5 * np.mean(losses[:3]), losses
 
 
 def assert_same_logits(objective: TaskObjective[Any], folder: Path, head: str, class_name: str) -> None:
-    """The saved model gives the same logits in `transformers` and, with the default backend, here."""
+    """Assert that the saved model has the same logits in `transformers` and in munjang's default backend."""
     inputs = padded(objective)
     peer = getattr(transformers, class_name).from_pretrained(folder).eval()
     with torch.no_grad():

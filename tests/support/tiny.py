@@ -17,7 +17,7 @@ _SPECIAL = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
 
 
 def _letters() -> list[str]:
-    """All letters of ASCII and the 2,350 Hangul syllables of KS X 1001."""
+    """Return all letters of ASCII and the 2,350 Hangul syllables of KS X 1001."""
     hangul = [chr(code) for code in range(0xAC00, 0xD7A4) if _is_common(chr(code))]
     return [*(chr(code) for code in range(33, 127)), *hangul]
 
@@ -30,7 +30,7 @@ def _is_common(syllable: str) -> bool:
 
 
 def _write_tokenizer(folder: Path) -> int:
-    """Write a ``vocab.txt`` of single letters; give the number of pieces."""
+    """Write a ``vocab.txt`` of single letters; return the number of pieces."""
     letters = _letters()
     pieces = [*_SPECIAL, *letters, *(f"##{letter}" for letter in letters)]
     (folder / "vocab.txt").write_text("\n".join(pieces) + "\n", encoding="utf-8")
@@ -44,7 +44,7 @@ def _write(path: Path, content: Any) -> None:
 
 
 def tiny_sentence_model(folder: Path, *, seed: int = 0, settings: Mapping[str, Any] | None = None) -> Path:
-    """Save a random BERT with mean pooling and the prompts of `PROMPTS`; give its folder."""
+    """Save a random BERT with mean pooling and the prompts of `PROMPTS`; return its folder."""
     folder.mkdir(parents=True)
     settings = {"hidden_size": 32, **(settings or {}), "vocab_size": _write_tokenizer(folder)}
     random_peer("bert", folder, seed=seed, settings=settings)
@@ -62,7 +62,7 @@ def tiny_sentence_model(folder: Path, *, seed: int = 0, settings: Mapping[str, A
 
 
 def tiny_cross_encoder(folder: Path, *, labels: int = 1) -> Path:
-    """Save a random BERT with a classification head; give its folder."""
+    """Save a random BERT with a classification head; return its folder."""
     folder.mkdir(parents=True)
     settings = {"vocab_size": _write_tokenizer(folder), "num_labels": labels}
     random_peer("bert", folder, head=True, settings=settings)

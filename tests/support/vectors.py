@@ -1,4 +1,4 @@
-"""Vectors of every sort, put into a matrix and compared with what NumPy finds among all of them."""
+"""Vectors of several kinds in a matrix, with searches compared with NumPy's exact search."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ SORTS = ("random", "clustered", "compressed", "duplicates", "zeros", "unequal", 
 
 
 def sort_of(sort: str, count: int, dimension: int, seed: int = 0) -> NDArray[np.float32]:
-    """Make vectors ``[count, dimension]`` of a sort that something could go wrong with."""
+    """Return vectors ``[count, dimension]`` of a kind that could cause errors."""
     rng = np.random.default_rng(seed)
     vectors = rng.standard_normal((count, dimension))
     if sort == "clustered":
         vectors = rng.standard_normal((7, dimension))[rng.integers(7, size=count)] + 0.1 * vectors
-    elif sort == "compressed":  # as sentence models make them: all much alike
+    elif sort == "compressed":  # all similar to each other, as those of sentence models
         vectors = vectors / np.sqrt(dimension) * 0.1 + 1
     elif sort == "duplicates":
         vectors = vectors[rng.integers(max(1, count // 20), size=count)]
@@ -30,7 +30,7 @@ def sort_of(sort: str, count: int, dimension: int, seed: int = 0) -> NDArray[np.
         vectors[rng.random(count) < 0.3] = 0
     elif sort == "unequal":  # lengths from 1e-12 to 1e12
         vectors *= 10.0 ** rng.uniform(-12, 12, size=(count, 1))
-    elif sort == "outliers":  # a few components hold nearly everything
+    elif sort == "outliers":  # a few components dominate
         vectors[rng.random(vectors.shape) < 0.01] *= 1000
     elif sort == "equal":
         vectors[:] = 0.5
@@ -38,19 +38,19 @@ def sort_of(sort: str, count: int, dimension: int, seed: int = 0) -> NDArray[np.
 
 
 def blobs(vectors: NDArray[np.float32], first: int = 0) -> Iterator[tuple[int, bytes]]:
-    """Number rows and write them as a database keeps them."""
+    """Number rows and encode them as in a database."""
     return ((first + row, vector.astype("<f4").tobytes()) for row, vector in enumerate(vectors))
 
 
 def matrix(path: Path | None, dimension: int, similarity: str = "cosine") -> VectorMatrix:
-    """Open a matrix of one and the same database."""
+    """Open a matrix of the same database."""
     return VectorMatrix(path, identity=IDENTITY, dimension=dimension, similarity=similarity)
 
 
 def filled(
     vectors: NDArray[np.float32], path: Path | None = None, similarity: str = "cosine", generation: int = 1
 ) -> VectorMatrix:
-    """Make a matrix of rows that are numbered from 0."""
+    """Create a matrix of rows numbered from 0."""
     made = matrix(path, vectors.shape[1], similarity)
     made.update(blobs(vectors), [], generation)
     return made

@@ -1,4 +1,4 @@
-"""Small models whose vocabulary knows several languages: Unigram, WordPiece and byte-level pair encoding."""
+"""Small models with vocabularies of several languages: Unigram, WordPiece and byte-level pair encoding."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def _save(folder: Path, backend: Any, names: dict[str, str], config: Any, class_
     torch.manual_seed(0)
     model = getattr(transformers, class_name)(config)
     with torch.no_grad():
-        for parameter in model.parameters():  # biases start as 0, which would hide mistakes
+        for parameter in model.parameters():  # biases start at 0, which would hide mistakes
             if parameter.ndim == 1:
                 parameter.add_(torch.randn_like(parameter) * 0.1)
     model.save_pretrained(folder)
@@ -61,7 +61,7 @@ def _roberta_names() -> dict[str, str]:
 
 
 def unigram(folder: Path) -> None:
-    """An XLM-RoBERTa; as in the published one, the mask comes last, and the model has spare rows."""
+    """Save an XLM-RoBERTa; as in the published model, the mask comes last, and the model has spare rows."""
     backend = tokenizers.Tokenizer(models.Unigram())
     backend.normalizer = normalizers.NFKC()
     backend.pre_tokenizer = pre_tokenizers.Sequence(
@@ -83,7 +83,7 @@ def unigram(folder: Path) -> None:
 
 
 def wordpiece(folder: Path) -> None:
-    """A BERT with its special tokens in front."""
+    """Save a BERT with its special tokens first."""
     backend = tokenizers.Tokenizer(models.WordPiece(unk_token="[UNK]"))
     backend.normalizer = normalizers.BertNormalizer(strip_accents=False, lowercase=True)
     backend.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
@@ -97,7 +97,7 @@ def wordpiece(folder: Path) -> None:
 
 
 def byte_level(folder: Path) -> None:
-    """A RoBERTa with byte-level pairs, whose special tokens come last but for the first two."""
+    """Save a RoBERTa with byte-level BPE, whose special tokens are last, except the first two."""
     backend = tokenizers.Tokenizer(models.BPE())
     backend.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     backend.decoder = decoders.ByteLevel()
@@ -131,7 +131,7 @@ MAKERS: Mapping[str, Callable[[Path], None]] = {
 
 
 def as_sentence_encoder(folder: Path) -> None:
-    """Put the files beside a model that make it a sentence encoder with mean pooling."""
+    """Write the files beside a model that make it a sentence encoder with mean pooling."""
     modules = [
         {"idx": 0, "name": "0", "path": "", "type": "sentence_transformers.models.Transformer"},
         {"idx": 1, "name": "1", "path": "1_Pooling", "type": "sentence_transformers.models.Pooling"},

@@ -1,4 +1,4 @@
-"""A small Korean and English vocabulary, and random checkpoints of every kind that can fill masks."""
+"""A small Korean and English vocabulary, and random checkpoints of every architecture that fills masks."""
 
 from __future__ import annotations
 
@@ -104,7 +104,7 @@ def model_with_words(
     seed: int = 0,
     **settings: Any,
 ) -> Any:
-    """Save a random model with this vocabulary as ``vocab.txt`` and give the reference model.
+    """Save a random model with this vocabulary as ``vocab.txt``; return the reference model.
 
     ``class_name`` is one of transformers, such as ``ElectraForMaskedLM``; ``rows`` is the size of the model's
     own vocabulary, if that is larger.
@@ -136,7 +136,7 @@ _CORPUS = [
 
 
 def roberta_with_bytes(folder: Path) -> Any:
-    """Save a random RoBERTa with a small byte-level vocabulary and give the reference model."""
+    """Save a random RoBERTa with a small byte-level vocabulary; return the reference model."""
     special = ["<s>", "<pad>", "</s>", "<unk>", "<mask>"]
     backend = tokenizers.Tokenizer(models.BPE())
     backend.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
