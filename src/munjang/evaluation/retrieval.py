@@ -21,6 +21,7 @@ from munjang.errors import DataFileError, InputError
 from munjang.evaluation.measures.rankings import ranking_metrics
 from munjang.evaluation.measures.resampling import Estimate
 from munjang.progress import Advance, no_advance
+from munjang.rounding import rounded
 
 if TYPE_CHECKING:
     from munjang.search.documents import Document, DocumentId
@@ -82,7 +83,7 @@ class RetrievalResult:
     def to_dict(self) -> dict[str, Any]:
         """Return values for JSON."""
         metrics = {name: estimate.to_dict() for name, estimate in self.metrics.items()}
-        return {"mode": self.mode, **metrics, "seconds_per_query": round(self.seconds_per_query, 6)}
+        return {"mode": self.mode, **metrics, "seconds_per_query": rounded(self.seconds_per_query)}
 
 
 def evaluate_retrieval(

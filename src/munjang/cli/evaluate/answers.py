@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import Annotated, Literal
+from typing import Annotated
 
+from munjang.choices import Normalization
 from munjang.cli.common.commands import command
 from munjang.cli.common.options import Offline, TaskModel, option
-from munjang.cli.evaluate.report import Data, Limit, Report, model_options, sampled
+from munjang.cli.common.texts import model_options
+from munjang.cli.evaluate.report import Data, Limit, Report, sampled
 
 __all__ = ["answers"]
 
@@ -20,7 +22,7 @@ def answers(
     data: Data,
     model: TaskModel,
     normalization: Annotated[
-        Literal["korquad", "squad"],
+        Normalization,
         option("Whose rules make answers comparable: korquad (characters) or squad (words).", "NAME"),
     ] = "korquad",
     trim_particles: Annotated[bool, option("Take Korean particles off: 서울에서 becomes 서울.")] = False,

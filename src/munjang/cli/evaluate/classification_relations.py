@@ -6,8 +6,8 @@ from typing import Annotated
 
 from munjang.cli.common.commands import command
 from munjang.cli.common.options import Offline, TaskModel, column_of
-from munjang.cli.common.texts import Reading, TableReading
-from munjang.cli.evaluate.report import Data, Limit, Report, model_options, sampled
+from munjang.cli.common.texts import Reading, TableReading, model_options
+from munjang.cli.evaluate.report import Data, Limit, Report, sampled
 
 __all__ = ["classification", "relations"]
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import Annotated, Literal
+from typing import Annotated
 
+from munjang.choices import Grouping
 from munjang.cli.common.commands import command
 from munjang.cli.common.options import Offline, TaskModel, option
-from munjang.cli.evaluate.report import Data, Limit, Report, model_options, sampled
+from munjang.cli.common.texts import model_options
+from munjang.cli.evaluate.report import Data, Limit, Report, sampled
 
 __all__ = ["entities"]
 
@@ -20,7 +22,7 @@ def entities(
     data: Data,
     model: TaskModel,
     strategy: Annotated[
-        Literal["simple", "first", "average", "max"],
+        Grouping,
         option("How tokens become entities: simple, first, average, max.", "NAME"),
     ] = "simple",
     limit: Limit = None,

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Annotated
 
 from munjang.cli.common.commands import command
 from munjang.cli.common.options import Bundle, Offline, TaskModel
-from munjang.cli.common.texts import Reading
-from munjang.cli.evaluate.report import Data, Limit, Report, model_options, sampled
+from munjang.cli.common.texts import Reading, model_options
+from munjang.cli.evaluate.report import Data, Limit, Report, sampled
 
 if TYPE_CHECKING:
     from munjang.tasks.fill_mask.fill_mask import FillMask

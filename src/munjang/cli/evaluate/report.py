@@ -14,21 +14,13 @@ from munjang.progress import has_bar, tracked
 
 if TYPE_CHECKING:
     from munjang.evaluation import Evaluation
-    from munjang.tasks.loading import ModelOptions
 
-__all__ = ["Data", "Limit", "Report", "model_options", "sampled"]
+__all__ = ["Data", "Limit", "Report", "sampled"]
 
 T = TypeVar("T")
 
 Data = Annotated[Path, argument("The file with the labelled examples.", "DATA")]
 Limit = Annotated[int | None, option("Measure on a sample of so many.", "N", shown="all", min=1)]
-
-
-def model_options(offline: bool | None) -> ModelOptions:
-    """Return how a model is opened."""
-    from munjang.tasks.loading import ModelOptions
-
-    return ModelOptions(offline=offline or None)
 
 
 def sampled(examples: Sequence[T], limit: int | None) -> list[T]:

@@ -49,7 +49,7 @@ def similarity(
             raise usage_error(
                 "It needs --model: there is no cross-encoder to take without it.", "--cross-encoder"
             )
-    prompting.check()
+    prompts = prompting.arguments()
     how = {**reading.arguments(data), "header": False if reading.no_header else None}
     from munjang.data import read_scored_pairs
     from munjang.evaluation.sentences import evaluate_scored_pairs, evaluate_similarity
@@ -60,8 +60,7 @@ def similarity(
         scorer = cross_encoder(opening.name, offline=opening.offline)
         report.run(data, evaluate_scored_pairs, scorer, pairs)
         return
-    evaluate = partial(evaluate_similarity, prompt=prompting.prompt, prompt_name=prompting.prompt_name)
-    report.run(data, evaluate, opening.sentence_model(), pairs)
+    report.run(data, partial(evaluate_similarity, **prompts), opening.sentence_model(), pairs)
 
 
 @command("munjang evaluate reranking lists.jsonl --model MODEL")
