@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import json
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -261,11 +260,11 @@ def _json_lines(path: Path) -> list[Mapping[str, Any]]:
 
 
 def _judgements(path: Path) -> list[tuple[str, str, int]]:
+    file = DataFile(path=str(path), quoting=False, header=False)
+    rows = [list(entry.values.values()) for entry in file.records()]
+    if not rows[0][-1].strip().isdecimal():  # a header
+        rows = rows[1:]
     try:
-        with path.open(encoding="utf-8", newline="") as file:
-            rows = list(csv.reader(file, delimiter="\t"))[1:]
         return [(query, document, int(score)) for query, document, score in rows]
-    except OSError as error:
-        raise DataFileError(f"'{path}' can't be read: {error.strerror or error}.") from error
     except ValueError as error:
         raise DataFileError(f"'{path}' must have three columns: query, document, score.") from error
