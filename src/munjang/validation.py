@@ -13,7 +13,6 @@ from typing import ParamSpec, TypeVar
 from munjang.errors import InputError, InputTypeError
 
 __all__ = [
-    "check_choice",
     "check_device",
     "check_flags",
     "checked_choice",
@@ -28,6 +27,7 @@ __all__ = [
     "takes_keywords",
 ]
 
+C = TypeVar("C", str, str | None)
 P = ParamSpec("P")
 R = TypeVar("R")
 
@@ -71,19 +71,12 @@ def checked_text(value: object, what: str) -> str:
     return value
 
 
-def checked_choice(name: str, value: object, choices: Sequence[str]) -> str:
-    """Return an option whose value must be one of ``choices``."""
-    if not isinstance(value, str):
-        raise InputTypeError(f"{name} must be one of {', '.join(choices)}, got {shown_value(value)}.")
-    if value not in choices:
-        raise InputError(f"{name} must be one of {', '.join(choices)}, got {shown_value(value)}.")
-    return str.__str__(value)
-
-
-def check_choice(name: str, value: object, choices: tuple[object, ...]) -> None:
-    """Raise `InputError` unless the value is one of the choices, which may be None or True as well."""
-    if not any(value is choice or (isinstance(value, str) and value == choice) for choice in choices):
-        raise InputError(f"{name} must be one of {', '.join(map(repr, choices))}, got {value!r}.")
+def checked_choice(name: str, value: object, choices: Sequence[C]) -> C:
+    """Return the choice that the value of an option is; a choice is a text or None."""
+    for choice in choices:
+        if value is choice or (isinstance(value, str) and value == choice):
+            return choice
+    raise InputError(f"{name} must be one of {', '.join(map(repr, choices))}, got {shown_value(value)}.")
 
 
 def checked_count(name: str, value: object, least: int = 1) -> int:

@@ -7,7 +7,7 @@ from importlib import import_module
 
 import pytest
 
-from munjang.backends.quiet import hidden
+from munjang.backends.openvino import hidden
 
 
 @pytest.mark.parametrize("loaded", [True, False])

@@ -249,7 +249,7 @@ def test_a_full_disk_in_the_middle_keeps_what_is_done(
     ignored = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
     resource.setrlimit(resource.RLIMIT_FSIZE, (800_000, before[1]))
     try:
-        with pytest.raises(MunjangError, match="the same command goes on"):
+        with pytest.raises(MunjangError, match="the same command resumes"):
             make(model, long_file, output)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, before)

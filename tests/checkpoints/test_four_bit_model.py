@@ -15,9 +15,9 @@ from transformers import AutoModel, AutoTokenizer
 
 from checkpoints.small_models import FourBitModel
 from munjang.checkpoints import open_checkpoint
-from munjang.checkpoints.e5.charsmap import build_charsmap
 from munjang.checkpoints.e5.conversion import convert_quantized
 from munjang.checkpoints.e5.quantized import read_quantized
+from munjang.checkpoints.e5.unigram import build_charsmap
 from munjang.errors import CheckpointError
 
 if TYPE_CHECKING:

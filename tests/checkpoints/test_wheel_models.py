@@ -22,8 +22,8 @@ from munjang.checkpoints import (
     open_checkpoint,
     remove_model,
 )
+from munjang.checkpoints.names import obtain_entry
 from munjang.checkpoints.settings import FetchOptions
-from munjang.checkpoints.sources import obtain_entry
 from munjang.errors import FetchError, InputError, OfflineError, UnknownModelError
 
 if TYPE_CHECKING:

@@ -86,7 +86,7 @@ def test_questions_piped_in(program: Program, table: Path, model: Path, tmp_path
         (("{table}", "--threshold", "nan", "--once", "a"), 2, "Invalid value for '--threshold'"),
         (("{table}", "--method", "best", "--once", "a"), 2, "best"),
         (("missing.munjang", "--once", "a"), 1, "missing.munjang"),
-        (("faq.munjang", "--model", "x", "--once", "a"), 2, "as it was made"),
+        (("faq.munjang", "--model", "x", "--once", "a"), 2, "its own settings"),
     ],
 )
 def test_bad_calls(
@@ -120,7 +120,7 @@ def test_a_conversation(table: Path, model: Path, capsys: pytest.CaptureFixture[
     assert "Nothing was asked yet." in shown
     assert shown.count("안녕하세요!") == 3  # the answer, and two tables
     assert "an answer needs 0%." in shown
-    assert "Say how many, for example /top 10." in shown
+    assert "Write a number, for example /top 10." in shown
     assert "There is no /nonsense." in shown
     assert bot.neighbours == 1
     assert bot.log == []

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from munjang import Index
-from munjang.cli.hits import read_filters
+from munjang.cli.common.hits import read_filters
 from munjang.cli.index.build import read_id
 from munjang.errors import InputError
 from support.documents import faq_file

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
-from munjang.cli.labels import parse_span
+from munjang.cli.classify_relate import parse_span
 from munjang.errors import InputError
 from munjang.tasks.loading import load
 from munjang.tasks.markers import add_markers
@@ -132,9 +132,9 @@ def test_reading_a_span() -> None:
     assert parse_span("0:3:PER", TEXT, "subject") == (0, 3, "PER")
     assert parse_span("한성", TEXT, "subject") == (5, 7)
     assert parse_span("a:b", "in a:b c", "subject") == (3, 6)
-    with pytest.raises(InputError, match="The object '에' stands 2 times"):
+    with pytest.raises(InputError, match="The object '에' occurs 2 times"):
         parse_span("에", "집에 밖에", "object")
-    with pytest.raises(InputError, match="'서울' stands nowhere"):
+    with pytest.raises(InputError, match="'서울' does not occur"):
         parse_span("서울:LOC", TEXT, "object")
 
 

@@ -13,7 +13,8 @@ from sklearn.metrics import accuracy_score, average_precision_score
 from munjang import CrossEncoder
 from munjang.data.examples import LabelledText
 from munjang.errors import InputError
-from munjang.evaluation.pairs import TruePairs, average_precision, evaluate_true_pairs, is_label
+from munjang.evaluation.measures.rankings import TruePairs, average_precision
+from munjang.evaluation.sentences import evaluate_true_pairs, is_label
 from support.tiny import tiny_cross_encoder
 
 PAIRS = [("a b", "a b"), ("c", "d e"), ("서울", "부산"), ("축구", "축구 경기"), ("a", "z")]

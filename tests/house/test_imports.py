@@ -22,7 +22,7 @@ PACKAGE = Path(munjang.__file__).parent
 # From the lowest to the highest. A part may import parts from the rows above it in this table, and parts from
 # its own row that do not import it.
 LAYERS = (
-    ("errors", "lazy", "progress", "validation"),
+    ("choices", "errors", "lazy", "progress", "rounding", "validation"),
     ("checkpoints",),
     ("tokenization",),
     ("data",),
@@ -142,7 +142,7 @@ def test_public_names() -> None:
         munjang.SentenceTransfomer  # noqa: B018 - the access is the test
 
 
-@pytest.mark.parametrize("package", [munjang, munjang.data, munjang.evaluation, munjang.training])
+@pytest.mark.parametrize("package", [munjang, munjang.data, munjang.training])
 def test_type_checkers_see_the_same_names(package: ModuleType) -> None:
     """A lazy package lists its names twice: as imports for type checkers, and by defining module."""
     tree = ast.parse(Path(str(package.__file__)).read_text(encoding="utf-8"))

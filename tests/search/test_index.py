@@ -302,7 +302,7 @@ def test_queries_that_are_refused(index: Index, query: Any, error: type[Exceptio
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"mode": "fuzzy"}, "mode must be one of hybrid, semantic, lexical"),
+        ({"mode": "fuzzy"}, "mode must be one of 'hybrid', 'semantic', 'lexical'"),
         ({"mode": 1}, "mode must be"),
         ({"mode": np.array(["hybrid", "x"])}, "mode must be"),
         ({"fusion": "sum"}, "fusion must be"),

@@ -73,7 +73,7 @@ def test_a_pair_that_is_too_long(folder: Path, judge: NextSentencePrediction) ->
         found = judge([(long, "the sky is blue"), PAIRS[0]])
     assert found[0]["follows"] == pytest.approx(float(theirs[0]), abs=1e-5)
     strict = NextSentencePrediction(folder, on_truncation="error")
-    with pytest.raises(TruncationError, match="1 of 1 pairs were longer"):
+    with pytest.raises(TruncationError, match=r"Pair 0 is \d+ tokens longer than the 40 that are read"):
         strict(long, "the sky is blue")
     with warnings.catch_warnings():
         warnings.simplefilter("error")
@@ -143,5 +143,5 @@ def test_bad_orders_and_models(judge: NextSentencePrediction, tmp_path: Path) ->
     model_with_words(tmp_path, "BertForMaskedLM")
     with pytest.raises(CheckpointError, match="no trained next-sentence-prediction head; it has masked-lm"):
         NextSentencePrediction(tmp_path)
-    with pytest.raises(InputError, match="on_truncation 'never'"):
+    with pytest.raises(InputError, match=r"on_truncation must be one of .*, got 'never'"):
         NextSentencePrediction(tmp_path, on_truncation="never")  # type: ignore[arg-type]

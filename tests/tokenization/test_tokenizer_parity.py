@@ -186,7 +186,7 @@ def test_padding_mistakes(small: Tokenizer, tmp_path: Path) -> None:
     for length in (10**7, 10**20):
         with pytest.raises(InputError, match="max_length is beyond 1,048,576"):
             small("cat", padding="max_length", max_length=length)
-    with pytest.raises(InputTypeError, match="pad_to_multiple_of is '8' of type str"):
+    with pytest.raises(InputTypeError, match="pad_to_multiple_of must be a whole number, got '8'"):
         small("cat", padding=True, pad_to_multiple_of="8")  # type: ignore[arg-type]
     small.pad_token = None
     with pytest.raises(InputError, match="no padding token"):

@@ -113,8 +113,8 @@ def test_a_special_token_within_the_text_is_part_of_the_text(small: Tokenizer) -
     ("options", "message"),
     [
         ({"max_length": 2}, "max_length=2 leaves no room for the 3 special tokens"),
-        ({"max_length": 0}, "max_length is 0; it must be at least 1"),
-        ({"max_length": -1}, "max_length is -1"),
+        ({"max_length": 0}, "max_length must be at least 1, got 0"),
+        ({"max_length": -1}, "max_length must be at least 1, got -1"),
         ({"truncation": "shortest", "max_length": 9}, "Unknown truncation 'shortest'"),
         ({"truncation": "only_second", "max_length": 4}, "would have to cut 2 of 1 tokens"),
     ],
@@ -125,7 +125,7 @@ def test_mistakes(small: Tokenizer, options: dict[str, Any], message: str) -> No
 
 
 def test_max_length_must_be_an_integer(small: Tokenizer) -> None:
-    with pytest.raises(InputTypeError, match="max_length is '8' of type str"):
+    with pytest.raises(InputTypeError, match="max_length must be a whole number, got '8'"):
         small("cat", max_length="8")  # type: ignore[arg-type]
 
 

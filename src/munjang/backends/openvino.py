@@ -5,6 +5,7 @@ from __future__ import annotations
 import atexit
 import math
 import os
+import sys
 import threading
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -13,12 +14,11 @@ from queue import SimpleQueue
 from typing import Any, NamedTuple, TypeAlias, TypeVar
 
 import numpy as np
+from numpy.typing import NDArray
 
-from munjang.backends.compression import EightBitMatrix
 from munjang.backends.cores import available_cores
 from munjang.backends.engine_check import FIRST_LAYER, differ, first_layer, fused_products, probe
 from munjang.backends.executor import Array, Executor, Outputs, as_float32, gathered
-from munjang.backends.quiet import hidden
 from munjang.checkpoints.weights import release_pages
 from munjang.errors import EngineError, EngineWarning, InputError
 from munjang.models.batch import BATCH_FIELDS, TokenBatch
@@ -26,15 +26,31 @@ from munjang.models.ops import LAPLACE_DEVIATION, LAPLACE_MEAN, PoolMode
 from munjang.models.params import MadeOnce, Params
 from munjang.models.program import Program
 
+
+@contextmanager
+def hidden(package: str) -> Iterator[None]:
+    """Make ``import package`` fail inside the block; restore the previous state afterwards."""
+    before = {package: sys.modules[package]} if package in sys.modules else {}
+    sys.modules[package] = None  # type: ignore[assignment] # None makes the import fail
+    try:
+        yield
+    finally:
+        del sys.modules[package]
+        sys.modules.update(before)
+
+
+# `import openvino` alone writes a client id under the home folder, starts a process and reports to a web
+# service. It does none of this if its telemetry package is not installed, so the package is hidden from it.
 with hidden("openvino_telemetry"):
     import openvino as ov
     from openvino import opset13 as op
 
-__all__ = ["OpenVINOExecutor", "OpenVINOOps", "build_graph"]
+__all__ = ["EightBitMatrix", "OpenVINOExecutor", "OpenVINOOps", "build_graph", "hidden"]
 
 Node: TypeAlias = Any  # openvino publishes no types
 K = TypeVar("K")
 _LARGE_TABLE = 2**22  # bytes
+_LARGEST_INT8 = 127  # symmetric: -128 is not used
 _LARGE_NEGATIVE = np.float32(-1e9)
 _CORES: dict[int, Any] = {}  # by process id
 _KERNELS = 32  # kernels per shape in each stream's cache; without a limit they take hundreds of megabytes
@@ -255,6 +271,33 @@ class OpenVINOOps:
         if name in self._wanted:
             self.kept[name] = x
         return x
+
+
+class EightBitMatrix(NamedTuple):
+    """An int8 matrix with one scale per output channel: ``values * scales`` approximates the original.
+
+    It takes a quarter of the memory reads, which limit the speed of generating one token at a time.
+
+    ``values`` is ``[out, in]`` int8, ``scales`` is ``[out, 1]`` float32: the largest absolute value of each
+    output channel becomes 127 (symmetric quantisation per output channel, arXiv:1712.05877).
+    """
+
+    values: NDArray[np.int8]
+    scales: NDArray[np.float32]
+
+    @classmethod
+    def of(cls, weight: NDArray[np.float32], *, transposed: bool) -> EightBitMatrix:
+        """Quantise a matrix: ``[out, in]`` if ``transposed`` (as in `Ops.affine`), else ``[in, out]``."""
+        matrix = weight if transposed else weight.T
+        largest = np.abs(matrix).max(axis=1, keepdims=True)
+        # A row of zeros stays zero for any scale.
+        scales = np.where(largest > 0, largest / np.float32(_LARGEST_INT8), np.float32(1)).astype(np.float32)
+        values = np.rint(matrix / scales).astype(np.int8)
+        return cls(np.ascontiguousarray(values), scales)
+
+    def restored(self) -> NDArray[np.float32]:
+        """Return the dequantised matrix that is used in computation, ``[out, in]``."""
+        return self.values * self.scales
 
 
 class EightBitOps(OpenVINOOps):

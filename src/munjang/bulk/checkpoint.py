@@ -26,7 +26,7 @@ from munjang.data.files import DataFile, opened
 from munjang.errors import DataFileError, InputError, MunjangError
 from munjang.sentence.similarity import same_probe
 
-__all__ = ["Staging", "alone", "beside", "explained", "spooled"]
+__all__ = ["Staging", "beside", "exclusive_lock", "spooled", "translated_errors"]
 
 
 @contextmanager
@@ -42,7 +42,7 @@ def spooled(source: DataFile, output: Path) -> Iterator[DataFile]:
 
 
 @contextmanager
-def alone(output: Path) -> Iterator[None]:
+def exclusive_lock(output: Path) -> Iterator[None]:
     """Lock the output, so that two processes can't write the same file at the same time."""
     from filelock import FileLock, Timeout
 
@@ -55,13 +55,13 @@ def alone(output: Path) -> Iterator[None]:
     try:
         yield
     finally:
-        with suppress(OSError):  # some systems keep a file that is open; then it stays
+        with suppress(OSError):  # some systems do not delete an open file; then it stays
             path.unlink()
         lock.release()
 
 
 @contextmanager
-def explained(output: Path) -> Iterator[None]:
+def translated_errors(output: Path) -> Iterator[None]:
     """Convert the system's errors to a one-line error about the output."""
     try:
         yield
@@ -70,7 +70,7 @@ def explained(output: Path) -> Iterator[None]:
     except OSError as error:
         reason = error.strerror or str(error)
         raise DataFileError(
-            f"Can't write '{output}': {reason}. Once that is mended, the same command goes on."
+            f"Can't write '{output}': {reason}. Fix that, then the same command resumes."
         ) from error
 
 
@@ -138,7 +138,7 @@ class Staging:
         """Truncate the rows written after the last count."""
         size = len(self._header) + self.rows * self._row_bytes
         if self.part.stat().st_size < size:
-            raise InputError(f"'{self.part}' has lost its end; pass --restart to begin anew.")
+            raise InputError(f"'{self.part}' is truncated; pass --restart to start again.")
         with self.part.open("r+b") as file:
             file.truncate(size)
 
@@ -171,7 +171,7 @@ class Staging:
         except ValueError:
             state = None
         if not isinstance(state, dict) or state.get("version") != _VERSION:
-            raise InputError(f"'{self._state}' can't be read; pass --restart to begin anew.")
+            raise InputError(f"'{self._state}' can't be read; pass --restart to start again.")
         return state
 
     def _check(self, state: Mapping[str, Any]) -> int:
@@ -190,7 +190,7 @@ class Staging:
     def _mismatch(self, what: str) -> InputError:
         return InputError(
             f"'{self.part}' was begun with {what}. Repeat the first command to finish it, "
-            "or pass --restart to begin anew."
+            "or pass --restart to start again."
         )
 
     def _write_state(self) -> None:

@@ -12,9 +12,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from munjang.bulk.checkpoint import Staging, alone, explained, spooled
+from munjang.bulk.checkpoint import Staging, exclusive_lock, spooled, translated_errors
 from munjang.bulk.writers import check_output, write_output
 from munjang.data.files import DataFile
 from munjang.errors import DataFileError, InputError
@@ -82,14 +81,16 @@ class BulkEncoding:
 
     def __enter__(self) -> BulkEncoding:
         """Check the files, and count the rows."""
-        _check_options(self._options)
+        for name in ("truncate_dim", "batch_size"):
+            optional_count(name, getattr(self._options, name))
         check_output(self._output)
-        with self._resources as resources, explained(self._output):
-            resources.enter_context(alone(self._output))
+        with self._resources as resources, translated_errors(self._output):
+            resources.enter_context(exclusive_lock(self._output))
             if not self._source.rereadable:
                 self._source = resources.enter_context(spooled(self._source, self._output))
             self._stamp = _stamp(self._source)
-            self._digest = _digest(self._source)
+            with Path(self._source.path).open("rb") as file:
+                self._digest = hashlib.file_digest(file, "sha256").hexdigest()
             self.rows, self._column = _count(self._source)
             self._resources = resources.pop_all()
         if Path(self._source.path).resolve() == self._output.resolve():
@@ -112,15 +113,22 @@ class BulkEncoding:
         options = self._options
         name = None if options.prompt is not None else options.prompt_name or None
         prompt = model.settings.prompt_text(name, options.prompt)
-        encode = _Encoder(model, prompt, options)
         if options.precision in ("int8", "uint8") and self.rows < 2:
             raise InputError(
                 f"{options.precision} needs the range of several vectors, but there is only one."
             )
-        probe = _Encoder(model, prompt, options)([PROBE], no_advance)[0]
+        # Vectors are staged truncated and normalised, not quantised.
+        chosen = EncodeOptions(
+            prompt=prompt,
+            batch_size=options.batch_size,
+            normalize_embeddings=options.normalize,
+            truncate_dim=options.truncate_dim or model.get_sentence_embedding_dimension(),
+        )
+        self._call = EncodeCall(model, chosen)
+        (probe,) = EncodeCall(model, chosen).stream([PROBE], no_advance)
         settings = asdict(options)
-        for changing_nothing in ("prompt_name", "batch_size"):
-            del settings[changing_nothing]
+        for without_effect in ("prompt_name", "batch_size"):
+            del settings[without_effect]
         identity = {
             "input": self._digest,
             "column": self._column,
@@ -132,26 +140,26 @@ class BulkEncoding:
             **settings,
             "prompt": prompt,
         }
-        self._encode, self.width = encode, len(probe)
+        self.width = len(probe)
         self._chunk_characters = _chunk_characters(model.model.config)
         self._staging = Staging(self._output, (self.rows, len(probe)), model_name, identity, probe)
-        with explained(self._output):
+        with translated_errors(self._output):
             self._staging.begin(restart=self._restart)
         return self._staging.rows
 
     def run(self, advance: Advance) -> None:
         """Encode the missing rows; ``advance`` is called with the number of rows done."""
         staging = self._started()
-        with _last_truncation_warning(), explained(self._output):
+        with _last_truncation_warning(), translated_errors(self._output):
             rows = (row.text for row in islice(self._source, staging.rows, None))
             for texts in chunks(rows, len, characters=self._chunk_characters):
-                staging.append(self._encode(texts, advance))
+                staging.append(np.stack(list(self._call.stream(texts, advance))))
         self._check_unchanged(staging.rows)
 
     def finish(self, advance: Advance) -> None:
         """Write the output and delete the files beside it."""
         staging = self._started()
-        with explained(self._output):
+        with translated_errors(self._output):
             write_output(staging, self._source, self._output, self._options.precision, advance)
 
     def _started(self) -> Staging:
@@ -162,27 +170,6 @@ class BulkEncoding:
     def _check_unchanged(self, rows: int) -> None:
         if rows != self.rows or _stamp(self._source) != self._stamp:
             raise DataFileError(f"{self._source.name} was changed while it was read; pass --restart.")
-
-
-class _Encoder:
-    """Encodes texts to the staged vectors: truncated and normalised, not quantised."""
-
-    def __init__(self, model: SentenceTransformer, prompt: str, options: BulkOptions) -> None:
-        chosen = EncodeOptions(
-            prompt=prompt,
-            batch_size=options.batch_size,
-            normalize_embeddings=options.normalize,
-            truncate_dim=options.truncate_dim or model.get_sentence_embedding_dimension(),
-        )
-        self._call = EncodeCall(model, chosen)
-
-    def __call__(self, texts: list[str], advance: Advance) -> NDArray[np.float32]:
-        return np.stack(list(self._call.stream(texts, advance)))
-
-
-def _check_options(options: BulkOptions) -> None:
-    for name in ("truncate_dim", "batch_size"):
-        optional_count(name, getattr(options, name))
 
 
 def _chunk_characters(config: EncoderConfig) -> int:
@@ -200,11 +187,6 @@ def _count(source: DataFile) -> tuple[int, str]:
     return count, column
 
 
-def _digest(source: DataFile) -> str:
-    with Path(source.path).open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
 def _stamp(source: DataFile) -> tuple[int, int]:
     status = Path(source.path).stat()
     return status.st_size, status.st_mtime_ns
@@ -216,9 +198,9 @@ def _last_truncation_warning() -> Iterator[None]:
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always", TruncationWarning)
         yield
-    told: dict[Any, Warning | str] = {}
+    last: dict[Any, Warning | str] = {}
     for warning in caught:
-        truncation = issubclass(warning.category, TruncationWarning)
-        told[TruncationWarning if truncation else str(warning.message)] = warning.message
-    for message in told.values():
+        is_truncation = issubclass(warning.category, TruncationWarning)
+        last[TruncationWarning if is_truncation else str(warning.message)] = warning.message
+    for message in last.values():
         warnings.warn(message, stacklevel=3)

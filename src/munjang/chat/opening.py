@@ -5,17 +5,16 @@ from __future__ import annotations
 import hashlib
 import os
 from pathlib import Path
-from typing import Literal, TypeAlias
 
 from munjang.chat.index_retrieval import IndexedQuestions
 from munjang.chat.retrieval import NearestQuestions, Retriever, grouped
 from munjang.checkpoints import DEFAULT_MODEL, cache_root
+from munjang.choices import Method, Mode
 from munjang.data.readers.question_answers import QuestionAnswer, read_question_answers
 from munjang.errors import InputError, StoreError
 from munjang.progress import track
 from munjang.search.documents import Document
 from munjang.search.index import Index
-from munjang.search.query import Mode
 from munjang.search.stores.locations import is_database
 from munjang.search.text.analysis import analyzer_named
 from munjang.sentence.cross_encoder import CrossEncoder
@@ -23,7 +22,6 @@ from munjang.sentence.transformer import SentenceTransformer
 
 __all__ = ["Method", "is_index", "open_file", "open_index"]
 
-Method: TypeAlias = Literal["nearest", "hybrid"]
 _FIELDS = ("question", "answer")
 
 

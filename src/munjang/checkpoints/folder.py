@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from munjang.checkpoints.catalogue import shortened
 from munjang.checkpoints.files import open_regular, read_json
-from munjang.checkpoints.suggestions import shortened
 from munjang.checkpoints.weights import Weights, open_safetensors, open_shards
 from munjang.errors import CheckpointError, UnsafeCheckpointError
 

@@ -7,16 +7,14 @@ import os
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Unpack
+from typing import Any, Unpack
 
 from munjang.checkpoints.cache import remove_cached
-from munjang.checkpoints.catalogue import CATALOGUE, CatalogueEntry, find_entry
+from munjang.checkpoints.catalogue import CATALOGUE, CatalogueEntry, find_entry, unknown_model
 from munjang.checkpoints.files import read_json
 from munjang.checkpoints.hub.records import HubRecord, forget, list_records
-from munjang.checkpoints.names import open_checkpoint
+from munjang.checkpoints.names import PROVENANCE, open_checkpoint, present_entry
 from munjang.checkpoints.settings import FetchArguments, FetchOptions, cache_root, is_offline
-from munjang.checkpoints.sources import PROVENANCE, present_entry
-from munjang.checkpoints.suggestions import unknown_model
 from munjang.errors import CheckpointError, FetchError, InputError
 from munjang.validation import takes_keywords
 
@@ -44,6 +42,21 @@ class ModelInfo:
     present: bool
     path: Path | None
     origin: str | None
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the entry, for JSON."""
+        return {
+            "name": self.name,
+            "aliases": list(self.aliases),
+            "description": self.description,
+            "present": self.present,
+            "dimension": self.dimension,
+            "size_bytes": self.size_bytes,
+            "licence": self.licence,
+            "sources": list(self.sources),
+            "path": None if self.path is None else str(self.path),
+            "origin": self.origin,
+        }
 
 
 def list_models(*, cache_dir: CacheDir = None) -> list[ModelInfo]:

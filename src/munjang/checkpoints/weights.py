@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
+from munjang.checkpoints.catalogue import shortened
 from munjang.checkpoints.files import open_regular, read_json
-from munjang.checkpoints.suggestions import shortened
 from munjang.errors import CheckpointError
 
 if TYPE_CHECKING:

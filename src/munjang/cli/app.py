@@ -2,37 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Annotated, Any
 
 import typer
 
-from munjang.cli import (
-    chat,
-    encode,
-    evaluate,
-    explain,
-    index,
-    labels,
-    models,
-    search,
-    similarity,
-    tokenize,
-    train,
-    words,
-    writing,
-)
-from munjang.cli.common.commands import Commands, Group, described
+from munjang.cli import evaluate, index, models, train
+from munjang.cli.answer import answer
+from munjang.cli.chat import chat
+from munjang.cli.classify_relate import classify, relate
+from munjang.cli.common.commands import Commands, Group
 from munjang.cli.common.errors import explained
 from munjang.cli.common.options import examples
+from munjang.cli.encode import encode
+from munjang.cli.explain import explain
+from munjang.cli.features import features
+from munjang.cli.fill_mask import fill_mask
+from munjang.cli.generate import generate
+from munjang.cli.next_sentence import next_sentence
+from munjang.cli.search_rerank import rerank, search
+from munjang.cli.similarity_pairs import pairs, similarity
+from munjang.cli.tag import tag
+from munjang.cli.tokenize import tokenize
 
 __all__ = ["app"]
-
-_LOOK = "Look at text"
-_COMPARE = "Compare and search"
-_ASK = "Ask a model"
-_VECTORS = "Vectors"
-_MODELS = "Models"
 
 
 class Program(Group):
@@ -58,12 +50,6 @@ app = Commands(
 )
 
 
-def _add(command: Callable[..., None], panel: str, epilog: str) -> None:
-    """Add a command."""
-    name = command.__name__.replace("_", "-")
-    app.command(name, help=described(command), epilog=epilog, rich_help_panel=panel)(command)
-
-
 def _print_version(wanted: bool) -> None:
     if wanted:
         from munjang import __version__
@@ -82,23 +68,11 @@ def munjang(
     """Korean and English sentences, understood on an ordinary CPU."""
 
 
-_add(tokenize.tokenize, _LOOK, tokenize.EXAMPLES)
-_add(explain.explain, _LOOK, explain.EXAMPLES)
-_add(similarity.similarity, _COMPARE, similarity.SIMILARITY_EXAMPLES)
-_add(similarity.pairs, _COMPARE, similarity.PAIRS_EXAMPLES)
-_add(search.search, _COMPARE, search.SEARCH_EXAMPLES)
-_add(search.rerank, _COMPARE, search.RERANK_EXAMPLES)
-_add(words.fill_mask, _ASK, words.FILL_MASK_EXAMPLES)
-_add(words.next_sentence, _ASK, words.NEXT_SENTENCE_EXAMPLES)
-_add(labels.classify, _ASK, labels.CLASSIFY_EXAMPLES)
-_add(labels.tag, _ASK, labels.TAG_EXAMPLES)
-_add(labels.relate, _ASK, labels.RELATE_EXAMPLES)
-_add(writing.answer, _ASK, writing.ANSWER_EXAMPLES)
-_add(writing.generate, _ASK, writing.GENERATE_EXAMPLES)
-_add(chat.chat, _ASK, chat.EXAMPLES)
-_add(encode.encode, _VECTORS, encode.EXAMPLES)
-_add(words.features, _VECTORS, words.FEATURES_EXAMPLES)
-app.add_typer(index.app, name="index", rich_help_panel=_COMPARE)
-app.add_typer(models.app, name="models", rich_help_panel=_MODELS)
-app.add_typer(evaluate.app, name="evaluate", rich_help_panel=_MODELS)
-app.add_typer(train.app, name="train", rich_help_panel=_MODELS)
+app.add("Look at text", tokenize, explain)
+app.add("Compare and search", similarity, pairs, search, rerank)
+app.add("Ask a model", fill_mask, next_sentence, classify, tag, relate, answer, generate, chat)
+app.add("Vectors", encode, features)
+app.add_typer(index.app, name="index", rich_help_panel="Compare and search")
+app.add_typer(models.app, name="models", rich_help_panel="Models")
+app.add_typer(evaluate.app, name="evaluate", rich_help_panel="Models")
+app.add_typer(train.app, name="train", rich_help_panel="Models")

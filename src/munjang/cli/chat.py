@@ -5,16 +5,17 @@ from __future__ import annotations
 import math
 import sys
 from collections.abc import Callable, Iterable, Sequence
-from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from munjang.choices import Method
+from munjang.cli.common.commands import command
 from munjang.cli.common.errors import FAILED, tell
-from munjang.cli.common.options import AsJson, Model, Offline, Pooling, Progress, examples
+from munjang.cli.common.options import AsJson, Progress, argument, option
 from munjang.cli.common.output import clean, console, new_table, print_json, write_line
-from munjang.cli.common.texts import cross_encoder, is_piped, refuse, usage_error
+from munjang.cli.common.texts import Opening, cross_encoder, is_piped, refuse, usage_error
 from munjang.data.files import STDIN, shown_name
 from munjang.errors import InputError
 from munjang.progress import has_bar
@@ -24,15 +25,17 @@ if TYPE_CHECKING:
 
     from munjang.chat import ChatBot, Neighbour, Turn
 
-__all__ = ["EXAMPLES", "chat", "converse", "show_neighbours"]
+__all__ = ["chat", "converse", "show_neighbours"]
 
 _HELP = """\
-/why      the stored questions behind the last answer by similarity; → is the one that answered
-/top K    how many of them to show
+/why      the stored questions behind the last answer by similarity; → marks the question that answered
+/top K    set the number of questions that /why shows
 /new      forget the conversation
-/help     this
-/quit     the end; Ctrl-D and Ctrl-C do the same"""
-_OFFERED = 3
+/help     show this help
+/quit     end the conversation; Ctrl-D and Ctrl-C do the same"""
+_OFFERED = 3  # questions that are shown if there is no answer
+_THRESHOLD = "The minimum probability that an answer is right; with 0 every question is answered."
+_LEARNED = "learned from held-out questions"
 
 
 def converse(bot: ChatBot, name: str) -> None:
@@ -67,11 +70,11 @@ def _session() -> PromptSession[str]:
 
     from munjang.checkpoints import cache_root
 
-    place = Path(cache_root(None)) / "chat_history"
+    path = Path(cache_root(None)) / "chat_history"
     try:
-        place.parent.mkdir(parents=True, exist_ok=True)
-        place.touch(mode=0o600)
-        return PromptSession(history=FileHistory(str(place)))
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch(mode=0o600)
+        return PromptSession(history=FileHistory(str(path)))
     except OSError:
         return PromptSession(history=InMemoryHistory())
 
@@ -113,7 +116,7 @@ def _command(bot: ChatBot, line: str) -> bool:
 
 def _top(bot: ChatBot, count: str) -> None:
     if not count.isdecimal() or int(count) < 1:
-        console().print("Say how many, for example /top 10.", style="yellow")
+        console().print("Write a number, for example /top 10.", style="yellow")
         return
     try:
         if bot.log:
@@ -137,13 +140,11 @@ def _why(bot: ChatBot) -> None:
 
 def show_neighbours(neighbours: Sequence[Neighbour]) -> None:
     """Print neighbours in order of similarity; the first, which determines the answer, is marked."""
-    table = new_table()
-    table.add_column("")
-    table.add_column("similarity", justify="right")
-    table.add_column("stored question", overflow="fold")
-    table.add_column("answer", overflow="fold")
-    ordered = sorted(neighbours, key=lambda one: math.inf if math.isnan(one.similarity) else -one.similarity)
-    for neighbour in ordered:
+    table = new_table(None, "", ">similarity", "stored question", "answer")
+    by_similarity = sorted(
+        neighbours, key=lambda each: math.inf if math.isnan(each.similarity) else -each.similarity
+    )
+    for neighbour in by_similarity:
         mark = "→" if neighbour is neighbours[0] else ""
         similarity = "" if math.isnan(neighbour.similarity) else f"{neighbour.similarity:.3f}"
         answers = " / ".join(map(clean, neighbour.answers))
@@ -151,140 +152,92 @@ def show_neighbours(neighbours: Sequence[Neighbour]) -> None:
     console().print(table)
 
 
-EXAMPLES = examples(
+@command(
     "munjang chat examples/everyday_questions.csv",
     'munjang chat examples/everyday_questions.csv --once "소포가 어디쯤 왔는지 알고 싶어요" --json',
     "munjang chat qa.csv --question Q --answer A --method nearest --pooling cls --threshold 0",
     "munjang chat faq.munjang --rerank Dongjin-kr/ko-reranker --log turns.jsonl",
 )
-
-
-class Method(StrEnum):
-    """The search method for stored questions."""
-
-    HYBRID = "hybrid"
-    NEAREST = "nearest"
-
-
 def chat(
     file: Annotated[
         str,
-        typer.Argument(
-            metavar="FILE",
-            help="Questions and answers (.csv, .tsv, .jsonl, .parquet), or an index that has them as fields.",
+        argument(
+            "Questions and answers (.csv, .tsv, .jsonl, .parquet), or an index with these fields.",
+            "FILE",
         ),
     ],
-    once: Annotated[
-        str | None, typer.Option("--once", metavar="QUESTION", help="Answer one question and end.")
-    ] = None,
+    once: Annotated[str | None, option("Answer one question and end.", "QUESTION")] = None,
     question: Annotated[
-        str | None,
-        typer.Option(
-            "--question", "-q", metavar="NAME", show_default="question, Q, 질문", help="Column of questions."
-        ),
+        str | None, option("The column of the questions.", "NAME", "-q", shown="question, Q, 질문")
     ] = None,
     answer: Annotated[
-        str | None,
-        typer.Option(
-            "--answer", "-a", metavar="NAME", show_default="answer, A, 답변", help="Column of answers."
-        ),
+        str | None, option("The column of the answers.", "NAME", "-a", shown="answer, A, 답변")
     ] = None,
     method: Annotated[
         Method,
-        typer.Option(
-            "--method",
-            help="By meaning and by word, in an index kept in the cache; or by the nearest vector alone.",
-        ),
-    ] = Method.HYBRID,
+        option("By meaning and by word, in an index in the cache; or by the nearest vector alone."),
+    ] = "hybrid",
     rerank: Annotated[
-        str | None,
-        typer.Option("--rerank", metavar="NAME", help="A cross-encoder that orders what was found anew."),
+        str | None, option("A cross-encoder that reorders the results of the search.", "NAME")
     ] = None,
-    threshold: Annotated[
-        float | None,
-        typer.Option(
-            "--threshold",
-            metavar="P",
-            min=0,
-            max=1,
-            show_default="learned from held-out questions",
-            help="The least probability of a right answer at which it is shown; 0 always answers.",
-        ),
-    ] = None,
-    top: Annotated[
-        int, typer.Option("--top", "-k", metavar="K", min=1, help="How many stored questions /why shows.")
-    ] = 5,
-    log: Annotated[
-        str | None, typer.Option("--log", metavar="FILE", help="Add each turn to this file, as JSON Lines.")
-    ] = None,
-    seed: Annotated[
-        int | None,
-        typer.Option("--seed", metavar="N", help="Make the choice among several answers repeatable."),
-    ] = None,
-    model: Model = None,
-    pooling: Pooling = None,
-    offline: Offline = False,
+    threshold: Annotated[float | None, option(_THRESHOLD, "P", min=0, max=1, shown=_LEARNED)] = None,
+    top: Annotated[int, option("Number of stored questions that /why shows.", "K", "-k", min=1)] = 5,
+    log: Annotated[str | None, option("Add each turn to this file, as JSON Lines.", "FILE")] = None,
+    seed: Annotated[int | None, option("Make the choice among several answers repeatable.", "N")] = None,
+    opening: Opening = Opening(),
     progress: Progress = None,
     as_json: AsJson = False,
 ) -> None:
-    """Chat with a file of questions and answers: the nearest stored question gives the answer.
+    """Chat with a file of questions and answers: the answer of the nearest stored question is shown.
 
-    When nothing stored is near enough, it says so and offers what is nearest. In the conversation, /why shows
-    the stored questions and scores behind the last answer, /top K how many of them, /help the rest. Questions
-    may also be piped in, one per line.
+    If no stored question is near enough, the nearest questions are shown instead. In the conversation, /why
+    shows the stored questions and scores behind the last answer, /top K sets their number, /help lists the
+    commands. Questions may also be piped in, one per line.
     """
     if as_json and once is None and not is_piped():
         raise usage_error("--json needs --once QUESTION, or questions piped in.", "--json")
-    if _is_index(file):
-        refuse("on an index, which is searched as it was made", "model", "pooling", "method")
-    reranker = None if rerank is None else cross_encoder(rerank, offline=offline)
-    settings: dict[str, Any] = {"rerank": reranker, "threshold": threshold}
-    settings |= {"neighbours": top, "seed": seed, "log": log}
-    bot = _open(file, question, answer, method, model, pooling, offline, has_bar(progress), settings)
+    from munjang.chat import ChatBot
+    from munjang.chat.opening import is_index
+
+    in_index = is_index(file)
+    if in_index:
+        refuse("on an index, which has its own settings", "model", "pooling", "method")
+    reranker = None if rerank is None else cross_encoder(rerank, offline=opening.offline)
+    if in_index:
+        bot = ChatBot.from_index(
+            file,
+            question=question or "question",
+            answer=answer or "answer",
+            rerank=reranker,
+            threshold=threshold,
+            neighbours=top,
+            seed=seed,
+            log=log,
+            offline=opening.offline,
+        )
+    else:
+        bot = ChatBot.from_file(
+            file,
+            question=question,
+            answer=answer,
+            method=method,
+            model=opening.model,
+            pooling=opening.pooling,
+            rerank=reranker,
+            threshold=threshold,
+            neighbours=top,
+            seed=seed,
+            log=log,
+            offline=opening.offline,
+            show_progress_bar=has_bar(progress),
+        )
     with bot:
         if once is not None:
-            _tell(bot.ask(once), as_json)
+            _print_turn(bot.ask(once), as_json)
         elif is_piped():
             _answer_lines(bot, sys.stdin, as_json)
         else:
             converse(bot, file)
-
-
-def _is_index(file: str) -> bool:
-    """Return whether FILE is an index, which is searched with its own settings."""
-    from munjang.chat.opening import is_index as names_index
-
-    return names_index(file)
-
-
-def _open(
-    file: str,
-    question: str | None,
-    answer: str | None,
-    method: Method,
-    model: str | None,
-    pooling: str | None,
-    offline: bool | None,
-    shown: bool,
-    settings: dict[str, Any],
-) -> ChatBot:
-    from munjang.chat import ChatBot
-
-    if _is_index(file):
-        return ChatBot.from_index(
-            file, question=question or "question", answer=answer or "answer", offline=offline, **settings
-        )
-    return ChatBot.from_file(
-        file,
-        question=question,
-        answer=answer,
-        method=method.value,
-        model=model,
-        pooling=pooling,
-        offline=offline,
-        show_progress_bar=shown,
-        **settings,
-    )
 
 
 def _answer_lines(bot: ChatBot, lines: Iterable[str], as_json: bool) -> None:
@@ -301,16 +254,16 @@ def _answer_lines(bot: ChatBot, lines: Iterable[str], as_json: bool) -> None:
             if as_json:
                 print_json(None)
         else:
-            _tell(turn, as_json)
+            _print_turn(turn, as_json)
     if refused:
         raise typer.Exit(FAILED)
 
 
-def _tell(turn: Turn, as_json: bool) -> None:
+def _print_turn(turn: Turn, as_json: bool) -> None:
     if as_json:
         print_json(turn.as_json())
         return
     write_line(turn.answer)
     if not turn.known:
-        for neighbour in turn.neighbours[:3]:
+        for neighbour in turn.neighbours[:_OFFERED]:
             write_line(f"  · {neighbour.question}")

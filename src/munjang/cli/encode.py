@@ -2,30 +2,15 @@
 
 from __future__ import annotations
 
-from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, get_args
 
-import typer
-
+from munjang.choices import Precision
+from munjang.cli.common.commands import command
 from munjang.cli.common.errors import tell
-from munjang.cli.common.options import (
-    DEFAULT_MODEL,
-    AsJson,
-    Column,
-    Encoding,
-    Model,
-    NoHeader,
-    NoQuoting,
-    Offline,
-    Pooling,
-    Progress,
-    Prompt,
-    PromptName,
-    examples,
-)
+from munjang.cli.common.options import AsJson, Progress, argument, option
 from munjang.cli.common.output import clean, console, new_table, print_json, write_line
-from munjang.cli.common.texts import data_file, is_piped, refuse, sentence_model, usage_error
+from munjang.cli.common.texts import Opening, Prompting, Reading, is_piped, refuse, usage_error
 from munjang.data.files import STDIN
 from munjang.progress import tracked
 
@@ -35,97 +20,56 @@ if TYPE_CHECKING:
     from munjang.bulk.encoding import BulkEncoding, BulkOptions
     from munjang.sentence.transformer import SentenceTransformer
 
-__all__ = ["EXAMPLES", "encode"]
+__all__ = ["encode"]
 
-EXAMPLES = examples(
+_SHOWN = 4  # numbers of a vector in the table
+_PRECISION = f"The type of the stored numbers: {', '.join(get_args(Precision))}."
+
+
+@command(
     'munjang encode "오늘은 날씨가 참 좋네요." "It is a fine day." --json',
     "munjang encode --file examples/everyday_questions.csv --prompt-name document --output questions.npy",
     "munjang encode -f examples/everyday_questions.csv -o small.parquet --normalize --precision int8",
 )
-_SHOWN = 4  # numbers of a vector in the table
-
-
-class Precision(StrEnum):
-    """The storage type of a vector's numbers."""
-
-    FLOAT32 = "float32"
-    INT8 = "int8"
-    UINT8 = "uint8"
-    BINARY = "binary"
-    UBINARY = "ubinary"
-
-
 def encode(
-    texts: Annotated[
-        list[str] | None,
-        typer.Argument(metavar="TEXT", help="Texts; - for the lines of standard input."),
-    ] = None,
-    file: Annotated[
-        str | None,
-        typer.Option("--file", "-f", metavar="FILE", help="A file of texts; - for standard input."),
-    ] = None,
+    texts: Annotated[list[str] | None, argument("Texts; - for the lines of standard input.", "TEXT")] = None,
+    file: Annotated[str | None, option("A file of texts; - for standard input.", "FILE", "-f")] = None,
     output: Annotated[
-        Path | None,
-        typer.Option(
-            "--output", "-o", metavar="OUT", help="Where to write: a name with .npy, .jsonl or .parquet."
-        ),
+        Path | None, option("The file to write: a name with .npy, .jsonl or .parquet.", "OUT", "-o")
     ] = None,
-    restart: Annotated[
-        bool, typer.Option("--restart", help="Discard what an earlier run that was stopped has left.")
-    ] = False,
-    normalize: Annotated[bool, typer.Option("--normalize", help="Scale each vector to length 1.")] = False,
-    precision: Annotated[
-        Precision,
-        typer.Option(
-            "--precision", metavar="KIND", help=f"What a number is stored as: {', '.join(Precision)}."
-        ),
-    ] = Precision.FLOAT32,
+    restart: Annotated[bool, option("Discard the saved progress of a stopped run.")] = False,
+    normalize: Annotated[bool, option("Scale each vector to length 1.")] = False,
+    precision: Annotated[Precision, option(_PRECISION, "KIND")] = "float32",
     truncate_dim: Annotated[
-        int | None,
-        typer.Option(
-            "--truncate-dim",
-            metavar="D",
-            min=1,
-            show_default="all",
-            help="Keep only the first D numbers of each vector.",
-        ),
+        int | None, option("Keep only the first D numbers of each vector.", "D", min=1, shown="all")
     ] = None,
     batch_size: Annotated[
         int | None,
-        typer.Option(
-            "--batch-size",
-            metavar="N",
+        option(
+            "Approximate number of texts of 32 tokens in one request.",
+            "N",
             min=1,
-            show_default="what suits the machine",
-            help="How many texts of 32 tokens go into one request, about.",
+            shown="automatic",
         ),
     ] = None,
-    column: Column = None,
-    encoding: Encoding = "utf-8",
-    no_quoting: NoQuoting = False,
-    no_header: NoHeader = False,
-    model: Model = None,
-    offline: Offline = False,
-    pooling: Pooling = None,
-    prompt_name: PromptName = None,
-    prompt: Prompt = None,
+    reading: Reading = Reading(),
+    opening: Opening = Opening(),
+    prompting: Prompting = Prompting(),
     progress: Progress = None,
     as_json: AsJson = False,
 ) -> None:
-    """Turn texts into vectors: show those of a few, or write those of a file of any length.
+    """Turn texts into vectors: show the vectors of a few texts, or write those of a file of any length.
 
-    Row k of the output belongs to row k of the file, empty ones included. What was killed goes on when the
-    same command is given again, and the finished file appears in one step. Memory does not grow with the
-    file.
+    Row k of the output belongs to row k of the file, empty rows included. After an interruption, the same
+    command resumes. The finished file appears in one step. Memory does not grow with the file.
     """
     if texts and file is not None:
-        raise usage_error("Give texts or --file, not both.", "TEXT")
+        raise usage_error("Use either texts or --file.", "TEXT")
     if output is not None and texts and texts != [STDIN]:
-        raise usage_error("--output goes with --file.", "--output")
+        raise usage_error("--output needs --file.", "--output")
     if not texts and file is None and not is_piped():
-        raise usage_error("Give some texts or --file.", "TEXT")
-    if prompt is not None:
-        refuse("beside --prompt", "prompt_name")
+        raise usage_error("Write some texts or --file.", "TEXT")
+    prompts = prompting.arguments()
     if texts and texts != [STDIN]:
         refuse("on texts of the command line", "column", "encoding", "no_quoting", "no_header")
     if output is None:
@@ -134,27 +78,25 @@ def encode(
     from munjang.bulk.writers import json_numbers
 
     options = BulkOptions(
-        prompt_name=prompt_name,
-        prompt=prompt,
+        **prompts,
         normalize=normalize,
         truncate_dim=truncate_dim,
-        precision=precision.value,
+        precision=precision,
         batch_size=batch_size,
     )
-    source = data_file(file or STDIN, column, encoding, no_quoting=no_quoting, no_header=no_header)
+    source = reading.file(file or STDIN)
     if output is not None:
         work = BulkEncoding(source, output, options, restart=restart)
         try:
             with work:
-                encoder = sentence_model(model, offline=offline, pooling=pooling)
-                _make_file(work, encoder, DEFAULT_MODEL if model is None else model, progress)
+                _make_file(work, opening.sentence_model(), opening.name, progress)
         except KeyboardInterrupt:
             tell(_resume_hint(work))
             raise
         _print_made(output, work, as_json)
         return
     given = texts if texts and texts != [STDIN] else [row.text for row in source]
-    vectors = _vectors(sentence_model(model, offline=offline, pooling=pooling), given, options)
+    vectors = _vectors(opening.sentence_model(), given, options)
     if as_json:
         write_line(f"[{', '.join(json_numbers(vector) for vector in vectors)}]")
     else:
@@ -199,9 +141,7 @@ def _vectors(encoder: SentenceTransformer, texts: list[str], options: BulkOption
 
 
 def _print_table(texts: list[str], vectors: NDArray[Any]) -> None:
-    table = new_table()
-    table.add_column("#", justify="right")
-    table.add_column("text", overflow="fold")
+    table = new_table(None, ">#", "text")
     table.add_column("vector", no_wrap=True)
     for number, (text, vector) in enumerate(zip(texts, vectors, strict=True)):
         some = "  ".join(

@@ -2,97 +2,62 @@
 
 from __future__ import annotations
 
-from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-import typer
-
-from munjang.cli.common.options import DEFAULT_MODEL, AsJson, Model, Offline, examples
+from munjang.choices import Task
+from munjang.cli.common.commands import command
+from munjang.cli.common.options import AsJson, argument, option
 from munjang.cli.common.output import console, joined, print_json, write_line
-from munjang.cli.common.texts import refuse
+from munjang.cli.common.texts import ModelOpening, Opening, model_options, refuse
 
 if TYPE_CHECKING:
     from munjang.tasks.explain.explanation import Explanation
 
-__all__ = ["EXAMPLES", "explain"]
+__all__ = ["explain"]
 
-EXAMPLES = examples(
+
+@command(
     'munjang explain "축구는 정말 재미있는 스포츠다."',
     'munjang explain "I love Paris" --model all-MiniLM-L6-v2 --layer 3 --head 7',
     'munjang explain "축구는 정말 재미있는 [MASK]다." -m klue/bert-base --html steps.html',
 )
-
-
-class Task(StrEnum):
-    """The task to explain."""
-
-    TOKENIZE = "tokenize"
-    FEATURES = "features"
-    FILL_MASK = "fill-mask"
-    NEXT_SENTENCE = "next-sentence"
-    CLASSIFY = "classify"
-    NEXT_TOKEN = "next-token"  # noqa: S105 - not a password
-
-
 def explain(
-    text: Annotated[str, typer.Argument(metavar="TEXT", help="A text.")],
-    pair: Annotated[str | None, typer.Option("--pair", metavar="TEXT", help="A second text.")] = None,
-    task: Annotated[
-        Task | None,
-        typer.Option("--task", show_default="what the model was made for", help="What to look at."),
-    ] = None,
-    layer: Annotated[
-        int | None,
-        typer.Option(
-            "--layer", metavar="N", show_default="the last", help="Whose attention to show; from 0."
-        ),
-    ] = None,
-    head: Annotated[
-        int | None,
-        typer.Option("--head", metavar="N", show_default="the mean", help="Whose attention to show; from 0."),
-    ] = None,
-    top: Annotated[int, typer.Option("--top", "-k", metavar="K", min=1, help="How many answers.")] = 5,
-    html: Annotated[
-        Path | None,
-        typer.Option("--html", metavar="FILE", help="Write a page that shows everything and needs nothing."),
-    ] = None,
-    model: Model = None,
-    offline: Offline = False,
+    text: Annotated[str, argument("A text.", "TEXT")],
+    pair: Annotated[str | None, option("A second text.", "TEXT")] = None,
+    task: Annotated[Task | None, option("The task to explain.", shown="the model's own")] = None,
+    layer: Annotated[int | None, option("Layer of the shown attention, from 0.", "N", shown="last")] = None,
+    head: Annotated[int | None, option("Head of the shown attention, from 0.", "N", shown="mean")] = None,
+    top: Annotated[int, option("Number of answers.", "K", "-k", min=1)] = 5,
+    html: Annotated[Path | None, option("Write a self-contained HTML page with all steps.", "FILE")] = None,
+    opening: ModelOpening = Opening(),
     as_json: AsJson = False,
 ) -> None:
-    """Show every step that a model takes with a text: tokens, embeddings, layers, attention, answer.
+    """Show every step of a model for a text: tokens, embeddings, layers, attention, answer.
 
     The page of --html is one file that opens in any browser, without a connection.
     """
-    from munjang.tasks.explain.explain import explain as look
-    from munjang.tasks.loading import ModelOptions
+    from munjang.tasks.explain.explain import explain as explanation_of
 
-    found = look(
-        text,
-        pair,
-        DEFAULT_MODEL if model is None else model,
-        None if task is None else task.value,
-        top=top,
-        options=ModelOptions(offline=offline or None),
-    )
-    if found.task in (Task.TOKENIZE, Task.FEATURES):
-        refuse(f"on the task {found.task}, which has no answers", "top")
-    found.check(layer, head)
+    options = model_options(opening.offline)
+    explanation = explanation_of(text, pair, opening.name, task, top=top, options=options)
+    if explanation.task in ("tokenize", "features"):
+        refuse(f"on the task {explanation.task}, which has no answers", "top")
+    explanation.check(layer, head)
     if html is not None:
-        html.write_text(found.to_html(layer=layer, head=head), encoding="utf-8")
+        html.write_text(explanation.to_html(layer=layer, head=head), encoding="utf-8")
     if as_json:
-        print_json(found.to_dict(layer=layer, head=head))
+        print_json(explanation.to_dict(layer=layer, head=head))
     elif html is not None:
-        write_line(f"{html}: {len(found.rows)} tokens, {len(found.layers)} layers")
+        write_line(f"{html}: {len(explanation.rows)} tokens, {len(explanation.layers)} layers")
     else:
-        _print(found, layer, head)
+        _print(explanation, layer, head)
 
 
-def _print(found: Explanation, layer: int | None, head: int | None) -> None:
+def _print(explanation: Explanation, layer: int | None, head: int | None) -> None:
     from munjang.tasks.explain.drawing.text import drawing
 
     out = console()
-    out.print(drawing(found, layer=layer, head=head, width=out.width))
-    facts = (found.model, found.model_type, found.task, f"{len(found.rows)} tokens")
+    out.print(drawing(explanation, layer=layer, head=head, width=out.width))
+    facts = (explanation.model, explanation.model_type, explanation.task, f"{len(explanation.rows)} tokens")
     out.print(joined((*facts, "--html FILE shows more")), style="dim")

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from munjang.cli.common.commands import Commands
-from munjang.cli.common.options import AsJson, Offline, examples
+from munjang.cli.common.commands import Commands, command
+from munjang.cli.common.options import AsJson, Offline, argument, examples
 from munjang.cli.common.output import clean, console, new_table, print_json, write_line
 from munjang.cli.common.texts import usage_error
 
@@ -25,9 +25,7 @@ app = Commands(
     ),
 )
 
-Name = Annotated[
-    str, typer.Argument(metavar="NAME", help="A name of the list, or a Hugging Face repository.")
-]
+Name = Annotated[str, argument("A name of the list, or a Hugging Face repository.", "NAME")]
 
 
 @app.callback(invoke_without_command=True)
@@ -37,72 +35,60 @@ def models(ctx: typer.Context, as_json: AsJson = False) -> None:
         list_(as_json)
     elif as_json:
         raise usage_error(
-            f"Put it behind the command: munjang models {ctx.invoked_subcommand} --json.", "--json"
+            f"Write it after the command: munjang models {ctx.invoked_subcommand} --json.", "--json"
         )
 
 
-@app.command("list", epilog=examples("munjang models list --json"))
+@command("munjang models list --json", name="list")
 def list_(as_json: AsJson = False) -> None:
-    """List the models that have a short name, and those that were fetched from the hub."""
+    """List the models that have a short name, and the models that were fetched from the hub."""
     from munjang.checkpoints import list_models
 
-    found = list_models()
+    infos = list_models()
     if as_json:
-        print_json([_as_dict(info) for info in found])
+        print_json([info.to_dict() for info in infos])
     else:
-        _print_table(found)
+        _print_table(infos)
 
 
-@app.command("get", epilog=examples("munjang models get multilingual-e5-small"))
-def get(name: Name, offline: Offline = False, as_json: AsJson = False) -> None:
-    """Fetch a model, if it is not here, so that it can be used without a connection."""
+@command("munjang models get multilingual-e5-small")
+def get(name: Name, offline: Offline = None, as_json: AsJson = False) -> None:
+    """Fetch a model if it is not in the cache, so that it can be used without a connection."""
     from munjang.checkpoints import get_model
 
-    info = get_model(name, offline=offline or None)
+    info = get_model(name, offline=offline)
     if as_json:
-        print_json(_as_dict(info))
+        print_json(info.to_dict())
     else:
         write_line(f"{info.name} is here: {info.path} ({_size(info.size_bytes)})")
 
 
-@app.command("remove", epilog=examples("munjang models remove all-MiniLM-L6-v2"))
+@command("munjang models remove all-MiniLM-L6-v2")
 def remove(name: Name, as_json: AsJson = False) -> None:
-    """Remove a model from the cache; `munjang models get` brings it back."""
+    """Remove a model from the cache; `munjang models get` fetches it again."""
     from munjang.checkpoints import remove_model
 
     info = remove_model(name)
     if as_json:
-        print_json(_as_dict(info))
+        print_json(info.to_dict())
     else:
         write_line(f"{info.name} is removed: {_size(info.size_bytes)} freed")
 
 
-def _as_dict(info: ModelInfo) -> dict[str, Any]:
-    return {
-        "name": info.name,
-        "aliases": list(info.aliases),
-        "description": info.description,
-        "present": info.present,
-        "dimension": info.dimension,
-        "size_bytes": info.size_bytes,
-        "licence": info.licence,
-        "sources": list(info.sources),
-        "path": None if info.path is None else str(info.path),
-        "origin": info.origin,
-    }
+app.add(None, list_, get, remove)
 
 
-def _print_table(found: list[ModelInfo]) -> None:
+def _print_table(infos: list[ModelInfo]) -> None:
     table = new_table(lines=True)
     table.add_column("model", ratio=1)
     table.add_column("here")
     table.add_column("dimension", justify="right")
     table.add_column("size", justify="right", no_wrap=True)
     table.add_column("licence")
-    for info in found:
+    for info in infos:
         dimension = "" if info.dimension is None else str(info.dimension)
         here = "yes" if info.present else "no"
-        table.add_row(_described(info), here, dimension, _size(info.size_bytes), info.licence or "not said")
+        table.add_row(_described(info), here, dimension, _size(info.size_bytes), info.licence or "unknown")
     console().print(table)
 
 

@@ -1,8 +1,9 @@
-"""How good a model is at answers that stand in a text."""
+"""Evaluation of question answering: answers that are parts of a text."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -10,9 +11,11 @@ from munjang.data.examples import QuestionExample
 from munjang.errors import InputError
 from munjang.evaluation.evaluation import Evaluation, check_finite, in_steps, quantity, require_examples
 from munjang.evaluation.measures.answers import Normalization, answer_f1, check_normalization, exact_match
-from munjang.evaluation.measures.resampling import Statistic, estimates, mean_of
+from munjang.evaluation.measures.resampling import mean_of
 from munjang.progress import Advance
-from munjang.tasks.question_answering import Answer, QuestionAnswering
+
+if TYPE_CHECKING:
+    from munjang.tasks.question_answering import Answer, QuestionAnswering
 
 __all__ = ["check_places", "evaluate_answers"]
 
@@ -28,46 +31,41 @@ def evaluate_answers(
 ) -> Evaluation:
     """Measure an answerer: ``exact_match`` and ``f1``, as KorQuAD's or SQuAD's own program does.
 
-    If some questions have no answer, the model may say so. ``trim_particles`` lets the answerer take Korean
-    particles off. ``intervals=False`` leaves the bootstrap out, ``advance`` is called with the number of
-    questions done. Raises `InputError` for data without questions, an unknown normalization, answers that do
-    not stand at their places, and scores that are no numbers; and what the answerer raises.
+    If some questions have no answer, the model may return none. With ``trim_particles`` the answerer removes
+    Korean particles. ``intervals=False`` omits the bootstrap; ``advance`` is called with the number of
+    questions done. Raises `InputError` for data without questions, an unknown normalization, answers that are
+    not at their offsets, and scores that are NaN; and whatever the answerer raises.
     """
     require_examples(questions)
     check_normalization(normalization)
-    for one in questions:
-        check_places(one)
-    vain = sum(not one.answers for one in questions)
+    for question in questions:
+        check_places(question)
+    unanswerable = sum(not question.answers for question in questions)
 
-    def ask(some: Sequence[QuestionExample]) -> list[Answer]:
-        return answerer(  # type: ignore[return-value] # one answer each, for top_k=1
-            [one.question for one in some],
-            [one.context for one in some],
-            handle_impossible_answer=bool(vain),
+    def ask(chunk: Sequence[QuestionExample]) -> list[Answer]:
+        return answerer(  # type: ignore[return-value] # one answer for each question, because top_k=1
+            [question.question for question in chunk],
+            [question.context for question in chunk],
+            handle_impossible_answer=bool(unanswerable),
             trim_particles=trim_particles,
         )
 
-    found = in_steps(ask, questions, advance, bounded=True)
-    check_finite([answer["score"] for answer in found])
-    metrics = estimates(_statistics(found, questions, normalization), len(questions), intervals=intervals)
-    without = f", {quantity(vain, 'question has', 'questions have')} no answer" if vain else ""
-    return Evaluation("answers", "", len(questions), metrics, f"normalised as {normalization}{without}")
-
-
-def _statistics(
-    found: Sequence[Answer], questions: Sequence[QuestionExample], normalization: Normalization
-) -> dict[str, Statistic]:
-    pairs = [
-        (answer["answer"], [right.text for right in one.answers])
-        for answer, one in zip(found, questions, strict=True)
-    ]
-    exact = [exact_match(*pair, normalization=normalization) for pair in pairs]
-    shared = [answer_f1(*pair, normalization=normalization) for pair in pairs]
-    return {"exact_match": mean_of(np.array(exact)), "f1": mean_of(np.array(shared))}
+    answers = in_steps(ask, questions, advance, bounded=True)
+    check_finite([answer["score"] for answer in answers])
+    scores: dict[str, list[float]] = {"exact_match": [], "f1": []}
+    for answer, question in zip(answers, questions, strict=True):
+        gold = [right.text for right in question.answers]
+        scores["exact_match"].append(exact_match(answer["answer"], gold, normalization=normalization))
+        scores["f1"].append(answer_f1(answer["answer"], gold, normalization=normalization))
+    notes = f"normalised as {normalization}"
+    if unanswerable:
+        notes += f", {quantity(unanswerable, 'question has', 'questions have')} no answer"
+    statistics = {name: mean_of(np.array(values)) for name, values in scores.items()}
+    return Evaluation.of("answers", statistics, len(questions), intervals=intervals, notes=notes)
 
 
 def check_places(question: QuestionExample) -> None:
-    """Raise `InputError` for an answer that does not stand at its place."""
+    """Raise `InputError` for an answer that is not at its offset in the context."""
     for answer in question.answers:
         there = question.context[answer.start : answer.start + len(answer.text)]
         if there != answer.text:

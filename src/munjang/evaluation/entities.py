@@ -1,8 +1,9 @@
-"""How good a model is at entities."""
+"""Evaluation of taggers of entities."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from munjang.data.tags import OUTSIDE, Entity, TaggedText, character_tags, has_suffixes, split_tag
 from munjang.errors import InputError
@@ -15,10 +16,11 @@ from munjang.evaluation.evaluation import (
     require_examples,
 )
 from munjang.evaluation.measures.entities import CharacterTags, EntityPairs
-from munjang.evaluation.measures.resampling import Statistic, estimates
 from munjang.progress import Advance
-from munjang.tasks.aggregation import EntityGroup
-from munjang.tasks.token_classification import Grouping, TokenClassification
+
+if TYPE_CHECKING:
+    from munjang.tasks.aggregation import EntityGroup
+    from munjang.tasks.token_classification import Grouping, TokenClassification
 
 __all__ = ["evaluate_entities"]
 
@@ -36,29 +38,25 @@ def evaluate_entities(
     ``entity_f1`` counts all entities together (CoNLL-2003); ``entity_macro_f1`` is the mean over types,
     which KLUE-NER reports beside ``character_f1`` (see `munjang.evaluation.measures.entities`). The F1 of
     a type is called ``entity_f1:PS``. ``strategy`` is how the tagger joins tokens. ``intervals=False``
-    leaves the bootstrap out, ``advance`` is called with the number of texts done. Raises `InputError` for
+    omits the bootstrap; ``advance`` is called with the number of texts done. Raises `InputError` for
     data without texts or without any entity, entities outside their text, types that the model does not
-    know, and scores that are no numbers; and what the tagger raises.
+    have, and scores that are NaN; and whatever the tagger raises.
     """
     require_examples(texts)
-    gold = [one["entities"] for one in texts]
     _check(tagger, texts)
 
-    def tag(some: Sequence[str]) -> list[list[EntityGroup]]:
-        return tagger(some, aggregation_strategy=strategy, ignore_labels=())
+    def tag(chunk: Sequence[str]) -> list[list[EntityGroup]]:
+        return tagger(chunk, aggregation_strategy=strategy, ignore_labels=())
 
-    found = in_steps(tag, [one["text"] for one in texts], advance, bounded=True)
-    # What is outside is looked at too: where no score is a number, nothing seems to be an entity.
-    check_finite([sum(one["score"] for one in groups) for groups in found])
-    predicted = [[_as_entity(one) for one in groups if one["entity_group"] != OUTSIDE] for groups in found]
-    metrics = estimates(_statistics(gold, predicted), len(texts), intervals=intervals)
-    notes = quantity(sum(map(len, gold)), "entity", "entities")
-    return Evaluation("entities", "", len(texts), metrics, notes)
-
-
-def _statistics(gold: Sequence[list[Entity]], predicted: Sequence[list[Entity]]) -> dict[str, Statistic]:
+    outputs = in_steps(tag, [each["text"] for each in texts], advance, bounded=True)
+    # Check the scores outside entities too: with NaN everywhere, nothing would be an entity.
+    check_finite([sum(group["score"] for group in groups) for groups in outputs])
+    gold = [each["entities"] for each in texts]
+    predicted = [
+        [_as_entity(each) for each in groups if each["entity_group"] != OUTSIDE] for groups in outputs
+    ]
     entities = EntityPairs(gold, predicted)
-    return {
+    statistics = {
         "entity_f1": entities.micro_f1,
         "entity_precision": entities.precision,
         "entity_recall": entities.recall,
@@ -66,16 +64,18 @@ def _statistics(gold: Sequence[list[Entity]], predicted: Sequence[list[Entity]])
         "character_f1": CharacterTags(gold, predicted).macro_f1,
         **{f"entity_f1:{name}": entities.f1_of(name) for name in entities.names},
     }
+    notes = quantity(sum(map(len, gold)), "entity", "entities")
+    return Evaluation.of("entities", statistics, len(texts), intervals=intervals, notes=notes)
 
 
-def _as_entity(found: EntityGroup) -> Entity:
-    return found["start"], found["end"], found["entity_group"]
+def _as_entity(group: EntityGroup) -> Entity:
+    return group["start"], group["end"], group["entity_group"]
 
 
 def _check(tagger: TokenClassification, texts: Sequence[TaggedText]) -> None:
-    for one in texts:
-        character_tags(one)  # refuses entities that overlap or lie outside the text
-    given = sorted({kind for one in texts for _, _, kind in one["entities"]})
+    for each in texts:
+        character_tags(each)  # raises for entities that overlap or lie outside the text
+    given = sorted({kind for each in texts for _, _, kind in each["entities"]})
     if not given:
         raise InputError(f"None of the {len(texts)} texts has an entity; F1 needs some.")
     tags = list(tagger.model.config.labels.id2label.values())

@@ -1,26 +1,33 @@
-"""How good models are at pairs and lists of sentences: Sentence-BERTs and cross-encoders."""
+"""Evaluation of Sentence-BERTs and cross-encoders on pairs and lists of texts."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import NDArray
 
-from munjang.data.examples import RankedList, ScoredPair
+from munjang.data.examples import LabelledText, RankedList, ScoredPair
 from munjang.errors import InputError
 from munjang.evaluation.evaluation import Evaluation, check_finite, in_steps, quantity, require_examples
 from munjang.evaluation.measures.counts import check_paired
 from munjang.evaluation.measures.numbers import NumberPairs
-from munjang.evaluation.measures.rankings import graded_ndcg, mean_reciprocal_rank
-from munjang.evaluation.measures.resampling import estimates, mean_of
+from munjang.evaluation.measures.rankings import TruePairs, graded_ndcg, mean_reciprocal_rank
+from munjang.evaluation.measures.resampling import mean_of
 from munjang.progress import Advance
-from munjang.sentence.cross_encoder import CrossEncoder
-from munjang.sentence.similarity import pairwise_cos_sim
-from munjang.sentence.transformer import SentenceTransformer
 
-__all__ = ["evaluate_reranking", "evaluate_scored_pairs", "evaluate_similarity"]
+if TYPE_CHECKING:
+    from munjang.sentence.cross_encoder import CrossEncoder
+    from munjang.sentence.transformer import SentenceTransformer
+
+__all__ = [
+    "evaluate_reranking",
+    "evaluate_scored_pairs",
+    "evaluate_similarity",
+    "evaluate_true_pairs",
+    "is_label",
+]
 
 
 def evaluate_similarity(
@@ -32,21 +39,22 @@ def evaluate_similarity(
     intervals: bool = True,
     advance: Advance | None = None,
 ) -> Evaluation:
-    """Measure how a model's cosines go with people's scores: ``spearman`` and ``pearson``.
+    """Measure how a model's cosines correlate with human scores: ``spearman`` and ``pearson``.
 
-    The prompt, or the model's prompt of that name, stands before both sentences. ``intervals=False`` leaves
-    the bootstrap out, ``advance`` is called with the number of pairs done. Raises `InputError` for data
-    without pairs, and for cosines that are no numbers; and what `SentenceTransformer.encode` raises.
+    The prompt, or the model's prompt of that name, stands before both sentences. ``intervals=False`` omits
+    the bootstrap; ``advance`` is called with the number of pairs done. Raises `InputError` for data
+    without pairs, and for cosines that are NaN; and whatever `SentenceTransformer.encode` raises.
     """
+    from munjang.sentence.similarity import pairwise_cos_sim
 
-    def cosines(some: Sequence[ScoredPair]) -> list[float]:
-        texts = [one.sentence1 for one in some] + [one.sentence2 for one in some]
+    def cosines(chunk: Sequence[ScoredPair]) -> list[float]:
+        texts = [pair.sentence1 for pair in chunk] + [pair.sentence2 for pair in chunk]
         vectors = model.encode(texts, prompt=prompt, prompt_name=prompt_name)
-        found: list[float] = pairwise_cos_sim(vectors[: len(some)], vectors[len(some) :]).tolist()
-        return found
+        similarities: list[float] = pairwise_cos_sim(vectors[: len(chunk)], vectors[len(chunk) :]).tolist()
+        return similarities
 
     require_examples(pairs)
-    return _correlated("similarity", pairs, in_steps(cosines, pairs, advance), intervals)
+    return _correlated(pairs, in_steps(cosines, pairs, advance), intervals)
 
 
 def evaluate_scored_pairs(
@@ -56,14 +64,14 @@ def evaluate_scored_pairs(
     intervals: bool = True,
     advance: Advance | None = None,
 ) -> Evaluation:
-    """Measure how a cross-encoder's scores go with people's: ``spearman`` and ``pearson``.
+    """Measure how a cross-encoder's scores correlate with human scores: ``spearman`` and ``pearson``.
 
     Raises `InputError` for a model of several labels, and otherwise as `evaluate_similarity`.
     """
     require_examples(pairs)
     _require_one_label(model)
-    texts = [(one.sentence1, one.sentence2) for one in pairs]
-    return _correlated("similarity", pairs, in_steps(model.predict, texts, advance), intervals)
+    texts = [(pair.sentence1, pair.sentence2) for pair in pairs]
+    return _correlated(pairs, _scores(model, texts, advance), intervals)
 
 
 def evaluate_reranking(
@@ -75,38 +83,75 @@ def evaluate_reranking(
 ) -> Evaluation:
     """Measure how a cross-encoder orders documents: ``MRR@10`` and ``nDCG@10`` with graded gains.
 
-    A list in which nothing is relevant counts 0, and the notes say how many there are. ``advance`` is called
+    A list without a relevant document counts 0, and the notes have their number. ``advance`` is called
     with the number of documents scored. Raises `InputError` for data without lists, lists of unequal length,
-    grades that are negative or no numbers, a model of several labels, and scores that are no numbers.
+    grades that are negative or not finite, a model of several labels, and scores that are NaN.
     """
     require_examples(lists)
     _require_one_label(model)
-    for place, one in enumerate(lists):
-        _check_list(one, place)
-    pairs = [(one.query, document) for one in lists for document in one.documents]
-    scores = np.array(in_steps(model.predict, pairs, advance), dtype=np.float64)
-    check_finite(scores.tolist())
-    ends = np.cumsum([len(one.documents) for one in lists])
-    scored = [
-        (found.tolist(), one.relevance) for one, found in zip(lists, np.split(scores, ends[:-1]), strict=True)
-    ]
+    for index, ranked in enumerate(lists):
+        check_paired(f"documents in list {index}", ranked.documents, "grades of relevance", ranked.relevance)
+        for grade in ranked.relevance:
+            if not math.isfinite(grade) or grade < 0:
+                raise InputError(f"List {index} has the relevance {grade}; it must be 0 or more.")
+    texts = [(ranked.query, document) for ranked in lists for document in ranked.documents]
+    scores = iter(_scores(model, texts, advance))
+    rankings = [([next(scores) for _ in ranked.documents], ranked.relevance) for ranked in lists]
     statistics = {
-        "MRR@10": mean_of(np.array([mean_reciprocal_rank(*one) for one in scored])),
-        "nDCG@10": mean_of(np.array([graded_ndcg(*one) for one in scored])),
+        "MRR@10": mean_of(np.array([mean_reciprocal_rank(*ranking) for ranking in rankings])),
+        "nDCG@10": mean_of(np.array([graded_ndcg(*ranking) for ranking in rankings])),
     }
-    found = estimates(statistics, len(lists), intervals=intervals)
-    return Evaluation("reranking", "", len(lists), found, _notes_on(lists))
+    notes = quantity(len(texts), "document", "documents")
+    empty = sum(not any(ranked.relevance) for ranked in lists)
+    if empty:
+        notes += f"; {quantity(empty, 'list has', 'lists have')} nothing relevant, which counts 0"
+    return Evaluation.of("reranking", statistics, len(lists), intervals=intervals, notes=notes)
 
 
-def _correlated(
-    task: str, pairs: Sequence[ScoredPair], scores: Sequence[float] | NDArray[np.float32], intervals: bool
+def evaluate_true_pairs(
+    model: CrossEncoder,
+    examples: Sequence[LabelledText],
+    *,
+    positive: str = "1",
+    intervals: bool = True,
+    advance: Advance | None = None,
 ) -> Evaluation:
-    numbers = [float(score) for score in scores]
-    check_finite(numbers)
-    sides = NumberPairs([one.score for one in pairs], numbers)
-    statistics = {"spearman": sides.spearman, "pearson": sides.pearson}
-    found = estimates(statistics, sides.count, intervals=intervals)
-    return Evaluation(task, "", sides.count, found, sides.notes)
+    """Measure a cross-encoder of one label on pairs with two labels: ``average_precision`` and ``accuracy``.
+
+    ``positive`` is the label of texts that belong together; a score above 0.5 predicts it. Otherwise the
+    arguments are those of `evaluate_similarity`. Raises `InputError` for data without pairs or without the
+    label, a model of several labels, and scores that are NaN.
+    """
+    require_examples(examples)
+    _require_one_label(model)
+    truth = [is_label(each.label, positive) for each in examples]
+    if not any(truth):
+        raise InputError(f"None of the {len(examples)} examples has the label {positive!r}.")
+    texts: list[tuple[str, str]] = []
+    for index, each in enumerate(examples):
+        if each.text_pair is None:
+            raise InputError(f"Example {index} has one text; a cross-encoder reads two.")
+        texts.append((each.text, each.text_pair))
+    pairs = TruePairs(truth, _scores(model, texts, advance))
+    statistics = {"average_precision": pairs.average_precision, "accuracy": pairs.accuracy}
+    return Evaluation.of("pairs", statistics, len(texts), intervals=intervals)
+
+
+def is_label(label: str | float, name: str) -> bool:
+    """Return whether a label has this name; numbers are equal in any notation."""
+    if str(label) == name:
+        return True
+    try:
+        return float(label) == float(name)
+    except ValueError:
+        return False
+
+
+def _scores(model: CrossEncoder, texts: Sequence[tuple[str, str]], advance: Advance | None) -> list[float]:
+    """Return a cross-encoder's score of each pair; raise `InputError` for NaN."""
+    scores = [float(score) for score in in_steps(model.predict, texts, advance)]
+    check_finite(scores)
+    return scores
 
 
 def _require_one_label(model: CrossEncoder) -> None:
@@ -117,15 +162,8 @@ def _require_one_label(model: CrossEncoder) -> None:
         )
 
 
-def _check_list(one: RankedList, place: int) -> None:
-    check_paired(f"documents in list {place}", one.documents, "grades of relevance", one.relevance)
-    for grade in one.relevance:
-        if not math.isfinite(grade) or grade < 0:
-            raise InputError(f"List {place} has the relevance {grade}; it must be 0 or more.")
-
-
-def _notes_on(lists: Sequence[RankedList]) -> str:
-    vain = sum(not any(one.relevance) for one in lists)
-    documents = sum(len(one.documents) for one in lists)
-    more = f"; {quantity(vain, 'list has', 'lists have')} nothing relevant, which counts 0" if vain else ""
-    return f"{quantity(documents, 'document', 'documents')}{more}"
+def _correlated(pairs: Sequence[ScoredPair], scores: Sequence[float], intervals: bool) -> Evaluation:
+    check_finite(scores)
+    sides = NumberPairs([pair.score for pair in pairs], scores)
+    statistics = {"spearman": sides.spearman, "pearson": sides.pearson}
+    return Evaluation.of("similarity", statistics, len(pairs), intervals=intervals, notes=sides.notes)

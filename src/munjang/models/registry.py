@@ -250,7 +250,7 @@ ARCHITECTURES: Mapping[str, Architecture] = {
     for a in (
         _BERT,
         _ROBERTA,
-        replace(_ROBERTA, model_type="xlm-roberta", class_prefix="XLMRoberta"),
+        _XLM_ROBERTA,
         _ELECTRA,
         _DISTILBERT,
         _GPT2,

@@ -7,7 +7,7 @@ import warnings
 from collections.abc import Iterable
 
 from munjang.errors import TruncationError
-from munjang.validation import check_choice
+from munjang.validation import checked_choice
 
 __all__ = [
     "AssumptionWarning",
@@ -50,7 +50,7 @@ class OnTruncation:
 
     @on_truncation.setter
     def on_truncation(self, value: str) -> None:
-        check_choice("on_truncation", value, ON_TRUNCATION)
+        checked_choice("on_truncation", value, ON_TRUNCATION)
         self._on_truncation = value
 
 

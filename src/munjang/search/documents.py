@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from munjang.errors import InputError, InputTypeError
+from munjang.rounding import rounded
 from munjang.search.text.snippets import Snippet
 from munjang.validation import checked_text, plain_value, shown_value
 
@@ -126,6 +127,27 @@ class Hit:
     def bm25(self) -> float | None:
         """The BM25 score; ``None`` if no word of the query matches, or without a lexical search."""
         return self.scores.get("lexical")
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return everything but the snippet's maker, for JSON; scores with six decimals."""
+        return {
+            "rank": self.rank,
+            "id": self.id,
+            "score": rounded(self.score),
+            "similarity": None if self.similarity is None else rounded(self.similarity),
+            "bm25": None if self.bm25 is None else rounded(self.bm25),
+            "lead": None if self.lead is None else rounded(self.lead),
+            "text": self.text,
+            "field": self.field,
+            "start": self.start,
+            "end": self.end,
+            "snippet": self.snippet,
+            "marks": [list(mark) for mark in self.marks],
+            "scores": {name: rounded(score) for name, score in self.scores.items()},
+            "fields": dict(self.document.fields),
+            "metadata": dict(self.document.metadata),
+            "source": self.document.source,
+        }
 
     @property
     def snippet(self) -> str:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypeVar, cast, get_ar
 import numpy as np
 from numpy.typing import NDArray
 
+from munjang.choices import Mode
 from munjang.errors import InputError, InputTypeError, StoreError
 from munjang.search.documents import Document, DocumentId, Hit
 from munjang.search.filters import Filter, parse_filter
@@ -112,8 +113,6 @@ def fuse(
     ranks = {name: [item for item, _ in found] for name, found in rankings.items()}
     return reciprocal_rank_fusion(ranks, weights)
 
-
-Mode: TypeAlias = Literal["hybrid", "semantic", "lexical"]
 
 SEMANTIC, LEXICAL, RERANK = "semantic", "lexical", "rerank"
 _PARTS: Mapping[str, tuple[str, ...]] = {

@@ -14,8 +14,8 @@ from munjang.runtime.tensors import torch_tensor
 from munjang.sentence.program import SENTENCE_EMBEDDING, TOKEN_EMBEDDINGS
 from munjang.sentence.quantization import Precision, quantize_embeddings
 from munjang.sentence.similarity import normalize_embeddings
-from munjang.tokenization.texts import TextOrPair
-from munjang.validation import check_choice, check_flags, optional_count
+from munjang.tokenization.inputs import TextOrPair
+from munjang.validation import check_flags, checked_choice, optional_count
 
 __all__ = [
     "CHUNK_TEXTS",
@@ -55,8 +55,8 @@ class EncodeOptions:
     truncate_dim: int | None = None
 
     def __post_init__(self) -> None:
-        check_choice("output_value", self.output_value, (SENTENCE_EMBEDDING, TOKEN_EMBEDDINGS, None))
-        check_choice("precision", self.precision, get_args(Precision))
+        checked_choice("output_value", self.output_value, (SENTENCE_EMBEDDING, TOKEN_EMBEDDINGS, None))
+        checked_choice("precision", self.precision, get_args(Precision))
         check_flags(
             convert_to_numpy=self.convert_to_numpy,
             convert_to_tensor=self.convert_to_tensor,

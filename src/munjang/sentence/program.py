@@ -257,7 +257,7 @@ class SentenceProgram:
     tokens: bool = False
 
     def __hash__(self) -> int:
-        return hash((self.model, self.pooling, self.modules, self.tokens))
+        return hash((self.pooling, self.modules, self.tokens))  # the programs of one runner have one encoder
 
     @property
     def taps(self) -> frozenset[str]:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import logging
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias, cast, get_args, overload
+from typing import TYPE_CHECKING, Any, cast, get_args, overload
 
 import numpy as np
 
+from munjang.choices import Precision
 from munjang.errors import InputError, InputTypeError
 from munjang.sentence.similarity import as_array
 
@@ -14,8 +15,6 @@ if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
 
 __all__ = ["Precision", "quantize_embeddings"]
-
-Precision: TypeAlias = Literal["float32", "int8", "uint8", "binary", "ubinary"]
 
 _CALLER = "quantize_embeddings"
 _ENOUGH = 100  # with fewer vectors the ranges of the components are guesses

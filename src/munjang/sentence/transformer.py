@@ -59,7 +59,7 @@ from munjang.sentence.settings import (
 )
 from munjang.sentence.similarity import SimilarityFunction
 from munjang.tokenization import BatchEncoding, TokenIds, Tokenizer
-from munjang.tokenization.texts import TextOrPair
+from munjang.tokenization.inputs import TextOrPair
 from munjang.validation import check_device, check_flags, checked_count, same_signature, takes_keywords
 
 __all__ = ["AssumptionWarning", "EncodeCall", "SentenceTransformer", "TruncationWarning"]

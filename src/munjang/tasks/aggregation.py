@@ -5,18 +5,18 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
-from typing import Literal, TypeAlias, TypedDict
+from typing import TypeAlias, TypedDict, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
+from munjang.choices import Strategy
 from munjang.data.tags import has_suffixes, split_tag, trimmed
 
 __all__ = ["STRATEGIES", "EntityGroup", "ScoredToken", "Strategy", "TokenEntity", "group", "name_tokens"]
 
-Strategy: TypeAlias = Literal["none", "simple", "first", "average", "max"]
 Scores: TypeAlias = NDArray[np.float32]
-STRATEGIES = ("none", "simple", "first", "average", "max")
+STRATEGIES = get_args(Strategy)
 
 
 class TokenEntity(TypedDict):

@@ -6,11 +6,12 @@ import math
 import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, TypeAlias, overload
+from typing import Any, Literal, TypeAlias, get_args, overload
 
 import numpy as np
 from numpy.typing import NDArray
 
+from munjang.choices import Level
 from munjang.errors import CheckpointError, InputError, InputTypeError
 from munjang.models.program import LAST_HIDDEN_STATE, POOLER_OUTPUT
 from munjang.runtime.notices import warn_truncated
@@ -129,10 +130,9 @@ def _name(count: int, layer: int) -> str:
     return "embeddings" if number == 0 else f"layer.{number - 1}"
 
 
-Level: TypeAlias = Literal["token", "word", "cls", "mean", "pooler"]
 Texts: TypeAlias = list[str] | tuple[str, ...]
 
-_LEVELS = ("token", "word", "cls", "mean", "pooler")
+_LEVELS = get_args(Level)
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,6 +153,15 @@ class Features:
     offsets: list[tuple[int, int]]
     attention_mask: NDArray[np.int64]
     attentions: Array | None = None
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the tokens, their offsets, the shape of the values and the values as lists, for JSON."""
+        return {
+            "tokens": self.tokens,
+            "offsets": self.offsets,
+            "shape": list(self.values.shape),
+            "values": self.values.tolist(),
+        }
 
 
 class FeatureExtraction:

@@ -5,8 +5,9 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal, TypeAlias, get_args
+from typing import get_args
 
+from munjang.choices import MarkerKind
 from munjang.data.examples import Span
 from munjang.data.readers.relations import KLUE_RE_OBJECT_TYPES, KLUE_RE_SUBJECT_TYPES
 from munjang.errors import CheckpointError, InputError, InputTypeError
@@ -22,7 +23,6 @@ __all__ = [
     "markers_of",
 ]
 
-MarkerKind: TypeAlias = Literal["plain", "typed", "klue"]
 _KINDS: tuple[MarkerKind, ...] = get_args(MarkerKind)
 _FIXED = {
     "plain": (("[E1]", "[/E1]"), ("[E2]", "[/E2]")),

@@ -118,9 +118,9 @@ class NextSentencePrediction(OnTruncation):
         options: ModelOptions | None = None,
         on_truncation: Literal["warn", "error", "ignore"] = "warn",
     ) -> None:
+        self.on_truncation = on_truncation
         loaded = load(model, NEXT_SENTENCE, options)
         self.model, self.tokenizer, self.max_length = loaded.model, loaded.tokenizer, loaded.max_length
-        self.on_truncation = on_truncation
 
     @overload
     def __call__(self, first: str, second: str) -> NextSentence: ...

@@ -25,6 +25,13 @@ class TokenIds(NamedTuple):
     token_type_ids: list[int] | None = None
     truncated: int = 0
 
+    def select(self, positions: Sequence[int]) -> TokenIds:
+        """Return only the ids at these positions; the others count as truncated."""
+        types = self.token_type_ids
+        kept_types = None if types is None else [types[position] for position in positions]
+        kept = [self.input_ids[position] for position in positions]
+        return TokenIds(kept, kept_types, len(self.input_ids) - len(positions))
+
 
 @dataclass(frozen=True, slots=True)
 class Encoding:
@@ -48,6 +55,17 @@ class Encoding:
     def __len__(self) -> int:
         """Return the number of tokens."""
         return len(self.input_ids)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the tokens, the model inputs, the offsets and the number of truncated tokens, for JSON."""
+        return {
+            "tokens": self.tokens,
+            "input_ids": self.input_ids,
+            "token_type_ids": self.token_type_ids,
+            "attention_mask": self.attention_mask,
+            "offsets": self.offsets,
+            "truncated": self.truncated,
+        }
 
     @classmethod
     def from_library(cls, encoding: LibraryEncoding, sequence_ids: list[int | None]) -> Encoding:

@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from munjang.checkpoints.files import replacing, write_json
 from munjang.errors import CheckpointError
 from munjang.tokenization import builders
-from munjang.tokenization.added_tokens import added_tokens_decoder, register
+from munjang.tokenization.config_keys import checked_added_tokens, checked_config, checked_special_tokens
 from munjang.tokenization.limits import check_limits, library_errors
-from munjang.tokenization.sources import Sources, read_sources
 from munjang.tokenization.special_tokens import (
     BERT,
     EXTRA_KEYS,
     GPT2,
     NAMES,
+    ROBERTA,
     UNKNOWN,
     Family,
     class_name,
@@ -26,17 +28,157 @@ from munjang.tokenization.special_tokens import (
     is_known_class,
     is_own_token,
     named_tokens,
+    token_text,
+    written_extra_tokens,
 )
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
+    from tokenizers import AddedToken
     from tokenizers import Tokenizer as LibraryTokenizer
 
     from munjang.checkpoints import Checkpoint
 
-__all__ = ["Settings", "load", "save"]
+__all__ = [
+    "Settings",
+    "Sources",
+    "added_tokens_decoder",
+    "load",
+    "read_sources",
+    "register",
+    "save",
+    "tokenizer_folder",
+]
+
+
+class Sources(NamedTuple):
+    """The checkpoint, and its ``tokenizer_config.json``, ``special_tokens_map.json`` and ``config.json``."""
+
+    files: Checkpoint
+    config: dict[str, Any]
+    special_tokens_map: dict[str, Any]
+    model_config: dict[str, Any]
+
+    @property
+    def token_sources(self) -> tuple[dict[str, Any], dict[str, Any]]:
+        """The dicts that define special tokens; the second takes precedence."""
+        return self.config, self.special_tokens_map
+
+
+def read_sources(files: Checkpoint) -> Sources:
+    """Read the three files; a missing file counts as empty.
+
+    Raises:
+        CheckpointError: a file is broken, or a key has a value that `config_keys` refuses.
+
+    """
+
+    def read(filename: str) -> dict[str, Any]:
+        return files.read_json(filename) if files.has(filename) else {}
+
+    config = checked_config(
+        files.path / "tokenizer_config.json",
+        read("tokenizer_config.json"),
+        vocabulary_only=not files.has("tokenizer.json"),
+    )
+    # A config with added_tokens_decoder is complete; a map in the same folder is for older readers.
+    special = {} if "added_tokens_decoder" in config else read("special_tokens_map.json")
+    special = checked_special_tokens(files.path / "special_tokens_map.json", special)
+    return Sources(files, config, special, read("config.json"))
+
+
+def tokenizer_folder(name: object) -> Path | None:
+    """Return the folder of this name if it contains a tokeniser's vocabulary, else None."""
+    if not isinstance(name, (str, os.PathLike)):
+        return None
+    # os.path, because Path raises for unknown users and for invalid file names.
+    folder = os.path.expanduser(os.fspath(name))  # noqa: PTH111
+    found = any(os.path.isfile(os.path.join(folder, file)) for file in _VOCABULARIES)  # noqa: PTH113, PTH118
+    return Path(folder) if found else None
+
+
+_VOCABULARIES = ("tokenizer.json", "vocab.txt", "vocab.json")
+
+
+_FLAGS = ("lstrip", "rstrip", "single_word", "normalized")
+
+
+def register(backend: LibraryTokenizer, sources: Sources, *, family: Family, special: dict[str, str]) -> None:
+    """Register every added and special token, so that it is never split, with its id from the files.
+
+    Raises:
+        CheckpointError: a token is not in the vocabulary and its new id would differ from the files' id.
+
+    """
+    numbered = _numbered_tokens(sources, special)
+    _add(backend, [token for _, token in sorted(numbered.items())])
+    for index, token in numbered.items():
+        if (actual := backend.token_to_id(token.content)) != index:
+            raise CheckpointError(
+                f"Added token {token.content!r} of {sources.files.name!r} should have id {index} but gets "
+                f"{actual}; its added tokens do not fit its vocabulary."
+            )
+    spelled = _spelled_out(sources)
+    unnamed = [token for token in extra_tokens(sources.token_sources) if token not in special.values()]
+    _add(backend, [_special_token(text, spelled, family, special) for text in (*special.values(), *unnamed)])
+
+
+def _add(backend: LibraryTokenizer, tokens: list[AddedToken]) -> None:
+    known = {token.content for token in backend.get_added_tokens_decoder().values()}
+    for token in tokens:
+        if token.content not in known:
+            (backend.add_special_tokens if token.special else backend.add_tokens)([token])
+
+
+def _numbered_tokens(sources: Sources, special: dict[str, str]) -> dict[int, AddedToken]:
+    """Return id -> token from the config's `added_tokens_decoder` or the older file ``added_tokens.json``."""
+    if decoder := sources.config.get("added_tokens_decoder"):
+        return {int(index): _token(token_text(token), token) for index, token in decoder.items()}
+    if not sources.files.has("added_tokens.json"):
+        return {}
+    names = {*special.values(), *extra_tokens(sources.token_sources)}
+    path = sources.files.path / "added_tokens.json"
+    older = checked_added_tokens(path, sources.files.read_json(path.name))
+    return {i: _token(text, {"special": text in names}) for text, i in older.items()}
+
+
+def _token(text: str, flags: dict[str, Any]) -> AddedToken:
+    from tokenizers import AddedToken
+
+    special = bool(flags.get("special", False))
+    known = {flag: bool(flags[flag]) for flag in _FLAGS if flag in flags}
+    return AddedToken(text, special=special, **{"normalized": not special, **known})
+
+
+def _spelled_out(sources: Sources) -> dict[str, dict[str, Any]]:
+    """Return text -> object for the special tokens that are objects with flags in the files."""
+    tokens = [source[name] for source in sources.token_sources for name in NAMES if name in source]
+    tokens += written_extra_tokens(sources.token_sources)
+    return {token_text(token): token for token in tokens if isinstance(token, dict)}
+
+
+def _special_token(
+    text: str, spelled: dict[str, dict[str, Any]], family: Family, special: dict[str, str]
+) -> AddedToken:
+    # RoBERTa was trained with a mask token that includes the space before it (lstrip).
+    takes_space = family is ROBERTA and text == special.get("mask_token")
+    return _token(text, {"lstrip": takes_space, **spelled.get(text, {}), "special": True})
+
+
+def added_tokens_decoder(backend: LibraryTokenizer) -> dict[str, dict[str, Any]]:
+    """Return id (as a JSON key) -> text and flags for every token that the library never splits."""
+    tokens = sorted(backend.get_added_tokens_decoder().items())
+    return {
+        str(index): {
+            "content": token.content,
+            **{flag: getattr(token, flag) for flag in _FLAGS},
+            "special": token.special,
+        }
+        for index, token in tokens
+    }
+
 
 _CLEAN_UP_PAIR_ENCODINGS = "clean_up_tokenization_spaces_for_bpe_even_though_it_will_corrupt_output"
 _NO_LIMIT = int(1e30)

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import copy
 import functools
-import operator
 import os
 import sys
 from collections.abc import Iterable, Mapping, Sequence
@@ -17,32 +16,31 @@ from typing import TYPE_CHECKING, Any, Self, overload
 
 from munjang.errors import CheckpointError, InputError, InputTypeError
 from munjang.tokenization.encoding import BatchEncoding, Encoding, TokenIds
-from munjang.tokenization.files import Settings, load, save
-from munjang.tokenization.korean import nfc
-from munjang.tokenization.limits import is_panic, library_errors, reason
-from munjang.tokenization.rows import (
+from munjang.tokenization.files import Settings, load, save, tokenizer_folder
+from munjang.tokenization.inputs import (
     Padding,
+    TextOrPair,
     Truncation,
     as_arrays,
+    as_batch,
     as_rows,
+    as_text,
+    checked_id,
     checked_side,
+    checked_token,
     choose_padding,
     choose_truncation,
+    composed,
+    composed_with_maps,
     first_row,
     kept_positions,
     pad,
     pair_up,
-)
-from munjang.tokenization.sources import tokenizer_folder
-from munjang.tokenization.special_tokens import EXTRA_KEYS, NAMES, SpecialToken, SpecialTokenId
-from munjang.tokenization.texts import (
-    TextOrPair,
-    as_batch,
-    as_text,
-    composed,
-    composed_with_maps,
     raise_for_surrogate,
+    token_list,
 )
+from munjang.tokenization.limits import is_panic, library_errors, reason
+from munjang.tokenization.special_tokens import EXTRA_KEYS, NAMES, SpecialToken, SpecialTokenId
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -65,33 +63,6 @@ def _without_extra_spaces(text: str) -> str:
     for spaced in _SPACED[4:]:
         text = text.replace(spaced, spaced[1:])
     return text
-
-
-def checked_id(value: Any) -> int:
-    """Return the value as a plain int; raise InputTypeError or InputError if it is not a valid id."""
-    try:
-        index = operator.index(value)
-    except TypeError:
-        raise InputTypeError(f"An id is an integer, not {value!r} of type {type(value).__name__}.") from None
-    if not 0 <= index < 2**32:
-        raise InputError(f"{index} is no token id; ids count from 0.")
-    return index
-
-
-def _token_list(name: str, tokens: object) -> list[str]:
-    if not isinstance(tokens, (list, tuple)):
-        raise InputTypeError(f"{name} is a list of tokens, not {tokens!r} of type {type(tokens).__name__}.")
-    return list(map(_checked_token, tokens))
-
-
-def _checked_token(token: object) -> str:
-    if not isinstance(token, str):
-        raise InputTypeError(f"A token is a str, not {token!r} of type {type(token).__name__}.")
-    if not token:
-        raise InputError("A token is empty; give it at least one character.")
-    if not token.isascii() and any("\ud800" <= character <= "\udfff" for character in token):
-        raise_for_surrogate([token])
-    return nfc(token)
 
 
 class Tokenizer:
@@ -195,7 +166,8 @@ class Tokenizer:
 
     def tokenize(self, text: str, pair: str | None = None, add_special_tokens: bool = False) -> list[str]:
         """Return the tokens of a text or pair."""
-        return self._encode_one(text, pair, add_special_tokens=add_special_tokens).tokens
+        texts = pair_up(as_text(text), pair)
+        return self.encode_batch(texts, add_special_tokens=add_special_tokens)[0].tokens
 
     def encode(
         self,
@@ -207,25 +179,12 @@ class Tokenizer:
         max_length: int | None = None,
     ) -> list[int]:
         """Return the ids of a text or pair."""
-        return self._encode_one(
-            text, pair, add_special_tokens=add_special_tokens, truncation=truncation, max_length=max_length
-        ).input_ids
-
-    def _encode_one(
-        self,
-        text: str,
-        pair: str | None,
-        *,
-        add_special_tokens: bool = True,
-        truncation: bool | str | None = None,
-        max_length: int | None = None,
-    ) -> Encoding:
         return self.encode_batch(
             pair_up(as_text(text), pair),
             add_special_tokens=add_special_tokens,
             truncation=truncation,
             max_length=max_length,
-        )[0]
+        )[0].input_ids
 
     def encode_batch(
         self,
@@ -275,18 +234,19 @@ class Tokenizer:
         inputs = composed(batch)
         cut = self._truncation(truncation, max_length, inputs)
         limit = sys.maxsize if cut is None else cut.max_length
-        found = []
+        rows: list[TokenIds] = []
         for text, encoding in zip(
             inputs, self._run(self._backend.encode_batch_fast, batch, inputs), strict=True
         ):
-            ids = encoding.ids
-            typed = self._types_of_single if isinstance(text, str) else self._types_of_pair
-            if len(ids) <= limit:
-                found.append(TokenIds(ids, _types(encoding) if typed else None))
-            else:
+            ids: list[int] = encoding.ids
+            has_types = self._types_of_single if isinstance(text, str) else self._types_of_pair
+            types: list[int] = encoding.type_ids if has_types else []
+            row = TokenIds(ids, types if any(types) else None)
+            if len(ids) > limit:
                 assert cut is not None
-                found.append(_cut_ids(encoding, self._sequence_ids(encoding, text), cut, typed))
-        return found
+                row = row.select(kept_positions(self._sequence_ids(encoding, text), cut))
+            rows.append(row)
+        return rows
 
     def __call__(
         self,
@@ -595,7 +555,7 @@ class Tokenizer:
 
     def pieces_of(self, token: str) -> list[int]:
         """Return the ids of the pieces that a text is currently split into, without special tokens."""
-        token = _checked_token(token)
+        token = checked_token(token)
         with library_errors(f"{token[:80]!r} can't be encoded by {self._settings.name!r}", InputError):
             ids: list[int] = self._backend.encode(token, add_special_tokens=False).ids
         return ids
@@ -629,7 +589,7 @@ class Tokenizer:
         if not isinstance(new_tokens, str | Iterable):
             raise InputTypeError(f"Tokens are a str or a list of them, not {new_tokens!r:.80}.")
         tokens = [
-            _checked_token(token) for token in ([new_tokens] if isinstance(new_tokens, str) else new_tokens)
+            checked_token(token) for token in ([new_tokens] if isinstance(new_tokens, str) else new_tokens)
         ]
         new = {token: self.pieces_of(token) for token in tokens if self._backend.token_to_id(token) is None}
         add = self._backend.add_special_tokens if special_tokens else self._backend.add_tokens
@@ -651,13 +611,13 @@ class Tokenizer:
 
         """
         named = {name: token for name, token in special_tokens.items() if name not in EXTRA_KEYS}
-        extra = [token for key in EXTRA_KEYS for token in _token_list(key, special_tokens.get(key, []))]
+        extra = [token for key in EXTRA_KEYS for token in token_list(key, special_tokens.get(key, []))]
         for name in named:
             if name not in NAMES:
                 raise InputError(
                     f"{name!r} names no special token; use one of {', '.join((*NAMES, EXTRA_KEYS[0]))}."
                 )
-        texts = {name: _checked_token(token) for name, token in named.items()}
+        texts = {name: checked_token(token) for name, token in named.items()}
         count = self.add_tokens([*texts.values(), *extra], special_tokens=True)
         self._settings.special_tokens |= texts
         if extra:
@@ -686,17 +646,3 @@ class Tokenizer:
 def _has_types(encoding: LibraryEncoding) -> bool:
     # If the tokeniser has no piece for this letter, the result is unknown, so types are read each time.
     return any(encoding.type_ids) or all(encoding.special_tokens_mask)
-
-
-def _cut_ids(
-    encoding: LibraryEncoding, sequence_ids: list[int | None], cut: Truncation, typed: bool
-) -> TokenIds:
-    ids, kept = encoding.ids, kept_positions(sequence_ids, cut)
-    types = _types(encoding) if typed else None
-    kept_types = None if types is None else [types[position] for position in kept]
-    return TokenIds([ids[position] for position in kept], kept_types, len(ids) - len(kept))
-
-
-def _types(encoding: LibraryEncoding) -> list[int] | None:
-    types: list[int] = encoding.type_ids
-    return types if any(types) else None

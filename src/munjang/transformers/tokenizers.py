@@ -16,7 +16,7 @@ from munjang.tokenization.special_tokens import NAMES
 from munjang.validation import check_device
 
 if TYPE_CHECKING:
-    from munjang.tokenization.texts import TextOrPair
+    from munjang.tokenization.inputs import TextOrPair
 
 __all__ = ["AutoTokenizer", "BatchEncoding"]
 

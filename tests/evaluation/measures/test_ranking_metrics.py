@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from munjang.errors import InputError
 from munjang.evaluation.measures.rankings import METRICS, ndcg, ranking_metrics, recall, reciprocal_rank
 
 RANKING = st.permutations(list(range(20)))
@@ -36,6 +37,14 @@ def test_definitions(found: list[int], relevant: set[int]) -> None:
     first = np.flatnonzero(hits)
     assert reciprocal_rank(found, relevant) == pytest.approx(1 / (first[0] + 1) if len(first) else 0)
     assert recall(found, relevant, 10) == float(hits.any())
+
+
+def test_bad_rankings() -> None:
+    assert ndcg(["a"], set()) == 0
+    with pytest.raises(InputError, match="1 rankings, but 2 sets of relevant items"):
+        ranking_metrics([["a"]], [{"a"}, {"b"}])
+    with pytest.raises(InputError, match="no rankings"):
+        ranking_metrics([], [])
 
 
 def test_intervals_hold_the_mean_and_narrow_with_more_queries() -> None:

@@ -17,9 +17,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.cells import cell_len
 
-from munjang.tasks.explain.drawing.picture import signed
+from munjang.tasks.explain.drawing.parts import signed, visible
 from munjang.tasks.explain.drawing.text import heat
-from munjang.tasks.explain.drawing.visible import visible
 from munjang.tasks.explain.explain import explain
 from munjang.tasks.explain.explanation import Explanation
 from support.processes import run_python

@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 from typing import TYPE_CHECKING
 
-from munjang.checkpoints.suggestions import unknown_model
+from munjang.checkpoints.catalogue import unknown_model
 from munjang.errors import FetchError, MunjangError, OfflineError
 
 if TYPE_CHECKING:

@@ -14,9 +14,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import quote, unquote
 
+from munjang.checkpoints.catalogue import unknown_model
 from munjang.checkpoints.files import read_json, write_json
 from munjang.checkpoints.settings import cache_root
-from munjang.checkpoints.suggestions import unknown_model
 from munjang.errors import CheckpointError, InputError, InputTypeError
 
 if TYPE_CHECKING:

@@ -58,7 +58,7 @@ def model_hint(command: str, name: str | None) -> str:
 
 
 def _did_you_mean(name: str | None) -> str:
-    from munjang.checkpoints.suggestions import closest
+    from munjang.checkpoints.catalogue import closest
 
     found = None if name is None else closest(name)
     return f"Did you mean '{found}'?" if found else ""

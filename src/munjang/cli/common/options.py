@@ -27,6 +27,7 @@ __all__ = [
     "Prompt",
     "PromptName",
     "TaskModel",
+    "Text",
     "argument",
     "column_of",
     "examples",
@@ -144,6 +145,7 @@ Pooling = Annotated[
         panel=_MODEL,
     ),
 ]
+Text = Annotated[str | None, argument("A text; - for the lines of standard input.", "TEXT")]
 PromptName = Annotated[
     str | None,
     option("Which of the model's prompts to put before each text, such as query.", "NAME", panel=_MODEL),

@@ -9,7 +9,9 @@ import re
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
+
+from munjang.rounding import rounded
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -26,7 +28,6 @@ __all__ = [
     "write_line",
 ]
 
-_DIGITS = 6  # of a score in JSON; float32 has no more precision
 _SHORT = 24  # characters of a value that shares its line with others
 _LONG = 240  # characters beyond which a value is left out
 _CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
@@ -55,11 +56,6 @@ def write_line(line: str) -> None:
     sys.stdout.write(f"{line}\n")
 
 
-def rounded(score: float) -> float:
-    """Round a score for JSON."""
-    return round(float(score), _DIGITS)
-
-
 def console() -> Console:
     """Return the console on standard output, without markup, so that ``[MASK]`` in a text is unchanged."""
     from rich.console import Console
@@ -72,12 +68,15 @@ def console() -> Console:
     return Output(file=sys.stdout, markup=False, emoji=False, highlight=False)
 
 
-def new_table(title: str | None = None, *, lines: bool = False) -> Table:
-    """Return an empty table in the style of this program; with a line between rows if ``lines``."""
+def new_table(title: str | None = None, *columns: str, lines: bool = False) -> Table:
+    """Return a table in the style of this program; with a line between rows if ``lines``.
+
+    A column whose name begins with ``>`` is right-aligned. Long values continue on the next line.
+    """
     from rich import box
     from rich.table import Table
 
-    return Table(
+    table = Table(
         title=title,
         title_justify="left",
         title_style="bold",
@@ -86,6 +85,10 @@ def new_table(title: str | None = None, *, lines: bool = False) -> Table:
         box=box.ROUNDED,
         show_lines=lines,
     )
+    for name in columns:
+        align: Literal["left", "right"] = "right" if name.startswith(">") else "left"
+        table.add_column(name.removeprefix(">"), justify=align, overflow="fold")
+    return table
 
 
 def clean(text: str) -> str:

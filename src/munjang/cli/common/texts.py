@@ -26,14 +26,17 @@ from munjang.cli.common.options import (
     Prompt,
     PromptName,
 )
+from munjang.cli.common.output import print_json
 from munjang.data.files import STDIN, DataFile, Row, shown_name
 from munjang.errors import DataFileError, InputError
 
 if TYPE_CHECKING:
     from munjang.sentence.cross_encoder import CrossEncoder
     from munjang.sentence.transformer import SentenceTransformer
+    from munjang.tasks.loading import ModelOptions
 
 __all__ = [
+    "ModelOpening",
     "Opening",
     "Prompting",
     "Reading",
@@ -45,6 +48,8 @@ __all__ = [
     "file_or_stdin",
     "is_piped",
     "lines_of_stdin",
+    "model_options",
+    "print_answers",
     "queries_of",
     "refuse",
     "refuse_reading",
@@ -133,6 +138,22 @@ def answered(
         raise typer.Exit(FAILED)
 
 
+def print_answers(
+    lines: Sequence[T],
+    answer: Callable[[Sequence[T]], Sequence[R]],
+    as_json: bool,
+    to_json: Callable[[R], Any],
+    show: Callable[[T, R], None],
+) -> None:
+    """Print each line's answer with ``show`` or as JSON: null for a line that has none, see `answered`."""
+    with answered(lines, answer) as results:
+        for line, result in results:
+            if as_json:
+                print_json(None if result is None else to_json(result))
+            elif result is not None:
+                show(line, result)
+
+
 def _answers(lines: Sequence[T], answer: Callable[[Sequence[T]], Sequence[R]]) -> list[R | InputError]:
     """Return each line's answer or error; bisect the lines until an invalid line is alone."""
     try:
@@ -213,6 +234,10 @@ class Opening:
         return sentence_model(self.model, offline=self.offline, pooling=self.pooling)
 
 
+# For commands that make no sentence vectors.
+ModelOpening = Annotated[Opening, Bundle(without=("pooling",))]
+
+
 @dataclass(frozen=True)
 class Prompting:
     """Options: the text before each text."""
@@ -220,10 +245,11 @@ class Prompting:
     prompt_name: PromptName = None
     prompt: Prompt = None
 
-    def check(self) -> None:
-        """Raise the usage error if both options are given."""
+    def arguments(self) -> dict[str, Any]:
+        """Return the arguments of `encode`; raise the usage error if both options are given."""
         if self.prompt is not None:
             refuse("beside --prompt", "prompt_name")
+        return {"prompt_name": self.prompt_name, "prompt": self.prompt}
 
 
 def sentence_model(
@@ -242,3 +268,10 @@ def cross_encoder(name: str, *, offline: bool | None) -> CrossEncoder:
     from munjang.sentence.cross_encoder import CrossEncoder
 
     return CrossEncoder(name, local_files_only=offline or None)
+
+
+def model_options(offline: bool | None) -> ModelOptions:
+    """Return the settings with which a command opens the model of a task."""
+    from munjang.tasks.loading import ModelOptions
+
+    return ModelOptions(offline=offline or None)

@@ -11,6 +11,7 @@ import typer
 
 from munjang.cli.common.commands import Commands, described
 from munjang.cli.common.errors import tell
+from munjang.cli.common.hits import SearchOptions, open_index, search_index
 from munjang.cli.common.options import (
     AsJson,
     Model,
@@ -20,16 +21,6 @@ from munjang.cli.common.options import (
 )
 from munjang.cli.common.output import clean, console, joined, new_table, print_json, write_line
 from munjang.cli.common.texts import queries_of, refuse
-from munjang.cli.hits import (
-    Filters,
-    LeastScore,
-    Offset,
-    Reranker,
-    SearchMode,
-    SearchModeOption,
-    open_index,
-    search_index,
-)
 from munjang.cli.index.build import ADD_EXAMPLES, BUILD_EXAMPLES, add, build, read_id
 from munjang.cli.index.options import Analysis, ChunkOverlap, ChunkTokens, Location
 from munjang.errors import InputError
@@ -67,12 +58,7 @@ def search(
     query: Annotated[
         str, typer.Argument(metavar="QUERY", help="What to look for; - for each line of standard input.")
     ],
-    top: Annotated[int, typer.Option("--top", "-k", metavar="K", min=1, help="How many results.")] = 5,
-    mode: SearchModeOption = SearchMode.HYBRID,
-    filters: Filters = None,
-    offset: Offset = 0,
-    min_score: LeastScore = None,
-    rerank: Reranker = None,
+    options: SearchOptions = SearchOptions(),
     model: Model = None,
     offline: Offline = False,
     as_json: AsJson = False,
@@ -80,18 +66,7 @@ def search(
     """Find documents of an index; the same as `munjang search QUERY --index INDEX`."""
     queries = queries_of(query)
     with open_index(location, model, offline=offline) as index:
-        search_index(
-            index,
-            queries,
-            top=top,
-            mode=mode,
-            filters=filters,
-            offset=offset,
-            min_score=min_score,
-            rerank=rerank,
-            offline=offline,
-            as_json=as_json,
-        )
+        search_index(index, queries, options, offline=offline, as_json=as_json)
 
 
 @app.command("info", epilog=examples("munjang index info faq.munjang"))

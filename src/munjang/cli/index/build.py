@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from munjang.cli.common.errors import tell
+from munjang.cli.common.hits import open_index
 from munjang.cli.common.options import (
     READING,
     AsJson,
@@ -23,7 +24,6 @@ from munjang.cli.common.options import (
 )
 from munjang.cli.common.output import print_json, write_line
 from munjang.cli.common.texts import is_piped, lines_of_stdin, refuse, refuse_reading, usage_error
-from munjang.cli.hits import open_index
 from munjang.cli.index.options import MAKING, Analysis, ChunkOverlap, ChunkTokens, Location
 from munjang.data.files import DataFile
 from munjang.errors import DataFileError

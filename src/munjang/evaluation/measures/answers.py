@@ -1,8 +1,8 @@
-"""Measures of answers: how the official programs of KorQuAD 1.0 and SQuAD compare them.
+"""Measures of answers, as in the official programs of KorQuAD 1.0 and SQuAD.
 
-Both normalise an answer and give two scores: 1 or 0 for being the same (exact match), and an F1 of what the
-two have in common. KorQuAD (arXiv:1909.07005) compares characters, because Korean particles cling to the
-words that they follow; SQuAD (arXiv:1606.05250) compares words and skips English articles.
+Both normalise an answer and compute two scores: 1 or 0 for equality (exact match), and the F1 of the common
+parts. KorQuAD (arXiv:1909.07005) compares characters, because Korean particles are attached to words;
+SQuAD (arXiv:1606.05250) compares words and skips English articles.
 """
 
 from __future__ import annotations
@@ -21,16 +21,16 @@ __all__ = ["Normalization", "answer_f1", "check_normalization", "exact_match", "
 Normalization: TypeAlias = Literal["korquad", "squad"]
 
 _PUNCTUATION = str.maketrans(dict.fromkeys(string.punctuation))
-_KOREAN_MARKS = str.maketrans(dict.fromkeys("'\"《》<>〈〉()‘’", " "))  # which stand apart from the words
+_KOREAN_MARKS = str.maketrans(dict.fromkeys("'\"《》<>〈〉()‘’", " "))  # replaced by spaces
 _ARTICLES = re.compile(r"\b(a|an|the)\b")
 
 
 def normalized(answer: str, normalization: Normalization = "korquad") -> str:
-    """Bring an answer to the form in which it is compared.
+    """Return an answer in the form in which it is compared.
 
-    Lower case, no ASCII punctuation, single spaces. KorQuAD puts a space for quotes, brackets and title marks
-    such as 《》, SQuAD drops the articles. Hangul is composed (NFC) first, so that both forms of a text are
-    equal. Raises `InputError` for another normalization.
+    Lower case, no ASCII punctuation, single spaces. KorQuAD replaces quotes, brackets and title marks such as
+    《》 by spaces, SQuAD removes the articles. Hangul is composed (NFC) first, so that both forms of a text
+    are equal. Raises `InputError` for an unknown normalization.
     """
     check_normalization(normalization)
     text = unicodedata.normalize("NFC", answer)
@@ -42,26 +42,26 @@ def normalized(answer: str, normalization: Normalization = "korquad") -> str:
 
 
 def exact_match(predicted: str, answers: Sequence[str], *, normalization: Normalization = "korquad") -> float:
-    """Return 1 if a prediction is one of the right answers, else 0.
+    """Return 1 if a prediction is equal to a right answer, else 0.
 
-    A question without an answer is answered right by an empty text. Raises as `normalized`.
+    The right answer of a question without answers is an empty text. Raises as `normalized`.
     """
-    found = normalized(predicted, normalization)
-    return float(any(found == normalized(answer, normalization) for answer in answers or ("",)))
+    prediction = normalized(predicted, normalization)
+    return float(any(prediction == normalized(answer, normalization) for answer in answers or ("",)))
 
 
 def answer_f1(predicted: str, answers: Sequence[str], *, normalization: Normalization = "korquad") -> float:
     """Return the best F1 of a prediction with any of the right answers, from 0 to 1.
 
-    Of characters for KorQuAD, spaces left out, and of words for SQuAD. Where either text is empty once it is
-    normalised, it is 1 if both are, as in SQuAD 2.0 (arXiv:1806.03822). Raises as `normalized`.
+    It is the F1 of characters without spaces for KorQuAD, and of words for SQuAD. If a text is empty after
+    normalisation, it is 1 if both are, else 0, as in SQuAD 2.0 (arXiv:1806.03822). Raises as `normalized`.
     """
-    found = _units(predicted, normalization)
-    return max(_f1(found, _units(answer, normalization)) for answer in answers or ("",))
+    prediction = _units(predicted, normalization)
+    return max(_f1(prediction, _units(answer, normalization)) for answer in answers or ("",))
 
 
 def check_normalization(normalization: str) -> None:
-    """Raise `InputError` for a normalization that there is not."""
+    """Raise `InputError` for an unknown normalization."""
     if normalization not in get_args(Normalization):
         known = ", ".join(get_args(Normalization))
         raise InputError(f"Unknown normalization {normalization!r}; there are {known}.")

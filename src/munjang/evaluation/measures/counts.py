@@ -1,4 +1,4 @@
-"""Precision, recall and F1 from counts, and the measures of labels that are made of them.
+"""Precision, recall and F1 from counts, and measures of labels.
 
 Accuracy, macro F1 and Matthews' correlation have the definitions of scikit-learn's `accuracy_score`,
 `f1_score` and `matthews_corrcoef`.
@@ -22,60 +22,60 @@ Counts: TypeAlias = NDArray[np.float64]
 
 
 class Sums(NamedTuple):
-    """For each sample and each name ``[R, K]``: how many were found, predicted, and there to be found."""
+    """For each sample and each name ``[R, K]``: the number of hits, of predictions, and of true items."""
 
     hits: Counts
     predicted: Counts
     gold: Counts
 
-    def of(self, places: Sequence[int]) -> Sums:
-        """Keep some of the names."""
-        return Sums(*(counts[:, places] for counts in self))
+    def of(self, columns: Sequence[int]) -> Sums:
+        """Return the counts of some names."""
+        return Sums(*(counts[:, columns] for counts in self))
 
     def total(self) -> Sums:
-        """Add all names up to one."""
+        """Return the sum over all names, as one name."""
         return Sums(*(counts.sum(axis=1, keepdims=True) for counts in self))
 
 
 class Counted(ABC):
-    """Examples in which named things are found or missed; its methods are statistics."""
+    """Examples with true and predicted items that have names; its methods are statistics."""
 
     names: Sequence[Hashable]
 
     @abstractmethod
     def sums(self, weights: Weights) -> Sums:
-        """Count over each sample."""
+        """Return the counts of each sample."""
 
     def precision(self, weights: Weights) -> Values:
-        """Return the part of what was predicted that is right; 0 if nothing was predicted."""
+        """Return the share of the predictions that is right; 0 without predictions."""
         total = self.sums(weights).total()
         return _divided(total.hits, total.predicted, 0)[:, 0]
 
     def recall(self, weights: Weights) -> Values:
-        """Return the share of the true items that was predicted; 0 if there are no true items."""
+        """Return the share of the true items that was predicted; 0 without true items."""
         total = self.sums(weights).total()
         return _divided(total.hits, total.gold, 0)[:, 0]
 
     def micro_f1(self, weights: Weights) -> Values:
-        """Return the F1 of all names together; 0 if there is nothing."""
+        """Return the F1 of all names together; 0 without items."""
         return _f1(self.sums(weights).total(), 0)[:, 0]
 
     def macro_f1(self, weights: Weights) -> Values:
-        """Return the mean of the names' F1, over names that are true or predicted somewhere."""
-        found = _f1(self.sums(weights), np.nan)
-        defined = np.isfinite(found)
-        return _divided(np.where(defined, found, 0).sum(axis=1), defined.sum(axis=1), np.nan)
+        """Return the mean of the names' F1, over names with a true or predicted item in the sample."""
+        scores = _f1(self.sums(weights), np.nan)
+        defined = np.isfinite(scores)
+        return _divided(np.where(defined, scores, 0).sum(axis=1), defined.sum(axis=1), np.nan)
 
     def f1_of(self, name: Hashable) -> Statistic:
-        """Make the F1 of one name a statistic; it is nan in a sample without it."""
-        place = list(self.names).index(name)
-        return lambda weights: _f1(self.sums(weights).of([place]), np.nan)[:, 0]
+        """Return the F1 of one name as a statistic; it is NaN in a sample without the name."""
+        column = list(self.names).index(name)
+        return lambda weights: _f1(self.sums(weights).of([column]), np.nan)[:, 0]
 
 
 class LabelPairs(Counted):
-    """The label of each example and the one that was predicted.
+    """The true and the predicted label of each example.
 
-    ``ignored`` are labels that F1 leaves out, such as the relation that is none. Raises `InputError` for
+    F1 leaves out the ``ignored`` labels, such as ``no_relation``. Raises `InputError` for
     sequences of unequal length, or empty ones.
     """
 
@@ -87,20 +87,20 @@ class LabelPairs(Counted):
         ignored: Collection[Hashable] = (),
     ) -> None:
         check_paired("gold labels", gold, "predicted", predicted)
-        places = {label: place for place, label in enumerate(dict.fromkeys([*gold, *predicted]))}
-        self._gold = np.array([places[label] for label in gold])
-        self._predicted = np.array([places[label] for label in predicted])
+        columns = {label: column for column, label in enumerate(dict.fromkeys([*gold, *predicted]))}
+        self._gold = np.array([columns[label] for label in gold])
+        self._predicted = np.array([columns[label] for label in predicted])
         self._right = self._gold == self._predicted
-        self._count = len(places)
-        self._kept = [place for label, place in places.items() if label not in ignored]
-        self.names = [label for label in places if label not in ignored]
+        self._count = len(columns)
+        self._kept = [column for label, column in columns.items() if label not in ignored]
+        self.names = [label for label in columns if label not in ignored]
 
     def sums(self, weights: Weights) -> Sums:
-        """Count each label over each sample, but the ignored."""
+        """Return the counts of each label that is not ignored."""
         return self._all(weights).of(self._kept)
 
     def accuracy(self, weights: Weights) -> Values:
-        """Return the part of the examples whose label is right."""
+        """Return the share of the examples whose label is right."""
         return mean_of(self._right.astype(np.float64))(weights)
 
     def matthews(self, weights: Weights) -> Values:
@@ -119,7 +119,7 @@ class LabelPairs(Counted):
         )
 
     def _by_label(self, weights: Weights, labels: NDArray[np.intp]) -> Counts:
-        """Add weights up ``[R, n] -> [R, K]`` by the label of their example."""
+        """Sum weights ``[R, n] -> [R, K]`` by the label of their example."""
         sums = np.zeros((len(weights), self._count))
         order = np.argsort(labels, kind="stable")
         present, starts = np.unique(labels[order], return_index=True)
@@ -128,7 +128,7 @@ class LabelPairs(Counted):
 
 
 def accuracy(gold: Sequence[Hashable], predicted: Sequence[Hashable]) -> float:
-    """Return the part of the predictions that are the gold label. Raises as `LabelPairs`."""
+    """Return the share of the predictions that are equal to the gold label. Raises as `LabelPairs`."""
     return point(LabelPairs(gold, predicted).accuracy, len(gold))
 
 
@@ -140,7 +140,7 @@ def macro_f1(gold: Sequence[Hashable], predicted: Sequence[Hashable]) -> float:
 def micro_f1(
     gold: Sequence[Hashable], predicted: Sequence[Hashable], *, ignored: Collection[Hashable] = ()
 ) -> float:
-    """Return the F1 of all labels but the ignored ones; KLUE-RE ignores ``no_relation`` (arXiv:2105.09680).
+    """Return the F1 of all labels but the ignored labels; KLUE-RE ignores ``no_relation`` (arXiv:2105.09680).
 
     Without ignored labels it is the accuracy. Raises as `LabelPairs`.
     """
@@ -165,7 +165,7 @@ def _f1(sums: Sums, without: float) -> Counts:
 
 
 def _divided(dividend: Counts, divisor: NDArray[np.generic], without: float) -> Counts:
-    """Divide, and return another value where the divisor is 0."""
+    """Return the quotient, or ``without`` where the divisor is 0."""
     quotient = np.full(dividend.shape, float(without))
     np.divide(dividend, divisor, out=quotient, where=divisor != 0)
     return quotient

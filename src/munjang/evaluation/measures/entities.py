@@ -1,7 +1,7 @@
-"""Measures of entities: whole ones, and the tags of their characters, as KLUE-NER scores them.
+"""Measures of entities: of whole entities, and of the tags of their characters, as in KLUE-NER.
 
-KLUE-NER (arXiv:2105.09680, section 3.4) gives two: the F1 of entities, which count only if their borders and
-their type are exactly right, and the macro F1 of character tags, which honours a part of an entity too.
+KLUE-NER (arXiv:2105.09680, section 3.4) has two: the F1 of entities, which count only if their borders and
+their type are exactly right, and the macro F1 of character tags, which also counts parts of entities.
 """
 
 from __future__ import annotations
@@ -23,31 +23,31 @@ Items: TypeAlias = Set[tuple[Any, ...]]
 
 
 class _ItemPairs(Counted):
-    """For each text the things in it and those that were predicted; the last part of a thing is its name."""
+    """The true and the predicted items of each text; the last part of an item is its name."""
 
     def __init__(self, gold: Sequence[Items], predicted: Sequence[Items]) -> None:
         check_paired("texts", gold, "predictions", predicted)
         self.names = sorted({item[-1] for items in (*gold, *predicted) for item in items})
         self._gold = self._table(gold)
         self._predicted = self._table(predicted)
-        self._hits = self._table([one & other for one, other in zip(gold, predicted, strict=True)])
+        self._hits = self._table([true & guessed for true, guessed in zip(gold, predicted, strict=True)])
 
     def sums(self, weights: Weights) -> Sums:
-        """Count each name over each sample."""
+        """Return the counts of each name."""
         return Sums(weights @ self._hits, weights @ self._predicted, weights @ self._gold)
 
     def _table(self, texts: Sequence[Items]) -> NDArray[np.float64]:
-        """Count the names in each text: ``[n, K]``."""
+        """Return the counts of the names in each text: ``[n, K]``."""
         table = np.zeros((len(texts), len(self.names)))
-        places = {name: place for place, name in enumerate(self.names)}
+        columns = {name: column for column, name in enumerate(self.names)}
         for row, items in enumerate(texts):
             for name, times in Counter(item[-1] for item in items).items():
-                table[row, places[name]] = times
+                table[row, columns[name]] = times
         return table
 
 
 class EntityPairs(_ItemPairs):
-    """The entities of each text and those that were predicted; the names are their types.
+    """The true and the predicted entities of each text; the names are their types.
 
     Raises `InputError` for sequences of unequal length, or empty ones.
     """
@@ -57,11 +57,11 @@ class EntityPairs(_ItemPairs):
 
 
 class CharacterTags(_ItemPairs):
-    """The tags of each text's characters, ``B-PS`` or ``I-PS``, and those predicted; the names are the tags.
+    """The true and predicted tags of each text's characters; the names are the tags, ``B-PS`` or ``I-PS``.
 
-    Characters outside of entities are left out, as KLUE's description has it. Its published program counts
-    the tag ``O`` as one more class, which is almost always right, and gives higher numbers; so do not compare
-    the two. Raises as `EntityPairs`.
+    Characters outside entities are left out, as in KLUE's description. Its published program counts the tag
+    ``O`` as one more class, which is almost always right, and its numbers are higher; so do not compare the
+    two. Raises as `EntityPairs`.
     """
 
     def __init__(self, gold: Sequence[Iterable[Entity]], predicted: Sequence[Iterable[Entity]]) -> None:
@@ -87,9 +87,9 @@ def character_f1(gold: Sequence[Iterable[Entity]], predicted: Sequence[Iterable[
 
 
 def _tagged(entities: Iterable[Entity]) -> set[tuple[int, str]]:
-    """Return the characters of entities with their tags; one in two entities belongs to the first."""
+    """Return the characters of entities with their tags; in an overlap the first entity counts."""
     tags: dict[int, str] = {}
     for start, end, kind in sorted(entities):
-        for place in range(start, end):
-            tags.setdefault(place, f"{'I' if place > start else 'B'}-{kind}")
+        for offset in range(start, end):
+            tags.setdefault(offset, f"{'I' if offset > start else 'B'}-{kind}")
     return set(tags.items())

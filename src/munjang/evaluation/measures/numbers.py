@@ -13,7 +13,7 @@ __all__ = ["NumberPairs", "mean_squared_error", "pearson", "spearman"]
 
 
 class NumberPairs:
-    """The number of each example and the one that was predicted; its methods are statistics.
+    """The true and the predicted number of each example; its methods are statistics.
 
     Raises `InputError` for sequences of unequal length or empty ones, and for numbers that are not finite.
     """
@@ -26,20 +26,19 @@ class NumberPairs:
 
     @property
     def notes(self) -> str:
-        """Return why no correlation is defined, if a side has the same number throughout."""
+        """Return why correlations are undefined, if all numbers of a side are equal; else an empty text."""
         sides = (("gold scores", self._gold), ("model's scores", self._predicted))
         same = [f"all of the {name} are {side.values[0]:g}" for name, side in sides if side.is_constant]
         return f"correlations are undefined: {' and '.join(same)}" if same else ""
 
     def pearson(self, weights: Weights) -> Values:
-        """Return Pearson's correlation; nan where a side has one number only."""
-        sides = self._gold.centred(weights), self._predicted.centred(weights)
-        found = _correlation(weights, *sides)
+        """Return Pearson's correlation; NaN in a sample in which all numbers of a side are equal."""
+        correlation = _correlation(weights, self._gold.centred(weights), self._predicted.centred(weights))
         varied = self._gold.varied(weights) & self._predicted.varied(weights)
-        return np.where(varied, found, np.nan)
+        return np.where(varied, correlation, np.nan)
 
     def spearman(self, weights: Weights) -> Values:
-        """Return Spearman's correlation: Pearson's of the ranks, equal numbers sharing their mean rank."""
+        """Return Spearman's correlation: Pearson's of the ranks, where equal numbers have their mean rank."""
         return _correlation(weights, self._gold.ranks(weights), self._predicted.ranks(weights))
 
     def mean_squared_error(self, weights: Weights) -> Values:
@@ -48,48 +47,52 @@ class NumberPairs:
 
 
 class _Numbers:
-    """One side, with what its ranks are made of."""
+    """The numbers of one side, and their order."""
 
     def __init__(self, values: NDArray[np.float64]) -> None:
         self.values = values
-        self._shifted = values - values.mean() if len(values) else values  # precision, where they are large
-        self.distinct, self._place = np.unique(values, return_inverse=True)
-        self._order = np.argsort(self._place, kind="stable")
-        self._starts = np.searchsorted(self._place[self._order], np.arange(len(self.distinct)))
+        self._shifted = (
+            values - values.mean() if len(values) else values
+        )  # for the precision of large numbers
+        self.distinct, self._index = np.unique(values, return_inverse=True)
+        self._order = np.argsort(self._index, kind="stable")
+        self._starts = np.searchsorted(self._index[self._order], np.arange(len(self.distinct)))
 
     @property
     def is_constant(self) -> bool:
-        """Whether it is one number throughout."""
+        """Whether all numbers are equal."""
         return len(self.distinct) == 1
 
     def centred(self, weights: Weights) -> Weights:
-        """Subtract each sample's mean: ``[R, n]``."""
+        """Return the numbers minus each sample's mean: ``[R, n]``."""
         means = weights @ self._shifted / weights.sum(axis=1)
         centred: Weights = self._shifted - means[:, None]
         return centred
 
     def ranks(self, weights: Weights) -> Weights:
-        """Rank the numbers in each sample, less the mean rank: ``[R, n]``."""
-        times = np.add.reduceat(weights[:, self._order], self._starts, axis=1)  # of each distinct number
+        """Return the ranks of the numbers in each sample, minus the mean rank: ``[R, n]``."""
+        times = np.add.reduceat(
+            weights[:, self._order], self._starts, axis=1
+        )  # count of each distinct number
         ranks = np.cumsum(times, axis=1) - (times - 1) / 2
         ranks -= (weights.sum(axis=1, keepdims=True) + 1) / 2
-        return np.take(ranks, self._place, axis=1)
+        return np.take(ranks, self._index, axis=1)
 
     def varied(self, weights: Weights) -> NDArray[np.bool_]:
-        """Return for each sample whether it has different numbers."""
+        """Return for each sample whether its numbers differ."""
         drawn = weights > 0
         least = np.min(np.where(drawn, self._shifted, np.inf), axis=1)
         return np.asarray(np.max(np.where(drawn, self._shifted, -np.inf), axis=1) > least)
 
 
 def pearson(gold: ArrayLike, predicted: ArrayLike) -> float:
-    """Return Pearson's correlation coefficient; nan if a side is constant. Raises as `NumberPairs`."""
+    """Return Pearson's correlation coefficient; NaN if a side is constant. Raises as `NumberPairs`."""
     pairs = NumberPairs(gold, predicted)
     return point(pairs.pearson, pairs.count)
 
 
 def spearman(gold: ArrayLike, predicted: ArrayLike) -> float:
-    """Return Spearman's rank correlation; nan if a side is constant. Raises as `NumberPairs`."""
+    """Return Spearman's rank correlation; NaN if a side is constant. Raises as `NumberPairs`."""
     pairs = NumberPairs(gold, predicted)
     return point(pairs.spearman, pairs.count)
 
@@ -116,11 +119,11 @@ def _read(numbers: ArrayLike, which: str) -> NDArray[np.float64]:
     return values
 
 
-def _correlation(weights: Weights, one: Weights, other: Weights) -> Values:
-    """Correlate centred numbers ``[R, n]``; nan where a side does not vary."""
-    weighted = weights * one
-    covariance = (weighted * other).sum(axis=1)
-    spread = np.sqrt((weighted * one).sum(axis=1) * (weights * other * other).sum(axis=1))
-    found = np.full(len(weights), np.nan)
-    np.divide(covariance, spread, out=found, where=spread > 0)
-    return found
+def _correlation(weights: Weights, gold: Weights, predicted: Weights) -> Values:
+    """Return the correlation of centred numbers ``[R, n]``; NaN where a side does not vary."""
+    weighted = weights * gold
+    covariance = (weighted * predicted).sum(axis=1)
+    spread = np.sqrt((weighted * gold).sum(axis=1) * (weights * predicted * predicted).sum(axis=1))
+    correlation = np.full(len(weights), np.nan)
+    np.divide(covariance, spread, out=correlation, where=spread > 0)
+    return correlation

@@ -1,4 +1,4 @@
-"""A measure over examples as a function of how often each is drawn, and its bootstrap interval."""
+"""Measures as functions of how often each example is drawn, and their bootstrap intervals."""
 
 from __future__ import annotations
 
@@ -21,15 +21,15 @@ Statistic: TypeAlias = Callable[[Weights], Values]
 _RESAMPLES = 2000
 _SEED = 1
 _CONFIDENCE = 0.95
-_CELLS = 2**20  # of weights at once: 8 MiB
+_CELLS = 2**20  # weights in memory at once: 8 MiB
+_DIGITS = 6  # of a measure in JSON
 
 
 @dataclass(frozen=True, slots=True)
 class Estimate:
-    """A measure over examples, and the interval that holds it with 95% confidence.
+    """A measure over examples, and its 95% confidence interval.
 
-    The value is nan where the measure is not defined, and so are the bounds; they are nan too if no interval
-    was asked for.
+    The value and the bounds are NaN if the measure is undefined; the bounds are also NaN without an interval.
     """
 
     value: float
@@ -41,19 +41,26 @@ class Estimate:
         """Whether there are bounds."""
         return math.isfinite(self.low) and math.isfinite(self.high)
 
+    def to_dict(self) -> dict[str, float | None]:
+        """Return rounded values for JSON: ``None`` for NaN."""
+        bounds = {"value": self.value, "low": self.low, "high": self.high}
+        return {
+            name: round(bound, _DIGITS) if math.isfinite(bound) else None for name, bound in bounds.items()
+        }
+
 
 def point(statistic: Statistic, count: int) -> float:
-    """Return a measure over all of ``count`` examples, each once."""
+    """Return a measure over ``count`` examples, each drawn once."""
     return float(statistic(np.ones((1, count)))[0])
 
 
 def estimates(
     statistics: Mapping[str, Statistic], count: int, *, intervals: bool = True
 ) -> dict[str, Estimate]:
-    """Return several measures over ``count`` examples, with intervals unless they are declined.
+    """Return several measures over ``count`` examples, by default with intervals.
 
     The intervals are percentiles of 2,000 bootstrap samples of the examples (Efron 1979), drawn with a fixed
-    seed and the same for all measures; samples in which a measure is not defined are left out. Raises
+    seed and equal for all measures; samples in which a measure is undefined are left out. Raises
     `InputError` if there are no examples.
     """
     if count < 1:
@@ -69,12 +76,12 @@ def estimates(
 
 
 def mean_of(scores: Values) -> Statistic:
-    """Make the mean of a score ``[n]`` a statistic."""
+    """Return the mean of scores ``[n]`` as a statistic."""
     return lambda weights: weights @ scores / weights.sum(axis=1)
 
 
 def _drawn(count: int) -> Iterator[Weights]:
-    """Draw the bootstrap samples, some at a time."""
+    """Yield the bootstrap samples in blocks of bounded size."""
     rng = np.random.default_rng(_SEED)
     together = max(1, _CELLS // count)
     for start in range(0, _RESAMPLES, together):

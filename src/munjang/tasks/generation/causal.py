@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Literal, TypedDict
+from typing import Any, TypedDict
 
 import numpy as np
 from numpy.typing import NDArray
 
+from munjang.choices import Weights
 from munjang.errors import InputError, InputTypeError
 from munjang.models.program import LOGITS
 from munjang.runtime.model import Model
@@ -30,7 +31,6 @@ __all__ = [
     "token_ids",
 ]
 
-Weights = Literal["float32", "int8"]
 DEFAULT_NEW_TOKENS = 50
 _PIECE = 64  # tokens whose scores are held at once: of GPT-2's vocabulary, 13 MB
 
@@ -71,7 +71,7 @@ class GenerationOptions(Sampling):
         if self.max_new_tokens is not None and self.max_length is not None:
             raise InputError(
                 f"max_new_tokens={self.max_new_tokens} and max_length={self.max_length} exclude each other; "
-                "pass one of them."
+                "give one."
             )
         if "" in self.stops:
             raise InputError("A stop string is empty, so it would end every text at once; drop it.")

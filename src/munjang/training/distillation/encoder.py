@@ -33,7 +33,7 @@ from munjang.training.loop.watchers import Watcher
 from munjang.training.models import checksum, fingerprint_of_texts, used_ids
 from munjang.training.options import TrainingOptions
 from munjang.training.sentences.objective import EncoderObjective
-from munjang.validation import check_choice
+from munjang.validation import checked_choice
 
 __all__ = [
     "DISTILLING",
@@ -74,7 +74,7 @@ class Goals:
     highest_score: float = 5.0
 
     def __post_init__(self) -> None:
-        check_choice("distance", self.distance, ("cosine", "mse"))
+        checked_choice("distance", self.distance, ("cosine", "mse"))
         for name in ("vectors", "pairs", "gold", "highest_score"):
             check_weight(name, getattr(self, name))
         if not (self.vectors or self.pairs):
@@ -187,7 +187,7 @@ class TeacherVectors:
 
 
 def _check_widths(student: int, teacher: int, reduce: str | None) -> None:
-    check_choice("reduce", reduce, (None, "pca"))
+    checked_choice("reduce", reduce, (None, "pca"))
     if student > teacher or (student < teacher and reduce is None):
         advice = "reduce='pca' brings them down" if student < teacher else "choose a narrower student"
         raise InputError(f"The teacher's vectors have {teacher} numbers, the student's {student}; {advice}.")

@@ -23,7 +23,7 @@ from munjang.errors import InputError, InputTypeError
 from munjang.models.batch import TokenBatch
 from munjang.models.program import LAST_HIDDEN_STATE
 from munjang.runtime.model import Model
-from munjang.validation import check_choice
+from munjang.validation import checked_choice
 
 __all__ = ["LayerMatcher", "LayerMatching", "check_weight", "uniform_map"]
 
@@ -58,7 +58,7 @@ class LayerMatching:
             raise InputError("Nothing is matched: hidden_states, attention and embeddings are all 0.")
         if any(not isinstance(layer, int) or isinstance(layer, bool) for layer in self.layers or ()):
             raise InputTypeError(f"layers must be whole numbers, got {self.layers!r}.")
-        check_choice("attention_values", self.attention_values, ("probabilities", "scores"))
+        checked_choice("attention_values", self.attention_values, ("probabilities", "scores"))
 
     def describe(self) -> str:
         """Return the settings in a single line."""

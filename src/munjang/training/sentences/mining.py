@@ -18,7 +18,7 @@ from munjang.sentence.mining import semantic_search
 from munjang.sentence.similarity import SimilarityFunction
 from munjang.sentence.transformer import SentenceTransformer
 from munjang.tokenization import nfc
-from munjang.validation import check_choice
+from munjang.validation import checked_choice
 
 __all__ = ["MiningRules", "MiningTexts", "mine_hard_negatives"]
 
@@ -187,8 +187,8 @@ def mine_hard_negatives(
     Raises `InputError` if there are no pairs, if ranges leave too few candidates, or if the cross-encoder has
     several labels; `InputTypeError` for a value that is not a pair.
     """
-    check_choice("sampling_strategy", sampling_strategy, ("top", "random"))
-    check_choice("output_format", output_format, ("triplet", "n-tuple"))
+    checked_choice("sampling_strategy", sampling_strategy, ("top", "random"))
+    checked_choice("output_format", output_format, ("triplet", "n-tuple"))
     if cross_encoder is not None and cross_encoder.num_labels != 1:
         raise InputError(f"A cross-encoder with one label is needed, this has {cross_encoder.num_labels}.")
     shown = bool(show_progress_bar)

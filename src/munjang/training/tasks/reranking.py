@@ -15,8 +15,12 @@ from munjang.data.examples import LabelledText, RankedList, ScoredPair
 from munjang.errors import InputError, InputTypeError
 from munjang.evaluation.evaluation import Evaluation
 from munjang.evaluation.measures.counts import check_paired
-from munjang.evaluation.pairs import evaluate_true_pairs, is_label
-from munjang.evaluation.sentences import evaluate_reranking, evaluate_scored_pairs
+from munjang.evaluation.sentences import (
+    evaluate_reranking,
+    evaluate_scored_pairs,
+    evaluate_true_pairs,
+    is_label,
+)
 from munjang.models.registry import SEQUENCE_CLASSIFICATION
 from munjang.sentence.cross_encoder import CrossEncoder
 from munjang.tasks.loading import Loaded

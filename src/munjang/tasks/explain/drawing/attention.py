@@ -10,8 +10,7 @@ from collections.abc import Iterable, Sequence
 
 import numpy as np
 
-from munjang.tasks.explain.drawing.html import token
-from munjang.tasks.explain.drawing.picture import strengths
+from munjang.tasks.explain.drawing.parts import strengths, token
 from munjang.tasks.explain.steps import Array, Layer, Rows, cosines
 
 __all__ = ["attention_section"]

@@ -10,9 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from munjang.tasks.explain.drawing.attention import attention_section
-from munjang.tasks.explain.drawing.html import bar, cell, section, table, token
-from munjang.tasks.explain.drawing.picture import signed
-from munjang.tasks.explain.drawing.visible import as_html
+from munjang.tasks.explain.drawing.parts import as_html, bar, cell, section, signed, table, token
 from munjang.tasks.explain.steps import Array, Decision, Embeddings, Explained, Layer, Rows, Step, norms
 
 __all__ = ["fragment", "page"]

@@ -11,7 +11,7 @@ from rich.console import Console, Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from munjang.tasks.explain.drawing.visible import visible
+from munjang.tasks.explain.drawing.parts import visible
 from munjang.tasks.explain.steps import (
     Array,
     Decision,

@@ -1,33 +1,143 @@
-"""Model inputs from encodings, as lists or arrays: truncation, padding and batching."""
+"""The inputs of a tokeniser's call: texts are checked and converted to NFC, truncated, padded, batched."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NamedTuple
+import operator
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
 
 from munjang.errors import InputError, InputTypeError
 from munjang.tokenization.encoding import BatchEncoding, Encoding
+from munjang.tokenization.korean import OffsetMap, compose, is_nfc, nfc
+from munjang.validation import checked_count
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from munjang.tokenization.encoding import Encoding
-    from munjang.tokenization.texts import TextOrPair
 
 __all__ = [
     "UNLIMITED",
     "Padding",
+    "TextOrPair",
     "Truncation",
     "as_arrays",
+    "as_batch",
     "as_rows",
-    "check_length",
+    "as_text",
+    "checked_id",
     "checked_side",
+    "checked_token",
     "choose_padding",
     "choose_truncation",
+    "composed",
+    "composed_with_maps",
     "first_row",
     "kept_positions",
     "pad",
     "pair_up",
+    "raise_for_surrogate",
+    "text_parts",
+    "token_list",
 ]
+
+TextOrPair = str | tuple[str, str]
+"""One text, or a pair of texts that a model reads together (a list of two strings counts as a pair too)."""
+
+_SURROGATE = re.compile("[\ud800-\udfff]")
+
+
+def as_batch(texts: Iterable[TextOrPair]) -> Sequence[TextOrPair]:
+    """Return the texts as a sequence; a single string is refused, as it would be a sequence of letters."""
+    if isinstance(texts, (list, tuple)):
+        return texts
+    if isinstance(texts, (str, bytes, Mapping)) or not isinstance(texts, Iterable):
+        raise InputTypeError(
+            "A batch is a list of texts or of pairs of texts, not a value of type "
+            f"{type(texts).__name__}; put a single text into a list."
+        )
+    return list(texts)
+
+
+def as_text(text: object) -> str:
+    """Return the value if it is a single text; else raise InputTypeError."""
+    if not isinstance(text, str):
+        raise InputTypeError(f"A single text is a str, not a value of type {type(text).__name__}.")
+    return text
+
+
+def text_parts(text: object, index: int) -> tuple[str, ...]:
+    """Return the one or two strings of a text or pair; ``index`` is its index in the batch, for the message.
+
+    Raises:
+        InputTypeError: it is, or contains, a value other than a string.
+        InputError: it is a tuple or list but not of two texts.
+
+    """
+    if isinstance(text, str):
+        return (text,)
+    if not isinstance(text, (tuple, list)):
+        raise InputTypeError(f"Text {index} has type {type(text).__name__}; give a str or a pair of str.")
+    if len(text) != 2:
+        raise InputError(f"Text {index} is a {type(text).__name__} of {len(text)}; a pair has two texts.")
+    for part in text:
+        if not isinstance(part, str):
+            raise InputTypeError(f"A text of pair {index} has type {type(part).__name__}; give two str.")
+    return tuple(text)
+
+
+def composed(texts: Sequence[TextOrPair]) -> Sequence[TextOrPair]:
+    """Return every text in NFC; return the same object if it contains only strings in NFC.
+
+    Raises:
+        InputTypeError, InputError: as `text_parts`.
+
+    """
+    if _all_composed(texts):
+        return texts
+    return [_rejoined(tuple(map(nfc, text_parts(text, index)))) for index, text in enumerate(texts)]
+
+
+def composed_with_maps(
+    texts: Sequence[TextOrPair],
+) -> tuple[Sequence[TextOrPair], dict[int, tuple[OffsetMap | None, ...]]]:
+    """Return the result of `composed` and the offset maps of the changed texts by index in the batch."""
+    if _all_composed(texts):
+        return texts, {}
+    inputs: list[TextOrPair] = []
+    maps: dict[int, tuple[OffsetMap | None, ...]] = {}
+    for index, text in enumerate(texts):
+        parts, back = zip(*map(compose, text_parts(text, index)), strict=True)
+        inputs.append(_rejoined(parts))
+        if any(offsets is not None for offsets in back):
+            maps[index] = back
+    return inputs, maps
+
+
+def raise_for_surrogate(texts: Sequence[TextOrPair]) -> NoReturn:
+    """Raise InputError for the first lone surrogate, which is not a valid character."""
+    for index, text in enumerate(texts):
+        for place, part in enumerate(text_parts(text, index)):
+            if found := _SURROGATE.search(part):
+                where = f"Text {index}" if isinstance(text, str) else f"Text {place} of pair {index}"
+                raise InputError(
+                    f"{where} has a lone surrogate, U+{ord(found[0]):04X}, at position {found.start()}, "
+                    "which is no character; read the text with its right encoding or with errors='replace'."
+                )
+    raise InputError("The tokeniser refused these texts.")
+
+
+def _all_composed(texts: Sequence[TextOrPair]) -> bool:
+    try:
+        return all(map(is_nfc, texts))
+    except TypeError:  # a pair or an error; the caller then checks each text
+        return False
+
+
+def _rejoined(parts: tuple[str, ...]) -> TextOrPair:
+    return parts[0] if len(parts) == 1 else (parts[0], parts[1])
+
 
 UNLIMITED = int(1e20)
 """A `model_max_length` above this means that the tokeniser's files name none."""
@@ -56,7 +166,7 @@ def choose_truncation(
 
     """
     if max_length is not None:
-        check_length("max_length", max_length)
+        checked_count("max_length", max_length)
     if truncation is None:
         truncation = max_length is not None
     if truncation is False or truncation == "do_not_truncate":
@@ -67,14 +177,6 @@ def choose_truncation(
         raise InputError(f"Unknown truncation {truncation!r}; use one of {known}.")
     limit = model_max_length if max_length is None else max_length
     return None if limit > UNLIMITED else Truncation(strategy, limit, side)
-
-
-def check_length(name: str, value: object) -> None:
-    """Raise InputTypeError or InputError unless the value is an integer of at least 1."""
-    if not isinstance(value, int) or isinstance(value, bool):
-        raise InputTypeError(f"{name} is {value!r} of type {type(value).__name__}; give an integer.")
-    if value < 1:
-        raise InputError(f"{name} is {value}; it must be at least 1.")
 
 
 def checked_side(name: str, side: str) -> str:
@@ -181,7 +283,7 @@ def choose_padding(
 def _check_multiple(multiple_of: int | None, truncation: Truncation | None) -> None:
     if multiple_of is None:
         return
-    check_length("pad_to_multiple_of", multiple_of)
+    checked_count("pad_to_multiple_of", multiple_of)
     if truncation is not None and truncation.max_length % multiple_of:
         raise InputError(
             f"max_length={truncation.max_length} is no multiple of pad_to_multiple_of={multiple_of}, "
@@ -274,3 +376,32 @@ def as_arrays(batch: BatchEncoding) -> BatchEncoding:
 def first_row(batch: BatchEncoding) -> BatchEncoding:
     """Return the inputs of a single text, as plain lists."""
     return BatchEncoding({name: rows[0] for name, rows in batch.items()}, batch.encodings)
+
+
+def checked_id(value: Any) -> int:
+    """Return the value as a plain int; raise InputTypeError or InputError if it is not a valid id."""
+    try:
+        index = operator.index(value)
+    except TypeError:
+        raise InputTypeError(f"An id is an integer, not {value!r} of type {type(value).__name__}.") from None
+    if not 0 <= index < 2**32:
+        raise InputError(f"{index} is no token id; ids count from 0.")
+    return index
+
+
+def token_list(name: str, tokens: object) -> list[str]:
+    """Return a caller's list of tokens, each checked; ``name`` is the argument's, for the message."""
+    if not isinstance(tokens, (list, tuple)):
+        raise InputTypeError(f"{name} is a list of tokens, not {tokens!r} of type {type(tokens).__name__}.")
+    return list(map(checked_token, tokens))
+
+
+def checked_token(token: object) -> str:
+    """Return a caller's token in NFC; raise InputTypeError or InputError if it is no text or empty."""
+    if not isinstance(token, str):
+        raise InputTypeError(f"A token is a str, not {token!r} of type {type(token).__name__}.")
+    if not token:
+        raise InputError("A token is empty; give it at least one character.")
+    if not token.isascii() and any("\ud800" <= character <= "\udfff" for character in token):
+        raise_for_surrogate([token])
+    return nfc(token)

@@ -5,13 +5,13 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Sequence
-from enum import StrEnum
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any
 
-import typer
-
-from munjang.cli.common.output import clean, console, detail_lines, new_table, print_json, rounded
-from munjang.cli.common.texts import answered, cross_encoder
+from munjang.choices import Mode
+from munjang.cli.common.options import option
+from munjang.cli.common.output import clean, console, detail_lines, new_table
+from munjang.cli.common.texts import cross_encoder, print_answers
 from munjang.errors import InputError
 from munjang.search.lead import FITTING
 
@@ -21,69 +21,30 @@ if TYPE_CHECKING:
     from munjang.search.documents import Hit
     from munjang.search.index import Index
 
-__all__ = [
-    "Filters",
-    "LeastScore",
-    "Offset",
-    "Reranker",
-    "SearchMode",
-    "SearchModeOption",
-    "open_index",
-    "read_filters",
-    "search_index",
-]
+__all__ = ["SearchOptions", "open_index", "read_filters", "search_index"]
 
 _SEARCH = "How an index is searched"
 _CONDITION = re.compile(r"\s*([^=<>!\s]+)\s*(>=|<=|!=|=|>|<)\s*(.*?)\s*", re.DOTALL)
 _OPERATORS = {">=": "gte", "<=": "lte", ">": "gt", "<": "lt"}
+_FILTER = "A condition on metadata: lang=ko, lang!=en, year>=2020, or JSON; may be repeated, all must hold."
+_MIN_SCORE = (
+    "Leave out results with a lower score: similarity or BM25 by --mode, the cross-encoder's with --rerank; "
+    "a hybrid score is relative to the best result."
+)
 
 
-class SearchMode(StrEnum):
-    """The search mode."""
+@dataclass(frozen=True)
+class SearchOptions:
+    """Options: how an index is searched, and how many results are shown."""
 
-    HYBRID = "hybrid"
-    SEMANTIC = "semantic"
-    LEXICAL = "lexical"
-
-
-SearchModeOption = Annotated[
-    SearchMode,
-    typer.Option("--mode", help="By meaning, by word, or by both.", rich_help_panel=_SEARCH),
-]
-Filters = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--filter",
-        metavar="CONDITION",
-        help="A condition on metadata: lang=ko, lang!=en, year>=2020, or JSON; repeat it, all must hold.",
-        rich_help_panel=_SEARCH,
-    ),
-]
-Offset = Annotated[
-    int,
-    typer.Option(
-        "--offset", metavar="N", min=0, help="Leave out so many of the best.", rich_help_panel=_SEARCH
-    ),
-]
-LeastScore = Annotated[
-    float | None,
-    typer.Option(
-        "--min-score",
-        metavar="S",
-        help="Leave out what scores less: similarity or BM25 by --mode, the cross-encoder's with --rerank; "
-        "a hybrid score is relative to the best.",
-        rich_help_panel=_SEARCH,
-    ),
-]
-Reranker = Annotated[
-    str | None,
-    typer.Option(
-        "--rerank",
-        metavar="NAME",
-        help="A cross-encoder that orders the best results anew.",
-        rich_help_panel=_SEARCH,
-    ),
-]
+    top: Annotated[int, option("Number of results.", "K", "-k", min=1)] = 5
+    mode: Annotated[Mode, option("By meaning, by word, or by both.", panel=_SEARCH)] = "hybrid"
+    filters: Annotated[list[str] | None, option(_FILTER, "CONDITION", "--filter", panel=_SEARCH)] = None
+    offset: Annotated[int, option("Skip the first N results.", "N", min=0, panel=_SEARCH)] = 0
+    min_score: Annotated[float | None, option(_MIN_SCORE, "S", panel=_SEARCH)] = None
+    rerank: Annotated[
+        str | None, option("A cross-encoder that reorders the best results.", "NAME", panel=_SEARCH)
+    ] = None
 
 
 def read_filters(given: list[str] | None) -> dict[str, Any] | None:
@@ -139,68 +100,39 @@ def open_index(location: str, model: str | None, *, offline: bool | None, readon
 
 
 def search_index(
-    index: Index,
-    queries: list[str],
-    *,
-    top: int,
-    mode: SearchMode,
-    filters: list[str] | None,
-    offset: int,
-    min_score: float | None,
-    rerank: str | None,
-    offline: bool | None,
-    as_json: bool,
+    index: Index, queries: list[str], options: SearchOptions, *, offline: bool | None, as_json: bool
 ) -> None:
     """Search an index and print the hits."""
-    wanted = read_filters(filters)
-    reranker = None if rerank is None else cross_encoder(rerank, offline=offline)
+    conditions = read_filters(options.filters)
+    reranker = None if options.rerank is None else cross_encoder(options.rerank, offline=offline)
 
     def find(some: Sequence[str]) -> list[list[Hit]]:
         return index.search_batch(
             some,
-            mode=mode.value,
-            limit=top,
-            offset=offset,
-            filter=wanted,
-            min_score=min_score,
+            mode=options.mode,
+            limit=options.top,
+            offset=options.offset,
+            filter=conditions,
+            min_score=options.min_score,
             rerank=reranker,
         )
 
-    with answered(queries, find) as found:
-        for query, hits in found:
-            if as_json:
-                print_json(None if hits is None else [_as_dict(hit) for hit in hits])
-            elif hits is not None:
-                _print_table(query, hits, _columns(mode, rerank), several=len(index.settings.fields) > 1)
+    several = len(index.settings.fields) > 1
+    print_answers(
+        queries,
+        find,
+        as_json,
+        lambda hits: [hit.to_dict() for hit in hits],
+        lambda query, hits: _print_table(query, hits, _columns(options), several=several),
+    )
 
 
-def _as_dict(hit: Hit) -> dict[str, Any]:
-    return {
-        "rank": hit.rank,
-        "id": hit.id,
-        "score": rounded(hit.score),
-        "similarity": None if hit.similarity is None else rounded(hit.similarity),
-        "bm25": None if hit.bm25 is None else rounded(hit.bm25),
-        "lead": None if hit.lead is None else rounded(hit.lead),
-        "text": hit.text,
-        "field": hit.field,
-        "start": hit.start,
-        "end": hit.end,
-        "snippet": hit.snippet,
-        "marks": [list(mark) for mark in hit.marks],
-        "scores": {name: rounded(score) for name, score in hit.scores.items()},
-        "fields": dict(hit.document.fields),
-        "metadata": dict(hit.document.metadata),
-        "source": hit.document.source,
-    }
-
-
-def _columns(mode: SearchMode, rerank: str | None) -> list[tuple[str, str]]:
+def _columns(options: SearchOptions) -> list[tuple[str, str]]:
     """Return the heading and the score component for each column that is meaningful to show."""
-    parts = [("rerank", "rerank")] if rerank is not None else []
-    if mode is not SearchMode.LEXICAL:
+    parts = [("rerank", "rerank")] if options.rerank is not None else []
+    if options.mode != "lexical":
         parts.append(("similarity", "semantic"))
-    if mode is not SearchMode.SEMANTIC:
+    if options.mode != "semantic":
         parts.append(("BM25", "lexical"))
     return parts
 

@@ -1,0 +1,28 @@
+"""The names that arguments of the library and options of the command line accept.
+
+This module loads nothing else, so that help pages are shown without the engines. The
+modules that implement the choices import them and export them.
+"""
+
+from __future__ import annotations
+
+from typing import Literal, TypeAlias
+
+__all__ = ["Level", "MarkerKind", "Method", "Mode", "Precision", "Strategy", "Task", "Weights"]
+
+# What a vector of features stands for: a token, a word, or the whole text in one of three ways.
+Level: TypeAlias = Literal["token", "word", "cls", "mean", "pooler"]
+# The tokens that mark the two entities of a relation.
+MarkerKind: TypeAlias = Literal["plain", "typed", "klue"]
+# How a chatbot finds stored questions.
+Method: TypeAlias = Literal["hybrid", "nearest"]
+# How an index is searched: by meaning, by word, or by both.
+Mode: TypeAlias = Literal["hybrid", "semantic", "lexical"]
+# How the components of sentence vectors are stored.
+Precision: TypeAlias = Literal["float32", "int8", "uint8", "binary", "ubinary"]
+# How tokens are grouped to entities.
+Strategy: TypeAlias = Literal["none", "simple", "first", "average", "max"]
+# What can be explained.
+Task: TypeAlias = Literal["tokenize", "features", "fill-mask", "next-sentence", "classify", "next-token"]
+# How the weights of a model that generates are stored.
+Weights: TypeAlias = Literal["float32", "int8"]
