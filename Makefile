@@ -15,8 +15,8 @@ PYTHON ?= $(shell for p in python3 python3.14 python3.13 python3.12 python3.11; 
 VENV := .venv
 BIN := $(VENV)/bin
 PIP_INSTALL := -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
-# Two workers: the tests run real models, which use several cores themselves.
-PYTEST_WORKERS ?= 2
+# Three workers for two cores: many tests wait for a process that they started.
+PYTEST_WORKERS ?= 3
 
 PROCESSES ?= 20
 
@@ -49,7 +49,7 @@ demo: $(VENV)/.runs ## search the example questions by meaning
 	@$(BIN)/python examples/demo.py
 
 test: $(VENV)/.develops ## run the tests, except those that need the hub
-	$(BIN)/python -m pytest -n $(PYTEST_WORKERS) --dist loadfile -m 'not hub'
+	$(BIN)/python -m pytest -n $(PYTEST_WORKERS) --dist loadfile --no-loadscope-reorder -m 'not hub'
 
 test-hub: $(VENV)/.develops ## run the lesson cases that need trained weights from the hub
 	$(BIN)/python -m pytest -m hub -rs
