@@ -6,8 +6,8 @@ The docstrings are in Google style with three conventions of this project, which
 - ``text, pair: ...`` describes several arguments at once.
 - A name in single backticks, such as `Index.open`, refers to a name of the package: it becomes a link.
 
-The decorators `takes_keywords` and `same_signature` (munjang/validation.py) change the signature of a function at run
-time; Griffe reads only the source, so the extension does the same.
+The decorators `takes_keywords` and `same_signature` (munjang/validation.py) change the signature of a function
+at run time; Griffe reads only the source, so the extension does the same.
 """
 
 from __future__ import annotations
@@ -78,7 +78,7 @@ def _decorate(function: Function, decorator: str, *arguments: str) -> None:
 
 
 def _keys(source: Class) -> Iterator[Parameter]:
-    """Yield the keys of a TypedDict, or the fields of a dataclass with their defaults, as keyword parameters."""
+    """Yield the keys of a TypedDict, or the fields of a dataclass with defaults, as keyword parameters."""
     for owner in (*reversed(source.mro()), source):
         for name, field in owner.members.items():
             if field.is_attribute and field.annotation is not None:
