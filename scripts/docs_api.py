@@ -6,8 +6,8 @@ The docstrings are in Google style with three conventions of this project, which
 - ``text, pair: ...`` describes several arguments at once.
 - A name in single backticks, such as `Index.open`, refers to a name of the package: it becomes a link.
 
-The decorators `takes_keywords` and `same_signature` (munjang/validation.py) change the signature of a function
-at run time; Griffe reads only the source, so the extension does the same.
+The decorators `takes_keywords` and `same_signature` (munjang/validation.py) change a function's signature at
+run time; Griffe reads only the source, so the extension does the same.
 """
 
 from __future__ import annotations
@@ -42,7 +42,9 @@ class Docstrings(Extension):
         members = list(_members(pkg))
         everywhere = {member.name: member.path for member in members if _is_public(member)}
         for member in members:
-            if isinstance(member, Class) and any(str(base) == "TypedDict" for base in member.bases):
+            if isinstance(member, Class) and {"NamedTuple", "TypedDict"} & {
+                str(base) for base in member.bases
+            }:
                 member.set_member("__init__", Function("__init__", parameters=Parameters(*_keys(member))))
             elif isinstance(member, Function):
                 for decorator in member.decorators:
