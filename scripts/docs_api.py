@@ -7,18 +7,24 @@ The docstrings are in Google style with three conventions of this project, which
 - A name in single backticks, such as `Index.open`, refers to a name of the package: it becomes a link.
 
 The decorators `takes_keywords` and `same_signature` (munjang/validation.py) change a function's signature at
-run time; Griffe reads only the source, so the extension does the same.
+run time; Griffe reads only the source, so the extension does the same. A dataclass field that is declared by
+`munjang.training.options.setting` has its default and its docstring in that call.
 """
 
 from __future__ import annotations
 
 import re
+from ast import literal_eval
 from collections.abc import Iterator
 from typing import Any
 
 from griffe import (
     Alias,
+    Attribute,
     Class,
+    Docstring,
+    ExprCall,
+    ExprKeyword,
     Extension,
     Function,
     Module,
@@ -29,6 +35,11 @@ from griffe import (
     Parameters,
 )
 
+_SETTINGS = (
+    "setting",
+    "_max_length",
+    "_labels",
+)  # functions of munjang.training.options that declare a field
 _CODE_FOLLOWS = re.compile(r"::$", re.MULTILINE)
 _SEVERAL = re.compile(r"^( +)(\*{0,2}\w+(?:, \*{0,2}\w+)+): ((?:.*)(?:\n\1 +.*)*)", re.MULTILINE)
 _NAME = re.compile(r"(?<!`)`([A-Za-z_][\w.]*)(\(\))?`(?!`)")
@@ -49,6 +60,8 @@ class Docstrings(Extension):
             elif isinstance(member, Function):
                 for decorator in member.decorators:
                     _decorate(member, *re.findall(r"[\w.]+", str(decorator.value)))
+            elif isinstance(member, Attribute):
+                _describe(member)
             if member.docstring:
                 text = _CODE_FOLLOWS.sub(":", member.docstring.value)
                 text = _SEVERAL.sub(_one_each, text)
@@ -77,6 +90,18 @@ def _decorate(function: Function, decorator: str, *arguments: str) -> None:
             key.default = values.get(key.name) or "None"
             own.append(key)
         function.parameters = Parameters(*own)
+
+
+def _describe(field: Attribute) -> None:
+    """Set the docstring and the default of a field that is declared with `setting`."""
+    call = field.value
+    if isinstance(call, ExprCall) and str(call.function) in _SETTINGS:
+        values = [value for value in call.arguments if not isinstance(value, ExprKeyword)]
+        default, text = values[:2] if str(call.function) == "setting" else ("None", values[0])
+        field.docstring = Docstring(literal_eval(str(text)), parent=field)
+        field.value = default
+        if "__init__" in field.parent.members:
+            field.parent["__init__"].parameters[field.name].default = default
 
 
 def _keys(source: Class) -> Iterator[Parameter]:
