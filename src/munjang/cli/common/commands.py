@@ -37,6 +37,7 @@ from typing import Annotated, Any, TypeVar, Union, cast, get_args, get_origin, g
 import typer
 from typer.core import TyperCommand, TyperGroup, TyperOption
 
+from munjang.cli.common.needs import model_hint
 from munjang.cli.common.options import Bundle, Option, examples, option
 
 __all__ = [
@@ -84,8 +85,6 @@ class _Command(TyperCommand):
         except UsageError as error:
             missing = getattr(error, "param", None)
             if type(error).__name__ == "MissingParameter" and missing is not None and missing.name == "model":
-                from munjang.cli.common.needs import model_hint
-
                 path = f"{'' if parent is None else parent.command_path} {info_name}"
                 vars(error)["message"] = model_hint(" ".join(path.split()[1:]), None)
             elif isinstance(message := vars(error).get("message"), str):
@@ -285,7 +284,8 @@ def _flags_without_type(params: list[Any]) -> list[Any]:
 def flag_of(name: str, value: object = None) -> str | None:
     """Return the flag of a parameter of the running command, in the form for this value."""
     ctx = _running.get(None)
-    param = next((one for one in ctx.command.params if one.name == name), None) if ctx else None
+    params = ctx.command.params if ctx else []
+    param = next((each for each in params if each.name == name), None)
     if param is None:
         return None
     if not param.opts[0].startswith("-"):
@@ -298,8 +298,8 @@ def column_hint() -> str:
     """Return the options of the running command that name columns."""
     ctx = _running.get(None)
     params = ctx.command.params if ctx else []
-    found = [param.opts[0] for param in params if str(getattr(param, "help", "")).startswith("The column")]
-    return f"Options that name columns: {', '.join(found)}." if found else ""
+    flags = [param.opts[0] for param in params if str(getattr(param, "help", "")).startswith("The column")]
+    return f"Options that name columns: {', '.join(flags)}." if flags else ""
 
 
 def path_and_model() -> tuple[str, str | None]:
