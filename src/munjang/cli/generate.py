@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from munjang.choices import Weights
 from munjang.cli.common.commands import command
-from munjang.cli.common.options import AsJson, Offline, TaskModel, argument, option
+from munjang.cli.common.options import MODEL, AsJson, Offline, TaskModel, argument, option
 from munjang.cli.common.output import clean, new_table, print_json, print_table, write_line
 from munjang.cli.common.texts import model_options, refuse
 from munjang.rounding import rounded_items
@@ -47,7 +47,7 @@ def generate(
     repetition_penalty: Annotated[float, option("Above 1, repetitions become less probable.", "X")] = 1.0,
     stop: Annotated[list[str] | None, option("End before this text; may be repeated.", "TEXT")] = None,
     candidates: Annotated[bool, option("Show the most probable next tokens, and generate nothing.")] = False,
-    weights: Annotated[Weights, option("int8 is faster and slightly less exact.", panel="Model")] = "float32",
+    weights: Annotated[Weights, option("int8 is faster and slightly less exact.", panel=MODEL)] = "float32",
     model: TaskModel = "openai-community/gpt2",  # the catalogue has no model with this head
     offline: Offline = None,
     as_json: AsJson = False,

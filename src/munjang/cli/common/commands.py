@@ -45,7 +45,6 @@ __all__ = [
     "Group",
     "column_hint",
     "command",
-    "described",
     "flag_of",
     "given",
     "let_go_of_stdout",
@@ -131,7 +130,7 @@ class Commands(typer.Typer):
         """Add functions that are declared with `command`, under a heading of the help page."""
         for function in functions:
             name, epilog = _declared[function]
-            self.command(name, help=described(function), epilog=epilog, rich_help_panel=panel)(function)
+            self.command(name, help=_described(function), epilog=epilog, rich_help_panel=panel)(function)
 
 
 _declared: dict[Callable[..., None], tuple[str, str]] = {}  # function -> its command's name and epilog
@@ -316,7 +315,7 @@ def given(name: str) -> str | None:
     return flag_of(name, ctx.params.get(name)) if is_given else None
 
 
-def described(command: Callable[..., None]) -> str:
+def _described(command: Callable[..., None]) -> str:
     """Return a command's docstring as help text, each paragraph as one line that the terminal wraps."""
     paragraphs = (inspect.getdoc(command) or "").split("\n\n")
     return "\n\n".join(paragraph.replace("\n", " ") for paragraph in paragraphs)

@@ -95,7 +95,7 @@ def open_index(location: str, model: str | None, *, offline: bool | None, readon
     """Open an existing index."""
     from munjang.search.index import Index
 
-    return Index.open(location, model=model, create=False, readonly=readonly, offline=offline or None)
+    return Index.open(location, model=model, create=False, readonly=readonly, offline=offline)
 
 
 def search_index(

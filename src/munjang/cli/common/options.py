@@ -11,6 +11,7 @@ from typer.models import ArgumentInfo, OptionInfo
 
 __all__ = [
     "DEFAULT_MODEL",
+    "MODEL",
     "READING",
     "AsJson",
     "Bundle",
@@ -18,14 +19,10 @@ __all__ = [
     "Columns",
     "Encoding",
     "Model",
-    "NoHeader",
-    "NoQuoting",
     "Offline",
     "Option",
     "Pooling",
     "Progress",
-    "Prompt",
-    "PromptName",
     "TaskModel",
     "Text",
     "argument",
@@ -39,7 +36,7 @@ __all__ = [
 DEFAULT_MODEL = "multilingual-e5-small"
 
 READING = "How the file is read"
-_MODEL = "Model"
+MODEL = "Model"
 
 
 class Option(OptionInfo):
@@ -120,7 +117,7 @@ Model = Annotated[
         "NAME",
         "-m",
         shown=DEFAULT_MODEL,
-        panel=_MODEL,
+        panel=MODEL,
     ),
 ]
 TaskModel = Annotated[
@@ -129,12 +126,12 @@ TaskModel = Annotated[
         "A folder or a Hugging Face repository, with the head that the task needs.",
         "NAME",
         "-m",
-        panel=_MODEL,
+        panel=MODEL,
     ),
 ]
 # None if the option is not given: then the environment decides.
 Offline = Annotated[
-    bool | None, option("Use only local files; open no connection.", "--offline", panel=_MODEL)
+    bool | None, option("Use only local files; open no connection.", "--offline", panel=MODEL)
 ]
 Pooling = Annotated[
     str | None,
@@ -142,15 +139,10 @@ Pooling = Annotated[
         "How token vectors are combined: mean, cls, max, pooler, ..., or several, as in mean+max.",
         "MODE",
         shown="from the model's files",
-        panel=_MODEL,
+        panel=MODEL,
     ),
 ]
 Text = Annotated[str | None, argument("A text; - for the lines of standard input.", "TEXT")]
-PromptName = Annotated[
-    str | None,
-    option("Which of the model's prompts to put before each text, such as query.", "NAME", panel=_MODEL),
-]
-Prompt = Annotated[str | None, option("A text to put before each text.", "TEXT", panel=_MODEL)]
 AsJson = Annotated[bool, option("Print JSON.", "--json")]
 Progress = Annotated[bool | None, option("Show a progress bar.", shown="on a terminal")]
 Column = Annotated[
@@ -159,11 +151,6 @@ Column = Annotated[
 ]
 Encoding = Annotated[
     str, option("The character encoding, such as cp949 for older Korean files.", "NAME", panel=READING)
-]
-NoQuoting = Annotated[bool, option("In CSV and TSV, quotation marks have no special meaning.", panel=READING)]
-NoHeader = Annotated[
-    bool,
-    option("In CSV and TSV, the first row is data; columns are called 1, 2, 3, ...", panel=READING),
 ]
 
 

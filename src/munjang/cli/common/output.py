@@ -12,8 +12,6 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from munjang.rounding import rounded
-
 if TYPE_CHECKING:
     from rich.console import Console
     from rich.table import Table
@@ -26,7 +24,6 @@ __all__ = [
     "new_table",
     "print_json",
     "print_table",
-    "rounded",
     "vector_cell",
     "write_line",
 ]

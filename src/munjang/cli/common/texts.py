@@ -15,16 +15,15 @@ from munjang.cli.common.commands import given
 from munjang.cli.common.errors import FAILED, tell
 from munjang.cli.common.options import (
     DEFAULT_MODEL,
+    MODEL,
+    READING,
     Bundle,
     Column,
     Encoding,
     Model,
-    NoHeader,
-    NoQuoting,
     Offline,
     Pooling,
-    Prompt,
-    PromptName,
+    option,
 )
 from munjang.cli.common.output import print_json
 from munjang.data.files import STDIN, DataFile, Row, shown_name
@@ -57,6 +56,10 @@ __all__ = [
     "text_or_lines",
     "usage_error",
 ]
+
+_NO_QUOTING = "In CSV and TSV, quotation marks have no special meaning."
+_NO_HEADER = "In CSV and TSV, the first row is data; columns are called 1, 2, 3, ..."
+_PROMPT_NAME = "Which of the model's prompts to put before each text, such as query."
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -177,8 +180,8 @@ class Reading:
 
     column: Column = None
     encoding: Encoding = "utf-8"
-    no_quoting: NoQuoting = False
-    no_header: NoHeader = False
+    no_quoting: Annotated[bool, option(_NO_QUOTING, panel=READING)] = False
+    no_header: Annotated[bool, option(_NO_HEADER, panel=READING)] = False
 
     def file(self, path: str) -> DataFile:
         """Return the file of texts; raise the usage error for an option that has no effect on this file."""
@@ -236,8 +239,8 @@ ModelOpening = Annotated[Opening, Bundle(without=("pooling",))]
 class Prompting:
     """Options: the text before each text."""
 
-    prompt_name: PromptName = None
-    prompt: Prompt = None
+    prompt_name: Annotated[str | None, option(_PROMPT_NAME, "NAME", panel=MODEL)] = None
+    prompt: Annotated[str | None, option("A text to put before each text.", "TEXT", panel=MODEL)] = None
 
     def arguments(self) -> dict[str, Any]:
         """Return the arguments of `encode`; raise the usage error if both options are given."""
@@ -253,7 +256,7 @@ def sentence_model(
     from munjang.sentence.transformer import SentenceTransformer
 
     return SentenceTransformer(
-        DEFAULT_MODEL if model is None else model, pooling=pooling, local_files_only=offline or None
+        DEFAULT_MODEL if model is None else model, pooling=pooling, local_files_only=offline
     )
 
 
@@ -261,11 +264,11 @@ def cross_encoder(name: str, *, offline: bool | None) -> CrossEncoder:
     """Open a model for scores of pairs."""
     from munjang.sentence.cross_encoder import CrossEncoder
 
-    return CrossEncoder(name, local_files_only=offline or None)
+    return CrossEncoder(name, local_files_only=offline)
 
 
 def model_options(offline: bool | None) -> ModelOptions:
     """Return the settings with which a command opens the model of a task."""
     from munjang.tasks.loading import ModelOptions
 
-    return ModelOptions(offline=offline or None)
+    return ModelOptions(offline=offline)

@@ -18,9 +18,10 @@ import typer
 
 from munjang.cli.common.commands import Group, command, given
 from munjang.cli.common.options import DEFAULT_MODEL, AsJson, Bundle, Offline, Progress, option
-from munjang.cli.common.output import clean, console, joined, new_table, print_json, rounded, write_line
+from munjang.cli.common.output import clean, console, joined, new_table, print_json, write_line
 from munjang.cli.common.texts import refuse, refuse_reading, usage_error
 from munjang.errors import MunjangError, TrainingError
+from munjang.rounding import rounded
 
 if TYPE_CHECKING:
     from munjang.training.loop.report import TrainingResult
