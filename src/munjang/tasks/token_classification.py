@@ -7,6 +7,7 @@ from typing import Any, Literal, TypeAlias, overload
 
 import numpy as np
 
+from munjang.choices import Grouping
 from munjang.errors import InputError, InputTypeError
 from munjang.models.program import LOGITS
 from munjang.models.registry import TOKEN_CLASSIFICATION
@@ -25,10 +26,9 @@ from munjang.tasks.scores import Scores, check_text, name_of_text
 from munjang.tasks.windows import Window, context_of, windows
 from munjang.tokenization.encoding import Encoding
 
-__all__ = ["TokenClassification"]
+__all__ = ["Grouping", "TokenClassification"]
 
 Found: TypeAlias = list[TokenEntity] | list[EntityGroup]
-Grouping: TypeAlias = Literal["simple", "first", "average", "max"]
 
 
 class TokenClassification(Task):
