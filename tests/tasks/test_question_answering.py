@@ -189,7 +189,7 @@ def test_particles_of_answers(task: QuestionAnswering) -> None:
         ({"question": "", "context": SHORT}, "question is empty"),
         ({"question": QUESTION, "context": " \n"}, "context is empty"),
         ({"question": [QUESTION, ""], "context": SHORT}, "Question 1 is empty"),
-        ({"question": QUESTION, "context": "\u200b\x00"}, "nothing that the tokenizer"),
+        ({"question": QUESTION, "context": "\u200b\x00"}, "The context has no tokens"),
         ({"question": "어디 " * 200, "context": SHORT}, r"Question 0 has \d+ tokens, and max_question_len"),
         ({"question": QUESTION, "context": LONG, "max_seq_len": 5}, "no room for the context"),
         ({"question": QUESTION, "context": LONG, "max_seq_len": 500}, "takes 64 tokens at most"),

@@ -213,7 +213,7 @@ def test_relations_of_klue() -> None:
         (TEXT, (0, 3), None, InputTypeError, "must be .start, end."),
         ("[E1]이순신 한성", (4, 7), (8, 10), InputError, "holds the marker .E1. already"),
         ([{"text": TEXT}], None, None, InputTypeError, "The text must be a dictionary of a text, a subject"),
-        ([], (0, 3), None, InputError, "give none beside it"),
+        ([], (0, 3), None, InputError, "pass none beside it"),
     ],
 )
 def test_bad_input(

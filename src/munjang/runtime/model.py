@@ -234,13 +234,14 @@ class Model:
             weights=self.weights,
         )
 
-    def check(self, program: Program) -> dict[str, tuple[int, ...]]:
+    def check(self, program: Program, extra: Mapping[str, Array] | None = None) -> dict[str, tuple[int, ...]]:
         """Check that the weights fit a program, else raise `CheckpointError`; return its outputs' shapes.
 
-        The first axes of the shapes are those of a dummy batch.
+        ``extra`` are weights beside the model's. The first axes of the shapes are those of a dummy batch.
         """
         shape_of = getattr(self.weights, "shape", None) or (lambda name: self.weights[name].shape)
         shapes = {name: tuple(shape_of(name)) for name in self.weights}
+        shapes |= {name: value.shape for name, value in (extra or {}).items()}
         return check_checkpoint(program, self.config, shapes, self.architecture.base_prefix)
 
     @property

@@ -141,9 +141,10 @@ class SentenceTransformer(OnTruncation):
         if self.pooling.modes == (POOLER,) and not model.has_pooler:
             raise InputError(f"'{checkpoint.name}' has no pooler; choose another pooling.")
         extra = module_weights(checkpoint, self.settings.modules)
+        shapes = model.check(self.program(), extra)
         if extra:
             model.set_weights(ChainMap(extra, model.weights))  # type: ignore[arg-type] # read, never written
-        return model.check(self.program())[SENTENCE_EMBEDDING][-1]
+        return shapes[SENTENCE_EMBEDDING][-1]
 
     def program(self, *, tokens: bool = False) -> SentenceProgram:
         """Describe the computation of sentence vectors, and of token vectors if ``tokens``."""

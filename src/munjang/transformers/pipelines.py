@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from munjang.checkpoints import OpenOptions
+from munjang.checkpoints import FetchOptions, OpenOptions
 from munjang.errors import InputError
 from munjang.models.registry import (
     CAUSAL_LM,
@@ -152,7 +152,7 @@ class TextGenerationPipeline:
         check_device(None if device == -1 else device)
         if isinstance(model, PreTrainedModel) and tokenizer is None:
             raise InputError("An open model needs its tokenizer as well: pass tokenizer=...")
-        opening = {name: options.pop(name) for name in ("revision", "cache_dir", "token") if name in options}
+        opening = asdict(FetchOptions.pop_from(options))
         named = model if tokenizer is None else tokenizer
         self.tokenizer = (
             named if isinstance(named, Tokenizer) else AutoTokenizer.from_pretrained(named, **opening)  # type: ignore[arg-type]
