@@ -17,7 +17,7 @@ WORDS = [f"w{number}" for number in range(60)]
 
 @pytest.mark.parametrize("kind", [pytest.param(kind, id=kind.name, marks=kind.marks) for kind in STORES])
 def test_scores(kind: StoreKind, tmp_path: Path) -> None:
-    draw = random.Random(1)  # noqa: S311
+    draw = random.Random(1)
     frequencies = [1 / (number + 1) for number in range(60)]
     texts = [" ".join(draw.choices(WORDS, frequencies, k=draw.randint(3, 12))) for _ in range(200)]
     query = ["w30", "w5"]
