@@ -71,3 +71,33 @@ def _needs(request: pytest.FixtureRequest) -> None:
         pytest.skip(f"no hub: {reason}")
     if request.node.get_closest_marker("data") and data_folder() is None:
         pytest.skip("the real data is not here (MUNJANG_DATA)")
+
+
+# The files that take longest, measured on two cores. They are started first, so that at the end of a parallel
+# run no worker waits for another one's long file.
+LONGEST = (
+    "training/loop/test_loop.py",
+    "cli/test_help.py",
+    "docs/test_examples.py",
+    "search/test_ray.py",
+    "models/test_config_values.py",
+    "bulk/test_resume.py",
+    "cli/test_chat.py",
+    "cli/test_train.py",
+    "cli/test_program.py",
+    "cli/test_index_commands.py",
+    "search/stores/test_kill.py",
+    "tasks/explain/test_explain.py",
+    "training/vocabulary/test_trim.py",
+    "training/loop/test_freed_memory.py",
+    "training/sentences/test_train.py",
+    "cli/test_index_build_killed.py",
+    "docs/test_results_pages.py",
+)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Move the tests of the longest files to the front."""
+    tests = Path(__file__).parent
+    order = {tests / name: number for number, name in enumerate(LONGEST)}
+    items.sort(key=lambda item: order.get(item.path, len(order)))

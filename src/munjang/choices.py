@@ -8,8 +8,21 @@ from __future__ import annotations
 
 from typing import Literal, TypeAlias
 
-__all__ = ["Level", "MarkerKind", "Method", "Mode", "Precision", "Strategy", "Task", "Weights"]
+__all__ = [
+    "Grouping",
+    "Level",
+    "MarkerKind",
+    "Method",
+    "Mode",
+    "Normalization",
+    "Precision",
+    "Strategy",
+    "Task",
+    "Weights",
+]
 
+# How tokens are joined to entities.
+Grouping: TypeAlias = Literal["simple", "first", "average", "max"]
 # What a vector of features stands for: a token, a word, or the whole text in one of three ways.
 Level: TypeAlias = Literal["token", "word", "cls", "mean", "pooler"]
 # The tokens that mark the two entities of a relation.
@@ -18,6 +31,8 @@ MarkerKind: TypeAlias = Literal["plain", "typed", "klue"]
 Method: TypeAlias = Literal["hybrid", "nearest"]
 # How an index is searched: by meaning, by word, or by both.
 Mode: TypeAlias = Literal["hybrid", "semantic", "lexical"]
+# Whose rules make answers comparable.
+Normalization: TypeAlias = Literal["korquad", "squad"]
 # How the components of sentence vectors are stored.
 Precision: TypeAlias = Literal["float32", "int8", "uint8", "binary", "ubinary"]
 # How tokens are grouped to entities.

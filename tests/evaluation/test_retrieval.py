@@ -105,7 +105,13 @@ def test_beir(tmp_path: Path) -> None:
     task = beir_folder(tmp_path)
     assert [document.fields["text"] for document in task.documents] == ["T\none", "two"]
     assert dict(zip(task.queries, task.relevant, strict=True)) == {"first": {"d1"}, "second": {"d2"}}
+    without_header = judgements.partition("\n")[2]
+    (tmp_path / "qrels" / "test.tsv").write_text(without_header, encoding="utf-8")
+    assert beir_folder(tmp_path).relevant == task.relevant
     (tmp_path / "qrels" / "test.tsv").write_text("a\tb\tc\nq1\td1\n", encoding="utf-8")
+    with pytest.raises(DataFileError, match="line 2: 2 fields instead of 3"):
+        beir_folder(tmp_path)
+    (tmp_path / "qrels" / "test.tsv").write_text("q1\t0\td1\t1\n", encoding="utf-8")
     with pytest.raises(DataFileError, match="three columns"):
         beir_folder(tmp_path)
     (tmp_path / "corpus.jsonl").write_text('{"text": "x"}', encoding="utf-8")

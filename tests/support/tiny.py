@@ -1,4 +1,4 @@
-"""Tiny random models that need no network: a sentence encoder with prompts, and a cross-encoder."""
+"""Tiny random models that need no network: a sentence encoder with prompts, a cross-encoder, and fixtures."""
 
 from __future__ import annotations
 
@@ -7,9 +7,19 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import pytest
+
+from munjang import SentenceTransformer
 from support.peers import random_peer
 
-__all__ = ["MAX_TOKENS", "PROMPTS", "tiny_cross_encoder", "tiny_sentence_model"]
+__all__ = [
+    "MAX_TOKENS",
+    "PROMPTS",
+    "tiny_cross_encoder",
+    "tiny_folder_fixture",
+    "tiny_model_fixture",
+    "tiny_sentence_model",
+]
 
 MAX_TOKENS = 40
 PROMPTS = {"query": "ask: ", "document": "say: "}
@@ -59,6 +69,18 @@ def tiny_sentence_model(folder: Path, *, seed: int = 0, settings: Mapping[str, A
     prompts = {"prompts": PROMPTS, "default_prompt_name": None, "similarity_fn_name": "cosine"}
     _write(folder / "config_sentence_transformers.json", prompts)
     return folder
+
+
+@pytest.fixture(scope="session", name="folder")
+def tiny_folder_fixture(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return the folder of a tiny sentence encoder."""
+    return tiny_sentence_model(tmp_path_factory.mktemp("models") / "tiny")
+
+
+@pytest.fixture(scope="session", name="model")
+def tiny_model_fixture(folder: Path) -> SentenceTransformer:
+    """Return the tiny sentence encoder in that folder."""
+    return SentenceTransformer(folder)
 
 
 def tiny_cross_encoder(folder: Path, *, labels: int = 1) -> Path:

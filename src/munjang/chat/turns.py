@@ -10,10 +10,9 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from munjang.errors import DataFileError
+from munjang.rounding import rounded
 
 __all__ = ["Nearest", "Neighbour", "Turn", "TurnLog"]
-
-_DIGITS = 6  # about the precision of float32
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +81,7 @@ class Turn:
         for part in (content, *content["neighbours"]):
             for name, value in part.items():
                 if isinstance(value, float):
-                    part[name] = round(value, _DIGITS) if math.isfinite(value) else None
+                    part[name] = rounded(value) if math.isfinite(value) else None
         return content
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import json
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -21,6 +20,7 @@ from munjang.errors import DataFileError, InputError
 from munjang.evaluation.measures.rankings import ranking_metrics
 from munjang.evaluation.measures.resampling import Estimate
 from munjang.progress import Advance, no_advance
+from munjang.rounding import rounded
 
 if TYPE_CHECKING:
     from munjang.search.documents import Document, DocumentId
@@ -82,7 +82,7 @@ class RetrievalResult:
     def to_dict(self) -> dict[str, Any]:
         """Return values for JSON."""
         metrics = {name: estimate.to_dict() for name, estimate in self.metrics.items()}
-        return {"mode": self.mode, **metrics, "seconds_per_query": round(self.seconds_per_query, 6)}
+        return {"mode": self.mode, **metrics, "seconds_per_query": rounded(self.seconds_per_query)}
 
 
 def evaluate_retrieval(
@@ -260,11 +260,11 @@ def _json_lines(path: Path) -> list[Mapping[str, Any]]:
 
 
 def _judgements(path: Path) -> list[tuple[str, str, int]]:
+    file = DataFile(path=str(path), quoting=False, header=False)
+    rows = [list(entry.values.values()) for entry in file.records()]
+    if not rows[0][-1].strip().isdecimal():  # a header
+        rows = rows[1:]
     try:
-        with path.open(encoding="utf-8", newline="") as file:
-            rows = list(csv.reader(file, delimiter="\t"))[1:]
         return [(query, document, int(score)) for query, document, score in rows]
-    except OSError as error:
-        raise DataFileError(f"'{path}' can't be read: {error.strerror or error}.") from error
     except ValueError as error:
         raise DataFileError(f"'{path}' must have three columns: query, document, score.") from error

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from itertools import groupby
+from typing import Any
 
 import numpy as np
 import pytest
@@ -109,6 +110,11 @@ def test_entities_that_share_a_character_are_counted_all_the_same() -> None:
     pairs = CharacterTags([[(0, 2, "PS")]], [[(0, 2, "PS"), (1, 3, "LC")]])
     assert list(pairs.names) == ["B-PS", "I-LC", "I-PS"]
     assert point(pairs.f1_of("I-PS"), 1) == 1
+
+
+def test_entities_as_json_has_them() -> None:
+    as_lists: Any = [[[0, 2, "PS"]]]
+    assert entity_f1(as_lists, [[(0, 2, "PS")]]) == character_f1(as_lists, as_lists) == 1
 
 
 def test_bad_sequences() -> None:

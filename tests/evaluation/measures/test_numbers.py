@@ -31,6 +31,13 @@ def test_as_scipy(pairs: list[tuple[float, float]]) -> None:
         assert spearman(gold, predicted) == pytest.approx(scipy.stats.spearmanr(gold, predicted)[0], abs=1e-9)
 
 
+@pytest.mark.parametrize("scale", [1e-200, 1e-160, 1e160, 1e307])
+def test_squares_beyond_the_range_of_floats(scale: float) -> None:
+    gold = np.array([1.0, 3, 2, 5]) * scale
+    assert pearson(gold, [1, 2, 4, 4]) == pytest.approx(scipy.stats.pearsonr([1, 3, 2, 5], [1, 2, 4, 4])[0])
+    assert pearson([1, 2, 4, 4], gold) == pytest.approx(pearson(gold, [1, 2, 4, 4]))
+
+
 @pytest.mark.parametrize("offset", [0.0, 1e6])
 def test_large_numbers_and_float32(offset: float) -> None:
     rng = np.random.default_rng(1)

@@ -43,6 +43,9 @@ def test_bad_rankings() -> None:
     assert ndcg(["a"], set()) == 0
     with pytest.raises(InputError, match="1 rankings, but 2 sets of relevant items"):
         ranking_metrics([["a"]], [{"a"}, {"b"}])
+    with pytest.raises(InputError, match="ranking of query 1 has an item twice"):
+        ranking_metrics([["a"], ["b", "b"]], [{"a"}, {"b"}])
+    assert ranking_metrics([["a", "b"]], [["a", "a"]])["nDCG@10"].value == 1
     with pytest.raises(InputError, match="no rankings"):
         ranking_metrics([], [])
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from itertools import pairwise, permutations
 
 import numpy as np
@@ -54,3 +55,8 @@ def test_bad_sequences() -> None:
             measure([0.1, 0.2], [1])
         with pytest.raises(InputError, match="no scores"):
             measure([], [])
+        for scores, relevance in (([math.nan, 1], [1, 0]), ([math.inf, 1], [1, 0]), ([0, 1], [1, -1])):
+            with pytest.raises(InputError, match="has the score"):
+                measure(scores, relevance)
+        with pytest.raises(InputError, match="k must be at least 1"):
+            measure([0.1, 0.2], [1, 0], k=0)

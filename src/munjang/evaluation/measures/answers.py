@@ -12,13 +12,12 @@ import string
 import unicodedata
 from collections import Counter
 from collections.abc import Sequence
-from typing import Literal, TypeAlias, get_args
+from typing import get_args
 
+from munjang.choices import Normalization
 from munjang.errors import InputError
 
 __all__ = ["Normalization", "answer_f1", "check_normalization", "exact_match", "normalized"]
-
-Normalization: TypeAlias = Literal["korquad", "squad"]
 
 _PUNCTUATION = str.maketrans(dict.fromkeys(string.punctuation))
 _KOREAN_MARKS = str.maketrans(dict.fromkeys("'\"《》<>〈〉()‘’", " "))  # replaced by spaces

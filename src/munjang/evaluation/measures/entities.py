@@ -53,7 +53,9 @@ class EntityPairs(_ItemPairs):
     """
 
     def __init__(self, gold: Sequence[Iterable[Entity]], predicted: Sequence[Iterable[Entity]]) -> None:
-        super().__init__(*([set(entities) for entities in side] for side in (gold, predicted)))
+        super().__init__(
+            *([{(*each,) for each in entities} for entities in side] for side in (gold, predicted))
+        )
 
 
 class CharacterTags(_ItemPairs):

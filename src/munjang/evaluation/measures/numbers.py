@@ -51,9 +51,9 @@ class _Numbers:
 
     def __init__(self, values: NDArray[np.float64]) -> None:
         self.values = values
-        self._shifted = (
-            values - values.mean() if len(values) else values
-        )  # for the precision of large numbers
+        self._shifted = _unit(values)  # correlations do not depend on the scale, but squares may overflow
+        if len(values):
+            self._shifted = _unit(self._shifted - self._shifted.mean())  # precision for large numbers
         self.distinct, self._index = np.unique(values, return_inverse=True)
         self._order = np.argsort(self._index, kind="stable")
         self._starts = np.searchsorted(self._index[self._order], np.arange(len(self.distinct)))
@@ -117,6 +117,13 @@ def _read(numbers: ArrayLike, which: str) -> NDArray[np.float64]:
             f"{len(values)} are not finite, and nothing can be measured with them."
         )
     return values
+
+
+def _unit(values: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return numbers scaled so that the largest is 1 or -1."""
+    largest = np.abs(values).max(initial=0)
+    scaled: NDArray[np.float64] = values / largest if largest > 0 else values
+    return scaled
 
 
 def _correlation(weights: Weights, gold: Weights, predicted: Weights) -> Values:

@@ -9,8 +9,10 @@ from math import comb
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from munjang.errors import InputError
 from munjang.evaluation.measures.counts import check_paired
 from munjang.evaluation.measures.resampling import Estimate, Values, Weights, estimates, mean_of, point
+from munjang.validation import checked_count
 
 __all__ = [
     "METRICS",
@@ -54,10 +56,14 @@ def ranking_metrics(
     """Return every measure of `METRICS` for the rankings of queries, and the relevant items of each query.
 
     Recall@k is the share of the queries with a relevant item among the first k. The intervals are those of
-    `munjang.evaluation.measures.resampling.estimates`. Raises `InputError` if there are no queries, or if
-    the lengths differ.
+    `munjang.evaluation.measures.resampling.estimates`. Raises `InputError` if there are no queries, if
+    the lengths differ, or if a ranking has an item twice.
     """
     check_paired("rankings", found, "sets of relevant items", relevant)
+    for query, ranking in enumerate(found):
+        if len(set(ranking)) < len(ranking):
+            raise InputError(f"The ranking of query {query} has an item twice; each item has one rank.")
+    relevant = [frozenset(items) for items in relevant]
     rows = {
         "MRR@10": [reciprocal_rank(f, r) for f, r in zip(found, relevant, strict=True)],
         "nDCG@10": [ndcg(f, r) for f, r in zip(found, relevant, strict=True)],
@@ -72,9 +78,10 @@ def mean_reciprocal_rank(scores: Sequence[float], relevance: Sequence[float], k:
     """Return 1 / the rank of the first relevant document among the first ``k``; 0 if none is there.
 
     Documents of relevance above 0 are relevant. For documents of equal scores, the result is the mean over
-    all their orders. Raises `InputError` for sequences of unequal length, or empty ones.
+    all their orders. Raises `InputError` for sequences of unequal length or empty ones, scores and grades
+    that are not finite, negative grades, and ``k`` below 1.
     """
-    check_paired("scores", scores, "grades of relevance", relevance)
+    _check_ranked(scores, relevance, k)
     before = 0
     for grades in _ties(scores, relevance):
         size, relevant = len(grades), int(np.count_nonzero(grades > 0))
@@ -96,7 +103,7 @@ def graded_ndcg(scores: Sequence[float], relevance: Sequence[float], k: int = 10
     The gain is the grade itself, divided by the logarithm of the rank (Jarvelin 2002), as in scikit-learn's
     `ndcg_score`; equal scores share their ranks' discounts. Raises as `mean_reciprocal_rank`.
     """
-    check_paired("scores", scores, "grades of relevance", relevance)
+    _check_ranked(scores, relevance, k)
     discounts = np.zeros(len(scores))
     discounts[:k] = 1 / np.log2(np.arange(2, min(k, len(scores)) + 2))
     best = float(np.sort(np.asarray(relevance, dtype=np.float64))[::-1] @ discounts)
@@ -145,6 +152,17 @@ class TruePairs:
 def average_precision(truth: Sequence[bool], scores: ArrayLike) -> float:
     """Return the average precision of scores; NaN without true examples. Raises as `TruePairs`."""
     return point(TruePairs(truth, scores).average_precision, len(truth))
+
+
+def _check_ranked(scores: Sequence[float], relevance: Sequence[float], k: int) -> None:
+    checked_count("k", k)
+    check_paired("scores", scores, "grades of relevance", relevance)
+    for index, (score, grade) in enumerate(zip(scores, relevance, strict=True)):
+        if not (math.isfinite(score) and math.isfinite(grade) and grade >= 0):
+            raise InputError(
+                f"Document {index} has the score {score} and the relevance {grade}; both must be finite, and "
+                "the relevance 0 or more."
+            )
 
 
 def _ties(scores: Sequence[float], relevance: Sequence[float]) -> list[NDArray[np.float64]]:

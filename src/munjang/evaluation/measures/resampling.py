@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from munjang.errors import InputError
+from munjang.rounding import rounded
 
 __all__ = ["Estimate", "Statistic", "Values", "Weights", "estimates", "mean_of", "point"]
 
@@ -22,7 +23,6 @@ _RESAMPLES = 2000
 _SEED = 1
 _CONFIDENCE = 0.95
 _CELLS = 2**20  # weights in memory at once: 8 MiB
-_DIGITS = 6  # of a measure in JSON
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,9 +44,7 @@ class Estimate:
     def to_dict(self) -> dict[str, float | None]:
         """Return rounded values for JSON: ``None`` for NaN."""
         bounds = {"value": self.value, "low": self.low, "high": self.high}
-        return {
-            name: round(bound, _DIGITS) if math.isfinite(bound) else None for name, bound in bounds.items()
-        }
+        return {name: rounded(bound) if math.isfinite(bound) else None for name, bound in bounds.items()}
 
 
 def point(statistic: Statistic, count: int) -> float:

@@ -1,0 +1,82 @@
+"""Common parts of the commands of ``munjang evaluate``: their options, the sample and the printed result."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, TypeVar
+
+from munjang.cli.common.options import AsJson, Progress, argument, option
+from munjang.cli.common.output import clean, console, new_table, print_json, write_line
+from munjang.cli.common.texts import usage_error
+from munjang.progress import has_bar, tracked
+
+if TYPE_CHECKING:
+    from munjang.evaluation import Evaluation
+
+__all__ = ["Data", "Limit", "Report", "sampled"]
+
+T = TypeVar("T")
+
+Data = Annotated[Path, argument("The file with the labelled examples.", "DATA")]
+Limit = Annotated[int | None, option("Measure on a sample of so many.", "N", shown="all", min=1)]
+
+
+def sampled(examples: Sequence[T], limit: int | None) -> list[T]:
+    """Return a sample of at most ``limit`` examples."""
+    from munjang.data.splitting import sample
+
+    return sample(examples, limit)
+
+
+@dataclass(frozen=True)
+class Report:
+    """Options: whether progress is shown, and the form of the result."""
+
+    progress: Progress = None
+    as_json: AsJson = False
+    as_markdown: Annotated[bool, option("Print a table in Markdown, for a report.", "--markdown")] = False
+
+    def __post_init__(self) -> None:
+        """Raise the usage error for two forms."""
+        if self.as_json and self.as_markdown:
+            raise usage_error("It does not go together with --markdown.", "--json")
+
+    def run(
+        self,
+        data: Path,
+        evaluate: Callable[..., Evaluation],
+        model: object,
+        examples: Sequence[object],
+        *,
+        total: int | None = None,
+    ) -> None:
+        """Evaluate a model on examples of a file with a progress bar, and print the result.
+
+        ``total`` is the number of steps if it is not the number of examples.
+        """
+        is_watched = self.progress or has_bar(self.progress)
+        with tracked(self.progress, len(examples) if total is None else total, "Measuring") as advance:
+            found = evaluate(model, examples, advance=advance if is_watched else None)
+        found = replace(found, data=data.name)
+        if self.as_json:
+            print_json(found.to_dict())
+        elif self.as_markdown:
+            write_line(found.to_markdown())
+        else:
+            _print_table(found)
+
+
+def _print_table(found: Evaluation) -> None:
+    table = new_table()
+    table.add_column("measure")
+    table.add_column("value", justify="right")
+    table.add_column("95% interval")
+    for name, value, interval in found.rows():
+        table.add_row(clean(name), value, interval)
+    out = console()
+    out.print(clean(found.title), style="bold")  # rich would wrap a table's own title to its width
+    out.print(table)
+    if found.notes:
+        out.print(clean(found.notes), style="dim")
