@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 
-from munjang import CrossEncoder, Model, SentenceTransformer, Tokenizer, pipeline
+from munjang import ChatBot, CrossEncoder, Index, Model, SentenceTransformer, Tokenizer, pipeline
+from munjang.chat.chatbot import ChatArguments, ChatOptions
 from munjang.checkpoints import (
     FetchArguments,
     FetchOptions,
@@ -19,6 +20,8 @@ from munjang.checkpoints import (
     open_checkpoint,
 )
 from munjang.errors import InputError, InputTypeError
+from munjang.search.query import SearchArguments, SearchOptions
+from munjang.search.settings import IndexArguments, RequestedSettings
 from munjang.sentence.settings import OpenEncoderArguments, open_options
 from munjang.tasks.generation.causal import GenerationArguments, GenerationOptions
 from munjang.tasks.generation.text_generation import TextGeneration
@@ -26,6 +29,9 @@ from munjang.tasks.generation.text_generation import TextGeneration
 PAIRS = [
     (FetchArguments, FetchOptions, set()),
     (OpenArguments, OpenOptions, set()),
+    (IndexArguments, RequestedSettings, set()),
+    (SearchArguments, SearchOptions, {"where", "shares"}),  # computed
+    (ChatArguments, ChatOptions, set()),
     (GenerationArguments, GenerationOptions, {"no_repeat_ngram_size"}),  # of `munjang.transformers` only
 ]
 FUNCTIONS: list[tuple[Callable[..., Any], type, type]] = [
@@ -36,6 +42,12 @@ FUNCTIONS: list[tuple[Callable[..., Any], type, type]] = [
     (pipeline, OpenArguments, OpenOptions),
     (SentenceTransformer, OpenEncoderArguments, OpenOptions),
     (CrossEncoder, OpenEncoderArguments, OpenOptions),
+    (Index.open, IndexArguments, RequestedSettings),
+    (Index.search, SearchArguments, SearchOptions),
+    (Index.search_batch, SearchArguments, SearchOptions),
+    (ChatBot, ChatArguments, ChatOptions),
+    (ChatBot.from_file, ChatArguments, ChatOptions),
+    (ChatBot.from_index, ChatArguments, ChatOptions),
     (TextGeneration.__call__, GenerationArguments, GenerationOptions),
     (TextGeneration.stream, GenerationArguments, GenerationOptions),
 ]

@@ -20,7 +20,7 @@ from munjang.search.index import Index
 from munjang.sentence.cross_encoder import CrossEncoder
 from munjang.sentence.transformer import SentenceTransformer
 from munjang.tokenization import nfc
-from munjang.validation import checked_count, checked_number
+from munjang.validation import checked_count, checked_number, takes_keywords
 
 __all__ = ["ChatArguments", "ChatBot", "ChatOptions"]
 
@@ -89,6 +89,7 @@ class ChatBot:
             `munjang.chat.chatbot.ChatArguments`.
     """
 
+    @takes_keywords(ChatArguments, ChatOptions)
     def __init__(self, retriever: Retriever, **options: Unpack[ChatArguments]) -> None:
         checked = ChatOptions(**options)
         self._retriever = retriever
@@ -99,6 +100,7 @@ class ChatBot:
         self._used_answers: set[str] = set()
 
     @classmethod
+    @takes_keywords(ChatArguments, ChatOptions)
     def from_file(
         cls,
         path: str | os.PathLike[str],
@@ -151,6 +153,7 @@ class ChatBot:
         return cls(retriever, **options)
 
     @classmethod
+    @takes_keywords(ChatArguments, ChatOptions)
     def from_index(
         cls,
         index: Index | str | os.PathLike[str],

@@ -169,12 +169,12 @@ def checked_documents(documents: Iterable[object], fields: Sequence[str]) -> lis
 
     Raises `InputError` also for two different documents with the same id.
     """
-    found: dict[DocumentId, Document] = {}
+    checked: dict[DocumentId, Document] = {}
     for given in documents:
         document = checked_document(given, fields)
-        if found.setdefault(document.id, document) != document:
+        if checked.setdefault(document.id, document) != document:
             raise InputError(f"The id {document.id!r} is given to two different documents.")
-    return list(found.values())
+    return list(checked.values())
 
 
 def checked_document(given: object, fields: Sequence[str]) -> Document:
@@ -191,8 +191,8 @@ def checked_document(given: object, fields: Sequence[str]) -> Document:
     elif isinstance(given, Mapping):
         number = _id_of(given)
         values = {name: text for name, text in given.items() if name not in (_ID, _METADATA)}
-        found = given.get(_METADATA)
-        metadata, source = {} if found is None else found, None
+        stored = given.get(_METADATA)
+        metadata, source = {} if stored is None else stored, None
     else:
         raise InputTypeError(
             f"A document is a Document, a dictionary or a text, got a {type(given).__name__}."
@@ -243,7 +243,7 @@ def _fields(values: Mapping[Any, object], fields: Sequence[str], where: str) -> 
     if unknown:
         raise InputError(
             f"{where} has a field {unknown[0]!r}, but the index has {', '.join(fields)}; "
-            "what is not to be searched goes under 'metadata'."
+            "values that are not searched belong in 'metadata'."
         )
     return {
         name: checked_text(values[name], f"{where}: the field '{name}'") for name in fields if name in values
@@ -254,12 +254,12 @@ def _metadata(metadata: object, where: str) -> dict[str, Any]:
     if not isinstance(metadata, Mapping):
         raise InputTypeError(f"{where}: metadata must be a dictionary, got {shown_value(metadata)}.")
     try:
-        found = _json(metadata, f"{where}: metadata")
-        json.dumps(found)
+        plain = _json(metadata, f"{where}: metadata")
+        json.dumps(plain)
     except RecursionError:
         raise InputError(f"{where}: metadata is nested too deeply.") from None
-    assert isinstance(found, dict)
-    return found
+    assert isinstance(plain, dict)
+    return plain
 
 
 def _json(value: object, where: str) -> Any:
@@ -276,9 +276,9 @@ def _json(value: object, where: str) -> Any:
     if isinstance(value, float) and math.isfinite(value):
         return value
     if isinstance(value, list | tuple):
-        return [_json(one, where) for one in value]
+        return [_json(member, where) for member in value]
     if isinstance(value, Mapping):
-        return {_key(name, where): _json(one, f"{where}.{name}") for name, one in value.items()}
+        return {_key(name, where): _json(member, f"{where}.{name}") for name, member in value.items()}
     raise InputTypeError(
         f"{where} holds {shown_value(value)} ({type(value).__name__}), which JSON can't hold."
     )

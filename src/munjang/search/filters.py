@@ -41,12 +41,12 @@ class Condition:
             return bool(members) == self.value
         if self.operator in ("ne", "not_in"):
             wanted = self.value if isinstance(self.value, tuple) else (self.value,)
-            return not any(_equal(member, one) for member in members for one in wanted)
+            return not any(_equal(member, value) for member in members for value in wanted)
         return any(self._holds_for(member) for member in members)
 
     def _holds_for(self, member: object) -> bool:
         if isinstance(self.value, tuple):
-            return any(_equal(member, one) for one in self.value)
+            return any(_equal(member, value) for value in self.value)
         if self.operator == "eq":
             return _equal(member, self.value)
         return _ordered(member, self.operator, self.value)
@@ -72,7 +72,9 @@ def parse_filter(wanted: Mapping[str, Any] | None) -> Filter | None:
         return None
     if not isinstance(wanted, Mapping) or not all(isinstance(name, str) for name in wanted):
         raise InputTypeError(f"A filter is a mapping of names to values, got {shown_value(wanted)}.")
-    return Filter(tuple(one for name, value in wanted.items() for one in _conditions(name, value)))
+    return Filter(
+        tuple(condition for name, value in wanted.items() for condition in _conditions(name, value))
+    )
 
 
 def _conditions(name: str, wanted: object) -> list[Condition]:
@@ -82,20 +84,23 @@ def _conditions(name: str, wanted: object) -> list[Condition]:
     if not isinstance(wanted, Mapping):
         return [_condition(path, "in" if isinstance(wanted, (list, tuple)) else "eq", wanted)]
     if not wanted:
-        raise InputError(f"The filter for '{name}' is empty; say for example {{'gte': 2020}}.")
+        raise InputError(f"The filter for '{name}' is empty; write for example {{'gte': 2020}}.")
     unknown = [operator for operator in wanted if operator not in _OPERATORS]
     if unknown:
         raise InputError(
-            f"The filter for '{name}' has {shown_value(unknown[0])}; there are {', '.join(_OPERATORS)}."
+            f"The filter for '{name}' has {shown_value(unknown[0])}, which is not one of the operators "
+            f"{', '.join(_OPERATORS)}."
         )
     return [_condition(path, operator, value) for operator, value in wanted.items()]
 
 
 def _condition(path: tuple[str, ...], operator: Operator, value: object) -> Condition:
     name = ".".join(path)
-    value = [plain_value(one) for one in value] if isinstance(value, list | tuple) else plain_value(value)
+    value = (
+        [plain_value(member) for member in value] if isinstance(value, list | tuple) else plain_value(value)
+    )
     if operator in _LISTS:
-        if not isinstance(value, list) or not all(_is_scalar(one) for one in value):
+        if not isinstance(value, list) or not all(_is_scalar(item) for item in value):
             raise InputTypeError(
                 f"The filter '{operator}' for '{name}' needs a list, got {shown_value(value)}."
             )
@@ -134,7 +139,7 @@ def _equal(member: object, value: Scalar) -> bool:
 
 
 def _both_numbers(member: object, value: object) -> bool:
-    return all(isinstance(one, (int, float)) and not isinstance(one, bool) for one in (member, value))
+    return all(isinstance(each, (int, float)) and not isinstance(each, bool) for each in (member, value))
 
 
 def _ordered(member: Any, operator: Operator, value: Any) -> bool:

@@ -33,7 +33,7 @@ from munjang.search.sources import Source
 from munjang.search.stores import is_new_file, open_store, redact_password
 from munjang.search.stores.base import TRANSACTION, Changes, Store
 from munjang.search.text.analysis import Analyzer, analyzer_named
-from munjang.validation import checked_flag, checked_number, shown_value
+from munjang.validation import checked_flag, checked_number, shown_value, takes_keywords
 
 if TYPE_CHECKING:
     from munjang.sentence.transformer import SentenceTransformer
@@ -117,6 +117,7 @@ class Index:
         return analyzer_named(self.settings.analyzer)
 
     @classmethod
+    @takes_keywords(IndexArguments, RequestedSettings)
     def open(
         cls,
         location: str | os.PathLike[str],
@@ -200,6 +201,7 @@ class Index:
 
     # Searching
 
+    @takes_keywords(SearchArguments, SearchOptions)
     def search(self, query: str, **options: Unpack[SearchArguments]) -> list[Hit]:
         """Return the best documents for a query, each ranked by its best passage.
 
@@ -214,6 +216,7 @@ class Index:
         """
         return self.search_batch([query], **options)[0]
 
+    @takes_keywords(SearchArguments, SearchOptions)
     def search_batch(self, queries: Sequence[str], **options: Unpack[SearchArguments]) -> list[list[Hit]]:
         """Search for several queries, encoded as a batch, in the same snapshot; see `search`."""
         if isinstance(queries, str) or not isinstance(queries, Sequence):

@@ -27,14 +27,14 @@ _FORM = 1  # version of the digest's input format
 
 def digest(document: Document) -> bytes:
     """Return the SHA-256 of a document's content, independent of the order of its fields and metadata."""
-    said = [
+    content = [
         _FORM,
         document.id,
         dict(document.fields),
         dict(document.metadata),
         document.source,
     ]
-    text = json.dumps(said, ensure_ascii=False, sort_keys=True, separators=(",", ":"), allow_nan=False)
+    text = json.dumps(content, ensure_ascii=False, sort_keys=True, separators=(",", ":"), allow_nan=False)
     return hashlib.sha256(text.encode()).digest()
 
 
@@ -80,9 +80,9 @@ class Preparer:
             for name in self._settings.fields
             if name in document.fields
         ]
-        places = self._chunker.cut([text for *_, text in fields])
-        for (number, name, _), its_places in zip(fields, places, strict=True):
-            for start, end in its_places:
+        passages = self._chunker.cut([text for *_, text in fields])
+        for (number, name, _), offsets in zip(fields, passages, strict=True):
+            for start, end in offsets:
                 yield number, name, start, end
 
     def _encoded(self, pieces: Sequence[_Piece]) -> int:
@@ -99,8 +99,8 @@ class Preparer:
             normalize_embeddings=self._settings.normalize,
             truncate_dim=self._model.truncate_dim,
         )
-        found: NDArray[np.float32] = EncodeCall(self._model, options).all(wanted, report)
-        return found
+        vectors: NDArray[np.float32] = EncodeCall(self._model, options).all(wanted, report)
+        return vectors
 
 
 _Piece = tuple[int, str, int, int]
@@ -113,15 +113,15 @@ def _text(documents: Sequence[Document], piece: _Piece) -> str:
 
 def _in_documents(advance: Advance | None, documents: int, passages: int) -> Callable[[int | None], None]:
     """Return a function that converts progress in passages to documents; ``None`` reports the rest."""
-    done = told = 0
+    done = reported = 0
 
     def report(count: int | None) -> None:
-        nonlocal done, told
+        nonlocal done, reported
         done = passages if count is None else done + count
         now = documents if count is None else documents * done // passages
-        if advance is not None and now > told:
-            advance(now - told)
-            told = now
+        if advance is not None and now > reported:
+            advance(now - reported)
+            reported = now
 
     return report
 

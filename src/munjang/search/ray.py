@@ -85,9 +85,9 @@ class RayEngine:
         try:
             ray.init(self._address or "local", **options)
         except (ConnectionError, RuntimeError, ValueError, TimeoutError) as error:
-            place = f"the Ray cluster '{self._address}'" if self._address else "a Ray cluster here"
+            cluster = f"the Ray cluster '{self._address}'" if self._address else "a Ray cluster here"
             reason = str(error).strip().splitlines()[:1] or [type(error).__name__]
-            raise InputError(f"Connecting to {place} failed: {reason[0]}") from error
+            raise InputError(f"Connecting to {cluster} failed: {reason[0]}") from error
         try:
             yield ray
         finally:
@@ -137,7 +137,7 @@ class _Batch:
             named = ids[0] if len(ids) == 1 else f"{ids[0]} to {ids[-1]}"
             raise InputError(
                 f"Batch {self.number} (documents {named}) failed {_TRIES} times, the last time because: "
-                f"{reason} Look for a document in it that is out of the ordinary, or give more memory."
+                f"{reason} Look for an unusual document in it, or use a machine with more memory."
             )
 
 
@@ -145,7 +145,7 @@ class _Batch:
 class _Member:
     actor: Any
     ready: Any  # the reference of the first call's result
-    there: bool = False
+    started: bool = False
     batches: deque[tuple[Any, _Batch]] = field(default_factory=deque)  # in processing order
 
     def takes(self, *, suspect: bool) -> bool:
@@ -153,7 +153,7 @@ class _Member:
 
         So if the next worker ends too, its only batch is the cause.
         """
-        if not self.there or any(batch.suspect for _, batch in self.batches):
+        if not self.started or any(batch.suspect for _, batch in self.batches):
             return False
         return len(self.batches) < (1 if suspect else _QUEUED)
 
@@ -203,11 +203,11 @@ class _Crew:
     def _finished(self) -> list[Any]:
         """Wait for the next result and return its reference."""
         waiting = [reference for member in self._members for reference, _ in member.batches]
-        waiting += [member.ready for member in self._members if not member.there]
+        waiting += [member.ready for member in self._members if not member.started]
         finished, _ = self._ray.wait(waiting, num_returns=1, timeout=_PATIENCE if not self._busy() else None)
         if not finished:
             raise InputError(
-                f"The Ray cluster gave no worker within {_PATIENCE:g} seconds; "
+                f"The Ray cluster provided no worker within {_PATIENCE:g} seconds; "
                 f"it has {self._ray.available_resources().get('CPU', 0):g} free CPUs, each worker needs one."
             )
         return list(finished)
@@ -217,7 +217,7 @@ class _Crew:
 
     def _taken(self, reference: Any) -> list[list[Entry]]:
         """Process a result; return the prepared batches: none for a worker's start or a failed batch."""
-        member, batch = self._found(reference)
+        member, batch = self._owner(reference)
         errors = self._ray.exceptions
         try:
             answer: list[Entry] | None = self._ray.get(reference)
@@ -231,25 +231,25 @@ class _Crew:
             return self._drop(member, batch, _first_line(error))
         self._lost = 0
         if answer is None:
-            member.there = True
+            member.started = True
             return []
-        member.batches = deque(one for one in member.batches if one[1] is not batch)
+        member.batches = deque(pair for pair in member.batches if pair[1] is not batch)
         return [answer]
 
-    def _found(self, reference: Any) -> tuple[_Member, _Batch | None]:
+    def _owner(self, reference: Any) -> tuple[_Member, _Batch | None]:
         for member in self._members:
             if member.ready == reference:
                 return member, None
             for known, batch in member.batches:
                 if known == reference:
                     return member, batch
-        raise AssertionError("an answer to no question")
+        raise AssertionError("a result of an unknown call")
 
     def _drop(self, member: _Member, batch: _Batch | None, reason: str) -> list[list[Entry]]:
         """Put a failed batch back into the queue."""
         if batch is None:
             return self._replace(member, reason)
-        member.batches = deque(one for one in member.batches if one[1] is not batch)
+        member.batches = deque(pair for pair in member.batches if pair[1] is not batch)
         self._again.append(batch)
         batch.fail(reason)
         return []
@@ -260,7 +260,7 @@ class _Crew:
         The first requeued batch is assumed to be the cause, since a worker processes batches in order. But
         its result may have been lost, and the second batch may be the cause; the retry shows it, see `takes`.
         """
-        self._lost += not member.there
+        self._lost += not member.started
         if self._lost >= _TRIES:
             raise InputError(f"{_TRIES} Ray workers ended before they had begun, the last because: {reason}")
         answers, rest = [], []

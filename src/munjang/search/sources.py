@@ -70,23 +70,23 @@ def _section(path: list[tuple[int, str]], body: list[str]) -> Iterator[Section]:
 
 def _fence_after(line: str, fence: str | None) -> str | None:
     """Return the opening fence of the code block that is open after this line, or ``None``."""
-    found = _FENCE.match(line)
-    if found is None:
+    match = _FENCE.match(line)
+    if match is None:
         return fence
     if fence is None:
-        return found[1]
-    closes = found[1].startswith(fence) and line.strip() == found[1]
+        return match[1]
+    closes = match[1].startswith(fence) and line.strip() == match[1]
     return None if closes else fence
 
 
 def _heading(line: str, before: list[str]) -> tuple[int, str]:
     """Return the level and title of a heading that ends with this line; level 0 for any other line."""
-    if found := _HEADING.fullmatch(line):
-        return len(found[1]), (found[2] or "").strip()
+    if match := _HEADING.fullmatch(line):
+        return len(match[1]), (match[2] or "").strip()
     is_title = bool(before) and bool(before[-1].strip()) and before[-1].strip()[0] not in "#>-*+|`"
-    if is_title and (found := _UNDERLINE.fullmatch(line)):
-        alone = len(before) == 1 or not before[-2].strip()
-        return (1 if found[1][0] == "=" else 2, before[-1].strip()) if alone else (0, "")
+    if is_title and (match := _UNDERLINE.fullmatch(line)):
+        is_single_line = len(before) == 1 or not before[-2].strip()
+        return (1 if match[1][0] == "=" else 2, before[-1].strip()) if is_single_line else (0, "")
     return 0, ""
 
 
@@ -239,8 +239,8 @@ class Source:
         for row in replace(data, column=self._first_column(data, fields)):
             if columns is None:
                 columns = self._columns(data, row, fields)
-            texts = {one: row.values.get(column) for one, column in columns.items()}
-            given = {one: text for one, text in texts.items() if text not in (None, "")}
+            texts = {field_name: row.values.get(column) for field_name, column in columns.items()}
+            given = {field_name: text for field_name, text in texts.items() if text not in (None, "")}
             if given:
                 yield self._row(row, given, columns, name, fields)
 
@@ -248,26 +248,26 @@ class Source:
         """Return the text column to pass to `DataFile` if it can't choose a column, else ``None``."""
         if not data.has_columns:
             return next(iter(self.columns.values()), None)
-        there = data.columns()
+        existing = data.columns()
         if self.columns:
             chosen = list(self.columns.values())
-            return next((column for column in chosen if column in there), chosen[0])
-        return next((name for name in fields if name in there), None)
+            return next((column for column in chosen if column in existing), chosen[0])
+        return next((name for name in fields if name in existing), None)
 
     def _columns(self, data: DataFile, row: Row, fields: Sequence[str]) -> dict[str, str]:
         """Return the column of each field."""
         wanted = [*(self.columns.values() or fields), *([self.id] if self.id else []), *(self.metadata or ())]
-        there = _keys(data, row, wanted)
-        chosen = self.columns or {name: name for name in fields if name in there}
+        existing = _keys(data, row, wanted)
+        chosen = self.columns or {name: name for name in fields if name in existing}
         if not chosen and len(fields) == 1:
             chosen = {fields[0]: row.column}
         wanted = [*chosen.values(), *([self.id] if self.id else []), *(self.metadata or ())]
-        missing = [column for column in wanted if column not in there]
+        missing = [column for column in wanted if column not in existing]
         if missing or not chosen:
             lacking = f"no column '{missing[0]}'" if missing else f"none of the columns {', '.join(fields)}"
             raise DataFileError(
-                f"{data.name} has {lacking}; it has {', '.join(row.values)}. Say which column is which "
-                "field with --field FIELD=COLUMN."
+                f"{data.name} has {lacking}; it has {', '.join(row.values)}. Assign columns to "
+                "fields with --field FIELD=COLUMN."
             )
         return dict(chosen)
 
@@ -294,13 +294,13 @@ class Source:
 
 def _keys(data: DataFile, first: Row, wanted: Sequence[str]) -> set[str]:
     """Return the keys of the first row; for JSON Lines also the wanted keys that occur only in later rows."""
-    there = set(first.values)
-    if data.kind in _SPARSE and data.rereadable and not there.issuperset(wanted):
+    keys = set(first.values)
+    if data.kind in _SPARSE and data.rereadable and not keys.issuperset(wanted):
         for record in data.records():
-            there.update(record.values)
-            if there.issuperset(wanted):
+            keys.update(record.values)
+            if keys.issuperset(wanted):
                 break
-    return there
+    return keys
 
 
 def _number_or_text(value: Any) -> Any:

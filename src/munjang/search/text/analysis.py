@@ -21,8 +21,8 @@ __all__ = [
     "KiwiMorphemes",
     "Span",
     "analyzer_named",
-    "fold",
     "has_hangul",
+    "normalized_words",
     "runs",
 ]
 
@@ -38,11 +38,11 @@ def has_hangul(text: str) -> bool:
 
 def runs(text: str) -> Iterator[tuple[bool, int, int]]:
     """Yield the runs of an NFC text: whether the run is Hangul, its start and its end."""
-    for found in _pattern().finditer(text):
-        yield found[1] is not None, *found.span()
+    for match in _pattern().finditer(text):
+        yield match[1] is not None, *match.span()
 
 
-def fold(word: str) -> list[str]:
+def normalized_words(word: str) -> list[str]:
     """Return the normalized form of a word: NFKC with case folding.
 
     Mostly a single word; a ligature that stands for several words yields all of them. Words are truncated to
@@ -51,7 +51,7 @@ def fold(word: str) -> list[str]:
     if word.isascii():
         return [word[:_LONGEST].lower()]
     plain = _nfkc(_nfkc(word[: _LONGEST * 2]).casefold())
-    return [found[0][:_LONGEST] for found in _pattern().finditer(plain)]
+    return [match[0][:_LONGEST] for match in _pattern().finditer(plain)]
 
 
 def _nfkc(text: str) -> str:
@@ -132,7 +132,7 @@ def _other_words(text: str) -> list[Span]:
         (word, start, end)
         for hangul, start, end in runs(text)
         if not hangul
-        for word in fold(text[start:end])
+        for word in normalized_words(text[start:end])
     ]
 
 
@@ -142,9 +142,9 @@ def _pieces(text: str) -> Iterator[Piece]:
         if has_hangul(text):
             yield 0, text
         return
-    for found in _PIECE.finditer(text):
-        if has_hangul(found[0]):
-            yield found.start(), found[0]
+    for match in _PIECE.finditer(text):
+        if has_hangul(match[0]):
+            yield match.start(), match[0]
 
 
 def _analysed(pieces: Iterator[str]) -> Iterator[list[Any]]:
@@ -234,13 +234,13 @@ class HangulBigrams:
 def _bigram_spans(text: str) -> Iterator[Span]:
     for hangul, start, end in runs(text):
         if not hangul:
-            for word in fold(text[start:end]):
+            for word in normalized_words(text[start:end]):
                 yield word, start, end
         elif end - start == 1:
             yield text[start:end], start, end
         else:
-            for place in range(start, end - 1):
-                yield text[place : place + 2], place, place + 2
+            for offset in range(start, end - 1):
+                yield text[offset : offset + 2], offset, offset + 2
 
 
 def analyzer_named(name: str | None = None) -> Analyzer:
@@ -286,5 +286,5 @@ def _check_version(name: str, installed: str, rest: str) -> None:
     if rest and name != installed:
         raise IndexMismatchError(
             f"The index was made with the analyser '{name}', but '{installed}' is installed; install that "
-            "version, or make the words anew with `munjang index migrate`."
+            "version, or analyze the documents again with `munjang index migrate`."
         )

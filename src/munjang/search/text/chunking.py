@@ -55,42 +55,42 @@ def sentences(text: str) -> Iterator[tuple[int, int]]:
 
 def after_blanks(text: str, start: int) -> int:
     """Return the end offset of the white space that begins at an offset."""
-    found = _BLANK.match(text, start)
-    return found.end() if found else start
+    match = _BLANK.match(text, start)
+    return match.end() if match else start
 
 
 def _ends(text: str) -> Iterator[int]:
     enclosed = _ENCLOSED.finditer(text)
     inside = next(enclosed, None)
-    for found in _END.finditer(text):
-        while inside is not None and inside.end() <= found.start():
+    for match in _END.finditer(text):
+        while inside is not None and inside.end() <= match.start():
             inside = next(enclosed, None)
-        hidden = inside is not None and inside.start() < found.start() and found.end() < inside.end()
-        if not hidden and not _goes_on(text, found):
-            yield found.end()
+        hidden = inside is not None and inside.start() < match.start() and match.end() < inside.end()
+        if not hidden and not _goes_on(text, match):
+            yield match.end()
 
 
-def _goes_on(text: str, found: re.Match[str]) -> bool:
+def _goes_on(text: str, match: re.Match[str]) -> bool:
     """Return whether a sentence continues after the full stop of an abbreviation, a number or initials."""
-    if found["dots"] is None:
+    if match["dots"] is None:
         return False
-    after = after_blanks(text, found.end())
+    after = after_blanks(text, match.end())
     following = text[after : after + 1]
     if following.islower():
         return True
-    if found["dots"] != ".":
+    if match["dots"] != ".":
         return False
-    before = _LAST_WORD.search(text[max(0, found.start() - 13) : found.start()])
+    before = _LAST_WORD.search(text[max(0, match.start() - 13) : match.start()])
     word = before[0] if before else ""
     if _NUMBER.fullmatch(word) and not following.isupper():  # "2023. 5. 1. 기준", not "It was 3. Then"
         return True
-    if _LABEL.fullmatch(word) and _begins_line(text, found.start() - len(word)):  # "1. Introduction"
+    if _LABEL.fullmatch(word) and _begins_line(text, match.start() - len(word)):  # "1. Introduction"
         return True
     return any(kind.fullmatch(word) for kind in (_INITIALS, _ABBREVIATIONS))
 
 
-def _begins_line(text: str, place: int) -> bool:
-    return not text[max(0, place - _INDENT) : place].rpartition("\n")[2].strip()
+def _begins_line(text: str, offset: int) -> bool:
+    return not text[max(0, offset - _INDENT) : offset].rpartition("\n")[2].strip()
 
 
 Place = tuple[int, int]
@@ -158,10 +158,10 @@ class Chunker:
         return passages
 
     def _units(self, text: str) -> list[_Unit]:
-        places = [part for start, end in sentences(text) for part in self._stretches(text, start, end)]
-        counts = self._count([text[start:end] for start, end in places])
+        parts = [part for start, end in sentences(text) for part in self._stretches(text, start, end)]
+        counts = self._count([text[start:end] for start, end in parts])
         units: list[_Unit] = []
-        for (start, end), count in zip(places, counts, strict=True):
+        for (start, end), count in zip(parts, counts, strict=True):
             if count <= self._tokens:
                 units.append(_Unit(start, end, count))
             else:
@@ -198,9 +198,9 @@ def _cut(text: str, start: int, limit: int) -> int:
     """Return the last word boundary up to a limit, or else the limit."""
     if limit <= start:
         return start + 1  # a single character has more tokens than a passage may have
-    for place in range(limit, start, -1):
-        if text[place - 1].isspace() or (place < len(text) and text[place].isspace()):
-            return place
+    for offset in range(limit, start, -1):
+        if text[offset - 1].isspace() or (offset < len(text) and text[offset].isspace()):
+            return offset
     return limit
 
 
@@ -223,8 +223,8 @@ def _joined(units: Sequence[_Unit], budget: int, overlap: int, characters: int) 
         passages.append((units[first].start, units[last - 1].end))
         done = first = last
         if done < len(units):
-            room = min(overlap, budget - units[done].tokens)
+            free = min(overlap, budget - units[done].tokens)
             least = max(units[done].end - characters, units[done].start - characters * overlap // budget)
-            while first > 0 and ends[done] - ends[first - 1] <= room and units[first - 1].start >= least:
+            while first > 0 and ends[done] - ends[first - 1] <= free and units[first - 1].start >= least:
                 first -= 1
     return passages

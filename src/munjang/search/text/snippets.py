@@ -36,25 +36,25 @@ def make_snippet(text: str, spans: Sequence[Span], wanted: Collection[str], leng
         wanted: the words of the query.
         length: in characters.
     """
-    found = sorted((start, end, word) for word, start, end in spans if word in wanted)
-    start, end = _window(text, found, length)
-    marks = _merged([(begin, stop) for begin, stop, _ in found if start <= begin and stop <= end])
+    matches = sorted((start, end, word) for word, start, end in spans if word in wanted)
+    start, end = _window(text, matches, length)
+    marks = _merged([(begin, stop) for begin, stop, _ in matches if start <= begin and stop <= end])
     before, after = _MORE if start else "", _MORE if end < len(text) else ""
     shift = len(before) - start
-    shown = f"{before}{_BLANK.sub(' ', text[start:end])}{after}"
-    return Snippet(shown, [(begin + shift, stop + shift) for begin, stop in marks])
+    snippet = f"{before}{_BLANK.sub(' ', text[start:end])}{after}"
+    return Snippet(snippet, [(begin + shift, stop + shift) for begin, stop in marks])
 
 
-def _window(text: str, found: list[tuple[int, int, str]], length: int) -> tuple[int, int]:
+def _window(text: str, matches: list[tuple[int, int, str]], length: int) -> tuple[int, int]:
     if len(text) <= length:
         return 0, len(text)
-    first = _best_mark(found, length)
-    start = 0 if first is None else max(0, found[first][0] - _LEAD)
-    start = _word_begin(text, min(start, len(text) - length), found[first][0] if first is not None else 0)
+    first = _best_mark(matches, length)
+    start = 0 if first is None else max(0, matches[first][0] - _LEAD)
+    start = _word_begin(text, min(start, len(text) - length), matches[first][0] if first is not None else 0)
     return start, _word_end(text, start, min(len(text), start + length))
 
 
-def _best_mark(found: list[tuple[int, int, str]], length: int) -> int | None:
+def _best_mark(matches: list[tuple[int, int, str]], length: int) -> int | None:
     """Return the start mark of the window with most distinct words, then most marks; the first of ties.
 
     A sliding window, in a single pass.
@@ -62,10 +62,10 @@ def _best_mark(found: list[tuple[int, int, str]], length: int) -> int | None:
     best, worth = None, (0, 0)
     inside: Counter[str] = Counter()
     last = 0
-    for first, (start, _, word) in enumerate(found):
+    for first, (start, _, word) in enumerate(matches):
         limit = start + length - 2 * _LEAD
-        while last < len(found) and (last == first or found[last][1] <= limit):
-            inside[found[last][2]] += 1
+        while last < len(matches) and (last == first or matches[last][1] <= limit):
+            inside[matches[last][2]] += 1
             last += 1
         if (len(inside), last - first) > worth:
             best, worth = first, (len(inside), last - first)
@@ -89,18 +89,18 @@ def _word_end(text: str, start: int, end: int) -> int:
     """Return the end of the last whole word, unless there is only one word."""
     if end == len(text) or text[end].isspace():
         return end
-    for place in range(end, start + (end - start) // 2, -1):
-        if text[place - 1].isspace():
-            return place - 1
+    for offset in range(end, start + (end - start) // 2, -1):
+        if text[offset - 1].isspace():
+            return offset - 1
     return end
 
 
 def _merged(marks: list[tuple[int, int]]) -> list[tuple[int, int]]:
-    """Return the marks with overlapping or adjacent marks joined, such as those of bigrams."""
-    joined: list[tuple[int, int]] = []
+    """Return the marks with overlapping or adjacent marks merged, such as those of bigrams."""
+    merged: list[tuple[int, int]] = []
     for start, end in marks:
-        if joined and start <= joined[-1][1]:
-            joined[-1] = (joined[-1][0], max(end, joined[-1][1]))
+        if merged and start <= merged[-1][1]:
+            merged[-1] = (merged[-1][0], max(end, merged[-1][1]))
         else:
-            joined.append((start, end))
-    return joined
+            merged.append((start, end))
+    return merged

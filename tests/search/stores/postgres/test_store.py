@@ -102,7 +102,7 @@ def test_a_database_without_pgvector(admin: Any, postgres_server: str) -> None:
     bare = postgres_server.replace("/postgres?", "/bare?")
     with pytest.raises(StoreError, match="has no extension"):
         open_postgres(bare, create=False)
-    with pytest.raises(StoreError, match="let an administrator run CREATE EXTENSION vector"):
+    with pytest.raises(StoreError, match="an administrator must run CREATE EXTENSION vector"):
         open_postgres(bare.replace("postgres:@", "guest:@"))
     nowhere = quote("-c extension_control_path=/nowhere")
     with pytest.raises(StoreError, match="has no pgvector: install it"):
