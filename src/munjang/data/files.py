@@ -209,6 +209,7 @@ class DataFile:
         encoding: the character encoding; a UTF-8 byte order mark is not part of the text.
         quoting: whether quotes in CSV and TSV quote fields, or are ordinary characters.
         header: whether the first row of CSV and TSV names the columns; if not, they are 1, 2, 3, ...
+        nested: whether the columns of parquet that hold lists or structs are read too.
         called: the name of the file in messages; by default its path.
 
     Iterating raises `DataFileError` with the line for an invalid file, `InputError` for an unknown encoding,
@@ -220,6 +221,7 @@ class DataFile:
     encoding: str = "utf-8"
     quoting: bool = True
     header: bool = True
+    nested: bool = False
     called: str | None = None
 
     @property
@@ -260,7 +262,7 @@ class DataFile:
         check_path(self.path)
         kind = self.kind
         if kind == _PARQUET:
-            yield from parquet_entries(self.path, self.name)
+            yield from parquet_entries(self.path, self.name, nested=self.nested)
             return
         with opened(self.path) as file:
             lines = numbered_lines(file, self.name, self.encoding)
