@@ -1,14 +1,14 @@
-# What a person does by hand, `make` does. Only Python 3.11 or newer and a package index are needed beforehand.
+# Development commands. They need only Python 3.11 or newer and a package index.
 #
 #   make demo    search real questions by meaning, in Korean and English
 #   make test    the tests
 #
-# Every target makes the environment that it needs, in .venv (benchmarks: .venv-bench).
+# Each target creates the environment that it needs in .venv (benchmarks: .venv-bench).
 
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
 
-# The first Python that is new enough; `make PYTHON=/path/to/python demo` chooses another.
+# The first Python that is new enough; `make PYTHON=/path/to/python demo` selects another.
 PYTHON ?= $(shell for p in python3 python3.14 python3.13 python3.12 python3.11; do \
 	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$p && break; done)
 
@@ -22,14 +22,14 @@ PROCESSES ?= 20
 
 .PHONY: help demo test test-hub stress lint types format docs changelog bench results clean
 
-help: ## say what there is to make
+help: ## list the targets
 	@grep -E '^[a-z.-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
 
 $(VENV)/bin/python:
 	@test -n "$(PYTHON)" || { echo "munjang needs Python 3.11 or newer; none was found. Try: make PYTHON=/path/to/python3.11 demo" >&2; exit 1; }
 	$(PYTHON) -m venv $(VENV)
 
-# Stamps, so that an environment is made once and renewed when what it is made from changes.
+# Stamp files: an environment is installed once, and again when its inputs change.
 $(VENV)/.runs: pyproject.toml constraints.txt | $(VENV)/bin/python
 	$(BIN)/python $(PIP_INSTALL) --editable .
 	@touch $@
@@ -43,12 +43,12 @@ $(VENV)/.documents: pyproject.toml constraints.txt | $(VENV)/bin/python
 	@touch $@ $(VENV)/.runs
 
 .PHONY: $(VENV)
-$(VENV): $(VENV)/.runs ## the environment that the demo needs, with the command in .venv/bin/munjang
+$(VENV): $(VENV)/.runs ## install the package in .venv; the command is .venv/bin/munjang
 
 demo: $(VENV)/.runs ## search the example questions by meaning
 	@$(BIN)/python examples/demo.py
 
-test: $(VENV)/.develops ## run the tests (those that need the hub apart)
+test: $(VENV)/.develops ## run the tests, except those that need the hub
 	$(BIN)/python -m pytest -n $(PYTEST_WORKERS) --dist loadfile --no-loadscope-reorder -m 'not hub'
 
 test-hub: $(VENV)/.develops ## run the lesson cases that need trained weights from the hub
@@ -64,7 +64,7 @@ lint: $(VENV)/.develops ## check style
 types: $(VENV)/.develops ## check types, of the tests too
 	$(BIN)/mypy
 
-format: $(VENV)/.develops ## bring the code into form
+format: $(VENV)/.develops ## format the code and fix style
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
@@ -81,7 +81,7 @@ changelog: $(VENV)/.develops ## show the next section of CHANGELOG.md, made from
 	.venv-bench/bin/python $(PIP_INSTALL) --editable . --requirement benchmarks/requirements.txt
 	@touch $@
 
-bench: .venv-bench/.benches ## measure this engine and its peers in one run
+bench: .venv-bench/.benches ## run the benchmarks against other libraries
 	.venv-bench/bin/python -m benchmarks $(BENCH)
 
 results: $(VENV)/.develops ## train the models of docs/results again (hours); RESULTS="korsts nsmc" chooses

@@ -18,7 +18,8 @@ from pathlib import Path
 import numpy as np
 
 from munjang.search.documents import Document, Entry, Passage
-from munjang.search.stores.base import Changes, IndexSettings, Reader, Store
+from munjang.search.settings import IndexSettings
+from munjang.search.stores.base import Changes, Reader, Store
 from munjang.search.stores.postgres.store import open_postgres
 from munjang.search.stores.sqlite.store import open_sqlite
 from munjang.search.text.analysis import HangulBigrams

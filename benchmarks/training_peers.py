@@ -33,6 +33,7 @@ class MunjangPairs:
 
     def encode(self, texts: Sequence[str], setting: Mapping[str, Any]) -> Losses:  # noqa: ARG002
         from munjang.evaluation import ScoredPair
+        from munjang.training.options import SentencesTask
         from munjang.training.sentences.train import train_sentence_transformer
 
         examples = [ScoredPair(*json.loads(text)) for text in texts]
@@ -41,8 +42,7 @@ class MunjangPairs:
                 examples,
                 model=self._folder,
                 output=Path(output) / "run",
-                score_scale=1.0,
-                max_seq_length=MAX_TOKENS,
+                task=SentencesTask(score_scale=1.0, max_seq_length=MAX_TOKENS),
                 options=_options(),
             )
             return _losses(Path(output) / "run")
@@ -58,6 +58,7 @@ class MunjangLabels:
 
     def encode(self, texts: Sequence[str], setting: Mapping[str, Any]) -> Losses:  # noqa: ARG002
         from munjang.evaluation import LabelledText
+        from munjang.training.options import ClassificationTask
         from munjang.training.tasks.classification import train_text_classification
 
         examples = [LabelledText(text, None, str(i % 2)) for i, text in enumerate(texts)]
@@ -66,7 +67,7 @@ class MunjangLabels:
                 examples,
                 model=str(self._folder),
                 output=Path(output) / "run",
-                max_length=MAX_TOKENS,
+                task=ClassificationTask(max_length=MAX_TOKENS),
                 options=_options(),
             )
             return _losses(Path(output) / "run")

@@ -10,7 +10,8 @@ from scripts.results.outcome import Outcome, Place
 import munjang
 from munjang.data import read_labelled_texts, read_scored_pairs
 from munjang.evaluation import evaluate_similarity
-from munjang.training.distillation.encoder import DISTILLING, distill_sentence_encoder
+from munjang.training.distillation.encoder import distill_sentence_encoder
+from munjang.training.distillation.options import ENCODER_OPTIONS, EncoderDistillationTask
 
 __all__ = ["distilled"]
 
@@ -35,8 +36,8 @@ def distilled(place: Place) -> Outcome:
         output=place.run("distilled"),
         layers=[1, 3, 5, 7, 9, 11],
         held_out=parts["dev"],
-        prompt=PROMPT,
-        options=replace(DISTILLING, epochs=3, bfloat16=has_bfloat16()),
+        task=EncoderDistillationTask(prompt=PROMPT),
+        options=replace(ENCODER_OPTIONS, epochs=3, bfloat16=has_bfloat16()),
         watchers=place.watchers,
     )
     student, whole = munjang.SentenceTransformer(result.folder), munjang.SentenceTransformer(teacher)

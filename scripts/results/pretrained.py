@@ -6,7 +6,7 @@ from scripts.results.measuring import has_bfloat16
 from scripts.results.outcome import Outcome, Place
 
 import munjang
-from munjang.training.options import TrainingOptions
+from munjang.training.options import NewModel, TrainingOptions, VocabularyTask
 from munjang.training.pretraining.train import train_masked_language_model
 from munjang.training.vocabulary.train import train_wordpiece
 
@@ -20,16 +20,14 @@ def pretrained(place: Place) -> Outcome:
     reviews = place.data / "nsmc" / "reviews.txt.gz"
     vocabulary = place.run("pretrained-vocabulary")
     if not (vocabulary / "tokenizer.json").exists():
-        train_wordpiece([reviews], vocabulary, vocab_size=16_000)
+        train_wordpiece([reviews], vocabulary, task=VocabularyTask(vocab_size=16_000))
     result = train_masked_language_model(
         [reviews],
         output=place.run("pretrained"),
         tokenizer=str(vocabulary),
         held_out=0.003,
-        layers=4,
-        width=256,
-        heads=4,
-        dropout=0.0,  # no text is seen more than a few times
+        # No text is seen more than a few times, so there is no dropout.
+        new_model=NewModel(layers=4, width=256, heads=4, dropout=0.0),
         options=TrainingOptions(
             epochs=2,
             batch_tokens=4096,

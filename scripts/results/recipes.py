@@ -33,7 +33,7 @@ from munjang.evaluation import (
 from munjang.tasks.question_answering import QuestionAnswering
 from munjang.tasks.text_classification import TextClassification
 from munjang.tasks.token_classification import TokenClassification
-from munjang.training.options import TrainingOptions
+from munjang.training.options import AnswersTask, ClassificationTask, SentencesTask, TrainingOptions
 from munjang.training.sentences.train import train_sentence_transformer
 from munjang.training.tasks.answers import train_question_answering
 from munjang.training.tasks.classification import train_text_classification
@@ -60,7 +60,7 @@ def stsb(place: Place) -> Outcome:
         model="all-MiniLM-L6-v2",
         output=place.run("stsb"),
         held_out=parts["dev"],
-        max_seq_length=128,
+        task=SentencesTask(max_seq_length=128),
         options=_options(epochs=4, learning_rate=5e-5),
         watchers=place.watchers,
     )
@@ -82,8 +82,7 @@ def _korsts(place: Place, name: str, model: str, title: str, goal: str) -> Outco
         model=model,
         output=place.run(name),
         held_out=parts["dev"],
-        prompt=PROMPT,
-        max_seq_length=128,
+        task=SentencesTask(prompt=PROMPT, max_seq_length=128),
         options=_options(epochs=4, learning_rate=5e-5),
         watchers=place.watchers,
     )
@@ -114,8 +113,7 @@ def kornli_korsts(place: Place) -> Outcome:
         model=E5,
         output=place.run("kornli"),
         held_out=read_scored_pairs(place.data / "korsts" / "dev.tsv"),
-        prompt=PROMPT,
-        max_seq_length=128,
+        task=SentencesTask(prompt=PROMPT, max_seq_length=128),
         options=_options(epochs=1),
         watchers=place.watchers,
     )
@@ -170,7 +168,7 @@ def _classification(
         model=E5,
         output=place.run(name),
         held_out=held_out,
-        max_length=96,
+        task=ClassificationTask(max_length=96),
         options=options,
         watchers=place.watchers,
     )
@@ -205,8 +203,7 @@ def korquad(place: Place) -> Outcome:
         train,
         model=E5,
         output=place.run("korquad"),
-        max_length=256,
-        negative_windows=0.3,
+        task=AnswersTask(max_length=256, negative_windows=0.3),
         options=_options(epochs=1, learning_rate=1.5e-4),
         watchers=place.watchers,
     )

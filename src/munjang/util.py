@@ -1,7 +1,8 @@
-"""Functions on sentence vectors, under the names that sentence-transformers gave them.
+"""Functions on sentence vectors, with the names of sentence-transformers.
 
-Scores are torch tensors if an argument is one, else numpy float32 arrays with the methods of torch's tensors
-that lessons use; functions of torch take them too. So a lesson's ``util.cos_sim(a, b)`` runs unchanged.
+Scores are torch tensors if an argument is a torch tensor, else numpy float32 arrays with the methods of torch
+tensors that lessons use; torch functions accept them too. So a lesson's ``util.cos_sim(a, b)`` runs
+unchanged.
 """
 
 from munjang.sentence.mining import (

@@ -13,12 +13,12 @@ import numpy as np
 import pytest
 
 from munjang import ChatBot, Index, SentenceTransformer
-from munjang.chat.follow_ups import needs_context, points_back
+from munjang.chat.chatbot import needs_context, points_back
 from munjang.chat.retrieval import NearestQuestions
 from munjang.chat.turns import Neighbour, Turn
 from munjang.data.readers.question_answers import QuestionAnswer
 from munjang.errors import DataFileError, InputError, InputTypeError
-from munjang.search.lead import lead
+from munjang.search.query import lead
 from support.tiny import tiny_sentence_model
 
 PAIRS = [
@@ -143,6 +143,28 @@ def test_few_stored_questions_get_their_answers(
     assert turn.confidence > 0.5
 
 
+@pytest.mark.models
+@pytest.mark.parametrize("method", ["nearest", "hybrid"])
+@pytest.mark.parametrize("count", [1, 2])
+@pytest.mark.parametrize("name", ["multilingual-e5-small", "all-MiniLM-L6-v2"])
+def test_one_or_two_stored_questions_answer_only_nearly_equal_ones(
+    tmp_path: Path, method: Any, count: int, name: str
+) -> None:
+    pairs = [("How do I reset my password?", "Press reset."), ("When are you open?", "From nine to five.")]
+    path = tmp_path / "few.csv"
+    path.write_text("\n".join(["Q,A", *map(",".join, pairs[:count])]), encoding="utf-8")
+    index = tmp_path / "few.munjang" if method == "hybrid" else None
+    with ChatBot.from_file(path, method=method, model=name, index=index) as bot:
+        for unrelated in ("What is the capital of Mongolia?", "공룡은 왜 멸종했나요?", "asdf qwer zxcv"):
+            turn = bot.ask(unrelated)
+            assert not turn.known
+            assert turn.confidence < 0.1
+        for question in (pairs[0][0], "how do i reset my password"):
+            turn = bot.ask(question)
+            assert (turn.answer, turn.known) == ("Press reset.", True)
+            assert 0.5 < turn.confidence < 1
+
+
 def test_what_stands_out() -> None:
     surroundings = [0.5] * 5 + [0.4] * 20 + [0.1] * 30
     assert lead(0.9, [0.9, *surroundings]) == pytest.approx(0.5 - 0.005)  # the 6th is one of the five
@@ -238,7 +260,7 @@ def test_bad_calls(bot: ChatBot, table: Path, model: SentenceTransformer, tmp_pa
         ChatBot.from_file(table, method="best")  # type: ignore[arg-type]
     with pytest.raises(InputError, match="no index and no reranking"):
         ChatBot.from_file(table, method="nearest", model=model, index=tmp_path / "i.munjang")
-    with pytest.raises(InputError, match="pooling is set where the model is opened"):
+    with pytest.raises(InputError, match="pooling is set when a model is opened"):
         ChatBot.from_file(table, method="nearest", model=model, pooling="cls")
     place = tmp_path / "plain.munjang"
     Index.open(place, model=model).close()

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from support.program import Invoke, Program, invoke_here, run_program
+from support.program import SENTENCES, Invoke, Program, invoke_here, run_program
 from support.tiny import tiny_cross_encoder, tiny_sentence_model
 
 
@@ -30,3 +30,18 @@ def invoke(monkeypatch: pytest.MonkeyPatch) -> Invoke:
 @pytest.fixture
 def program(tmp_path: Path) -> Program:
     return partial(run_program, tmp_path)
+
+
+@pytest.fixture
+def sentences(tmp_path: Path) -> Path:
+    path = tmp_path / "sentences.txt"
+    path.write_text("".join(f"{text}\n" for text in SENTENCES), encoding="utf-8")
+    return path
+
+
+@pytest.fixture
+def table(tmp_path: Path) -> Path:
+    path = tmp_path / "faq.csv"
+    rows = [f'q-{number},"{text}",short {number},{"긴 대답. " * 60}' for number, text in enumerate(SENTENCES)]
+    path.write_text("\n".join(["id,question,answer,essay", *rows]), encoding="utf-8")
+    return path

@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 
 from munjang import Index
-from munjang.search.stores.locations import open_store
+from munjang.search.stores import open_store
 from support.program import program_environment
 
 KILLS = int(os.environ.get("MUNJANG_BUILD_KILLS", "6"))

@@ -350,7 +350,7 @@ def test_info_and_check(invoke: Invoke, place: Path, model: Path) -> None:
     assert "question, answer" in text
     assert "None" not in text
     assert "True" not in text
-    assert invoke("index", "check", place).stdout == f"{place}: 4 documents, all well\n"
+    assert invoke("index", "check", place).stdout == f"{place}: 4 documents, no damage\n"
     assert read(invoke("index", "check", place, "--json"))["problems"] == []
 
 

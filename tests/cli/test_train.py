@@ -19,12 +19,9 @@ import typer
 
 import munjang
 from munjang.cli.app import app
-from munjang.cli.train.distill import DISTILLING, DISTILLING_ENCODERS
-from munjang.cli.train.language_model import GOING_ON, NEW
-from munjang.training.distillation import encoder as embedding_distillation
+from munjang.training.distillation.options import CLASSIFIER_OPTIONS
 from munjang.training.loop.watchers import read_log
 from munjang.training.options import TrainingOptions
-from munjang.training.pretraining import train as pretraining_runs
 from support.learning import EXAMPLES, tiny_model
 from support.processes import run_python
 from support.program import Invoke, program_environment
@@ -136,7 +133,7 @@ def options_of(*path: str) -> dict[str, Any]:
     [
         (("train", "classification"), TrainingOptions()),
         (("train", "sentences"), TrainingOptions()),
-        (("train", "distill", "classification"), DISTILLING),
+        (("train", "distill", "classification"), CLASSIFIER_OPTIONS),
         (("train", "distill", "scores"), TrainingOptions()),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, tuple) else "",
@@ -144,12 +141,6 @@ def options_of(*path: str) -> dict[str, Any]:
 def test_defaults(path: tuple[str, ...], defaults: TrainingOptions) -> None:
     params = options_of(*path)
     assert {name: params[name].default for name in asdict(defaults)} == asdict(defaults)
-
-
-def test_defaults_that_are_said_twice() -> None:
-    """The command line says them without loading PyTorch."""
-    assert embedding_distillation.DISTILLING == DISTILLING_ENCODERS
-    assert (pretraining_runs._NEW, pretraining_runs._GOING_ON) == (NEW, GOING_ON)
 
 
 def test_a_default_that_depends_on_what_is_trained(invoke: Invoke, model: Path, tmp_path: Path) -> None:

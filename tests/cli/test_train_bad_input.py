@@ -166,7 +166,7 @@ def test_a_folder_with_another_run(invoke: Invoke, start: Path, texts: Path, tmp
 def test_a_folder_with_other_files(invoke: Invoke, start: Path, texts: Path, tmp_path: Path) -> None:
     kept = written(tmp_path / "out.txt", "mine")
     result = train(invoke, "classification", texts, tmp_path, "--model", start)
-    assert "is not empty, and what is in it is no run of training" in the_line(result)
+    assert "is not empty and holds no training run" in the_line(result)
     assert kept.read_text(encoding="utf-8").endswith("mine")
 
 

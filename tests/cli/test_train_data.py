@@ -12,6 +12,7 @@ import pytest
 import munjang
 from munjang.data import read_contrasts
 from munjang.training import mine_hard_negatives
+from munjang.training.options import MiningTask
 from support.program import Invoke
 from support.tiny import tiny_cross_encoder
 
@@ -57,9 +58,7 @@ def test_mined_negatives(invoke: Invoke, model: Path, pairs: Path, texts: Path, 
         munjang.SentenceTransformer(model),
         read_contrasts(pairs),
         texts.read_text(encoding="utf-8").splitlines(),
-        num_negatives=2,
-        range_min=1,
-        output_format="n-tuple",
+        task=MiningTask(num_negatives=2, range_min=1, output_format="n-tuple"),
     )
     assert read_contrasts(output) == expected
     assert got == {"output": str(output), "pairs": 7, "rows": 7}

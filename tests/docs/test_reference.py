@@ -1,4 +1,4 @@
-"""The reference in docs/api/ names every public name, and names only names that exist."""
+"""The documentation names every public name, and only names and paths that exist."""
 
 from __future__ import annotations
 
@@ -23,6 +23,7 @@ PACKAGES = {
 }
 DIRECTIVE = re.compile(r"^::: ([\w.]+)$", re.MULTILINE)
 CODE = re.compile(r"`([\w.]+)`")
+PATH = re.compile(r"`((?:[\w.-]+/)+(?:[\w.-]+\.\w+)?|[\w-]+\.(?:py|txt|toml))`")
 
 
 def described(page: str) -> list[str]:
@@ -54,3 +55,11 @@ def test_every_page_is_in_the_navigation() -> None:
     navigation = (PROJECT / "mkdocs.yml").read_text(encoding="utf-8")
     for page in (PROJECT / "docs").rglob("*.md"):
         assert str(page.relative_to(PROJECT / "docs")) in navigation, page
+
+
+@pytest.mark.parametrize("page", ["architecture.md", "performance.md", "training.md", "README.md"])
+def test_every_path_in_the_documentation_exists(page: str) -> None:
+    paths = set(PATH.findall((PROJECT / "docs" / page).read_text(encoding="utf-8")))
+    folders = (PROJECT, PROJECT / "src" / "munjang", PROJECT / "src", PROJECT / "tests")
+    missing = {path for path in paths if not any((folder / path).exists() for folder in folders)}
+    assert missing == set()

@@ -27,6 +27,7 @@ from munjang.models.params import Params
 from munjang.runtime.model import Model
 from munjang.training import TrainingOptions, make_student
 from munjang.training.loop.loop import train
+from munjang.training.options import ClassificationTask
 from munjang.training.tasks.classification import TextClassificationObjective
 from support.learning import EXAMPLES, tiny_model
 from support.peers import ARCHITECTURES, random_peer
@@ -159,7 +160,8 @@ def test_an_architecture_of_ones_own_gets_heads(folder: Path, head: str) -> None
 
 def test_an_architecture_of_ones_own_learns_above_frozen_layers(folder: Path, tmp_path: Path) -> None:
     options = TrainingOptions(max_steps=3, batch_size=8, device="cpu", freeze_layers=1, evaluate_first=False)
-    train(TextClassificationObjective(folder, EXAMPLES, EXAMPLES[:8], options), tmp_path / "run", options)
+    objective = TextClassificationObjective(folder, EXAMPLES, EXAMPLES[:8], ClassificationTask(), options)
+    train(objective, tmp_path / "run", options)
     before, after = load_file(folder / "model.safetensors"), load_file(tmp_path / "run" / "model.safetensors")
     changed = {name for name in before if not np.array_equal(before[name], after[name])}
     assert changed

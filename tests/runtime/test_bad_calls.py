@@ -55,7 +55,7 @@ GOOD = [[5, 6, 7], [8, 9, 10]]
         ({"input_ids": []}, "no tokens"),
         ({"input_ids": [[]]}, "no tokens"),
         ({"input_ids": np.zeros((0, 5), dtype=np.int64)}, "There is no text"),
-        ({"attention_mask": [[1, 1, 1], [0, 0, 0]]}, "Text 1 has no tokens, or none that the mask leaves"),
+        ({"attention_mask": [[1, 1, 1], [0, 0, 0]]}, "Text 1 has no tokens, or all are masked"),
         ({"attention_mask": [[1, 1]]}, "attention_mask has shape (1, 2), input_ids has (2, 3)"),
         ({"attention_mask": [[1.0] * 3] * 2}, "attention_mask must be whole numbers"),
         ({"token_type_ids": [[0, 0, 2], [0, 0, 0]]}, "Token type 2 is outside the model's range of 0 to 1"),

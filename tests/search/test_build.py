@@ -15,7 +15,7 @@ import pytest
 
 from munjang import Index, SentenceTransformer
 from munjang.errors import DataFileError
-from munjang.search.build import Built
+from munjang.search.index import Built
 from munjang.search.prepare import LocalEngine
 from munjang.search.sources import Source
 from munjang.search.stores.base import Changes
@@ -122,7 +122,7 @@ def test_a_killed_build_goes_on(tmp_path: Path, folder: Path) -> None:
 def test_an_id_that_stands_twice(index: Index, tmp_path: Path) -> None:
     path = tmp_path / "twice.jsonl"
     path.write_text('{"id": 1, "question": "a"}\n{"id": 1, "question": "b"}\n', encoding="utf-8")
-    with pytest.raises(DataFileError, match="id 1 stands twice"):
+    with pytest.raises(DataFileError, match="id 1 occurs twice"):
         index.build(path)
 
 

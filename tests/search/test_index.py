@@ -323,8 +323,8 @@ def test_queries_that_are_refused(index: Index, query: Any, error: type[Exceptio
         ({"weights": {"semantic": 10**400}}, r"weights\['semantic'\] must be a number"),
         ({"weights": {"other": 1}}, "'other'"),
         ({"weights": {10**5000: 1}}, "weights must be"),
-        ({"weights": {"semantic": 0, "lexical": 0}}, "nothing is left"),
-        ({"weights": {"semantic": 1}, "mode": "semantic"}, "weights go with mode='hybrid'"),
+        ({"weights": {"semantic": 0, "lexical": 0}}, "must have a positive value"),
+        ({"weights": {"semantic": 1}, "mode": "semantic"}, "weights need mode='hybrid'"),
         ({"filter": {"year": {"above": 3}}}, "above"),
         ({"filter": "year"}, "A filter is a mapping"),
         ({"filter": {10**5000: 1}}, "A filter is a mapping"),
@@ -347,7 +347,7 @@ def test_options_that_are_refused(index: Index, options: dict[str, Any], message
         ({"chunk_tokens": "x"}, "chunk_tokens must be"),
         ({"chunk_overlap": -1}, "chunk_overlap must be"),
         ({"prompts": "query: "}, "prompts must be"),
-        ({"prompts": {1: "x"}}, "prompts are those"),
+        ({"prompts": {1: "x"}}, "prompts may have the keys"),
         ({"prompts": {"query": 1}}, "prompt 'query' must be a text"),
         ({"fields": "question"}, "fields must be a list"),
         ({"embedded": [1]}, "A name in embedded must be a text"),
@@ -391,7 +391,7 @@ def test_a_model_that_is_gone(tmp_path: Path, path: Path) -> None:
     shutil.rmtree(gone)
     with Index.open(path) as index, pytest.raises(UnknownModelError) as caught:
         index.search("언제")
-    assert "say where with model=" in caught.value.__notes__[0]
+    assert "pass its new location as model=" in caught.value.__notes__[0]
 
 
 @pytest.mark.parametrize(
@@ -410,7 +410,7 @@ def test_other_settings_are_refused(index: Index, path: Path, options: Any, mess
 
 
 def test_another_model_is_refused(index: Index, path: Path, other_folder: Path) -> None:
-    with pytest.raises(IndexMismatchError, match=r"gives other vectors.*munjang index migrate"):
+    with pytest.raises(IndexMismatchError, match=r"produces other vectors.*munjang index migrate"):
         Index.open(path, model=other_folder)
 
 
@@ -426,10 +426,10 @@ def test_prompts_of_a_model_are_kept(path: Path, folder: Path) -> None:
     ("options", "message"),
     [
         ({"fields": ["id"]}, "names other than id"),
-        ({"fields": []}, "fields needs names"),
-        ({"fields": ["a", "a"]}, "different names"),
-        ({"fields": ["a"], "embedded": ["b"]}, "embedded names 'b'"),
-        ({"chunk_tokens": 999}, "the model reads"),
+        ({"fields": []}, "fields must have names"),
+        ({"fields": ["a", "a"]}, "different, non-empty names"),
+        ({"fields": ["a"], "embedded": ["b"]}, "embedded has 'b'"),
+        ({"chunk_tokens": 999}, "the model can read"),
         ({"chunk_tokens": 10, "chunk_overlap": 10}, "less than chunk_tokens"),
         ({"analyzer": "mecab"}, "no analyser 'mecab'"),
     ],
@@ -453,7 +453,7 @@ def test_nothing_there(path: Path) -> None:
         Index.open(path, create=False)
     with pytest.raises(StoreError, match="There is no index"):
         Index.open(path, readonly=True)
-    with pytest.raises(InputTypeError, match="An index is at a file"):
+    with pytest.raises(InputTypeError, match="The location of an index is a file"):
         Index.open(7)  # type: ignore[arg-type]
 
 
@@ -502,6 +502,22 @@ def test_a_migration_that_was_stopped_goes_on(
         assert "new" in index
         assert len(index) == 2101
         assert index.check() == []
+
+
+def test_migrate_keeps_the_prompts_of_the_index(tmp_path: Path, model: SentenceTransformer) -> None:
+    prompts = {"query": "ask: ", "document": "tell: "}
+    with Index.open(tmp_path / "prompts.munjang", model=model, prompts=prompts) as index:
+        index.add("서울에서 만나요.")
+        index.migrate(analyzer="hangul-bigrams")
+        assert index.settings.prompts == prompts
+
+
+@pytest.mark.parametrize("call", [Index.search, Index.search_batch])
+def test_unknown_options_are_type_errors(index: Index, call: Any) -> None:
+    with pytest.raises(TypeError, match="unexpected keyword argument 'limt'"):
+        call(index, "x" if call is Index.search else ["x"], limt=3)
+    with pytest.raises(TypeError, match="unexpected keyword argument 'modle'"):
+        Index.open(index.location, modle="x")  # type: ignore[call-arg]
 
 
 def test_migrate_to_another_analyser(index: Index) -> None:

@@ -9,10 +9,9 @@ import pytest
 
 from munjang import SentenceTransformer
 from munjang.errors import IndexMismatchError
-from munjang.search.build import build
 from munjang.search.index import Index
 from munjang.search.prepare import LocalEngine
-from munjang.search.stores.locations import shown
+from munjang.search.stores import redact_password
 from support.tiny import tiny_sentence_model
 
 TEXTS = {"서울": "한강 다리 위의 야경", "부산": "바다와 시장이 있는 도시", 17: "a bridge over the river"}
@@ -57,9 +56,9 @@ def test_an_engine_builds_it(
     rows = ({"id": number, "text": f"{number} 번째 문장"} for number in range(30))
     file.write_text("\n".join(map(json.dumps, rows)), encoding="utf-8")
     with Index.open(postgres_url, model=folder, analyzer="hangul-bigrams") as index:
-        built = build(index, file, engine=LocalEngine(model))
+        built = index.build(file, engine=LocalEngine(model))
         assert (built.written, built.unchanged) == (30, 0)
-        built = build(index, file, engine=LocalEngine(model))
+        built = index.build(file, engine=LocalEngine(model))
         assert (built.written, built.unchanged) == (0, 30)
         assert len(index) == 30
 
@@ -87,4 +86,4 @@ def test_the_password_is_not_shown(filled: str, tmp_path: Path) -> None:
     ],
 )
 def test_addresses_are_shown_without_passwords(location: str, expected: str) -> None:
-    assert shown(location) == expected
+    assert redact_password(location) == expected

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from munjang import Index
-from munjang.search.lead import FITTING, relative_leads, surroundings
+from munjang.search.query import FITTING, relative_leads, surroundings
 
 EXAMPLES = Path(__file__).parents[2] / "examples" / "everyday_questions.csv"
 UNRELATED = [

@@ -18,8 +18,7 @@ from munjang.errors import InputError, MissingExtraError, UnknownModelError
 from munjang.search.documents import Document, Entry
 from munjang.search.prepare import Engine, LocalEngine, Preparer
 from munjang.search.ray import RayEngine
-from munjang.search.settings import describe
-from munjang.search.stores.base import IndexSettings
+from munjang.search.settings import IndexSettings, settings_for
 from munjang.search.text.analysis import analyzer_named
 from support.engines import DeadlyBatch, WatchedBatch, descendants
 
@@ -51,7 +50,7 @@ def engine(request: pytest.FixtureRequest) -> Engine:
 
 @pytest.fixture(scope="module")
 def settings(model: SentenceTransformer, folder: Path) -> IndexSettings:
-    return describe(
+    return settings_for(
         model,
         str(folder),
         fields=("text",),

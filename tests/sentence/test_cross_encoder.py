@@ -163,7 +163,7 @@ def test_activations_of_ones_own(three: Scorer) -> None:
         assert scores.dtype == np.float32
         if expected is not None:
             assert_close(scores, expected)
-    with pytest.raises(InputError, match=r"must keep the shape \(16, 3\) of the logits, it gave \(16,\)"):
+    with pytest.raises(InputError, match=r"must keep the shape \(16, 3\) of the logits, it returned \(16,\)"):
         three.ours.predict(PAIRS, activation_fn=lambda x: x[:, 0])
 
 

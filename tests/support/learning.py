@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Mapping, Sequence
+from dataclasses import fields, replace
 from pathlib import Path
+from typing import Any
 
 from munjang.data.examples import LabelledText
-from munjang.training.options import TrainingOptions
+from munjang.training.options import ClassificationTask, TrainingOptions
 from munjang.training.tasks.classification import TextClassificationObjective
 from support.sentences import make_checkpoint
 
-__all__ = ["CAREFUL", "EXAMPLES", "OPTIONS", "classifier", "tiny_model"]
+__all__ = ["CAREFUL", "EXAMPLES", "OPTIONS", "classifier", "tiny_model", "with_task"]
 
 _GOOD = ("정말 재미있는 영화", "축구는 정말 재미있는 일이다", "food for the girl", "오늘 하루 정말")
 _BAD = ("a man pushed carts", "한국의 수도는 서울", "unknown pieces", "two men through the woods")
@@ -44,4 +45,11 @@ def classifier(
     held_out: Sequence[LabelledText] = EXAMPLES[:8],
 ) -> TextClassificationObjective:
     """Make the objective of a classifier."""
-    return TextClassificationObjective(model, examples, held_out, options)
+    return TextClassificationObjective(model, examples, held_out, ClassificationTask(), options)
+
+
+def with_task(kind: type[Any], settings: Mapping[str, Any], name: str = "task") -> dict[str, Any]:
+    """Return the settings, those that are options of a task as one argument."""
+    own = {field.name for field in fields(kind)}
+    rest = {key: value for key, value in settings.items() if key not in own}
+    return {**rest, name: kind(**{key: value for key, value in settings.items() if key in own})}

@@ -14,10 +14,11 @@ from numpy.typing import NDArray
 import munjang
 from munjang import Tokenizer
 from munjang.training.loop.watchers import read_log
-from munjang.training.options import TrainingOptions
-from munjang.training.pretraining.masked import Pretraining
+from munjang.training.options import NewModel, PretrainingTask, TrainingOptions, VocabularyTask
+from munjang.training.pretraining.masked import InitialModel, Pretraining
 from munjang.training.pretraining.masking import Masked, Packed
 from munjang.training.vocabulary.train import train_wordpiece
+from support.learning import with_task
 
 __all__ = [
     "DOCUMENTS",
@@ -31,8 +32,10 @@ __all__ = [
     "make_tokenizer",
     "padded",
     "roughen",
+    "run_of",
     "saved",
     "scattered",
+    "start_of",
     "write_documents",
 ]
 
@@ -52,7 +55,17 @@ def write_documents(path: Path, documents: Sequence[Sequence[str]] = DOCUMENTS) 
 def make_tokenizer(folder: Path) -> Tokenizer:
     """Train a vocabulary on the documents."""
     texts = [line for document in DOCUMENTS for line in document]
-    return train_wordpiece(None, folder, texts=texts, vocab_size=90)
+    return train_wordpiece(None, folder, texts=texts, task=VocabularyTask(vocab_size=90))
+
+
+def run_of(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Return settings as arguments of `train_masked_language_model`."""
+    return with_task(NewModel, with_task(PretrainingTask, settings), "new_model")
+
+
+def start_of(raw: Mapping[str, Any], tokenizer: Tokenizer, weights: Any = None) -> InitialModel:
+    """Return the start of pre-training with a config, from random weights by default."""
+    return InitialModel(raw, weights, tokenizer)
 
 
 def roughen(objective: Pretraining[Any], seed: int = 0) -> None:

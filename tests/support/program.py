@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 from collections.abc import Callable, Mapping
@@ -12,7 +13,19 @@ from typer.testing import CliRunner
 
 from support.processes import python_environment
 
-__all__ = ["Invoke", "Program", "invoke_here", "program_environment", "run_program"]
+__all__ = [
+    "SENTENCES",
+    "Invoke",
+    "Program",
+    "invoke_here",
+    "printed_json",
+    "printed_text",
+    "program_environment",
+    "run_program",
+]
+
+# The texts of the files of the fixtures `sentences` and `table`; one is empty.
+SENTENCES = ["축구가 재미있어요.", "I like football.", "", "공차기가 재미있어요!", "Where is my cat?"]
 
 # Both take the program's arguments; the first returns typer's result, the second the finished process.
 Invoke = Callable[..., Any]
@@ -24,6 +37,21 @@ def invoke_here(*arguments: object, stdin: str | bytes | None = None) -> Any:
     from munjang.cli.app import app
 
     return CliRunner().invoke(app, [str(argument) for argument in arguments], input=stdin)
+
+
+def printed_json(result: Any) -> Any:
+    """Return the JSON that a command printed, on one line and with nothing beside it."""
+    assert result.exit_code == 0, result.output
+    assert result.stderr == ""
+    assert result.stdout.count("\n") == 1
+    return json.loads(result.stdout)
+
+
+def printed_text(result: Any) -> str:
+    """Return what a command printed for a person, without colours because it is no terminal."""
+    assert result.exit_code == 0, result.output
+    assert "\x1b" not in result.stdout
+    return str(result.stdout)
 
 
 def program_environment(home: Path, more: Mapping[str, str] | None = None) -> dict[str, str]:

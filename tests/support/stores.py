@@ -13,7 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from munjang.search.documents import Document, DocumentId, Entry, Passage
-from munjang.search.stores.base import IndexSettings, Store
+from munjang.search.settings import IndexSettings
+from munjang.search.stores.base import Store
 from support.postgres import new_schema, server_url
 
 __all__ = [

@@ -190,8 +190,8 @@ def test_an_empty_text(extract: FeatureExtraction) -> None:
         ({"level": "letter"}, InputError, "Unknown level 'letter'"),
         ({"level": "word", "pad_to": 9}, InputError, "pad_to adds tokens"),
         ({"level": "pooler", "layers": 1}, InputError, "The pooler reads the last layer"),
-        ({"pad_to": 0}, InputError, "max_length is 0"),
-        ({"pad_to": 2.5}, InputTypeError, "pad_to is 2.5 of type float"),
+        ({"pad_to": 0}, InputError, "pad_to must be at least 1, got 0"),
+        ({"pad_to": 2.5}, InputTypeError, "pad_to must be a whole number, got 2.5"),
     ],
 )
 def test_bad_settings(

@@ -247,5 +247,5 @@ def test_models_that_can_not_relate(tmp_path: Path, folder: Path) -> None:
 
 def test_the_model_alone_does_not_know_the_entities(folder: Path) -> None:
     model = Model.from_pretrained(folder, "relation-extraction")
-    with pytest.raises(InputError, match="must know where the entities are"):
+    with pytest.raises(InputError, match="needs the positions of the entities"):
         model([[2, 5, 3]])

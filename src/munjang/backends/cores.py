@@ -29,8 +29,8 @@ def quota_of_cores(mount: Path, membership: Path) -> float | None:
 def _quotas(mount: Path, membership: Path) -> Iterator[float | None]:
     group = next((line[3:] for line in _read(membership).splitlines() if line.startswith("0::")), "/")
     path = PurePosixPath("/", group)
-    for place in (path, *path.parents):  # every parent group limits its members too
-        yield _ratio(_read(mount / place.relative_to("/") / "cpu.max"))
+    for group_path in (path, *path.parents):  # every parent group limits its members too
+        yield _ratio(_read(mount / group_path.relative_to("/") / "cpu.max"))
     old = mount / "cpu"
     yield _ratio(f"{_read(old / 'cpu.cfs_quota_us')} {_read(old / 'cpu.cfs_period_us')}")
 

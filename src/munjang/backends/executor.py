@@ -115,7 +115,7 @@ def check_outputs(outputs: Outputs, weights: Mapping[str, Array]) -> Outputs:
                 check_finite(name, weights[name])
         raise CheckpointError(
             f"The model's {', '.join(sorted(wrong))} are NaN or infinite, though all of its weights are"
-            " finite: their size goes beyond single precision. Use another checkpoint."
+            " finite: their values overflow single precision. Use another checkpoint."
         )
     return outputs
 

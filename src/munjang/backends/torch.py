@@ -183,8 +183,8 @@ class _TorchProgram(OneByOne):
         ops = TorchOps(self._program.taps, cache=cache)
         with torch.inference_mode():
             outputs = self._program(ops, self._executor.params, self._executor.batch(batch))
-            found = gathered(self._program, ops.kept, outputs)
-            return {name: value.float().cpu().numpy() for name, value in found.items()}
+            values = gathered(self._program, ops.kept, outputs)
+            return {name: value.float().cpu().numpy() for name, value in values.items()}
 
     def session(self) -> Callable[[TokenBatch[Array]], Outputs]:
         cache: dict[str, Tensor] = {}

@@ -94,8 +94,8 @@ class Groups:
     def lay_out(self, x: Tensor, heads: int) -> Sequence[Tensor]:
         """Return packed rows as the groups' padded views by head: ``[T, H]`` -> ``[B, heads, L, d]``."""
         rows, cells = self._index(heads)
-        found = _apply(_LayOut, x.reshape(-1, x.shape[-1] // heads), rows, cells)
-        parts = torch.split(found, [group.rows.size * heads for group in self._groups])
+        rows_by_group = _apply(_LayOut, x.reshape(-1, x.shape[-1] // heads), rows, cells)
+        parts = torch.split(rows_by_group, [group.rows.size * heads for group in self._groups])
         return [
             part.view(len(group.rows), heads, group.rows.shape[1], -1)
             for part, group in zip(parts, self._groups, strict=True)

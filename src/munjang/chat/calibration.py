@@ -69,13 +69,13 @@ def calibrate(answerable: Sequence[float], unanswerable: Sequence[float]) -> Cal
             slope = _slope_between(float(negative.mean()), middle, float(negative.std()))
         else:
             middle, slope = _regression(positive, negative)
-            least = _best(positive, negative)
+            least = _best_threshold(positive, negative)
     return Calibration(
         threshold=_logistic(slope * (least - middle)),
         answerable=len(positive),
         unanswerable=len(negative),
-        refused=_part(positive < least),
-        wrongly_answered=_part(negative >= least),
+        refused=_share(positive < least),
+        wrongly_answered=_share(negative >= least),
         middle=middle,
         slope=slope,
     )
@@ -97,7 +97,8 @@ def _regression(positive: NDArray[np.float64], negative: NDArray[np.float64]) ->
     center, spread = float(leads.mean()), float(leads.std()) or 1.0
     features = np.stack([np.ones(len(leads)), (leads - center) / spread], axis=1)
     truth = np.concatenate([np.ones(len(positive)), np.zeros(len(negative))])
-    weights = np.concatenate([np.full(len(one), 0.5 * len(leads) / len(one)) for one in (positive, negative)])
+    counts = (len(positive), len(negative))
+    weights = np.concatenate([np.full(count, 0.5 * len(leads) / count) for count in counts])
     ridge = np.diag([0.0, _RIDGE])
     solution = np.zeros(2)
     for _ in range(_STEPS):
@@ -111,14 +112,14 @@ def _regression(positive: NDArray[np.float64], negative: NDArray[np.float64]) ->
     return center - float(solution[0]) / slope * spread, slope / spread
 
 
-def _best(positive: NDArray[np.float64], negative: NDArray[np.float64]) -> float:
+def _best_threshold(positive: NDArray[np.float64], negative: NDArray[np.float64]) -> float:
     """Return the best threshold among the midpoints between neighbouring values."""
     values = np.unique(np.concatenate([positive, negative]))
-    places = np.concatenate([values[:1], (values[1:] + values[:-1]) / 2])
-    answered = 1 - np.searchsorted(positive, places) / len(positive)
-    wrong = 1 - np.searchsorted(negative, places) / len(negative)
-    return float(places[int(np.argmax(answered - wrong))])
+    thresholds = np.concatenate([values[:1], (values[1:] + values[:-1]) / 2])
+    answered = 1 - np.searchsorted(positive, thresholds) / len(positive)
+    wrong = 1 - np.searchsorted(negative, thresholds) / len(negative)
+    return float(thresholds[int(np.argmax(answered - wrong))])
 
 
-def _part(chosen: NDArray[np.bool_]) -> float:
-    return float(chosen.mean()) if len(chosen) else float("nan")
+def _share(mask: NDArray[np.bool_]) -> float:
+    return float(mask.mean()) if len(mask) else float("nan")

@@ -4,32 +4,72 @@ from __future__ import annotations
 
 import os
 import random
+import re
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
+from typing import TypedDict, Unpack
 
 from munjang.chat.calibration import Calibration, calibrate
-from munjang.chat.follow_ups import has_hangul, joined, needs_context, points_back
-from munjang.chat.opening import Method, open_file, open_index
-from munjang.chat.retrieval import Retriever
+from munjang.chat.retrieval import IndexedQuestions, Retriever, open_file
 from munjang.chat.turns import Nearest, Neighbour, Turn, TurnLog
+from munjang.choices import Method, Mode
 from munjang.errors import InputError, InputTypeError
 from munjang.search.index import Index
-from munjang.search.query import Mode
 from munjang.sentence.cross_encoder import CrossEncoder
 from munjang.sentence.transformer import SentenceTransformer
+from munjang.tokenization import nfc
 from munjang.validation import checked_count, checked_number
 
-__all__ = ["ChatBot"]
+__all__ = ["ChatArguments", "ChatBot", "ChatOptions"]
 
 _SAMPLE = 300  # held-out questions
 _KOREAN_UNKNOWN = "잘 모르겠어요."
 _ENGLISH_UNKNOWN = "I do not know."
+_FEW_WORDS = 6  # longer questions are understood alone, however they begin
+_SHORT_WORD = 6  # maximum letters of a single-word question that needs context
+
+_KOREAN_OPENING = re.compile("그럼|그러면|그래서|그리고|그런데|근데|그건|그거|그게|그때|거기|거긴|이건|이거")
+_ENGLISH_OPENING = re.compile(r"(and|but|so|then|also|what about|how about|what if|that|it)\b", re.IGNORECASE)
+_HANGUL = re.compile("[가-힣ㄱ-ㅎㅏ-ㅣᄀ-ᇿ]")
 
 
-def _checked_threshold(value: object) -> float:
-    """Return a checked threshold, a probability; raise `InputTypeError` or `InputError` otherwise."""
-    return checked_number("threshold", value, least=0, most=1)
+class ChatArguments(TypedDict, total=False):
+    """Optional arguments of `ChatBot`, `ChatBot.from_file` and `ChatBot.from_index`.
+
+    Attributes:
+        threshold: the minimum confidence of an answer, a probability from 0 to 1 (see `Turn`); by default it
+            is learned from held-out questions when first needed, see `ChatBot.calibration`; 0 answers always.
+        neighbours: number of stored questions in a turn, by default 5.
+        unknown: the reply when no stored question is near enough; by default a text in the question's
+            language.
+        seed: makes the choice among several answers of one question reproducible.
+        log: a file to which each turn is appended, as JSON Lines.
+    """
+
+    threshold: float | None
+    neighbours: int
+    unknown: str | None
+    seed: int | None
+    log: str | os.PathLike[str] | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ChatOptions:
+    """The checked `ChatArguments` of a chatbot, with defaults; raises the errors of invalid arguments."""
+
+    threshold: float | None = None
+    neighbours: int = 5
+    unknown: str | None = None
+    seed: int | None = None
+    log: str | os.PathLike[str] | None = None
+
+    def __post_init__(self) -> None:
+        if self.threshold is not None:
+            threshold = checked_number("threshold", self.threshold, least=0, most=1)
+            object.__setattr__(self, "threshold", threshold)
+        object.__setattr__(self, "neighbours", checked_count("neighbours", self.neighbours, 1))
 
 
 class ChatBot:
@@ -39,35 +79,24 @@ class ChatBot:
 
         bot = munjang.ChatBot.from_file("examples/everyday_questions.csv")
         bot("소포가 어디쯤 왔는지 알고 싶어요")  # the answer, a str
-        bot.ask("그럼 언제 도착해?").neighbours  # how it came about
+        bot.ask("그럼 언제 도착해?").neighbours  # the stored questions that it was chosen from
+
+    A chatbot with one or two stored questions answers only a question that is nearly equal to one of them.
 
     Args:
-        retriever: where the stored questions are found; `from_file` and `from_index` make one.
-        threshold: the least confidence that is good for an answer, a probability from 0 to 1 (see `Turn`);
-            None learns it from held-out questions when first needed, see `calibration`; 0 answers always.
-        neighbours: how many stored questions a turn shows.
-        unknown: reply when no stored question is near enough; None uses a text in the question's language.
-        seed: makes the choice among several answers of one question repeatable.
-        log: a file that each turn is added to, as JSON Lines.
+        retriever: finds the stored questions; `from_file` and `from_index` create one.
+        options: ``threshold``, ``neighbours``, ``unknown``, ``seed`` and ``log``, see
+            `munjang.chat.chatbot.ChatArguments`.
     """
 
-    def __init__(
-        self,
-        retriever: Retriever,
-        *,
-        threshold: float | None = None,
-        neighbours: int = 5,
-        unknown: str | None = None,
-        seed: int | None = None,
-        log: str | os.PathLike[str] | None = None,
-    ) -> None:
+    def __init__(self, retriever: Retriever, **options: Unpack[ChatArguments]) -> None:
+        checked = ChatOptions(**options)
         self._retriever = retriever
-        self._threshold = None if threshold is None else _checked_threshold(threshold)
-        self.neighbours = checked_count("neighbours", neighbours, 1)
-        self._unknown = unknown
-        self._chance = random.Random(seed)  # noqa: S311 - which of several answers is no secret
-        self._log = TurnLog(None if log is None else Path(log))
-        self._said: set[str] = set()
+        self._options = checked
+        self.neighbours = checked.neighbours
+        self._random = random.Random(checked.seed)  # noqa: S311 - the choice among answers is not a secret
+        self._log = TurnLog(None if checked.log is None else Path(checked.log))
+        self._used_answers: set[str] = set()
 
     @classmethod
     def from_file(
@@ -81,13 +110,9 @@ class ChatBot:
         pooling: str | None = None,
         index: str | os.PathLike[str] | None = None,
         rerank: CrossEncoder | None = None,
-        threshold: float | None = None,
-        neighbours: int = 5,
-        unknown: str | None = None,
-        seed: int | None = None,
-        log: str | os.PathLike[str] | None = None,
         offline: bool | None = None,
         show_progress_bar: bool = False,
+        **options: Unpack[ChatArguments],
     ) -> ChatBot:
         """Read questions and answers from CSV, TSV, JSON Lines or parquet.
 
@@ -95,40 +120,35 @@ class ChatBot:
             path: the file.
             question: the column of the questions; by default one of the usual names (question, Q, 질문).
             answer: the column of the answers (answer, A, 답변).
-            method: ``"nearest"`` compares vectors, held in memory; ``"hybrid"`` searches an index by meaning
-                and by word.
+            method: ``"nearest"`` compares vectors in memory; ``"hybrid"`` searches an index by meaning and by
+                word.
             model: the sentence model; by default multilingual-e5-small.
-            pooling: instead of the model's own, such as ``"cls"``.
-            index: the file of the index, for ``"hybrid"``; by default one in the cache. It is brought up to
-                date: only questions that are new or changed are encoded.
-            rerank: a cross-encoder that orders what was found anew, for ``"hybrid"``.
-            threshold: see the class, as for the others.
-            neighbours: see the class.
-            unknown: see the class.
-            seed: see the class.
-            log: see the class.
-            offline: fetch nothing.
-            show_progress_bar: draw a bar while questions are encoded.
+            pooling: the pooling mode, such as ``"cls"``, instead of the model's own.
+            index: the file of the index, for ``"hybrid"``; by default a file in the cache. Only new and
+                changed questions are encoded, and removed questions are deleted.
+            rerank: a cross-encoder that reorders the hits, for ``"hybrid"``.
+            offline: open no connection to fetch a model.
+            show_progress_bar: show a progress bar while questions are encoded.
+            options: ``threshold``, ``neighbours``, ``unknown``, ``seed`` and ``log``, see
+                `munjang.chat.chatbot.ChatArguments`.
 
-        Raises `DataFileError` for the file, what opening a model raises, and `InputError` for settings that
+        Raises `DataFileError` for the file, the errors of opening a model, and `InputError` for settings that
         contradict each other.
         """
-        if threshold is not None:
-            _checked_threshold(threshold)  # before questions are encoded
-        checked_count("neighbours", neighbours, 1)
+        ChatOptions(**options)  # raises errors before questions are encoded
         retriever = open_file(
             os.fspath(path),
-            question,
-            answer,
+            question=question,
+            answer=answer,
             method=method,
             model=model,
             pooling=pooling,
             index=index,
             rerank=rerank,
             offline=offline,
-            shown=show_progress_bar,
+            show_progress_bar=show_progress_bar,
         )
-        return cls(retriever, threshold=threshold, neighbours=neighbours, unknown=unknown, seed=seed, log=log)
+        return cls(retriever, **options)
 
     @classmethod
     def from_index(
@@ -139,19 +159,20 @@ class ChatBot:
         answer: str = "answer",
         mode: Mode = "hybrid",
         rerank: CrossEncoder | None = None,
-        threshold: float | None = None,
-        neighbours: int = 5,
-        unknown: str | None = None,
-        seed: int | None = None,
-        log: str | os.PathLike[str] | None = None,
         offline: bool | None = None,
+        **options: Unpack[ChatArguments],
     ) -> ChatBot:
-        """Answer from an index whose documents have a field of questions and one of answers.
+        """Answer from an index whose documents have a field of questions and a field of answers.
 
-        Raises `InputError` if the index lacks one of them, and what opening an index raises.
+        The options are those of `from_file`. Raises `InputError` if the index lacks a field, and the errors
+        of opening an index.
         """
-        retriever = open_index(index, question, answer, mode, rerank, offline)
-        return cls(retriever, threshold=threshold, neighbours=neighbours, unknown=unknown, seed=seed, log=log)
+        ChatOptions(**options)  # raises errors before the index is opened
+        if not isinstance(index, Index):
+            index = Index.open(os.fspath(index), create=False, offline=offline or None)
+        return cls(
+            IndexedQuestions(index, question=question, answer=answer, rerank=rerank, mode=mode), **options
+        )
 
     def __call__(self, question: str) -> str:
         """Return the answer to a question; raise the errors of `ask`."""
@@ -167,19 +188,19 @@ class ChatBot:
         asked = question.strip()
         if not asked:
             raise InputError("The question is empty.")
-        searched, found = self._search(asked)
-        confidence = self._confidence(found)
-        known = bool(found.neighbours) and confidence >= self.threshold
+        searched, nearest = self._search(asked)
+        confidence = self._confidence(nearest)
+        known = bool(nearest.neighbours) and confidence >= self.threshold
         turn = Turn(
             question=asked,
             searched=searched,
-            answer=self._choose(found.neighbours[0]) if known else self._unknown_reply(asked),
+            answer=self._choose(nearest.neighbours[0]) if known else self._unknown_reply(asked),
             known=known,
             confidence=confidence,
             threshold=self.threshold,
-            neighbours=found.neighbours,
+            neighbours=nearest.neighbours,
             at=datetime.now(UTC).isoformat(timespec="seconds"),
-            lead=found.lead,
+            lead=nearest.lead,
         )
         self._log.add(turn)
         return turn
@@ -192,7 +213,8 @@ class ChatBot:
     @property
     def threshold(self) -> float:
         """The minimum confidence of an answer, a probability."""
-        return self.calibration.threshold if self._threshold is None else self._threshold
+        threshold = self._options.threshold
+        return self.calibration.threshold if threshold is None else threshold
 
     @cached_property
     def calibration(self) -> Calibration:
@@ -207,7 +229,7 @@ class ChatBot:
     def reset(self) -> None:
         """Clear the conversation; the log file is unchanged."""
         self._log.turns.clear()
-        self._said.clear()
+        self._used_answers.clear()
 
     def close(self) -> None:
         """Close the index, if any."""
@@ -223,30 +245,53 @@ class ChatBot:
 
     def _search(self, asked: str) -> tuple[str, Nearest]:
         """Return the searched text and its neighbours; a follow-up is joined to the previous question."""
-        found = self._retriever.nearest(asked, self.neighbours)
+        nearest = self._retriever.nearest(asked, self.neighbours)
         last = self.log[-1] if self.log else None
         if last is None or not needs_context(asked):
-            return asked, found
-        if self._confidence(found) >= self.threshold and not points_back(asked):
-            return asked, found
-        both = joined(last.searched, asked)
+            return asked, nearest
+        if self._confidence(nearest) >= self.threshold and not points_back(asked):
+            return asked, nearest
+        both = f"{last.searched} {asked}"
         others = self._retriever.nearest(both, self.neighbours + 1)
         if last.known and others.neighbours and others.neighbours[0].question == last.neighbours[0].question:
-            # The question answered before is always near to itself with a few words more.
+            # The question answered before is always near to itself with a few added words.
             others = others._replace(neighbours=others.neighbours[1:] or others.neighbours)
         return both, others._replace(neighbours=others.neighbours[: self.neighbours])
 
-    def _confidence(self, found: Nearest) -> float:
-        return self.calibration.probability(found.lead) if found.neighbours else 0.0
+    def _confidence(self, nearest: Nearest) -> float:
+        return self.calibration.probability(nearest.lead) if nearest.neighbours else 0.0
 
     def _choose(self, neighbour: Neighbour) -> str:
         """Return one of several answers at random, preferably an answer not yet used."""
-        fresh = [answer for answer in neighbour.answers if answer not in self._said]
-        answer = self._chance.choice(fresh or list(neighbour.answers))
-        self._said.add(answer)
+        fresh = [answer for answer in neighbour.answers if answer not in self._used_answers]
+        answer = self._random.choice(fresh or list(neighbour.answers))
+        self._used_answers.add(answer)
         return answer
 
     def _unknown_reply(self, asked: str) -> str:
-        if self._unknown is not None:
-            return self._unknown
-        return _KOREAN_UNKNOWN if has_hangul(asked) else _ENGLISH_UNKNOWN
+        if self._options.unknown is not None:
+            return self._options.unknown
+        return _KOREAN_UNKNOWN if _has_hangul(asked) else _ENGLISH_UNKNOWN
+
+
+# Questions that can't be understood alone, such as "그럼 비용은?" and "And when?"
+
+
+def needs_context(question: str) -> bool:
+    """Return whether a question may need an earlier question: it points back, or is a single word."""
+    words = nfc(question).split()
+    return len(words) <= _FEW_WORDS and (
+        points_back(question) or (len(words) == 1 and len(words[0]) <= _SHORT_WORD)
+    )
+
+
+def points_back(question: str) -> bool:
+    """Return whether a question begins with a word that refers to an earlier question or answer."""
+    composed = nfc(question)
+    opening = _KOREAN_OPENING if _has_hangul(composed) else _ENGLISH_OPENING
+    return opening.match(composed) is not None
+
+
+def _has_hangul(text: str) -> bool:
+    """Return whether a text has Hangul: syllables, or single letters such as ㅋ."""
+    return _HANGUL.search(text) is not None

@@ -10,21 +10,20 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from munjang.errors import DataFileError
+from munjang.rounding import rounded
 
 __all__ = ["Nearest", "Neighbour", "Turn", "TurnLog"]
-
-_DIGITS = 6  # about the precision of float32
 
 
 @dataclass(frozen=True, slots=True)
 class Neighbour:
-    """A stored question near to what was asked.
+    """A stored question near to the user's question.
 
     Attributes:
         question: the stored question.
-        answers: its answers, most of the time one.
-        score: what the neighbours are ranked by: the cosine, the index's score, or the cross-encoder's.
-        similarity: the cosine of the two questions' vectors; NaN where only words were compared.
+        answers: its answers, mostly a single answer.
+        score: the sort key of the neighbours: the cosine, the score of the index or of the cross-encoder.
+        similarity: the cosine of the two questions' vectors; NaN if only words were compared.
     """
 
     question: str
@@ -34,10 +33,10 @@ class Neighbour:
 
 
 class Nearest(NamedTuple):
-    """What a search found: neighbours, best first, and how far the best of them stands out.
+    """The result of a search: neighbours, best first, and the lead of the best neighbour.
 
-    ``lead`` is that of its similarity, see `munjang.search.lead.lead`; or the score by word, or of a
-    cross-encoder, where that decides.
+    ``lead`` is the lead of its similarity, see `munjang.search.query.lead`; in a lexical search its score,
+    and with a cross-encoder the cross-encoder's score.
     """
 
     neighbours: list[Neighbour]
@@ -57,8 +56,8 @@ class Turn:
         threshold: the required confidence.
         neighbours: the nearest stored questions, best first.
         at: the time in UTC, as ISO 8601.
-        lead: what the confidence is estimated from: how far the nearest stored question stands out from those
-            that are merely like it; or the cross-encoder's score, if there is one.
+        lead: the basis of the confidence: how far the similarity of the nearest stored question exceeds those
+            of the other near questions; or the cross-encoder's score, if there is one.
     """
 
     question: str
@@ -82,14 +81,14 @@ class Turn:
         for part in (content, *content["neighbours"]):
             for name, value in part.items():
                 if isinstance(value, float):
-                    part[name] = round(value, _DIGITS) if math.isfinite(value) else None
+                    part[name] = rounded(value) if math.isfinite(value) else None
         return content
 
 
 class TurnLog:
-    """The turns of a conversation, and a file that they are added to as JSON Lines, if one is named.
+    """The turns of a conversation, and an optional file to which they are appended as JSON Lines.
 
-    Adding raises `DataFileError` when the file can't be written.
+    Adding a turn raises `DataFileError` if the file can't be written.
     """
 
     def __init__(self, path: Path | None = None) -> None:

@@ -174,8 +174,8 @@ def closest(name: str) -> str | None:
 
 def unknown_model(name: str, why: str) -> UnknownModelError:
     """Return the error for an unknown name: the reason ``why``, and the closest known name."""
-    found = closest(name)
-    hint = f" Did you mean '{found}'?" if found else ""
+    suggestion = closest(name)
+    hint = f" Did you mean '{suggestion}'?" if suggestion else ""
     return UnknownModelError(
         f"Model '{shortened(name)}' was not found: {why}.{hint} `munjang models` lists what is here."
     )

@@ -95,7 +95,7 @@ class Checkpoint:
         if not self.allow_pickle:
             raise UnsafeCheckpointError(
                 f"The weights of '{self.name}' are a pickle ('{pickle.name}'), a format that can carry code. "
-                "If you trust where they come from, say allow_pickle=True; a safetensors copy is better."
+                "If you trust where they come from, pass allow_pickle=True; a safetensors copy is better."
             )
         from munjang.checkpoints.pickled import open_pickle
 

@@ -85,7 +85,7 @@ def cache_root(cache_dir: str | os.PathLike[str] | None = None) -> Path:
         raise InputTypeError(f"cache_dir is a string or a path, not {type(cache_dir).__name__}.")
     chosen = os.fsdecode(cache_dir or os.environ.get("MUNJANG_CACHE") or "")
     if "\0" in chosen:
-        raise InputError(f"cache_dir {chosen[:100]!r} holds a NUL character, which no folder's name does.")
+        raise InputError(f"cache_dir {chosen[:100]!r} contains a NUL character, which no path can contain.")
     try:
         return Path(chosen).expanduser() if chosen else _customary()
     except RuntimeError as error:

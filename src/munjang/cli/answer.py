@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from munjang.cli.common.commands import command
 from munjang.cli.common.options import AsJson, Offline, TaskModel, argument, option
-from munjang.cli.common.output import clean, console, joined, new_table, print_json
+from munjang.cli.common.output import clean, joined, new_table, print_json, print_table
 from munjang.cli.common.texts import model_options, usage_error
 from munjang.errors import DataFileError
 
@@ -77,6 +77,4 @@ def _print_answers(answers: list[Answer], model: str) -> None:
     for each in answers:
         place = f"{each['start']}-{each['end']}" if each["answer"] else ""
         table.add_row(f"{each['score']:.4f}", clean(each["answer"]) or "(no answer)", place)
-    out = console()
-    out.print(table)
-    out.print(joined((model, f"no answer {answers[0]['null_score']:.4f}")), style="dim")
+    print_table(table, joined((model, f"no answer {answers[0]['null_score']:.4f}")))

@@ -6,6 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
+from munjang import __version__
 from munjang.cli import evaluate, index, models, train
 from munjang.cli.answer import answer
 from munjang.cli.chat import chat
@@ -52,8 +53,6 @@ app = Commands(
 
 def _print_version(wanted: bool) -> None:
     if wanted:
-        from munjang import __version__
-
         typer.echo(f"munjang {__version__}")
         raise typer.Exit
 

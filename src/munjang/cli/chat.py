@@ -14,7 +14,7 @@ from munjang.choices import Method
 from munjang.cli.common.commands import command
 from munjang.cli.common.errors import FAILED, tell
 from munjang.cli.common.options import AsJson, Progress, argument, option
-from munjang.cli.common.output import clean, console, new_table, print_json, write_line
+from munjang.cli.common.output import clean, console, new_table, print_json, print_table, write_line
 from munjang.cli.common.texts import Opening, cross_encoder, is_piped, refuse, usage_error
 from munjang.data.files import STDIN, shown_name
 from munjang.errors import InputError
@@ -91,7 +91,7 @@ def show(turn: Turn) -> None:
     screen = console()
     screen.print(clean(turn.answer), style="bold" if turn.known else "yellow")
     if not turn.known and turn.neighbours:
-        screen.print("Near to it / 가까운 질문:", style="dim")
+        screen.print("Similar questions / 가까운 질문:", style="dim")
         for neighbour in turn.neighbours[:_OFFERED]:
             screen.print(f"  · {clean(neighbour.question)}", style="dim")
 
@@ -149,7 +149,7 @@ def show_neighbours(neighbours: Sequence[Neighbour]) -> None:
         similarity = "" if math.isnan(neighbour.similarity) else f"{neighbour.similarity:.3f}"
         answers = " / ".join(map(clean, neighbour.answers))
         table.add_row(mark, similarity, clean(neighbour.question), answers)
-    console().print(table)
+    print_table(table)
 
 
 @command(
@@ -197,7 +197,7 @@ def chat(
     if as_json and once is None and not is_piped():
         raise usage_error("--json needs --once QUESTION, or questions piped in.", "--json")
     from munjang.chat import ChatBot
-    from munjang.chat.opening import is_index
+    from munjang.chat.retrieval import is_index
 
     in_index = is_index(file)
     if in_index:

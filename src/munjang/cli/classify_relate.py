@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 from munjang.choices import MarkerKind
 from munjang.cli.common.commands import command
 from munjang.cli.common.options import AsJson, Offline, TaskModel, Text, argument, option
-from munjang.cli.common.output import clean, console, new_table, print_json
+from munjang.cli.common.output import clean, new_table, print_json, print_table
 from munjang.cli.common.texts import model_options, print_answers, refuse, text_or_lines
 from munjang.errors import InputError
 from munjang.rounding import rounded_items
@@ -57,7 +57,7 @@ def classify(
         refuse("beside --label", "pair", "windows")
     else:
         refuse("without --label", "template", "multi_label")
-    texts = text_or_lines(text, "TEXT")
+    texts = text_or_lines(text)
     if label:
         scores_of = _zero_shot(label, template, multi_label, model, offline)
     else:
@@ -155,7 +155,7 @@ def _print_labels(scores: Sequence[LabelScore], title: str | None) -> None:
     table = new_table(None if title is None else clean(title), "label", ">score", "")
     for score in scores:
         table.add_row(clean(score["label"]), f"{score['score']:.4f}", _bar(score["score"]), style=None)
-    console().print(table)
+    print_table(table)
 
 
 def _bar(score: float) -> str:

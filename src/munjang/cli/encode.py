@@ -9,7 +9,7 @@ from munjang.choices import Precision
 from munjang.cli.common.commands import command
 from munjang.cli.common.errors import tell
 from munjang.cli.common.options import AsJson, Progress, argument, option
-from munjang.cli.common.output import clean, console, new_table, print_json, write_line
+from munjang.cli.common.output import clean, new_table, print_json, print_table, vector_cell, write_line
 from munjang.cli.common.texts import Opening, Prompting, Reading, is_piped, refuse, usage_error
 from munjang.data.files import STDIN
 from munjang.progress import tracked
@@ -22,7 +22,6 @@ if TYPE_CHECKING:
 
 __all__ = ["encode"]
 
-_SHOWN = 4  # numbers of a vector in the table
 _PRECISION = f"The type of the stored numbers: {', '.join(get_args(Precision))}."
 
 
@@ -143,13 +142,7 @@ def _vectors(encoder: SentenceTransformer, texts: list[str], options: BulkOption
 def _print_table(texts: list[str], vectors: NDArray[Any]) -> None:
     table = new_table(None, ">#", "text")
     table.add_column("vector", no_wrap=True)
-    for number, (text, vector) in enumerate(zip(texts, vectors, strict=True)):
-        some = "  ".join(
-            f"{value:7.4f}" if vector.dtype.kind == "f" else f"{value:4d}" for value in vector[:_SHOWN]
-        )
-        table.add_row(str(number), clean(text), f"{some}  ...")
-    out = console()
-    out.print(table)
-    out.print(
-        f"{vectors.shape[1]} numbers each; --json prints all of them, --output writes a file", style="dim"
-    )
+    for number, (text, vector) in enumerate(zip(texts, vectors.tolist(), strict=True)):
+        table.add_row(str(number), clean(text), vector_cell(vector))
+    width = vectors.shape[1]
+    print_table(table, f"{width} numbers each; --json prints all of them, --output writes a file")

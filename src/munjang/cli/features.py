@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 from munjang.choices import Level
 from munjang.cli.common.commands import command
 from munjang.cli.common.options import AsJson, Text, option
-from munjang.cli.common.output import clean, console, new_table
+from munjang.cli.common.output import clean, console, new_table, print_table, vector_cell
 from munjang.cli.common.texts import (
     ModelOpening,
     Opening,
@@ -23,7 +23,6 @@ if TYPE_CHECKING:
 
 __all__ = ["features"]
 
-_SHOWN = 4  # numbers of a vector in a table
 _LAYERS = "last, all, or numbers, as in 0,-1: 0 is the embedding output, -1 the last layer."
 _COMBINE = (
     "Combine several layers: second_to_last, sum_last_four, concat_last_four, mean_all, or a weight for the "
@@ -48,7 +47,7 @@ def features(
     as_json: AsJson = False,
 ) -> None:
     """Show the vectors of a text: of any layer, per token, per word or of the whole text."""
-    texts = text_or_lines(text, "TEXT")
+    texts = text_or_lines(text)
     chosen_layers, chosen_combine = _layers(layers), _combine(combine)
     from munjang.tasks.features import FeatureExtraction
 
@@ -96,15 +95,13 @@ def _combine(text: str | None) -> Combine | None:
 
 
 def _print_features(result: Features, names: Sequence[str]) -> None:
-    out = console()
     # One table for each separate layer, one row for each vector.
     rows = result.values.reshape(-1, len(result.tokens) or 1, result.values.shape[-1])
     for number, layer in enumerate(rows):
         table = new_table(names[number] if names else None, "token")
         table.add_column("vector", no_wrap=True)
         for token, vector in zip(result.tokens or ["(all)"], layer, strict=True):
-            some = "  ".join(f"{value:7.4f}" for value in vector[:_SHOWN])
-            table.add_row(clean(token), f"{some}  ...")
-        out.print(table)
+            table.add_row(clean(token), vector_cell(vector))
+        print_table(table)
     shape = " x ".join(map(str, result.values.shape))
-    out.print(f"{shape} numbers; --json prints all of them", style="dim")
+    console().print(f"{shape} numbers; --json prints all of them", style="dim")

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from munjang.cli.common.commands import command
 from munjang.cli.common.options import AsJson, Offline, TaskModel, argument, option
-from munjang.cli.common.output import clean, console, joined, new_table
+from munjang.cli.common.output import clean, joined, new_table, print_table
 from munjang.cli.common.texts import model_options, print_answers, text_or_lines
 
 if TYPE_CHECKING:
@@ -40,7 +40,7 @@ def fill_mask(
     Write the mask as the model does: [MASK], or <mask> for RoBERTa. Several masks are filled together, from
     left to right, and the score is the probability of all of them.
     """
-    texts = text_or_lines(text, "TEXT")
+    texts = text_or_lines(text)
     from munjang.tasks.fill_mask.fill_mask import FillMask
     from munjang.tasks.results import fill_to_dict
 
@@ -59,7 +59,5 @@ def _print_fills(fills: list[Fill], model: str) -> None:
     for fill in fills:
         word = fill.get("token_str") or " + ".join(fill.get("token_strs", []))
         table.add_row(f"{fill['score']:.4f}", clean(word), clean(fill["sequence"]))
-    out = console()
-    out.print(table)
     withheld = f"{fills[0]['withheld']:.4f} went to pieces that are never offered" if fills else ""
-    out.print(joined((model, withheld)), style="dim")
+    print_table(table, joined((model, withheld)))

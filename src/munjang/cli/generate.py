@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 from munjang.choices import Weights
 from munjang.cli.common.commands import command
 from munjang.cli.common.options import AsJson, Offline, TaskModel, argument, option
-from munjang.cli.common.output import clean, console, new_table, print_json, write_line
+from munjang.cli.common.output import clean, new_table, print_json, print_table, write_line
 from munjang.cli.common.texts import model_options, refuse
 from munjang.rounding import rounded_items
 
@@ -105,4 +105,4 @@ def _print_candidates(rows: list[Candidate]) -> None:
         kept = ("kept" if flag else "" for flag in (row["kept_by_top_k"], row["kept_by_top_p"]))
         shares = (f"{row['probability']:.4f}", f"{row['cumulative']:.4f}")
         table.add_row(str(row["token"]), repr(clean(row["token_str"])), *shares, *kept)
-    console().print(table)
+    print_table(table)

@@ -8,7 +8,7 @@ import typer
 
 from munjang.cli.common.commands import Commands, command
 from munjang.cli.common.options import AsJson, Offline, argument, examples
-from munjang.cli.common.output import clean, console, new_table, print_json, write_line
+from munjang.cli.common.output import clean, new_table, print_json, print_table, write_line
 from munjang.cli.common.texts import usage_error
 
 if TYPE_CHECKING:
@@ -89,7 +89,7 @@ def _print_table(infos: list[ModelInfo]) -> None:
         dimension = "" if info.dimension is None else str(info.dimension)
         here = "yes" if info.present else "no"
         table.add_row(_described(info), here, dimension, _size(info.size_bytes), info.licence or "unknown")
-    console().print(table)
+    print_table(table)
 
 
 def _described(info: ModelInfo) -> Text:

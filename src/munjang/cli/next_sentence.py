@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from munjang.cli.common.commands import command
 from munjang.cli.common.options import AsJson, Offline, TaskModel, argument
-from munjang.cli.common.output import clean, console, new_table, print_json
+from munjang.cli.common.output import clean, new_table, print_json, print_table
 from munjang.cli.common.texts import answered, lines_of_stdin, model_options, usage_error
 from munjang.data.files import STDIN
 
@@ -50,6 +50,4 @@ def _print_table(results: list[tuple[tuple[str, str], NextSentence]], model: str
         label = "0, follows" if result["label"] == 0 else "1, unrelated"
         sentences = "\n".join(map(clean, pair))
         table.add_row(label, f"{result['follows']:.4f}", f"{result['unrelated']:.4f}", sentences)
-    out = console()
-    out.print(table)
-    out.print(model, style="dim")
+    print_table(table, model)

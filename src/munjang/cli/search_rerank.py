@@ -7,7 +7,14 @@ from typing import Annotated, NamedTuple
 from munjang.cli.common.commands import command
 from munjang.cli.common.hits import SearchOptions, open_index, search_index
 from munjang.cli.common.options import AsJson, Offline, Progress, argument, option
-from munjang.cli.common.output import clean, console, detail_lines, new_table, print_json, write_line
+from munjang.cli.common.output import (
+    clean,
+    detail_lines,
+    new_table,
+    print_json,
+    print_table,
+    write_line,
+)
 from munjang.cli.common.texts import (
     Opening,
     Reading,
@@ -17,7 +24,6 @@ from munjang.cli.common.texts import (
     is_piped,
     queries_of,
     refuse,
-    refuse_reading,
     rows_with_text,
     usage_error,
 )
@@ -77,10 +83,10 @@ def search(
         return
     refuse("on a file, only with --index", *_OF_INDEXES)
     path = file_or_stdin(file, "--file")
-    refuse_reading(path)
+    source = reading.file(path)
     if query == path == STDIN:
         raise usage_error("Only one of QUERY and --file can be standard input.", "QUERY")
-    rows = rows_with_text(reading.file(path))
+    rows = rows_with_text(source)
     queries = queries_of(query)
     encoder = opening.sentence_model()
     from munjang.sentence.mining import semantic_search
@@ -161,7 +167,7 @@ def _print_table(query: str, hits: list[Hit]) -> None:
         for line in _details(hit.row):
             text.append(f"\n{line}", style="dim")
         table.add_row(str(rank), f"{hit.score:.4f}", clean(str(hit.row.id)), text)
-    console().print(table)
+    print_table(table)
 
 
 def _details(row: Row) -> list[str]:

@@ -6,7 +6,7 @@ from typing import Annotated
 
 from munjang.cli.common.commands import command
 from munjang.cli.common.options import AsJson, Progress, argument, option
-from munjang.cli.common.output import clean, console, new_table, print_json
+from munjang.cli.common.output import clean, console, new_table, print_json, print_table
 from munjang.cli.common.texts import (
     Opening,
     Prompting,
@@ -58,7 +58,7 @@ def similarity(
         table = new_table(None, ">cos_sim", "text")
         for score, text in zip(scores, lines, strict=True):
             table.add_row(f"{score:.4f}", clean(text))
-        console().print(table)
+        print_table(table)
     else:
         console().print(f"cos_sim {scores[0]:.4f}")
 
@@ -104,4 +104,4 @@ def _print_pairs(scored: list[tuple[float, Row, Row]]) -> None:
         table.add_row(f"{score:.4f}", str(first.number), clean(first.text))
         table.add_row("", str(second.number), clean(second.text))
         table.add_section()
-    console().print(table)
+    print_table(table)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, cast
 from munjang.choices import Strategy
 from munjang.cli.common.commands import command
 from munjang.cli.common.options import AsJson, Offline, TaskModel, Text, option
-from munjang.cli.common.output import clean, console, joined, new_table
+from munjang.cli.common.output import clean, console, joined, new_table, print_table
 from munjang.cli.common.texts import model_options, print_answers, text_or_lines
 from munjang.rounding import rounded_items
 
@@ -36,7 +36,7 @@ def tag(
     its tag, simple joins neighbouring tokens, and first, average and max choose one tag for each word before
     that.
     """
-    texts = text_or_lines(text, "TEXT")
+    texts = text_or_lines(text)
     from munjang.tasks.results import entity_to_dict
     from munjang.tasks.token_classification import TokenClassification
 
@@ -67,8 +67,10 @@ def _print_entities(text: str, entities: Sequence[EntityGroup]) -> None:
     line.append(clean(text[at:]))
     out = console()
     out.print(line)
-    found = (f"{entity['entity_group']} {clean(entity['word'])} {entity['score']:.2f}" for entity in entities)
-    out.print(joined(found) or "no entities", style="dim")
+    summary = (
+        f"{entity['entity_group']} {clean(entity['word'])} {entity['score']:.2f}" for entity in entities
+    )
+    out.print(joined(summary) or "no entities", style="dim")
 
 
 def _print_tokens(_: str, tokens: Sequence[Any]) -> None:
@@ -78,4 +80,4 @@ def _print_tokens(_: str, tokens: Sequence[Any]) -> None:
         table.add_row(
             str(token["index"]), clean(token["word"]), clean(token["entity"]), f"{token['score']:.4f}", place
         )
-    console().print(table)
+    print_table(table)

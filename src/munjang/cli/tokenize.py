@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from munjang.cli.common.commands import command
 from munjang.cli.common.options import AsJson, Text, option
-from munjang.cli.common.output import clean, console, joined, new_table
+from munjang.cli.common.output import clean, joined, new_table, print_table
 from munjang.cli.common.texts import ModelOpening, Opening, print_answers, text_or_lines
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ def tokenize(
     Each token has its id in the vocabulary, its segment (0 for the first text, 1 for the second), its mask (0
     for padding) and its characters in the text.
     """
-    texts = text_or_lines(text, "TEXT")
+    texts = text_or_lines(text)
     from munjang.tokenization import Tokenizer
 
     tokenizer = Tokenizer.from_pretrained(opening.name, offline=opening.offline)
@@ -70,9 +70,7 @@ def _print_table(encoding: Encoding, texts: tuple[str, str], tokenizer: Tokenize
             *_covered(encoding, number, texts),
             style="dim" if encoding.special_tokens_mask[number] else None,
         )
-    out = console()
-    out.print(table)
-    out.print(_summary(encoding, tokenizer), style="dim")
+    print_table(table, _summary(encoding, tokenizer))
 
 
 def _covered(encoding: Encoding, number: int, texts: tuple[str, str]) -> tuple[str, str]:

@@ -171,7 +171,7 @@ def with_own_names(raw: Mapping[str, Any], names: Mapping[str, str]) -> dict[str
 
     The reference implementation reads either name. Raises `CheckpointError` if both are present and differ.
     """
-    found = dict(raw)
+    config = dict(raw)
     for general, own in names.items():
         if raw.get(general) is None:
             continue
@@ -180,8 +180,8 @@ def with_own_names(raw: Mapping[str, Any], names: Mapping[str, str]) -> dict[str
                 f"config.json: '{general}' ({shown(raw[general])}) and '{own}' ({shown(raw[own])}) name the "
                 "same number and differ."
             )
-        found[own] = raw[general]
-    return found
+        config[own] = raw[general]
+    return config
 
 
 def reject_unsupported(raw: Mapping[str, Any]) -> None:

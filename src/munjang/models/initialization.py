@@ -134,15 +134,15 @@ def missing_shapes(
     """
     if head is not None:
         architecture.head(head)
-    found = {name: Shape(dims, name) for name, dims in shapes.items()}
+    known = {name: Shape(dims, name) for name, dims in shapes.items()}
     ops = _CreatingOps(*shape_ops(config))
     outputs = frozenset({LAST_HIDDEN_STATE if head is None else LOGITS})
     program = ModelProgram(architecture, config, outputs, head=head)
-    logits = program(ops, _Creating(found), any_batch()).get(LOGITS)
+    logits = program(ops, _Creating(known), any_batch()).get(LOGITS)
     if logits is not None:
         check_logits(program, logits.dims[-1])
     return {
-        name: tuple(int(width) for width in shape.dims) for name, shape in found.items() if name not in shapes
+        name: tuple(int(width) for width in shape.dims) for name, shape in known.items() if name not in shapes
     }
 
 
@@ -151,15 +151,15 @@ def drawn(
 ) -> Tensors:
     """Return tensors before training: ones for the scale of a norm, zeros for a bias, else normal numbers."""
     scale = np.float32(raw_config.get("initializer_range", 0.02))
-    found: Tensors = {}
+    tensors: Tensors = {}
     for name, shape in shapes.items():
         if name.endswith("bias"):
-            found[name] = np.zeros(shape, dtype=np.float32)
+            tensors[name] = np.zeros(shape, dtype=np.float32)
         elif len(shape) == 1:
-            found[name] = np.ones(shape, dtype=np.float32)
+            tensors[name] = np.ones(shape, dtype=np.float32)
         else:
-            found[name] = (rng.standard_normal(shape, dtype=np.float32) * scale).astype(np.float32)
-    return found
+            tensors[name] = (rng.standard_normal(shape, dtype=np.float32) * scale).astype(np.float32)
+    return tensors
 
 
 def new_encoder(raw_config: Mapping[str, Any], *, seed: int = 1) -> Tensors:

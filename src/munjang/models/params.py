@@ -34,18 +34,18 @@ class Params(Generic[T]):
         return Params(self.tensors, f"{self.prefix}{name}.")
 
     def __getitem__(self, name: str) -> T:
-        found = self._find(name)
-        if found is None:
+        full_name = self._find(name)
+        if full_name is None:
             raise CheckpointError(f"The checkpoint has no tensor '{self.prefix}{name}'.")
-        return self.tensors[found]
+        return self.tensors[full_name]
 
     def __contains__(self, name: object) -> bool:
         return isinstance(name, str) and self._find(name) is not None
 
     def get(self, name: str) -> T | None:
         """Return a tensor that may be absent, such as a bias."""
-        found = self._find(name)
-        return None if found is None else self.tensors[found]
+        full_name = self._find(name)
+        return None if full_name is None else self.tensors[full_name]
 
     def has_prefix(self) -> bool:
         """Return whether any tensor has this prefix."""

@@ -68,13 +68,13 @@ class ModelProgram:
         """Compute the outputs by name."""
         base = self.architecture.base(root)
         x = self._encode(ops, base, batch)
-        found: dict[str, A] = {}
+        outputs: dict[str, A] = {}
         if LAST_HIDDEN_STATE in self.outputs:
-            found[LAST_HIDDEN_STATE] = ops.tap(LAST_HIDDEN_STATE, x)
+            outputs[LAST_HIDDEN_STATE] = ops.tap(LAST_HIDDEN_STATE, x)
         if self.outputs & {POOLER_OUTPUT, LOGITS}:
             rows = x if self.only_rows else ops.rows(x, batch.rows)
-            found |= self._heads(ops, root, base, x, rows, batch)
-        return found
+            outputs |= self._heads(ops, root, base, x, rows, batch)
+        return outputs
 
     def _encode(self, ops: Ops[A], base: Params[A], batch: TokenBatch[A]) -> A:
         encode = self.architecture.encode_cached if self.cached else self.architecture.encode
@@ -101,17 +101,17 @@ class ModelProgram:
     def _heads(
         self, ops: Ops[A], root: Params[A], base: Params[A], x: A, rows: A, batch: TokenBatch[A]
     ) -> dict[str, A]:
-        found: dict[str, A] = {}
+        outputs: dict[str, A] = {}
         if POOLER_OUTPUT in self.outputs:
             if self.architecture.pool is None:
                 raise InputError(f"A model of type '{self.architecture.model_type}' has no pooler.")
-            found[POOLER_OUTPUT] = self.architecture.pool(ops, base, rows)
+            outputs[POOLER_OUTPUT] = self.architecture.pool(ops, base, rows)
         if LOGITS in self.outputs:
             given = x if self.chosen_head.on == "tokens" else rows
             if self.chosen_head.on == "markers":
                 given = start_markers(ops, x, batch)
-            found[LOGITS] = ops.tap(LOGITS, self.chosen_head.function(ops, root, base, self.config, given))
-        return found
+            outputs[LOGITS] = ops.tap(LOGITS, self.chosen_head.function(ops, root, base, self.config, given))
+        return outputs
 
 
 def heads_of(architecture: Architecture, root: Params[Any], raw_config: Mapping[str, Any]) -> list[str]:
@@ -146,6 +146,6 @@ def require_head(
     if head not in have:
         raise MissingHeadError(
             f"The checkpoint has no trained {head} head; it has {', '.join(have) or 'no head at all'} "
-            f"(such a head brings '{tensor}'). An untrained head would give random answers: "
+            f"(such a head has '{tensor}'). An untrained head would give random answers: "
             "choose another model, or train one."
         )

@@ -135,9 +135,9 @@ class Architecture:
 
     def depth_of(self, name: str) -> int | None:
         """Return the depth of a tensor: 0 for embeddings, 1 for the first layer; None above the layers."""
-        found = re.search(rf"(?:^|\.){re.escape(self.layers)}\.(\d+)\.", name)
-        if found:
-            return int(found[1]) + 1
+        match = re.search(rf"(?:^|\.){re.escape(self.layers)}\.(\d+)\.", name)
+        if match:
+            return int(match[1]) + 1
         below = "|".join(map(re.escape, self.embeddings))
         return 0 if re.search(rf"(?:^|\.)(?:{below})\.", name) else None
 

@@ -131,9 +131,9 @@ def pad_attention(attention: NDArray[np.float32], mask: NDArray[np.bool_]) -> ND
     batch, heads = attention.shape[:2]
     full = np.zeros((batch, heads, mask.shape[1], mask.shape[1]), dtype=np.float32)
     for i, row in enumerate(mask):
-        places = np.flatnonzero(row)
-        n = len(places)
-        full[i][np.ix_(np.arange(heads), places, places)] = attention[i, :, :n, :n]
+        positions = np.flatnonzero(row)
+        n = len(positions)
+        full[i][np.ix_(np.arange(heads), positions, positions)] = attention[i, :, :n, :n]
     return full
 
 
@@ -296,8 +296,8 @@ class Model:
         )
         if LOGITS in wanted and program.chosen_head.on == "chosen":
             batch = replace(batch, rows=np.arange(len(batch.input_ids), dtype=np.int32))
-        found = self.runner.run_batch(program, batch)
-        return self._arrange(found, mask, wanted, output_hidden_states, output_attentions)
+        values = self.runner.run_batch(program, batch)
+        return self._arrange(values, mask, wanted, output_hidden_states, output_attentions)
 
     def every_value(
         self,
@@ -353,7 +353,7 @@ class Model:
     ) -> tuple[TokenBatch[Array], NDArray[np.bool_]]:
         if self.head is not None and self.architecture.heads[self.head].on == "markers":
             raise InputError(
-                f"A {self.head} head must know where the entities are; "
+                f"A {self.head} head needs the positions of the entities; "
                 f"use munjang.pipeline('{self.head}', ...)."
             )
         ids = whole_numbers("input_ids", input_ids)
@@ -370,22 +370,22 @@ class Model:
 
     def _arrange(
         self,
-        found: Outputs,
+        values: Outputs,
         mask: NDArray[np.bool_],
         wanted: frozenset[str],
         hidden_states: bool,
         attentions: bool,
     ) -> ModelOutput:
-        output = ModelOutput(pooler_output=found.get(POOLER_OUTPUT), logits=found.get(LOGITS))
-        if LOGITS in found and self.architecture.heads[self.head or ""].on != "first":
-            output = replace(output, logits=pad_tokens(found[LOGITS], mask))
+        output = ModelOutput(pooler_output=values.get(POOLER_OUTPUT), logits=values.get(LOGITS))
+        if LOGITS in values and self.architecture.heads[self.head or ""].on != "first":
+            output = replace(output, logits=pad_tokens(values[LOGITS], mask))
         if LAST_HIDDEN_STATE in wanted:
-            output = replace(output, last_hidden_state=pad_tokens(found[LAST_HIDDEN_STATE], mask))
+            output = replace(output, last_hidden_state=pad_tokens(values[LAST_HIDDEN_STATE], mask))
         if hidden_states:
-            states = tuple(pad_tokens(found[name], mask) for name in self._hidden_state_names())
+            states = tuple(pad_tokens(values[name], mask) for name in self._hidden_state_names())
             output = replace(output, hidden_states=states)
         if attentions:
-            layers = tuple(pad_attention(found[name], mask) for name in self._attention_names())
+            layers = tuple(pad_attention(values[name], mask) for name in self._attention_names())
             output = replace(output, attentions=layers)
         return output
 

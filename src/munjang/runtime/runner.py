@@ -207,7 +207,7 @@ def check_lengths(lengths: Ints, layout: Layout) -> None:
     if not len(lengths):
         raise InputError("There is no text to run the model on.")
     if lengths.min() == 0:
-        raise InputError(f"Text {int(lengths.argmin())} has no tokens, or none that the mask leaves.")
+        raise InputError(f"Text {int(lengths.argmin())} has no tokens, or all are masked.")
     if lengths.max() > layout.max_length:
         raise InputError(
             f"Text {int(lengths.argmax())} has {lengths.max()} tokens, the model takes {layout.max_length} "

@@ -5,40 +5,64 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass, field
 from itertools import islice
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Self, Unpack
 
 import numpy as np
 from numpy.typing import NDArray
 
-from munjang.errors import IndexMismatchError, InputError, InputTypeError
-from munjang.progress import Advance
+from munjang.errors import DataFileError, InputError, InputTypeError
+from munjang.progress import Advance, no_advance
 from munjang.search.documents import Document, DocumentId, Entry, Hit, checked_documents, checked_id
 from munjang.search.filters import parse_filter
-from munjang.search.prepare import Preparer, digest
-from munjang.search.query import SEMANTIC, Fusion, Mode, checked_query, run_search, search_options
-from munjang.search.settings import Wanted, check_model, describe, open_recorded, room
-from munjang.search.stores.base import TRANSACTION, Changes, IndexSettings, Store
-from munjang.search.stores.locations import is_new_file, open_store, shown
+from munjang.search.prepare import Engine, Preparer, digest
+from munjang.search.query import SEMANTIC, SearchArguments, SearchOptions, checked_query, run_search
+from munjang.search.settings import (
+    IndexArguments,
+    IndexSettings,
+    RequestedSettings,
+    check_model,
+    max_text_tokens,
+    migrated_error,
+    open_model,
+    settings_for,
+)
+from munjang.search.sources import Source
+from munjang.search.stores import is_new_file, open_store, redact_password
+from munjang.search.stores.base import TRANSACTION, Changes, Store
 from munjang.search.text.analysis import Analyzer, analyzer_named
-from munjang.validation import checked_flag, checked_number
+from munjang.validation import checked_flag, checked_number, shown_value
 
 if TYPE_CHECKING:
-    from munjang.search.build import Built
-    from munjang.search.prepare import Engine
-    from munjang.search.sources import Source
-    from munjang.sentence.cross_encoder import CrossEncoder
     from munjang.sentence.transformer import SentenceTransformer
 
-__all__ = ["Index"]
+__all__ = ["Built", "Index"]
 
 _NAMED = 5  # damaged documents listed by `check`
-
-
 _LONGEST_WAIT = 86_400.0  # seconds to wait for another writer; stores use 32-bit milliseconds
+_DIGEST_BYTES = 8  # bytes kept of each digest during a build, to save memory for millions of documents
 _Check = Callable[[Sequence[Document]], None]
+
+
+@dataclass(slots=True, kw_only=True)
+class Built:
+    """The result of `Index.build`, as counts.
+
+    Attributes:
+        read: documents read from the source.
+        written: new or changed documents.
+        unchanged: documents that were in the index already.
+        deleted: documents deleted from the index because the source has them no more.
+        skipped: skipped files, by reason.
+    """
+
+    read: int = 0
+    written: int = 0
+    unchanged: int = 0
+    deleted: int = 0
+    skipped: Mapping[str, int] = field(default_factory=dict)
 
 
 class Index:
@@ -74,10 +98,10 @@ class Index:
 
     @property
     def model(self) -> SentenceTransformer:
-        """The model, opened at first use and checked to produce the same vectors as the index."""
+        """The model, opened at first use and checked to produce the same vectors as the index's model."""
         with self._opening:
             if self._model is None:
-                model = open_recorded(self.settings, offline=self._offline)
+                model = open_model(self.settings, offline=self._offline)
                 check_model(self.settings, model, self.settings.model, self.location)
                 self._model = model
             return self._model
@@ -97,75 +121,54 @@ class Index:
         cls,
         location: str | os.PathLike[str],
         *,
-        model: str | os.PathLike[str] | SentenceTransformer | None = None,
-        fields: Sequence[str] | None = None,
-        embedded: Sequence[str] | None = None,
-        analyzer: str | None = None,
-        chunk_tokens: int | None = None,
-        chunk_overlap: int | None = None,
-        prompts: Mapping[str, str] | None = None,
         create: bool = True,
         readonly: bool = False,
-        offline: bool | None = None,
         busy_timeout: float = 30.0,
+        **settings: Unpack[IndexArguments],
     ) -> Self:
         """Open an index, or create one.
 
-        Omitted arguments keep the recorded settings of the index. The defaults of a new index are the default
+        Omitted settings keep the recorded settings of the index. The defaults of a new index are the default
         model, a single field ``text``, and the kiwi analyzer if the extra ``ko`` is installed.
 
         Args:
             location: a file, or ``postgresql://user:password@host/database``.
-            model: a name, a folder or an opened model; a name is opened when the model is first needed.
-            fields: the names of the documents' text fields, such as ``["question", "answer"]``.
-            embedded: the fields that are embedded for semantic search; by default all.
-            analyzer: the analyzer that splits texts into words: ``"kiwi"`` or ``"hangul-bigrams"``.
-            chunk_tokens: maximum tokens of a passage; by default 256.
-            chunk_overlap: maximum tokens shared with the previous passage; by default an eighth of a passage.
-            prompts: the prefix of a ``query`` and of a ``document``, instead of the model's own prompts.
             create: create the index if it does not exist.
             readonly: write nothing.
-            offline: open no connection to fetch a model.
             busy_timeout: how many seconds a write waits for another writer.
+            settings: ``model``, ``fields``, ``embedded``, ``analyzer``, ``chunk_tokens``, ``chunk_overlap``,
+                ``prompts`` and ``offline``, see `munjang.search.settings.IndexArguments`.
 
         Raises `IndexMismatchError` if the recorded settings differ from the arguments, `StoreError` if the
         index does not exist and ``create`` is false, and the errors of opening a model.
         """
-        wanted = Wanted(
-            model=model,
-            fields=fields,
-            embedded=embedded,
-            analyzer=analyzer,
-            chunk_tokens=chunk_tokens,
-            chunk_overlap=chunk_overlap,
-            prompts=prompts,
-            offline=offline,
-        )
+        requested = RequestedSettings(**settings)
         create = checked_flag("create", create) and not checked_flag("readonly", readonly)
         busy_timeout = checked_number("busy_timeout", busy_timeout, least=0, most=_LONGEST_WAIT)
         # Create the file after its settings, so that no file is left behind when the model can't be opened.
-        new = wanted.begin() if create and is_new_file(location) else None
+        new = requested.new_index() if create and is_new_file(location) else None
         store = open_store(location, create=create, readonly=readonly, busy_timeout=busy_timeout)
+        name = redact_password(location)
         try:
             if store.settings is None and create:
-                new = new or wanted.begin()
+                new = new or requested.new_index()
                 store.create(new[1])
             recorded = store.settings
             if recorded is None:
-                raise InputError(f"The index '{shown(location)}' has not been begun: open it with create.")
-            found = wanted.check(recorded, shown(location)) if new is None else new[0]
+                raise InputError(f"The index '{name}' has no settings yet: open it with create=True.")
+            model = requested.check(recorded, name) if new is None else new[0]
         except BaseException:
             store.close()
             raise
-        return cls(shown(location), store, recorded, model=found, offline=offline)
+        return cls(name, store, recorded, model=model, offline=requested.offline)
 
     # Documents
 
-    def get(self, id: DocumentId) -> Document | None:  # noqa: A002 -- what it is
+    def get(self, id: DocumentId) -> Document | None:  # noqa: A002 -- the name of the attribute
         """Return the document with this id, or ``None``."""
-        wanted = checked_id(id)
+        identifier = checked_id(id)
         with self.store.snapshot() as reader:
-            return reader.get([wanted]).get(wanted)
+            return reader.get([identifier]).get(identifier)
 
     def count(self, filter: Mapping[str, Any] | None = None) -> int:  # noqa: A002 -- as in `search`
         """Count all documents, or the documents that match a filter."""
@@ -197,93 +200,33 @@ class Index:
 
     # Searching
 
-    def search(
-        self,
-        query: str,
-        *,
-        mode: Mode = "hybrid",
-        limit: int = 10,
-        offset: int = 0,
-        filter: Mapping[str, Any] | None = None,  # noqa: A002 -- what users call it
-        min_score: float | None = None,
-        weights: Mapping[str, float] | None = None,
-        fusion: Fusion = "scores",
-        rerank: CrossEncoder | None = None,
-        exact: bool = False,
-    ) -> list[Hit]:
+    def search(self, query: str, **options: Unpack[SearchArguments]) -> list[Hit]:
         """Return the best documents for a query, each ranked by its best passage.
 
         Args:
             query: a text; an empty or blank query returns no hits.
-            mode: ``"semantic"`` by embedding (the score is the similarity), ``"lexical"`` by word (BM25), or
-                ``"hybrid"``, the fusion of both.
-            limit: maximum number of documents.
-            offset: number of best documents to skip, for the next page.
-            filter: conditions on metadata, as ``{"lang": "ko", "year": {"gte": 2020}}``; see
-                `munjang.search.filters`.
-            min_score: drop hits whose ``score`` is lower; a hybrid score is relative to the best hit.
-            weights: of the two parts in hybrid mode, by default ``{"semantic": 1, "lexical": 1}``.
-            fusion: ``"scores"``: weighted mean of scores scaled to 0..1 (convex combination);
-                ``"ranks"``: sum of reciprocal ranks, at most about 0.033 (reciprocal rank fusion).
-            rerank: a cross-encoder that scores the query with each of the 64 best passages (more for later
-                pages) and reorders them; its scores replace the other scores.
-            exact: compare with every vector, even if there is an approximate index.
+            options: ``mode``, ``limit``, ``offset``, ``filter``, ``min_score``, ``weights``, ``fusion``,
+                ``rerank`` and ``exact``, see `munjang.search.query.SearchArguments`.
 
         Raises `InputError` or `InputTypeError` for invalid arguments, and the errors of opening the model;
-        a lexical search needs no model.
+        a lexical search needs no model. Raises `IndexMismatchError` if another process has migrated the index
+        to other settings.
         """
-        return self.search_batch(
-            [query],
-            mode=mode,
-            limit=limit,
-            offset=offset,
-            filter=filter,
-            min_score=min_score,
-            weights=weights,
-            fusion=fusion,
-            rerank=rerank,
-            exact=exact,
-        )[0]
+        return self.search_batch([query], **options)[0]
 
-    def search_batch(
-        self,
-        queries: Sequence[str],
-        *,
-        mode: Mode = "hybrid",
-        limit: int = 10,
-        offset: int = 0,
-        filter: Mapping[str, Any] | None = None,  # noqa: A002
-        min_score: float | None = None,
-        weights: Mapping[str, float] | None = None,
-        fusion: Fusion = "scores",
-        rerank: CrossEncoder | None = None,
-        exact: bool = False,
-    ) -> list[list[Hit]]:
+    def search_batch(self, queries: Sequence[str], **options: Unpack[SearchArguments]) -> list[list[Hit]]:
         """Search for several queries, encoded as a batch, in the same snapshot; see `search`."""
         if isinstance(queries, str) or not isinstance(queries, Sequence):
             raise InputTypeError(f"search_batch needs a list of queries, got a {type(queries).__name__}.")
-        options = search_options(
-            mode=mode,
-            limit=limit,
-            offset=offset,
-            filter=filter,
-            min_score=min_score,
-            weights=weights,
-            fusion=fusion,
-            rerank=rerank,
-            exact=exact,
-        )
+        checked = SearchOptions(**options)
         texts = [checked_query(query) for query in queries]
-        self.check_current()
-        vectors = self._query_vectors(texts) if SEMANTIC in options.parts else [None] * len(texts)
+        vectors = self._query_vectors(texts) if SEMANTIC in checked.parts else [None] * len(texts)
         analyzer = self.analyzer
         with self.store.snapshot() as reader:
+            if reader.settings != self.settings:
+                raise migrated_error(reader.settings, self.location)
             return [
-                run_search(
-                    reader, analyzer, text, vector, options, cosine=self.settings.similarity == "cosine"
-                )
-                if text.strip()
-                else []
+                run_search(reader, analyzer, text, vector, checked) if text.strip() else []
                 for text, vector in zip(texts, vectors, strict=True)
             ]
 
@@ -303,34 +246,27 @@ class Index:
         del settings["probe"]
         return {"location": self.location, **asdict(info), "settings": settings}
 
-    def check_current(self) -> None:
-        """Raise `IndexMismatchError` if another process has migrated the index to other settings."""
-        stored = self.store.settings
-        if stored != self.settings:
-            model = "nothing" if stored is None else f"the model '{stored.model}' and '{stored.analyzer}'"
-            raise IndexMismatchError(f"The index '{self.location}' was moved to {model}; open it again.")
-
     def check(self) -> list[str]:
         """Return a line for each damaged part, and a line about what can be saved; empty without damage.
 
         Reads every document and compares it with its digest.
         """
         problems = list(self.store.check())
-        right = changed = unreadable = 0
+        intact = changed = unreadable = 0
         with self.store.snapshot() as reader:
-            for found in reader.salvage():
-                if found is None:
+            for row in reader.salvage():
+                if row is None:
                     unreadable += 1
-                elif _digest(found[0]) == found[1]:
-                    right += 1
+                elif _digest(row[0]) == row[1]:
+                    intact += 1
                 else:
                     changed += 1
                     if changed <= _NAMED:
-                        problems.append(f"Document {found[0].id!r} is not what was written.")
+                        problems.append(f"Document {row[0].id!r} differs from what was written.")
         if unreadable or changed:
             problems.append(f"{unreadable:,} documents can't be read, {changed:,} have changed.")
         if problems:
-            problems.append(_rescue(right, unreadable + changed))
+            problems.append(_advice(intact, unreadable + changed))
         return problems
 
     # Writing
@@ -350,7 +286,7 @@ class Index:
         """
         count = 0
         for batch in self._batches(documents, self._check_new):
-            self.put(self.preparer().prepare(batch, advance), new=True)
+            self._write(self.preparer().prepare(batch, advance), new=True)
             count += len(batch)
         return count
 
@@ -365,7 +301,7 @@ class Index:
             if advance is not None:
                 advance(len(batch) - len(changed))
             if changed:
-                self.put(self.preparer().prepare(changed, advance))
+                self._write(self.preparer().prepare(changed, advance))
             count += len(changed)
         return count
 
@@ -376,12 +312,11 @@ class Index:
             listed = [ids] if isinstance(ids, str) else list(ids)  # type: ignore[arg-type]
         except TypeError:  # a single id, or a 0-dimensional array
             listed = [ids]
-        return self.store.write(Changes(delete=[checked_id(one) for one in listed]))
+        return self.store.write(Changes(delete=[checked_id(identifier) for identifier in listed]))
 
-    def put(self, entries: Sequence[Entry], *, new: bool = False) -> None:
-        """Write entries made by `preparer` in one transaction."""
-        self.check_current()
-        self.store.write(Changes(put=entries, new=new))
+    def _write(self, entries: Sequence[Entry], *, new: bool = False) -> None:
+        """Write entries made by `preparer` in one transaction, which fails if the index was migrated."""
+        self.store.write(Changes(put=entries, new=new, settings=self.settings))
 
     def preparer(self) -> Preparer:
         """Return the `Preparer` that converts documents to entries of this index."""
@@ -389,9 +324,12 @@ class Index:
 
     def changed(self, documents: Sequence[Document]) -> list[Document]:
         """Return the documents that are missing from the index or differ from the stored version."""
+        stored = self._stored_digests(documents)
+        return [document for document in documents if stored.get(document.id) != digest(document)]
+
+    def _stored_digests(self, documents: Sequence[Document]) -> Mapping[DocumentId, bytes]:
         with self.store.snapshot() as reader:
-            there = reader.digests([document.id for document in documents])
-        return [document for document in documents if there.get(document.id) != digest(document)]
+            return reader.digests([document.id for document in documents])
 
     def _batches(self, documents: object, check: _Check | None = None) -> Iterator[list[Document]]:
         """Split a caller's documents into batches of one transaction; check a list as a whole first."""
@@ -401,7 +339,7 @@ class Index:
         try:
             rest: Iterator[object] = iter(documents)  # type: ignore[call-overload]
         except TypeError:
-            raise InputTypeError(f"Documents come in a list, got a {type(documents).__name__}.") from None
+            raise InputTypeError(f"Documents must be a list, got a {type(documents).__name__}.") from None
         if rest is not documents:
             whole = checked_documents(rest, fields)
             batches = [whole[start : start + TRANSACTION] for start in range(0, len(whole), TRANSACTION)]
@@ -410,18 +348,16 @@ class Index:
                     check(batch)
             yield from batches
             return
-        while some := list(islice(rest, TRANSACTION)):
-            batch = checked_documents(some, fields)
+        while part := list(islice(rest, TRANSACTION)):
+            batch = checked_documents(part, fields)
             if check:
                 check(batch)
             yield batch
 
     def _check_new(self, documents: Sequence[Document]) -> None:
-        with self.store.snapshot() as reader:
-            there = reader.digests([document.id for document in documents])
-        if there:
+        if known := self._stored_digests(documents):
             raise InputError(
-                f"The id {next(iter(there))!r} is in the index already; use upsert to replace documents."
+                f"The id {next(iter(known))!r} is in the index already; use upsert to replace documents."
             )
 
     # Larger work
@@ -436,11 +372,61 @@ class Index:
     ) -> Built:
         """Add the documents of a file or a folder; only new or changed documents are encoded.
 
-        Call it again to resume an interrupted build. See `munjang.search.build.build`.
-        """
-        from munjang.search.build import build
+        Each transaction writes a thousand documents. An interrupted build keeps the committed documents, and
+        the same call resumes it.
 
-        return build(self, source, prune=prune, engine=engine, advance=advance)
+        Args:
+            source: a `Source`, or the path of a file or folder.
+            prune: delete documents that were read from this source before and are not in it any more.
+            engine: distributes the encoding; by default it runs in this process.
+            advance: called with the number of documents done.
+
+        Raises `DataFileError` for files that can't be read, and for duplicate ids in the source.
+        """
+        if not isinstance(source, Source | str | os.PathLike):
+            raise InputTypeError(f"A source is a Source or a path, got {shown_value(source)}.")
+        prune = checked_flag("prune", prune)
+        advance = advance or no_advance
+        source = source if isinstance(source, Source) else Source(path=os.fspath(source))
+        built, digests = Built(), dict[DocumentId, bytes]()
+        batches = self._changed_batches(source, digests, built, advance)
+        if engine is None:
+            for batch in batches:
+                self._write(self.preparer().prepare(batch, advance))
+                built.written += len(batch)
+        else:
+            for entries in engine.run(self.settings, self.model_name, batches):
+                self._write(entries)
+                built.written += len(entries)
+                advance(len(entries))
+        built.skipped = dict(source.skipped)
+        if prune:
+            gone = [
+                document.id
+                for document in self.documents()
+                if source.holds(document.source) and document.id not in digests
+            ]
+            for start in range(0, len(gone), TRANSACTION):
+                built.deleted += self.delete(gone[start : start + TRANSACTION])
+        return built
+
+    def _changed_batches(
+        self, source: Source, digests: dict[DocumentId, bytes], built: Built, advance: Advance
+    ) -> Iterator[list[Document]]:
+        """Yield batches of documents that are missing from the index or differ from the stored version."""
+        documents = _distinct(source, self.settings.fields, digests)
+        waiting: list[Document] = []
+        while batch := list(islice(documents, TRANSACTION)):
+            changed = self.changed(batch)
+            built.read += len(batch)
+            built.unchanged += len(batch) - len(changed)
+            advance(len(batch) - len(changed))
+            waiting += changed
+            if len(waiting) >= TRANSACTION:
+                yield waiting[:TRANSACTION]
+                waiting = waiting[TRANSACTION:]
+        if waiting:
+            yield waiting
 
     def migrate(
         self,
@@ -454,30 +440,37 @@ class Index:
         """Encode all documents again, with another model, analyzer or passage length.
 
         Omitted arguments keep their settings, except that passages are shortened to what the model can read.
-        Searches use the old index until the migration is complete. Call it again with the same arguments to
-        resume an interrupted migration. Returns the number of documents encoded by this call. See
-        `munjang.search.build.migrate`.
+        Another model uses its own prompts. Entries are staged in the store, and searches use the old index
+        until all documents are staged, also documents written during the migration. Call it again with the
+        same arguments to resume an interrupted migration. Returns the number of documents encoded by this
+        call. Raises `IndexMismatchError` if a migration to other settings was started.
         """
-        from munjang.search.build import migrate
-
+        settings = self.settings
         if model is None:
-            opened, name = self.model, self.settings.model
+            opened, name = self.model, settings.model
         else:
-            opened, name = Wanted(model=model, offline=self._offline).opened(self.settings.model)
-        target = describe(
+            opened, name = RequestedSettings(model=model, offline=self._offline).open_model(settings.model)
+        if chunk_tokens is None:
+            chunk_tokens = min(settings.chunk_tokens, max_text_tokens(opened))
+        target = settings_for(
             opened,
             name,
-            fields=self.settings.fields,
-            embedded=self.settings.embedded,
-            analyzer=analyzer_named(
-                self.settings.analyzer.partition("/")[0] if analyzer is None else analyzer
-            ).name,
-            chunk_tokens=min(self.settings.chunk_tokens, room(opened))
-            if chunk_tokens is None
-            else chunk_tokens,
+            fields=settings.fields,
+            embedded=settings.embedded,
+            analyzer=analyzer_named(analyzer or settings.analyzer.partition("/")[0]).name,
+            chunk_tokens=chunk_tokens,
             chunk_overlap=chunk_overlap,
+            prompts=settings.prompts if model is None else None,
         )
-        done = migrate(self.store, target, opened, advance)
+        preparer = Preparer(target, opened, analyzer_named(target.analyzer))
+        done = 0
+        while True:
+            documents = self.store.unstaged(target, TRANSACTION)
+            if documents:
+                self.store.stage(target, preparer.prepare(documents, advance))
+                done += len(documents)
+            elif self.store.switch(target):
+                break
         self._model, self.settings = opened, self.store.settings or target
         return done
 
@@ -502,6 +495,20 @@ class Index:
         self.close()
 
 
+def _distinct(source: Source, fields: Sequence[str], digests: dict[DocumentId, bytes]) -> Iterator[Document]:
+    """Yield each document of a source once: equal rows without an id are the same document."""
+    for document in source.documents(fields):
+        start = digest(document)[:_DIGEST_BYTES]
+        known = digests.get(document.id)
+        if known is None:
+            digests[document.id] = start
+            yield document
+        elif known != start:
+            raise DataFileError(
+                f"The id {document.id!r} occurs twice in '{source.path}'; ids must be different."
+            )
+
+
 def _digest(document: Document) -> bytes | None:
     try:
         return digest(document)
@@ -509,13 +516,13 @@ def _digest(document: Document) -> bytes | None:
         return None
 
 
-def _rescue(right: int, lost: int) -> str:
+def _advice(intact: int, lost: int) -> str:
     if not lost:
         return (
-            f"All {right:,} documents can be read. `munjang index rebuild` mends what is derived from them; "
-            "if damage remains, save them with `munjang index export` and add them to a new index."
+            f"All {intact:,} documents can be read. `munjang index rebuild` repairs the data derived from "
+            "them; if damage remains, save them with `munjang index export` and add them to a new index."
         )
     return (
-        f"{right:,} documents can be read: save them with `munjang index export`, add them to a new index, "
+        f"{intact:,} documents can be read: save them with `munjang index export`, add them to a new index, "
         "and build the others again from their source."
     )

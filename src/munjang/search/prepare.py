@@ -13,8 +13,7 @@ from numpy.typing import NDArray
 
 from munjang.progress import Advance
 from munjang.search.documents import Document, Entry, Passage
-from munjang.search.settings import open_recorded
-from munjang.search.stores.base import IndexSettings
+from munjang.search.settings import IndexSettings, open_model
 from munjang.search.text.analysis import Analyzer, analyzer_named
 from munjang.search.text.chunking import Chunker
 from munjang.sentence.encoding import EncodeOptions
@@ -169,5 +168,5 @@ def open_preparer(
     threads: int | None = None,
 ) -> Preparer:
     """Return a preparer with the model and analyzer of an index's settings, both opened."""
-    opened = model or open_recorded(replace(settings, model=model_name), threads=threads)
+    opened = model or open_model(replace(settings, model=model_name), threads=threads)
     return Preparer(settings, opened, analyzer_named(settings.analyzer))

@@ -15,7 +15,7 @@ from munjang.backends.cores import available_cores
 from munjang.errors import InputError, MissingExtraError, MunjangError
 from munjang.search.documents import Document, Entry
 from munjang.search.prepare import Preparer, open_preparer
-from munjang.search.stores.base import IndexSettings
+from munjang.search.settings import IndexSettings
 from munjang.validation import optional_count
 
 __all__ = ["RayEngine"]

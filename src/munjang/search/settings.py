@@ -6,13 +6,13 @@ import json
 import os
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import asdict, dataclass, field, fields, replace
+from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypedDict
 
 from munjang.errors import IndexMismatchError, InputError, InputTypeError, StoreError, UnknownModelError
 from munjang.search.documents import TEXT
-from munjang.search.stores.base import DAMAGE, IndexSettings
 from munjang.search.text.analysis import analyzer_named
 from munjang.sentence.settings import DOCUMENT_PROMPTS
 from munjang.sentence.similarity import PROBE, same_probe
@@ -22,23 +22,71 @@ if TYPE_CHECKING:
     from munjang.sentence.transformer import SentenceTransformer
 
 __all__ = [
-    "Wanted",
-    "check_fields",
+    "DAMAGE",
+    "IndexArguments",
+    "IndexSettings",
+    "RequestedSettings",
     "check_model",
     "check_same_settings",
-    "checked_prompts",
-    "choose_chunks",
-    "describe",
+    "check_same_target",
     "difference",
-    "open_recorded",
+    "max_text_tokens",
+    "migrated_error",
+    "open_model",
     "read_settings",
-    "room",
+    "settings_for",
     "write_settings",
 ]
+
+# Errors raised by decoding damaged values: invalid UTF-8, invalid JSON, JSON of another structure, numbers
+# out of range. Values from a caller are checked before they reach a store.
+DAMAGE = (ValueError, LookupError, TypeError, AttributeError, ArithmeticError, RecursionError, SystemError)
 
 _TUPLES = ("fields", "embedded", "probe")
 _NAMES = ("model", "revision")  # names of a model; its probe identifies it more reliably
 _LARGEST = 2**31
+_PASSAGE = 256  # default tokens of a passage, unless the model's limit is lower
+_OVERLAP = 8  # the default overlap is 1/8 of a passage
+_SIMILARITIES = ("cosine", "dot")
+_RESERVED = ("id", "metadata")
+_COMMIT = re.compile(r"[/\\]snapshots[/\\]([0-9a-f]{40})(?:[/\\]|$)")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class IndexSettings:
+    """The settings that an index was made with; vectors and words of other settings are incompatible with it.
+
+    Attributes:
+        model: the name that the model was opened by.
+        revision: the model's revision or version, or ``None``.
+        dimension: of the vectors.
+        pooling: pooling mode of the model, such as ``mean``.
+        prompts: the prefix of a ``query`` and of a ``document``.
+        normalize: whether the vectors have length 1.
+        similarity: ``cosine`` or ``dot``.
+        max_seq_length: maximum number of tokens that the model reads of a passage.
+        fields: the names of the documents' fields, in order.
+        embedded: the fields that are embedded for semantic search.
+        analyzer: name and version of the analyzer, such as ``hangul-bigrams/1``.
+        chunk_tokens: maximum tokens of a passage.
+        chunk_overlap: maximum tokens that a passage shares with the previous passage.
+        probe: ``[d]``, the vector of a fixed text; it identifies the model whatever its name.
+    """
+
+    model: str
+    revision: str | None
+    dimension: int
+    pooling: str
+    prompts: Mapping[str, str]
+    normalize: bool
+    similarity: str
+    max_seq_length: int
+    fields: tuple[str, ...]
+    embedded: tuple[str, ...]
+    analyzer: str
+    chunk_tokens: int
+    chunk_overlap: int
+    probe: tuple[float, ...] = field(repr=False)
 
 
 def write_settings(settings: IndexSettings) -> str:
@@ -46,6 +94,7 @@ def write_settings(settings: IndexSettings) -> str:
     return json.dumps(asdict(settings), ensure_ascii=False)
 
 
+@lru_cache(maxsize=16)  # every search reads the settings
 def read_settings(text: str) -> IndexSettings:
     """Return the settings from the JSON of `write_settings`; raise `StoreError` for anything else."""
     try:
@@ -67,17 +116,17 @@ def _check_settings(settings: IndexSettings) -> None:
     texts = (settings.model, settings.pooling, settings.similarity, settings.analyzer)
     names = (*settings.fields, *settings.embedded, *settings.prompts, *settings.prompts.values())
     numbers = (settings.dimension, settings.max_seq_length, settings.chunk_tokens, settings.chunk_overlap)
-    right = (
-        all(isinstance(one, str) for one in (*texts, *names, settings.revision or ""))
-        and all(type(one) is int and 0 <= one < _LARGEST for one in numbers)
+    valid = (
+        all(isinstance(text, str) for text in (*texts, *names, settings.revision or ""))
+        and all(type(number) is int and 0 <= number < _LARGEST for number in numbers)
         and settings.dimension > 0
         and type(settings.normalize) is bool
         and settings.similarity in ("cosine", "dot")
         and {"query", "document"} <= {*settings.prompts}
-        and all(isinstance(one, int | float) for one in settings.probe)
+        and all(isinstance(number, int | float) for number in settings.probe)
     )
-    if not right:
-        raise ValueError("a value of another type")
+    if not valid:
+        raise ValueError("a value of a wrong type")
 
 
 def difference(old: IndexSettings, new: IndexSettings) -> str | None:
@@ -85,24 +134,38 @@ def difference(old: IndexSettings, new: IndexSettings) -> str | None:
 
     A model may be opened by several names. So names are compared only when a probe is missing.
     """
-    for name in (one.name for one in fields(IndexSettings)):
+    for name in (setting.name for setting in fields(IndexSettings)):
         before, now = getattr(old, name), getattr(new, name)
         if name == "probe":
             if not same_probe(before, now):
-                return f"the model '{old.model}', now '{new.model}', which gives other vectors"
+                return f"the model '{old.model}', now '{new.model}', which produces other vectors"
         elif before != now and not (name in _NAMES and old.probe and new.probe):
             return f"{name} {_shown(before)}, now {_shown(now)}"
     return None
 
 
-def check_same_settings(stored: IndexSettings, wanted: IndexSettings, place: str) -> None:
+def check_same_settings(stored: IndexSettings, requested: IndexSettings, location: str) -> None:
     """Raise `IndexMismatchError` with the first difference and the index's location, if settings differ."""
-    found = difference(stored, wanted)
-    if found is not None:
+    if found := difference(stored, requested):
         raise IndexMismatchError(
-            f"The index '{place}' was made with {found}. Open it as it was made, "
-            "or move it to other settings with `munjang index migrate`."
+            f"The index '{location}' was made with {found}. Open it with the settings that it was made with, "
+            "or migrate it to other settings with `munjang index migrate`."
         )
+
+
+def check_same_target(started: IndexSettings, target: IndexSettings) -> None:
+    """Raise `IndexMismatchError` if a started migration has other target settings."""
+    if found := difference(started, target):
+        raise IndexMismatchError(
+            f"A migration to the model '{started.model}' was started, with {found}. "
+            "Finish it, or abandon it first."
+        )
+
+
+def migrated_error(stored: IndexSettings | None, location: str) -> IndexMismatchError:
+    """Create the error for an index that was migrated to other settings since it was opened."""
+    model = "nothing" if stored is None else f"the model '{stored.model}' and '{stored.analyzer}'"
+    return IndexMismatchError(f"The index '{location}' was migrated to {model}; open it again.")
 
 
 def _shown(value: object) -> str:
@@ -111,14 +174,7 @@ def _shown(value: object) -> str:
     return f"'{value}'" if isinstance(value, str) else str(value)
 
 
-_PASSAGE = 256  # default tokens of a passage, unless the model's limit is lower
-_OVERLAP = 8  # the default overlap is 1/8 of a passage
-_SIMILARITIES = ("cosine", "dot")
-_RESERVED = ("id", "metadata")
-_COMMIT = re.compile(r"[/\\]snapshots[/\\]([0-9a-f]{40})(?:[/\\]|$)")
-
-
-def describe(
+def settings_for(
     model: SentenceTransformer,
     name: str,
     *,
@@ -127,7 +183,6 @@ def describe(
     analyzer: str,
     chunk_tokens: int | None,
     chunk_overlap: int | None,
-    revision: str | None = None,
     prompts: Mapping[str, str] | None = None,
 ) -> IndexSettings:
     """Return the settings that determine an index's vectors and words.
@@ -140,15 +195,15 @@ def describe(
         raise InputError(
             f"The model '{name}' compares vectors by {similarity}; an index needs cosine or dot."
         )
-    own = {
+    defaults = {
         "query": model.settings.first_prompt("query"),
         "document": model.settings.first_prompt(*DOCUMENT_PROMPTS),
     }
-    prompts = {**own, **checked_prompts(prompts)}
-    tokens, overlap = choose_chunks(model, chunk_tokens, chunk_overlap)
+    prompts = {**defaults, **_checked_prompts(prompts)}
+    tokens, overlap = _chunk_settings(model, chunk_tokens, chunk_overlap)
     settings = IndexSettings(
         model=_stored_name(name),
-        revision=revision or _revision(name),
+        revision=_revision(name),
         dimension=model.get_sentence_embedding_dimension(),
         pooling="+".join(model.pooling.modes),
         prompts=prompts,
@@ -166,7 +221,7 @@ def describe(
     return replace(settings, probe=tuple(round(float(value), 7) for value in vector))
 
 
-def checked_prompts(prompts: Mapping[str, str] | None) -> dict[str, str]:
+def _checked_prompts(prompts: Mapping[str, str] | None) -> dict[str, str]:
     """Return a caller's prompts, checked, which override the model's own prompts."""
     if prompts is None:
         return {}
@@ -176,7 +231,9 @@ def checked_prompts(prompts: Mapping[str, str] | None) -> dict[str, str]:
         )
     for name in prompts:
         if name not in ("query", "document"):
-            raise InputError(f"prompts are those of a query and of a document, got {shown_value(name)}.")
+            raise InputError(
+                f"prompts may have the keys 'query' and 'document' only, got {shown_value(name)}."
+            )
     return {name: checked_text(text, f"The prompt '{name}'") for name, text in prompts.items()}
 
 
@@ -186,24 +243,25 @@ def _stored_name(name: str) -> str:
 
 
 def _revision(name: str) -> str | None:
-    found = _COMMIT.search(name)
-    return found[1] if found else None
+    match = _COMMIT.search(name)
+    return match[1] if match else None
 
 
-def room(model: SentenceTransformer) -> int:
-    """Return how many tokens of a text the model can read besides the prompt and the special tokens."""
+def max_text_tokens(model: SentenceTransformer) -> int:
+    """Return the maximum number of tokens of a text, without the prompt and the special tokens."""
     prompt = model.settings.first_prompt(*DOCUMENT_PROMPTS)
-    return model.max_seq_length - len(model.tokenizer.encode(prompt)) - 1  # a prompt's end may join the text
+    # One token less, because the end of the prompt and the start of the text may be tokenized together.
+    return model.max_seq_length - len(model.tokenizer.encode(prompt)) - 1
 
 
-def choose_chunks(model: SentenceTransformer, tokens: int | None, overlap: int | None) -> tuple[int, int]:
+def _chunk_settings(model: SentenceTransformer, tokens: int | None, overlap: int | None) -> tuple[int, int]:
     """Return the tokens of a passage and of its overlap; `InputError` if they exceed the model's limit."""
-    most = room(model)
+    most = max_text_tokens(model)
     tokens = None if tokens is None else checked_count("chunk_tokens", tokens, 1)
     overlap = None if overlap is None else checked_count("chunk_overlap", overlap, 0)
     if tokens is not None and tokens > most:
         raise InputError(
-            f"chunk_tokens is {shown_value(tokens)}, but the model reads {most} tokens beside its prompt."
+            f"chunk_tokens is {shown_value(tokens)}, but the model can read {most} tokens besides its prompt."
         )
     tokens = max(1, min(_PASSAGE, most)) if tokens is None else tokens
     overlap = tokens // _OVERLAP if overlap is None else overlap
@@ -214,29 +272,29 @@ def choose_chunks(model: SentenceTransformer, tokens: int | None, overlap: int |
     return tokens, overlap
 
 
-def check_fields(fields: object, embedded: object) -> tuple[tuple[str, ...], tuple[str, ...]]:
+def _checked_fields(fields: object, embedded: object) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """Return the checked names of the fields and of the fields to embed; ``embedded=None`` embeds all."""
     names = _names(fields, "fields")
     reserved = [name for name in names if name in _RESERVED]
     if not names or reserved:
-        raise InputError(f"fields needs names other than {' and '.join(_RESERVED)}, got {list(names)}.")
+        raise InputError(f"fields must have names other than {' and '.join(_RESERVED)}, got {list(names)}.")
     chosen = names if embedded is None else _names(embedded, "embedded")
     unknown = [name for name in chosen if name not in names]
     if unknown:
-        raise InputError(f"embedded names '{unknown[0]}', which is not one of the fields {', '.join(names)}.")
+        raise InputError(f"embedded has '{unknown[0]}', which is not one of the fields {', '.join(names)}.")
     return names, tuple(name for name in names if name in chosen)
 
 
-def _names(given: object, what: str) -> tuple[str, ...]:
-    if isinstance(given, str) or not isinstance(given, Sequence):
-        raise InputTypeError(f"{what} must be a list of names, got {shown_value(given)}.")
-    names = tuple(checked_text(name, f"A name in {what}") for name in given)
+def _names(value: object, argument: str) -> tuple[str, ...]:
+    if isinstance(value, str) or not isinstance(value, Sequence):
+        raise InputTypeError(f"{argument} must be a list of names, got {shown_value(value)}.")
+    names = tuple(checked_text(name, f"A name in {argument}") for name in value)
     if len(set(names)) < len(names) or not all(name.strip() for name in names):
-        raise InputError(f"{what} must be different names, none empty, got {list(names)}.")
+        raise InputError(f"{argument} must be different, non-empty names, got {list(names)}.")
     return names
 
 
-def open_recorded(
+def open_model(
     settings: IndexSettings, *, offline: bool | None = None, threads: int | None = None
 ) -> SentenceTransformer:
     """Open the model that an index was made with, with the recorded settings.
@@ -257,7 +315,9 @@ def open_recorded(
             **options,
         )
     except UnknownModelError as error:
-        error.add_note("The index was made with it; if it lies elsewhere now, say where with model=.")
+        error.add_note(
+            "The index was made with this model; if it was moved, pass its new location as model=."
+        )
         raise
     if settings.dimension < model.width:
         model.truncate_dim = settings.dimension
@@ -265,9 +325,38 @@ def open_recorded(
     return model
 
 
+class IndexArguments(TypedDict, total=False):
+    """Optional arguments of `Index.open` about an index's settings.
+
+    An omitted argument keeps the recorded setting of an existing index. A new index has the default.
+
+    Attributes:
+        model: a name, a folder or an open model; a name is opened when the model is first needed. The
+            default of a new index is multilingual-e5-small.
+        fields: the names of the documents' text fields, such as ``["question", "answer"]``; by default a
+            single field ``text``.
+        embedded: the fields that are embedded for semantic search; by default all.
+        analyzer: the analyzer that splits texts into words: ``"kiwi"`` or ``"hangul-bigrams"``; by default
+            kiwi if the extra ``ko`` is installed.
+        chunk_tokens: maximum tokens of a passage; by default 256.
+        chunk_overlap: maximum tokens shared with the previous passage; by default an eighth of a passage.
+        prompts: the prefix of a ``query`` and of a ``document``, instead of the model's own prompts.
+        offline: open no connection to fetch a model.
+    """
+
+    model: str | os.PathLike[str] | SentenceTransformer | None
+    fields: Sequence[str] | None
+    embedded: Sequence[str] | None
+    analyzer: str | None
+    chunk_tokens: int | None
+    chunk_overlap: int | None
+    prompts: Mapping[str, str] | None
+    offline: bool | None
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Wanted:
-    """Requested settings of an index; ``None`` keeps the recorded setting, or the default of a new index."""
+class RequestedSettings:
+    """`IndexArguments` with ``None`` for omitted arguments."""
 
     model: str | os.PathLike[str] | SentenceTransformer | None = None
     fields: Sequence[str] | None = None
@@ -278,8 +367,8 @@ class Wanted:
     prompts: Mapping[str, str] | None = None
     offline: bool | None = None
 
-    def opened(self, default: str) -> tuple[SentenceTransformer, str]:
-        """Return the opened model and its name."""
+    def open_model(self, default: str) -> tuple[SentenceTransformer, str]:
+        """Return the model and its name; a name or a folder is opened."""
         from munjang.sentence.transformer import SentenceTransformer
 
         if isinstance(self.model, SentenceTransformer):
@@ -287,14 +376,14 @@ class Wanted:
         name = default if self.model is None else self._name(self.model)
         return SentenceTransformer(name, local_files_only=self.offline), name
 
-    def begin(self) -> tuple[SentenceTransformer, IndexSettings]:
-        """Return the opened model and the settings of a new index."""
+    def new_index(self) -> tuple[SentenceTransformer, IndexSettings]:
+        """Return the open model and the settings of a new index."""
         from munjang.checkpoints.catalogue import DEFAULT_MODEL
 
-        fields, embedded = check_fields((TEXT,) if self.fields is None else self.fields, self.embedded)
+        fields, embedded = _checked_fields((TEXT,) if self.fields is None else self.fields, self.embedded)
         analyzer = analyzer_named(self.analyzer).name
-        model, name = self.opened(DEFAULT_MODEL)
-        settings = describe(
+        model, name = self.open_model(DEFAULT_MODEL)
+        settings = settings_for(
             model,
             name,
             fields=fields,
@@ -306,29 +395,29 @@ class Wanted:
         )
         return model, settings
 
-    def check(self, recorded: IndexSettings, place: str) -> SentenceTransformer | None:
-        """Raise `IndexMismatchError` unless the recorded settings match; return the model if it was opened.
+    def check(self, recorded: IndexSettings, location: str) -> SentenceTransformer | None:
+        """Raise `IndexMismatchError` unless the recorded settings match; return the model if it is open.
 
         A model with the recorded name is not opened yet.
         """
-        said: dict[str, object] = {}
+        requested: dict[str, object] = {}
         if self.fields is not None or self.embedded is not None:
             fields = recorded.fields if self.fields is None else self.fields
-            said["fields"], embedded = check_fields(fields, self.embedded)
+            requested["fields"], embedded = _checked_fields(fields, self.embedded)
             if self.embedded is not None:
-                said["embedded"] = embedded
+                requested["embedded"] = embedded
         if self.analyzer is not None:
-            said["analyzer"] = analyzer_named(self.analyzer).name
+            requested["analyzer"] = analyzer_named(self.analyzer).name
         for name, least in (("chunk_tokens", 1), ("chunk_overlap", 0)):
             if (value := getattr(self, name)) is not None:
-                said[name] = checked_count(name, value, least)
+                requested[name] = checked_count(name, value, least)
         if self.prompts is not None:
-            said["prompts"] = {**recorded.prompts, **checked_prompts(self.prompts)}
-        check_same_settings(recorded, replace(recorded, **said), place)  # type: ignore[arg-type]
+            requested["prompts"] = {**recorded.prompts, **_checked_prompts(self.prompts)}
+        check_same_settings(recorded, replace(recorded, **requested), location)  # type: ignore[arg-type]
         if self.model is None or self.model == recorded.model:
             return None
-        model, name = self.opened(recorded.model)
-        check_model(recorded, model, name, place)
+        model, name = self.open_model(recorded.model)
+        check_model(recorded, model, name, location)
         return model
 
     @staticmethod
@@ -340,9 +429,9 @@ class Wanted:
         return os.fspath(model)
 
 
-def check_model(recorded: IndexSettings, model: SentenceTransformer, name: str, place: str) -> None:
+def check_model(recorded: IndexSettings, model: SentenceTransformer, name: str, location: str) -> None:
     """Raise `IndexMismatchError` unless a model produces the same vectors as the index's model."""
-    found = describe(
+    settings = settings_for(
         model,
         name,
         fields=recorded.fields,
@@ -353,4 +442,4 @@ def check_model(recorded: IndexSettings, model: SentenceTransformer, name: str, 
         prompts=recorded.prompts,
     )
     same = {"chunk_tokens": recorded.chunk_tokens, "chunk_overlap": recorded.chunk_overlap}
-    check_same_settings(recorded, replace(found, **same), place)  # type: ignore[arg-type]
+    check_same_settings(recorded, replace(settings, **same), location)  # type: ignore[arg-type]

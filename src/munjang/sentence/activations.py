@@ -1,4 +1,4 @@
-"""What turns a cross-encoder's logits into scores."""
+"""Activation functions, which turn the logits of a cross-encoder into scores."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ Activation: TypeAlias = Callable[[Any], Any]
 
 
 def sigmoid(x: Scores) -> Scores:
-    """Logits to numbers between 0 and 1, each on its own."""
+    """Return the sigmoid of each logit."""
     return np.asarray(numpy.activate("sigmoid", x), dtype=np.float32)
 
 
 def softmax(x: Scores) -> Scores:
-    """Logits to probabilities that sum to 1 over the last axis."""
+    """Return the softmax over the last axis."""
     powers = np.exp(x - x.max(axis=-1, keepdims=True))
     return np.asarray(powers / powers.sum(axis=-1, keepdims=True), dtype=np.float32)
 
@@ -35,7 +35,7 @@ def _of_each_logit(torch_name: str, name: str) -> Activation:
     def activation(x: Scores) -> Scores:
         return np.asarray(numpy.activate(name, x), dtype=np.float32)
 
-    activation.__name__ = torch_name.lower()  # which training writes to the files of what it learns
+    activation.__name__ = torch_name.lower()  # written by training to the files of a model
     return activation
 
 
@@ -46,7 +46,7 @@ _ACTIVATIONS: Mapping[str, Activation] = {
 
 
 def choose_activation(chosen: str | Activation | None, default: Activation) -> Activation:
-    """Return a function by its name, or as it is; names may be those of torch, with their path.
+    """Return a function by its name, or the function itself; a name may be torch's, with its path.
 
     Raises `InputError` for an unknown name, `InputTypeError` for neither a name nor a function.
     """
@@ -56,18 +56,18 @@ def choose_activation(chosen: str | Activation | None, default: Activation) -> A
         return chosen
     if not isinstance(chosen, str):
         raise InputTypeError(f"activation_fn must be a name or a function, got {chosen!r}.")
-    found = _ACTIVATIONS.get(chosen.rpartition(".")[2].lower())
-    if found is None:
+    activation = _ACTIVATIONS.get(chosen.rpartition(".")[2].lower())
+    if activation is None:
         raise InputError(f"Unknown activation_fn {chosen!r}; there are {', '.join(_ACTIVATIONS)}.")
-    return found
+    return activation
 
 
 def published_activation(checkpoint: Checkpoint, num_labels: int) -> Activation:
-    """What a model's files name, in one of the three places that versions of `sentence-transformers` used.
+    """Return the function that a model's files name; versions of `sentence-transformers` use three keys.
 
-    Without a name it is the sigmoid for one label and the identity for several. Raises
-    `UnsupportedModelError` for a name that we do not have: `sentence-transformers` warns and uses the default
-    then, but scores of another function are wrong, and a threshold chosen for the right ones meets them.
+    The default is the sigmoid for one label and the identity for several. Raises `UnsupportedModelError` for
+    an unknown name: `sentence-transformers` warns and uses the default, but then the scores are wrong, and do
+    not fit a threshold that was chosen for the right function.
     """
     default = "sigmoid" if num_labels == 1 else "identity"
     name = _published_name(checkpoint)
@@ -99,7 +99,7 @@ def _published_name(checkpoint: Checkpoint) -> str | None:
 def activate(function: Activation, logits: Scores) -> Scores:
     """Apply a function of an array, or of a torch tensor, to logits.
 
-    A function of torch's, or one that fails on an array as those do, gets a tensor if the program has torch.
+    A function of torch, or one that fails for an array as torch's do, gets a tensor if torch is loaded.
     """
     torch = sys.modules.get("torch")
     if torch is None:
@@ -108,5 +108,5 @@ def activate(function: Activation, logits: Scores) -> Scores:
         try:
             return np.asarray(function(logits), dtype=np.float32)
         except (TypeError, AttributeError):
-            pass  # what torch's functions raise for an array
+            pass  # torch's functions raise these for an array
     return np.asarray(function(torch.from_numpy(logits)).detach().cpu(), dtype=np.float32)

@@ -40,7 +40,7 @@ Pair = tuple[str, str]
 
 
 class RankedDocument(TypedDict, total=False):
-    """One document of a ranking; ``text`` only if asked for."""
+    """One document of a ranking; ``text`` is optional."""
 
     corpus_id: int
     score: float
@@ -57,12 +57,12 @@ class CrossEncoder(OnTruncation):
 
     Args:
         model_name_or_path: a folder or hub repository with a sequence-classification head.
-        max_length: the longest pair in tokens; by default what the model takes.
+        max_length: the longest pair in tokens; by default the model's maximum.
         activation_fn: applied to the logits: ``"identity"``, ``"sigmoid"``, ``"softmax"``, ``"tanh"``,
-            ``"relu"``, ``"gelu"``, ``"silu"`` and others of torch's by their names, or a function of an array
-            (one of torch's gets a tensor); by default what the model's files name, else the sigmoid for one
-            label and the logits themselves for several. Files that name a function we do not have are an
-            `UnsupportedModelError` unless this is given: another function would change the scores in silence.
+            ``"relu"``, ``"gelu"``, ``"silu"`` and other names of torch's functions, or a function of an array
+            (a function of torch gets a tensor). The default is the function that the model's files name, else
+            the sigmoid for one label and the identity for several. If the files name an unknown function, the
+            default raises `UnsupportedModelError`, because another function would change the scores.
         on_truncation: ``"warn"`` once per call with the count, ``"error"``, or ``"ignore"``.
 
     The other arguments are those of `SentenceTransformer`.
@@ -106,7 +106,7 @@ class CrossEncoder(OnTruncation):
         max_length: int | None = None,
         on_truncation: Literal["warn", "error", "ignore"] = "warn",
     ) -> CrossEncoder:
-        """Make one of a model with a sequence-classification head that is open, such as one in training.
+        """Make a cross-encoder of an opened model with a sequence-classification head, such as in training.
 
         Raises `InputError` for values that can't be used.
         """
@@ -127,7 +127,7 @@ class CrossEncoder(OnTruncation):
 
     @property
     def max_length(self) -> int:
-        """The longest pair in tokens, special tokens included; what is beyond is cut off and counted."""
+        """The longest pair in tokens, special tokens included; longer pairs are truncated and counted."""
         return self._max_length
 
     @max_length.setter
@@ -152,15 +152,15 @@ class CrossEncoder(OnTruncation):
         Args:
             sentences: one pair, or n pairs in a list, a tuple, an array ``[n, 2]`` or an iterator.
             batch_size: about how many pairs of 32 tokens go into one request; scores do not depend on it.
-            show_progress_bar: show one on standard error.
-            activation_fn: instead of the model's own.
+            show_progress_bar: show a progress bar on standard error.
+            activation_fn: replaces the model's own.
             apply_softmax: apply the softmax after the activation, for models of several labels.
-            convert_to_numpy: give one array (``False``: a list of tensors, as for ``convert_to_tensor``).
-            convert_to_tensor: give a torch tensor, or without torch a numpy array with its methods.
+            convert_to_numpy: return one array (``False``: a list of tensors, as for ``convert_to_tensor``).
+            convert_to_tensor: return a torch tensor, or without torch a numpy array with its methods.
 
         Returns ``[n]`` for a model of one label, else ``[n, num_labels]``; without the first axis for one
-        pair. Warns with `TruncationWarning`, once and with the count, of pairs that were cut. Raises
-        `InputTypeError` for anything but pairs of texts, `InputError` for values that can't be used,
+        pair. Issues one `TruncationWarning` with the number of truncated pairs. Raises
+        `InputTypeError` for values other than pairs of texts, `InputError` for values that can't be used,
         `TruncationError` if ``on_truncation`` is ``"error"``.
         """
         check_flags(
@@ -179,11 +179,11 @@ class CrossEncoder(OnTruncation):
             scores = scores.reshape(len(pairs))
         elif apply_softmax and pairs:
             scores = softmax(scores)
-        found = scores[0] if single else scores
+        result = scores[0] if single else scores
         if convert_to_numpy and not convert_to_tensor:
-            return found
+            return result
         return (
-            torch_tensor(found) if convert_to_tensor or single else [torch_tensor(score) for score in found]
+            torch_tensor(result) if convert_to_tensor or single else [torch_tensor(score) for score in result]
         )
 
     def rank(
@@ -196,7 +196,7 @@ class CrossEncoder(OnTruncation):
         show_progress_bar: bool | None = None,
         activation_fn: str | Activation | None = None,
     ) -> list[RankedDocument]:
-        """Order documents by their score with a query, best first; equal scores in the order given.
+        """Order documents by their score with a query, best first; equal scores in the documents' order.
 
         Raises `InputError` for a model of several labels, and what `predict` raises.
         """
@@ -215,15 +215,15 @@ class CrossEncoder(OnTruncation):
         )
         ranked: list[RankedDocument] = []
         for i in np.argsort(-scores, kind="stable")[:top_k]:
-            found = RankedDocument(corpus_id=int(i), score=float(scores[i]))
-            ranked.append({**found, "text": listed[i]} if return_documents else found)
+            document_score = RankedDocument(corpus_id=int(i), score=float(scores[i]))
+            ranked.append({**document_score, "text": listed[i]} if return_documents else document_score)
         return ranked
 
     def _scores(self, activation: Activation, logits: Scores) -> Scores:
         scores = activate(activation, logits)
         if scores.size != logits.size:
             raise InputError(
-                f"activation_fn must keep the shape {logits.shape} of the logits, it gave {scores.shape}."
+                f"activation_fn must keep the shape {logits.shape} of the logits, it returned {scores.shape}."
             )
         return scores
 
@@ -255,7 +255,7 @@ class CrossEncoder(OnTruncation):
 
 
 def _check_modules(checkpoint: Checkpoint) -> None:
-    """Raise `UnsupportedModelError` for what newer versions of the library can put around a cross-encoder."""
+    """Raise `UnsupportedModelError` for modules that newer library versions can add to a cross-encoder."""
     check_model_type(checkpoint, "CrossEncoder")
     if checkpoint.has("modules.json"):
         entries = read_entries(checkpoint)
@@ -275,7 +275,7 @@ def _check_modules(checkpoint: Checkpoint) -> None:
 
 
 def _as_pairs(value: Any) -> tuple[bool, list[Pair]]:
-    """Return the pairs, and whether they are one pair that stood alone."""
+    """Return whether the value is a single pair, and the list of pairs."""
     if isinstance(value, np.ndarray):
         value = value.tolist()
     if isinstance(value, str | bytes | Mapping) or not isinstance(value, Iterable):

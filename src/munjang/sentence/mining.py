@@ -1,8 +1,8 @@
-"""Searching among vectors: nearest neighbours, the most alike pairs, communities.
+"""Search among vectors: nearest neighbours, most similar pairs, communities.
 
-All of it goes block by block: scores exist for `_QUERY_BLOCK` x `_CORPUS_BLOCK` pairs at a time, whatever
-chunk sizes the caller allows, and only what may still get into the result is kept. Neither chunk sizes nor
-blocks change a result beyond the rounding of a matrix product: equal scores are ordered by the lower index.
+Scores are computed block by block, for at most `_QUERY_BLOCK` x `_CORPUS_BLOCK` pairs at a time, and only
+candidates for the result are kept. Chunk sizes and blocks change a result only by the rounding of a matrix
+product: equal scores are ordered by the lower index.
 """
 
 from __future__ import annotations
@@ -61,7 +61,7 @@ class Best:
         self.columns: IndexArray = np.empty((rows, 0), np.int64)
 
     def add(self, scores: FloatArray, first_column: int) -> None:
-        """Take in the scores ``[rows, width]`` of the columns from ``first_column`` on."""
+        """Add the scores ``[rows, width]`` of the columns from ``first_column`` on."""
         self.seen += scores.shape[1]
         cells = np.flatnonzero(self._promising(scores))
         if not cells.size:
@@ -69,13 +69,13 @@ class Best:
         rows, columns = np.divmod(cells, scores.shape[1])
         new = _left_aligned(rows, scores.ravel()[cells], columns + first_column, len(scores))
         merged_scores = np.hstack([self.scores, new[0]])
-        # A stable sort keeps columns in order among equals, since later blocks stand further right.
+        # A stable sort keeps equal scores in the order of columns: later blocks are further right.
         order = np.argsort(-merged_scores, axis=1, kind="stable")[:, : min(self.count, self.seen)]
         self.scores = np.take_along_axis(merged_scores, order, axis=1)
         self.columns = np.take_along_axis(np.hstack([self.columns, new[1]]), order, axis=1)
 
     def _promising(self, scores: FloatArray) -> NDArray[np.bool_]:
-        """Mark what may be among the best: nearly nothing once a few blocks have been seen."""
+        """Mark the candidates for the best hits: after a few blocks, nearly none."""
         width = scores.shape[1]
         if self.scores.shape[1] == self.count:
             return scores > self.scores[:, -1:]
@@ -84,7 +84,7 @@ class Best:
         return scores >= np.partition(scores, width - self.count, axis=1)[:, [width - self.count]]
 
     def hits(self) -> list[list[Hit]]:
-        """List the hits of each row."""
+        """Return the hits of each row."""
         return [
             [{"corpus_id": column, "score": score} for column, score in zip(columns, scores, strict=True)]
             for columns, scores in zip(self.columns.tolist(), self.scores.tolist(), strict=True)
@@ -94,13 +94,13 @@ class Best:
 def _left_aligned(
     rows: IndexArray, scores: FloatArray, columns: IndexArray, count: int
 ) -> tuple[FloatArray, IndexArray]:
-    """Spread values given in order of their rows over a matrix, each row from the left, the rest at -inf."""
+    """Return values in order of their rows as a left-aligned matrix, padded with -inf."""
     lengths = np.bincount(rows, minlength=count)
-    places = np.arange(len(rows)) - np.repeat(np.cumsum(lengths) - lengths, lengths)
+    positions = np.arange(len(rows)) - np.repeat(np.cumsum(lengths) - lengths, lengths)
     spread_scores = np.full((count, lengths.max()), -np.inf, np.float32)
     spread_columns = np.full(spread_scores.shape, -1, np.int64)
-    spread_scores[rows, places] = scores
-    spread_columns[rows, places] = columns
+    spread_scores[rows, positions] = scores
+    spread_columns[rows, positions] = columns
     return spread_scores, spread_columns
 
 
@@ -110,16 +110,16 @@ class Pairs:
     def __init__(self, vectors: int, limit: int) -> None:
         self.vectors = vectors
         self.limit = limit
-        self.lowest = -np.inf  # what a further pair must reach
+        self.lowest = -np.inf  # the lowest score of a further pair
         self.keys: IndexArray = np.empty(0, np.int64)  # i * vectors + j, best first
         self.scores: FloatArray = np.empty(0, np.float32)
         self.waiting: list[tuple[IndexArray, FloatArray]] = []
 
     def add(self, best: Best, first_row: int) -> None:
-        """Take in the neighbours of the rows from ``first_row`` on."""
+        """Add the neighbours of the rows from ``first_row`` on."""
         rows = np.arange(first_row, first_row + len(best.columns))[:, None]
         others = best.columns != rows
-        # Among many equals a vector may be missing from its own neighbours; then the last one is too many.
+        # Among many equal scores a vector may be missing from its own neighbours; then the last is dropped.
         others[others.all(axis=1), -1] = False
         others &= best.scores >= self.lowest
         keys = np.minimum(rows, best.columns) * self.vectors + np.maximum(rows, best.columns)
@@ -139,7 +139,7 @@ class Pairs:
             self.lowest = float(self.scores[-1])
 
     def result(self) -> list[list[float | int]]:
-        """List ``[score, i, j]``, the best first."""
+        """Return ``[score, i, j]``, best first."""
         self._merge()
         left, right = np.divmod(self.keys, max(1, self.vectors))
         return [
@@ -152,7 +152,7 @@ _QUERY_BLOCK, _CORPUS_BLOCK = 512, 8192  # 16 MiB of scores, large enough to kee
 
 
 class SentenceEncoder(Protocol):
-    """What `paraphrase_mining` needs of a model."""
+    """The interface of a model for `paraphrase_mining`."""
 
     def encode(
         self,
@@ -165,7 +165,7 @@ class SentenceEncoder(Protocol):
         show_progress_bar: bool,
         truncate_dim: int | None,
     ) -> Any:
-        """Turn texts into vectors ``[n, d]``."""
+        """Encode texts to vectors ``[n, d]``."""
 
 
 # Search
@@ -195,8 +195,8 @@ def semantic_search(
     check_same_width(queries, corpus, caller)
     top_k = checked_count("top_k", top_k)
     rows, columns = _block_sizes(query_chunk_size, corpus_chunk_size)
-    found = _nearest(queries, corpus, top_k, rows, columns, score_function)
-    return [hits for best in found for hits in best.hits()]
+    blocks = _nearest(queries, corpus, top_k, rows, columns, score_function)
+    return [hits for best in blocks for hits in best.hits()]
 
 
 def _nearest(
@@ -212,13 +212,13 @@ def _nearest(
     if normalize:
         queries, score_function = normalize_embeddings(queries), dot_score
     blocks = [queries[start : start + rows] for start in range(0, len(queries), rows)]
-    found = [Best(len(block), count) for block in blocks]
+    bests = [Best(len(block), count) for block in blocks]
     for start in range(0, len(corpus), columns):
         some = corpus[start : start + columns]
         some = normalize_embeddings(some) if normalize else some
-        for block, best in zip(blocks, found, strict=True):
+        for block, best in zip(blocks, bests, strict=True):
             best.add(_scores(score_function, block, some), start)
-    return found
+    return bests
 
 
 def _scores(score_function: ScoreFunction, queries: FloatArray, corpus: FloatArray) -> FloatArray:
@@ -250,13 +250,12 @@ def paraphrase_mining(
     prompt_name: str | None = None,
     prompt: str | None = None,
 ) -> list[list[float | int]]:
-    """Find the most alike pairs among sentences.
+    """Find the most similar pairs among sentences.
 
-    The model encodes ``batch_size`` sentences at a time, with a ``prompt`` (or the one that its files call
-    ``prompt_name``) put before each, to ``truncate_dim`` components if that is given. What follows, the
-    other arguments, the ``[score, i, j]`` that come back and the errors are those of
-    `paraphrase_mining_embeddings`; one string in place of a list is an ``InputTypeError``. The progress bar
-    stands on standard error.
+    The model encodes ``batch_size`` sentences at a time, with a ``prompt`` (or its prompt
+    named ``prompt_name``) before each, to ``truncate_dim`` components if set. The other arguments, the
+    returned ``[score, i, j]`` and the errors are those of `paraphrase_mining_embeddings`; a single string
+    instead of a list is an ``InputTypeError``. The progress bar is on standard error.
     """
     if isinstance(sentences, str | bytes | Mapping) or not isinstance(sentences, Iterable):
         raise InputTypeError(
@@ -292,12 +291,12 @@ def paraphrase_mining_embeddings(
     *,
     show_progress_bar: bool = False,
 ) -> list[list[float | int]]:
-    """Find the most alike pairs among vectors ``[n, d]``: of each one's ``top_k`` neighbours the best pairs.
+    """Find the most similar pairs among vectors ``[n, d]``, from the ``top_k`` neighbours of each vector.
 
     At most ``query_chunk_size`` x ``corpus_chunk_size`` pairs are scored at a time, by a ``score_function``
-    that turns ``[n, d], [m, d]`` into ``[n, m]``, higher for more alike, and is taken to be symmetric. At
-    most ``max_pairs`` come back, each as ``[score, i, j]`` with i < j, the most alike first, of equal
-    scores the lower i, then j. ``show_progress_bar`` shows on standard error how far it is.
+    that turns ``[n, d], [m, d]`` into ``[n, m]``, higher for more similar, and must be symmetric. Returns at
+    most ``max_pairs`` lists ``[score, i, j]`` with i < j, the most similar first, equal scores by the lower
+    i, then j. ``show_progress_bar`` shows a progress bar on standard error.
 
     Raises ``InputError`` when a size is below 1, a vector is not of finite numbers or a score is NaN;
     ``InputTypeError`` when the vectors are not numbers or a size is not a whole number.
@@ -312,7 +311,7 @@ def paraphrase_mining_embeddings(
     if score_function is cos_sim:
         vectors, score_function = normalize_embeddings(vectors), dot_score
     for start in _progress(range(0, len(vectors), rows), "Comparing sentences", show_progress_bar):
-        # One neighbour more than asked for: a vector is its own.
+        # One more neighbour than requested: a vector is its own nearest neighbour.
         (best,) = _nearest(vectors[start : start + rows], vectors, top_k + 1, rows, columns, score_function)
         pairs.add(best, start)
     return pairs.result()
@@ -328,13 +327,13 @@ def community_detection(
     batch_size: int = 1024,
     show_progress_bar: bool = False,
 ) -> list[list[int]]:
-    """Find groups among vectors ``[n, d]`` that lie around a common centre.
+    """Find communities of vectors ``[n, d]``: groups around a common centre.
 
-    A vector is a centre if at least ``min_community_size`` vectors, itself among them, lie at a cosine of
-    ``threshold`` or more. Larger communities come first and keep what smaller ones would share with them.
-    Each comes back as a list of indices: the centre, then the others, the nearest first. At most
-    ``batch_size`` vectors are compared at a time; ``show_progress_bar`` shows on standard error how far it
-    is.
+    A vector is a centre if at least ``min_community_size`` vectors, itself included, have a cosine of
+    ``threshold`` or more with it. Larger communities come first; a vector belongs to the first that contains
+    it. Each community is a list of indices: the centre, then the others, nearest first. At most
+    ``batch_size`` vectors are compared at a time; ``show_progress_bar`` shows a progress bar on standard
+    error.
 
     Raises ``InputError`` when a size is below 1 or a vector is not of finite numbers, ``InputTypeError`` when
     the vectors are not numbers or a size is not a whole number.
@@ -388,7 +387,7 @@ def _communities(
             yield community
 
 
-# What the three share
+# Helpers of all three
 
 
 def _finite_matrix(value: ArrayLike, name: str, caller: str) -> FloatArray:

@@ -36,7 +36,7 @@ __all__ = [
 SENTENCE_EMBEDDING: Final = "sentence_embedding"  # [B, d]
 TOKEN_EMBEDDINGS: Final = "token_embeddings"  # [T, H]  # noqa: S105 - not a password
 POOLING_MODES = ("cls", "max", "mean", "mean_sqrt_len_tokens", "weightedmean", "lasttoken")
-POOLER = "pooler"  # ours: the model's own pooler output, for a plain BERT checkpoint
+POOLER = "pooler"  # an addition: the model's own pooler output, for a plain BERT checkpoint
 
 # The flags of older config files, in the order in which several are joined.
 _FLAGS = {
@@ -52,10 +52,10 @@ _KEYS = {"pooling_mode", "include_prompt", "embedding_dimension", "word_embeddin
 
 @dataclass(frozen=True, slots=True)
 class Pooling:
-    """One way of pooling, or several joined end to end.
+    """A pooling mode, or several whose results are concatenated.
 
     Attributes:
-        modes: of `POOLING_MODES`, or ``("pooler",)`` alone.
+        modes: names of `POOLING_MODES`, or only ``("pooler",)``.
         include_prompt: whether a prompt's tokens count.
     """
 
@@ -72,16 +72,16 @@ class Pooling:
 
     @classmethod
     def of(cls, mode: str | Sequence[str]) -> Pooling:
-        """Make a pooling from one mode or several; `InputError` for one that there is not."""
+        """Create a pooling from one mode or several; `InputError` for an unknown mode."""
         if not isinstance(mode, str | list | tuple):
             raise InputTypeError(f"pooling must be a name or a tuple of names, got {mode!r}.")
         return cls(tuple(mode.split("+") if isinstance(mode, str) else mode))
 
     @classmethod
     def from_config(cls, config: Mapping[str, Any]) -> Pooling:
-        """Read a ``1_Pooling/config.json``, of today's form or of the older one with a flag per mode.
+        """Read a ``1_Pooling/config.json``, in the current form or in the older form with a flag per mode.
 
-        Raises `InputError` for a mode that there is not.
+        Raises `InputError` for an unknown mode.
         """
         unknown = config.keys() - _KEYS - _FLAGS.keys()
         if unknown:
@@ -95,9 +95,9 @@ class Pooling:
         return cls(modes, config.get("include_prompt", True))
 
     def to_config(self, width: int) -> dict[str, Any]:
-        """Write a ``1_Pooling/config.json``, in the older form if it can say it, which every version reads.
+        """Write a ``1_Pooling/config.json``, in the older form if possible, because every version reads it.
 
-        The older form has a flag per mode, so it knows one order only.
+        The older form has a flag per mode, so it has only one order of modes.
         """
         config: dict[str, Any] = {"word_embedding_dimension": width}
         if tuple(mode for mode in _FLAGS.values() if mode in self.modes) == self.modes:
@@ -108,7 +108,7 @@ class Pooling:
 
     @property
     def only_rows(self) -> bool:
-        """Whether one row per text is all that pooling needs, so the last layer can run on it alone."""
+        """Whether pooling needs only one row per text, so that the last layer can run on it alone."""
         return self.modes in (("cls",), ("lasttoken",), (POOLER,))
 
     def __call__(self, ops: Ops[A], x: A, batch: TokenBatch[A]) -> A:
@@ -128,11 +128,11 @@ class Pooling:
         is_token = batch.attention_bias[:, 0, 0, :] == 0  # [B, L]
         lengths = is_token.sum(axis=1, keepdims=True)
         columns = np.arange(is_token.shape[1])
-        # A text with nothing but a prompt keeps it: there must be something to pool.
+        # A text that is only a prompt keeps its rows: pooling needs at least one.
         chosen = is_token & ((columns >= skipped) | (lengths <= skipped))
         if self.only_rows:
-            place = columns[None, :] == (lengths - 1) if self.modes == ("lasttoken",) else _first(chosen)
-            return replace(batch, rows=batch.pad_index[place].astype(np.int32))
+            cell = columns[None, :] == (lengths - 1) if self.modes == ("lasttoken",) else _first(chosen)
+            return replace(batch, rows=batch.pad_index[cell].astype(np.int32))
         weights = np.stack([_weights(mode, chosen, lengths) for mode in self.modes], axis=1)
         return replace(batch, pool_weights=weights.astype(np.float32))
 
@@ -144,7 +144,7 @@ def _first(chosen: NDArray[np.bool_]) -> NDArray[np.bool_]:
 
 
 def _weights(mode: str, chosen: NDArray[np.bool_], lengths: NDArray[np.integer]) -> NDArray[Any]:
-    """The weight of each cell, ``[B, L]``, that makes a weighted sum of the rows the pooled vector."""
+    """Return the weights of the cells, ``[B, L]``; the weighted sum of the rows is the pooled vector."""
     counts = chosen.sum(axis=1, keepdims=True)
     columns = np.arange(chosen.shape[1])
     positions = chosen * (columns + 1.0)
@@ -161,7 +161,7 @@ def _weights(mode: str, chosen: NDArray[np.bool_], lengths: NDArray[np.integer])
 
 Kind = Literal["Dense", "LayerNorm", "Normalize", "Dropout"]
 
-# What torch's classes are called in `munjang.models.ops.ACTIVATIONS`.
+# The names of torch's classes in `munjang.models.ops.ACTIVATIONS`.
 TORCH_ACTIVATIONS = {
     "Identity": "linear",
     "Tanh": "tanh",
@@ -179,11 +179,11 @@ _LAYER_NORM_EPSILON = 1e-5  # the module's config can't change it
 
 @dataclass(frozen=True, slots=True)
 class Module:
-    """One step on the pooled vectors.
+    """A module that is applied to the pooled vectors.
 
     Attributes:
-        kind: what it does; ``Dropout`` does nothing here.
-        prefix: where its tensors stand among the model's.
+        kind: its class; ``Dropout`` does nothing here.
+        prefix: of the names of its tensors.
         activation: a Dense layer's activation.
         residual: whether a Dense layer's input is added to its output.
         config: its ``config.json``, as read.
@@ -214,7 +214,7 @@ class Module:
 def read_module(kind: str, prefix: str, config: Mapping[str, Any]) -> Module:
     """Read a module by the class name of ``modules.json`` and its config.
 
-    Raises `UnsupportedModelError` for a module, an activation or a place that we do not have.
+    Raises `UnsupportedModelError` for an unsupported module, activation, input or output.
     """
     if kind not in get_args(Kind):
         raise UnsupportedModelError(
@@ -265,18 +265,18 @@ class SentenceProgram:
         return frozenset()
 
     def __call__(self, ops: Ops[A], root: Params[A], batch: TokenBatch[A]) -> dict[str, A]:
-        """Compute ``sentence_embedding`` and, if asked for, ``token_embeddings``."""
+        """Compute ``sentence_embedding`` and, with ``tokens``, ``token_embeddings``."""
         model = self.model
         base = model.architecture.base(root)
         only_rows = self.pooling.only_rows and not self.tokens
         x = model.architecture.encode(ops, base, model.config, batch, only_rows=only_rows)
-        found = {TOKEN_EMBEDDINGS: x} if self.tokens else {}
+        outputs = {TOKEN_EMBEDDINGS: x} if self.tokens else {}
         if self.pooling.only_rows and self.tokens:
-            x = ops.rows(x, batch.rows)  # every row was wanted, pooling needs few of them
+            x = ops.rows(x, batch.rows)  # every row is an output, but pooling needs few of them
         pooled = self._pool(ops, base, x, batch)
         for module in self.modules:
             pooled = module(ops, root, pooled)
-        return {**found, SENTENCE_EMBEDDING: pooled}
+        return {**outputs, SENTENCE_EMBEDDING: pooled}
 
     def _pool(self, ops: Ops[A], base: Params[A], x: A, batch: TokenBatch[A]) -> A:
         if self.pooling.modes == (POOLER,) and self.model.architecture.pool is not None:
@@ -285,5 +285,5 @@ class SentenceProgram:
 
 
 def model_outputs(pooling: Pooling) -> frozenset[str]:
-    """What the encoder must be able to give for a pooling, for the check when it is opened."""
+    """Return the outputs of the encoder that a pooling needs."""
     return frozenset({POOLER_OUTPUT if pooling.modes == (POOLER,) else LAST_HIDDEN_STATE})

@@ -1,4 +1,4 @@
-"""Vectors in fewer bits: one byte or one bit per component."""
+"""Quantisation of vectors to one byte or one bit per component."""
 
 from __future__ import annotations
 
@@ -46,16 +46,15 @@ def quantize_embeddings(
     ranges: ArrayLike | None = None,
     calibration_embeddings: ArrayLike | None = None,
 ) -> NDArray[Any] | list[NDArray[Any]]:
-    """Bring vectors to a lower precision, as sentence-transformers does, to the same values.
+    """Quantize vectors to a lower precision, with the same values as sentence-transformers.
 
     ``int8`` and ``uint8`` divide the range of each component into 256 steps; ``binary`` and ``ubinary`` keep
     the sign of each component, eight in a byte (``int8``, offset by 128, and ``uint8``).
 
-    ``embeddings`` is ``[n, d]``, one vector ``[d]``, or a list of matrices ``[tokens, d]``; back come
-    arrays of the same shape, in the binary precisions of width ``ceil(d / 8)``, or a list of them for a
-    list of matrices and for ``[]``. For int8 and uint8 the least and the greatest value of each component
-    are ``ranges``, ``[2, d]``, or those among ``calibration_embeddings``, ``[m, d]``, or else those among
-    ``embeddings``.
+    ``embeddings`` is ``[n, d]``, one vector ``[d]``, or a list of matrices ``[tokens, d]``. The result has
+    the same shape (width ``ceil(d / 8)`` for the binary precisions), and is a list for a list of matrices and
+    for ``[]``. For int8 and uint8 the minimum and maximum of each component are ``ranges``, ``[2, d]``, or
+    computed from ``calibration_embeddings``, ``[m, d]``, or else from ``embeddings``.
 
     Raises ``InputError`` when the precision is unknown or takes no ranges, both sources of them are given,
     shapes do not fit, a value is NaN or infinite, or ranges would have to come from a single vector;
@@ -84,7 +83,7 @@ def quantize_embeddings(
 
 
 def _stacked(matrices: list[NDArray[Any]]) -> NDArray[Any]:
-    """Put matrices one under the other, so that all of them share the ranges of their components."""
+    """Concatenate matrices, so that all share the ranges of their components."""
     widths = sorted({matrix.shape[-1] for matrix in matrices})
     if len(widths) > 1:
         raise InputError(f"{_CALLER} needs vectors of equal width, got {widths[0]} and {widths[1]}")
@@ -113,10 +112,10 @@ def _ranges(
         wanted = (2, vectors.shape[-1])
         raise InputError(f"{_CALLER} needs ranges of shape {wanted}, got {limits.shape}")
     if (limits[0] > limits[1]).any():
-        place = int((limits[0] > limits[1]).argmax())
+        component = int((limits[0] > limits[1]).argmax())
         raise InputError(
             f"{_CALLER} needs ranges from the least to the greatest value, "
-            f"but component {place} has {limits[0, place]} and {limits[1, place]}"
+            f"but component {component} has {limits[0, component]} and {limits[1, component]}"
         )
     return limits.astype(np.float32, copy=False)
 

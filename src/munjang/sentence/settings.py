@@ -40,7 +40,7 @@ _LENGTH_FILES = tuple(
     f"sentence_{family}_config.json"
     for family in ("bert", "roberta", "distilbert", "camembert", "albert", "xlm-roberta", "xlnet")
 )
-# What a transformer of each task gives in its own module: the model's output, and what the library calls it.
+# The output of a transformer for each task: its name in the model, and in sentence-transformers.
 _TASKS = {
     "feature-extraction": ("last_hidden_state", "token_embeddings"),
     "sequence-classification": ("logits", "scores"),
@@ -87,9 +87,9 @@ def open_options(arguments: OpenEncoderArguments) -> OpenOptions:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SentenceSettings:
-    """Everything about a sentence encoder that is not its encoder.
+    """The settings of a sentence encoder beside its model.
 
-    ``pooling`` is ``None`` where the checkpoint has no such files, so it has to be chosen.
+    ``pooling`` is ``None`` if the checkpoint has no such files, so that it has to be chosen.
     Raises `InputError` or `InputTypeError` for values that can't be used.
     """
 
@@ -148,16 +148,16 @@ def check_prompts(prompts: Mapping[Any, Any]) -> None:
 
 
 class ModuleEntry(NamedTuple):
-    """One line of ``modules.json``: the class name without its package, and the folder."""
+    """An entry of ``modules.json``: the class name without its package, and the folder."""
 
     kind: str
     path: str
 
 
 def read_settings(checkpoint: Checkpoint) -> SentenceSettings:
-    """Read a checkpoint's ``modules.json`` and what it leads to; a plain checkpoint gives the defaults.
+    """Read a checkpoint's ``modules.json`` and the files of its modules; return the defaults without it.
 
-    Raises `CheckpointError` for files that are broken, `UnsupportedModelError` for modules we don't have.
+    Raises `CheckpointError` for broken files, `UnsupportedModelError` for unsupported modules.
     """
     try:
         if not checkpoint.has("modules.json"):
@@ -218,14 +218,14 @@ def _read_module(checkpoint: Checkpoint, entry: ModuleEntry) -> Module:
 
 
 def check_model_type(checkpoint: Checkpoint, wanted: str) -> None:
-    """Raise `UnsupportedModelError` if the files say that the model is of another class than ``wanted``."""
+    """Raise `UnsupportedModelError` if the files name another class of model than ``wanted``."""
     if not checkpoint.has("config_sentence_transformers.json"):
         return
-    found = checkpoint.read_json("config_sentence_transformers.json").get("model_type")
-    if found not in (None, wanted):
-        advice = f"; open it with munjang.{found}" if found in ("SentenceTransformer", "CrossEncoder") else ""
+    kind = checkpoint.read_json("config_sentence_transformers.json").get("model_type")
+    if kind not in (None, wanted):
+        advice = f"; open it with munjang.{kind}" if kind in ("SentenceTransformer", "CrossEncoder") else ""
         raise UnsupportedModelError(
-            f"'{checkpoint.name}': config_sentence_transformers.json has the model_type {found!r}, "
+            f"'{checkpoint.name}': config_sentence_transformers.json has the model_type {kind!r}, "
             f"not {wanted!r}{advice}."
         )
 
@@ -249,11 +249,11 @@ def read_transformer_config(transformer: Checkpoint, task: str) -> dict[str, Any
 def _check_key(what: str, key: str, value: Any, task: str) -> None:
     if key in _WITHOUT_EFFECT or value is None or value == {}:
         return
-    output, called = _TASKS[task]
+    output, library_name = _TASKS[task]
     wanted = {
         "transformer_task": task,
         "modality_config": {"text": {"method": "forward", "method_output_name": output}},
-        "module_output_name": called,
+        "module_output_name": library_name,
     }
     if key == "do_lower_case" and not isinstance(value, bool):
         raise CheckpointError(f"{what} must be true or false.")
@@ -276,18 +276,18 @@ def _use_settings(checkpoint: Checkpoint) -> dict[str, Any]:
 
 def module_weights(checkpoint: Checkpoint, modules: Sequence[Module]) -> dict[str, NDArray[Any]]:
     """Read the tensors of the modules after pooling, named ``{module path}.{tensor}``."""
-    found: dict[str, NDArray[Any]] = {}
+    tensors: dict[str, NDArray[Any]] = {}
     for module in modules:
         if module.kind in ("Dense", "LayerNorm"):
             weights = checkpoint.sub(module.prefix).weights()
             own = {name: weights[name] for name in weights}
             _check_dense(module, own)
-            found |= {f"{module.prefix}.{name}": value for name, value in own.items()}
-    return found
+            tensors |= {f"{module.prefix}.{name}": value for name, value in own.items()}
+    return tensors
 
 
 def _check_dense(module: Module, tensors: Mapping[str, NDArray[Any]]) -> None:
-    """Raise `CheckpointError` unless a Dense layer's weights are those that its config describes."""
+    """Raise `CheckpointError` unless a Dense layer's weights match its config."""
     if module.kind != "Dense" or "linear.weight" not in tensors:
         return  # a missing weight is found, by its name, when the model is checked
     config = json.loads(module.config)
@@ -297,9 +297,9 @@ def _check_dense(module: Module, tensors: Mapping[str, NDArray[Any]]) -> None:
             f"'{module.prefix}': the weights have the shape {shape}, config.json says {wanted}."
         )
     if config.get("bias", True) is not ("linear.bias" in tensors):
-        there = "have a bias" if "linear.bias" in tensors else "have no bias"
+        bias = "have a bias" if "linear.bias" in tensors else "have no bias"
         raise CheckpointError(
-            f"'{module.prefix}': the weights {there}, config.json says 'bias' = {config.get('bias', True)!r}."
+            f"'{module.prefix}': the weights {bias}, config.json says 'bias' = {config.get('bias', True)!r}."
         )
 
 
@@ -312,7 +312,7 @@ def write_settings(
     """
     if settings.pooling is None or settings.pooling.modes == (POOLER,):
         raise InputError(
-            "Pooling by the pooler output can't be saved: the format knows no such pooling. Use another one."
+            "Pooling by the pooler output can't be saved: the format has no such pooling. Use another."
         )
     _write_json(folder / "1_Pooling/config.json", settings.pooling.to_config(width))
     for number, module in enumerate(settings.modules, start=2):

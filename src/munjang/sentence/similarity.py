@@ -1,8 +1,8 @@
-"""How alike vectors are: cosine, dot product, Euclidean and Manhattan, for all pairs or row by row.
+"""Similarity of vectors: cosine, dot product, Euclidean and Manhattan, for all pairs or row by row.
 
-Vectors come as lists, numpy arrays, or anything with the array protocol (torch tensors among them, though
-torch is never imported here). Scores come back as torch tensors if an argument is one, otherwise as a float32
-`Tensor`: a numpy array with the methods of torch tensors that lessons use. NaN in, NaN out.
+Vectors are lists, numpy arrays, or objects with the array protocol, such as torch tensors; torch is never
+imported here. Scores are a torch tensor if an argument is a torch tensor, otherwise a float32 `Tensor`: a
+numpy array with the methods of torch tensors that lessons use. NaN in a vector gives NaN scores.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ _TILE_ROWS, _TILE_COLUMNS = 512, 4096  # a tile of float64 distances takes 16 Mi
 _CACHED_CELLS = 2**18  # differences of this many float32 cells stay in a core's own cache
 
 
-# Reading what the caller gave
+# Reading of arguments
 
 
 def as_array(value: ArrayLike, caller: str) -> NDArray[Any]:
@@ -65,19 +65,19 @@ def as_array(value: ArrayLike, caller: str) -> NDArray[Any]:
         array = np.asarray(_without_torch(value))
     except ValueError as error:
         raise InputError(f"{caller} needs vectors of equal width, got {_widths(value)}") from error
-    except (TypeError, RuntimeError) as error:  # what tensors raise that have no plain array behind them
+    except (TypeError, RuntimeError) as error:  # from tensors that can't become an array
         raise InputTypeError(f"{caller} can't read a {type(value).__name__} as numbers: {error}") from error
     if array.dtype.kind not in "biuf":
         advice = "; encode texts first" if array.dtype.kind in "US" else ""
-        found = f"{type(value).__name__} of type {array.dtype}"
-        raise InputTypeError(f"{caller} needs vectors of real numbers, got a {found}{advice}")
+        kind = f"{type(value).__name__} of type {array.dtype}"
+        raise InputTypeError(f"{caller} needs vectors of real numbers, got a {kind}{advice}")
     return array
 
 
 def _without_torch(value: Any) -> Any:
-    """Bring a torch tensor, or a list of them, to where the array protocol can read it.
+    """Convert a torch tensor, or a list of them, so that the array protocol can read it.
 
-    The protocol alone refuses tensors that need gradients, lie on a GPU or are bfloat16.
+    The protocol refuses tensors that need gradients, are on a GPU or are bfloat16.
     """
     if isinstance(value, list | tuple) and value and hasattr(value[0], "detach"):
         return [_without_torch(item) for item in value]
@@ -133,7 +133,7 @@ def _two_rows(a: ArrayLike, b: ArrayLike, caller: str) -> tuple[FloatArray, Floa
 
 @scores_as_tensors
 def cos_sim(a: ArrayLike, b: ArrayLike) -> FloatArray:
-    """Cosine of the angle between every vector of ``a`` and every vector of ``b``.
+    """Return the cosine of the angle between every vector of ``a`` and every vector of ``b``.
 
     ``a`` is ``[n, d]`` and ``b`` is ``[m, d]``, or one vector ``[d]``; the scores are ``[n, m]`` in
     float32. A zero vector scores 0 with everything. Raises ``InputError`` when the widths do not fit,
@@ -148,7 +148,7 @@ pytorch_cos_sim = cos_sim  # the name that older lessons use
 
 @scores_as_tensors
 def dot_score(a: ArrayLike, b: ArrayLike) -> FloatArray:
-    """Dot product of every vector of ``a`` with every vector of ``b``; shapes and errors as in `cos_sim`."""
+    """Return the dot product of every vector of ``a`` and every vector of ``b``; otherwise as `cos_sim`."""
     return _products(*_two_matrices(a, b, "dot_score"))
 
 
@@ -159,7 +159,7 @@ def _products(left: FloatArray, right: FloatArray) -> FloatArray:
 
 @scores_as_tensors
 def euclidean_sim(a: ArrayLike, b: ArrayLike) -> FloatArray:
-    """Euclidean distance, negated, of every vector of ``a`` to every one of ``b``; otherwise as `cos_sim`."""
+    """Return the negated Euclidean distance of all vectors of ``a`` to all of ``b``; as `cos_sim`."""
     left, right = _two_matrices(a, b, "euclidean_sim")
     scores = np.empty((len(left), len(right)), np.float32)
     for row in range(0, len(left), _TILE_ROWS):
@@ -171,10 +171,10 @@ def euclidean_sim(a: ArrayLike, b: ArrayLike) -> FloatArray:
 
 
 def _negated_distances(left: FloatArray, right: FloatArray) -> NDArray[np.float64]:
-    """Distances by ``|x - y|^2 = |x|^2 - 2xy + |y|^2``, one matrix product.
+    """Return distances by ``|x - y|^2 = |x|^2 - 2xy + |y|^2``, one matrix product.
 
-    In float32 the difference of near neighbours would drown in rounding (0.001 for equal vectors), so this is
-    the one place that computes in float64.
+    In float32, rounding would exceed the difference of near neighbours (0.001 for equal vectors), so this
+    computes in float64, unlike the rest.
     """
     x, y = left.astype(np.float64), right.astype(np.float64)
     squares = (x * x).sum(axis=1)[:, None] + (y * y).sum(axis=1)
@@ -186,7 +186,7 @@ def _negated_distances(left: FloatArray, right: FloatArray) -> NDArray[np.float6
 
 @scores_as_tensors
 def manhattan_sim(a: ArrayLike, b: ArrayLike) -> FloatArray:
-    """Manhattan distance, negated, of every vector of ``a`` to every one of ``b``; otherwise as `cos_sim`."""
+    """Return the negated Manhattan distance of all vectors of ``a`` to all of ``b``; as `cos_sim`."""
     left, right = _two_matrices(a, b, "manhattan_sim")
     scores = np.empty((len(left), len(right)), np.float32)
     step = max(1, _CACHED_CELLS // max(1, left.shape[1]))
@@ -202,7 +202,7 @@ def manhattan_sim(a: ArrayLike, b: ArrayLike) -> FloatArray:
 
 @scores_as_tensors
 def pairwise_cos_sim(a: ArrayLike, b: ArrayLike) -> FloatArray:
-    """Cosine between ``a[i]`` and ``b[i]``.
+    """Return the cosine between ``a[i]`` and ``b[i]``.
 
     Both are ``[n, d]``, or one vector ``[d]``; the scores are ``[n]`` in float32, without dimensions if both
     sides are one vector. Raises ``InputError`` when the widths or the numbers of vectors do not fit,
@@ -214,28 +214,28 @@ def pairwise_cos_sim(a: ArrayLike, b: ArrayLike) -> FloatArray:
 
 @scores_as_tensors
 def pairwise_dot_score(a: ArrayLike, b: ArrayLike) -> FloatArray:
-    """Dot product of ``a[i]`` and ``b[i]``; shapes and errors as in `pairwise_cos_sim`."""
+    """Return the dot product of ``a[i]`` and ``b[i]``; shapes and errors as in `pairwise_cos_sim`."""
     left, right = _two_rows(a, b, "pairwise_dot_score")
     return _row_sums(left * right)
 
 
 @scores_as_tensors
 def pairwise_euclidean_sim(a: ArrayLike, b: ArrayLike) -> FloatArray:
-    """Euclidean distance, negated, of ``a[i]`` to ``b[i]``; otherwise as `pairwise_cos_sim`."""
+    """Return the negated Euclidean distance of ``a[i]`` to ``b[i]``; otherwise as `pairwise_cos_sim`."""
     left, right = _two_rows(a, b, "pairwise_euclidean_sim")
     return np.asarray(-np.sqrt(_row_sums((left - right) ** 2)))
 
 
 @scores_as_tensors
 def pairwise_manhattan_sim(a: ArrayLike, b: ArrayLike) -> FloatArray:
-    """Manhattan distance, negated, of ``a[i]`` to ``b[i]``; otherwise as `pairwise_cos_sim`."""
+    """Return the negated Manhattan distance of ``a[i]`` to ``b[i]``; otherwise as `pairwise_cos_sim`."""
     left, right = _two_rows(a, b, "pairwise_manhattan_sim")
     return np.asarray(-_row_sums(np.abs(left - right)))
 
 
 @scores_as_tensors
 def pairwise_angle_sim(x: ArrayLike, y: ArrayLike) -> FloatArray:
-    """AnglE similarity of ``x[i]`` and ``y[i]``; shapes and errors as in `pairwise_cos_sim`.
+    """Return the AnglE similarity of ``x[i]`` and ``y[i]``; shapes and errors as in `pairwise_cos_sim`.
 
     The halves of a vector are read as the real and the imaginary parts of complex numbers; the score is the
     absolute sum of both parts of the normalised quotient (Li and Li 2023, https://arxiv.org/abs/2309.12871).
@@ -263,10 +263,11 @@ def _row_sums(products: FloatArray) -> FloatArray:
 
 @tensors_for_tensors
 def normalize_embeddings(embeddings: ArrayLike) -> FloatArray:
-    """Bring vectors, in the last axis of an array of any shape, to unit length.
+    """Scale vectors, in the last axis of an array of any shape, to unit length.
 
-    Returns a new float32 array of the same shape, in which zero vectors stay zero. Raises ``InputError`` when
-    rows differ in width or the input is a bare number, ``InputTypeError`` when the vectors are not numbers.
+    Returns a new float32 array of the same shape, in which zero vectors remain zero. Raises ``InputError``
+    when rows differ in width or the input is a single number, ``InputTypeError`` when the vectors are not
+    numbers.
     """
     vectors = _some_vectors(embeddings, "normalize_embeddings").astype(np.float32, copy=False)
     with np.errstate(over="ignore", invalid="ignore"):
@@ -280,7 +281,7 @@ def normalize_embeddings(embeddings: ArrayLike) -> FloatArray:
 def truncate_embeddings(embeddings: ArrayLike, truncate_dim: int | None) -> NDArray[Any]:
     """Keep the first ``truncate_dim`` components of each vector, all of them for None; a view, not a copy.
 
-    Raises ``InputError`` when ``truncate_dim`` is below 1, rows differ in width or the input is a bare
+    Raises ``InputError`` when ``truncate_dim`` is below 1, rows differ in width or the input is a single
     number, ``InputTypeError`` when the vectors are not numbers.
     """
     vectors = _some_vectors(embeddings, "truncate_embeddings")
@@ -316,7 +317,7 @@ class SimilarityFunction(Enum):
     def to_similarity_fn(
         similarity_function: str | SimilarityFunction,
     ) -> Callable[[ArrayLike, ArrayLike], FloatArray]:
-        """Return the function that compares all pairs; an InputError names an unknown one."""
+        """Return the function that compares all pairs; `InputError` for an unknown name."""
         return {"cosine": cos_sim, "dot": dot_score, "euclidean": euclidean_sim, "manhattan": manhattan_sim}[
             SimilarityFunction(similarity_function).value
         ]
@@ -325,7 +326,7 @@ class SimilarityFunction(Enum):
     def to_similarity_pairwise_fn(
         similarity_function: str | SimilarityFunction,
     ) -> Callable[[ArrayLike, ArrayLike], FloatArray]:
-        """Return the function that compares row by row; an InputError names an unknown one."""
+        """Return the function that compares row by row; `InputError` for an unknown name."""
         return {
             "cosine": pairwise_cos_sim,
             "dot": pairwise_dot_score,
@@ -340,7 +341,7 @@ class SimilarityFunction(Enum):
 
 
 def same_probe(old: ArrayLike, new: ArrayLike) -> bool:
-    """Return whether two vectors of `PROBE` are of the same model, on whatever machine each was computed."""
+    """Return whether two vectors of `PROBE` are of the same model, computed on any two machines."""
     before, now = np.asarray(old, dtype=np.float64), np.asarray(new, dtype=np.float64)
     if before.shape != now.shape:
         return False

@@ -77,12 +77,12 @@ class SentenceTransformer(OnTruncation):
     Args:
         model_name_or_path: a folder, a catalogue name, or a hub repository.
         pooling: ``"mean"``, ``"cls"``, ``"max"``, ``"mean_sqrt_len_tokens"``, ``"weightedmean"``,
-            ``"lasttoken"``, a tuple of these, or ``"pooler"``; by default what the checkpoint's files say.
+            ``"lasttoken"``, a tuple of these, or ``"pooler"``; by default as in the checkpoint's files.
         prompts: texts to put before a sentence, by name; added to the checkpoint's.
-        default_prompt_name: the prompt to use when `encode` is given none.
+        default_prompt_name: the prompt that `encode` uses by default.
         similarity_fn_name: ``cosine``, ``dot``, ``euclidean`` or ``manhattan``.
         truncate_dim: the number of components that are kept of each vector.
-        cache_folder: where downloaded models are kept.
+        cache_folder: the folder for downloaded models.
         revision, token, local_files_only: for the hub, as in `huggingface_hub`.
         device: ``None`` or ``"cpu"``.
         backend: ``"openvino"``, ``"numpy"`` or ``"torch"``.
@@ -157,7 +157,7 @@ class SentenceTransformer(OnTruncation):
 
     @property
     def max_seq_length(self) -> int:
-        """The longest text in tokens, special tokens included; what is beyond is cut off and counted."""
+        """The longest text in tokens, special tokens included; longer texts are truncated and counted."""
         return self._max_seq_length
 
     @max_seq_length.setter
@@ -221,32 +221,31 @@ class SentenceTransformer(OnTruncation):
         normalize_embeddings: bool = False,
         truncate_dim: int | None = None,
     ) -> Any:
-        """Turn sentences into vectors.
+        """Encode sentences to vectors.
 
         Args:
             sentences: one text -> ``[d]``; n of them in a list, a tuple or an array -> ``[n, d]``; an
                 iterator -> an iterator of ``[d]`` that reads a chunk ahead, in bounded memory. In a list a
                 tuple or list of two texts is a pair, which the model reads together, with token types;
-                ``{"text": ...}`` stands for what it holds, alone too.
-            prompt_name: which of the model's prompts to put before each text, and before the first of a pair.
-            prompt: a text to put before each text, whatever the model's prompts are, without a
-                ``prompt_name`` then.
+                ``{"text": ...}`` stands for its value, also outside a list.
+            prompt_name: the model's prompt to put before each text, and before the first text of a pair.
+            prompt: a text to put before each text, instead of a ``prompt_name``.
             batch_size: about how many texts of 32 tokens go into one request; results do not depend on it.
-            show_progress_bar: show one on standard error.
+            show_progress_bar: show a progress bar on standard error.
             output_value: ``"sentence_embedding"``; ``"token_embeddings"`` for one ``[L, H]`` per text;
                 ``None`` for a dictionary per text with both, ``input_ids`` and ``attention_mask``.
-            precision: ``float32``, ``int8``, ``uint8``, ``binary`` or ``ubinary``; the two in the middle
-                take each component's range from the vectors of this call, so they need at least two texts.
-            convert_to_numpy: give one array (``False``: a list of tensors, as for ``convert_to_tensor``).
-            convert_to_tensor: give a torch tensor, or without torch a numpy array with its methods.
+            precision: ``float32``, ``int8``, ``uint8``, ``binary`` or ``ubinary``; ``int8`` and ``uint8``
+                use each component's range in the vectors of this call, so they need at least two texts.
+            convert_to_numpy: return one array (``False``: a list of tensors, as for ``convert_to_tensor``).
+            convert_to_tensor: return a torch tensor, or without torch a numpy array with its methods.
             device: ``None`` or ``"cpu"``.
             normalize_embeddings: scale each vector to length 1.
             truncate_dim: the number of components to keep, instead of the model's `truncate_dim`;
-                neither this nor the normalisation is for token vectors.
+                not for token vectors, like the normalisation.
 
-        Warns with `TruncationWarning`, once and with the count, of texts that were cut. Raises
-        `InputTypeError` for anything but texts, `InputError` for a prompt that does not exist and values that
-        can't be used, `TruncationError` if ``on_truncation`` is ``"error"``.
+        Issues one `TruncationWarning` with the number of truncated texts. Raises `InputTypeError` for values
+        other than texts, `InputError` for a prompt that does not exist and invalid values, `TruncationError`
+        if ``on_truncation`` is ``"error"``.
         """
         check_device(device)
         options = EncodeOptions(
@@ -305,17 +304,17 @@ class SentenceTransformer(OnTruncation):
         single = isinstance(sentences, str | Mapping)
         texts = [sentences] if single else list(sentences)
         with track(shown, len(texts), "Encoding") as advance:
-            found = call.all(texts, advance)
-        return found[0] if single else found
+            results = call.all(texts, advance)
+        return results[0] if single else results
 
     # Saving
 
     def save_pretrained(self, folder: str | os.PathLike[str]) -> None:
-        """Write the model so that this library and `sentence-transformers` load it again.
+        """Write the model in a format that this library and `sentence-transformers` can load.
 
-        What was in the folder stays as it was until everything is written, so it may be the one that the
-        model came from. Raises `InputError` for pooler output, which the format can't express, and
-        `CheckpointError` if the folder can't be written.
+        The folder does not change until all files are written, so it may be the model's own folder. Raises
+        `InputError` for pooler output, which the format can't express, and `CheckpointError` if the folder
+        can't be written.
         """
         settings = replace(self.settings, max_seq_length=self.max_seq_length)
         with staged(Path(folder)) as temporary:
@@ -329,7 +328,7 @@ class SentenceTransformer(OnTruncation):
 
     @property
     def pooling(self) -> Pooling:
-        """How token vectors become one."""
+        """The pooling of token vectors to one vector."""
         assert self.settings.pooling is not None  # chosen when opened
         return self.settings.pooling
 
@@ -345,7 +344,7 @@ class SentenceTransformer(OnTruncation):
 
     @property
     def default_prompt_name(self) -> str | None:
-        """The prompt that `encode` uses when it is given none."""
+        """The prompt that `encode` uses by default."""
         return self.settings.default_prompt_name
 
     @default_prompt_name.setter
@@ -354,7 +353,7 @@ class SentenceTransformer(OnTruncation):
 
     @property
     def truncate_dim(self) -> int | None:
-        """How many of each vector's numbers are kept, or ``None`` for all."""
+        """The number of components that are kept of each vector, or ``None`` for all."""
         return self.settings.truncate_dim
 
     @truncate_dim.setter
@@ -374,7 +373,7 @@ class SentenceTransformer(OnTruncation):
             self.truncate_dim = before
 
     def set_pooling_include_prompt(self, include_prompt: bool) -> None:
-        """Return whether a prompt's tokens are pooled; INSTRUCTOR models leave them out."""
+        """Set whether a prompt's tokens are pooled; INSTRUCTOR models exclude them."""
         check_flags(include_prompt=include_prompt)
         pooling = replace(self.pooling, include_prompt=bool(include_prompt))
         self.settings = replace(self.settings, pooling=pooling)
@@ -497,7 +496,7 @@ class EncodeCall:
         return self._encoder.pooling.prepare(batch, self._prompt_length)
 
     def _tokenize(self, different: list[TextOrPair], texts: list[TextOrPair]) -> list[TokenIds]:
-        """Tokenize the different texts of a chunk; ``texts`` are all, to find the index of a wrong one."""
+        """Tokenize the different texts of a chunk; ``texts`` are all, to find the index of an error."""
         encoder, prompt = self._encoder, self._options.prompt
         prompted = [_with_prompt(prompt, text) for text in different] if prompt else different
         try:
@@ -531,7 +530,7 @@ def _choose(
     prompts: Mapping[str, str] | None,
     **chosen: Any,
 ) -> SentenceSettings:
-    """Put what the caller said over what the checkpoint says."""
+    """Return the checkpoint's settings, overridden by the caller's."""
     if prompts is not None:
         check_prompts(prompts)
     if pooling is not None:
@@ -543,5 +542,5 @@ def _choose(
             f"'{name}' does not say how to pool; the mean is assumed; pooling=... chooses another.",
             AssumptionWarning,
         )
-    said = {key: value for key, value in chosen.items() if value is not None}
-    return replace(settings, prompts={**settings.prompts, **(prompts or {})}, **said)
+    overrides = {key: value for key, value in chosen.items() if value is not None}
+    return replace(settings, prompts={**settings.prompts, **(prompts or {})}, **overrides)

@@ -20,7 +20,7 @@ STRATEGIES = get_args(Strategy)
 
 
 class TokenEntity(TypedDict):
-    """A token with its tag; ``index`` is its place in the encoding, special tokens counted."""
+    """A token with its tag; ``index`` is its index in the encoding, special tokens included."""
 
     entity: str
     score: float
@@ -42,7 +42,7 @@ class EntityGroup(TypedDict):
 
 @dataclass(frozen=True, slots=True)
 class ScoredToken:
-    """A token, the characters it stands for, the word it is of, and its scores ``[num_labels]``."""
+    """A token, its characters, its word's index, and its scores ``[num_labels]``."""
 
     token: str
     start: int
@@ -78,11 +78,11 @@ def name_tokens(tokens: Sequence[ScoredToken], id2label: Mapping[int, str]) -> l
 def group(
     tokens: Sequence[ScoredToken], id2label: Mapping[int, str], strategy: Strategy, text: str
 ) -> list[EntityGroup]:
-    """Join neighbours of one type to entities; a tag ``B-`` always begins one. ``O`` is a type like others.
+    """Merge neighbours of the same type to entities; a tag ``B-`` starts a new entity. ``O`` is a type too.
 
-    With ``"simple"`` the neighbours are tokens, else whole words, so that a word has one tag: that of its
-    first token, that of its best-scored token (``"max"``), or the best of the mean scores of its tokens
-    (``"average"``). An entity's score is the mean of its tokens' or words'.
+    With ``"simple"`` the neighbours are tokens, else whole words with one tag each: the tag of the first
+    token (``"first"``), of the token with the best score (``"max"``), or the best tag by the mean scores of
+    the tokens (``"average"``). An entity's score is the mean of its tokens' or words' scores.
     """
     if strategy == "simple":
         tagged = [_tag([token], _first, id2label) for token in tokens]

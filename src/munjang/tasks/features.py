@@ -1,9 +1,8 @@
-"""Features: the vectors that a model makes of a text's tokens, of any layer, per token, word or text."""
+"""Features: the vectors of a text's tokens in any layer, per token, word or text."""
 
 from __future__ import annotations
 
 import math
-import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias, get_args, overload
@@ -16,8 +15,9 @@ from munjang.errors import CheckpointError, InputError, InputTypeError
 from munjang.models.program import LAST_HIDDEN_STATE, POOLER_OUTPUT
 from munjang.runtime.notices import warn_truncated
 from munjang.runtime.runner import Done
-from munjang.tasks.loading import Loaded, ModelOptions, load
+from munjang.tasks.loading import Task
 from munjang.tokenization import Encoding
+from munjang.validation import optional_count
 
 __all__ = ["Combine", "FeatureExtraction", "Features", "Layers", "Level", "Plan", "plan_layers"]
 
@@ -36,14 +36,14 @@ _NAMES = ("last", "second_to_last", "sum_last_four", "concat_last_four", "mean_a
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """The layers wanted, by the names of the values of the model, and how they are joined."""
+    """The requested layers, by the names of their taps or outputs, and how they are combined."""
 
     names: tuple[str, ...]
     join: _Join
     weights: tuple[float, ...] = ()
 
     def joined(self, layers: Sequence[Array]) -> Array:
-        """Make one array of those of each layer, ``[l, H]``."""
+        """Combine the arrays of the layers, ``[l, H]`` each."""
         if self.join == "only":
             return layers[0]
         if self.join == "stack":
@@ -54,12 +54,12 @@ class Plan:
 
 
 def plan_layers(count: int, layers: Layers | None, combine: Combine | None) -> Plan:
-    """Choose from the outputs of ``count`` layers and of the embeddings.
+    """Return the plan for a choice of the outputs of the embeddings and ``count`` layers.
 
-    Raises `InputError` or `InputTypeError` for what can't be chosen.
+    Raises `InputError` or `InputTypeError` for an invalid choice.
     """
     if layers is not None and combine is not None:
-        raise InputError("Give layers, to have each of them, or combine, to make one of several; not both.")
+        raise InputError("Pass layers, for separate layers, or combine, for a combination of them; not both.")
     if combine is not None:
         return _combined(count, combine)
     if layers is None or layers == "last":
@@ -141,11 +141,11 @@ class Features:
 
     Attributes:
         values: ``[1, L, H]`` for tokens (zero at padding), ``[1, W, H]`` for words, ``[1, H]`` for a whole
-            text; with several layers kept apart, one such array per layer: ``[layers, 1, L, H]``.
-        tokens: what the rows are: L tokens, W words, or nothing for a whole text.
-        offsets: the characters of each in the caller's text, ``(0, 0)`` for special tokens and padding.
+            text; with several separate layers, one such array per layer: ``[layers, 1, L, H]``.
+        tokens: the L tokens or W words of the rows; empty for a whole text.
+        offsets: the characters of each row in the caller's text, ``(0, 0)`` for special tokens and padding.
         attention_mask: ``[1, L]``, zero at padding; all ones for words.
-        attentions: ``[layers, 1, heads, L, L]``, zero at padding, if asked for.
+        attentions: ``[layers, 1, heads, L, L]``, zero at padding, if requested.
     """
 
     values: Array
@@ -164,7 +164,7 @@ class Features:
         }
 
 
-class FeatureExtraction:
+class FeatureExtraction(Task):
     """Returns the vectors of texts.
 
     Example::
@@ -176,12 +176,6 @@ class FeatureExtraction:
 
     Raises what `Model.from_pretrained` raises.
     """
-
-    def __init__(
-        self, model: str | os.PathLike[str] | Loaded, *, options: ModelOptions | None = None
-    ) -> None:
-        loaded = load(model, None, options)
-        self.model, self.tokenizer, self.max_length = loaded.model, loaded.tokenizer, loaded.max_length
 
     @overload
     def __call__(
@@ -211,11 +205,11 @@ class FeatureExtraction:
     ) -> Array | list[Array]:
         """Return the vectors of a text, ``[1, L, H]``, or such an array for each text of a list.
 
-        The arguments are those of `features`, whose ``values`` this gives.
+        The arguments are those of `features`; this returns its ``values``.
         """
         if isinstance(text, str):
             return self.features(text, layers, combine, level, pad_to).values
-        return [found.values for found in self.features(text, layers, combine, level, pad_to)]
+        return [features.values for features in self.features(text, layers, combine, level, pad_to)]
 
     @overload
     def features(
@@ -246,25 +240,25 @@ class FeatureExtraction:
         pad_to: int | None = None,
         attentions: bool = False,
     ) -> Features | list[Features]:
-        """Return the vectors of a text with the tokens or words that they belong to.
+        """Return the vectors of a text, with their tokens or words.
 
         Args:
             text: one text, or a list.
-            layers: which layers, each kept apart: ``"last"`` (the default), ``"all"``, the number of one (0
-                is the embedding output, n the last of n layers, negative ones count from the end) or a list
-                of numbers; a single layer adds no axis.
-            combine: instead, make one of several: ``"last"``, ``"second_to_last"``, ``"sum_last_four"``,
-                ``"concat_last_four"``, ``"mean_all"`` (embedding output included), or a weight for each of
-                the n + 1 (a weighted sum; the weights are taken as they are).
-            level: ``"token"``; ``"word"``, the mean of a word's pieces, special tokens left out; or one
-                vector for the text: ``"cls"`` the first token's, ``"mean"`` of all tokens, special ones
-                included, or ``"pooler"``, the model's own of the last layer.
+            layers: separate layers: ``"last"`` (the default), ``"all"``, a number (0 is the embedding output,
+                n the last of n layers, negative numbers count from the end) or a list of numbers; a single
+                layer adds no axis.
+            combine: instead, combine layers: ``"last"``, ``"second_to_last"``, ``"sum_last_four"``,
+                ``"concat_last_four"``, ``"mean_all"`` (embedding output included), or n + 1 weights of a
+                weighted sum (not normalised).
+            level: ``"token"``; ``"word"``, the mean of a word's pieces, without special tokens; or one vector
+                for the text: ``"cls"`` the first token's, ``"mean"`` of all tokens, special tokens included,
+                or ``"pooler"``, the model's pooler output.
             pad_to: for tokens, the exact number of rows; added rows are zero.
-            attentions: give each layer's attention too.
+            attentions: return each layer's attention too.
 
-        Warns with `TruncationWarning` of texts that were cut to the model's length or ``pad_to``. Raises
-        `InputError` for values that can't be used or don't go together, `InputTypeError` for what is no
-        text, `CheckpointError` for ``"pooler"`` without a trained pooler.
+        Issues a `TruncationWarning` for texts that were truncated to the model's length or ``pad_to``. Raises
+        `InputError` for invalid or contradictory values, `InputTypeError` for values other than texts,
+        `CheckpointError` for ``"pooler"`` without a trained pooler.
         """
         listed = _checked_texts(text)
         if level not in _LEVELS:
@@ -272,29 +266,24 @@ class FeatureExtraction:
         plan = plan_layers(self.model.config.num_hidden_layers, layers, combine)
         self._check(level, layers is None and combine is None, pad_to)
         encodings = self._encode(listed, pad_to)
-        found: list[Features | None] = [None] * len(listed)
+        results: list[Features | None] = [None] * len(listed)
         for done in self._run(encodings, plan, level, attentions):
             made = self._made(done, plan, level)
-            for k, (place, values) in enumerate(zip(done.indices, made, strict=True)):
-                encoding = encodings[place]
-                looks = self._attention(done, k) if attentions else None
-                found[place] = _arranged(listed[place], encoding, values, looks, level, pad_to)
-        finished = [features for features in found if features is not None]
+            for k, (index, values) in enumerate(zip(done.indices, made, strict=True)):
+                attention = self._attention(done, k) if attentions else None
+                results[index] = _arranged(listed[index], encodings[index], values, attention, level, pad_to)
+        finished = [features for features in results if features is not None]
         return finished[0] if isinstance(text, str) else finished
 
     def _check(self, level: Level, plain: bool, pad_to: int | None) -> None:
         if level == "pooler":
             if not plain:
-                raise InputError("The pooler reads the last layer; give no layers or combine with it.")
+                raise InputError("The pooler reads the last layer; pass no layers or combine with it.")
             if not self.model.has_pooler:
                 raise CheckpointError(
                     "The checkpoint has no trained pooler; use level='cls' or level='mean' instead."
                 )
-        if pad_to is None:
-            return
-        if not isinstance(pad_to, int) or isinstance(pad_to, bool):
-            raise InputTypeError(f"pad_to is {pad_to!r} of type {type(pad_to).__name__}; give an integer.")
-        if level != "token":
+        if optional_count("pad_to", pad_to) is not None and level != "token":
             raise InputError(f"pad_to adds tokens, so it needs level='token', not {level!r}.")
 
     def _encode(self, texts: Sequence[str], pad_to: int | None) -> list[Encoding]:
@@ -359,7 +348,7 @@ def _arranged(
 
 
 def _filled(values: Array, missing: int, *, axes: tuple[int, ...]) -> Array:
-    """Append zeros along these axes."""
+    """Return the array with zeros appended along these axes."""
     widths = [(0, 0)] * values.ndim
     for axis in axes:
         widths[axis] = (0, missing)
@@ -367,19 +356,19 @@ def _filled(values: Array, missing: int, *, axes: tuple[int, ...]) -> Array:
 
 
 def _words(encoding: Encoding) -> list[list[int]]:
-    """Return the places of each word's pieces."""
+    """Return the indices of each word's pieces."""
     words: dict[int, list[int]] = {}
-    for place, word in enumerate(encoding.word_ids):
-        if word is not None and not encoding.special_tokens_mask[place]:
-            words.setdefault(word, []).append(place)
+    for index, word in enumerate(encoding.word_ids):
+        if word is not None and not encoding.special_tokens_mask[index]:
+            words.setdefault(word, []).append(index)
     return list(words.values())
 
 
 def _means(values: Array, words: Sequence[Sequence[int]]) -> Array:
     """Merge the rows ``[..., l, H]`` of each word's pieces: ``[..., W, H]``."""
     merged = np.empty((*values.shape[:-2], len(words), values.shape[-1]), dtype=np.float32)
-    for number, places in enumerate(words):
-        merged[..., number, :] = values[..., places, :].mean(axis=-2)
+    for number, pieces in enumerate(words):
+        merged[..., number, :] = values[..., pieces, :].mean(axis=-2)
     return merged
 
 
@@ -388,7 +377,7 @@ def _checked_texts(text: str | Texts) -> list[str]:
         return [text]
     if not isinstance(text, list | tuple):
         raise InputTypeError(f"Give a text or a list of texts, not a {type(text).__name__}.")
-    for place, item in enumerate(text):
+    for index, item in enumerate(text):
         if not isinstance(item, str):
-            raise InputTypeError(f"Text {place} is a {type(item).__name__}, not a str.")
+            raise InputTypeError(f"Text {index} is a {type(item).__name__}, not a str.")
     return list(text)

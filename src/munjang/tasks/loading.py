@@ -1,16 +1,17 @@
-"""Opening a model and its tokenizer for a task."""
+"""Opening a model and its tokenizer for a task, and the base of the task classes."""
 
 from __future__ import annotations
 
 import os
 from dataclasses import dataclass
+from typing import ClassVar
 
 from munjang.checkpoints import OpenOptions, open_checkpoint
 from munjang.errors import InputError
 from munjang.runtime.model import Model
 from munjang.tokenization import Tokenizer
 
-__all__ = ["Loaded", "ModelOptions", "load"]
+__all__ = ["Loaded", "ModelOptions", "Task", "load", "require_opened_with"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,7 +26,7 @@ class ModelOptions(OpenOptions):
 
 @dataclass(frozen=True, slots=True)
 class Loaded:
-    """A model with the tokenizer that belongs to it."""
+    """An opened model with its tokenizer."""
 
     model: Model
     tokenizer: Tokenizer
@@ -39,7 +40,7 @@ class Loaded:
 def load(
     model: str | os.PathLike[str] | Model | Loaded, head: str | None, options: ModelOptions | None = None
 ) -> Loaded:
-    """Open a model by name for a head (``None``: the bare encoder); an open one is taken as it is.
+    """Open a model by name for a head (``None``: the bare encoder); an open model is returned unchanged.
 
     Raises what `Model.from_pretrained` raises, and `InputError` for an open model without a tokenizer.
     """
@@ -65,6 +66,39 @@ def load(
 def _tokenizer(tokenizer: str | os.PathLike[str] | Tokenizer, options: ModelOptions) -> Tokenizer:
     if isinstance(tokenizer, Tokenizer):
         return tokenizer
+    # The revision is the model's.
     return Tokenizer.from_pretrained(
         tokenizer, cache_dir=options.cache_dir, token=options.token, offline=options.offline
     )
+
+
+def require_opened_with(loaded: Loaded, *heads: str) -> None:
+    """Raise `InputError` unless an open model has one of these heads."""
+    model = loaded.model
+    if model.head not in heads:
+        raise InputError(
+            f"The model was opened with {model.head or 'no'} head; this task needs one opened with "
+            f"head={' or '.join(map(repr, heads))}. The checkpoint has {', '.join(model.heads) or 'none'}."
+        )
+
+
+class Task:
+    """A model that is opened with the head of a task, and its tokenizer.
+
+    Raises what `Model.from_pretrained` raises, and `InputError` for an open model with another head.
+    """
+
+    head: ClassVar[str | None] = None
+
+    def __init__(
+        self, model: str | os.PathLike[str] | Loaded, *, options: ModelOptions | None = None
+    ) -> None:
+        self._loaded = load(model, self.head, options)
+        if self.head is not None:
+            require_opened_with(self._loaded, self.head)
+        self.model, self.tokenizer = self._loaded.model, self._loaded.tokenizer
+
+    @property
+    def max_length(self) -> int:
+        """The longest input in tokens, special tokens included."""
+        return self._loaded.max_length

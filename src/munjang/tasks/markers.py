@@ -33,7 +33,7 @@ _TYPED = re.compile(r"\[([SO]):(.+)\]")
 
 @dataclass(frozen=True, slots=True)
 class Markers:
-    """The markers that a model knows; ``types`` are those of subjects (S) and of objects (O), if any."""
+    """The markers of a model; ``types`` are the types of subjects (S) and of objects (O), if any."""
 
     kind: MarkerKind
     types: Mapping[str, Sequence[str]]
@@ -41,7 +41,7 @@ class Markers:
 
 @dataclass(frozen=True, slots=True)
 class Marked:
-    """A text with markers in it, and those markers: around the subject, then around the object."""
+    """A text with markers, and the markers: around the subject, then around the object."""
 
     text: str
     markers: tuple[str, ...]
@@ -50,8 +50,9 @@ class Marked:
 def markers_of(loaded: Loaded, chosen: str | None = None) -> Markers:
     """Find the markers that a model was trained with.
 
-    Their kind is the caller's, else what the config's ``relation_markers`` says, else what the tokenizer has
-    tokens for. Raises `InputError` for an unknown kind, `CheckpointError` if the tokenizer lacks the tokens.
+    Their kind is the caller's, else the config's ``relation_markers``, else the kind whose tokens the
+    tokenizer has. Raises `InputError` for an unknown kind, `CheckpointError` if the tokenizer lacks the
+    tokens.
     """
     vocabulary = loaded.tokenizer.get_vocab()
     types = _types(vocabulary)
@@ -70,10 +71,10 @@ def markers_of(loaded: Loaded, chosen: str | None = None) -> Markers:
 
 
 def mark(text: str, subject: Span, object: Span, known: Markers) -> Marked:  # noqa: A002
-    """Put markers around two spans of a text and change nothing else.
+    """Return a text with markers around two spans; the rest is unchanged.
 
-    Raises `InputTypeError` or `InputError` for spans that are no places in the text or overlap, for a type
-    that is missing or unknown to the model, and for a text that holds a marker already.
+    Raises `InputTypeError` or `InputError` for spans outside the text or overlapping, for a type
+    that is missing or unknown to the model, and for a text that already contains a marker.
     """
     spans = [_checked(subject, "subject", text), _checked(object, "object", text)]
     if max(span[0] for span in spans) < min(span[1] for span in spans):
@@ -95,10 +96,10 @@ def add_markers(
     subject_types: Sequence[str] = KLUE_RE_SUBJECT_TYPES,
     object_types: Sequence[str] = KLUE_RE_OBJECT_TYPES,
 ) -> list[str]:
-    """Teach a model and its tokenizer the markers, for training; return them.
+    """Add the markers to a model and its tokenizer, for training; return the markers.
 
-    The new rows of the embeddings begin as the mean of the pieces that the markers used to be. The types
-    matter for ``"typed"`` markers only. Raises `InputError` for an unknown kind.
+    The new rows of the embeddings are initialised with the mean of the markers' former pieces. The types
+    are used for ``"typed"`` markers only. Raises `InputError` for an unknown kind.
     """
     if kind not in _KINDS:
         raise InputError(f"Unknown kind of markers {kind!r}; there are {', '.join(_KINDS)}.")
@@ -121,10 +122,10 @@ def _has(vocabulary: Mapping[str, int], kind: str) -> bool:
 
 
 def _types(vocabulary: Mapping[str, int]) -> dict[str, list[str]]:
-    """Find what stands in ``[S:...]`` and ``[O:...]``, in the order of the ids."""
+    """Return the types in ``[S:...]`` and ``[O:...]``, in the order of the ids."""
     types: dict[str, list[str]] = {"S": [], "O": []}
-    found = sorted((index, match) for token, index in vocabulary.items() if (match := _typed(token)))
-    for _, (role, name) in found:
+    typed = sorted((index, match) for token, index in vocabulary.items() if (match := _typed(token)))
+    for _, (role, name) in typed:
         types[role].append(name)
     return types
 
@@ -143,7 +144,7 @@ def _pair(span: Span, role: str, markers: Markers) -> tuple[str, str]:
         raise InputError(f"The model's markers need the type of the {name}: one of {', '.join(known)}.")
     kind = str(span[2:][0])
     if kind not in known:
-        raise InputError(f"The model knows no {name} of type {kind!r}; there are {', '.join(known)}.")
+        raise InputError(f"The model has no {name} of type {kind!r}; there are {', '.join(known)}.")
     return f"[{role}:{kind}]", f"[/{role}:{kind}]"
 
 
@@ -151,9 +152,9 @@ def _checked(span: object, name: str, text: str) -> tuple[int, int]:
     if not isinstance(span, tuple | list) or len(span) not in (2, 3):
         raise InputTypeError(f"The {name} must be (start, end) or (start, end, type), got {span!r:.60}.")
     start, end = span[0], span[1]
-    for place in (start, end):
-        if not isinstance(place, int) or isinstance(place, bool):
-            raise InputTypeError(f"The {name}'s places must be whole numbers, got {place!r}.")
+    for offset in (start, end):
+        if not isinstance(offset, int) or isinstance(offset, bool):
+            raise InputTypeError(f"The {name}'s places must be whole numbers, got {offset!r}.")
     if not 0 <= start < end <= len(text):
         raise InputError(
             f"The {name} ({start}, {end}) is no part of the text of {len(text)} characters; "

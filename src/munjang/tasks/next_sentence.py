@@ -1,4 +1,4 @@
-"""Next-sentence prediction: does one sentence follow another, and which order of several reads best."""
+"""Next-sentence prediction: whether a sentence follows another, and the best order of several."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from munjang.errors import InputError, InputTypeError
 from munjang.models.program import LOGITS
 from munjang.models.registry import NEXT_SENTENCE
 from munjang.runtime.notices import OnTruncation, TruncationReport
-from munjang.tasks.loading import Loaded, ModelOptions, load
+from munjang.tasks.loading import Loaded, ModelOptions, Task
 
 __all__ = ["EXACT", "NextSentence", "NextSentencePrediction", "Ordering", "best_order"]
 
@@ -24,20 +24,20 @@ EXACT = 8  # sentences; up to this number every order is scored
 def best_order(gain: NDArray[np.float64]) -> tuple[list[int], float]:
     """Find the order with the greatest sum of ``gain[i, j]`` over neighbours i, j; ``gain`` is ``[n, n]``.
 
-    Exact up to `EXACT` (the dynamic programme of Held and Karp, 1962); beyond, the best of the greedy orders
-    from every start.
+    Exact up to `EXACT` (the dynamic programme of Held and Karp, 1962); for more, the best of the greedy
+    orders from every start.
     """
     n = len(gain)
     if n < 2:
         return list(range(n)), 0.0
     if n <= EXACT:
         return _exact(gain.tolist())
-    return max((_greedy(gain, start) for start in range(n)), key=lambda found: found[1])
+    return max((_greedy(gain, start) for start in range(n)), key=lambda candidate: candidate[1])
 
 
 def _exact(gain: list[list[float]]) -> tuple[list[int], float]:
     n = len(gain)
-    # (which are used, as bits; which is the last) -> the best sum, and which stands before the last
+    # (bits of the used sentences, last sentence) -> the best sum, and the sentence before the last
     best: dict[tuple[int, int], tuple[float, int]] = {(1 << i, i): (0.0, -1) for i in range(n)}
     for used in range(1, 1 << n):  # a set comes after each of its subsets
         for last in range(n):
@@ -87,7 +87,7 @@ class NextSentence(TypedDict):
 
 
 class Ordering(TypedDict):
-    """Sentences in their likeliest order: ``order`` has their places in the caller's list.
+    """Sentences in their most likely order: ``order`` has their indices in the caller's list.
 
     ``log_probability`` is the sum, over neighbours, of the logarithm of the probability that the second
     follows the first.
@@ -98,7 +98,7 @@ class Ordering(TypedDict):
     log_probability: float
 
 
-class NextSentencePrediction(OnTruncation):
+class NextSentencePrediction(Task, OnTruncation):
     """Predicts whether a sentence follows another, with BERT's next-sentence head (arXiv:1810.04805).
 
     Example::
@@ -106,10 +106,12 @@ class NextSentencePrediction(OnTruncation):
         follows = munjang.pipeline("next-sentence-prediction", "klue/bert-base")
         follows("극장에 갔다.", "로맨스 영화를 보았다.")  # {"label": 0, "follows": ..., "unrelated": ...}
 
-    A pair that is too long is cut, the longer sentence first; ``on_truncation`` is ``"warn"`` once per call
-    with the count (`TruncationWarning`), ``"error"`` (`TruncationError`), or ``"ignore"``.
-    Raises what `Model.from_pretrained` raises.
+    A pair that is too long is truncated, the longer sentence first; ``on_truncation`` is ``"warn"`` once per
+    call with the count (`TruncationWarning`), ``"error"`` (`TruncationError`), or ``"ignore"``. Raises what
+    `Model.from_pretrained` raises.
     """
+
+    head = NEXT_SENTENCE
 
     def __init__(
         self,
@@ -119,8 +121,7 @@ class NextSentencePrediction(OnTruncation):
         on_truncation: Literal["warn", "error", "ignore"] = "warn",
     ) -> None:
         self.on_truncation = on_truncation
-        loaded = load(model, NEXT_SENTENCE, options)
-        self.model, self.tokenizer, self.max_length = loaded.model, loaded.tokenizer, loaded.max_length
+        super().__init__(model, options=options)
 
     @overload
     def __call__(self, first: str, second: str) -> NextSentence: ...
@@ -129,9 +130,9 @@ class NextSentencePrediction(OnTruncation):
     def __call__(
         self, first: str | Sequence[Pair], second: str | None = None
     ) -> NextSentence | list[NextSentence]:
-        """Judge two sentences, or each pair of a list.
+        """Predict for two sentences, or for each pair of a list.
 
-        Raises `InputError` for an empty sentence, `InputTypeError` for anything but pairs of texts.
+        Raises `InputError` for an empty sentence, `InputTypeError` for values other than pairs of texts.
         """
         if isinstance(first, str) and isinstance(second, str):
             return self._judged(_checked_pairs([(first, second)]))[0]
@@ -142,22 +143,21 @@ class NextSentencePrediction(OnTruncation):
     def order(self, sentences: Sequence[str]) -> Ordering:
         """Order a shuffled paragraph.
 
-        The order found has the greatest sum, over neighbours, of the logarithm of the probability that the
-        second follows the first. Up to 8 sentences it is the best of all orders; beyond, the best that going
-        on to the likeliest sentence not yet used gives from any start. Every ordered pair goes through the
-        model: n (n - 1) of them. Raises as a call does.
+        The result maximises the sum, over neighbours, of the logarithm of the probability that the second
+        follows the first: exactly up to 8 sentences, else among the greedy orders from each start. The model
+        runs on every ordered pair: n (n - 1) pairs. Raises as a call does.
         """
         if isinstance(sentences, str):
             raise InputTypeError("order needs a list of sentences, got one str.")
         listed = list(sentences)
-        _check_sentences(listed, [f"Sentence {place}" for place in range(len(listed))])
-        places = [(i, j) for i in range(len(listed)) for j in range(len(listed)) if i != j]
+        _check_sentences(listed, [f"Sentence {index}" for index in range(len(listed))])
+        ordered = [(i, j) for i in range(len(listed)) for j in range(len(listed)) if i != j]
         follows = np.zeros((len(listed), len(listed)))
-        logits = self._logits([(listed[i], listed[j]) for i, j in places])
-        for (i, j), log_probability in zip(places, _log_softmax(logits)[:, 0], strict=True):
+        logits = self._logits([(listed[i], listed[j]) for i, j in ordered])
+        for (i, j), log_probability in zip(ordered, _log_softmax(logits)[:, 0], strict=True):
             follows[i, j] = log_probability
-        found, total = best_order(follows)
-        return {"order": found, "sentences": [listed[i] for i in found], "log_probability": total}
+        order, total = best_order(follows)
+        return {"order": order, "sentences": [listed[i] for i in order], "log_probability": total}
 
     def _judged(self, pairs: Sequence[Pair]) -> list[NextSentence]:
         return [_judgement(row) for row in _log_softmax(self._logits(pairs)).tolist()]
@@ -178,16 +178,16 @@ def _judgement(log_probabilities: Sequence[float]) -> NextSentence:
 def _log_softmax(logits: NDArray[np.float32]) -> NDArray[np.float64]:
     """Return the logarithm of the softmax over the last axis."""
     exact = logits.astype(np.float64)
-    found: NDArray[np.float64] = exact - np.logaddexp.reduce(exact, axis=-1, keepdims=True)
-    return found
+    result: NDArray[np.float64] = exact - np.logaddexp.reduce(exact, axis=-1, keepdims=True)
+    return result
 
 
 def _checked_pairs(value: Sequence[Pair]) -> list[Pair]:
     pairs: list[Pair] = []
-    for place, pair in enumerate(value):
+    for index, pair in enumerate(value):
         if not isinstance(pair, tuple | list) or len(pair) != 2:
-            raise InputTypeError(f"Pair {place} must be two texts, got {pair!r:.80}.")
-        whose = "" if len(value) == 1 else f"of pair {place} "
+            raise InputTypeError(f"Pair {index} must be two texts, got {pair!r:.80}.")
+        whose = "" if len(value) == 1 else f"of pair {index} "
         _check_sentences(pair, ("The first sentence", "The second sentence"), whose)
         pairs.append((pair[0], pair[1]))
     return pairs

@@ -15,7 +15,7 @@ from munjang.validation import takes_keywords
 
 __all__ = ["TASKS", "pipeline"]
 
-# task -> where it lives; a module is imported when its task is first asked for
+# task -> module:class; a module is imported when its task is first used
 TASKS = {
     "feature-extraction": "features:FeatureExtraction",
     "fill-mask": "fill_mask.fill_mask:FillMask",
@@ -37,7 +37,7 @@ def pipeline(
     tokenizer: str | os.PathLike[str] | Tokenizer | None = None,
     **options: Unpack[OpenArguments],
 ) -> Any:
-    """Open a model for a task; the result is called with texts, as the task's class says.
+    """Open a model for a task; the result is an object of the task's class, which is called with texts.
 
     ``model`` is a name, or an open `Model` with the right head, which needs its ``tokenizer`` too. Otherwise
     the tokenizer is the model's own, unless one is named. The other options are those of

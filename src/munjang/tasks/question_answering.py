@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import TypedDict
@@ -13,22 +12,22 @@ from numpy.typing import NDArray
 from munjang.errors import InputError, InputTypeError
 from munjang.models.program import LOGITS
 from munjang.models.registry import QUESTION_ANSWERING
-from munjang.tasks.loading import Loaded, ModelOptions, load
-from munjang.tasks.scores import check_text, require_opened_with
+from munjang.tasks.loading import Task
+from munjang.tasks.scores import check_text
 from munjang.tasks.spans import Span, Window, best_spans, merged, null_score, windows_of
 from munjang.tokenization.josa import length_without_josa
 from munjang.validation import checked_count
 
 __all__ = ["LONGEST_QUESTION", "LONGEST_WINDOW", "Answer", "QuestionAnswering"]
 
-LONGEST_WINDOW = 384  # tokens, and those of the question in it, unless the caller says otherwise
+LONGEST_WINDOW = 384  # defaults in tokens: of a window, and of the question in it
 LONGEST_QUESTION = 64
 
 
 class Answer(TypedDict):
-    """A part of the context, ``context[start:end]``, and how much the model believes in it.
+    """A part of the context, ``context[start:end]``, with its probability as ``score``.
 
-    ``null_score`` is the model's belief that the context has no answer; it is the same for all answers to one
+    ``null_score`` is the probability that the context has no answer; it is the same for all answers to a
     question.
     """
 
@@ -41,7 +40,7 @@ class Answer(TypedDict):
 
 @dataclass(frozen=True, slots=True)
 class _Search:
-    """How answers are looked for."""
+    """The options of a search for answers."""
 
     top_k: int
     doc_stride: int | None
@@ -52,7 +51,7 @@ class _Search:
     trim_particles: bool
 
 
-class QuestionAnswering:
+class QuestionAnswering(Task):
     """Finds the answer to a question in a context.
 
     Example::
@@ -65,12 +64,7 @@ class QuestionAnswering:
     question-answering head.
     """
 
-    def __init__(
-        self, model: str | os.PathLike[str] | Loaded, *, options: ModelOptions | None = None
-    ) -> None:
-        self._loaded = load(model, QUESTION_ANSWERING, options)
-        require_opened_with(self._loaded, QUESTION_ANSWERING)
-        self.model, self.tokenizer = self._loaded.model, self._loaded.tokenizer
+    head = QUESTION_ANSWERING
 
     def __call__(
         self,
@@ -85,29 +79,29 @@ class QuestionAnswering:
         handle_impossible_answer: bool = False,
         trim_particles: bool = False,
     ) -> Answer | list[Answer] | list[Answer | list[Answer]]:
-        """Return the best answer, or a list of the ``top_k`` best; lists of questions give a list of these.
+        """Return the best answer, or a list of the ``top_k`` best; lists of questions return a list of these.
 
         A long context is read in overlapping windows. The score of an answer is the probability of its start
-        times that of its end, each among all tokens of its window's context and "no answer"; an answer that
-        several windows find has its best score. ``null_score`` is the least of the windows' scores for "no
+        times that of its end, each among all tokens of its window's context and "no answer"; an answer in
+        several windows has its best score. ``null_score`` is the minimum of the windows' scores for "no
         answer".
 
         Args:
             question: a text, or a list of texts.
-            context: a text, or a list; one text serves several questions, and several texts one question.
-            top_k: how many answers; no two are the same stretch of the context.
-            doc_stride: tokens that neighbouring windows share; by default 128, or half of what a window holds
-                of the context if that is less.
-            max_seq_len: tokens of a window, question and special tokens included; by default 384, or as many
-                as the model takes.
-            max_answer_len: tokens that an answer may have (`transformers` had 15).
-            max_question_len: tokens that a question may have.
+            context: a text, or a list; one text for several questions, or several texts for one question.
+            top_k: the number of answers; all are different spans of the context.
+            doc_stride: tokens that neighbouring windows share; by default 128, or half of the window's
+                context tokens if that is less.
+            max_seq_len: tokens of a window, question and special tokens included; by default 384, or the
+                model's maximum if that is less.
+            max_answer_len: the maximum tokens of an answer (15 in `transformers`).
+            max_question_len: the maximum tokens of a question.
             handle_impossible_answer: let "no answer" (``""`` at 0 to 0, with ``null_score``) compete.
-            trim_particles: take Korean particles off the ends of answers, where a word ends; see
-                `munjang.tokenization.josa` for what that can get wrong.
+            trim_particles: trim Korean particles from the ends of answers, where a word ends; see
+                `munjang.tokenization.josa` for its errors.
 
         Raises `InputError` for an empty question or context, a question that is too long, values out of range
-        and lists that do not match; `InputTypeError` for anything but texts.
+        and lists that do not match; `InputTypeError` for values other than texts.
         """
         search = _Search(
             top_k=checked_count("top_k", top_k),
@@ -119,11 +113,11 @@ class QuestionAnswering:
             trim_particles=trim_particles,
         )
         pairs = _pairs(question, context)
-        found = [answers[0] if top_k == 1 else answers for answers in self._answers(pairs, search)]
-        return found[0] if isinstance(question, str) and isinstance(context, str) else found
+        results = [answers[0] if top_k == 1 else answers for answers in self._answers(pairs, search)]
+        return results[0] if isinstance(question, str) and isinstance(context, str) else results
 
     def _window_length(self, asked: int | None) -> int:
-        most = self._loaded.max_length
+        most = self.max_length
         if asked is None:
             return min(LONGEST_WINDOW, most)
         if checked_count("max_seq_len", asked) > most:
@@ -137,15 +131,15 @@ class QuestionAnswering:
             yield _best(context, [(window, next(logits)) for window in group], search)
 
     def _windows(self, pairs: list[tuple[str, str]], search: _Search) -> list[list[Window]]:
-        found: list[list[Window]] = []
+        windows: list[list[Window]] = []
         for encoding in self.tokenizer.encode_batch(pairs, truncation=False):
             length = encoding.sequence_ids.count(0)
             if length > search.max_question_len:
                 raise InputError(
-                    f"Question {len(found)} has {length} tokens, and max_question_len is "
+                    f"Question {len(windows)} has {length} tokens, and max_question_len is "
                     f"{search.max_question_len}; shorten it or raise the limit."
                 )
-            found.append(
+            windows.append(
                 windows_of(
                     encoding,
                     null_id=self.tokenizer.cls_token_id,
@@ -153,15 +147,15 @@ class QuestionAnswering:
                     stride=search.doc_stride,
                 )
             )
-        return found
+        return windows
 
     def _logits(self, windows: list[Window]) -> list[NDArray[np.float32]]:
-        """Of starts and ends, ``[L, 2]`` for each window."""
+        """Return the logits of starts and ends, ``[L, 2]`` for each window."""
         program = self.model.program(frozenset({LOGITS}))
-        found: dict[int, NDArray[np.float32]] = {}
+        logits: dict[int, NDArray[np.float32]] = {}
         for done in self.model.runner.run(program, [window.encoding for window in windows]):
-            found.update(zip(done.indices, done.split(LOGITS), strict=True))
-        return [found[place] for place in range(len(windows))]
+            logits.update(zip(done.indices, done.split(LOGITS), strict=True))
+        return [logits[index] for index in range(len(windows))]
 
 
 def _best(context: str, windows: list[tuple[Window, NDArray[np.float32]]], search: _Search) -> list[Answer]:
@@ -170,9 +164,9 @@ def _best(context: str, windows: list[tuple[Window, NDArray[np.float32]]], searc
         ordered = best_spans(window, logits, max_tokens=search.max_answer_len)
         spans += _first_distinct((_tidied(span, context, search.trim_particles) for span in ordered), search)
     none = min(null_score(window, logits) for window, logits in windows)
-    found = merged(spans)
-    if search.handle_impossible_answer or not found:
-        found = sorted([*found, Span(0, 0, none)], key=lambda span: -span.score)
+    answers = merged(spans)
+    if search.handle_impossible_answer or not answers:
+        answers = sorted([*answers, Span(0, 0, none)], key=lambda span: -span.score)
     return [
         Answer(
             score=span.score,
@@ -181,32 +175,32 @@ def _best(context: str, windows: list[tuple[Window, NDArray[np.float32]]], searc
             answer=context[span.start : span.end],
             null_score=none,
         )
-        for span in found[: search.top_k]
+        for span in answers[: search.top_k]
     ]
 
 
 def _first_distinct(spans: Iterator[Span], search: _Search) -> list[Span]:
-    """Take spans, which come best first, until there are enough different ones."""
-    found: dict[tuple[int, int], Span] = {}
+    """Return the first ``top_k`` different spans, which come best first."""
+    distinct: dict[tuple[int, int], Span] = {}
     for span in spans:
         if span.start < span.end:
-            found.setdefault((span.start, span.end), span)
-        if len(found) == search.top_k:
+            distinct.setdefault((span.start, span.end), span)
+        if len(distinct) == search.top_k:
             break
-    return list(found.values())
+    return list(distinct.values())
 
 
 def _tidied(span: Span, context: str, trim_particles: bool) -> Span:
-    """Take off white space, and the particle if that is wanted and the word ends where the span does."""
+    """Trim white space, and the particle if requested and if the word ends where the span ends."""
     text = context[span.start : span.end]
     start = span.start + len(text) - len(text.lstrip())
     end = span.start + len(text.rstrip())
-    if trim_particles and start < end and not _goes_on(context, end):
+    if trim_particles and start < end and not _continues(context, end):
         end = start + length_without_josa(context[start:end])
     return replace(span, start=start, end=max(start, end))
 
 
-def _goes_on(context: str, end: int) -> bool:
+def _continues(context: str, end: int) -> bool:
     """Return whether a word continues after a span: then its particle is not in the span."""
     return context[end : end + 1].isalpha()
 
@@ -229,4 +223,4 @@ def _listed(texts: str | Sequence[str], what: str) -> list[str]:
         return [check_text(texts, f"The {what}")]
     if not isinstance(texts, (list, tuple)):
         raise InputTypeError(f"{what} must be a text or a list of texts, got a {type(texts).__name__}.")
-    return [check_text(text, f"{what.capitalize()} {place}") for place, text in enumerate(texts)]
+    return [check_text(text, f"{what.capitalize()} {index}") for index, text in enumerate(texts)]

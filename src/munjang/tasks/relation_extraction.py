@@ -1,4 +1,4 @@
-"""Relation extraction: how two marked entities of a text stand to each other."""
+"""Relation extraction: the relation between two marked entities of a text."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from munjang.errors import InputError, InputTypeError
 from munjang.models.batch import TokenBatch
 from munjang.models.registry import RELATION_EXTRACTION, SEQUENCE_CLASSIFICATION
 from munjang.runtime.notices import warn_truncated
-from munjang.tasks.loading import Loaded, ModelOptions, load
+from munjang.tasks.loading import Loaded, ModelOptions, Task, load, require_opened_with
 from munjang.tasks.markers import (
     Marked,
     MarkerKind,
@@ -31,7 +31,6 @@ from munjang.tasks.scores import (
     logits_of,
     name_of_text,
     ranked,
-    require_opened_with,
     scores_of,
 )
 from munjang.tokenization import Tokenizer
@@ -55,7 +54,7 @@ class RelationInput(TypedDict):
     object: Span
 
 
-class RelationExtraction:
+class RelationExtraction(Task):
     """Predicts the relation between a text's subject and its object.
 
     Example::
@@ -65,9 +64,10 @@ class RelationExtraction:
         # [{"label": "per:place_of_birth", "score": 0.97}]
 
     The model has the relation head of `munjang.models.heads`, or is a sequence classifier that was trained
-    on marked texts. ``markers`` says how entities are marked: ``"plain"`` (``[E1]``...``[/E1]`` and
+    on marked texts. ``markers`` is the kind of markers: ``"plain"`` (``[E1]``...``[/E1]`` and
     ``[E2]``...``[/E2]``), ``"typed"`` (``[S:PER]``...``[/S:PER]`` and ``[O:LOC]``...``[/O:LOC]``) or
-    ``"klue"`` (``<subj>``...``</subj>`` and ``<obj>``...``</obj>``); by default as the model's files say.
+    ``"klue"`` (``<subj>``...``</subj>`` and ``<obj>``...``</obj>``); by default the kind in the model's
+    files.
 
     Raises what `Model.from_pretrained` raises; `CheckpointError` if the checkpoint has neither head, or if
     its tokenizer has no markers.
@@ -80,9 +80,8 @@ class RelationExtraction:
         options: ModelOptions | None = None,
         markers: MarkerKind | None = None,
     ) -> None:
-        self._loaded = model if isinstance(model, Loaded) else _open(model, options)
+        super().__init__(model if isinstance(model, Loaded) else _open(model, options))
         require_opened_with(self._loaded, RELATION_EXTRACTION, SEQUENCE_CLASSIFICATION)
-        self.model, self.tokenizer = self._loaded.model, self._loaded.tokenizer
         self.markers = markers_of(self._loaded, markers)
 
     @overload
@@ -110,12 +109,12 @@ class RelationExtraction:
 
         Args:
             text: a text, or a list of ``{"text": ..., "subject": ..., "object": ...}``.
-            subject: where the subject stands, in characters, and its type if the markers are typed.
-            object: the same of the object.
-            top_k: how many relations; None for all.
+            subject: the subject's span in characters, and its type if the markers are typed.
+            object: the same for the object.
+            top_k: the number of relations; None for all.
 
-        Of a text that is too long, the part around the two entities is read, and a `TruncationWarning` says
-        how much was cut. Raises `InputTypeError` or `InputError` for an empty text, entities outside the text
+        Of a text that is too long, the part around the two entities is read, with a `TruncationWarning` about
+        the rest. Raises `InputTypeError` or `InputError` for an empty text, entities outside the text
         or overlapping, a type that is missing or unknown, and entities too far apart for the model.
         """
         optional_count("top_k", top_k)
@@ -124,12 +123,12 @@ class RelationExtraction:
         if isinstance(text, str):
             given = [{"text": text, "subject": subject, "object": object}]
         elif subject is not None or object is not None:
-            raise InputError("A list of inputs has its subjects and objects in it; give none beside it.")
-        marked = [self._mark(one, name_of_text(place, len(given))) for place, one in enumerate(given)]
+            raise InputError("A list of inputs contains its subjects and objects; pass none beside it.")
+        marked = [self._mark(item, name_of_text(index, len(given))) for index, item in enumerate(given)]
         labels = self.model.config.labels
         scores = scores_of(choose_function(labels, None), self._logits(marked))
-        found = [ranked(labels, row, top_k) for row in scores]
-        return found[0] if single else found
+        results = [ranked(labels, row, top_k) for row in scores]
+        return results[0] if single else results
 
     def _mark(self, given: Any, name: str) -> Marked:
         if not isinstance(given, Mapping) or set(given) != {"text", "subject", "object"}:
@@ -140,20 +139,20 @@ class RelationExtraction:
         return mark(text, given["subject"], given["object"], self.markers)
 
     def _logits(self, marked: list[Marked]) -> Scores:
-        limit = self._loaded.max_length
-        whole = self.tokenizer.encode_batch([one.text for one in marked], truncation=False)
-        found = [
-            with_markers(encoding, one, self.tokenizer, limit)
-            for encoding, one in zip(whole, marked, strict=True)
+        limit = self.max_length
+        whole = self.tokenizer.encode_batch([item.text for item in marked], truncation=False)
+        shortened = [
+            with_markers(encoding, item, self.tokenizer, limit)
+            for encoding, item in zip(whole, marked, strict=True)
         ]
-        texts = [encoding for encoding, _ in found]
+        texts = [encoding for encoding, _ in shortened]
         warn_truncated((text.truncated for text in texts), limit)
         if self.model.head != RELATION_EXTRACTION:
             return logits_of(self.model, texts)
         return logits_of(
             self.model,
             texts,
-            lambda batch, indices: point_at_markers(batch, [found[index][1] for index in indices]),
+            lambda batch, indices: point_at_markers(batch, [shortened[index][1] for index in indices]),
         )
 
 
@@ -166,12 +165,12 @@ def _open(model: str | os.PathLike[str], options: ModelOptions | None) -> Loaded
 def with_markers(
     encoding: Encoding, marked: Marked, tokenizer: Tokenizer, limit: int
 ) -> tuple[Encoding, tuple[int, int]]:
-    """Cut the encoding of a marked text to ``limit`` tokens around its entities; return where they begin.
+    """Truncate the encoding of a marked text to ``limit`` tokens around its entities and return their starts.
 
-    Raises `InputError` if they stand too far apart.
+    Raises `InputError` if the entities are too far apart.
     """
-    found = tokenizer.convert_tokens_to_ids(marked.markers)
-    ids = [index for index in found if index is not None]  # all: the markers were found in the vocabulary
+    converted = tokenizer.convert_tokens_to_ids(marked.markers)
+    ids = [index for index in converted if index is not None]  # all: the vocabulary has the markers
     cut = _around(encoding, ids, limit)
     return cut, (cut.input_ids.index(ids[0]), cut.input_ids.index(ids[2]))
 
@@ -179,10 +178,10 @@ def with_markers(
 def point_at_markers(
     batch: TokenBatch[NDArray[Any]], starts: Sequence[tuple[int, int]]
 ) -> TokenBatch[NDArray[Any]]:
-    """Let a batch's ``pool_weights`` ``[B, 2, L]`` point at the two start markers of each text."""
+    """Set a batch's ``pool_weights`` ``[B, 2, L]`` to 1 at the two start markers of each text."""
     weights = np.zeros((len(starts), 2, batch.pad_index.shape[1]), dtype=np.float32)
-    for row, places in enumerate(starts):
-        weights[row, (0, 1), places] = 1
+    for row, columns in enumerate(starts):
+        weights[row, (0, 1), columns] = 1
     return replace(batch, pool_weights=weights)
 
 
@@ -191,7 +190,7 @@ def _around(encoding: Encoding, markers: Sequence[int], limit: int) -> Encoding:
     if len(encoding) <= limit:
         return encoding
     own = [at for at, sequence in enumerate(encoding.sequence_ids) if sequence is not None]
-    marked = [place for place, at in enumerate(own) if encoding.input_ids[at] in markers]
+    marked = [number for number, at in enumerate(own) if encoding.input_ids[at] in markers]
     room = limit - (len(encoding) - len(own))
     needed = marked[-1] - marked[0] + 1
     if needed > room:

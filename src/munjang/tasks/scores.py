@@ -1,4 +1,4 @@
-"""Logits to labels with scores, and what tasks with label heads share."""
+"""From logits to labels with scores, and other helpers of tasks with label heads."""
 
 from __future__ import annotations
 
@@ -14,7 +14,6 @@ from munjang.models.program import LOGITS
 from munjang.runtime.model import Model
 from munjang.runtime.runner import BatchEdit, TokenIdsLike
 from munjang.sentence.activations import sigmoid, softmax
-from munjang.tasks.loading import Loaded
 
 __all__ = [
     "Function",
@@ -25,7 +24,6 @@ __all__ = [
     "logits_of",
     "name_of_text",
     "ranked",
-    "require_opened_with",
     "scores_of",
 ]
 
@@ -39,17 +37,17 @@ _FUNCTIONS: dict[str, Callable[[Scores], Scores]] = {
 
 
 class LabelScore(TypedDict):
-    """A label and how much the model believes in it."""
+    """A label and its score."""
 
     label: str
     score: float
 
 
 def choose_function(labels: LabelConfig, chosen: Function | None) -> Function:
-    """Return the function that turns logits into scores: the caller's, or what the config's labels call for.
+    """Return the function from logits to scores: the caller's, or the default for the config's labels.
 
-    That is the sigmoid for one label and for several that may hold together, the softmax for several of which
-    one holds, and nothing for a regression. Raises `InputError` for an unknown name.
+    The default is the sigmoid for one label and for multi-label models, the softmax for several exclusive
+    labels, and none for a regression. Raises `InputError` for an unknown name.
     """
     if chosen is not None:
         if chosen not in _FUNCTIONS:
@@ -68,7 +66,7 @@ def scores_of(function: Function, logits: Scores) -> Scores:
 
 
 def ranked(labels: LabelConfig, scores: Scores, top_k: int | None) -> list[LabelScore]:
-    """Name the scores ``[n]`` of one text, best first; the first ``top_k``, or all."""
+    """Return the labels with the scores ``[n]`` of a text, best first; the first ``top_k``, or all."""
     order = np.argsort(-scores, kind="stable")[:top_k]
     return [LabelScore(label=labels.id2label[int(i)], score=float(scores[i])) for i in order]
 
@@ -82,25 +80,15 @@ def logits_of(model: Model, texts: Sequence[TokenIdsLike], edit: BatchEdit | Non
     return model.runner.rows(program, texts, (LOGITS, model.config.labels.num_labels), edit=edit)
 
 
-def require_opened_with(loaded: Loaded, *heads: str) -> None:
-    """Raise `InputError` unless an open model has one of these heads."""
-    model = loaded.model
-    if model.head not in heads:
-        raise InputError(
-            f"The model was opened with {model.head or 'no'} head; this task needs one opened with "
-            f"head={' or '.join(map(repr, heads))}. The checkpoint has {', '.join(model.heads) or 'none'}."
-        )
+def name_of_text(index: int, count: int) -> str:
+    """Return the name of a text in messages, by its index among ``count`` texts."""
+    return "The text" if count == 1 else f"Text {index}"
 
 
-def name_of_text(place: int, count: int) -> str:
-    """Return how a message names the text at a place, from 0, among ``count`` texts."""
-    return "The text" if count == 1 else f"Text {place}"
-
-
-def check_text(text: object, place: str) -> str:
-    """Return a text; raise `InputTypeError` if it is none, `InputError` if there is nothing in it."""
+def check_text(text: object, name: str) -> str:
+    """Return a text; raise `InputTypeError` for another type, `InputError` for an empty text."""
     if not isinstance(text, str):
-        raise InputTypeError(f"{place} must be a str, got a {type(text).__name__}.")
+        raise InputTypeError(f"{name} must be a str, got a {type(text).__name__}.")
     if not text.strip():
-        raise InputError(f"{place} is empty; give it at least one word.")
+        raise InputError(f"{name} is empty; give it at least one word.")
     return text

@@ -1,8 +1,8 @@
-"""Answers as spans: windows over a long context, and the best spans of each.
+"""Spans of answers: windows over a long context, and the best spans of each window.
 
-A span's score is the probability of its start times that of its end, each a softmax over the places that the
-window allows: the context's tokens, and the first special token, which stands for "no answer" (as in BERT,
-arXiv:1810.04805, section 4.3, and in the pipeline that `transformers` had).
+A span's score is the probability of its start times the probability of its end, each a softmax over the
+context's tokens and the first special token, which represents "no answer" (as in BERT, arXiv:1810.04805,
+section 4.3, and in the former pipeline of `transformers`).
 """
 
 from __future__ import annotations
@@ -31,10 +31,10 @@ class Span:
 
 @dataclass(frozen=True, slots=True)
 class Window:
-    """The question with a stretch of the context.
+    """The question with a part of the context.
 
-    ``null`` is the place of the token that stands for "no answer"; the context's tokens are at ``first`` and
-    the places after it, ``offsets`` are their characters in the context.
+    ``null`` is the index of the token that represents "no answer"; the context's tokens start at ``first``,
+    and ``offsets`` are their characters in the context.
     """
 
     encoding: Encoding
@@ -46,14 +46,14 @@ class Window:
 def windows_of(
     encoding: Encoding, *, null_id: int | None, max_length: int, stride: int | None
 ) -> list[Window]:
-    """Cut an encoding of question and context into windows of at most ``max_length`` tokens.
+    """Split an encoding of question and context into windows of at most ``max_length`` tokens.
 
-    Neighbours share ``stride`` tokens of context: by default 128, or half of what a window holds if that is
-    less. Raises `InputError` if the question leaves no room, or if the stride leaves no way forward.
+    Neighbours share ``stride`` tokens of context: by default 128, or half of a window's context if that is
+    less. Raises `InputError` if the question fills a window, or if the stride is a window's whole context.
     """
     context = [at for at, sequence in enumerate(encoding.sequence_ids) if sequence == 1]
     if not context:
-        raise InputError("The context holds nothing that the tokenizer makes a token of; give it some text.")
+        raise InputError("The context has no tokens; give it some text.")
     room = max_length - (len(encoding) - len(context))
     if room < 1:
         raise InputError(
@@ -80,9 +80,9 @@ def _window(
 
 
 def _probabilities(window: Window, logits: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Of starts and ends ``[1 + n, 2]``: of the token for "no answer", then of the context's n tokens."""
-    places = [window.null, *range(window.first, window.first + len(window.offsets))]
-    return softmax(logits[places].T).T
+    """Return probabilities of starts and ends ``[1 + n, 2]``: "no answer", then the context's n tokens."""
+    candidates = [window.null, *range(window.first, window.first + len(window.offsets))]
+    return softmax(logits[candidates].T).T
 
 
 def null_score(window: Window, logits: NDArray[np.float32]) -> float:
@@ -99,16 +99,16 @@ def best_spans(window: Window, logits: NDArray[np.float32], *, max_tokens: int) 
     ends = np.arange(count)[:, None] + widths  # [n, widest]
     inside = ends < count
     scores = probabilities[:, :1] * probabilities[np.minimum(ends, count - 1), 1]
-    # Broken weights give nan, which sorting would put behind what is not inside.
+    # Broken weights give NaN, which sorting would put after the cells outside.
     ordered_by = np.where(inside, -np.nan_to_num(scores), np.inf)
     order = np.argsort(ordered_by, axis=None, kind="stable")
-    for place in order[: int(inside.sum())]:
-        first, width = divmod(int(place), len(widths))
+    for cell in order[: int(inside.sum())]:
+        first, width = divmod(int(cell), len(widths))
         yield Span(window.offsets[first][0], window.offsets[first + width][1], float(scores[first, width]))
 
 
 def merged(spans: Sequence[Span]) -> list[Span]:
-    """Keep each stretch of text once, with its best score; best first, earlier first among equals."""
+    """Return each span of text once, with its best score; best first, equal scores by position."""
     best: dict[tuple[int, int], Span] = {}
     for span in spans:
         known = best.get((span.start, span.end))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping, Sequence
 from typing import Any, TypeAlias, TypedDict, overload
 
@@ -12,7 +11,7 @@ from munjang.errors import InputError, InputTypeError
 from munjang.models.registry import SEQUENCE_CLASSIFICATION
 from munjang.runtime.notices import warn_truncated
 from munjang.runtime.runner import TokenIdsLike
-from munjang.tasks.loading import Loaded, ModelOptions, load
+from munjang.tasks.loading import Task
 from munjang.tasks.scores import (
     Function,
     LabelScore,
@@ -22,17 +21,16 @@ from munjang.tasks.scores import (
     logits_of,
     name_of_text,
     ranked,
-    require_opened_with,
     scores_of,
 )
-from munjang.tasks.windows import windows as cut_into_windows
+from munjang.tasks.windows import windows as split_into_windows
 from munjang.validation import optional_count
 
 __all__ = ["TextClassification", "TextPair"]
 
 
 class TextPair(TypedDict, total=False):
-    """A text and what it is paired with, under the names that tokenizers use."""
+    """A text and its second text, with the names of tokenizers' arguments."""
 
     text: str
     text_pair: str
@@ -42,7 +40,7 @@ OneText: TypeAlias = str | tuple[str, str] | TextPair
 Plain: TypeAlias = str | tuple[str, str]
 
 
-class TextClassification:
+class TextClassification(Task):
     """Predicts the label of a text or a pair of texts.
 
     Example::
@@ -54,15 +52,10 @@ class TextClassification:
     sequence-classification head, or if its labels do not fit its weights.
     """
 
-    def __init__(
-        self, model: str | os.PathLike[str] | Loaded, *, options: ModelOptions | None = None
-    ) -> None:
-        self._loaded = load(model, SEQUENCE_CLASSIFICATION, options)
-        require_opened_with(self._loaded, SEQUENCE_CLASSIFICATION)
-        self.model, self.tokenizer = self._loaded.model, self._loaded.tokenizer
+    head = SEQUENCE_CLASSIFICATION
 
     @overload
-    def __call__(  # type: ignore[overload-overlap] # a str is a sequence of str, and never taken for one
+    def __call__(  # type: ignore[overload-overlap] # a str is a sequence of str too
         self,
         texts: OneText,
         *,
@@ -91,24 +84,24 @@ class TextClassification:
 
         Args:
             texts: a text, a pair ``(a, b)`` or ``{"text": a, "text_pair": b}``, or a list of them.
-            top_k: how many labels; None for all.
+            top_k: the number of labels; None for all.
             function_to_apply: ``"softmax"`` (scores add up to 1), ``"sigmoid"`` (each label on its own) or
-                ``"none"`` (the logits). By default the sigmoid for models of one label or of several that may
-                hold together, none for a regression (the score is the number itself), the softmax otherwise.
+                ``"none"`` (the logits). By default the sigmoid for models of one label and multi-label
+                models, none for a regression (the score is the number itself), the softmax otherwise.
             windows: read texts that are longer than the model in overlapping windows, and return the mean of
-                the windows' scores; of a pair, the first text is cut into windows. Otherwise what is beyond
-                is cut off, and a `TruncationWarning` says how much.
+                the windows' scores; of a pair, the first text is split. Otherwise longer texts are
+                truncated, with a `TruncationWarning`.
 
-        Raises `InputTypeError` for anything but texts and pairs, and `InputError` for an empty text, values
-        that can't be used, or a pair whose second text alone fills the windows.
+        Raises `InputTypeError` for values other than texts and pairs, and `InputError` for an empty text,
+        invalid values, or a pair whose second text alone fills the windows.
         """
         optional_count("top_k", top_k)
         function = choose_function(self.model.config.labels, function_to_apply)
         single = isinstance(texts, str | tuple | Mapping)
         listed = as_texts([texts] if single else texts)
         scores = self._scores(listed, function, windows)
-        found = [ranked(self.model.config.labels, row, top_k) for row in scores]
-        return found[0] if single else found
+        results = [ranked(self.model.config.labels, row, top_k) for row in scores]
+        return results[0] if single else results
 
     def _scores(self, texts: list[Plain], function: Function, windowed: bool) -> Scores:
         if not windowed:
@@ -116,9 +109,9 @@ class TextClassification:
         parts: list[TokenIdsLike] = []
         owners: list[int] = []
         for owner, encoding in enumerate(self.tokenizer.encode_batch(texts, truncation=False)):
-            found = cut_into_windows(encoding, self._loaded.max_length)
-            parts += [window.encoding for window in found]
-            owners += [owner] * len(found)
+            its_windows = split_into_windows(encoding, self.max_length)
+            parts += [window.encoding for window in its_windows]
+            owners += [owner] * len(its_windows)
         scores = scores_of(function, logits_of(self.model, parts))
         sums = np.zeros((len(texts), scores.shape[1]), dtype=np.float32)
         counted = np.array(owners, dtype=np.intp)
@@ -127,30 +120,30 @@ class TextClassification:
         return np.asarray(sums / counts, dtype=np.float32)
 
     def _cut(self, texts: list[Plain]) -> Sequence[TokenIdsLike]:
-        limit = self._loaded.max_length
+        limit = self.max_length
         ids = self.tokenizer.encode_ids(texts, max_length=limit)
         warn_truncated((text.truncated for text in ids), limit, " windows=True reads them whole.")
         return ids
 
 
 def as_texts(texts: Any) -> list[Plain]:
-    """Read texts and pairs in any of their forms; raise `InputTypeError` or `InputError`, with the place."""
+    """Return texts and pairs as str and tuples; raise `InputTypeError` or `InputError` with the index."""
     if not isinstance(texts, Sequence) or isinstance(texts, bytes):
         raise InputTypeError(f"texts must be a text, a pair or a list of them, got a {type(texts).__name__}.")
-    return [_plain(text, name_of_text(place, len(texts))) for place, text in enumerate(texts)]
+    return [_plain(text, name_of_text(index, len(texts))) for index, text in enumerate(texts)]
 
 
-def _plain(text: Any, place: str) -> Plain:
+def _plain(text: Any, name: str) -> Plain:
     if isinstance(text, Mapping):
         unknown = set(text) - {"text", "text_pair"}
         if unknown or "text" not in text:
-            raise InputError(f"{place} must have 'text' and may have 'text_pair', got {', '.join(text)}.")
+            raise InputError(f"{name} must have 'text' and may have 'text_pair', got {', '.join(text)}.")
         pair = text.get("text_pair")
         text = text["text"] if pair is None else (text["text"], pair)
     if isinstance(text, tuple):
         if len(text) != 2:
             raise InputError(
-                f"{place} is a tuple of {len(text)}; a pair has two texts, and several texts go in a list."
+                f"{name} is a tuple of {len(text)}; a pair has two texts, and several texts go in a list."
             )
-        return check_text(text[0], place), check_text(text[1], f"The pair of {place.lower()}")
-    return check_text(text, place)
+        return check_text(text[0], name), check_text(text[1], f"The pair of {name.lower()}")
+    return check_text(text, name)

@@ -1,8 +1,7 @@
-"""Token classification: named entities, parts of speech, and whatever else has a label per token."""
+"""Token classification: named entities, parts of speech, and other labels of tokens."""
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable, Sequence
 from typing import Any, Literal, TypeAlias, overload
 
@@ -22,8 +21,8 @@ from munjang.tasks.aggregation import (
     group,
     name_tokens,
 )
-from munjang.tasks.loading import Loaded, ModelOptions, load
-from munjang.tasks.scores import Scores, check_text, name_of_text, require_opened_with
+from munjang.tasks.loading import Task
+from munjang.tasks.scores import Scores, check_text, name_of_text
 from munjang.tasks.windows import Window, context_of, windows
 from munjang.tokenization.encoding import Encoding
 
@@ -32,8 +31,8 @@ __all__ = ["Grouping", "TokenClassification"]
 Found: TypeAlias = list[TokenEntity] | list[EntityGroup]
 
 
-class TokenClassification:
-    """Finds the entities of a text, with their places in it.
+class TokenClassification(Task):
+    """Finds the entities of a text, with their spans.
 
     Example::
 
@@ -45,15 +44,10 @@ class TokenClassification:
     token-classification head, or if its labels do not fit its weights.
     """
 
-    def __init__(
-        self, model: str | os.PathLike[str] | Loaded, *, options: ModelOptions | None = None
-    ) -> None:
-        self._loaded = load(model, TOKEN_CLASSIFICATION, options)
-        require_opened_with(self._loaded, TOKEN_CLASSIFICATION)
-        self.model, self.tokenizer = self._loaded.model, self._loaded.tokenizer
+    head = TOKEN_CLASSIFICATION
 
     @overload
-    def __call__(  # type: ignore[overload-overlap] # a str is a sequence of str, and never taken for one
+    def __call__(  # type: ignore[overload-overlap] # a str is a sequence of str too
         self, texts: str, *, aggregation_strategy: Grouping = ..., ignore_labels: Sequence[str] = ...
     ) -> list[EntityGroup]: ...
     @overload
@@ -86,14 +80,15 @@ class TokenClassification:
         """Return the entities of a text in order, or a list of such lists for a list of texts.
 
         Args:
-            texts: a text or a list of texts. One that is longer than the model is read in overlapping
+            texts: a text or a list of texts. A text longer than the model is read in overlapping
                 windows, and each token's label is from the window where it has the most context.
-            aggregation_strategy: ``"none"`` for every token with its tag, ``"simple"`` to join neighbouring
+            aggregation_strategy: ``"none"`` for every token with its tag, ``"simple"`` to merge neighbouring
                 tokens to entities, or ``"first"``, ``"max"`` or ``"average"`` to give each word of the
                 tokenizer one tag first; see `munjang.tasks.aggregation.group`.
-            ignore_labels: tags (with ``"none"``) or types of entities that are left out.
+            ignore_labels: tags (with ``"none"``) or types of entities that are excluded.
 
-        Raises `InputError` for an empty text or an unknown strategy, `InputTypeError` for anything but texts.
+        Raises `InputError` for an empty text or an unknown strategy, `InputTypeError` for values other than
+        texts.
         """
         if aggregation_strategy not in STRATEGIES:
             raise InputError(
@@ -102,21 +97,20 @@ class TokenClassification:
         ignored = _ignored(ignore_labels)
         single = isinstance(texts, str)
         listed = _texts([texts] if isinstance(texts, str) else texts)
-        found = [
+        results = [
             self._entities(tokens, text, aggregation_strategy, ignored)
             for tokens, text in zip(self._tokens(listed), listed, strict=True)
         ]
-        return found[0] if single else found
+        return results[0] if single else results
 
     def _entities(
         self, tokens: list[ScoredToken], text: str, strategy: Strategy, ignored: frozenset[str]
     ) -> Found:
         labels = self.model.config.labels.id2label
         if strategy == "none":
-            return [found for found in name_tokens(tokens, labels) if found["entity"] not in ignored]
-        return [
-            found for found in group(tokens, labels, strategy, text) if found["entity_group"] not in ignored
-        ]
+            return [tag for tag in name_tokens(tokens, labels) if tag["entity"] not in ignored]
+        entities = group(tokens, labels, strategy, text)
+        return [entity for entity in entities if entity["entity_group"] not in ignored]
 
     def _tokens(self, texts: list[str]) -> Iterable[list[ScoredToken]]:
         encodings = self.tokenizer.encode_batch(texts, truncation=False)
@@ -134,9 +128,9 @@ class TokenClassification:
         return ScoredToken(word, start, end, at, encoding.word_ids[at], scores)
 
     def _scores(self, encodings: Sequence[Encoding]) -> list[Scores]:
-        """Probabilities ``[L, num_labels]`` for each encoding."""
-        cut = [windows(encoding, self._loaded.max_length) for encoding in encodings]
-        parts = [window for found in cut for window in found]
+        """Return probabilities ``[L, num_labels]`` for each encoding."""
+        cut = [windows(encoding, self.max_length) for encoding in encodings]
+        parts = [window for its_windows in cut for window in its_windows]
         scores = [np.empty(0, dtype=np.float32)] * len(parts)
         program = self.model.program(frozenset({LOGITS}))
         for done in self.model.runner.run(program, [part.encoding for part in parts]):
@@ -144,13 +138,13 @@ class TokenClassification:
                 scores[index] = softmax(logits)
         rest = iter(scores)
         return [
-            _merged(encoding, [(window, next(rest)) for window in found])
-            for encoding, found in zip(encodings, cut, strict=True)
+            _merged(encoding, [(window, next(rest)) for window in its_windows])
+            for encoding, its_windows in zip(encodings, cut, strict=True)
         ]
 
 
 def _merged(encoding: Encoding, parts: Sequence[tuple[Window, Scores]]) -> Scores:
-    """Take each token's scores from the window where most tokens stand between it and the nearest cut."""
+    """Return each token's scores from the window with the most context around it."""
     if len(parts) == 1:
         return parts[0][1]
     length = sum(sequence == 0 for sequence in encoding.sequence_ids)
@@ -168,7 +162,7 @@ def _merged(encoding: Encoding, parts: Sequence[tuple[Window, Scores]]) -> Score
 def _texts(texts: Any) -> list[str]:
     if not isinstance(texts, Sequence) or isinstance(texts, bytes):
         raise InputTypeError(f"texts must be a text or a list of texts, got a {type(texts).__name__}.")
-    return [check_text(text, name_of_text(place, len(texts))) for place, text in enumerate(texts)]
+    return [check_text(text, name_of_text(index, len(texts))) for index, text in enumerate(texts)]
 
 
 def _ignored(labels: Sequence[str]) -> frozenset[str]:

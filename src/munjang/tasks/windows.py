@@ -15,8 +15,8 @@ __all__ = ["Window", "context_of", "windows"]
 class Window:
     """A part of a text that fits the model, with all special tokens.
 
-    ``encoding`` is what the model is fed, ``positions`` are its tokens' places in the whole encoding, and
-    ``start`` and ``end`` say which of the text's own tokens it holds.
+    ``encoding`` is the model's input, ``positions`` are its tokens' indices in the whole encoding, and the
+    window contains the text's own tokens from ``start`` to ``end``.
     """
 
     encoding: Encoding
@@ -26,11 +26,11 @@ class Window:
 
 
 def windows(encoding: Encoding, max_length: int) -> list[Window]:
-    """Cut an encoding that was not truncated into windows of at most ``max_length`` tokens.
+    """Split an encoding that was not truncated into windows of at most ``max_length`` tokens.
 
-    Each starts half a window after the one before, the last one ends with the text. Of a pair, the first
-    text is cut and the second stays whole in every window. Raises `InputError` if the second text and the
-    special tokens leave too little room.
+    Each window starts half a window after the previous one, and the last ends with the text. Of a pair, the
+    first text is split and every window has the whole second text. Raises `InputError` if the second text and
+    the special tokens leave too little room.
     """
     own = [at for at, sequence in enumerate(encoding.sequence_ids) if sequence == 0]
     others = [at for at, sequence in enumerate(encoding.sequence_ids) if sequence != 0]
@@ -43,17 +43,17 @@ def windows(encoding: Encoding, max_length: int) -> list[Window]:
             f"{max_length} tokens that the model takes, which leaves no room for the first; shorten the "
             "second text."
         )
-    found = []
+    parts = []
     for start in _starts(len(own), room):
         positions = sorted([*others, *own[start : start + room]])
-        found.append(Window(encoding.select(positions), positions, start, start + room))
-    return found
+        parts.append(Window(encoding.select(positions), positions, start, start + room))
+    return parts
 
 
 def context_of(window: Window, length: int) -> Iterator[int]:
-    """Yield for each of a window's own tokens how many stand between it and the nearest cut.
+    """Yield for each of a window's own tokens the number of tokens between it and the nearest cut.
 
-    ``length`` is the number of the whole text's own tokens; its two ends are no cuts.
+    ``length`` is the number of the whole text's own tokens; its two ends are not cuts.
     """
     for at in range(window.start, window.end):
         before = at - window.start if window.start else length

@@ -1,6 +1,6 @@
-"""Zero-shot classification: any labels, judged by a model of natural-language inference (arXiv:1909.00161).
+"""Zero-shot classification with any labels, by a model of natural-language inference (arXiv:1909.00161).
 
-Each label becomes a hypothesis, and the model says whether it follows from the text.
+Each label becomes a hypothesis, and the model predicts whether it follows from the text.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ from munjang.errors import CheckpointError, InputError
 from munjang.models.registry import SEQUENCE_CLASSIFICATION
 from munjang.runtime.notices import warn_truncated
 from munjang.sentence.activations import softmax
-from munjang.tasks.loading import Loaded, ModelOptions, load
-from munjang.tasks.scores import Scores, check_text, logits_of, require_opened_with
+from munjang.tasks.loading import Loaded, ModelOptions, Task
+from munjang.tasks.scores import Scores, check_text, logits_of
 from munjang.tasks.text_classification import as_texts
 
 __all__ = ["ZeroShotClassification", "ZeroShotResult"]
@@ -30,7 +30,7 @@ class ZeroShotResult(TypedDict):
     scores: list[float]
 
 
-class ZeroShotClassification:
+class ZeroShotClassification(Task):
     """Scores the caller's own labels for a text.
 
     Example::
@@ -42,18 +42,18 @@ class ZeroShotClassification:
     entailment.
     """
 
+    head = SEQUENCE_CLASSIFICATION
+
     def __init__(
         self, model: str | os.PathLike[str] | Loaded, *, options: ModelOptions | None = None
     ) -> None:
-        self._loaded = load(model, SEQUENCE_CLASSIFICATION, options)
-        require_opened_with(self._loaded, SEQUENCE_CLASSIFICATION)
-        self.model, self.tokenizer = self._loaded.model, self._loaded.tokenizer
+        super().__init__(model, options=options)
         self.entailment_id, self.contradiction_id = entailment_and_contradiction(
             self.model.config.labels.id2label
         )
 
     @overload
-    def __call__(  # type: ignore[overload-overlap] # a str is a sequence of str, and never taken for one
+    def __call__(  # type: ignore[overload-overlap] # a str is a sequence of str too
         self,
         sequences: str,
         candidate_labels: str | Sequence[str],
@@ -83,12 +83,12 @@ class ZeroShotClassification:
         Args:
             sequences: a text or a list of texts.
             candidate_labels: a list of labels, or one string with commas between them.
-            hypothesis_template: a sentence with ``{}`` where the label goes; for Korean texts and labels, a
-                Korean one serves better.
-            multi_label: several labels may hold: each is scored on its own, entailment against contradiction.
-                Otherwise the scores of a text add up to 1.
+            hypothesis_template: a sentence with ``{}`` for the label; for Korean texts and labels, a Korean
+                sentence works better.
+            multi_label: several labels may apply: each is scored separately, entailment against
+                contradiction. Otherwise the scores of a text add up to 1.
 
-        A text that is too long is cut, never the hypothesis, and a `TruncationWarning` says how much. Raises
+        A text that is too long is truncated, never the hypothesis, with a `TruncationWarning`. Raises
         `InputError` for an empty text, no labels, a template without ``{}``, or a hypothesis that is too
         long.
         """
@@ -99,37 +99,37 @@ class ZeroShotClassification:
         logits = self._logits([(text, hypothesis) for text in texts for hypothesis in hypotheses])
         logits = logits.reshape(len(texts), len(labels), self.model.config.labels.num_labels)
         scores = self._scores(logits, multi_label)
-        found = [_result(text, labels, row) for text, row in zip(texts, scores, strict=True)]
-        return found[0] if single else found
+        results = [_result(text, labels, row) for text, row in zip(texts, scores, strict=True)]
+        return results[0] if single else results
 
     def _logits(self, pairs: list[tuple[str, str]]) -> Scores:
-        limit = self._loaded.max_length
+        limit = self.max_length
         ids = self.tokenizer.encode_ids(pairs, truncation="only_first", max_length=limit)
         warn_truncated((pair.truncated for pair in ids), limit)
         return logits_of(self.model, ids)
 
     def _scores(self, logits: Scores, multi_label: bool) -> Scores:
-        """``[texts, labels, n]`` -> ``[texts, labels]``."""
+        """Return the scores ``[texts, labels]`` from logits ``[texts, labels, n]``."""
         if multi_label or logits.shape[1] == 1:
             return softmax(logits[..., [self.contradiction_id, self.entailment_id]])[..., 1]
         return softmax(logits[..., self.entailment_id])
 
 
 def entailment_and_contradiction(id2label: Mapping[int, str]) -> tuple[int, int]:
-    """Find the two labels by how their names begin, in either case.
+    """Find the two labels by the beginnings of their names, ignoring case.
 
-    Without a name for contradiction it is the first label, or the last if entailment is the first. Raises
-    `CheckpointError`, listing the labels, if none is entailment.
+    Without a label for contradiction it is the first label, or the last if entailment is the first. Raises
+    `CheckpointError`, listing the labels, if there is no entailment.
     """
-    found = {label.lower()[:6]: index for index, label in sorted(id2label.items(), reverse=True)}
-    entailment = found.get("entail")
+    beginnings = {label.lower()[:6]: index for index, label in sorted(id2label.items(), reverse=True)}
+    entailment = beginnings.get("entail")
     if entailment is None or len(id2label) < 2:
         raise CheckpointError(
             "Zero-shot classification needs a model of natural-language inference with a label 'entailment'; "
             f"this one has {', '.join(id2label.values())}. If it is one, correct 'id2label' in config.json."
         )
     other = max(id2label) if entailment == 0 else 0
-    return entailment, found.get("contra", other)
+    return entailment, beginnings.get("contra", other)
 
 
 def _labels(labels: str | Sequence[str]) -> list[str]:
@@ -138,7 +138,7 @@ def _labels(labels: str | Sequence[str]) -> list[str]:
         listed = [label.strip() for label in listed if label.strip()]
     if not listed:
         raise InputError("There are no candidate labels; give at least one.")
-    return [check_text(label, f"Candidate label {place}") for place, label in enumerate(listed)]
+    return [check_text(label, f"Candidate label {index}") for index, label in enumerate(listed)]
 
 
 def _hypothesis(template: str, label: str) -> str:

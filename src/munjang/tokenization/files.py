@@ -95,8 +95,8 @@ def tokenizer_folder(name: object) -> Path | None:
         return None
     # os.path, because Path raises for unknown users and for invalid file names.
     folder = os.path.expanduser(os.fspath(name))  # noqa: PTH111
-    found = any(os.path.isfile(os.path.join(folder, file)) for file in _VOCABULARIES)  # noqa: PTH113, PTH118
-    return Path(folder) if found else None
+    has_vocabulary = any(os.path.isfile(os.path.join(folder, file)) for file in _VOCABULARIES)  # noqa: PTH113, PTH118
+    return Path(folder) if has_vocabulary else None
 
 
 _VOCABULARIES = ("tokenizer.json", "vocab.txt", "vocab.json")

@@ -118,11 +118,11 @@ def composed_with_maps(
 def raise_for_surrogate(texts: Sequence[TextOrPair]) -> NoReturn:
     """Raise InputError for the first lone surrogate, which is not a valid character."""
     for index, text in enumerate(texts):
-        for place, part in enumerate(text_parts(text, index)):
-            if found := _SURROGATE.search(part):
-                where = f"Text {index}" if isinstance(text, str) else f"Text {place} of pair {index}"
+        for number, part in enumerate(text_parts(text, index)):
+            if match := _SURROGATE.search(part):
+                where = f"Text {index}" if isinstance(text, str) else f"Text {number} of pair {index}"
                 raise InputError(
-                    f"{where} has a lone surrogate, U+{ord(found[0]):04X}, at position {found.start()}, "
+                    f"{where} has a lone surrogate, U+{ord(match[0]):04X}, at position {match.start()}, "
                     "which is no character; read the text with its right encoding or with errors='replace'."
                 )
     raise InputError("The tokeniser refused these texts.")

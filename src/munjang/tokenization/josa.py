@@ -52,11 +52,11 @@ def length_without_josa(text: str) -> int:
 
 
 def _trimmed(text: str) -> int:
-    found = next((josa for josa in _EVERY if _fits(text, josa)), None)
-    if found is None:
+    last = next((josa for josa in _EVERY if _fits(text, josa)), None)
+    if last is None:
         return len(text)
-    kept = text[: len(text) - len(found)]
-    if found in _LAST_OF_TWO:
+    kept = text[: len(text) - len(last)]
+    if last in _LAST_OF_TWO:
         before = next(
             (josa for josa in sorted(_FIRST_OF_TWO, key=len, reverse=True) if _fits(kept, josa)), ""
         )

@@ -159,8 +159,8 @@ def _replacement(step: Part) -> int:
         return max(1, -(-len(content) // max(1, len(pattern["String"]))))
     from tokenizers import Regex, normalizers
 
-    found: str = normalizers.Replace(Regex(pattern["Regex"]), "x").normalize_str(_TEXT)
-    matches_nothing = len(found) > len(_TEXT)  # then the content is also inserted between characters
+    replaced: str = normalizers.Replace(Regex(pattern["Regex"]), "x").normalize_str(_TEXT)
+    matches_nothing = len(replaced) > len(_TEXT)  # then the content is also inserted between characters
     return len(content) + 1 if matches_nothing else max(1, len(content))
 
 
@@ -185,7 +185,7 @@ def _check_pattern(pattern: str, origin: str) -> None:
 
     The library stops a match after ten million backtracking steps, but there is a match for each character.
     """
-    plain = _ESCAPED.sub(lambda found: chr(min(int(found[1], 16), 0xD7FF)), pattern)
+    plain = _ESCAPED.sub(lambda escape: chr(min(int(escape[1], 16), 0xD7FF)), pattern)
     if len(_CHOICES.findall(_PROPERTY.sub("", plain))) < 2:  # a single choice takes quadratic time at most
         return
     from tokenizers import Regex, pre_tokenizers

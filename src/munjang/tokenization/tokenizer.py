@@ -12,8 +12,9 @@ import os
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self, overload
+from typing import TYPE_CHECKING, Any, Self, Unpack, overload
 
+from munjang.checkpoints import Checkpoint, FetchArguments, FetchOptions, open_checkpoint
 from munjang.errors import CheckpointError, InputError, InputTypeError
 from munjang.tokenization.encoding import BatchEncoding, Encoding, TokenIds
 from munjang.tokenization.files import Settings, load, save, tokenizer_folder
@@ -41,6 +42,7 @@ from munjang.tokenization.inputs import (
 )
 from munjang.tokenization.limits import is_panic, library_errors, reason
 from munjang.tokenization.special_tokens import EXTRA_KEYS, NAMES, SpecialToken, SpecialTokenId
+from munjang.validation import takes_keywords
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -48,7 +50,6 @@ if TYPE_CHECKING:
     from tokenizers import Encoding as LibraryEncoding
     from tokenizers import Tokenizer as LibraryTokenizer
 
-    from munjang.checkpoints import Checkpoint
 
 __all__ = ["Tokenizer"]
 
@@ -89,30 +90,26 @@ class Tokenizer:
         """For each token added to this object: its id -> the ids of the pieces that it used to be."""
 
     @classmethod
+    @takes_keywords(FetchArguments, FetchOptions)
     def from_pretrained(
         cls,
         name: str | os.PathLike[str],
-        *,
-        revision: str | None = None,
-        cache_dir: str | os.PathLike[str] | None = None,
-        token: str | None = None,
-        offline: bool | None = None,
+        options: FetchOptions | None = None,
+        **changes: Unpack[FetchArguments],
     ) -> Tokenizer:
         """Return the tokeniser of a model: a folder, a repository of the hub, or a name of the catalogue.
+
+        The keywords are fields of `FetchOptions` and take precedence over those of ``options``.
 
         Raises:
             UnknownModelError, FetchError: as `munjang.checkpoints.open_checkpoint`.
             CheckpointError: its tokeniser files are missing or broken.
 
         """
-        from munjang.checkpoints import Checkpoint, open_checkpoint
-
         # A folder written by `save_pretrained` has no model, and `open_checkpoint` requires a model.
         if (folder := tokenizer_folder(name)) is not None:
             return cls.from_checkpoint(Checkpoint(folder, os.fspath(name)))
-        return cls.from_checkpoint(
-            open_checkpoint(name, revision=revision, cache_dir=cache_dir, token=token, offline=offline)
-        )
+        return cls.from_checkpoint(open_checkpoint(name, options, **changes))
 
     @classmethod
     def from_checkpoint(cls, checkpoint: Checkpoint) -> Tokenizer:
@@ -394,7 +391,7 @@ class Tokenizer:
         texts = [
             number for number, special in zip(encoding.sequence_ids, specials, strict=True) if not special
         ]
-        return {number: place for place, number in enumerate(dict.fromkeys(texts))}
+        return {number: index for index, number in enumerate(dict.fromkeys(texts))}
 
     @functools.cached_property
     def _types_of_single(self) -> bool:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import os
 import zlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +17,7 @@ from munjang.checkpoints.saving import staged
 from munjang.errors import CheckpointError, InputError
 from munjang.models.initialization import with_head
 from munjang.runtime.model import Model
+from munjang.sentence.encoding import chunks
 from munjang.sentence.settings import read_entries
 from munjang.sentence.transformer import SentenceTransformer
 from munjang.tasks.loading import Loaded
@@ -26,13 +27,16 @@ from munjang.tokenization.encoding import TokenIds
 __all__ = [
     "Opened",
     "checksum",
+    "describe_run",
     "fingerprint_of_texts",
+    "in_chunks",
     "numbered",
     "open_for_training",
     "open_model",
     "used_ids",
 ]
 
+T = TypeVar("T")
 _CROSS_ENCODER_FILE = "config_sentence_transformers.json"
 
 
@@ -137,6 +141,14 @@ def _label_order(label: str) -> tuple[bool, float, str]:
         return True, 0.0, label
 
 
+_CHUNK = 256  # examples that are tokenised at once: with offsets, a token takes far more memory than its id
+
+
+def in_chunks(items: Iterable[T], size: int = _CHUNK) -> Iterator[list[T]]:
+    """Yield the items in lists (chunks) that are processed at once."""
+    return chunks(items, most=size)
+
+
 def used_ids(texts: Iterable[TokenIds]) -> NDArray[np.int64]:
     """Return the distinct ids that occur in the texts, in ascending order."""
     seen: set[int] = set()
@@ -151,6 +163,19 @@ def fingerprint_of_texts(texts: Iterable[object]) -> str:
     for text in texts:
         value = zlib.crc32(repr(text).encode("utf-8", "surrogatepass"), value)
     return f"{value:08x}"
+
+
+def describe_run(
+    name: object, model: Model, examples: Sequence[object], held_out: Sequence[object]
+) -> dict[str, str | int | float]:
+    """Return the identity of the model and the data, so that a run is not resumed with different ones."""
+    return {
+        "model": str(name),
+        "model checksum": checksum(model.weights),
+        "examples": len(examples),
+        "held out": len(held_out),
+        "data checksum": fingerprint_of_texts([*examples, *held_out]),
+    }
 
 
 def checksum(weights: Mapping[str, NDArray[Any]]) -> str:

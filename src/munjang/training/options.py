@@ -1,16 +1,60 @@
-"""The options of a training run, with their defaults."""
+"""The options of training runs, each with its default and its help text.
+
+The help text of a field is its documentation, and the command line shows it: see `setting`. This module loads
+neither torch nor NumPy.
+"""
 
 from __future__ import annotations
 
 import math
-from dataclasses import asdict, dataclass, fields
+import os
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field, fields
+from pathlib import Path
 from typing import Any, Literal, get_args
 
 from munjang.errors import InputError, InputTypeError
 
-__all__ = ["Schedule", "TrainingOptions"]
+__all__ = [
+    "CONTINUED_OPTIONS",
+    "NEW_MODEL_OPTIONS",
+    "AnswersTask",
+    "ClassificationTask",
+    "EntitiesTask",
+    "MiningTask",
+    "Name",
+    "NewModel",
+    "PretrainingTask",
+    "RankingLossName",
+    "RelationHead",
+    "RelationsTask",
+    "RerankingTask",
+    "Schedule",
+    "SentencesTask",
+    "TrainingOptions",
+    "VocabularyTask",
+    "setting",
+]
+
+
+def setting(default: Any, help: str, metavar: str | None = None, **metadata: object) -> Any:  # noqa: A002
+    """Return a field of an options dataclass.
+
+    Args:
+        default: the default value.
+        help: the description of the option.
+        metavar: the name of its value on a help page.
+        metadata: further arguments of `munjang.cli.common.options.option`: the panel of the help page,
+            ``shown``, the text that describes a default of ``None``, ``flags`` with other names, and others.
+    """
+    return field(default=default, metadata={"help": help, "metavar": metavar, **metadata})
+
 
 Schedule = Literal["linear", "cosine", "constant"]
+_BATCHES = {"panel": "How much is learned at once"}
+_LEARNING = {"panel": "How it learns"}
+_WATCHING = {"panel": "Measures and checkpoints"}
+_MACHINE = {"panel": "Where it runs"}
 _POSITIVE = ("epochs", "learning_rate", "adam_epsilon", "layer_decay")
 _SHARES = ("warmup_ratio", "adam_beta1", "adam_beta2", "layer_decay")
 _COUNTS = {
@@ -36,69 +80,84 @@ _WITHOUT_EFFECT = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TrainingOptions:
-    """The settings of a training run.
+    """The settings of a training run."""
 
-    Attributes:
-        epochs: the number of passes over the examples; with 0.5, half of the examples are seen.
-        max_steps: the number of updates; if given, it overrides ``epochs``.
-        batch_size: examples per batch.
-        batch_tokens: tokens per batch, instead of a number of examples.
-        gradient_accumulation_steps: batches per update.
-        token_budget: tokens that the model processes at once. A larger batch is split if its loss allows it;
-            this changes only the memory that is needed.
-        learning_rate: the maximum learning rate of AdamW (arXiv:1711.05101).
-        schedule: after the warm-up, ``linear`` or ``cosine`` to zero, or ``constant``.
-        warmup_ratio: the fraction of the updates during which the learning rate rises from zero.
-        weight_decay: decoupled; biases and norms have none.
-        max_grad_norm: gradients are clipped to this norm; 0 disables clipping.
-        adam_beta1, adam_beta2, adam_epsilon: as in the paper.
-        layer_decay: the factor of a layer's learning rate relative to the layer above it (arXiv:1905.05583);
-            1 disables it.
-        freeze_layers: the number of lowest layers that are not trained; the embeddings are then frozen too.
-        freeze_embeddings: freeze only the embeddings.
-        evaluation_steps: updates between evaluations; by default an evaluation after each epoch. There is
-            always an evaluation at the end.
-        evaluate_first: also evaluate before the first update, for comparison in the report. The model before
-            training is never kept as the best model.
-        checkpoint_steps: updates between checkpoints for resuming; by default with each evaluation. A
-            checkpoint is also written every ten minutes.
-        patience: stop after this number of consecutive evaluations without a better result.
-        seed: the seed of all random choices.
-        device: ``auto`` (a GPU if there is one), ``cpu``, ``cuda`` or ``cuda:1``.
-        bfloat16: multiply matrices in bfloat16, on hardware that has it.
-    """
-
-    epochs: float = 3.0
-    max_steps: int | None = None
-    batch_size: int = 32
-    batch_tokens: int | None = None
-    gradient_accumulation_steps: int = 1
-    token_budget: int = 8192
-    learning_rate: float = 2e-5
-    schedule: Schedule = "linear"
-    warmup_ratio: float = 0.1
-    weight_decay: float = 0.01
-    max_grad_norm: float = 1.0
-    adam_beta1: float = 0.9
-    adam_beta2: float = 0.999
-    adam_epsilon: float = 1e-8
-    layer_decay: float = 1.0
-    freeze_layers: int = 0
-    freeze_embeddings: bool = False
-    evaluation_steps: int | None = None
-    evaluate_first: bool = True
-    checkpoint_steps: int | None = None
-    patience: int | None = None
-    seed: int = 1
-    device: str = "auto"
-    bfloat16: bool = False
+    epochs: float = setting(3.0, "Passes over the examples; 0.5 sees half of them.", **_BATCHES)
+    max_steps: int | None = setting(
+        None, "Updates to make, whatever epochs is.", shown="no bound", **_BATCHES
+    )
+    batch_size: int = setting(32, "Examples per batch.", **_BATCHES)
+    batch_tokens: int | None = setting(
+        None, "Tokens per batch, instead of a number of examples.", shown="--batch-size", **_BATCHES
+    )
+    gradient_accumulation_steps: int = setting(1, "Batches per update.", **_BATCHES)
+    token_budget: int = setting(
+        8192,
+        "Tokens that the model processes at once; lower it to save memory. A larger batch is split, if the "
+        "loss allows it, with the same result.",
+        **_BATCHES,
+    )
+    learning_rate: float = setting(2e-5, "The maximum learning rate of AdamW.", **_LEARNING)
+    schedule: Schedule = setting(
+        "linear", "The learning rate after the warm-up: linear or cosine to 0, or constant.", **_LEARNING
+    )
+    warmup_ratio: float = setting(
+        0.1, "The fraction of the updates during which the learning rate rises from 0.", **_LEARNING
+    )
+    weight_decay: float = setting(
+        0.01, "Decoupled weight decay of matrices; biases and norms have none.", **_LEARNING
+    )
+    max_grad_norm: float = setting(
+        1.0, "Gradients are clipped to this norm; 0 disables clipping.", **_LEARNING
+    )
+    adam_beta1: float = setting(
+        0.9, "The decay of AdamW's mean of the gradients (arXiv:1711.05101).", **_LEARNING
+    )
+    adam_beta2: float = setting(0.999, "The decay of AdamW's mean of their squares.", **_LEARNING)
+    adam_epsilon: float = setting(1e-8, "What AdamW adds to the root of the latter.", **_LEARNING)
+    layer_decay: float = setting(
+        1.0,
+        "The factor of a layer's learning rate relative to the one above (arXiv:1905.05583); 1 disables it.",
+        **_LEARNING,
+    )
+    freeze_layers: int = setting(
+        0,
+        "The number of lowest layers that are not trained; the embeddings are then frozen too.",
+        **_LEARNING,
+    )
+    freeze_embeddings: bool = setting(False, "Freeze only the embeddings.", negatable=True, **_LEARNING)
+    evaluation_steps: int | None = setting(
+        None, "Updates between evaluations; there is always one at the end.", shown="an epoch", **_WATCHING
+    )
+    evaluate_first: bool = setting(
+        True,
+        "Also evaluate before the first update, for comparison; that model is never kept as the best model.",
+        **_WATCHING,
+    )
+    checkpoint_steps: int | None = setting(
+        None,
+        "Updates between checkpoints for resuming; there is also one every ten minutes.",
+        shown="with each evaluation",
+        **_WATCHING,
+    )
+    patience: int | None = setting(
+        None,
+        "Stop after so many consecutive evaluations without a better result.",
+        shown="never",
+        **_WATCHING,
+    )
+    seed: int = setting(1, "The seed of all random choices.", **_LEARNING)
+    device: str = setting("auto", "auto (a GPU if there is one), cpu, cuda or cuda:1.", **_MACHINE)
+    bfloat16: bool = setting(
+        False, "Multiply matrices in bfloat16, on hardware that has it.", negatable=True, **_MACHINE
+    )
 
     def __post_init__(self) -> None:
-        for field in fields(self):
-            value = getattr(self, field.name)
-            _check_type(field.name, value, str(field.type))
+        for each in fields(self):
+            value = getattr(self, each.name)
+            _check_type(each.name, value, str(each.type))
             if value is not None:
-                _check_range(field.name, value)
+                _check_range(each.name, value)
         if self.schedule not in get_args(Schedule):
             raise InputError(
                 f"Unknown schedule {self.schedule!r}; there are {', '.join(get_args(Schedule))}."
@@ -129,3 +188,272 @@ def _check_range(name: str, value: Any) -> None:
         raise InputError(f"{name} must be at least {_COUNTS[name]}, got {value}.")
     if name in _SHARES and not 0 <= value <= 1:
         raise InputError(f"{name} must be between 0 and 1, got {value}.")
+
+
+def _max_length(help: str, default: int | None = None, **metadata: object) -> Any:  # noqa: A002
+    shown: dict[str, Any] = {"shown": "what the task and the model take"} if default is None else {}
+    return setting(default, help, min=1, **{**shown, **metadata})
+
+
+def _labels(help: str) -> Any:  # noqa: A002
+    return setting(None, help, shown="all that occur")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClassificationTask:
+    """The options of `train_text_classification`."""
+
+    labels: Sequence[str] | None = _labels(
+        "All labels in order; by default numbers by size, names alphabetically."
+    )
+    regression: bool = setting(False, "Labels are numbers; train a regression.")
+    max_length: int | None = _max_length(
+        "The maximum length of an example in tokens; longer ones are truncated."
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EntitiesTask:
+    """The options of `train_token_classification`."""
+
+    types: Sequence[str] | None = _labels(
+        "All entity types in order. The model's labels are O, and B- and I- of each type."
+    )
+    max_length: int | None = _max_length(
+        "The maximum length of a window in tokens; a longer text is split into overlapping windows."
+    )
+
+
+RelationHead = Literal["relation-extraction", "sequence-classification"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RelationsTask:
+    """The options of `train_relation_extraction`."""
+
+    markers: Literal["plain", "klue", "typed"] = setting(
+        "plain",
+        "How entities are marked: plain, klue or typed, with the entity types that occur in the examples.",
+    )
+    head: RelationHead = setting(
+        "relation-extraction",
+        "relation-extraction uses the start markers' vectors, sequence-classification the first token's.",
+    )
+    labels: Sequence[str] | None = _labels("All relations in order.")
+    max_length: int | None = _max_length(
+        "The maximum length of a text in tokens; a longer text is truncated to the part around its entities."
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AnswersTask:
+    """The options of `train_question_answering`."""
+
+    doc_stride: int | None = setting(
+        None,
+        "Tokens that neighbouring windows of a long context share.",
+        min=0,
+        shown="128, or half of a window",
+    )
+    negative_windows: float = setting(
+        1.0, "The fraction of the windows without an answer that is kept, sampled once."
+    )
+    normalization: Literal["korquad", "squad"] = setting(
+        "korquad", "The rules that make answers comparable in the evaluation: korquad or squad."
+    )
+    max_length: int | None = _max_length(
+        "The maximum length of a window in tokens.", shown="384, or the model's if that is less"
+    )
+
+
+RankingLossName = Literal["binary-cross-entropy", "mean-squared-error", "listnet", "ranknet"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RerankingTask:
+    """The options of `train_cross_encoder`.
+
+    For ``binary-cross-entropy`` and ``mean-squared-error``, scores and grades are divided by ``highest``;
+    ``listnet`` and ``ranknet`` compare the documents of a list.
+    """
+
+    loss: RankingLossName | None = setting(
+        None,
+        "What is minimised: binary-cross-entropy, mean-squared-error, or for lists listnet or ranknet.",
+        shown="listnet for lists, else binary-cross-entropy",
+    )
+    positive: str | None = setting(None, "The label of a matching pair.", "LABEL", shown="1")
+    highest: float | None = setting(
+        None, "The highest possible score or grade.", shown="the highest that occurs"
+    )
+    max_length: int | None = _max_length(
+        "The maximum length of a pair in tokens; the saved model has the same limit."
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SentencesTask:
+    """The options of `train_sentence_transformer`.
+
+    ``pooling`` is ``mean``, ``cls``, ``max`` or a tuple of them; by default the pooling in the model's files,
+    or the mean if they name none. ``prompt`` is the prefix of every text, or two prefixes: for the first text
+    of an example and for the others; by default the prefix that `SentenceTransformer.encode` uses, for most
+    models none.
+    """
+
+    pooling: str | Sequence[str] | None = None
+    prompt: str | tuple[str, str] | None = None
+    max_seq_length: int | None = _max_length(
+        "The maximum length of a text in tokens.", flags=("--max-length",)
+    )
+    labels: Sequence[str] | None = _labels(
+        "All labels in order; by default numbers by size, names alphabetically."
+    )
+    score_scale: float | None = setting(
+        None, "The score of texts with the same meaning.", shown="5, or 1 if none is above 1"
+    )
+
+
+Name = str | os.PathLike[str]  # of a model: a folder, a catalogue name or a hub repository
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PretrainingTask:
+    """The options of `train_masked_language_model`."""
+
+    objective: Literal["masked", "electra"] = setting(
+        "masked",
+        "masked for masked language modelling, electra for replaced-token detection (arXiv:2003.10555).",
+    )
+    next_sentences: bool = setting(
+        False,
+        "Add next-sentence prediction (arXiv:1810.04805): a line is a sentence, blank lines part documents.",
+    )
+    added_tokens_only: bool = setting(
+        False, "Train only the embeddings of tokens that `train add-tokens` (`add_domain_tokens`) added."
+    )
+    whole_words: bool = setting(False, "Mask all pieces of a word together (arXiv:1906.08101).")
+    probability: float = setting(0.15, "The fraction of the tokens that is masked.")
+    max_length: int = _max_length(
+        "The maximum length in tokens, also of a new model; a longer text is split, a longer pair truncated.",
+        128,
+    )
+    generator: Name | None = setting(
+        None,
+        "For electra: an existing generator.",
+        shown="that in the model's folder generator, or a new one",
+    )
+    generator_size: float | None = setting(
+        None, "For electra: the width of a new generator relative to the model.", shown="0.25"
+    )
+    corpus_folder: Path | str | None = setting(
+        None, "The folder for the tokenised texts.", flags=("--corpus",), shown="OUTPUT.corpus"
+    )
+    encoding: str = "utf-8"  # of the files
+
+    def check(self) -> None:
+        """Raise `InputError` for options that can't be combined."""
+        if self.objective not in ("masked", "electra"):
+            raise InputError(f"Unknown objective {self.objective!r}; there are masked and electra.")
+        if self.next_sentences and self.objective == "electra":
+            raise InputError("Next sentences are learned beside masked words, not with objective='electra'.")
+        if self.added_tokens_only and (self.next_sentences or self.objective != "masked"):
+            raise InputError("The embeddings of added tokens alone are trained by masked words alone.")
+        if self.objective != "electra" and (self.generator is not None or self.generator_size is not None):
+            raise InputError("A generator is part of objective='electra' only.")
+        if self.generator is not None and self.generator_size is not None:
+            raise InputError("generator_size is that of a new generator; the one named has its own.")
+
+
+# The defaults of `train_masked_language_model` for a new model, and for a model that exists.
+NEW_MODEL_OPTIONS = TrainingOptions(
+    learning_rate=5e-4, batch_tokens=4096, warmup_ratio=0.05, adam_beta2=0.98, adam_epsilon=1e-6
+)
+CONTINUED_OPTIONS = TrainingOptions(learning_rate=5e-5, batch_tokens=4096)
+_NEW_MODEL = {"panel": "A new model"}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NewModel:
+    """The config of a new model, for pre-training from scratch."""
+
+    model_type: Literal["bert", "roberta", "electra"] | None = setting(
+        None,
+        "The type: bert, roberta or electra.",
+        flags=("--family",),
+        shown="bert, or electra",
+        **_NEW_MODEL,
+    )
+    layers: int | None = setting(None, "The number of layers.", min=1, shown="12", **_NEW_MODEL)
+    width: int | None = setting(None, "The hidden size.", min=1, shown="768", **_NEW_MODEL)
+    heads: int | None = setting(
+        None, "The number of attention heads.", min=1, shown="one for each 64 of the width", **_NEW_MODEL
+    )
+    intermediate: int | None = setting(
+        None, "The width inside a layer.", min=1, shown="four times the width", **_NEW_MODEL
+    )
+    dropout: float | None = setting(
+        None, "The fraction of values that is dropped in training.", shown="0.1", **_NEW_MODEL
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MiningTask:
+    """The options of `mine_hard_negatives`: which candidates are accepted, and what is made of them.
+
+    ``sampling_strategy`` is ``top``, the nearest candidates, or ``random``, a random sample of them.
+    ``output_format`` is ``triplet`` for a single negative in each contrast, or ``n-tuple`` for all negatives
+    in the same contrast; ``n-tuple`` leaves out pairs for which too few negatives were found. The prompts and
+    their names are those of `SentenceTransformer.encode_query` for anchors and of
+    `SentenceTransformer.encode_document` for other texts; a prompt overrides the model's prompts.
+    """
+
+    num_negatives: int = setting(3, "The number of negatives for each anchor.", min=1, flags=("--negatives",))
+    range_min: int = setting(
+        0, "The number of nearest candidates to skip, since they may be unlabelled positives.", min=0
+    )
+    range_max: int | None = setting(
+        None,
+        "The number of nearest texts that are candidates.",
+        min=1,
+        shown="as many as are needed, or ten times as many if scores may refuse them",
+    )
+    max_score: float | None = setting(None, "The highest score of a negative.")
+    min_score: float | None = setting(None, "The lowest score of a negative.")
+    absolute_margin: float | None = setting(
+        None, "The minimum difference between the positive's score and the negative's.", flags=("--margin",)
+    )
+    relative_margin: float | None = setting(
+        None, "The same, as a fraction of the absolute value of the positive's score."
+    )
+    seed: int = setting(1, "The seed for a random sample.", min=0)
+    sampling_strategy: Literal["top", "random"] = "top"
+    output_format: Literal["triplet", "n-tuple"] = "triplet"
+    query_prompt_name: str | None = None
+    query_prompt: str | None = None
+    corpus_prompt_name: str | None = None
+    corpus_prompt: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VocabularyTask:
+    """The options of `train_wordpiece`."""
+
+    vocab_size: int = setting(
+        32000,
+        "The maximum number of pieces, including the five special tokens; little text results in fewer.",
+        flags=("--size",),
+    )
+    lowercase: bool = setting(False, "Ignore case.")
+    morphemes: bool = setting(
+        False, "Learn no piece that crosses a boundary of Korean morphemes; needs the extra ko."
+    )
+    limit_alphabet: int | None = setting(
+        None,
+        "The maximum number of characters, the most frequent first; words with other characters are unknown.",
+        shown="a quarter of the vocabulary, at most 6,000",
+    )
+    min_frequency: int = setting(2, "The minimum number of occurrences of two adjacent pieces to merge them.")
+    model_max_length: int = setting(
+        512, "The maximum number of tokens of the model, written into the config.", flags=("--max-length",)
+    )

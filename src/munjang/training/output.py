@@ -18,7 +18,7 @@ def check_output(folder: Path) -> None:
     Raises `InputError` if it holds other files, `CheckpointError` if the path is a file.
     """
     if _holds_something(folder) and not (folder / RUN_FILE).is_file():
-        raise InputError(f"'{folder}' is not empty, and what is in it is no run of training. {ADVICE}")
+        raise InputError(f"'{folder}' is not empty and holds no training run. {ADVICE}")
 
 
 def check_empty(folder: Path) -> None:

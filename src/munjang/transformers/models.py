@@ -1,4 +1,4 @@
-"""The model classes: `munjang.Model`, opened for the head that the class's name says."""
+"""The model classes: `munjang.Model`, opened with the head that the class's name states."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ from munjang.tasks.generation.decoding import Session, Writer, write
 from munjang.tasks.generation.sampling import Sampling
 from munjang.validation import check_device, checked_count
 
-__all__ = ["AutoConfig", "GenerationModel", "PreTrainedModel", "model_class"]
+__all__ = ["AUTO_HEADS", "AutoConfig", "GenerationModel", "PreTrainedModel", "model_class"]
 
 _ENDINGS = {
     None: "Model",
@@ -43,7 +43,9 @@ _ENDINGS = {
     QUESTION_ANSWERING: "ForQuestionAnswering",
     CAUSAL_LM: "LMHeadModel",
 }
-# What a lesson may say that is so in any case.
+AUTO_HEADS = (*_ENDINGS,)
+"""The heads that have a class for any architecture; None is the bare encoder."""
+# Options of lessons that have no effect, with the values that are accepted.
 _GRANTED: Mapping[str, tuple[Any, ...]] = {
     "from_pt": (True, False),
     "use_safetensors": (True, False, None),
@@ -57,7 +59,7 @@ _IGNORED_INDEX = -100
 
 
 class AutoConfig:
-    """A model's ``config.json``: its keys as attributes, and what is used where it has none."""
+    """A model's ``config.json``: its keys as attributes, and the defaults of missing keys."""
 
     def __init__(self, raw: Mapping[str, Any]) -> None:
         self._raw = dict(raw)
@@ -80,7 +82,7 @@ class AutoConfig:
 
     @property
     def num_labels(self) -> int:
-        """How many outputs a classification head has."""
+        """The number of outputs of a classification head."""
         return self._config.labels.num_labels
 
     def to_dict(self) -> dict[str, Any]:
@@ -88,7 +90,7 @@ class AutoConfig:
         return dict(self._raw)
 
     def get(self, name: str, default: Any = None) -> Any:
-        """Return a value, or the default where there is none."""
+        """Return the value of a key, or the default if the config lacks it."""
         return getattr(self, name, default)
 
     def __getattr__(self, name: str) -> Any:
@@ -105,7 +107,7 @@ class AutoConfig:
 
 @dataclass(frozen=True, slots=True)
 class _Defaults:
-    """What a model was opened with, for calls that do not say otherwise."""
+    """The options with which a model was opened: the defaults of its calls."""
 
     output_hidden_states: bool = False
     output_attentions: bool = False
@@ -115,8 +117,8 @@ class _Defaults:
 class PreTrainedModel:
     """A model with the calls of `transformers` over `munjang.Model`, which is its ``model``.
 
-    Tensors of torch give tensors of torch; lists and arrays give numpy arrays with the methods of tensors.
-    Where the attention mask is 0, outputs are 0. There are no gradients: `munjang.training` trains models.
+    Torch tensors return torch tensors; lists and arrays return numpy arrays with the methods of tensors.
+    Outputs are 0 where the attention mask is 0. There are no gradients: `munjang.training` trains models.
     """
 
     head: ClassVar[str | None] = None
@@ -136,11 +138,11 @@ class PreTrainedModel:
 
         Options are ``output_hidden_states``, ``output_attentions`` and ``return_dict``, which calls may
         override; ``revision``, ``cache_dir``, ``token``, ``local_files_only``, ``allow_pickle``; ``backend``,
-        ``threads`` and ``streams`` of `Model.from_pretrained`; and ``from_pt``, ``num_labels`` and the like
-        where they say what is so.
+        ``threads`` and ``streams`` of `Model.from_pretrained`; and ``from_pt``, ``num_labels`` and similar
+        options with the values that the checkpoint has anyway.
 
         Raises `InputError` for a model of another family or without such a head, `CheckpointError` if the
-        checkpoint has no trained one, what `Model.from_pretrained` raises, and `InputTypeError` for another
+        checkpoint has no trained head, what `Model.from_pretrained` raises, and `InputTypeError` for another
         option.
         """
         opening = OpenOptions.pop_from(options)
@@ -164,16 +166,16 @@ class PreTrainedModel:
             advice = f"use {right} or the Auto class" if known else f"there is no {right}"
             raise InputError(f"{cls.__name__} can't open '{name}', a model of type '{kind}': {advice}.")
 
-    # What lessons call on a model
+    # Methods that lessons call
 
     def eval(self) -> Self:
-        """Return the model itself, which never drops anything out."""
+        """Return the model itself, which never applies dropout."""
         return self
 
     def train(self, mode: bool = True) -> Self:
         """Return the model itself for False; raise `InputError` for True."""
         if mode:
-            raise InputError("This model computes and does not learn; train with munjang.training.")
+            raise InputError("This model can't be trained; train with munjang.training.")
         return self
 
     def to(self, device: object = None) -> Self:
@@ -188,7 +190,7 @@ class PreTrainedModel:
 
     @property
     def num_labels(self) -> int:
-        """How many outputs a classification head has."""
+        """The number of outputs of a classification head."""
         return self.config.num_labels
 
     def named_parameters(self) -> Iterator[tuple[str, Tensor]]:
@@ -201,11 +203,11 @@ class PreTrainedModel:
         return (values for _, values in self.named_parameters())
 
     def num_parameters(self) -> int:
-        """Return how many numbers the checkpoint's tensors hold."""
+        """Return the number of parameters in the checkpoint's tensors."""
         return sum(values.numel() for values in self.parameters())
 
     def resize_token_embeddings(self, new_size: int) -> None:
-        """Grow the vocabulary; see `Model.resize_token_embeddings`."""
+        """Resize the vocabulary; see `Model.resize_token_embeddings`."""
         self.model.resize_token_embeddings(new_size)
         self.config = AutoConfig(self.model.raw_config)
 
@@ -265,8 +267,8 @@ class PreTrainedModel:
             start, end = output.logits[..., 0], output.logits[..., 1]
             output = replace(output, logits=None, start_logits=start, end_logits=end)
         convert = torch_tensor if is_torch(input_ids) else tensor
-        found = ModelOutput(**{name: _converted(value, convert) for name, value in output.items()})
-        return found if chosen.return_dict else found.to_tuple()
+        converted = ModelOutput(**{name: _converted(value, convert) for name, value in output.items()})
+        return converted if chosen.return_dict else converted.to_tuple()
 
     forward = __call__
     call = __call__
@@ -288,7 +290,7 @@ class PreTrainedModel:
 
 
 def _array(value: Any) -> NDArray[Any]:
-    """Return ids as an array: of a list, an array, or a tensor, on whatever device."""
+    """Return ids as an array, from a list, an array, or a tensor on any device."""
     return np.asarray(value.detach().cpu() if is_torch(value) else value)
 
 
@@ -317,7 +319,7 @@ def _check_granted(options: Mapping[str, Any], raw: Mapping[str, Any]) -> None:
             )
 
 
-# Writing on
+# Generation
 
 _GENERATION = (
     "do_sample",
@@ -334,9 +336,9 @@ _GENERATION = (
     "eos_token_id",
     "bos_token_id",
 )
-_NEW_TOKENS = 20  # where nothing says how many
+_NEW_TOKENS = 20  # the default of max_new_tokens
 _PIPELINE_NEW_TOKENS = 256
-_TOP_K = 50  # where sampling is asked for and top_k is not
+_TOP_K = 50  # the default of top_k when sampling
 
 
 class GenerationModel(PreTrainedModel):
@@ -349,15 +351,15 @@ class GenerationModel(PreTrainedModel):
     ) -> None:
         super().__init__(model, checkpoint=checkpoint, defaults=defaults)
         has_file = checkpoint is not None and checkpoint.has("generation_config.json")
-        found = checkpoint.read_json("generation_config.json") if checkpoint and has_file else {}
-        self._settings = {name: found[name] for name in _GENERATION if found.get(name) is not None}
+        config = checkpoint.read_json("generation_config.json") if checkpoint and has_file else {}
+        self._settings = {name: config[name] for name in _GENERATION if config.get(name) is not None}
 
     @cached_property
     def _session(self) -> Callable[..., Session]:
         return session_maker(self.model)
 
     def resize_token_embeddings(self, new_size: int) -> None:
-        """Grow the vocabulary; see `Model.resize_token_embeddings`."""
+        """Resize the vocabulary; see `Model.resize_token_embeddings`."""
         super().resize_token_embeddings(new_size)
         self.__dict__.pop("_session", None)
 
@@ -371,15 +373,15 @@ class GenerationModel(PreTrainedModel):
         early_stopping: bool = False,  # noqa: ARG002 - about beams, of which there is one
         **settings: Any,
     ) -> Any:
-        """Write on from prompts of ids; return them with what was written, ``[n, L]``.
+        """Generate text after prompts of ids; return the prompts with the new ids, ``[n, L]``.
 
         Settings are ``do_sample``, ``max_length`` (the prompt included) or ``max_new_tokens`` (20 if neither
         is given), ``temperature``, ``top_k`` (50 when sampling), ``top_p``, ``repetition_penalty``,
         ``no_repeat_ngram_size``, ``num_return_sequences``, ``pad_token_id`` and ``eos_token_id``; defaults
-        are those of the checkpoint's ``generation_config.json``. `set_seed` makes sampling repeatable; in a
-        program that has imported torch its generator draws, so tokens are those that `transformers` draws.
+        are those of the checkpoint's ``generation_config.json``. `set_seed` makes sampling repeatable; with
+        torch imported, its generator is used, so the sampled tokens are those of `transformers`.
 
-        Raises `InputError` for several beams, values that can't be used and prompts that leave no room, and
+        Raises `InputError` for several beams, invalid values and prompts as long as the model's limit, and
         `InputTypeError` for another setting.
         """
         if unknown := [name for name in settings if name not in _GENERATION]:
@@ -409,22 +411,22 @@ class GenerationModel(PreTrainedModel):
         for _ in write(self._session(copies), prompts, writers, sampling, _draws(len(writers))):
             pass
         new = [writer.ids[len(prompts[number // copies]) :] for number, writer in enumerate(writers)]
-        found = np.full((len(new), rows.shape[1] + max(map(len, new))), padding or 0, dtype=np.int64)
+        result = np.full((len(new), rows.shape[1] + max(map(len, new))), padding or 0, dtype=np.int64)
         if padding is None and ends:
-            found[:] = ends[0]
-        found[:, : rows.shape[1]] = rows.repeat(copies, axis=0)
-        for row, ids in zip(found, new, strict=True):
+            result[:] = ends[0]
+        result[:, : rows.shape[1]] = rows.repeat(copies, axis=0)
+        for row, ids in zip(result, new, strict=True):
             row[rows.shape[1] : rows.shape[1] + len(ids)] = ids
-        return torch_tensor(found) if is_torch(input_ids) else tensor(found)
+        return torch_tensor(result) if is_torch(input_ids) else tensor(result)
 
     def pipeline_settings(self, settings: Mapping[str, Any]) -> dict[str, Any]:
-        """Add what the text-generation pipeline adds where neither a caller nor the checkpoint chooses."""
-        said = {**self._settings, **settings}
-        added: dict[str, Any] = {"do_sample": said.get("do_sample", True)}
+        """Add the defaults of the text-generation pipeline for settings of neither caller nor checkpoint."""
+        chosen = {**self._settings, **settings}
+        added: dict[str, Any] = {"do_sample": chosen.get("do_sample", True)}
         if added["do_sample"]:
-            added["temperature"] = said.get("temperature", 0.7)
-        if "max_length" not in said:
-            added["max_new_tokens"] = said.get("max_new_tokens", _PIPELINE_NEW_TOKENS)
+            added["temperature"] = chosen.get("temperature", 0.7)
+        if "max_length" not in chosen:
+            added["max_new_tokens"] = chosen.get("max_new_tokens", _PIPELINE_NEW_TOKENS)
         return {**added, **settings}
 
     def _rows(self, input_ids: Any, wanted: Mapping[str, Any]) -> NDArray[np.integer]:
@@ -439,12 +441,12 @@ class GenerationModel(PreTrainedModel):
         return rows
 
     def _longest(self, length: int, wanted: Mapping[str, Any]) -> int:
-        """Return how many tokens may be written after prompts of this length."""
+        """Return the maximum number of new tokens after prompts of this length."""
         room = self.model.config.max_length - length
         if room <= 0:
             raise InputError(
                 f"The prompts have {length} tokens, and the model takes {self.model.config.max_length} "
-                "together with what it writes; shorten them."
+                "together with the new tokens; shorten them."
             )
         if (new := wanted.get("max_new_tokens")) is not None:
             return min(room, checked_count("max_new_tokens", new))
@@ -461,7 +463,7 @@ class GenerationModel(PreTrainedModel):
 def _mask(
     rows: NDArray[np.integer], attention_mask: Any, padding: int | None, ends: Sequence[int]
 ) -> NDArray[np.bool_]:
-    """Return which ids of the prompts are read: those that the mask keeps, or that are not padding."""
+    """Return a mask of the prompts' ids that are read: by the attention mask, or all but the padding."""
     if attention_mask is None:
         hidden = padding is not None and padding not in ends
         mask = rows != padding if hidden else np.ones(rows.shape, dtype=np.bool_)
@@ -501,26 +503,26 @@ class _TorchSampling(Sampling):
     def choose(
         self, logits: NDArray[np.float32], texts: Sequence[Sequence[int]], generators: Sequence[Any]
     ) -> list[int]:
-        """Choose the next token of each text; a generator is the text's place and the number of texts."""
+        """Choose the next token of each text; a generator is the text's index and the number of texts."""
         torch = sys.modules["torch"]
-        places, count = [place for place, _ in generators], generators[0][1]
+        indices, count = [index for index, _ in generators], generators[0][1]
         # Finished texts draw too, so that the generator is used as often as in the reference.
         scores = np.zeros((count, logits.shape[1]), dtype=np.float32)
-        scores[places] = self.scores(logits, texts)
+        scores[indices] = self.scores(logits, texts)
         probabilities = torch.nn.functional.softmax(torch.from_numpy(scores), dim=-1)
         drawn = torch.multinomial(probabilities, num_samples=1).squeeze(1).tolist()
-        return [drawn[place] for place in places]
+        return [drawn[index] for index in indices]
 
 
 def _draws(count: int) -> list[Any]:
     if sys.modules.get("torch"):
-        return [(place, count) for place in range(count)]
-    # numpy's global generator is what `set_seed` seeds.
+        return [(index, count) for index in range(count)]
+    # `set_seed` seeds numpy's global generator.
     return [np.random.default_rng(np.random.randint(2**31)) for _ in range(count)]
 
 
 class _Silent:
-    """Makes no text of tokens: `generate` returns ids."""
+    """A decoder without text: `generate` returns ids."""
 
     def add(self, token: int) -> str:  # noqa: ARG002 - not looked at
         """Return no text."""
@@ -532,7 +534,7 @@ class _Silent:
 
 
 def model_class(head: str | None, family: str | None = None) -> type[Any]:
-    """Make the class that opens models of a family (None: of any) with a head (None: the bare encoder)."""
+    """Create the class that opens models of a family (None: any) with a head (None: the bare encoder)."""
     auto = {None: "AutoModel", CAUSAL_LM: "AutoModelForCausalLM"}
     prefix = ARCHITECTURES[family].class_prefix if family else "AutoModel"
     name = prefix + _ENDINGS[head] if family else auto.get(head, prefix + _ENDINGS[head])

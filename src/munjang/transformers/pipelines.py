@@ -1,4 +1,4 @@
-"""`pipeline` and the pipeline classes: the tasks of `munjang.tasks`, opened as lessons open them."""
+"""`pipeline` and the pipeline classes: `munjang.tasks` with the constructors of `transformers`."""
 
 from __future__ import annotations
 
@@ -14,10 +14,6 @@ from munjang.checkpoints import OpenOptions
 from munjang.errors import InputError
 from munjang.models.registry import (
     CAUSAL_LM,
-    MASKED_LM,
-    QUESTION_ANSWERING,
-    SEQUENCE_CLASSIFICATION,
-    TOKEN_CLASSIFICATION,
 )
 from munjang.runtime.tensors import installed_torch
 from munjang.tasks.features import FeatureExtraction
@@ -66,7 +62,7 @@ def set_seed(seed: int) -> None:
 class _Pipeline:
     """A task with the constructor of `transformers`; options of the call are its defaults."""
 
-    head: ClassVar[str | None] = None
+    head: ClassVar[Any]  # of the task
 
     def __init__(
         self,
@@ -83,7 +79,7 @@ class _Pipeline:
         super().__init__(_loaded(model, self.head, opened))  # type: ignore[call-arg] # the task's
 
     def __call__(self, *texts: Any, **options: Any) -> Any:
-        """Run the task, as its class in `munjang.tasks` says."""
+        """Run the task; see its class in `munjang.tasks`."""
         return super().__call__(*texts, **{**self._defaults, **options})  # type: ignore[misc] # the task's
 
 
@@ -94,8 +90,6 @@ def _loaded(model: ModelLike, head: str | None, options: ModelOptions) -> Loaded
 class FillMaskPipeline(_Pipeline, FillMask):
     """Fill-mask; see `munjang.tasks.fill_mask.fill_mask.FillMask`."""
 
-    head = MASKED_LM
-
 
 class FeatureExtractionPipeline(_Pipeline, FeatureExtraction):
     """Vectors of tokens; see `munjang.tasks.features.FeatureExtraction`."""
@@ -104,32 +98,26 @@ class FeatureExtractionPipeline(_Pipeline, FeatureExtraction):
 class ZeroShotClassificationPipeline(_Pipeline, ZeroShotClassification):
     """Labels that the model was not trained on; see `munjang.tasks.zero_shot.ZeroShotClassification`."""
 
-    head = SEQUENCE_CLASSIFICATION
-
 
 class TextClassificationPipeline(_Pipeline, TextClassification):
     """Labels of texts; see `munjang.tasks.text_classification.TextClassification`.
 
-    Without ``top_k`` a list of texts has one label for each, and so has a pair ``{"text": a, "text_pair":
-    b}``, as in `transformers`.
+    Without ``top_k`` the result is one label for each text of a list, and for a pair
+    ``{"text": a, "text_pair": b}``, as in `transformers`.
     """
-
-    head = SEQUENCE_CLASSIFICATION
 
     def __call__(self, *texts: Any, **options: Any) -> Any:
         """Return the labels of a text, or of each of a list."""
-        found = super().__call__(*texts, **options)
+        results = super().__call__(*texts, **options)
         if "top_k" in {**self._defaults, **options}:
-            return found
+            return results
         if isinstance(texts[0], Mapping):
-            return found[0]
-        return [best for [best] in found] if isinstance(texts[0], list) else found
+            return results[0]
+        return [best for [best] in results] if isinstance(texts[0], list) else results
 
 
 class TokenClassificationPipeline(_Pipeline, TokenClassification):
     """Tags of tokens; see `munjang.tasks.token_classification.TokenClassification`."""
-
-    head = TOKEN_CLASSIFICATION
 
     def __call__(self, *texts: Any, **options: Any) -> Any:
         """Return the tags of a text's tokens, or its entities with another ``aggregation_strategy``."""
@@ -138,8 +126,6 @@ class TokenClassificationPipeline(_Pipeline, TokenClassification):
 
 class QuestionAnsweringPipeline(_Pipeline, QuestionAnswering):
     """Answers from a context; see `munjang.tasks.question_answering.QuestionAnswering`."""
-
-    head = QUESTION_ANSWERING
 
     def __call__(self, *texts: Any, **options: Any) -> Any:
         """Return the answer; question and context may come in a dictionary."""
@@ -152,7 +138,7 @@ _AutoModel = model_class(CAUSAL_LM)
 
 
 class TextGenerationPipeline:
-    """Writes on from prompts with `GPT2LMHeadModel.generate`; it samples unless told not to."""
+    """Generates text with `GPT2LMHeadModel.generate`; it samples by default."""
 
     def __init__(
         self,
@@ -175,7 +161,9 @@ class TextGenerationPipeline:
             model if isinstance(model, PreTrainedModel) else _AutoModel.from_pretrained(model, **opening)  # type: ignore[assignment]
         )
         if not isinstance(self.model, GenerationModel):
-            raise InputError(f"{type(model).__name__} can't write on; open it with AutoModelForCausalLM.")
+            raise InputError(
+                f"{type(model).__name__} can't generate text; open it with AutoModelForCausalLM."
+            )
         self._defaults = options
 
     def __call__(
@@ -189,14 +177,14 @@ class TextGenerationPipeline:
     ) -> Any:
         """Return a list of ``{"generated_text": ...}`` for a prompt, a list of such lists for several.
 
-        Settings are those of `generate`; by default the pipeline samples with a temperature of 0.7 and writes
-        at most 256 tokens.
+        Settings are those of `generate`; by default the pipeline samples with a temperature of 0.7 and
+        generates at most 256 tokens.
         """
         chosen = {**self._defaults, **settings}
         single = isinstance(text_inputs, str)
         texts = checked_texts([text_inputs] if single else text_inputs)
-        found = [self._written(prefix, text, return_full_text, truncation, chosen) for text in texts]
-        return found[0] if single else found
+        results = [self._written(prefix, text, return_full_text, truncation, chosen) for text in texts]
+        return results[0] if single else results
 
     def _written(
         self, prefix: str, prompt: str, full: bool, truncation: bool | None, settings: dict[str, Any]
@@ -225,10 +213,10 @@ _TASKS: Mapping[str, Any] = {
 def pipeline(
     task: str, model: ModelLike | None = None, tokenizer: TokenizerLike = None, **options: Any
 ) -> Any:
-    """Open a model for a task: both may be names or open ones, and an open model needs its tokenizer.
+    """Open a model for a task; model and tokenizer may be names or opened, and an opened model needs both.
 
-    Further options are those of the task's call, as its defaults. Raises `InputError` for an unknown task and
-    where no model is named: none is chosen for you.
+    Further options are the defaults of the task's call. Raises `InputError` for an unknown task and without a
+    model: there is no default model.
     """
     if task not in _TASKS:
         raise InputError(f"Unknown task {task!r}; there are {', '.join(_TASKS)}.")

@@ -1,4 +1,4 @@
-"""`AutoTokenizer` and its other names: `munjang.Tokenizer` with the arguments that lessons pass."""
+"""`AutoTokenizer` and its other names: `munjang.Tokenizer` with the arguments of `transformers`."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _SETTINGS = ("model_max_length", "padding_side", "truncation_side")
 
 
 class BatchEncoding(Rows):
-    """The rows that a model is fed, by name; `to` moves them nowhere."""
+    """The inputs of a model by name; `to` does nothing, because there is only the CPU."""
 
     def to(self, device: object) -> Self:
         """Return the batch itself; `InputError` for a device other than the CPU."""
@@ -34,14 +34,14 @@ class BatchEncoding(Rows):
 
 
 class AutoTokenizer(Tokenizer):
-    """The tokenizer of a model, whatever its family: its files decide, not the name of the class.
+    """The tokenizer of a model of any family: its files define it, not the name of the class.
 
-    ``return_tensors="pt"`` makes torch tensors, or without torch numpy arrays with their methods; ``"tf"``
-    and ``"np"`` make such arrays in any case.
+    ``return_tensors="pt"`` returns torch tensors, or without torch numpy arrays with their methods; ``"tf"``
+    and ``"np"`` always return such arrays.
     """
 
     @classmethod
-    def from_pretrained(
+    def from_pretrained(  # type: ignore[override] # the arguments of `transformers`
         cls,
         name: str | os.PathLike[str],
         *,
@@ -63,20 +63,14 @@ class AutoTokenizer(Tokenizer):
                 f"A tokenizer is not opened with {unknown[0]!r}; there are do_lower_case, "
                 f"{', '.join(_SETTINGS)} and special tokens by name."
             )
-        found = super().from_pretrained(
-            name,
-            revision=opening.revision,
-            cache_dir=opening.cache_dir,
-            token=opening.token,
-            offline=opening.offline,
-        )
-        assert isinstance(found, cls)
+        tokenizer = super().from_pretrained(name, opening)
+        assert isinstance(tokenizer, cls)
         if do_lower_case is not None:
-            _set_case(found, do_lower_case)
-        found.add_special_tokens({key: token for key, token in tokens.items() if token is not None})
+            _set_case(tokenizer, do_lower_case)
+        tokenizer.add_special_tokens({key: token for key, token in tokens.items() if token is not None})
         for key, value in settings.items():
-            setattr(found, key, value)
-        return found
+            setattr(tokenizer, key, value)
+        return tokenizer
 
     @property
     def vocab(self) -> dict[str, int]:
@@ -97,7 +91,7 @@ class AutoTokenizer(Tokenizer):
     ) -> BatchEncoding:
         """Return the rows of a text, a pair or a batch; the arguments are those of `Tokenizer`.
 
-        ``pad_to_max_length=True``, of older lessons, pads and cuts to ``max_length``.
+        ``pad_to_max_length=True``, as in older lessons, pads and truncates to ``max_length``.
         """
         if return_tensors not in (None, *_TENSORS):
             raise InputError(f"Unknown return_tensors {return_tensors!r}; use one of 'pt', 'tf', 'np'.")
@@ -133,7 +127,7 @@ class AutoTokenizer(Tokenizer):
         skip_special_tokens: bool = False,
         clean_up_tokenization_spaces: bool | None = None,
     ) -> str:
-        """Return the text of a row of ids, a list, an array or a tensor, or of a single one."""
+        """Return the text of ids in a list, an array or a tensor, or of a single id."""
         return super().decode(_plain(ids), skip_special_tokens, clean_up_tokenization_spaces)
 
     def convert_ids_to_tokens(self, ids: Any, skip_special_tokens: bool = False) -> Any:
@@ -141,14 +135,14 @@ class AutoTokenizer(Tokenizer):
         return super().convert_ids_to_tokens(_plain(ids), skip_special_tokens)
 
     def convert_tokens_to_string(self, tokens: Sequence[str]) -> str:
-        """Return the text of tokens; without the tokenizer's decoder, they stand beside each other."""
+        """Return the text of tokens; joined with spaces if the tokenizer has no decoder."""
         decoder = self.backend_tokenizer.decoder
         with library_errors(f"The tokens {list(tokens)!r} can't be decoded", InputError):
             return " ".join(tokens) if decoder is None else str(decoder.decode(list(tokens)))
 
 
 def _plain(ids: Any) -> int | Iterable[int]:
-    """Return what a tensor or an array holds; one without axes can't be iterated over."""
+    """Return the ids in a tensor or an array as a list or an int."""
     plain: int | Iterable[int] = ids.tolist() if is_torch(ids) or hasattr(ids, "tolist") else ids
     return plain
 

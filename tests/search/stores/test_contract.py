@@ -184,6 +184,18 @@ def test_new_refuses_what_is_there_and_does_nothing(store: Store) -> None:
     assert [one.id for one in stored(store)] == [17, "17"]
 
 
+def test_entries_of_other_settings_are_refused(store: Store) -> None:
+    put(store, document(1, "a"))
+    changes = Changes(put=[entry(document(2, "b"))], settings=other_settings(model="another"))
+    with pytest.raises(IndexMismatchError, match="was migrated to the model"):
+        store.write(changes)
+    assert stored(store) == [document(1, "a")]
+    store.write(Changes(put=changes.put, settings=store.settings))
+    assert len(stored(store)) == 2
+    with store.snapshot() as reader:
+        assert reader.settings == store.settings
+
+
 def test_deleting(store: Store) -> None:
     put(store, *PLACES)
     assert store.write(Changes(delete=["서울", "nowhere", "서울"])) == 1
@@ -510,7 +522,7 @@ def test_a_move_is_abandoned(store: Store) -> None:
 
 def test_a_move_that_was_not_begun_can_not_be_staged(store: Store) -> None:
     put(store, *PLACES)
-    with pytest.raises(IndexMismatchError, match="begun"):
+    with pytest.raises(IndexMismatchError, match="started"):
         stage(store, PLACES)
 
 

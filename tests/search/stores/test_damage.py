@@ -14,7 +14,7 @@ import pytest
 
 from munjang import Index, SentenceTransformer
 from munjang.errors import InputError, MunjangError, StoreError
-from munjang.search.stores.locations import open_store
+from munjang.search.stores import open_store
 
 COUNT = 40
 COPIES = 60
@@ -148,7 +148,7 @@ def test_a_changed_letter_is_found_by_the_digest(
     path.write_bytes(content.replace("도서관 39 번째".encode(), "도서실 39 번째".encode(), 1))
     with Index.open(path, model=model, create=False) as index:
         problems = index.check()
-    assert any("Document 39 is not what was written" in line for line in problems)
+    assert any("Document 39 differs from what was written" in line for line in problems)
 
 
 @pytest.mark.parametrize("kind", ["fifo", "folder", "device", "long", "NUL", "below a file", "empty"])

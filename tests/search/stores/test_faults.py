@@ -192,7 +192,7 @@ def test_a_writer_waits_for_another_and_then_gives_up(path: Path) -> None:
 
 def test_threads_of_one_store_wait_for_each_other(path: Path) -> None:
     store = open_sqlite(path, create=False, busy_timeout=0.05)
-    with store._alone(), pytest.raises(StoreBusyError, match="another thread"):
+    with store._exclusive(), pytest.raises(StoreBusyError, match="another thread"):
         write(store)
     write(store)
     store.close()
@@ -448,7 +448,7 @@ def test_a_log_that_only_a_writer_can_take_over_is_told(
     readonly_folder.chmod(0o555)
     store.close()
     printed = run_python(_READ_ONLY, readonly_folder / path.name, False, home=tmp_path)
-    assert "'a.munjang-wal' holds changes" in printed
+    assert "'a.munjang-wal' has changes that are not in the index" in printed
     assert "Open it once with write permission" in printed
 
 

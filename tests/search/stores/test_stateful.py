@@ -24,7 +24,8 @@ from hypothesis.stateful import (
 from munjang.errors import InputError
 from munjang.search.documents import Document, DocumentId
 from munjang.search.filters import parse_filter
-from munjang.search.stores.base import Changes, IndexSettings, Store
+from munjang.search.settings import IndexSettings
+from munjang.search.stores.base import Changes, Store
 from support.stores import (
     SETTINGS,
     STORES,

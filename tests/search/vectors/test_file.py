@@ -1,4 +1,4 @@
-"""The derived file: what is damaged or belongs to something else is never searched."""
+"""The derived file: what is damaged or belongs to another index is never searched."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def path(tmp_path: Path) -> Path:
 
 def test_a_file_is_found_again(path: Path) -> None:
     made = matrix(path, 20)
-    assert (len(made), made.generation, made.unfit, made.unsaved) == (5000, 7, None, 0)
+    assert (len(made), made.generation, made.stale, made.unsaved) == (5000, 7, None, 0)
     check(made, ROWS, range(5000), ROWS[3], 25)
     assert made.damage() == []
     assert [left.name for left in path.parent.iterdir()] == [path.name]
@@ -43,10 +43,10 @@ def test_the_file_of_something_else_is_passed_over_and_replaced(path: Path, chan
     other |= {change: {"identity": "another database", "dimension": 10, "similarity": "dot"}[change]}
     made = VectorMatrix(path, **other)  # type: ignore[arg-type]
     assert (len(made), made.generation) == (0, 0)
-    assert made.unfit is not None
-    assert made.unfit.startswith("belongs to something else")
+    assert made.stale is not None
+    assert made.stale.startswith("belongs to another index")
     assert made.save()
-    assert matrix(path, 20).unfit is not None
+    assert matrix(path, 20).stale is not None
 
 
 def test_a_file_that_is_newer_than_its_database_can_be_forgotten(path: Path) -> None:
@@ -96,7 +96,7 @@ def test_damage_anywhere_is_found(path: Path, large: bool, monkeypatch: pytest.M
     for place in [*range(64), *range(64, len(content), 997), *range(len(content) - 200, len(content))]:
         path.write_bytes(content[:place] + bytes([content[place] ^ 16]) + content[place + 1 :])
         made = matrix(path, 20)
-        if made.unfit is None:
+        if made.stale is None:
             late = bool(made.damage())
             found_late += late
             between += not late and content[place] == 0
@@ -114,17 +114,17 @@ def test_a_version_to_come_is_passed_over(path: Path) -> None:
     content[8:12] = struct.pack("<I", 2)
     content[32:36] = struct.pack("<I", zlib.crc32(bytes(content[:32])))
     path.write_bytes(bytes(content))
-    assert matrix(path, 20).unfit == "is of version 2, not 1"
+    assert matrix(path, 20).stale == "is of version 2, not 1"
 
 
 def _made_anew(path: Path) -> None:
     made = matrix(path, 20)
     assert (len(made), made.generation) == (0, 0)
-    assert made.unfit is not None
+    assert made.stale is not None
     made.update(blobs(ROWS), [], 8)
     assert made.save()
     again = matrix(path, 20)
-    assert (len(again), again.generation, again.unfit) == (5000, 8, None)
+    assert (len(again), again.generation, again.stale) == (5000, 8, None)
 
 
 # When it can't be written

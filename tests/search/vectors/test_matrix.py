@@ -15,7 +15,6 @@ from munjang.errors import InputError
 from munjang.search.vectors import matrix as vectors
 from munjang.search.vectors import rows as vector_rows
 from munjang.search.vectors import scan as vector_scan
-from munjang.search.vectors import segment as vector_segment
 from munjang.search.vectors.matrix import VectorMatrix
 from support.vectors import SORTS, blobs, check, filled, matrix, sort_of
 
@@ -305,7 +304,7 @@ def test_an_unknown_similarity_is_refused() -> None:
 @pytest.mark.parametrize("sort", SORTS)
 def test_the_codes_are_as_close_as_they_say(sort: str) -> None:
     rows = sort_of(sort, 400, 40)
-    made = vector_segment.quantize(np.arange(400), rows)
+    made = vector_rows.quantize(np.arange(400), rows)
     coded = made.scales.astype(np.float64)[:, None] * made.codes
     rests = rows.astype(np.float64) - made.center - coded * made.weights
     assert (np.linalg.norm(rests, axis=1) <= made.errors).all()
@@ -315,13 +314,15 @@ def test_the_codes_are_as_close_as_they_say(sort: str) -> None:
 def test_few_rows_are_read_in_full_though_all_are_much_alike(monkeypatch: pytest.MonkeyPatch) -> None:
     rows = sort_of("compressed", 50_000, 128)
     made, read = filled(rows), list[int]()
-    products = vector_scan.products
+    score = vector_scan._score
 
-    def counted(vectors: NDArray[np.float32], query: vector_scan.Query) -> NDArray[np.float32]:
-        read.append(len(vectors))
-        return products(vectors, query)
+    def counted(
+        segment: vector_rows.Segment, positions: NDArray[np.intp], query: vector_scan.Query
+    ) -> vector_scan._Scored:
+        read.append(len(positions))
+        return score(segment, positions, query)
 
-    monkeypatch.setattr(vector_scan, "products", counted)
+    monkeypatch.setattr(vector_scan, "_score", counted)
     for query in sort_of("compressed", 20, 128, seed=1):
         made.search(query, 10)
     assert sum(read) / 20 < 100

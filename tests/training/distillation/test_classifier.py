@@ -17,16 +17,15 @@ from munjang.data.examples import LabelledText
 from munjang.errors import CheckpointError, InputError, InputTypeError
 from munjang.training.distillation.classifier import (
     ClassifierDistillation,
-    SoftLabels,
     distill_classifier,
     soft_label_loss,
 )
-from munjang.training.distillation.layers import LayerMatching
 from munjang.training.distillation.models import (
     make_student,
     open_student_classifier,
     open_teacher_classifier,
 )
+from munjang.training.distillation.options import ClassifierDistillationTask, LayerMatching
 from munjang.training.options import TrainingOptions
 from support.labelled import TEXTS, labelled_model
 from support.sentences import make_checkpoint, modify_json
@@ -51,14 +50,14 @@ def teacher_and_student(folder: Path) -> tuple[Path, Path]:
 
 
 def objective_on(
-    teacher: Path, student: Path | None, weighing: SoftLabels, **settings: Any
+    teacher: Path, student: Path | None, task: ClassifierDistillationTask
 ) -> ClassifierDistillation:
     """Our objective on the examples."""
     opened = open_teacher_classifier(teacher)
     labels = opened.model.config.labels.id2label
     small = open_student_classifier(teacher, student, None, labels=labels, seed=1)
     options = TrainingOptions(device="cpu")
-    return ClassifierDistillation(opened, small, EXAMPLES, (), options, weighing=weighing, **settings)
+    return ClassifierDistillation(opened, small, EXAMPLES, (), task, options)
 
 
 def peer_logits(model: Any, folder: Path) -> torch.Tensor:
@@ -80,8 +79,8 @@ def test_the_loss_and_its_gradients_are_those_of_the_formula(
 ) -> None:
     """The formula of the paper, written out, on the reference's models in train mode."""
     teacher, student = teacher_and_student(tmp_path)
-    weighing = SoftLabels(temperature=temperature, alpha=alpha)
-    objective = objective_on(teacher, student, weighing)
+    task = ClassifierDistillationTask(temperature=temperature, alpha=alpha)
+    objective = objective_on(teacher, student, task)
     tally = objective.accumulate(objective.examples, np.random.default_rng(0))
     peer = transformers.AutoModelForSequenceClassification.from_pretrained(student).train()
     with torch.no_grad():
@@ -116,9 +115,9 @@ def test_a_student_that_answers_as_the_teacher_has_no_soft_loss() -> None:
     """And the labels alone count with alpha 0."""
     logits = torch.tensor([[1.0, 2.0, -1.0], [0.0, 0.5, 3.0]])
     labels = torch.tensor([1, -1])
-    found = soft_label_loss(logits, logits, labels, SoftLabels(alpha=1.0, temperature=4.0))
+    found = soft_label_loss(logits, logits, labels, ClassifierDistillationTask(alpha=1.0, temperature=4.0))
     np.testing.assert_allclose(found, [0.0, 0.0], atol=1e-7)
-    found = soft_label_loss(logits, -logits, labels, SoftLabels(alpha=0.0))
+    found = soft_label_loss(logits, -logits, labels, ClassifierDistillationTask(alpha=0.0))
     assert found[0] == functional.cross_entropy(logits[:1], labels[:1])
     assert found[1] > 0  # the text without label still has the teacher
 
@@ -143,7 +142,7 @@ def test_training_brings_a_student_to_its_teacher(matching: LayerMatching | None
         output=tmp_path / "run",
         layers=2,
         options=options,
-        matching=matching,
+        task=ClassifierDistillationTask(matching=matching),
         held_out=held_out,
     )
     make_student(teacher, tmp_path / "before", layers=2)
@@ -165,10 +164,10 @@ def test_a_student_of_another_vocabulary_learns_from_soft_labels(tmp_path: Path)
     """Each reads with its own tokenizer, so that is fine; only layers can't be compared then."""
     teacher = labelled_model(tmp_path / "teacher", labels=LABELS)
     student = labelled_model(tmp_path / "student", "RobertaForSequenceClassification", LABELS, seed=3)
-    objective = objective_on(teacher, student, SoftLabels())
+    objective = objective_on(teacher, student, ClassifierDistillationTask())
     assert objective.accumulate(objective.examples, np.random.default_rng(0)).total > 0
     with pytest.raises(InputError, match="cut texts into different tokens"):
-        objective_on(teacher, student, SoftLabels(), matching=LayerMatching())
+        objective_on(teacher, student, ClassifierDistillationTask(matching=LayerMatching()))
 
 
 @pytest.mark.parametrize(
@@ -181,10 +180,10 @@ def test_a_student_of_another_vocabulary_learns_from_soft_labels(tmp_path: Path)
         ({"alpha": float("nan")}, "alpha must be 0 or more, got nan"),
     ],
 )
-def test_settings_out_of_range(settings: dict[str, float], says: str) -> None:
+def test_settings_out_of_range(settings: dict[str, Any], says: str) -> None:
     """Temperatures and weights of the teacher."""
     with pytest.raises(InputError, match=says):
-        SoftLabels(**settings)
+        ClassifierDistillationTask(**settings)
 
 
 def test_examples_that_teach_nothing(tmp_path: Path) -> None:
@@ -211,7 +210,7 @@ def test_teachers_that_can_not_teach(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="use distill_cross_encoder"):
         distill_classifier(tmp_path / "number", ["text"], output=tmp_path / "run")
     labelled_model(tmp_path / "several", problem_type="multi_label_classification")
-    with pytest.raises(InputError, match="may hold together"):
+    with pytest.raises(InputError, match="multi-label classifier"):
         distill_classifier(tmp_path / "several", ["text"], output=tmp_path / "run")
 
 

@@ -20,11 +20,10 @@ from munjang.training.distillation import models as teachers
 from munjang.training.distillation.encoder import (
     EncoderDistillation,
     EncoderExample,
-    Goals,
     distill_sentence_encoder,
 )
-from munjang.training.distillation.layers import LayerMatching
 from munjang.training.distillation.models import make_student, open_student_encoder, table
+from munjang.training.distillation.options import EncoderDistillationTask, Goals, LayerMatching
 from munjang.training.loop.loop import TrainingResult
 from munjang.training.options import TrainingOptions
 from support.sentence_training import TEXTS, encoder_without_dropout
@@ -41,8 +40,7 @@ def objective_on(
     """Our objective on a student's folder; a run of its own is not begun."""
     encoder = open_student_encoder(teacher, student, None)
     options = TrainingOptions(device="cpu")
-    chosen = {"goals": Goals(), **settings}
-    return EncoderDistillation(teacher, encoder, examples, (), options, **chosen)
+    return EncoderDistillation(teacher, encoder, examples, (), EncoderDistillationTask(**settings), options)
 
 
 def two_encoders(folder: Path) -> tuple[Path, Path]:
@@ -131,8 +129,7 @@ def test_training_brings_a_student_to_its_teacher(matching: LayerMatching | None
         output=tmp_path / "run",
         layers=2,
         options=options,
-        goals=Goals(gold=0.0),
-        matching=matching,
+        task=EncoderDistillationTask(goals=Goals(gold=0.0), matching=matching),
         held_out=held_out,
     )
     assert distance(tmp_path / "run") < 0.5 * distance(tmp_path / "before")
@@ -275,17 +272,16 @@ def test_the_same_call_finds_its_run_again(tmp_path: Path) -> None:
     """A finished one is not trained again, and one with another aim is another run."""
     make_sentence_folder("bert", tmp_path / "teacher")
 
-    def run(goals: Goals | None = None) -> TrainingResult:
+    def run(**goals: Any) -> TrainingResult:
         return distill_sentence_encoder(
             tmp_path / "teacher",
             [*SENTENCES, *PAIRS],
             output=tmp_path / "run",
             options=TrainingOptions(max_steps=2, device="cpu"),
             held_out=PAIRS,
-            goals=goals,
-            matching=LayerMatching(attention=1.0),
+            task=EncoderDistillationTask(goals=Goals(**goals), matching=LayerMatching(attention=1.0)),
         )
 
     assert run() == run()
     with pytest.raises(InputError, match="holds another run: 'goals' is"):
-        run(Goals(gold=0.0))
+        run(gold=0.0)

@@ -16,7 +16,8 @@ from munjang.models.program import LAST_HIDDEN_STATE
 from munjang.runtime.model import Model
 from munjang.runtime.runner import pack
 from munjang.tokenization import Tokenizer
-from munjang.training.distillation.layers import LayerMatcher, LayerMatching, uniform_map
+from munjang.training.distillation.layers import LayerMatcher, uniform_map
+from munjang.training.distillation.options import LayerMatching
 from munjang.training.loop.network import Network
 from munjang.training.options import TrainingOptions
 from support.sentences import TEXTS, make_checkpoint, modify_json

@@ -26,6 +26,7 @@ from munjang.errors import CheckpointError, InputError, TrainingError
 from munjang.training.loop.loop import train
 from munjang.training.loop.objective import Loss, Tally
 from munjang.training.loop.watchers import Step, read_log
+from munjang.training.options import ClassificationTask
 from munjang.training.tasks.classification import TextClassificationObjective
 from support.learning import CAREFUL, EXAMPLES, OPTIONS, classifier, tiny_model
 from support.processes import python_environment
@@ -128,12 +129,12 @@ class Counted(TextClassificationObjective):
 
 def test_a_resumed_run_does_not_measure_the_beginning_again(model: Path, tmp_path: Path) -> None:
     options = replace(OPTIONS, max_steps=1)
-    made = Counted(model, EXAMPLES, EXAMPLES[:8], options)
+    made = Counted(model, EXAMPLES, EXAMPLES[:8], ClassificationTask(), options)
     made.stops = True
     with pytest.raises(KeyboardInterrupt):  # before there is a checkpoint
         train(made, tmp_path / "run", options)
     assert made.measured == 1
-    again = Counted(model, EXAMPLES, EXAMPLES[:8], options)
+    again = Counted(model, EXAMPLES, EXAMPLES[:8], ClassificationTask(), options)
     result = train(again, tmp_path / "run", options)
     assert again.measured == 1  # after the only update
     assert result.before["accuracy"] <= result.metrics["accuracy"] + 1
@@ -296,7 +297,7 @@ class Huge(TextClassificationObjective):
 
 
 def _made(kind: type[TextClassificationObjective], model: Path, options: Any) -> TextClassificationObjective:
-    return kind(model, EXAMPLES, EXAMPLES[:8], options)
+    return kind(model, EXAMPLES, EXAMPLES[:8], ClassificationTask(), options)
 
 
 def test_a_loss_that_is_no_number_stops_the_run(model: Path, tmp_path: Path) -> None:

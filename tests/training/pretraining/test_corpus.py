@@ -20,6 +20,7 @@ from tokenizers import decoders, models, pre_tokenizers, trainers
 from munjang import Tokenizer
 from munjang.errors import DataFileError, InputError
 from munjang.tokenization.word_starts import word_starts
+from munjang.training.options import VocabularyTask
 from munjang.training.pretraining import corpus as corpus_build
 from munjang.training.pretraining.corpus import Part, TokenCorpus
 from munjang.training.vocabulary.train import train_wordpiece
@@ -29,7 +30,9 @@ TEXTS = ["서울에서 기차를 탔다.", "영화가 재미있었다 ㅋㅋ", "
 
 @pytest.fixture(scope="module")
 def tokenizer(tmp_path_factory: pytest.TempPathFactory) -> Tokenizer:
-    return train_wordpiece(None, tmp_path_factory.mktemp("pieces"), texts=TEXTS, vocab_size=200)
+    return train_wordpiece(
+        None, tmp_path_factory.mktemp("pieces"), texts=TEXTS, task=VocabularyTask(vocab_size=200)
+    )
 
 
 def write(path: Path, lines: list[str]) -> Path:
@@ -101,7 +104,7 @@ def test_a_large_vocabulary_has_wide_ids(tmp_path: Path) -> None:
 
 def test_a_corpus_that_fits_is_not_built_again(tmp_path: Path, tokenizer: Tokenizer) -> None:
     file, folder = write(tmp_path / "a.txt", TEXTS), tmp_path / "corpus"
-    other = train_wordpiece(None, tmp_path / "other", texts=TEXTS, vocab_size=80)
+    other = train_wordpiece(None, tmp_path / "other", texts=TEXTS, task=VocabularyTask(vocab_size=80))
 
     def lines_read(**settings: Any) -> int:
         read: list[int] = []

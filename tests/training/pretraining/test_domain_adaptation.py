@@ -15,6 +15,7 @@ import munjang
 from munjang import Tokenizer
 from munjang.checkpoints.weights import open_safetensors
 from munjang.errors import InputError
+from munjang.training.options import PretrainingTask
 from munjang.training.pretraining.train import train_masked_language_model
 from munjang.training.vocabulary.add import add_domain_tokens
 from support.pretraining import OPTIONS, losses, write_documents
@@ -50,9 +51,7 @@ def test_a_published_model_gets_used_to_a_domain(family: str, tmp_path: Path) ->
             model=tmp_path / "model",
             output=tmp_path / name,
             held_out=file,
-            corpus_folder=tmp_path / "corpus",
-            whole_words=True,
-            max_length=24,
+            task=PretrainingTask(corpus_folder=tmp_path / "corpus", whole_words=True, max_length=24),
             options=options,
         )
     tokenizer = Tokenizer.from_pretrained(tmp_path / "model")
@@ -85,8 +84,7 @@ def test_the_embeddings_of_added_tokens_alone(tmp_path: Path) -> None:
         file,
         model=tmp_path / "more",
         output=tmp_path / "run",
-        added_tokens_only=True,
-        probability=0.5,
+        task=PretrainingTask(added_tokens_only=True, probability=0.5),
         options=replace(OPTIONS, epochs=3, learning_rate=1e-2, weight_decay=0.1),
     )
     before = open_safetensors(tmp_path / "more" / "model.safetensors")
@@ -102,13 +100,15 @@ def test_a_vocabulary_to_which_nothing_was_added(tmp_path: Path) -> None:
     file = write_documents(tmp_path / "a.txt")
     with pytest.raises(InputError, match="No token was added"):
         train_masked_language_model(
-            file, model=tmp_path / "model", output=tmp_path / "run", added_tokens_only=True
+            file,
+            model=tmp_path / "model",
+            output=tmp_path / "run",
+            task=PretrainingTask(added_tokens_only=True),
         )
     with pytest.raises(InputError, match="by masked words alone"):
         train_masked_language_model(
             file,
             model=tmp_path / "model",
             output=tmp_path / "run",
-            added_tokens_only=True,
-            next_sentences=True,
+            task=PretrainingTask(added_tokens_only=True, next_sentences=True),
         )

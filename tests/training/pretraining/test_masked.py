@@ -19,6 +19,7 @@ import munjang
 from munjang import Tokenizer
 from munjang.errors import InputError
 from munjang.training.loop.loop import train
+from munjang.training.options import PretrainingTask, VocabularyTask
 from munjang.training.pretraining.corpus import TokenCorpus
 from munjang.training.pretraining.masked import MaskedLanguageObjective
 from munjang.training.pretraining.masking import Hider, Packed
@@ -34,6 +35,7 @@ from support.pretraining import (
     padded,
     roughen,
     saved,
+    start_of,
     write_documents,
 )
 
@@ -58,8 +60,9 @@ def objective(tokenizer: Tokenizer, corpus: TokenCorpus, **settings: Any) -> Mas
         dropout=settings.pop("dropout", 0.0),
         **SIZES,
     )
+    held_out = settings.pop("held_out", None)
     return MaskedLanguageObjective(
-        raw, None, corpus, tokenizer, settings.pop("held_out", None), OPTIONS, **settings
+        start_of(raw, tokenizer), corpus, held_out, PretrainingTask(**settings), OPTIONS
     )
 
 
@@ -146,7 +149,9 @@ def test_a_corpus_of_another_vocabulary_is_refused(
 ) -> None:
     from munjang.training.vocabulary.train import train_wordpiece
 
-    other = train_wordpiece(None, tmp_path / "other", texts=["기차를 타고 영화를"], vocab_size=60)
+    other = train_wordpiece(
+        None, tmp_path / "other", texts=["기차를 타고 영화를"], task=VocabularyTask(vocab_size=60)
+    )
     with pytest.raises(InputError, match="another vocabulary"):
         objective(other, corpus)
     strange = TokenCorpus.build(write_documents(tmp_path / "b.txt"), other, tmp_path / "strange")
@@ -154,7 +159,7 @@ def test_a_corpus_of_another_vocabulary_is_refused(
         objective(tokenizer, corpus, held_out=strange)
     raw = {**new_config(tokenizer, **SIZES), "vocab_size": len(tokenizer) - 1}
     with pytest.raises(InputError, match=r"tokens, the model rows for"):
-        MaskedLanguageObjective(raw, None, corpus, tokenizer, None, OPTIONS)
+        MaskedLanguageObjective(start_of(raw, tokenizer), corpus, None, PretrainingTask(), OPTIONS)
     # The same vocabulary, opened again, is no other one.
     assert len(objective(Tokenizer.from_pretrained(tokenizer.name_or_path), corpus).examples)
 
@@ -167,7 +172,9 @@ def test_the_run_is_known_by_texts_and_weights(
     assert said != objective(tokenizer, corpus, held_out=corpus, dropout=0.2).describe()
     raw = new_config(tokenizer, **SIZES)
     seeds = [
-        MaskedLanguageObjective(raw, None, corpus, tokenizer, None, replace(OPTIONS, seed=seed)).describe()
+        MaskedLanguageObjective(
+            start_of(raw, tokenizer), corpus, None, PretrainingTask(), replace(OPTIONS, seed=seed)
+        ).describe()
         for seed in (1, 2)
     ]
     assert seeds[0]["model checksum"] != seeds[1]["model checksum"]
@@ -179,14 +186,14 @@ def test_texts_with_nothing_to_hide(tokenizer: Tokenizer, tmp_path: Path) -> Non
     (tmp_path / "a.txt").write_text("\n".join(lines), encoding="utf-8")
     unknown = TokenCorpus.build(tmp_path / "a.txt", tokenizer, tmp_path / "corpus")
     assert set(unknown.tokens.tolist()) == {tokenizer.unk_token_id}
-    with pytest.raises(InputError, match="knows no word of the texts"):
+    with pytest.raises(InputError, match="no token for any word of the texts"):
         objective(tokenizer, unknown)
     (tmp_path / "b.txt").write_text("\n".join([*lines, "기차를 탔다."]), encoding="utf-8")
     known = TokenCorpus.build(tmp_path / "b.txt", tokenizer, tmp_path / "more")
     made = objective(tokenizer, known)
     tally = made.accumulate([made.examples[0]], np.random.default_rng(0))
     assert (tally.total, tally.count) == (0.0, 0)
-    with pytest.raises(InputError, match="knows no word of the texts"):
+    with pytest.raises(InputError, match="no token for any word of the texts"):
         objective(tokenizer, known, held_out=unknown)
 
 
@@ -196,7 +203,8 @@ def test_a_head_with_a_matrix_of_its_own_is_refused(tokenizer: Tokenizer, corpus
     weights = {**made.model.weights, "cls.predictions.decoder.weight": shared + 1}
     raw = {**made.model.raw_config, "tie_word_embeddings": False}
     with pytest.raises(InputError, match=r"a matrix of its own \('cls.predictions.decoder.weight'\)"):
-        MaskedLanguageObjective(raw, weights, corpus, tokenizer, None, OPTIONS)
+        MaskedLanguageObjective(start_of(raw, tokenizer, weights), corpus, None, PretrainingTask(), OPTIONS)
     # A copy that is not used is no harm.
-    again = MaskedLanguageObjective(made.model.raw_config, weights, corpus, tokenizer, None, OPTIONS)
+    start = start_of(made.model.raw_config, tokenizer, weights)
+    again = MaskedLanguageObjective(start, corpus, None, PretrainingTask(), OPTIONS)
     assert again.describe()["model checksum"] == made.describe()["model checksum"]

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from munjang import Tokenizer
 from munjang.errors import InputError
+from munjang.training.options import VocabularyTask
 from munjang.training.pretraining.masking import Masked, MaskingVocabulary, mask_tokens
 from munjang.training.vocabulary.train import train_wordpiece
 
@@ -162,7 +163,9 @@ def test_the_type_of_the_ids_stays(dtype: Any) -> None:
 
 
 def test_of_a_tokenizer(tmp_path: Any) -> None:
-    tokenizer: Tokenizer = train_wordpiece(None, tmp_path, texts=["서울 부산 대전"] * 3, vocab_size=40)
+    tokenizer: Tokenizer = train_wordpiece(
+        None, tmp_path, texts=["서울 부산 대전"] * 3, task=VocabularyTask(vocab_size=40)
+    )
     vocabulary = MaskingVocabulary.of(tokenizer)
     assert vocabulary.mask_id == tokenizer.mask_token_id
     assert np.flatnonzero(vocabulary.special).tolist() == [0, 1, 2, 3, 4]

@@ -16,6 +16,7 @@ import munjang
 from munjang import Tokenizer
 from munjang.errors import InputError
 from munjang.training.loop.loop import train
+from munjang.training.options import PretrainingTask
 from munjang.training.pretraining.corpus import TokenCorpus
 from munjang.training.pretraining.masking import Hider, Packed
 from munjang.training.pretraining.new_models import new_config
@@ -33,6 +34,7 @@ from support.pretraining import (
     padded,
     roughen,
     saved,
+    start_of,
     write_documents,
 )
 
@@ -56,7 +58,9 @@ def objective(tokenizer: Tokenizer, corpus: TokenCorpus, **settings: Any) -> Nex
         **SIZES,
     )
     held_out = settings.pop("held_out", None)
-    return NextSentenceObjective(raw, None, corpus, tokenizer, held_out, OPTIONS, **settings)
+    return NextSentenceObjective(
+        start_of(raw, tokenizer), corpus, held_out, PretrainingTask(**settings), OPTIONS
+    )
 
 
 def drawn(

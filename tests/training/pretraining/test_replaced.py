@@ -22,6 +22,7 @@ from munjang import Tokenizer
 from munjang.errors import InputError
 from munjang.models.initialization import new_encoder
 from munjang.training.loop.loop import train
+from munjang.training.options import PretrainingTask
 from munjang.training.pretraining import replaced as replaced_tokens
 from munjang.training.pretraining.corpus import TokenCorpus
 from munjang.training.pretraining.masking import Hider, Packed
@@ -39,6 +40,7 @@ from support.pretraining import (
     padded,
     roughen,
     saved,
+    start_of,
     write_documents,
 )
 
@@ -62,8 +64,10 @@ def config(tokenizer: Tokenizer, dropout: float = 0.0, **changes: Any) -> dict[s
 def objective(tokenizer: Tokenizer, corpus: TokenCorpus, **settings: Any) -> ReplacedTokenObjective:
     raw = config(tokenizer, settings.pop("dropout", 0.0))
     held_out = settings.pop("held_out", None)
-    settings = {"generator_size": 0.5, **settings}
-    return ReplacedTokenObjective(raw, None, corpus, tokenizer, held_out, OPTIONS, **settings)
+    generator = settings.pop("generator", None)
+    task = PretrainingTask(**{"generator_size": 0.5, **settings})
+    start = start_of(raw, tokenizer)
+    return ReplacedTokenObjective(start, corpus, held_out, task, OPTIONS, generator=generator)
 
 
 def judged_loss(packed: Packed, judged: NDArray[Any], guessed: NDArray[Any], logits: Tensor) -> Tensor:
@@ -210,7 +214,7 @@ def test_a_generator_is_a_smaller_model(tokenizer: Tokenizer) -> None:
 def test_models_that_do_not_fit_are_refused(tokenizer: Tokenizer, corpus: TokenCorpus) -> None:
     bert = new_config(tokenizer, **SIZES)
     with pytest.raises(InputError, match="by a model of type 'electra', not 'bert'"):
-        ReplacedTokenObjective(bert, None, corpus, tokenizer, None, OPTIONS)
+        ReplacedTokenObjective(start_of(bert, tokenizer), corpus, None, PretrainingTask(), OPTIONS)
     other = config(tokenizer, embedding_size=8)
     with pytest.raises(InputError, match="generator's embedding_size is 8, the discriminator's 16"):
         objective(tokenizer, corpus, generator=(other, new_encoder(other)))

@@ -22,7 +22,7 @@ from munjang.errors import DataFileError, InputError, InputTypeError, UnknownMod
 from munjang.training.loop.watchers import Step
 from munjang.training.pretraining.corpus import TokenCorpus
 from munjang.training.pretraining.train import train_masked_language_model
-from support.pretraining import DOCUMENTS, OPTIONS, SIZES, losses, make_tokenizer, write_documents
+from support.pretraining import DOCUMENTS, OPTIONS, SIZES, losses, make_tokenizer, run_of, write_documents
 
 SHORT = replace(OPTIONS, epochs=2)
 KINDS: Mapping[str, Mapping[str, Any]] = {
@@ -77,10 +77,8 @@ def test_a_stopped_run_goes_on_exactly(
             output=tmp_path / name,
             held_out=0.2,
             options=replace(SHORT, checkpoint_steps=3),
-            corpus_folder=tmp_path / "corpus",
             watchers=watchers,
-            **SIZES,
-            **KINDS[kind],
+            **run_of({**SIZES, **KINDS[kind], "corpus_folder": tmp_path / "corpus"}),
         )
 
     run("whole")
@@ -105,7 +103,7 @@ def test_a_checkpoint_gets_used_to_other_texts(
     """It begins with what the first run learned, the generator included."""
     settings: dict[str, Any] = {"held_out": texts[1], "options": OPTIONS, **KINDS[kind]}
     first = train_masked_language_model(
-        texts[0], tokenizer=tokenizer, output=tmp_path / "first", **settings, **SIZES
+        texts[0], tokenizer=tokenizer, output=tmp_path / "first", **run_of({**settings, **SIZES})
     )
     settings.pop("generator_size", None)
     settings["options"] = replace(OPTIONS, learning_rate=1e-9, max_steps=1)
@@ -113,8 +111,7 @@ def test_a_checkpoint_gets_used_to_other_texts(
         texts[0],
         model=tmp_path / "first",
         output=tmp_path / "later",
-        max_length=SIZES["max_length"],
-        **settings,
+        **run_of({**settings, "max_length": SIZES["max_length"]}),
     )
     assert later.metrics == pytest.approx(first.metrics, rel=1e-4)
     assert (tmp_path / "first.corpus" / "train" / "corpus.json").is_file()
@@ -127,7 +124,11 @@ def test_a_checkpoint_gets_used_to_other_texts(
 def test_a_generator_is_found_named_or_begun(tokenizer: Tokenizer, texts: list[Path], tmp_path: Path) -> None:
     """Published generators stand in folders of their own; without one, guesses begin at random."""
     first = train_masked_language_model(
-        texts, tokenizer=tokenizer, output=tmp_path / "first", objective="electra", options=OPTIONS, **SIZES
+        texts,
+        tokenizer=tokenizer,
+        output=tmp_path / "first",
+        options=OPTIONS,
+        **run_of({"objective": "electra", **SIZES}),
     )
     apart = (first.folder / "generator").rename(tmp_path / "apart")
     found: dict[str, float] = {}
@@ -142,9 +143,8 @@ def test_a_generator_is_found_named_or_begun(tokenizer: Tokenizer, texts: list[P
             model=first.folder,
             output=tmp_path / name,
             held_out=texts[0],
-            objective="electra",
             options=replace(OPTIONS, learning_rate=1e-9, max_steps=1),
-            **settings,
+            **run_of({"objective": "electra", **settings}),
         )
         found[name] = result.metrics["generator_loss"]
     assert found["named"] < 0.9 * found["begun"]
@@ -156,7 +156,7 @@ def test_a_generator_is_found_named_or_begun(tokenizer: Tokenizer, texts: list[P
 def test_no_text_is_in_both_parts(tokenizer: Tokenizer, texts: list[Path], tmp_path: Path) -> None:
     options = replace(OPTIONS, max_steps=1)
     train_masked_language_model(
-        texts, tokenizer=tokenizer, output=tmp_path / "run", held_out=0.3, options=options, **SIZES
+        texts, tokenizer=tokenizer, output=tmp_path / "run", held_out=0.3, options=options, **run_of(SIZES)
     )
     learned, held = (TokenCorpus.open(tmp_path / "run.corpus" / name) for name in ("train", "held-out"))
     assert len(learned) + len(held) == sum(len(document) for document in DOCUMENTS)
@@ -172,7 +172,7 @@ def test_another_run_is_not_gone_on_with(tokenizer: Tokenizer, texts: list[Path]
             tokenizer=tokenizer,
             output=tmp_path / "run",
             options=replace(OPTIONS, max_steps=1),
-            **{**SIZES, **settings},
+            **run_of({**SIZES, **settings}),
         )
 
     run(texts)
@@ -188,7 +188,7 @@ def test_settings_that_do_not_go_together_are_refused(
     tokenizer: Tokenizer, texts: list[Path], tmp_path: Path
 ) -> None:
     def run(**settings: Any) -> None:
-        train_masked_language_model(texts, output=tmp_path / "run", options=SHORT, **settings)
+        train_masked_language_model(texts, output=tmp_path / "run", options=SHORT, **run_of(settings))
 
     new = {"tokenizer": tokenizer, **SIZES}
     wrong: list[tuple[Mapping[str, Any], str]] = [
@@ -201,7 +201,7 @@ def test_settings_that_do_not_go_together_are_refused(
         ({**new, "objective": "electra", "generator": "x", "generator_size": 0.5}, "has its own"),
         ({**new, "objective": "electra", "model_type": "bert"}, "by a model of type 'electra', not 'bert'"),
         ({**new, "next_sentences": True, "model_type": "roberta"}, "of type 'bert', not 'roberta'"),
-        ({**new, "model_type": "gpt2"}, "'gpt2' can't be begun"),
+        ({**new, "model_type": "gpt2"}, "can't be of type 'gpt2'"),
         ({**new, "probability": 0.0}, "probability must be above 0"),
         ({**new, "held_out": 1.5}, "lies between 0 and 1, got 1.5"),
         ({**new, "held_out": True}, "lies between 0 and 1, got True"),
@@ -218,7 +218,11 @@ def test_settings_that_do_not_go_together_are_refused(
 def test_files_without_text_are_refused(tokenizer: Tokenizer, tmp_path: Path) -> None:
     def run(files: Any, **settings: Any) -> None:
         train_masked_language_model(
-            files, tokenizer=tokenizer, output=tmp_path / "run", options=SHORT, **SIZES, **settings
+            files,
+            tokenizer=tokenizer,
+            output=tmp_path / "run",
+            options=SHORT,
+            **run_of({**SIZES, **settings}),
         )
 
     good, empty = write_documents(tmp_path / "good.txt"), tmp_path / "empty.txt"
@@ -243,4 +247,4 @@ def test_a_vocabulary_without_a_mask_token_is_refused(texts: list[Path], tmp_pat
 
     gpt2 = make_gpt2(tmp_path / "gpt2").folder
     with pytest.raises(InputError, match="has no mask token"):
-        train_masked_language_model(texts, tokenizer=gpt2, output=tmp_path / "run", **SIZES)
+        train_masked_language_model(texts, tokenizer=gpt2, output=tmp_path / "run", **run_of(SIZES))

@@ -19,7 +19,9 @@ from sentence_transformers.util import hard_negatives
 from munjang import CrossEncoder, SentenceTransformer
 from munjang.data.examples import Contrast
 from munjang.errors import InputError, InputTypeError
+from munjang.training.options import MiningTask
 from munjang.training.sentences.mining import mine_hard_negatives
+from support.learning import with_task
 from support.sentences import make_pair_checkpoint, make_sentence_folder
 
 WORDS = ["cat", "man", "eating", "food", "한국", "수도는", "girl", "축구는", "woods", "baby"]
@@ -122,7 +124,7 @@ def test_as_the_peer(
     corpus = CORPUS if with_corpus else None
     table = Table({"anchor": [a for a, _ in PAIRS], "positive": [p for _, p in PAIRS]})
     found = peers_mining(table, peer, corpus=corpus, verbose=False, **SETTINGS[case])
-    ours = mine_hard_negatives(model, PAIRS, corpus, **SETTINGS[case])
+    ours = mine_hard_negatives(model, PAIRS, corpus, task=MiningTask(**SETTINGS[case]))
     wanted = list(zip(*(found[name] for name in found), strict=True))
     assert rows_of(ours) == wanted
     assert wanted
@@ -145,20 +147,22 @@ def test_as_the_peer_with_a_cross_encoder(
         model,
         PAIRS,
         cross_encoder=CrossEncoder(models / "judge"),
-        range_max=15,
-        **settings,
+        task=MiningTask(range_max=15, **settings),
     )
     assert rows_of(ours) == list(zip(*(found[name] for name in found), strict=True))
     assert ours
 
 
 def test_random_negatives_are_candidates_and_come_again(model: SentenceTransformer) -> None:
-    settings: dict[str, Any] = {"range_min": 2, "range_max": 12, "output_format": "n-tuple"}
-    candidates = mine_hard_negatives(model, PAIRS, CORPUS, num_negatives=10, **settings)
-    drawn = mine_hard_negatives(model, PAIRS, CORPUS, sampling_strategy="random", **settings)
-    assert drawn == mine_hard_negatives(model, PAIRS, CORPUS, sampling_strategy="random", **settings)
-    assert drawn != mine_hard_negatives(model, PAIRS, CORPUS, **settings)
-    assert drawn != mine_hard_negatives(model, PAIRS, CORPUS, sampling_strategy="random", seed=2, **settings)
+    def mined(**settings: Any) -> list[Contrast]:
+        task = MiningTask(range_min=2, range_max=12, output_format="n-tuple", **settings)
+        return mine_hard_negatives(model, PAIRS, CORPUS, task=task)
+
+    candidates = mined(num_negatives=10)
+    drawn = mined(sampling_strategy="random")
+    assert drawn == mined(sampling_strategy="random")
+    assert drawn != mined()
+    assert drawn != mined(sampling_strategy="random", seed=2)
     for many, few in zip(candidates, drawn, strict=True):
         assert (many.anchor, many.positive) == (few.anchor, few.positive)
         assert len(set(few.negatives)) == 3
@@ -171,7 +175,9 @@ def test_what_belongs_is_never_a_negative(model: SentenceTransformer) -> None:
     same = unicodedata.normalize("NFD", "한국 수도는")
     pairs = [Contrast("한국 수도는", "girl"), Contrast("한국 수도는", "한국"), Contrast("cat", "baby")]
     corpus = [same, unicodedata.normalize("NFD", "한국"), "food", "한국 수도는", "man"]
-    found = mine_hard_negatives(model, pairs, corpus, num_negatives=3, output_format="n-tuple")
+    found = mine_hard_negatives(
+        model, pairs, corpus, task=MiningTask(num_negatives=3, output_format="n-tuple")
+    )
     assert {c.anchor: set(c.negatives) for c in found}["한국 수도는"] == {"food", "man", "baby"}
     assert [c.positive for c in found if c.anchor == "한국 수도는"] == [
         "girl",
@@ -182,9 +188,14 @@ def test_what_belongs_is_never_a_negative(model: SentenceTransformer) -> None:
 def test_blocks_do_not_change_what_is_found(
     model: SentenceTransformer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    whole = mine_hard_negatives(model, PAIRS, CORPUS, sampling_strategy="random", range_max=20)
+    whole = mine_hard_negatives(
+        model, PAIRS, CORPUS, task=MiningTask(sampling_strategy="random", range_max=20)
+    )
     monkeypatch.setattr("munjang.training.sentences.mining._QUERIES_AT_ONCE", 3)
-    assert mine_hard_negatives(model, PAIRS, CORPUS, sampling_strategy="random", range_max=20) == whole
+    assert (
+        mine_hard_negatives(model, PAIRS, CORPUS, task=MiningTask(sampling_strategy="random", range_max=20))
+        == whole
+    )
 
 
 @pytest.mark.parametrize("similarity", ["dot", "euclidean", "manhattan"])
@@ -193,7 +204,9 @@ def test_by_the_similarity_of_the_model(models: Path, peers_mining: Any, similar
     peer = Peer(str(models / "encoder"), device="cpu", similarity_fn_name=similarity)
     table = Table({"anchor": ANCHORS, "positive": POSITIVES})
     found = peers_mining(table, peer, verbose=False, absolute_margin=0.01)
-    ours = mine_hard_negatives(model, list(zip(ANCHORS, POSITIVES, strict=True)), absolute_margin=0.01)
+    ours = mine_hard_negatives(
+        model, list(zip(ANCHORS, POSITIVES, strict=True)), task=MiningTask(absolute_margin=0.01)
+    )
     assert rows_of(ours) == list(zip(*(found[name] for name in found), strict=True))
 
 
@@ -215,7 +228,7 @@ BAD: dict[str, tuple[Any, dict[str, Any], type[Exception]]] = {
 def test_bad_input(model: SentenceTransformer, case: str) -> None:
     pairs, settings, error = BAD[case]
     with pytest.raises(error):
-        mine_hard_negatives(model, pairs, **settings)
+        mine_hard_negatives(model, pairs, **with_task(MiningTask, settings))
 
 
 def test_a_cross_encoder_with_several_labels(model: SentenceTransformer, tmp_path: Path) -> None:

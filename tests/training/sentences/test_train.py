@@ -18,9 +18,10 @@ from munjang.training import losses
 from munjang.training.loop.loop import TrainingResult
 from munjang.training.loop.watchers import read_log
 from munjang.training.losses.base import InputExample
-from munjang.training.options import TrainingOptions
+from munjang.training.options import SentencesTask, TrainingOptions
 from munjang.training.sentences.measures import reciprocal_rank
 from munjang.training.sentences.train import open_encoder, train_sentence_transformer
+from support.learning import with_task
 from support.sentence_training import LABELS, encoder_without_dropout
 from support.sentence_training import TEXTS as ROWS
 from support.sentences import TEXTS, make_checkpoint
@@ -91,8 +92,7 @@ def test_from_a_plain_bert(tmp_path: Path, pooling: str | None) -> None:
         SCORED,
         model=tmp_path / "plain",
         output=tmp_path / "run",
-        pooling=pooling,
-        max_seq_length=20,
+        task=SentencesTask(pooling=pooling, max_seq_length=20),
         options=TrainingOptions(max_steps=2, batch_size=3, device="cpu"),
     )
     model = SentenceTransformer(result.folder)  # would warn if it had to assume a pooling
@@ -121,7 +121,7 @@ def test_two_prompts_are_saved_as_those_of_queries_and_documents(folder: Path, t
         model=folder,
         output=tmp_path / "run",
         held_out=CONTRASTS,
-        prompt=("질문: ", "text: "),
+        task=SentencesTask(prompt=("질문: ", "text: ")),
         options=TrainingOptions(max_steps=1, device="cpu"),
     )
     model = SentenceTransformer(result.folder)
@@ -136,7 +136,9 @@ def test_the_model_s_default_prompt_is_used(folder: Path, tmp_path: Path) -> Non
     encoder.save_pretrained(tmp_path / "prompted")
     options = TrainingOptions(max_steps=2, batch_size=5, device="cpu")
     alone, told = (
-        train_sentence_transformer(SCORED, model=model, output=output, prompt=prompt, options=options)
+        train_sentence_transformer(
+            SCORED, model=model, output=output, task=SentencesTask(prompt=prompt), options=options
+        )
         for model, output, prompt in (
             (tmp_path / "prompted", tmp_path / "alone", None),
             (folder, tmp_path / "told", "say: "),
@@ -151,7 +153,12 @@ def test_what_is_measured_is_what_the_evaluation_says(folder: Path, tmp_path: Pa
 
     options = TrainingOptions(max_steps=3, learning_rate=1e-3, device="cpu")
     result = train_sentence_transformer(
-        SCORED, model=folder, output=tmp_path / "run", held_out=SCORED, prompt="say: ", options=options
+        SCORED,
+        model=folder,
+        output=tmp_path / "run",
+        held_out=SCORED,
+        task=SentencesTask(prompt="say: "),
+        options=options,
     )
     found = evaluate_similarity(SentenceTransformer(result.folder), SCORED, prompt="say: ", intervals=False)
     for name, estimate in found.metrics.items():
@@ -248,7 +255,9 @@ BAD: dict[str, tuple[Sequence[Any], dict[str, Any], str]] = {
 def test_bad_input(folder: Path, tmp_path: Path, case: str) -> None:
     examples, settings, message = BAD[case]
     with pytest.raises(InputError, match=message):
-        train_sentence_transformer(examples, model=folder, output=tmp_path / "run", **settings)
+        train_sentence_transformer(
+            examples, model=folder, output=tmp_path / "run", **with_task(SentencesTask, settings)
+        )
     assert not (tmp_path / "run").exists()
 
 
@@ -270,7 +279,9 @@ WRONG_TYPES: dict[str, tuple[Sequence[Any], dict[str, Any]]] = {
 def test_wrong_types(folder: Path, tmp_path: Path, case: str) -> None:
     examples, settings = WRONG_TYPES[case]
     with pytest.raises(InputTypeError):
-        train_sentence_transformer(examples, model=folder, output=tmp_path / "run", **settings)
+        train_sentence_transformer(
+            examples, model=folder, output=tmp_path / "run", **with_task(SentencesTask, settings)
+        )
 
 
 def test_losses_refuse_settings_that_make_no_sense() -> None:

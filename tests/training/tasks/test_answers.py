@@ -19,8 +19,10 @@ from munjang.data.examples import AnswerSpan, QuestionExample
 from munjang.errors import InputError, InputTypeError
 from munjang.tasks.question_answering import QuestionAnswering
 from munjang.tasks.spans import windows_of
+from munjang.training.options import AnswersTask
 from munjang.training.tasks.answers import AnswerWindows, QuestionAnsweringObjective, train_question_answering
 from support.answers import LENGTH, LONG, QUESTION, SHORT, make_answerer
+from support.learning import with_task
 from support.sentences import modify_json
 from support.task_training import (
     LEARNING,
@@ -60,7 +62,7 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def objective(model: Path, **settings: Any) -> QuestionAnsweringObjective:
     given: dict[str, Any] = {"examples": EXAMPLES, "held_out": (), "options": LEARNING, **settings}
-    return QuestionAnsweringObjective(model, **given)
+    return QuestionAnsweringObjective(model, **with_task(AnswersTask, given))
 
 
 @pytest.mark.parametrize("architecture", ["bert", "roberta", "electra"])

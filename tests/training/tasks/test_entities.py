@@ -25,14 +25,14 @@ from munjang.errors import InputError, InputTypeError
 from munjang.tasks.token_classification import _merged
 from munjang.tasks.windows import windows
 from munjang.training.loop.loop import train
-from munjang.training.options import TrainingOptions
+from munjang.training.options import EntitiesTask, TrainingOptions
 from munjang.training.tasks.entities import (
     NO_TAG,
     TaggedWindows,
     TokenClassificationObjective,
     train_token_classification,
 )
-from support.learning import tiny_model
+from support.learning import tiny_model, with_task
 from support.task_training import (
     LEARNING,
     assert_cutting_changes_nothing,
@@ -57,7 +57,7 @@ TEXTS: list[TaggedText] = [
 
 def objective(model: Path, **settings: Any) -> TokenClassificationObjective:
     given: dict[str, Any] = {"examples": TEXTS, "held_out": (), "options": LEARNING, **settings}
-    return TokenClassificationObjective(model, **given)
+    return TokenClassificationObjective(model, **with_task(EntitiesTask, given))
 
 
 @pytest.fixture(scope="module")

@@ -18,8 +18,9 @@ from torch.nn import functional
 import munjang
 from munjang.data.examples import RelationExample
 from munjang.errors import InputError
+from munjang.training.options import RelationsTask
 from munjang.training.tasks.relations import RelationObjective, train_relation_extraction
-from support.learning import tiny_model
+from support.learning import tiny_model, with_task
 from support.sentences import modify_json
 from support.task_training import (
     LEARNING,
@@ -41,7 +42,7 @@ GOOD = EXAMPLES[0]
 
 def objective(model: Path, **settings: Any) -> RelationObjective:
     given: dict[str, Any] = {"examples": EXAMPLES, "held_out": (), "options": LEARNING, **settings}
-    return RelationObjective(model, **given)
+    return RelationObjective(model, **with_task(RelationsTask, given))
 
 
 @pytest.fixture(scope="module")
@@ -94,7 +95,7 @@ def test_learns_and_serves(markers: Any, model: Path, tmp_path: Path) -> None:
         output=tmp_path / "run",
         held_out=EXAMPLES,
         options=LEARNING,
-        markers=markers,
+        task=RelationsTask(markers=markers),
     )
     assert_learned(result.folder)
     assert result.metrics["micro_f1"] == 1
@@ -121,7 +122,7 @@ def test_a_classifier_serves(model: Path, tmp_path: Path) -> None:
         output=tmp_path / "run",
         held_out=EXAMPLES,
         options=LEARNING,
-        head="sequence-classification",
+        task=RelationsTask(head="sequence-classification"),
     )
     relate = munjang.pipeline("relation-extraction", result.folder)
     assert relate(GOOD.text, GOOD.subject, GOOD.object)[0]["label"] == "capital"

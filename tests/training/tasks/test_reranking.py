@@ -18,8 +18,9 @@ import torch
 import munjang
 from munjang.data.examples import LabelledText, RankedList, ScoredPair
 from munjang.errors import InputError, InputTypeError
+from munjang.training.options import RerankingTask
 from munjang.training.tasks.reranking import CrossEncoderObjective, judged, train_cross_encoder
-from support.learning import tiny_model
+from support.learning import tiny_model, with_task
 from support.sentences import TEXTS
 from support.task_training import (
     LEARNING,
@@ -50,7 +51,7 @@ LISTS = [
 
 def objective(model: Path, examples: Any, **settings: Any) -> CrossEncoderObjective:
     given: dict[str, Any] = {"held_out": (), "options": LEARNING, **settings}
-    return CrossEncoderObjective(model, examples, **given)
+    return CrossEncoderObjective(model, examples, **with_task(RerankingTask, given))
 
 
 @pytest.fixture(scope="module")
@@ -122,7 +123,12 @@ def test_learns_and_serves(examples: Any, loss: Any, metric: str, model: Path, t
     from sentence_transformers import CrossEncoder
 
     result = train_cross_encoder(
-        examples, model=str(model), output=tmp_path / "run", held_out=examples, options=LEARNING, loss=loss
+        examples,
+        model=str(model),
+        output=tmp_path / "run",
+        held_out=examples,
+        options=LEARNING,
+        task=RerankingTask(loss=loss),
     )
     assert result.metrics[metric] == pytest.approx(1.0)
     pairs = list(zip(*columns(examples), strict=True))

@@ -12,6 +12,7 @@ import transformers
 
 from munjang import Model, SentenceTransformer, Tokenizer
 from munjang.errors import InputError, InputTypeError
+from munjang.training.options import VocabularyTask
 from munjang.training.vocabulary.add import add_domain_tokens, suggest_tokens
 from munjang.training.vocabulary.train import train_wordpiece
 from support.vocabularies import KOREAN, MAKERS, as_sentence_encoder
@@ -140,7 +141,9 @@ def test_words_are_ranked_by_what_they_save(letters: Tokenizer) -> None:
 
 
 def test_case_counts_where_the_tokenizer_keeps_it(tmp_path: Path) -> None:
-    tokenizer = train_wordpiece(None, tmp_path, texts=["stent Stent"], vocab_size=60, min_frequency=9)
+    tokenizer = train_wordpiece(
+        None, tmp_path, texts=["stent Stent"], task=VocabularyTask(vocab_size=60, min_frequency=9)
+    )
     words = [s.word for s in suggest_tokens(["Stent stent"], tokenizer, min_count=1)]
     assert words == ["Stent", "stent"]
 

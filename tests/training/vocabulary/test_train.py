@@ -17,7 +17,9 @@ from tokenizers import models, normalizers, pre_tokenizers, trainers
 
 from munjang import Tokenizer
 from munjang.errors import CheckpointError, DataFileError, InputError, InputTypeError, MissingExtraError
+from munjang.training.options import VocabularyTask
 from munjang.training.vocabulary.train import WordCounts, morpheme_starts, train_wordpiece
+from support.learning import with_task
 from support.processes import run_python
 
 TEXTS = [
@@ -53,14 +55,16 @@ def test_the_library_learns_the_same_pieces(tmp_path: Path) -> None:
     texts = [" ".join([word] * (7**i)) for i, word in enumerate(words)]
     for size in (22, 25, 1000):
         tokenizer = train_wordpiece(
-            None, tmp_path / str(size), texts=texts, vocab_size=size, limit_alphabet=100
+            None, tmp_path / str(size), texts=texts, task=VocabularyTask(vocab_size=size, limit_alphabet=100)
         )
         assert set(tokenizer.get_vocab()) == library_pieces(texts, size)
 
 
 @pytest.mark.parametrize("lowercase", [False, True])
 def test_every_reader_gives_the_same_ids(tmp_path: Path, lowercase: bool) -> None:
-    ours = train_wordpiece(None, tmp_path, texts=TEXTS, vocab_size=260, lowercase=lowercase)
+    ours = train_wordpiece(
+        None, tmp_path, texts=TEXTS, task=VocabularyTask(vocab_size=260, lowercase=lowercase)
+    )
     again = Tokenizer.from_pretrained(tmp_path)
     auto = transformers.AutoTokenizer.from_pretrained(tmp_path)
     fast = transformers.BertTokenizerFast.from_pretrained(tmp_path)
@@ -78,8 +82,10 @@ def test_every_reader_gives_the_same_ids(tmp_path: Path, lowercase: bool) -> Non
 
 def test_hangul_is_composed_and_accents_stay(tmp_path: Path) -> None:
     decomposed = [unicodedata.normalize("NFD", text) for text in TEXTS]
-    train_wordpiece(None, tmp_path / "nfc", texts=TEXTS, vocab_size=260, lowercase=True)
-    train_wordpiece(None, tmp_path / "nfd", texts=decomposed, vocab_size=260, lowercase=True)
+    train_wordpiece(None, tmp_path / "nfc", texts=TEXTS, task=VocabularyTask(vocab_size=260, lowercase=True))
+    train_wordpiece(
+        None, tmp_path / "nfd", texts=decomposed, task=VocabularyTask(vocab_size=260, lowercase=True)
+    )
     assert pieces_of(tmp_path / "nfc") == pieces_of(tmp_path / "nfd")
     for read in (Tokenizer, transformers.AutoTokenizer):
         reader: Any = read.from_pretrained(tmp_path / "nfc")
@@ -92,7 +98,9 @@ def test_hangul_is_composed_and_accents_stay(tmp_path: Path) -> None:
 
 def test_the_vocabulary_is_the_same_every_time(tmp_path: Path) -> None:
     for name in ("one", "two"):
-        train_wordpiece(None, tmp_path / name, texts=TEXTS, vocab_size=220, limit_alphabet=80)
+        train_wordpiece(
+            None, tmp_path / name, texts=TEXTS, task=VocabularyTask(vocab_size=220, limit_alphabet=80)
+        )
     assert pieces_of(tmp_path / "one") == pieces_of(tmp_path / "two")
 
 
@@ -100,20 +108,24 @@ def test_files_are_read_one_after_another(tmp_path: Path) -> None:
     plain, packed = tmp_path / "a.txt", tmp_path / "b.txt.gz"
     plain.write_text("\n\n".join(TEXTS[:10]) + "\r\n", encoding="utf-8")
     packed.write_bytes(gzip.compress("\n".join(TEXTS[10:]).encode()))
-    train_wordpiece([plain, str(packed)], tmp_path / "files", vocab_size=240)
-    train_wordpiece(None, tmp_path / "texts", texts=iter(TEXTS), vocab_size=240)
+    train_wordpiece([plain, str(packed)], tmp_path / "files", task=VocabularyTask(vocab_size=240))
+    train_wordpiece(None, tmp_path / "texts", texts=iter(TEXTS), task=VocabularyTask(vocab_size=240))
     assert pieces_of(tmp_path / "files") == pieces_of(tmp_path / "texts")
 
 
 def test_rare_characters_are_left_out(tmp_path: Path) -> None:
     texts = [*["가나 나가"] * 5, "가 뷁"]
-    tokenizer = train_wordpiece(None, tmp_path, texts=texts, vocab_size=50, limit_alphabet=2)
+    tokenizer = train_wordpiece(
+        None, tmp_path, texts=texts, task=VocabularyTask(vocab_size=50, limit_alphabet=2)
+    )
     assert set(tokenizer.get_vocab()) >= {"가", "나", "##가", "##나", "가나", "나가"}
     assert tokenizer.tokenize("가나 뷁") == ["가나", "[UNK]"]
 
 
 def test_a_piece_must_be_frequent(tmp_path: Path) -> None:
-    tokenizer = train_wordpiece(None, tmp_path, texts=["가나"] * 3 + ["다라"], vocab_size=50, min_frequency=3)
+    tokenizer = train_wordpiece(
+        None, tmp_path, texts=["가나"] * 3 + ["다라"], task=VocabularyTask(vocab_size=50, min_frequency=3)
+    )
     assert tokenizer.tokenize("가나 다라") == ["가나", "다", "##라"]
 
 
@@ -125,8 +137,10 @@ CROSSING = [f"{noun}{particle} 왔다." for noun in NOUNS for particle in PARTIC
 
 
 def test_no_piece_crosses_a_morpheme(tmp_path: Path) -> None:
-    aware = train_wordpiece(None, tmp_path / "aware", texts=CROSSING, vocab_size=400, morphemes=True)
-    plain = train_wordpiece(None, tmp_path / "plain", texts=CROSSING, vocab_size=400)
+    aware = train_wordpiece(
+        None, tmp_path / "aware", texts=CROSSING, task=VocabularyTask(vocab_size=400, morphemes=True)
+    )
+    plain = train_wordpiece(None, tmp_path / "plain", texts=CROSSING, task=VocabularyTask(vocab_size=400))
     glued = {noun + particle[:n] for noun in NOUNS for particle in PARTICLES for n in (1, 2, 3)}
     glued -= set(NOUNS)
     assert glued & set(plain.get_vocab())
@@ -147,12 +161,14 @@ def test_morphemes_need_their_package(tmp_path: Path, monkeypatch: pytest.Monkey
     morphemes._kiwi.cache_clear()
     monkeypatch.setitem(sys.modules, "kiwipiepy", None)
     with pytest.raises(MissingExtraError, match=r"pip install .*kiwipiepy"):
-        train_wordpiece(None, tmp_path, texts=TEXTS, morphemes=True)
+        train_wordpiece(None, tmp_path, texts=TEXTS, task=VocabularyTask(morphemes=True))
 
 
 def test_symbols_beyond_the_first_plane(tmp_path: Path) -> None:
     texts = ["좋아요😀 😀😀", "𠀋 좋아요"] * 5
-    tokenizer = train_wordpiece(None, tmp_path, texts=texts, vocab_size=80, morphemes=True)
+    tokenizer = train_wordpiece(
+        None, tmp_path, texts=texts, task=VocabularyTask(vocab_size=80, morphemes=True)
+    )
     assert "".join(tokenizer.tokenize("좋아요😀 𠀋")).replace("##", "") == "좋아요😀𠀋"
 
 
@@ -184,7 +200,10 @@ def test_pieces_cross_morphemes_far_less_often(tmp_path: Path, data: Path) -> No
     shares = []
     for aware in (False, True):
         tokenizer = train_wordpiece(
-            None, tmp_path / str(aware), texts=lines[:3000], vocab_size=6000, morphemes=aware
+            None,
+            tmp_path / str(aware),
+            texts=lines[:3000],
+            task=VocabularyTask(vocab_size=6000, morphemes=aware),
         )
         spans = [encoding.offsets for encoding in tokenizer.encode_batch(held_out, add_special_tokens=False)]
         crossing = [
@@ -202,9 +221,11 @@ def test_progress_is_shown(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("FORCE_COLOR", "1")  # draw it although the test has no terminal
-    train_wordpiece(None, tmp_path / "quiet", texts=TEXTS, vocab_size=260)
+    train_wordpiece(None, tmp_path / "quiet", texts=TEXTS, task=VocabularyTask(vocab_size=260))
     assert capsys.readouterr().err == ""
-    train_wordpiece(None, tmp_path / "shown", texts=TEXTS, vocab_size=260, show_progress_bar=True)
+    train_wordpiece(
+        None, tmp_path / "shown", texts=TEXTS, task=VocabularyTask(vocab_size=260), show_progress_bar=True
+    )
     assert "Counting words" in capsys.readouterr().err
 
 
@@ -230,7 +251,7 @@ def bad_calls(folder: Path) -> Iterator[tuple[type[Exception], str, dict[str, An
 def test_mistakes(tmp_path: Path) -> None:
     for error, message, arguments in bad_calls(tmp_path):
         with pytest.raises(error, match=message):
-            train_wordpiece(folder=tmp_path / "out", **arguments)
+            train_wordpiece(folder=tmp_path / "out", **with_task(VocabularyTask, arguments))
     assert not (tmp_path / "out").exists()
     (tmp_path / "file").write_text("")
     with pytest.raises(CheckpointError, match="Can't write"):

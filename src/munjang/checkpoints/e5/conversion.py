@@ -64,8 +64,8 @@ def _published(model: QuantizedModel) -> dict[str, tuple[str, tuple[int, ...]]]:
     for published, short, shape in _layout(model.sizes):
         tensor = model.tensors.get(short)
         if tensor is None or tensor.count != math.prod(shape):
-            found = "missing" if tensor is None else f"{tensor.count} weights"
-            raise CheckpointError(f"The 4-bit model's tensor '{short}' is {found}, wanted {list(shape)}.")
+            actual = "missing" if tensor is None else f"{tensor.count} weights"
+            raise CheckpointError(f"The 4-bit model's tensor '{short}' is {actual}, wanted {list(shape)}.")
         names[published] = (short, shape)
     return names
 

@@ -129,10 +129,10 @@ class _Reader:
         self.place += length
         return taken
 
-    def at(self, place: int, length: int, what: str) -> NDArray[np.uint8]:
-        if length < 0 or place < 0 or place + length > len(self.data):
-            raise _BrokenError(f"{what} ({length} bytes at {place}) lies beyond the end at {len(self.data)}")
-        return self.data[place : place + length]
+    def at(self, offset: int, length: int, what: str) -> NDArray[np.uint8]:
+        if length < 0 or offset < 0 or offset + length > len(self.data):
+            raise _BrokenError(f"{what} ({length} bytes at {offset}) lies beyond the end at {len(self.data)}")
+        return self.data[offset : offset + length]
 
     def unpack(self, layout: str, what: str) -> tuple[Any, ...]:
         return struct.unpack(layout, self.take(struct.calcsize(layout), what).tobytes())
@@ -205,10 +205,10 @@ def _read_directory(reader: _Reader) -> dict[str, QuantizedTensor]:
     for _ in range(count):
         (name_length,) = reader.unpack("<H", "a tensor's name")
         name = reader.take(name_length, "a tensor's name").tobytes().decode()
-        kind, weights, place, length = reader.unpack("<BIQQ", f"the entry of {name}")
+        kind, weights, offset, length = reader.unpack("<BIQQ", f"the entry of {name}")
         if kind not in (_FLOAT32, _FOUR_BIT) or length != _stored_length(kind, weights):
             raise _BrokenError(f"{name}: {weights} weights of type {kind} in {length} bytes")
-        tensors[name] = QuantizedTensor(reader.at(place, length, name), kind == _FOUR_BIT, weights)
+        tensors[name] = QuantizedTensor(reader.at(offset, length, name), kind == _FOUR_BIT, weights)
     return tensors
 
 

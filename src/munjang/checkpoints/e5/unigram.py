@@ -56,9 +56,9 @@ def _lay_out(root: _Node) -> list[int]:
     units = _Units()
     waiting: list[tuple[int, _Node]] = [(0, root)]
     while waiting:
-        place, node = waiting.pop()
+        index, node = waiting.pop()
         base = units.claim(list(node))
-        units.values[place] |= (place ^ base) << 10 | (_LEAF if 0 in node else 0)
+        units.values[index] |= (index ^ base) << 10 | (_LEAF if 0 in node else 0)
         for label, child in node.items():
             if isinstance(child, dict):
                 units.values[base ^ label] = label
@@ -90,19 +90,19 @@ class _Units:
         """Yield the bases for which the index of ``label`` is free, lowest index first."""
         while self._taken(self._first_free):
             self._first_free += 1
-        for place in itertools.count(self._first_free):
-            if not self._taken(place):
-                yield place ^ label
+        for index in itertools.count(self._first_free):
+            if not self._taken(index):
+                yield index ^ label
 
     def _fits(self, base: int, labels: list[int]) -> bool:
         # Two nodes with the same base would share their children.
         return base not in self._bases and not any(self._taken(base ^ label) for label in labels)
 
-    def _taken(self, place: int) -> bool:
-        while place >= len(self.values):
+    def _taken(self, index: int) -> bool:
+        while index >= len(self.values):
             self.values.extend([0] * _BLOCK)
             self._used.extend(bytes(_BLOCK))
-        return bool(self._used[place])
+        return bool(self._used[index])
 
 
 _MASK = "<mask>"

@@ -152,20 +152,20 @@ class Guard:
         if self._stalled is not None:  # the library would retry for minutes
             raise self._stalled
         try:
-            found = original(*args, **kwargs)
+            metadata = original(*args, **kwargs)
         except Exception as error:
             self._stalled = error if _is_timeout(error) else None
             # For a missing file, the library writes to a folder named after the error response's commit.
             headers = getattr(getattr(error, "response", None), "headers", None) or {}
             self._check_commit(headers.get("X-Repo-Commit"))
             raise
-        if found.etag is not None and not _matching(found.etag, _ETAG):
-            self._refuse(f"the ETag {_shown(found.etag)}, which can't name a file")
-        self._check_commit(found.commit_hash)
-        if None not in (self._size, found.size) and found.size != self._size:
-            self._refuse(f"the size {found.size:,}, but {self._size:,} was announced")
-        xet = getattr(found, "xet_file_data", None)
-        return found if xet is None else dataclasses.replace(found, xet_file_data=None)
+        if metadata.etag is not None and not _matching(metadata.etag, _ETAG):
+            self._refuse(f"the ETag {_shown(metadata.etag)}, which can't name a file")
+        self._check_commit(metadata.commit_hash)
+        if None not in (self._size, metadata.size) and metadata.size != self._size:
+            self._refuse(f"the size {metadata.size:,}, but {self._size:,} was announced")
+        xet = getattr(metadata, "xet_file_data", None)
+        return metadata if xet is None else dataclasses.replace(metadata, xet_file_data=None)
 
     def _check_commit(self, commit: str | None) -> None:
         if commit is not None and not _matching(commit, _COMMIT):
@@ -216,16 +216,16 @@ def find_damage(path: Path, announced: RepositoryFile) -> str | None:
     named = _matching(_blob(path).name, _SHA256) if announced.git_hash is None else None
     if (wanted := announced.sha256 or named) is not None:
         with path.open("rb") as file:
-            found = hashlib.file_digest(file, "sha256").hexdigest()
+            digest = hashlib.file_digest(file, "sha256").hexdigest()
     elif (wanted := announced.git_hash) is not None:
         content = hashlib.sha1(b"blob %d\0" % size, usedforsecurity=False)
         with path.open("rb") as file:
             while block := file.read(1 << 20):
                 content.update(block)
-        found = content.hexdigest()
+        digest = content.hexdigest()
     else:
         return None
-    return None if found == wanted else f"has the hash {found}, but {wanted} was announced"
+    return None if digest == wanted else f"has the hash {digest}, but {wanted} was announced"
 
 
 def discard(path: Path) -> None:

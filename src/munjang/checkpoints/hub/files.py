@@ -81,7 +81,7 @@ def _refuse(repository: str, names: Collection[str]) -> None:
     if any(name in names for name in PICKLE_FILES):
         raise UnsafeCheckpointError(
             f"The hub repository '{repository}' holds its weights only as a pickle, a format that can carry"
-            " code. If you trust it, say allow_pickle=True."
+            " code. If you trust it, pass allow_pickle=True."
         )
     looked_for = ", ".join(SAFETENSORS_FILES + PICKLE_FILES)
     raise CheckpointError(f"The hub repository '{repository}' holds no weights: looked for {looked_for}.")

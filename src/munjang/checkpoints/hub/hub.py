@@ -59,11 +59,11 @@ def foreign_snapshot(model: HubModel) -> Path | None:
 
     for name in ("config.json", "modules.json"):
         with contextlib.suppress(ValueError):  # an invalid repository name
-            found = try_to_load_from_cache(
+            path = try_to_load_from_cache(
                 model.repository, name, cache_dir=_cache_dir(model), revision=model.revision
             )
-            if isinstance(found, str) and _has_weights(Path(found).parent, model.allow_pickle):
-                return Path(found).parent
+            if isinstance(path, str) and _has_weights(Path(path).parent, model.allow_pickle):
+                return Path(path).parent
     return None
 
 
@@ -114,10 +114,10 @@ class _Fetch:
         """Return whether the cache has a file of this commit."""
         from huggingface_hub import try_to_load_from_cache
 
-        found = try_to_load_from_cache(
+        path = try_to_load_from_cache(
             self.model.repository, file, cache_dir=_cache_dir(self.model), revision=self.listing.commit
         )
-        return isinstance(found, str)
+        return isinstance(path, str)
 
 
 def _download(fetch: _Fetch, endpoint: str, quiet: bool) -> Path:

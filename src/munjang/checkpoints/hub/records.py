@@ -57,7 +57,7 @@ class HubModel:
                 f"{self.repository}@{revision}", "no branch, tag or commit can have this name"
             )
         if isinstance(token, str) and not re.fullmatch("[!-~]*", token):
-            raise InputError("The token holds characters that no token has; copy it again.")
+            raise InputError("The token contains invalid characters; copy it again.")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

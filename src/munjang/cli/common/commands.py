@@ -16,8 +16,8 @@ A command is a function whose parameters are declared with `option` and `argumen
 
 The help text is the function's docstring. A parameter whose type is a dataclass, such as ``Reading``, stands
 for options: one for each field that is annotated with `option`, or whose metadata are the arguments of
-`option`. The command receives the dataclass. ``Annotated[Reading, Bundle(...)]`` changes its options for one
-command.
+`option` (``flags`` is a tuple). The command receives the dataclass. ``Annotated[Reading, Bundle(...)]``
+changes its options for one command.
 """
 
 from __future__ import annotations
@@ -25,16 +25,19 @@ from __future__ import annotations
 import inspect
 import os
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from copy import copy
 from dataclasses import MISSING, Field, dataclass, fields, is_dataclass, replace
-from typing import Annotated, Any, TypeVar, cast, get_args, get_origin, get_type_hints
+from pathlib import Path
+from types import NoneType, UnionType
+from typing import Annotated, Any, TypeVar, Union, cast, get_args, get_origin, get_type_hints
 
 import typer
 from typer.core import TyperCommand, TyperGroup, TyperOption
 
+from munjang.cli.common.needs import model_hint
 from munjang.cli.common.options import Bundle, Option, examples, option
 
 __all__ = [
@@ -82,8 +85,6 @@ class _Command(TyperCommand):
         except UsageError as error:
             missing = getattr(error, "param", None)
             if type(error).__name__ == "MissingParameter" and missing is not None and missing.name == "model":
-                from munjang.cli.common.needs import model_hint
-
                 path = f"{'' if parent is None else parent.command_path} {info_name}"
                 vars(error)["message"] = model_hint(" ".join(path.split()[1:]), None)
             elif isinstance(message := vars(error).get("message"), str):
@@ -211,7 +212,8 @@ def _parameter_of(described_field: Field[Any], hint: Any, bundle: Bundle) -> ins
     """Return the option of a field."""
     name, metadata = described_field.name, dict(described_field.metadata)
     if metadata:
-        hint = Annotated[hint, option(metadata.pop("help"), metadata.pop("metavar", None), **metadata)]
+        text, metavar, flags = (metadata.pop(key, None) for key in ("help", "metavar", "flags"))
+        hint = _one_value(hint, option(str(text), metavar, *(flags or ()), **metadata))
     if name in bundle.shown:
         kind, declared = get_args(hint)[0], copy(_option_of(hint))
         declared.show_default = bundle.shown[name]
@@ -227,6 +229,24 @@ def _parameter_of(described_field: Field[Any], hint: Any, bundle: Bundle) -> ins
     return _with_flag(
         inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=hint)
     )
+
+
+_METAVARS = {int: "N", float: "X", Path: "DIR"}  # for fields of the library, unless they state another
+
+
+def _one_value(hint: Any, declared: Option) -> Any:
+    """Return the annotation of an option for a field of the library, whose type may be wider.
+
+    Of a union the option has the first type. A sequence of texts is one value with commas.
+    """
+    kinds = get_args(hint) if get_origin(hint) in (Union, UnionType) else (hint,)
+    kind = kinds[0]
+    is_sequence = get_origin(kind) is Sequence
+    if is_sequence:
+        declared.parser = lambda value: [part.strip() for part in value.split(",")]
+    if declared.metavar is None and kind is not bool:
+        declared.metavar = "A,B" if is_sequence else _METAVARS.get(kind, "NAME")
+    return Annotated[kind | None if NoneType in kinds else kind, declared]
 
 
 def _option_of(annotation: Any) -> Any:
@@ -264,7 +284,8 @@ def _flags_without_type(params: list[Any]) -> list[Any]:
 def flag_of(name: str, value: object = None) -> str | None:
     """Return the flag of a parameter of the running command, in the form for this value."""
     ctx = _running.get(None)
-    param = next((one for one in ctx.command.params if one.name == name), None) if ctx else None
+    params = ctx.command.params if ctx else []
+    param = next((each for each in params if each.name == name), None)
     if param is None:
         return None
     if not param.opts[0].startswith("-"):
@@ -277,8 +298,8 @@ def column_hint() -> str:
     """Return the options of the running command that name columns."""
     ctx = _running.get(None)
     params = ctx.command.params if ctx else []
-    found = [param.opts[0] for param in params if str(getattr(param, "help", "")).startswith("The column")]
-    return f"Options that name columns: {', '.join(found)}." if found else ""
+    flags = [param.opts[0] for param in params if str(getattr(param, "help", "")).startswith("The column")]
+    return f"Options that name columns: {', '.join(flags)}." if flags else ""
 
 
 def path_and_model() -> tuple[str, str | None]:

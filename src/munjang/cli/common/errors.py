@@ -15,11 +15,11 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
-from typing import TextIO
 
 import typer
 
 from munjang.cli.common.commands import column_hint, flag_of, let_go_of_stdout, path_and_model
+from munjang.cli.common.needs import model_hint
 from munjang.errors import DataFileError, FetchError, MissingHeadError, MunjangError, UnknownModelError
 
 __all__ = ["FAILED", "explained", "tell"]
@@ -116,8 +116,6 @@ def _with_hint(error: MunjangError) -> str:
     if isinstance(error, DataFileError) and "say which holds" in parts[0] and "--column" not in parts[0]:
         parts.append(column_hint())
     if isinstance(error, UnknownModelError | FetchError | MissingHeadError):
-        from munjang.cli.common.needs import model_hint
-
         command, name = path_and_model()
         has_one = "Did you mean" in parts[0] or isinstance(error, MissingHeadError)
         parts.append(model_hint(command, None if has_one else name))
@@ -139,18 +137,7 @@ def _warnings_as_lines() -> Iterator[None]:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("always", UserWarning)
-            warnings.showwarning = _show_warning
+            warnings.showwarning = lambda message, *_, **__: tell(str(message))
             yield
     finally:
         logger.removeHandler(handler)
-
-
-def _show_warning(
-    message: Warning | str,
-    category: type[Warning],  # noqa: ARG001 -- the signature is Python's
-    filename: str,  # noqa: ARG001
-    lineno: int,  # noqa: ARG001
-    file: TextIO | None = None,  # noqa: ARG001
-    line: str | None = None,  # noqa: ARG001
-) -> None:
-    tell(str(message))

@@ -13,7 +13,6 @@ from munjang.cli.common.options import option
 from munjang.cli.common.output import clean, console, detail_lines, new_table
 from munjang.cli.common.texts import cross_encoder, print_answers
 from munjang.errors import InputError
-from munjang.search.lead import FITTING
 
 if TYPE_CHECKING:
     from rich.text import Text
@@ -47,28 +46,28 @@ class SearchOptions:
     ] = None
 
 
-def read_filters(given: list[str] | None) -> dict[str, Any] | None:
+def read_filters(texts: list[str] | None) -> dict[str, Any] | None:
     """Parse ``lang=ko``, ``year>=2020`` or a JSON object; raise `InputError` for anything else."""
-    wanted: dict[str, dict[str, Any]] = {}
-    for text in given or ():
+    conditions: dict[str, dict[str, Any]] = {}
+    for text in texts or ():
         for name, operator, value in _conditions(text):
-            if operator in wanted.setdefault(name, {}):
+            if operator in conditions.setdefault(name, {}):
                 raise InputError(f"The filter for '{name}' has '{operator}' twice.")
-            wanted[name][operator] = value
-    return wanted or None
+            conditions[name][operator] = value
+    return conditions or None
 
 
 def _conditions(text: str) -> list[tuple[str, str, Any]]:
     if text.lstrip().startswith("{"):
         try:
-            read = json.loads(text)
+            conditions = json.loads(text)
         except ValueError as error:
             raise InputError(f"The filter {text!r:.80} is not JSON: {error}.") from None
-        return [one for name, value in read.items() for one in _of_json(name, value)]
-    found = _CONDITION.fullmatch(text)
-    if found is None:
+        return [each for name, value in conditions.items() for each in _of_json(name, value)]
+    match = _CONDITION.fullmatch(text)
+    if match is None:
         raise InputError(f"The filter {text!r:.80} is not like lang=ko, year>=2020 or a JSON object.")
-    name, sign, value = found.groups()
+    name, sign, value = match.groups()
     plain = _plain(value)
     if sign in _OPERATORS:
         return [(name, _OPERATORS[sign], plain)]
@@ -79,17 +78,17 @@ def _conditions(text: str) -> list[tuple[str, str, Any]]:
 
 def _of_json(name: str, value: Any) -> list[tuple[str, str, Any]]:
     if isinstance(value, dict):
-        return [(name, operator, wanted) for operator, wanted in value.items()]
+        return [(name, operator, operand) for operator, operand in value.items()]
     return [(name, "in" if isinstance(value, list) else "eq", value)]
 
 
 def _plain(value: str) -> Any:
     """Parse a number, true, false, null or a quoted string as JSON; return anything else as a string."""
     try:
-        read = json.loads(value)
+        parsed = json.loads(value)
     except ValueError:
         return value
-    return value if isinstance(read, dict | list) else read
+    return value if isinstance(parsed, dict | list) else parsed
 
 
 def open_index(location: str, model: str | None, *, offline: bool | None, readonly: bool = True) -> Index:
@@ -151,10 +150,12 @@ def _print_table(query: str, hits: list[Hit], columns: list[tuple[str, str]], *,
         scores = [f"{hit.scores[part]:.3f}" if part in hit.scores else "" for _, part in columns]
         table.add_row(str(hit.rank), *scores, clean(str(hit.id)), _shown(hit, several=several))
     console().print(table)
+    from munjang.search.query import FITTING
+
     leads = [hit.lead for hit in hits if hit.lead is not None]
     if leads and hits[0].rank == 1 and max(leads) < FITTING:
         console().print(
-            "Nothing fits well: the best result is hardly nearer to the query than the rest of the index.",
+            "Nothing fits well: the best result is hardly more similar than the rest of the index.",
             style="yellow",
         )
 

@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
+from munjang.errors import MunjangError
+
 if TYPE_CHECKING:
     from munjang.checkpoints import ModelInfo
 
@@ -42,17 +44,19 @@ def model_hint(command: str, name: str | None) -> str:
     """
     if command.partition(" ")[0] in ("models", ""):
         return ""
-    need, training = _NEEDS.get(_SAME.get(command, command), (_VECTORS, ""))
-    here = _models_here()
-    listed = ", ".join(f"{one} ({', '.join(can) or 'no trained head'})" for one, can in here.items())
+    head, training = _NEEDS.get(_SAME.get(command, command), (_VECTORS, ""))
+    cached = _cached_models()
+    listed = ", ".join(
+        f"{model} ({', '.join(heads) or 'no trained head'})" for model, heads in cached.items()
+    )
     parts = [_did_you_mean(name), f"Models that are here: {listed or 'none'}."]
-    fitting = [one for one, can in here.items() if need in can]
+    suitable = [model for model, heads in cached.items() if head in heads]
     if command.startswith("train"):
         return " ".join(filter(None, parts))
-    if fitting:
-        parts.append(f"For `munjang {command}`: --model {fitting[0]}.")
+    if suitable:
+        parts.append(f"For `munjang {command}`: --model {suitable[0]}.")
     else:
-        parts.append(f"None of them has what `munjang {command}` needs ({need}).")
+        parts.append(f"None of them has what `munjang {command}` needs ({head}).")
         parts.append(f"`{training}` trains one; --model then takes its folder." if training else "")
     return " ".join(filter(None, parts))
 
@@ -60,26 +64,24 @@ def model_hint(command: str, name: str | None) -> str:
 def _did_you_mean(name: str | None) -> str:
     from munjang.checkpoints.catalogue import closest
 
-    found = None if name is None else closest(name)
-    return f"Did you mean '{found}'?" if found else ""
+    suggestion = None if name is None else closest(name)
+    return f"Did you mean '{suggestion}'?" if suggestion else ""
 
 
-def _models_here() -> dict[str, list[str]]:
+def _cached_models() -> dict[str, list[str]]:
     """Return the models in the cache, each with its heads."""
     from munjang.checkpoints import list_models
-    from munjang.errors import MunjangError
 
-    found: dict[str, list[str]] = {}
+    models: dict[str, list[str]] = {}
     with suppress(MunjangError):
         for info in list_models():
             if info.present:
-                found[info.name] = _abilities(info)
-    return found
+                models[info.name] = _heads(info)
+    return models
 
 
-def _abilities(info: ModelInfo) -> list[str]:
+def _heads(info: ModelInfo) -> list[str]:
     from munjang.checkpoints.folder import Checkpoint
-    from munjang.errors import MunjangError
     from munjang.models.params import Params
     from munjang.models.program import heads_of
     from munjang.models.registry import architecture_of

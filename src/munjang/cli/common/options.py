@@ -134,14 +134,14 @@ TaskModel = Annotated[
 ]
 # None if the option is not given: then the environment decides.
 Offline = Annotated[
-    bool | None, option("Use only what is here; open no connection.", "--offline", panel=_MODEL)
+    bool | None, option("Use only local files; open no connection.", "--offline", panel=_MODEL)
 ]
 Pooling = Annotated[
     str | None,
     option(
-        "How token vectors become one: mean, cls, max, pooler, ..., or several, as in mean+max.",
+        "How token vectors are combined: mean, cls, max, pooler, ..., or several, as in mean+max.",
         "MODE",
-        shown="what the model's files say",
+        shown="from the model's files",
         panel=_MODEL,
     ),
 ]
@@ -151,24 +151,24 @@ PromptName = Annotated[
     option("Which of the model's prompts to put before each text, such as query.", "NAME", panel=_MODEL),
 ]
 Prompt = Annotated[str | None, option("A text to put before each text.", "TEXT", panel=_MODEL)]
-AsJson = Annotated[bool, option("Print JSON, for programs.", "--json")]
-Progress = Annotated[bool | None, option("Show how far long work has come.", shown="on a terminal")]
+AsJson = Annotated[bool, option("Print JSON.", "--json")]
+Progress = Annotated[bool | None, option("Show a progress bar.", shown="on a terminal")]
 Column = Annotated[
     str | None,
-    option("The column or key that holds the texts.", "NAME", "-c", shown="the obvious one", panel=READING),
+    option("The column or key of the texts.", "NAME", "-c", shown="detected", panel=READING),
 ]
 Encoding = Annotated[
     str, option("The character encoding, such as cp949 for older Korean files.", "NAME", panel=READING)
 ]
-NoQuoting = Annotated[bool, option("In CSV and TSV, a quote is a letter.", panel=READING)]
+NoQuoting = Annotated[bool, option("In CSV and TSV, quotation marks have no special meaning.", panel=READING)]
 NoHeader = Annotated[
     bool,
     option("In CSV and TSV, the first row is data; columns are called 1, 2, 3, ...", panel=READING),
 ]
 
 
-def column_of(flag: str, what: str, default: str | bool = "the obvious one") -> Option:
-    """Return the option for the column of a file that holds ``what``; ``default`` is shown in the help."""
+def column_of(flag: str, what: str, default: str | bool = "detected") -> Option:
+    """Return the option for the column of ``what``; ``default`` is shown in the help."""
     return option(f"The column of {what}.", "NAME", flag, shown=default, panel=READING)
 
 
@@ -178,7 +178,7 @@ Columns = Annotated[
         "The columns of the data: two texts and a score or label; anchor, positive and any negatives; "
         "or queries, documents and relevance.",
         "A,B,...",
-        shown="the obvious ones",
+        shown="detected",
         panel=READING,
     ),
 ]

@@ -8,6 +8,7 @@ import os
 import re
 import sys
 from collections.abc import Iterable, Mapping, Sequence
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -24,10 +25,13 @@ __all__ = [
     "joined",
     "new_table",
     "print_json",
+    "print_table",
     "rounded",
+    "vector_cell",
     "write_line",
 ]
 
+_COMPONENTS = 4  # of a vector in a table
 _SHORT = 24  # characters of a value that shares its line with others
 _LONG = 240  # characters beyond which a value is left out
 _CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
@@ -89,6 +93,21 @@ def new_table(title: str | None = None, *columns: str, lines: bool = False) -> T
         align: Literal["left", "right"] = "right" if name.startswith(">") else "left"
         table.add_column(name.removeprefix(">"), justify=align, overflow="fold")
     return table
+
+
+def print_table(table: Table, footnote: str = "") -> None:
+    """Print a table, and a footnote below it."""
+    out = console()
+    out.print(table)
+    if footnote:
+        out.print(footnote, style="dim")
+
+
+def vector_cell(vector: Iterable[float]) -> str:
+    """Return the first components of a vector for a table; of NumPy or of a list."""
+    first = islice(vector, _COMPONENTS)
+    cells = (f"{value:4d}" if isinstance(value, int) else f"{value:7.4f}" for value in first)
+    return "  ".join((*cells, "..."))
 
 
 def clean(text: str) -> str:

@@ -44,7 +44,6 @@ __all__ = [
     "answered",
     "check_query",
     "cross_encoder",
-    "data_file",
     "file_or_stdin",
     "is_piped",
     "lines_of_stdin",
@@ -110,10 +109,10 @@ def check_query(query: str) -> None:
         raise InputError("The query is empty; write what to look for.")
 
 
-def text_or_lines(text: str | None, name: str) -> list[str]:
+def text_or_lines(text: str | None) -> list[str]:
     """Return the text of an argument, or the lines of standard input if it is ``-`` or missing."""
     if text is None and not is_piped():
-        raise usage_error("Give a text, or pipe some in.", name)
+        raise usage_error("Write a text, or pipe texts in.", "TEXT")
     return lines_of_stdin() if text in (None, STDIN) else [str(text)]
 
 
@@ -126,15 +125,15 @@ def answered(
     Lines for which ``answer`` raises `InputError` are reported by their numbers, from 1, and the block ends
     with exit status 1. An error that all lines have, such as a wrong option, is raised once.
     """
-    found = _answers(lines, answer)
-    refused = {number: each for number, each in enumerate(found, 1) if isinstance(each, InputError)}
-    if len(refused) == len(found) and len(set(map(str, refused.values()))) == 1:
-        raise refused[1]
-    for number, error in refused.items():
+    answers = _answers(lines, answer)
+    errors = {number: each for number, each in enumerate(answers, 1) if isinstance(each, InputError)}
+    if len(errors) == len(answers) and len(set(map(str, errors.values()))) == 1:
+        raise errors[1]
+    for number, error in errors.items():
         tell(f"{shown_name(STDIN)}:{number}: {error}")
-    answers = [None if isinstance(each, InputError) else each for each in found]
-    yield list(zip(lines, answers, strict=True))
-    if refused:
+    valid = [None if isinstance(each, InputError) else each for each in answers]
+    yield list(zip(lines, valid, strict=True))
+    if errors:
         raise typer.Exit(FAILED)
 
 
@@ -201,11 +200,6 @@ class Reading:
 
 # For commands whose columns have options of their own.
 TableReading = Annotated[Reading, Bundle(without=("column",))]
-
-
-def data_file(path: str, column: str | None, encoding: str, *, no_quoting: bool, no_header: bool) -> DataFile:
-    """Return the file of texts with its reading options."""
-    return Reading(column, encoding, no_quoting, no_header).file(path)
 
 
 def rows_with_text(source: DataFile) -> list[Row]:

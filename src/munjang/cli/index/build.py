@@ -1,198 +1,158 @@
-"""``munjang index build`` and ``add``: documents put into an index."""
+"""``munjang index build`` and ``add``: write documents to an index."""
 
 from __future__ import annotations
 
 import json
-from enum import StrEnum
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-import typer
-
+from munjang.cli.common.commands import command
 from munjang.cli.common.errors import tell
 from munjang.cli.common.hits import open_index
-from munjang.cli.common.options import (
-    READING,
-    AsJson,
-    Encoding,
-    Model,
-    NoHeader,
-    NoQuoting,
-    Offline,
-    Progress,
-    examples,
+from munjang.cli.common.options import READING, AsJson, Model, Offline, Progress, argument, option
+from munjang.cli.common.output import write_line
+from munjang.cli.common.texts import (
+    Reading,
+    TableReading,
+    is_piped,
+    lines_of_stdin,
+    refuse,
+    refuse_reading,
+    usage_error,
 )
-from munjang.cli.common.output import print_json, write_line
-from munjang.cli.common.texts import is_piped, lines_of_stdin, refuse, refuse_reading, usage_error
-from munjang.cli.index.options import MAKING, Analysis, ChunkOverlap, ChunkTokens, Location
+from munjang.cli.index.options import Location, Passages, print_result
 from munjang.data.files import DataFile
 from munjang.errors import DataFileError
 from munjang.progress import has_bar, tracked
-from munjang.search.stores.locations import shown
 
 if TYPE_CHECKING:
-    from munjang.search.build import Built
     from munjang.search.documents import DocumentId
-    from munjang.search.index import Index
+    from munjang.search.index import Built, Index
     from munjang.search.prepare import Engine
     from munjang.search.sources import Source
 
-__all__ = ["ADD_EXAMPLES", "BUILD_EXAMPLES", "add", "build", "read_id"]
+__all__ = ["add", "build", "read_id"]
 
 
-class EngineName(StrEnum):
-    """Where documents are encoded."""
+@dataclass(frozen=True)
+class Documents:
+    """Options: the documents of a file or folder."""
 
-    LOCAL = "local"
-    RAY = "ray"
+    field: Annotated[
+        list[str] | None,
+        option(
+            "A field of the documents and the column that holds it; may be repeated.",
+            "NAME[=COLUMN]",
+            shown="text, from the obvious column",
+            panel=READING,
+        ),
+    ] = None
+    id: Annotated[
+        str | None,
+        option("The column of the ids.", "COLUMN", shown="id, or made of the content", panel=READING),
+    ] = None
+    metadata: Annotated[
+        list[str] | None,
+        option(
+            "A column to keep for filters and display; may be repeated.",
+            "COLUMN",
+            shown="all others",
+            panel=READING,
+        ),
+    ] = None
+    lines: Annotated[bool, option("In text files, each line is a document.", panel=READING)] = False
+    name: Annotated[
+        str | None,
+        option(
+            "The recorded source of the documents.", "NAME", shown="the file's or folder's", panel=READING
+        ),
+    ] = None
+
+    @property
+    def columns(self) -> dict[str, str]:
+        """The column of each field."""
+        pairs = (text.partition("=") for text in self.field or ())
+        return {name: column or name for name, _, column in pairs}
+
+    def source(self, path: str, reading: Reading) -> Source:
+        """Return the source, checked so that no index is created for a source that can't be read."""
+        from munjang.search.sources import Source
+
+        is_file = not Path(path).is_dir()
+        is_table = is_file and DataFile(path=path).has_columns  # a folder may mix files
+        source = Source(
+            path=path,
+            columns=self.columns if is_table or any("=" in text for text in self.field or ()) else {},
+            id=self.id,
+            metadata=self.metadata,
+            lines=self.lines,
+            encoding=reading.encoding,
+            quoting=not reading.no_quoting,
+            header=not reading.no_header,
+            name=self.name,
+        )
+        source.check()
+        if is_file:
+            refuse_reading(path)
+            if source.reads_rows(path):
+                refuse("on a file of rows", "lines")
+        if source.columns and is_table:
+            next(iter(source.documents(list(self.columns))), None)  # raises errors for missing columns
+        return source
 
 
-BUILD_EXAMPLES = examples(
+@command(
     "munjang index build faq.munjang examples/everyday_questions.csv --field question --field answer",
     "munjang index build faq.munjang examples --prune --no-progress --json",
 )
-
-
 def build(
     location: Location,
-    path: Annotated[str, typer.Argument(metavar="PATH", help="A file, or a folder with all that is in it.")],
-    field: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--field",
-            metavar="NAME[=COLUMN]",
-            show_default="text, from the obvious column",
-            help="A field of the documents and the column that holds it; repeat it.",
-            rich_help_panel=READING,
-        ),
-    ] = None,
-    embed: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--embed",
-            metavar="NAME",
-            show_default="all",
-            help="A field that is searched by meaning; repeat it.",
-            rich_help_panel=MAKING,
-        ),
-    ] = None,
-    id_column: Annotated[
-        str | None,
-        typer.Option(
-            "--id",
-            metavar="COLUMN",
-            show_default="id, or made of the content",
-            help="The column that holds the ids.",
-            rich_help_panel=READING,
-        ),
-    ] = None,
-    metadata: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--metadata",
-            metavar="COLUMN",
-            show_default="all others",
-            help="A column to keep for filters and to show; repeat it.",
-            rich_help_panel=READING,
-        ),
-    ] = None,
-    lines: Annotated[
-        bool,
-        typer.Option("--lines", help="In text files, each line is a document.", rich_help_panel=READING),
-    ] = False,
-    name: Annotated[
-        str | None,
-        typer.Option(
-            "--name",
-            metavar="NAME",
-            show_default="the file's or folder's",
-            help="What documents say that they come from.",
-            rich_help_panel=READING,
-        ),
-    ] = None,
-    prune: Annotated[bool, typer.Option("--prune", help="Delete documents that are gone from PATH.")] = False,
-    engine: Annotated[
-        EngineName, typer.Option("--engine", help="Encode here, or on a Ray cluster.")
-    ] = EngineName.LOCAL,
+    path: Annotated[str, argument("A file, or a folder with all files in it.", "PATH")],
+    documents: Documents = Documents(),
+    passages: Passages = Passages(),
+    reading: TableReading = Reading(),
+    prune: Annotated[bool, option("Delete documents that are no longer in PATH.")] = False,
+    engine: Annotated[Literal["local", "ray"], option("Encode here, or on a Ray cluster.")] = "local",
     workers: Annotated[
         int | None,
-        typer.Option(
-            "--workers",
-            metavar="N",
-            min=1,
-            show_default="one per CPU slot",
-            help="Ray actors to encode with.",
-        ),
+        option("Number of Ray actors that encode.", "N", shown="one per CPU slot", min=1),
     ] = None,
-    encoding: Encoding = "utf-8",
-    no_quoting: NoQuoting = False,
-    no_header: NoHeader = False,
-    analyzer: Analysis = None,
-    chunk_tokens: ChunkTokens = None,
-    chunk_overlap: ChunkOverlap = None,
     model: Model = None,
-    offline: Offline = False,
+    offline: Offline = None,
     progress: Progress = None,
     as_json: AsJson = False,
 ) -> None:
-    """Put the documents of a file or folder into an index, which is made if it is not there.
+    """Add the documents of a file or folder to an index; the index is created if it does not exist.
 
     Rows of CSV, TSV, JSON Lines and parquet, sections of Markdown and whole text files are one document each;
-    long ones are cut by sentences. Only what is new or has changed is encoded, so that a build that was
-    stopped goes on when the same command is given again.
+    long documents are split at sentences. Only new and changed documents are encoded, so that the same
+    command resumes a build that was stopped.
     """
-    if workers is not None and engine is EngineName.LOCAL:
-        raise usage_error("--workers goes with --engine ray.", "--workers")
+    if workers is not None and engine == "local":
+        raise usage_error("--workers needs --engine ray.", "--workers")
     from munjang.search.index import Index
-    from munjang.search.sources import Source
 
-    columns = dict(_name_and_column(one) for one in field or ())
-    source = Source(
-        path=path,
-        columns=columns if any("=" in one for one in field or ()) or _is_table(path) else {},
-        id=id_column,
-        metadata=metadata,
-        lines=lines,
-        encoding=encoding,
-        quoting=not no_quoting,
-        header=not no_header,
-        name=name,
-    )
-    source.check()
-    if not Path(path).is_dir():
-        refuse_reading(path)
-        if source.reads_rows(path):
-            refuse("on a file of rows", "lines")
-    if source.columns and _is_table(path):
-        next(iter(source.documents(list(columns))), None)  # no index is made for columns that are not there
+    source = documents.source(path, reading)
     with Index.open(
         location,
         model=model,
-        fields=list(columns) or None,
-        embedded=embed,
-        analyzer=analyzer,
-        chunk_tokens=chunk_tokens,
-        chunk_overlap=chunk_overlap,
-        offline=offline or None,
+        fields=list(documents.columns) or None,
+        embedded=passages.embed,
+        offline=offline,
+        **passages.arguments(),
     ) as index:
-        built = _build(index, source, prune=prune, engine=_engine(engine, workers), progress=progress)
-        documents = len(index)
-    _print_built(location, built, documents, as_json)
+        workers_engine = _ray_engine(workers) if engine == "ray" else None
+        built = _build(index, source, prune=prune, engine=workers_engine, progress=progress)
+        count, name = len(index), index.location
+    done = f"{built.written:,} written, {built.unchanged:,} unchanged, {built.deleted:,} deleted"
+    print_result(name, as_json, {"documents": count, **asdict(built)}, f"{count:,} documents ({done})")
+    if built.skipped and not as_json:
+        skipped = ", ".join(f"{number:,} {reason}" for reason, number in built.skipped.items())
+        write_line(f"left out of the folder: {skipped}")
 
 
-def _is_table(path: str) -> bool:
-    """Return whether this is one file with columns, whose fields must be there; a folder may mix files."""
-    return not Path(path).is_dir() and DataFile(path=path).has_columns
-
-
-def _name_and_column(given: str) -> tuple[str, str]:
-    name, _, column = given.partition("=")
-    return name, column or name
-
-
-def _engine(name: EngineName, workers: int | None) -> Engine | None:
-    if name is EngineName.LOCAL:
-        return None
+def _ray_engine(workers: int | None) -> Engine:
     from munjang.search.ray import RayEngine
 
     return RayEngine(workers)
@@ -212,55 +172,26 @@ def _build(
         raise
 
 
-def _print_built(location: str, built: Built, documents: int, as_json: bool) -> None:
-    if as_json:
-        print_json(
-            {
-                "index": shown(location),
-                "documents": documents,
-                "read": built.read,
-                "written": built.written,
-                "unchanged": built.unchanged,
-                "deleted": built.deleted,
-                "skipped": dict(built.skipped),
-            }
-        )
-        return
-    done = [f"{built.written:,} written", f"{built.unchanged:,} unchanged", f"{built.deleted:,} deleted"]
-    skipped = [f"{count:,} {reason}" for reason, count in built.skipped.items()]
-    write_line(f"{shown(location)}: {documents:,} documents ({', '.join(done)})")
-    if skipped:
-        write_line(f"left out of the folder: {', '.join(skipped)}")
-
-
-ADD_EXAMPLES = examples(
+@command(
     'munjang index add faq.munjang "도서관은 몇 시에 닫아요?" --id 900 --metadata \'{"lang": "ko"}\'',
     "munjang index add faq.munjang --replace < documents.jsonl",
 )
-
-
 def add(
     location: Location,
     text: Annotated[
-        list[str] | None,
-        typer.Argument(metavar="TEXT", help="Texts of the first field; without any, standard input."),
+        list[str] | None, argument("Texts of the first field; without any, standard input.", "TEXT")
     ] = None,
-    number: Annotated[
-        str | None,
-        typer.Option("--id", metavar="ID", show_default="made of the text", help="The id, for one text."),
+    id: Annotated[  # noqa: A002 -- named like its option
+        str | None, option("The id, for one text.", "ID", shown="made of the text")
     ] = None,
-    metadata: Annotated[
-        str | None, typer.Option("--metadata", metavar="JSON", help="An object to keep with the texts.")
-    ] = None,
-    replace: Annotated[
-        bool, typer.Option("--replace", help="Replace documents that are there already.")
-    ] = False,
+    metadata: Annotated[str | None, option("An object to store with the text.", "JSON")] = None,
+    replace: Annotated[bool, option("Replace documents that exist already.")] = False,
     model: Model = None,
-    offline: Offline = False,
+    offline: Offline = None,
     progress: Progress = None,
     as_json: AsJson = False,
 ) -> None:
-    """Put single documents into an index that is there.
+    """Add single documents to an existing index.
 
     Each line of standard input is a document as JSON, such as {"id": 7, "text": "...", "metadata": {...}}
     with the index's own fields, or a text.
@@ -268,33 +199,31 @@ def add(
     if not text and not is_piped():
         raise usage_error("Give texts, or pipe documents in.", "TEXT")
     if len(text or ()) != 1:
-        refuse("without exactly one TEXT", "number", "metadata")
+        refuse("without exactly one TEXT", "id", "metadata")
     with open_index(location, model, offline=offline, readonly=False) as index:
-        documents = _given(index, text, number, metadata) if text else _of_stdin()
+        documents = _from_arguments(index, text, id, metadata) if text else _from_stdin()
         with tracked(progress, len(documents), "Adding") as advance:
-            done = (index.upsert if replace else index.add)(documents, advance=advance)
-        count = len(index)
-    if as_json:
-        print_json({"index": shown(location), "written": done, "documents": count})
-    else:
-        write_line(f"{shown(location)}: {done:,} written, {count:,} documents")
+            written = (index.upsert if replace else index.add)(documents, advance=advance)
+        count, name = len(index), index.location
+    values = {"written": written, "documents": count}
+    print_result(name, as_json, values, f"{written:,} written, {count:,} documents")
 
 
-def _given(index: Index, texts: list[str], number: str | None, metadata: str | None) -> list[Any]:
-    if number is None and metadata is None:
+def _from_arguments(index: Index, texts: list[str], id_: str | None, metadata: str | None) -> list[Any]:
+    if id_ is None and metadata is None:
         return list(texts)
     from munjang.search.documents import content_id
 
-    kept = _json(metadata or "{}", "--metadata")
-    identifier = content_id(texts[0]) if number is None else read_id(number)
-    return [{"id": identifier, index.settings.fields[0]: texts[0], "metadata": kept}]
+    identifier = content_id(texts[0]) if id_ is None else read_id(id_)
+    values = _json(metadata or "{}", "--metadata")
+    return [{"id": identifier, index.settings.fields[0]: texts[0], "metadata": values}]
 
 
-def _of_stdin() -> list[Any]:
+def _from_stdin() -> list[Any]:
     lines = [line for line in lines_of_stdin() if line.strip()]
     return [
-        _json(line, f"standard input, line {place}") if line.lstrip().startswith("{") else line
-        for place, line in enumerate(lines, 1)
+        _json(line, f"standard input, line {number}") if line.lstrip().startswith("{") else line
+        for number, line in enumerate(lines, 1)
     ]
 
 
@@ -305,10 +234,10 @@ def _json(text: str, where: str) -> Any:
         raise DataFileError(f"{where}: not JSON: {error}.") from None
 
 
-def read_id(given: str) -> DocumentId:
-    """Read an id: a whole number is one, a quoted text a text, and so is anything else."""
+def read_id(text: str) -> DocumentId:
+    """Return an id: an integer for an integer, a string for a quoted string and for anything else."""
     try:
-        read = json.loads(given)
+        value = json.loads(text)
     except ValueError:
-        return given
-    return read if isinstance(read, int | str) and not isinstance(read, bool) else given
+        return text
+    return value if isinstance(value, int | str) and not isinstance(value, bool) else text

@@ -1,100 +1,233 @@
-"""What every command of ``munjang train`` does: read examples, follow the run, and say how it ended."""
+"""The options that all training commands share, the reading of examples, and the display of a run."""
 
 from __future__ import annotations
 
+import logging
 import math
-from collections.abc import Callable, Hashable, Mapping, Sequence
+import os
+import sys
+import warnings
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import wraps
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
 
+from munjang.cli.common.commands import Group, command, given
+from munjang.cli.common.options import DEFAULT_MODEL, AsJson, Bundle, Offline, Progress, option
 from munjang.cli.common.output import clean, console, joined, new_table, print_json, rounded, write_line
-from munjang.cli.train.options import Run, leads, say
+from munjang.cli.common.texts import refuse, refuse_reading, usage_error
+from munjang.errors import MunjangError, TrainingError
 
 if TYPE_CHECKING:
     from munjang.training.loop.report import TrainingResult
-    from munjang.training.loop.watchers import Step, Watcher
+    from munjang.training.loop.watchers import Step
 
-__all__ = ["examples_of", "follow", "names_of", "numbers_of"]
+__all__ = [
+    "Run",
+    "RunWithoutModel",
+    "TrainingGroup",
+    "follow",
+    "numbers_of",
+    "trains",
+    "without_connections",
+]
 
 T = TypeVar("T")
+_FAILED = 1
 _INTERRUPTED = 130
+_OFFLINE = "MUNJANG_OFFLINE"
 
 
-def examples_of(
-    run: Run,
-    read: Callable[[Path], Sequence[T]],
-    *,
-    key: Callable[[T], Hashable] | None = None,
-    read_dev: Callable[[Path], Sequence[T]] | None = None,
-) -> tuple[list[T], list[T]]:
-    """Read what is learned from, and what is held out; examples of one key are on one side."""
-    from munjang.data.splitting import sample, split
-
-    found = sample([one for path in run.data for one in read(path)], run.limit)
-    if run.dev is not None:
-        return found, list((read_dev or read)(run.dev))
-    if run.dev_share is not None:
-        return split(found, held_out=run.dev_share, key=key)
-    return found, []
+def _leads() -> bool:
+    """Return whether this process is the only one, or the first of several."""
+    return os.environ.get("RANK", "0") == "0"
 
 
-def names_of(labels: str | None) -> list[str] | None:
-    """Read names that commas part."""
-    return None if labels is None else [name.strip() for name in labels.split(",")]
+def _tell(line: str) -> None:
+    """Write a line to standard error, once for all processes."""
+    if _leads():
+        sys.stderr.write(f"{line}\n")
+        sys.stderr.flush()
 
 
-def numbers_of(numbers: str, option: str) -> list[int]:
-    """Read whole numbers that commas part."""
-    from munjang.cli.common.texts import usage_error
+@contextmanager
+def _one_voice() -> Iterator[None]:
+    """Suppress the messages of all processes but the leading one, which has the same errors."""
+    if _leads():
+        yield
+        return
+    logger = logging.getLogger("munjang")
+    level = logger.level
+    logger.setLevel(logging.CRITICAL)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    except TrainingError:  # can be an error of this process only: its memory
+        raise
+    except MunjangError:
+        raise typer.Exit(_FAILED) from None
+    finally:
+        logger.setLevel(level)
 
+
+class TrainingGroup(Group):
+    """The group of training commands; of several processes, one reports errors."""
+
+    def invoke(self, ctx: Any) -> Any:
+        """Run the chosen command."""
+        with _one_voice():
+            return super().invoke(ctx)
+
+
+@contextmanager
+def without_connections(forbidden: bool | None) -> Iterator[None]:
+    """Set the environment variable by which all parts of the library open no connection."""
+    before = os.environ.get(_OFFLINE)
+    if forbidden:
+        os.environ[_OFFLINE] = "1"
+    try:
+        yield
+    finally:
+        if forbidden:
+            del os.environ[_OFFLINE]
+        if forbidden and before is not None:
+            os.environ[_OFFLINE] = before
+
+
+@dataclass(frozen=True, kw_only=True)
+class Run:
+    """Options: the files and the model of a run."""
+
+    data: Annotated[list[Path], option("The examples to learn from; repeat it.", "FILE")]
+    output: Annotated[
+        Path, option("The folder of the run: the model, a report, the curves, a log.", "DIR", "-o")
+    ]
+    model: Annotated[
+        str,
+        option(
+            "The initial model: a folder, a name of `munjang models`, a Hugging Face repository.",
+            "NAME",
+            "-m",
+        ),
+    ] = DEFAULT_MODEL
+    dev: Annotated[Path | None, option("Held-out examples to measure on.", "FILE")] = None
+    dev_share: Annotated[
+        float | None, option("Hold out this share of the data instead, such as 0.1.", "X")
+    ] = None
+    limit: Annotated[
+        int | None, option("Use a random sample of so many examples.", "N", min=1, shown="all")
+    ] = None
+    offline: Offline = None
+    progress: Progress = None
+    as_json: AsJson = False
+
+    @property
+    def files(self) -> list[Path]:
+        """All files of examples."""
+        return self.data if self.dev is None else [*self.data, self.dev]
+
+    def examples(
+        self,
+        read: Callable[[Path], Sequence[T]],
+        *,
+        key: Callable[[T], Hashable] | None = None,
+        read_dev: Callable[[Path], Sequence[T]] | None = None,
+    ) -> tuple[list[T], list[T]]:
+        """Read the training and the held-out examples; examples with the same key are in the same part."""
+        from munjang.data.splitting import sample, split
+
+        found = sample([example for path in self.data for example in read(path)], self.limit)
+        if self.dev is not None:
+            return found, list((read_dev or read)(self.dev))
+        if self.dev_share is not None:
+            return split(found, held_out=self.dev_share, key=key)
+        return found, []
+
+    def check(self) -> None:
+        """Raise an error for an output folder that holds other files, and for options without effect."""
+        from munjang.training.output import check_output
+
+        if _leads():  # the other processes may start after the folder was created
+            check_output(self.output)
+        if self.dev is not None:
+            refuse("beside --dev", "dev_share")
+        elif self.dev_share is None:
+            refuse("without examples to measure on (--dev or --dev-share)", "patience", "evaluate_first")
+        if given("max_steps"):
+            refuse("beside --max-steps", "epochs")
+        if given("batch_tokens"):
+            refuse("beside --batch-tokens", "batch_size")
+        refuse_reading(*self.files)
+
+
+RunWithoutModel = Annotated[Run, Bundle(without=("model",))]
+
+
+def trains(*lines: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """Declare a function as a command, as `command` does; its first parameter ``run`` is a `Run`."""
+
+    def declare(function: Callable[..., None]) -> Callable[..., None]:
+        @wraps(function)
+        def checked(*, run: Run, **values: Any) -> None:
+            run.check()
+            with without_connections(run.offline):
+                function(run=run, **values)
+
+        return command(*lines)(checked)
+
+    return declare
+
+
+def numbers_of(numbers: str, flag: str) -> list[int]:
+    """Return the whole numbers of a list separated by commas."""
     try:
         return [int(number) for number in numbers.split(",")]
     except ValueError:
-        raise usage_error(f"'{numbers}' is no list of whole numbers such as 1,2,3.", option) from None
+        raise usage_error(f"'{numbers}' is no list of whole numbers such as 1,2,3.", flag) from None
 
 
-def follow(run: Run, name: str, train: Callable[[Sequence[Watcher]], TrainingResult]) -> None:
-    """Train, show how far that has come, and say how it ended."""
+def follow(run: Run, title: str, train: Callable[..., TrainingResult]) -> None:
+    """Call ``train`` with the output folder and watchers, show its progress, and print the result."""
     from munjang.training.loop.watchers import shown
 
-    teller = _Teller()
-    asked = run.progress if leads() else False
+    reporter = _Reporter()
     try:
-        with shown(asked, name) as watchers:
-            result = train((teller, *watchers))
+        with shown(run.progress if _leads() else False, title) as watchers:
+            result = train(output=run.output, watchers=(reporter, *watchers))
     except KeyboardInterrupt as stopped:
-        say(_stopped(stopped))
+        reason = str(stopped)  # empty if asked twice, or before the first update
+        _tell(
+            f"{reason[0].upper()}{reason[1:]}."
+            if reason
+            else "Stopped; the same command goes on after the last checkpoint."
+        )
         raise typer.Exit(_INTERRUPTED) from None
-    if leads():
-        _show(result, run.as_json, finished_before=teller.steps is None)
+    if _leads():
+        _show(result, run.as_json, finished_before=reporter.steps is None)
 
 
-class _Teller:
-    """Says if a run goes on that was stopped; knows whether there was one at all."""
+class _Reporter:
+    """A watcher that reports whether a run is resumed; ``steps`` is None if there was nothing to do."""
 
     def __init__(self) -> None:
         self.steps: int | None = None
 
     def begin(self, steps: int, done: int) -> None:
-        """Say where it goes on."""
+        """Report where the run is resumed."""
         self.steps = steps
         if done:
-            say(f"Going on after update {done:,} of {steps:,}.")
+            _tell(f"Going on after update {done:,} of {steps:,}.")
 
     def step(self, step: Step) -> None:
-        """Leave it to others to show."""
+        """Do nothing."""
 
     def evaluation(self, step: int, metrics: Mapping[str, float], best: bool) -> None:
-        """Leave it to others to show."""
-
-
-def _stopped(stopped: KeyboardInterrupt) -> str:
-    why = str(stopped)
-    if not why:  # asked twice, or before the first update
-        return "Stopped; the same command goes on after the last checkpoint."
-    return f"{why[0].upper()}{why[1:]}."
+        """Do nothing."""
 
 
 def _number(value: float) -> float | None:

@@ -5,78 +5,32 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-import typer
-
-from munjang.cli.common.options import AsJson, Column, Encoding, Model, Offline, Progress, examples
+from munjang.cli.common.commands import command
+from munjang.cli.common.options import AsJson, Bundle, Column, Encoding, Progress, argument, option
 from munjang.cli.common.output import clean, console, new_table, print_json, write_line
-from munjang.cli.common.texts import refuse, usage_error
-from munjang.cli.train.options import without_connections
-from munjang.cli.train.run import names_of
+from munjang.cli.common.texts import Opening, refuse, usage_error
+from munjang.cli.train.run import without_connections
 from munjang.progress import has_bar
+from munjang.training.options import VocabularyTask
 
 if TYPE_CHECKING:
     from munjang.training.vocabulary.add import Suggestion
 
-__all__ = [
-    "ADD_TOKENS_EXAMPLES",
-    "SUGGEST_TOKENS_EXAMPLES",
-    "TRIM_EXAMPLES",
-    "VOCABULARY_EXAMPLES",
-    "add_tokens",
-    "suggest_tokens",
-    "trim",
-    "vocabulary",
-]
+__all__ = ["add_tokens", "suggest_tokens", "trim", "vocabulary"]
 
-VOCABULARY_EXAMPLES = examples(
+Texts = Annotated[list[Path], option("Text files; repeat it.", "FILE")]
+Folder = Annotated[Path, option("The folder to write, new or empty.", "DIR", "-o")]
+ModelOnly = Annotated[Opening, Bundle(without=("pooling",))]
+
+
+@command(
     "munjang train vocabulary --data article.txt --size 16000 --output my-vocabulary",
     "munjang train vocabulary --data article.txt --lowercase --json --output my-vocabulary",
 )
-TRIM_EXAMPLES = examples(
-    "munjang train trim --output e5-korean-english",
-    "munjang train trim --data article.txt --scripts Hangul --json --output e5-small-vocabulary",
-)
-SUGGEST_TOKENS_EXAMPLES = examples(
-    "munjang train suggest-tokens --data article.txt --min-count 1",
-    "munjang train suggest-tokens --data article.txt --top 50 --json",
-)
-ADD_TOKENS_EXAMPLES = examples(
-    "munjang train add-tokens 심근경색 고지혈증 --output my-model",
-    "munjang train add-tokens --file words.txt --json --output my-model",
-)
-
-Texts = Annotated[list[Path], typer.Option("--data", metavar="FILE", help="Text files; repeat it.")]
-Folder = Annotated[
-    Path, typer.Option("--output", "-o", metavar="DIR", help="The folder to write, new or empty.")
-]
-
-
 def vocabulary(
     data: Texts,
     output: Folder,
-    size: Annotated[
-        int, typer.Option("--size", metavar="N", help="The most pieces, special tokens included.")
-    ] = 32000,
-    lowercase: Annotated[bool, typer.Option("--lowercase", help="Ignore case.")] = False,
-    morphemes: Annotated[
-        bool,
-        typer.Option("--morphemes", help="Let no piece cross a morpheme of Korean; needs munjang\\[ko]."),
-    ] = False,
-    limit_alphabet: Annotated[
-        int | None,
-        typer.Option(
-            "--limit-alphabet",
-            metavar="N",
-            show_default="a quarter of --size, at most 6,000",
-            help="The most characters that are known.",
-        ),
-    ] = None,
-    min_frequency: Annotated[
-        int, typer.Option("--min-frequency", metavar="N", help="How often pieces must stand together.")
-    ] = 2,
-    max_length: Annotated[
-        int, typer.Option("--max-length", metavar="N", help="The most tokens that the model will take.")
-    ] = 512,
+    task: VocabularyTask,
     encoding: Encoding = "utf-8",
     progress: Progress = None,
     as_json: AsJson = False,
@@ -88,16 +42,7 @@ def vocabulary(
     from munjang.training import train_wordpiece
 
     tokenizer = train_wordpiece(
-        list(data),
-        output,
-        vocab_size=size,
-        lowercase=lowercase,
-        limit_alphabet=limit_alphabet,
-        min_frequency=min_frequency,
-        morphemes=morphemes,
-        model_max_length=max_length,
-        encoding=encoding,
-        show_progress_bar=has_bar(progress),
+        list(data), output, task=task, encoding=encoding, show_progress_bar=has_bar(progress)
     )
     if as_json:
         print_json({"output": str(output), "pieces": len(tokenizer)})
@@ -105,28 +50,25 @@ def vocabulary(
         write_line(f"{output}: {len(tokenizer):,} pieces")
 
 
+@command(
+    "munjang train trim --output e5-korean-english",
+    "munjang train trim --data article.txt --scripts Hangul --json --output e5-small-vocabulary",
+)
 def trim(
     output: Folder,
-    data: Annotated[
-        list[Path] | None,
-        typer.Option("--data", metavar="FILE", help="Keep what these texts are made of; repeat it."),
-    ] = None,
+    data: Annotated[list[Path] | None, option("Keep the pieces of these texts; repeat it.", "FILE")] = None,
     scripts: Annotated[
         str | None,
-        typer.Option(
-            "--scripts",
-            metavar="A,B",
-            show_default="Hangul,Latin,Common without --data",
-            help="Keep what is written in these scripts of Unicode.",
+        option(
+            "Keep the pieces in these scripts of Unicode.",
+            "A,B",
+            shown="Hangul,Latin,Common without --data",
         ),
     ] = None,
-    min_count: Annotated[
-        int, typer.Option("--min-count", metavar="N", help="How often a piece must occur in the texts.")
-    ] = 1,
+    min_count: Annotated[int, option("The minimum number of occurrences of a piece in the texts.", "N")] = 1,
     column: Column = None,
     encoding: Encoding = "utf-8",
-    model: Model = None,
-    offline: Offline = False,
+    opening: ModelOnly = Opening(),
     as_json: AsJson = False,
 ) -> None:
     """Write a copy of a multilingual model with the pieces that the wanted languages use.
@@ -135,104 +77,100 @@ def trim(
     """
     if not data:
         refuse("without --data", "min_count", "column", "encoding")
-    from munjang.cli.common.options import DEFAULT_MODEL
     from munjang.data import read_texts
     from munjang.training import trim_vocabulary
 
     texts = read_texts(data, column=column, encoding=encoding) if data else None
-    with without_connections(offline):
-        found = trim_vocabulary(
-            DEFAULT_MODEL if model is None else model,
-            texts,
-            output,
-            scripts=names_of(scripts),
-            min_count=min_count,
-        )
+    kept = None if scripts is None else [name.strip() for name in scripts.split(",")]
+    with without_connections(opening.offline):
+        trimmed = trim_vocabulary(opening.name, texts, output, scripts=kept, min_count=min_count)
     if as_json:
         print_json(
             {
                 "output": str(output),
-                "pieces_before": found.before,
-                "pieces": found.after,
-                "parameters_before": found.parameters_before,
-                "parameters": found.parameters_after,
-                "same_for": found.same_for,
+                "pieces_before": trimmed.before,
+                "pieces": trimmed.after,
+                "parameters_before": trimmed.parameters_before,
+                "parameters": trimmed.parameters_after,
+                "same_for": trimmed.same_for,
             }
         )
         return
     write_line(
-        f"{output}: {found.after:,} pieces of {found.before:,}, {found.parameters_after:,} parameters of "
-        f"{found.parameters_before:,}; the same as before for {found.same_for}"
+        f"{output}: {trimmed.after:,} pieces of {trimmed.before:,}, {trimmed.parameters_after:,} parameters "
+        f"of {trimmed.parameters_before:,}; the same as before for {trimmed.same_for}"
     )
 
 
+@command(
+    "munjang train suggest-tokens --data article.txt --min-count 1",
+    "munjang train suggest-tokens --data article.txt --top 50 --json",
+)
 def suggest_tokens(
     data: Texts,
-    top: Annotated[int, typer.Option("--top", "-k", metavar="K", min=1, help="How many words.")] = 20,
-    min_count: Annotated[
-        int, typer.Option("--min-count", metavar="N", min=1, help="How often a word must occur.")
-    ] = 5,
+    top: Annotated[int, option("The number of words.", "K", "-k", min=1)] = 20,
+    min_count: Annotated[int, option("The minimum number of occurrences of a word.", "N", min=1)] = 5,
     column: Column = None,
     encoding: Encoding = "utf-8",
-    model: Model = None,
-    offline: Offline = False,
+    opening: ModelOnly = Opening(),
     as_json: AsJson = False,
 ) -> None:
     """Suggest words of a domain that would save most tokens if they were tokens of a model.
 
-    Particles are taken off Korean words. `train add-tokens` adds what you choose of them.
+    Particles are taken off Korean words. `train add-tokens` adds the words that you choose.
     """
-    from munjang.cli.common.options import DEFAULT_MODEL
     from munjang.data import read_texts
     from munjang.tokenization import Tokenizer
     from munjang.training import suggest_tokens as suggest
 
-    with without_connections(offline):
-        tokenizer = Tokenizer.from_pretrained(DEFAULT_MODEL if model is None else model)
+    with without_connections(opening.offline):
+        tokenizer = Tokenizer.from_pretrained(opening.name)
     texts = read_texts(data, column=column, encoding=encoding)
     _show(suggest(texts, tokenizer, limit=top, min_count=min_count), as_json)
 
 
-def _show(found: list[Suggestion], as_json: bool) -> None:
+def _show(suggestions: list[Suggestion], as_json: bool) -> None:
     if as_json:
-        rows = [
-            {"word": one.word, "count": one.count, "pieces": one.pieces, "saved": one.saved} for one in found
-        ]
-        print_json(rows)
+        print_json(
+            [
+                {"word": each.word, "count": each.count, "pieces": each.pieces, "saved": each.saved}
+                for each in suggestions
+            ]
+        )
         return
     table = new_table()
     table.add_column("word")
     table.add_column("seen", justify="right")
     table.add_column("its pieces now")
     table.add_column("tokens saved", justify="right")
-    for one in found:
-        table.add_row(clean(one.word), f"{one.count:,}", clean(" ".join(one.pieces)), f"{one.saved:,}")
+    for each in suggestions:
+        table.add_row(clean(each.word), f"{each.count:,}", clean(" ".join(each.pieces)), f"{each.saved:,}")
     console().print(table)
 
 
+@command(
+    "munjang train add-tokens 심근경색 고지혈증 --output my-model",
+    "munjang train add-tokens --file words.txt --json --output my-model",
+)
 def add_tokens(
     output: Folder,
-    words: Annotated[list[str] | None, typer.Argument(metavar="WORD", help="The words to add.")] = None,
-    file: Annotated[
-        Path | None, typer.Option("--file", metavar="FILE", help="A file with a word in each line.")
-    ] = None,
-    model: Model = None,
-    offline: Offline = False,
+    words: Annotated[list[str] | None, argument("The words to add.", "WORD")] = None,
+    file: Annotated[Path | None, option("A file with a word in each line.", "FILE")] = None,
+    opening: ModelOnly = Opening(),
     as_json: AsJson = False,
 ) -> None:
-    """Write a copy of a model that knows more words, each starting as the mean of its pieces.
+    """Write a copy of a model with more words as tokens, each initialised with the mean of its pieces.
 
     Train it on texts of the domain afterwards: any other command of `munjang train` takes it as --model.
     """
-    from munjang.cli.common.options import DEFAULT_MODEL
     from munjang.data import read_texts
     from munjang.training import add_domain_tokens
 
     if bool(words) == (file is not None):
         raise usage_error("Give words, or a file of them.", "WORD")
     wanted = words or [line.strip() for line in read_texts(file or Path())]
-    with without_connections(offline):
-        added = add_domain_tokens(DEFAULT_MODEL if model is None else model, wanted, output)
+    with without_connections(opening.offline):
+        added = add_domain_tokens(opening.name, wanted, output)
     if as_json:
         print_json(
             {

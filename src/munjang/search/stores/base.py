@@ -1,10 +1,10 @@
-"""`Store`: the interface between an index and its storage (SQLite or PostgreSQL)."""
+"""`Store`: the interface between an index and its storage, SQLite or PostgreSQL."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
 import numpy as np
@@ -13,13 +13,12 @@ from numpy.typing import NDArray
 from munjang.errors import StoreError
 from munjang.search.documents import Document, DocumentId, Entry
 from munjang.search.filters import Filter
+from munjang.search.settings import IndexSettings
 
 __all__ = [
-    "DAMAGE",
     "TRANSACTION",
     "Changes",
     "Found",
-    "IndexSettings",
     "Match",
     "Reader",
     "Store",
@@ -28,16 +27,13 @@ __all__ = [
     "damaged",
 ]
 
-# Errors raised by decoding damaged values: invalid UTF-8, invalid JSON, JSON of another structure, numbers
-# out of range. Values from a caller are checked before they reach a store.
-DAMAGE = (ValueError, LookupError, TypeError, AttributeError, ArithmeticError, RecursionError, SystemError)
 TRANSACTION = 1000  # maximum number of documents written in one transaction
 
 
-def damaged(place: str, error: BaseException) -> StoreError:
+def damaged(location: str, error: BaseException) -> StoreError:
     """Create the error for a damaged value in a store."""
     return StoreError(
-        f"The index {place} is damaged ({type(error).__name__}: {error!s:.200}); "
+        f"The index {location} is damaged ({type(error).__name__}: {error!s:.200}); "
         "`munjang index check` reports what can be saved."
     )
 
@@ -45,46 +41,9 @@ def damaged(place: str, error: BaseException) -> StoreError:
 def check_form(document: Document) -> Document:
     """Return a document that was read from a store; raise `ValueError` for values of wrong types."""
     texts = document.fields.values() if isinstance(document.fields, dict) else [None]
-    if not all(isinstance(one, str) for one in texts) or not isinstance(document.metadata, dict):
-        raise ValueError(f"document {document.id!r} is of another form")
+    if not all(isinstance(text, str) for text in texts) or not isinstance(document.metadata, dict):
+        raise ValueError(f"document {document.id!r} has values of wrong types")
     return document
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class IndexSettings:
-    """The settings that an index was made with; vectors and words of other settings are incompatible with it.
-
-    Attributes:
-        model: the name that the model was opened by.
-        revision: the model's revision or version, or ``None``.
-        dimension: of the vectors.
-        pooling: pooling mode of the model, such as ``mean``.
-        prompts: the prefix of a ``query`` and of a ``document``.
-        normalize: whether the vectors have length 1.
-        similarity: ``cosine`` or ``dot``.
-        max_seq_length: maximum number of tokens that the model reads of a passage.
-        fields: the names of the documents' fields, in order.
-        embedded: the fields that are embedded for semantic search.
-        analyzer: name and version of the analyzer, such as ``hangul-bigrams/1``.
-        chunk_tokens: maximum tokens of a passage.
-        chunk_overlap: maximum tokens that a passage shares with the previous passage.
-        probe: ``[d]``, the vector of a fixed text; it identifies the model whatever its name.
-    """
-
-    model: str
-    revision: str | None
-    dimension: int
-    pooling: str
-    prompts: Mapping[str, str]
-    normalize: bool
-    similarity: str
-    max_seq_length: int
-    fields: tuple[str, ...]
-    embedded: tuple[str, ...]
-    analyzer: str
-    chunk_tokens: int
-    chunk_overlap: int
-    probe: tuple[float, ...] = field(repr=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -95,11 +54,13 @@ class Changes:
         put: entries to write; each replaces the document with the same id.
         delete: ids to delete; unknown ids are ignored.
         new: raise an error for an entry whose id exists already, instead of replacing the document.
+        settings: the settings that the entries were prepared with; `None` skips the comparison.
     """
 
     put: Sequence[Entry] = ()
     delete: Sequence[DocumentId] = ()
     new: bool = False
+    settings: IndexSettings | None = None
 
 
 class Match(NamedTuple):
@@ -132,6 +93,11 @@ class StoreInfo:
 
 class Reader(Protocol):
     """Reads from one snapshot of a store; later writes are not visible."""
+
+    @property
+    def settings(self) -> IndexSettings | None:
+        """The settings of the index in the snapshot; ``None`` before `Store.create`."""
+        ...
 
     def get(self, ids: Sequence[DocumentId]) -> Mapping[DocumentId, Document]:
         """Return the documents with these ids; unknown ids are left out."""
@@ -195,7 +161,8 @@ class Store(Protocol):
     def write(self, changes: Changes) -> int:
         """Write the changes atomically and durably; return the number of documents deleted.
 
-        Raises `InputError` with the ids of ``new`` entries that exist already.
+        Raises `InputError` with the ids of ``new`` entries that exist already, and `IndexMismatchError` if
+        the index has other settings than ``changes.settings``, since another process migrated it.
         """
         ...
 

@@ -1,16 +1,16 @@
-"""The file that segments are kept in: derived from a database, stamped with it, read through memory maps.
+"""The file of a vector matrix's segments: derived from a database, stamped with its state, memory-mapped.
 
 ::
 
-    prefix     8 bytes of magic, the version, where the directory is, its length, its CRC-32, the prefix's own
+    prefix     magic (8 bytes), version, offset, length and CRC-32 of the directory, CRC-32 of the prefix
     segments   each: numbers, scales, errors, leans, center, weights; codes; vectors, at multiples of 64
-    directory  JSON: the database's identity and generation, dimension, similarity, and for each segment where
-               it is, its rows, its reach, and the CRC-32 of its small parts, of its codes and of its vectors
+    directory  JSON: the database's identity and generation, dimension, similarity, and for each segment its
+               offset, rows, reach, and the CRC-32 of its small parts, of its codes and of its vectors
 
-Opening checks everything, but for the codes and vectors of a file beyond 64 MiB, which would have to be read
-whole; `VectorFile.damage` checks these too. The float32 rows are in the file although the database has them:
-a search reads a few hundred of them at places all over the index, which here are as many reads, and there
-walks through a tree.
+Opening checks everything, except the codes and vectors of a file of more than 64 MiB, because this would read
+the whole file; `VectorFile.damage` checks these too. The file repeats the float32 rows of the database: a
+search reads a few hundred rows all over the index, which is one read each here, but a walk through a tree for
+each row in the database.
 """
 
 from __future__ import annotations
@@ -31,21 +31,21 @@ import numpy as np
 from numpy.typing import NDArray
 
 from munjang.checkpoints.files import flush, replacing
-from munjang.search.vectors.segment import Segment
+from munjang.search.vectors.rows import Segment
 
-__all__ = ["Stamp", "UnfitError", "VectorFile", "remove_left_overs", "write_segments"]
+__all__ = ["StaleFileError", "Stamp", "VectorFile", "remove_abandoned", "write_segments"]
 
 _MAGIC = b"MJVECTOR"
 _VERSION = 1
 _PREFIX = struct.Struct("<8sIQQI")
 _ALIGNMENT = 64
-_START = 64  # of the first segment
-_CHECKED_WHOLE = 64 << 20  # bytes; a checksum of so many takes some 30 ms
+_START = 64  # offset of the first segment
+_CHECKED_WHOLE = 64 << 20  # bytes; their checksum takes about 30 ms
 _ABANDONED = 3600  # seconds
 
 
-class UnfitError(Exception):
-    """A file is not there, is damaged, or belongs to something else; the text says which."""
+class StaleFileError(Exception):
+    """A derived file is missing, damaged, or belongs to another index; the text is the reason."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,53 +69,53 @@ class _Entry:
 
 
 class VectorFile:
-    """An opened file: ``stamp`` and ``segments``, whose arrays are views of the file.
+    """An open file: ``stamp`` and ``segments``, whose arrays are views of the file.
 
-    Raises `UnfitError` when it can't be opened or is not whole.
+    Raises `StaleFileError` if the file can't be opened or is damaged.
     """
 
     def __init__(self, path: Path) -> None:
         try:
             if not path.is_file() and path.exists():
-                raise UnfitError("is no regular file")
+                raise StaleFileError("is no regular file")
             with path.open("rb") as file:
                 self._bytes = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
-        except (OSError, ValueError) as error:  # ValueError: it is empty
-            raise UnfitError(f"can't be opened: {error}") from error
+        except (OSError, ValueError) as error:  # ValueError: an empty file
+            raise StaleFileError(f"can't be opened: {error}") from error
         directory = self._directory()
         try:
             self.stamp = Stamp(**directory["stamp"])
-            self._entries = [_entry(values) for values in directory["segments"]]
+            self._entries = [_read_entry(values) for values in directory["segments"]]
             self.segments = [self._segment(entry) for entry in self._entries]
         except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
-            raise UnfitError(f"has a directory that makes no sense: {error!r}") from error
+            raise StaleFileError(f"has an invalid directory: {error!r}") from error
         if len(self._bytes) <= _CHECKED_WHOLE and (damage := next(self.damage(), None)):
-            raise UnfitError(f"is damaged: {damage}")
+            raise StaleFileError(f"is damaged: {damage}")
 
     def _directory(self) -> dict[str, Any]:
         if len(self._bytes) < _START:
-            raise UnfitError("is cut short")
+            raise StaleFileError("is cut short")
         magic, version, offset, length, checksum = _PREFIX.unpack_from(self._bytes)
         (own,) = struct.unpack_from("<I", self._bytes, _PREFIX.size)
         if magic != _MAGIC or own != zlib.crc32(self._bytes[: _PREFIX.size]):
-            raise UnfitError("has no valid beginning")
+            raise StaleFileError("has no valid beginning")
         if version != _VERSION:
-            raise UnfitError(f"is of version {version}, not {_VERSION}")
+            raise StaleFileError(f"is of version {version}, not {_VERSION}")
         if offset + length != len(self._bytes):
-            raise UnfitError("is cut short or too long")
+            raise StaleFileError("is cut short or too long")
         content = self._bytes[offset:]
         if zlib.crc32(content) != checksum:
-            raise UnfitError("has a damaged directory")
+            raise StaleFileError("has a damaged directory")
         directory: dict[str, Any] = json.loads(content)
         return directory
 
     def _segment(self, entry: _Entry) -> Segment:
         parts: list[NDArray[Any]] = [
-            self._part(entry, *place) for place in _layout(entry.count, self.stamp.dimension)
+            self._part(entry, *part) for part in _layout(entry.count, self.stamp.dimension)
         ]
         *small, codes, vectors = parts
         if _checksum(small) != entry.checksums[0]:
-            raise UnfitError(f"has a damaged segment at {entry.offset}")
+            raise StaleFileError(f"has a damaged segment at {entry.offset}")
         numbers, scales, errors, leans, center, weights = small
         return Segment(numbers, center, weights, scales, errors, leans, codes, vectors, entry.reach)
 
@@ -135,7 +135,7 @@ class VectorFile:
 
 def write_segments(path: Path, stamp: Stamp, segments: Iterable[Segment]) -> None:
     """Write a file durably, then replace ``path`` atomically; raise `OSError` if that fails."""
-    remove_left_overs(path)
+    remove_abandoned(path)
     with replacing(path) as file:
         file.seek(_START)
         entries = [_append(file, segment) for segment in segments]
@@ -148,15 +148,15 @@ def write_segments(path: Path, stamp: Stamp, segments: Iterable[Segment]) -> Non
     flush(path.parent)
 
 
-def remove_left_overs(path: Path) -> None:
+def remove_abandoned(path: Path) -> None:
     """Delete temporary files of killed writers of ``path``, which can be large.
 
     A writer counts as killed if its file was last modified an hour ago or earlier.
     """
-    for left in path.parent.glob(f".{glob.escape(path.name)}.*.tmp"):
+    for temporary in path.parent.glob(f".{glob.escape(path.name)}.*.tmp"):
         with contextlib.suppress(OSError):
-            if time.time() - left.stat().st_mtime > _ABANDONED:
-                left.unlink()
+            if time.time() - temporary.stat().st_mtime > _ABANDONED:
+                temporary.unlink()
 
 
 def _append(file: BinaryIO, segment: Segment) -> _Entry:
@@ -177,12 +177,12 @@ def _layout(count: int, dimension: int) -> Sequence[tuple[int, tuple[int, ...], 
     """Return the offset, shape and dtype of each part of a segment."""
     rows = (count, dimension)
     small = [((count,), "<i8"), *[((count,), "<f4")] * 3, *[((dimension,), "<f4")] * 2]
-    places, offset = [], 0
+    parts, offset = [], 0
     for shape, kind in [*small, (rows, "|i1"), (rows, "<f4")]:
-        places.append((offset, shape, kind))
+        parts.append((offset, shape, kind))
         size = int(np.prod(shape)) * np.dtype(kind).itemsize
         offset += size + -size % _ALIGNMENT
-    return places
+    return parts
 
 
 def _checksum(parts: Iterable[NDArray[Any]]) -> int:
@@ -192,6 +192,6 @@ def _checksum(parts: Iterable[NDArray[Any]]) -> int:
     return checksum
 
 
-def _entry(values: dict[str, Any]) -> _Entry:
+def _read_entry(values: dict[str, Any]) -> _Entry:
     small, codes, vectors = values.pop("checksums")
     return _Entry(**values, checksums=(small, codes, vectors))

@@ -1,11 +1,12 @@
 """Approximate search in large indexes: a graph of neighbours (extra ``ann``), derived like the matrix.
 
-The graph is HNSW (Malkov and Yashunin 2016, https://arxiv.org/abs/1603.09320) as usearch builds it. It only
-proposes rows; the matrix scores these in full. What share of the true neighbours it proposes is measured when
-it is built and kept with it.
+The graph is HNSW (Malkov and Yashunin 2016, https://arxiv.org/abs/1603.09320), built by usearch. It only
+proposes candidate rows; the matrix computes their exact scores. Its recall is measured when it is built and
+is stored with it.
 
-The file is usearch's own, followed by a JSON trailer and 28 bytes: magic, length of the graph, length of the
-trailer, CRC-32 of all before. All of it is checked at opening, as a damaged graph would lead anywhere.
+The file has usearch's format, followed by a JSON trailer and 28 bytes: magic, length of the graph, length of
+the trailer, CRC-32 of everything before. The whole file is checked when it is opened, since a damaged graph
+would return arbitrary rows.
 """
 
 from __future__ import annotations
@@ -24,29 +25,29 @@ import numpy as np
 from numpy.typing import NDArray
 
 from munjang.errors import MissingExtraError
-from munjang.search.vectors.file import Stamp, UnfitError, remove_left_overs
-from munjang.search.vectors.segment import Segment
+from munjang.search.vectors.file import StaleFileError, Stamp, remove_abandoned
+from munjang.search.vectors.rows import Segment
 
-__all__ = ["Graph", "GraphFacts", "is_there"]
+__all__ = ["Graph", "GraphFacts", "is_installed"]
 
 _MAGIC = b"MJGRAPH1"
 _END = struct.Struct("<8sQQI")
 _CONNECTIVITY = 16
-_BUILD_EFFORT = 64  # rows that are kept in sight while building; twice as many take twice as long
-_EFFORT = 128  # and, at least, while searching
+_BUILD_EFFORT = 64  # candidates while building (ef_construction); the time is proportional to it
+_EFFORT = 128  # minimum number of candidates while searching (ef)
 _BATCH = 4096
 
 
 @dataclass(frozen=True, slots=True)
 class GraphFacts:
-    """What a graph was made from, and how good it is.
+    """The source of a graph, and its recall.
 
     Attributes:
         stamp: the database and its generation.
-        count: rows.
-        last: the highest number of them.
-        recall: the mean share of the true ten nearest rows among the ten that it leads to, measured with
-            stored rows, moved a little, as queries.
+        count: number of rows.
+        last: the highest number of a row.
+        recall: the mean share of the true ten nearest rows among the ten rows that a search with the graph
+            finds, measured with slightly perturbed stored rows as queries.
     """
 
     stamp: Stamp
@@ -55,8 +56,8 @@ class GraphFacts:
     recall: float
 
 
-def is_there() -> bool:
-    """Return whether the extra is installed."""
+def is_installed() -> bool:
+    """Return whether the extra ``ann`` is installed."""
     try:
         _usearch()
     except MissingExtraError:
@@ -69,7 +70,7 @@ class Graph:
 
     def __init__(self, index: Any, facts: GraphFacts, content: mmap.mmap | None = None) -> None:
         self._index = index
-        self._content = content  # usearch reads from it but does not keep it
+        self._content = content  # usearch reads from it but holds no reference to it
         self.facts = facts
 
     @classmethod
@@ -81,9 +82,9 @@ class Graph:
         cores: int,
         advance: Callable[[int], None] | None = None,
     ) -> Graph:
-        """Put the rows of segments, which need not fit in memory, into a graph, which must.
+        """Build a graph of the rows of segments. The graph must fit in memory, the segments need not.
 
-        ``advance`` is told how many rows were added. Takes minutes for a million rows. Raises
+        ``advance`` is called with the number of rows added. Takes minutes for a million rows. Raises
         `MissingExtraError` without usearch.
         """
         index = _new(stamp.dimension)
@@ -99,31 +100,31 @@ class Graph:
 
     @classmethod
     def open(cls, path: Path) -> Graph:
-        """Search in a file from now on; raises `UnfitError` when it is not whole, `MissingExtraError`."""
+        """Open a file; raise `StaleFileError` if it is damaged, `MissingExtraError` without usearch."""
         index_class = _usearch()
         try:
             if not path.is_file() and path.exists():
-                raise UnfitError("is no regular file")
+                raise StaleFileError("is no regular file")
             with path.open("rb") as file:
                 content = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
         except (OSError, ValueError) as error:
-            raise UnfitError(f"can't be opened: {error}") from error
+            raise StaleFileError(f"can't be opened: {error}") from error
         length, facts = _trailer(content)
         index = index_class(ndim=facts.stamp.dimension, metric="ip", dtype="f16")
         try:
             index.view(memoryview(content)[:length])
-        except (RuntimeError, ValueError) as error:  # of a version that this usearch does not read
-            raise UnfitError(f"is not read by this usearch: {error}") from error
+        except (RuntimeError, ValueError) as error:  # a file of an unsupported version of usearch
+            raise StaleFileError(f"is not read by this usearch: {error}") from error
         if len(index) != facts.count:
-            raise UnfitError(f"has {len(index)} rows, not {facts.count}")
+            raise StaleFileError(f"has {len(index)} rows, not {facts.count}")
         return cls(index, facts, content)
 
     def save(self, path: Path) -> None:
         """Write the file atomically; raise `OSError` if that fails."""
-        remove_left_overs(path)
+        remove_abandoned(path)
         temporary = path.with_name(f".{path.name}.{os.urandom(4).hex()}.tmp")
         try:
-            temporary.touch(exist_ok=False)  # usearch's own errors are no OSError
+            temporary.touch(exist_ok=False)  # usearch raises no OSError
             self._write(temporary)
             temporary.replace(path)
         finally:
@@ -147,29 +148,29 @@ class Graph:
             os.fsync(file.fileno())
 
     def propose(self, vector: NDArray[np.float32], limit: int) -> NDArray[np.int64]:
-        """Return numbers, sorted, of rows near a vector ``[d]``: several times ``limit``, if there are."""
+        """Return the sorted numbers of rows near a vector ``[d]``, if possible several times ``limit``."""
         keys = self._index.search(vector, max(_EFFORT, 4 * limit)).keys
         return np.sort(np.asarray(keys).astype(np.int64))
 
 
 def _trailer(content: mmap.mmap) -> tuple[int, GraphFacts]:
-    """Check a file and return the length of its graph, and its facts."""
+    """Check a file; return the length of its graph, and its facts."""
     if len(content) < _END.size:
-        raise UnfitError("is cut short")
+        raise StaleFileError("is cut short")
     magic, length, trailer, checksum = _END.unpack_from(content, len(content) - _END.size)
     if magic != _MAGIC or length + trailer + _END.size != len(content):
-        raise UnfitError("is cut short or no graph")
+        raise StaleFileError("is cut short, or is not a graph")
     view = memoryview(content)
-    found = 0
+    computed = 0
     for start in range(0, length + trailer, 2**20):
-        found = zlib.crc32(view[start : min(start + 2**20, length + trailer)], found)
-    if found != checksum:
-        raise UnfitError("is damaged")
+        computed = zlib.crc32(view[start : min(start + 2**20, length + trailer)], computed)
+    if computed != checksum:
+        raise StaleFileError("is damaged")
     try:
         values = json.loads(bytes(view[length : length + trailer]))
         return length, GraphFacts(**{**values, "stamp": Stamp(**values["stamp"])})
     except (KeyError, TypeError, ValueError) as error:
-        raise UnfitError(f"has a trailer that makes no sense: {error!r}") from error
+        raise StaleFileError(f"has an invalid trailer: {error!r}") from error
 
 
 def _new(dimension: int) -> Any:

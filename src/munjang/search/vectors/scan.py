@@ -1,37 +1,42 @@
-"""The exact nearest rows of a query, found by reading eight bits of every component and few rows in full.
+"""Exact nearest-vector search that reads eight bits of every component and few rows in full precision.
 
-What is known of a row's score is an estimate and a bound on its error (see `vector_segment`). The
-``limit``-th best of "estimate minus bound" is a score that the results surely reach; so only rows whose
-"estimate plus bound" reaches it can be among them. These few are scored in full, in float64 from float32
-rows, and rounded to float32: the result is what a comparison with every row would have given.
+The codes of a row yield an estimate of its score and a bound on the error of the estimate (see `Segment`).
+The ``limit``-th best "estimate minus bound", the floor, is a score that all results reach; so only rows whose
+"estimate plus bound" reaches it can be results. The scores of these few rows are computed in float64 from
+their float32 vectors and rounded to float32. The result equals that of a comparison with every row.
 """
 
 from __future__ import annotations
 
 import threading
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import NamedTuple
+from typing import NamedTuple, TypeAlias
 
 import numkong
 import numpy as np
 from numpy.typing import NDArray
 
-from munjang.search.vectors.segment import Segment
+from munjang.search.vectors.graph import Graph
+from munjang.search.vectors.rows import Rows, Segment
 
-__all__ = ["Query", "Scored", "best", "joined", "products", "scan", "score"]
+__all__ = ["Nearest", "Query", "measured_recall", "nearest", "nearest_in_graph"]
 
+Nearest: TypeAlias = tuple[NDArray[np.int64], NDArray[np.float32]]  # numbers and scores, best first
+
+_FEW = 50  # up to 1/50 of the rows are scored exactly without a scan
+_PROBES = 200  # queries to measure a graph's recall
 _STEPS = 127
-_FULL_ROWS = 4096  # rows that are scored in full at a time, so that they take little memory
-_FIRST_ROWS = 4096  # rows that say what the best of a segment will at least reach
-_WORTH_A_THREAD = 2**23  # bytes of codes; starting a thread takes as long as reading about these
-# Each score is rounded to float32 at the end, and sums in float64 round too; relative to the lengths.
+_EXACT_ROWS = 4096  # rows scored exactly at a time, to save memory
+_FIRST_ROWS = 4096  # rows of a segment from which a first floor is computed
+_WORTH_A_THREAD = 2**23  # bytes of codes that take as long to read as a thread takes to start
+# Rounding errors of the final float32 and of the sums in float64, relative to the lengths.
 _ROUNDING = 2.0**-23
 
 
 class Query:
-    """A query ``[d]``, finite float32, also as float64, and its length."""
+    """A query ``[d]`` in finite float32 and in float64, and its length."""
 
     def __init__(self, vector: NDArray[np.float32]) -> None:
         self.vector = vector
@@ -47,15 +52,15 @@ def _rounded(vector: NDArray[np.float64]) -> tuple[NDArray[np.int8], float, NDAr
     return codes.astype(np.int8)[None], step, vector - step * codes
 
 
-class Scored(NamedTuple):
-    """Rows by number and what they score, in no order."""
+class _Scored(NamedTuple):
+    """The numbers and scores of rows, in no order."""
 
     numbers: NDArray[np.int64]
     scores: NDArray[np.float32]
 
 
 class _Candidates(NamedTuple):
-    """Rows of one segment: positions, estimates of their scores, and how far those can be off."""
+    """Rows of one segment: positions, estimates of their scores, and bounds on the errors of these."""
 
     segment: Segment
     rows: NDArray[np.intp]
@@ -69,13 +74,13 @@ class _Candidates(NamedTuple):
     def reaching(self, floor: float) -> _Candidates:
         return self.only(self.estimates + self.bounds >= floor)
 
-    def only(self, chosen: NDArray[np.bool_]) -> _Candidates:
-        rows = np.flatnonzero(chosen)
+    def only(self, mask: NDArray[np.bool_]) -> _Candidates:
+        rows = np.flatnonzero(mask)
         return _Candidates(self.segment, self.rows[rows], self.estimates[rows], self.bounds[rows])
 
 
 class _Floor:
-    """The score that the results surely reach: the ``limit``-th best lower bound so far, or no score."""
+    """The score that all results reach: the ``limit``-th best lower bound so far; -infinity at first."""
 
     def __init__(self, limit: int) -> None:
         self._limit = limit
@@ -84,14 +89,14 @@ class _Floor:
         self.value = -np.inf
 
     def offer(self, bounds: NDArray[np.float64]) -> None:
-        """Add lower bounds of the scores of rows that were not offered before."""
+        """Add lower bounds of the scores of further rows."""
         with self._lock:
             self._bounds = _largest(np.concatenate((self._bounds, bounds[bounds >= self.value])), self._limit)
             if len(self._bounds) == self._limit:
                 self.value = float(self._bounds.min())
 
-    def with_these(self, bounds: NDArray[np.float64]) -> float:
-        """Return the floor, or a higher one if these rows, offered or not, have one by themselves."""
+    def with_bounds(self, bounds: NDArray[np.float64]) -> float:
+        """Return the floor of these lower bounds alone, if it is higher than the current floor."""
         if len(bounds) < self._limit:
             return self.value
         return max(self.value, float(_largest(bounds, self._limit).min()))
@@ -101,15 +106,15 @@ def _largest(values: NDArray[np.float64], limit: int) -> NDArray[np.float64]:
     return values if len(values) <= limit else np.partition(values, len(values) - limit)[-limit:]
 
 
-def scan(
+def _scan(
     segments: Sequence[Segment],
     query: Query,
     limit: int,
     *,
     masks: Sequence[NDArray[np.bool_]] | None = None,
     cores: int = 1,
-) -> Scored:
-    """Return the rows that can be among the ``limit`` best, scored in full.
+) -> _Scored:
+    """Return the rows that can be among the ``limit`` best, with exact scores.
 
     ``masks`` has the allowed rows of each segment; removed rows are never returned.
     """
@@ -117,25 +122,23 @@ def scan(
     waiting = deque(range(len(segments)))  # a queue: each thread takes the next segment
 
     def run(_: int) -> list[_Candidates]:
-        found = []
-        while (number := _taken(waiting)) is not None:
-            found.append(_candidates(segments[number], query, floor, masks[number] if masks else None))
-        return found
+        candidates = []
+        while waiting:
+            try:
+                number = waiting.popleft()
+            except IndexError:  # another thread took the last segment
+                break
+            mask = masks[number] if masks else None
+            candidates.append(_candidates(segments[number], query, floor, mask))
+        return candidates
 
     threads = _threads(segments, cores)
     if threads == 1:
-        found = run(0)
+        candidates = run(0)
     else:
         with ThreadPoolExecutor(threads) as pool:  # numkong and NumPy release the GIL
-            found = [one for part in pool.map(run, range(threads)) for one in part]
-    return _rescored([one for one in found if len(one.rows)], query, limit, floor.value)
-
-
-def _taken(waiting: deque[int]) -> int | None:
-    try:
-        return waiting.popleft()
-    except IndexError:  # another thread took the last segment
-        return None
+            candidates = [part for parts in pool.map(run, range(threads)) for part in parts]
+    return _exact_scores([part for part in candidates if len(part.rows)], query, limit, floor.value)
 
 
 def _threads(segments: Sequence[Segment], cores: int) -> int:
@@ -144,9 +147,10 @@ def _threads(segments: Sequence[Segment], cores: int) -> int:
 
 
 class _View:
-    """A query as one segment sees it: what all rows score alike, what errors weigh, and two parts in int8.
+    """A query relative to a segment: the common part of all scores, weights of errors, and two int8 parts.
 
-    ``query * weights ~ high_step * high`` and, closer, ``high_step * high + low_step * low``.
+    ``query * weights`` is approximately ``high_step * high``, and more precisely
+    ``high_step * high + low_step * low``.
     """
 
     def __init__(self, query: Query, segment: Segment) -> None:
@@ -164,7 +168,7 @@ class _View:
 
 
 def _candidates(segment: Segment, query: Query, floor: _Floor, mask: NDArray[np.bool_] | None) -> _Candidates:
-    """Read all codes of a segment, and return the rows whose upper bound reaches the floor."""
+    """Read all codes of a segment; return the rows whose upper bound reaches the floor."""
     view = _View(query, segment)
     dots = np.asarray(numkong.cdist(view.high, segment.codes, metric="dot"))[0]
 
@@ -177,10 +181,11 @@ def _candidates(segment: Segment, query: Query, floor: _Floor, mask: NDArray[np.
         return _Candidates(segment, rows, estimates, _bounds(segment, rows, view.across, view.high_slack))
 
     level = floor.value
-    if level == -np.inf:  # nothing is known yet: a few rows tell enough to pass over most of the others
-        level = floor.with_these(rough(np.arange(min(_FIRST_ROWS, len(dots)))).lower)
-    found = rough(_promising(dots, level - view.base - view.most, view.high_step * segment.largest_scale))
-    closer = _closer(found.reaching(max(level, floor.with_these(found.lower))), view)
+    if level == -np.inf:  # compute a first floor from a few rows, so that most other rows are skipped
+        level = floor.with_bounds(rough(np.arange(min(_FIRST_ROWS, len(dots)))).lower)
+    rows = _promising(dots, level - view.base - view.most, view.high_step * segment.largest_scale)
+    candidates = rough(rows)
+    closer = _closer(candidates.reaching(max(level, floor.with_bounds(candidates.lower))), view)
     floor.offer(closer.lower)
     return closer.reaching(floor.value)
 
@@ -191,63 +196,132 @@ def _bounds(segment: Segment, rows: NDArray[np.intp], across: float, slack: floa
 
 
 def _promising(dots: NDArray[np.float64], missing: float, factor: float) -> NDArray[np.intp]:
-    """Return the rows that can make up what is ``missing``: one comparison each, with the largest scale."""
+    """Return the rows whose product can reach ``missing``: one comparison each, with the largest scale."""
     if missing <= 0 or factor <= 0:
         return np.arange(len(dots))
     return np.flatnonzero(dots >= missing / factor * (1 - 1e-9))
 
 
-def _closer(found: _Candidates, view: _View) -> _Candidates:
-    """Estimate with both parts of the query, which leaves the errors of the rows alone."""
-    segment, rows, estimates, _ = found
+def _closer(candidates: _Candidates, view: _View) -> _Candidates:
+    """Return the candidates with estimates from both parts of the query; only the rows' errors remain."""
+    segment, rows, estimates, _ = candidates
     if not len(rows):
-        return found
+        return candidates
     dots = np.asarray(numkong.cdist(view.low, segment.codes[rows], metric="dot"))[0]
     closer = estimates + segment.scales[rows] * (view.low_step * dots)
     return _Candidates(segment, rows, closer, _bounds(segment, rows, view.across, view.low_slack))
 
 
-def _rescored(found: Sequence[_Candidates], query: Query, limit: int, floor: float) -> Scored:
-    """Score the likeliest rows in full, which raises the floor, and then those that still reach it."""
-    found = [one.reaching(floor) for one in found]
-    estimates = np.concatenate([one.estimates for one in found]) if found else np.empty(0)
+def _exact_scores(parts: Sequence[_Candidates], query: Query, limit: int, floor: float) -> _Scored:
+    """Score the rows with the best estimates, which raises the floor, then the rows that still reach it."""
+    parts = [part.reaching(floor) for part in parts]
+    estimates = np.concatenate([part.estimates for part in parts]) if parts else np.empty(0)
     middle = float(_largest(estimates, limit).min()) if len(estimates) else 0.0
-    likely = joined([score(one.segment, one.only(one.estimates >= middle).rows, query) for one in found])
+    likely = _concatenated(
+        [_score(part.segment, part.only(part.estimates >= middle).rows, query) for part in parts]
+    )
     if len(likely.scores) >= limit:
         floor = max(floor, float(_largest(likely.scores.astype(np.float64), limit).min()))
-    others = [one.only(one.estimates < middle).reaching(floor) for one in found]
-    return joined([likely, *(score(one.segment, one.rows, query) for one in others)])
+    others = [part.only(part.estimates < middle).reaching(floor) for part in parts]
+    return _concatenated([likely, *(_score(part.segment, part.rows, query) for part in others)])
 
 
-def score(segment: Segment, rows: NDArray[np.intp], query: Query) -> Scored:
-    """Score rows of a segment in full: products of float32 summed in float64, rounded to float32."""
-    parts = [rows[start : start + _FULL_ROWS] for start in range(0, len(rows), _FULL_ROWS)]
-    scores = [products(segment.vectors[part], query) for part in parts]
-    return Scored(segment.numbers[rows], np.concatenate([*scores, np.empty(0, dtype=np.float32)]))
+def _score(segment: Segment, rows: NDArray[np.intp], query: Query) -> _Scored:
+    """Score rows of a segment exactly: products of float32 summed in float64, rounded to float32."""
+    parts = [rows[start : start + _EXACT_ROWS] for start in range(0, len(rows), _EXACT_ROWS)]
+    scores = [_products(segment.vectors[part], query) for part in parts]
+    return _Scored(segment.numbers[rows], np.concatenate([*scores, np.empty(0, dtype=np.float32)]))
 
 
-def products(vectors: NDArray[np.float32], query: Query) -> NDArray[np.float32]:
-    """Score rows ``[n, d]``, at least one, in full."""
-    # The kernel takes each row by itself, so that equal rows score equally wherever they stand.
-    found: NDArray[np.float64] = np.asarray(numkong.cdist(query.vector[None], vectors, metric="dot"))[0]
-    return found.astype(np.float32)
+def _products(vectors: NDArray[np.float32], query: Query) -> NDArray[np.float32]:
+    """Return the exact scores of rows ``[n, d]``, at least one row."""
+    # The kernel computes each row separately, so equal rows have equal scores wherever they are.
+    scores: NDArray[np.float64] = np.asarray(numkong.cdist(query.vector[None], vectors, metric="dot"))[0]
+    return scores.astype(np.float32)
 
 
-def joined(parts: Sequence[Scored]) -> Scored:
-    """Return the concatenated rows of several parts."""
+def _concatenated(parts: Sequence[_Scored]) -> _Scored:
     numbers = [part.numbers for part in parts]
     scores = [part.scores for part in parts]
-    return Scored(
+    return _Scored(
         np.concatenate([*numbers, np.empty(0, dtype=np.int64)]),
         np.concatenate([*scores, np.empty(0, dtype=np.float32)]),
     )
 
 
-def best(parts: Sequence[Scored], limit: int) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
-    """Return the best rows of all parts, best first, ties by the smaller number."""
-    numbers, scores = joined(parts)
+def _best(parts: Sequence[_Scored], limit: int) -> Nearest:
+    """Return the best rows of all parts, best first; equal scores are ordered by number."""
+    numbers, scores = _concatenated(parts)
     if len(scores) > limit:
         kept = np.flatnonzero(scores >= np.partition(scores, len(scores) - limit)[-limit])
         numbers, scores = numbers[kept], scores[kept]
     order = np.lexsort((numbers, -scores))[:limit]
     return numbers[order], scores[order]
+
+
+def nearest(
+    rows: Rows, query: Query, limit: int, *, allowed: NDArray[np.int64] | None = None, cores: int = 1
+) -> Nearest:
+    """Return the exact nearest rows, best first, among all or among sorted ``allowed`` numbers."""
+    newest = _score_newest(rows, query, allowed)
+    if allowed is not None and len(allowed) * _FEW <= len(rows):
+        return _best([newest, *_score_allowed(rows.segments, query, allowed)], limit)
+    masks = None if allowed is None else [_mask(segment, allowed) for segment in rows.segments]
+    return _best([newest, _scan(rows.segments, query, limit, masks=masks, cores=cores)], limit)
+
+
+def nearest_in_graph(rows: Rows, graph: Graph, query: Query, limit: int) -> Nearest:
+    """Return the nearest rows among a graph's candidates, with exact scores, and all rows newer than it."""
+    last = graph.facts.last
+    parts = list(_score_allowed(rows.segments, query, graph.propose(query.vector, limit)))
+    newer = [segment for segment in rows.segments if segment.numbers[-1] > last]
+    masks = [segment.numbers > last for segment in newer]
+    parts.append(_scan(newer, query, limit, masks=masks))
+    parts.append(_score_newest(rows, query, None))
+    return _best(parts, limit)
+
+
+def measured_recall(rows: Rows, graph: Graph) -> float:
+    """Return a graph's recall@10 with slightly perturbed stored rows as queries."""
+    rng = np.random.default_rng(0)
+    shares = []
+    for _ in range(_PROBES):
+        segment = rows.segments[rng.integers(len(rows.segments))] if rows.segments else None
+        source = rows.vectors if segment is None else segment.vectors
+        vector = source[rng.integers(len(source))].astype(np.float64)
+        noise = rng.standard_normal(len(vector))
+        perturbed = vector + noise * (0.3 * np.linalg.norm(vector) / np.linalg.norm(noise))
+        query = Query(perturbed.astype(np.float32))
+        limit = min(10, len(rows))
+        exact, _ = nearest(rows, query, limit)
+        approximate, _ = nearest_in_graph(rows, graph, query, limit)
+        shares.append(len(np.intersect1d(exact, approximate)) / limit)
+    return float(np.mean(shares))
+
+
+def _score_newest(rows: Rows, query: Query, allowed: NDArray[np.int64] | None) -> _Scored:
+    """Score the allowed rows that are in no segment exactly."""
+    numbers, vectors = rows.numbers, rows.vectors
+    if allowed is not None:
+        mask = np.isin(numbers, allowed)
+        numbers, vectors = numbers[mask], vectors[mask]
+    if not len(numbers):
+        return _concatenated([])
+    return _Scored(numbers, _products(vectors, query))
+
+
+def _score_allowed(
+    segments: Sequence[Segment], query: Query, allowed: NDArray[np.int64]
+) -> Iterator[_Scored]:
+    """Score the allowed rows of segments exactly."""
+    for segment in segments:
+        positions = segment.positions(allowed)
+        if segment.alive is not None:
+            positions = positions[segment.alive[positions]]
+        yield _score(segment, positions, query)
+
+
+def _mask(segment: Segment, allowed: NDArray[np.int64]) -> NDArray[np.bool_]:
+    mask = np.zeros(len(segment.numbers), dtype=np.bool_)
+    mask[segment.positions(allowed)] = True
+    return mask

@@ -1,1 +1,1 @@
-"""What a model does with a text, step by step."""
+"""Explanation of a model's computation for a text, step by step."""

@@ -1,4 +1,4 @@
-"""From a head's logits to its answer, with every number on the way."""
+"""From a head's logits to its answer, with every intermediate number."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ _ON_THE_WAY = (POOLER_OUTPUT, "classifier.dense")
 _NEXT_SENTENCE = {0: "follows", 1: "unrelated"}
 
 
-def head_steps(values: Mapping[str, Array], places: Sequence[int] | None) -> tuple[Step, ...]:
-    """Name the vectors between the last layer and the logits, for each of the places or for the text."""
+def head_steps(values: Mapping[str, Array], tokens: Sequence[int] | None) -> tuple[Step, ...]:
+    """Return the vectors between the last layer and the logits, for each of the tokens or for the text."""
     last = values["last_hidden_state"]
-    if places is not None:
-        return tuple(Step(f"last_hidden_state[{place}]", last[place]) for place in places)
-    found = tuple(Step(name, values[name][0]) for name in _ON_THE_WAY if name in values)
-    return (Step("last_hidden_state[0]", last[0]), *found) if found or LOGITS in values else ()
+    if tokens is not None:
+        return tuple(Step(f"last_hidden_state[{token}]", last[token]) for token in tokens)
+    steps = tuple(Step(name, values[name][0]) for name in _ON_THE_WAY if name in values)
+    return (Step("last_hidden_state[0]", last[0]), *steps) if steps or LOGITS in values else ()
 
 
 def decide(
@@ -36,19 +36,19 @@ def decide(
     values: Mapping[str, Array],
     model: Model,
     tokenizer: Tokenizer,
-    places: Sequence[int] | None,
+    tokens: Sequence[int] | None,
     top: int,
 ) -> tuple[Decision, ...]:
-    """Turn a head's logits into answers; there are none for a task without a head."""
+    """Return the decisions from a head's logits; none for a task without a head."""
     if LOGITS not in values:
         return ()
     logits = values[LOGITS]
-    if places is not None:
+    if tokens is not None:
         pieces = logits.shape[-1]
         mask = task == "fill-mask"
         offered = Pieces(tokenizer, pieces).offered if mask else _ordinary(tokenizer, pieces)
         return tuple(
-            _piece(row, place, tokenizer, offered, top) for row, place in zip(logits, places, strict=True)
+            _piece(row, token, tokenizer, offered, top) for row, token in zip(logits, tokens, strict=True)
         )
     labels = _NEXT_SENTENCE if task == "next-sentence" else model.config.labels.id2label
     function = "softmax" if task == "next-sentence" else choose_function(model.config.labels, None)
@@ -63,17 +63,17 @@ def _label(logits: Array, labels: Mapping[int, str], function: Function) -> Deci
 
 
 def _ordinary(tokenizer: Tokenizer, pieces: int) -> NDArray[np.bool_]:
-    """Mark what can be written on: neither special pieces nor rows without a token, but parts of letters."""
+    """Mark the pieces that can be generated, parts of characters included, but not special or unused rows."""
     offered = np.arange(pieces) < len(tokenizer)
     special = [i for i in tokenizer.all_special_ids if i < pieces]
     offered[special] = False
     return offered
 
 
-def _piece(logits: Array, place: int, tokenizer: Tokenizer, offered: NDArray[np.bool_], top: int) -> Decision:
+def _piece(logits: Array, token: int, tokenizer: Tokenizer, offered: NDArray[np.bool_], top: int) -> Decision:
     [scores] = scores_of("softmax", logits[None, :])
     order = np.argsort(-np.where(offered, scores, -1), kind="stable")[: min(top, int(offered.sum()))]
     choices = tuple(
         Choice(i, tokenizer.decode([i]), float(logits[i]), float(scores[i])) for i in order.tolist()
     )
-    return Decision(place, logits, scores, "softmax", choices, float(scores[~offered].sum()))
+    return Decision(token, logits, scores, "softmax", choices, float(scores[~offered].sum()))

@@ -1,6 +1,6 @@
-"""`munjang.explain`: what a model does with a text, step by step.
+"""`munjang.explain`: the computation of a model for a text, step by step.
 
-The values are the taps of the numpy executor, so they are those of the definition that every executor runs.
+The values are the taps of the numpy executor, which runs the same definition as every executor.
 """
 
 from __future__ import annotations
@@ -76,15 +76,15 @@ def explain(
     """Show every step that a model takes with a text or a pair.
 
     Args:
-        text: what to look at.
-        pair: a second text, for a model that compares two.
-        model: a model's name, or an open one.
+        text: the text to explain.
+        pair: a second text, for a model of pairs.
+        model: a model's name, or an opened model.
         task: ``"tokenize"`` (no model is run), ``"features"``, ``"fill-mask"``, ``"next-sentence"``,
-            ``"classify"`` or ``"next-token"``; by default what the checkpoint was made for.
-        top: how many answers to show.
+            ``"classify"`` or ``"next-token"``; by default the task of the checkpoint's head.
+        top: the number of answers to show.
         options: how to open the model; its backend does not matter here.
 
-    A model of sentence vectors shows how it pools one text; for a pair it shows the tokens only.
+    For a model of sentence vectors, the pooling of one text is explained; of a pair only the tokens.
     Raises `InputError` for an unknown task, a missing mask or pair, and a text without tokens;
     `TruncationError` for a text that is longer than the model; `CheckpointError` or `InputError` if the
     checkpoint lacks the task's head; and what `Model.from_pretrained` raises.
@@ -100,7 +100,7 @@ def explain(
     if opened.sentence is not None:
         text = opened.sentence.settings.prompt_text() + text
     encoding = _encode(opened, text, pair)
-    return _Look(opened, chosen, text, pair, encoding, top).explanation()
+    return _Run(opened, chosen, text, pair, encoding, top).explanation()
 
 
 def _check(text: str, pair: str | None, top: int) -> None:
@@ -114,12 +114,12 @@ def _check(text: str, pair: str | None, top: int) -> None:
 def _task(name: str) -> str:
     known = _OTHER_NAMES.get(name, name)
     if known not in EXPLAINED_TASKS:
-        raise InputError(f"Unknown task '{name}'; explain knows {', '.join(EXPLAINED_TASKS)}.")
+        raise InputError(f"Unknown task '{name}'; there are {', '.join(EXPLAINED_TASKS)}.")
     return known
 
 
 def _fitting_task(opened: _Opened, text: str, pair: str | None) -> str:
-    """What the checkpoint was made for; what it can't do with this text is left out."""
+    """Return the first task that the checkpoint has a head for and that fits the text."""
     heads = [] if opened.sentence is not None else opened.model.heads
     mask = opened.tokenizer.mask_token
     fits = {
@@ -149,20 +149,13 @@ def _open(
 
 
 def _sentence_model(name: str | os.PathLike[str], options: ModelOptions) -> SentenceTransformer | None:
-    """Open a checkpoint as a model of sentence vectors, if its files say that it is one."""
-    places: dict[str, Any] = {"revision": options.revision, "token": options.token}
-    checkpoint = open_checkpoint(
-        name,
-        **places,
-        cache_dir=options.cache_dir,
-        offline=options.offline,
-        allow_pickle=options.allow_pickle,
-    )
-    if not checkpoint.has("modules.json"):
+    """Open a checkpoint as a model of sentence vectors, or return None if its files do not define one."""
+    if not open_checkpoint(name, options).has("modules.json"):
         return None
     return SentenceTransformer(
         name,
-        **places,
+        revision=options.revision,
+        token=options.token,
         cache_folder=options.cache_dir,
         local_files_only=options.offline,
         allow_pickle=options.allow_pickle,
@@ -176,7 +169,7 @@ def _encode(opened: _Opened, text: str, pair: str | None) -> Encoding:
     if len(encoding) > limit:
         raise TruncationError(
             f"The text has {len(encoding)} tokens, special ones included; '{opened.name}' takes {limit} "
-            "at most. Shorten it: what is cut off can't be explained."
+            "at most. Shorten it: a truncated text can't be explained."
         )
     return encoding
 
@@ -188,24 +181,16 @@ def _only_tokens(
     options: ModelOptions | None,
 ) -> Explanation:
     if isinstance(model, Loaded | SentenceTransformer):
-        tokenizer, model_type = model.tokenizer, ""
+        tokenizer = model.tokenizer
     else:
-        chosen = options or ModelOptions()
-        tokenizer = Tokenizer.from_pretrained(
-            model,
-            revision=chosen.revision,
-            cache_dir=chosen.cache_dir,
-            token=chosen.token,
-            offline=chosen.offline,
-        )
-        model_type = ""
+        tokenizer = Tokenizer.from_pretrained(model, options)
     [encoding] = tokenizer.encode_batch([text if pair is None else (text, pair)], truncation=False)
     segments = encoding.token_type_ids if "token_type_ids" in tokenizer.model_input_names else None
     return Explanation(
         text=text,
         pair=pair,
         model=tokenizer.name_or_path,
-        model_type=model_type,
+        model_type="",
         task="tokenize",
         rows=_rows(encoding, (text, pair or ""), segments=segments),
     )
@@ -236,8 +221,8 @@ def _rows(
 
 
 @dataclass(frozen=True, slots=True)
-class _Look:
-    """One look into a model: run it once, and collect what it did."""
+class _Run:
+    """One explanation: a run of the model whose values are collected."""
 
     opened: _Opened
     task: str
@@ -252,9 +237,9 @@ class _Look:
         if head != model.head:  # checks that the checkpoint has the head, too
             model = Model(model.raw_config, model.weights, head=head, backend="numpy")
         batch = pack([self.encoding], model.runner.layout)
-        places = self._places()
-        if places is not None:
-            batch = replace(batch, rows=np.array(places, dtype=np.int32))
+        tokens = self._places()
+        if tokens is not None:
+            batch = replace(batch, rows=np.array(tokens, dtype=np.int32))
         values = self._values(model, batch)
         sentence = self._sentence(model, batch)
         return Explanation(
@@ -268,23 +253,23 @@ class _Look:
             layers=_layers(values, model.config.num_hidden_layers),
             last_hidden_state=values[LAST_HIDDEN_STATE],
             sentence=sentence,
-            steps=head_steps(values, places),
-            decisions=decide(self.task, values, model, self.opened.tokenizer, places, self.top),
+            steps=head_steps(values, tokens),
+            decisions=decide(self.task, values, model, self.opened.tokenizer, tokens, self.top),
         )
 
     def _places(self) -> list[int] | None:
-        """The tokens that the head is asked about, or ``None`` for the text as a whole."""
+        """Return the indices of the tokens that the head predicts for, or ``None`` for the whole text."""
         if self.task == "next-token":
             return [len(self.encoding) - 1]
         if self.task != "fill-mask":
             return None
         tokenizer = self.opened.tokenizer
         ids = self.encoding.input_ids
-        found = [place for place, token in enumerate(ids) if token == tokenizer.mask_token_id]
-        if tokenizer.mask_token is None or not found:
+        masks = [index for index, token in enumerate(ids) if token == tokenizer.mask_token_id]
+        if tokenizer.mask_token is None or not masks:
             mask = tokenizer.mask_token or "which this model's tokenizer does not have"
             raise InputError(f"There is no mask in the text; put one where the gap is: {mask}.")
-        return found
+        return masks
 
     def _values(self, model: Model, batch: Batch) -> dict[str, Array]:
         # With the last hidden state, every token goes through the last layer too.
@@ -315,8 +300,8 @@ class _Look:
         ops, root = NumpyOps(frozenset()), Params(model.weights)
         for module in program.modules:
             steps.append(Step(module.kind, module(ops, root, steps[-1].vector)))
-        found = tuple(Step(name, vector[0][: encoder.truncate_dim]) for name, vector in steps)
-        return SentenceVector(program.pooling.modes, found)
+        truncated = tuple(Step(name, vector[0][: encoder.truncate_dim]) for name, vector in steps)
+        return SentenceVector(program.pooling.modes, truncated)
 
 
 def _embeddings(values: Mapping[str, Array]) -> Embeddings:

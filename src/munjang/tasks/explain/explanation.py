@@ -1,4 +1,4 @@
-"""`Explanation`: what `munjang.explain` found, and how it draws itself."""
+"""`Explanation`: the result of `munjang.explain`, with its drawings."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ __all__ = ["Explanation"]
 class Explanation(Explained):
     """Every step from a text to an answer; made by `munjang.explain`.
 
-    It draws itself in a notebook; elsewhere there are `to_text`, `to_html` and `to_dict`.
+    A notebook shows it as HTML; elsewhere use `to_text`, `to_html` and `to_dict`.
     """
 
     def __repr__(self) -> str:
@@ -36,7 +36,7 @@ class Explanation(Explained):
                 raise InputError(f"There is no {name} {value}; {numbers}.")
 
     def to_dict(self, *, layer: int | None = None, head: int | None = None) -> dict[str, Any]:
-        """Everything as plain numbers and texts, for JSON; of one layer or head only, if named.
+        """Return the explanation as plain numbers and texts, for JSON; only one layer or head, if given.
 
         The keys are described in `munjang.tasks.explain.drawing.document`. Raises `InputError` if there is no
         such layer or head.
@@ -45,7 +45,7 @@ class Explanation(Explained):
         return document(self, layer=layer, head=head)
 
     def to_html(self, *, layer: int | None = None, head: int | None = None) -> str:
-        """A page that needs nothing else: no script, no font, no connection; it opens at a layer and head.
+        """Return a self-contained HTML page, without script, font or connection; opened at a layer and head.
 
         Raises `InputError` if there is no such layer or head.
         """
@@ -53,7 +53,7 @@ class Explanation(Explained):
         return page(self, layer=layer, head=head)
 
     def to_text(self, *, layer: int | None = None, head: int | None = None, width: int = 80) -> str:
-        """Tables for a terminal of ``width`` columns, without colour; attention of one layer and head.
+        """Return tables for a terminal of ``width`` columns, without colour; attention of one layer and head.
 
         Raises `InputError` if there is no such layer or head.
         """
@@ -61,5 +61,5 @@ class Explanation(Explained):
         return as_text(self, layer=layer, head=head, width=width)
 
     def _repr_html_(self) -> str:
-        """What a notebook shows."""
+        """Return the HTML for a notebook."""
         return fragment(self)

@@ -1,6 +1,6 @@
-"""What `munjang.explain` found: every step from text to answer, as arrays that can be asked and drawn.
+"""The values of an explanation: every step from text to answer, as arrays.
 
-T tokens, H numbers in a token's vector. Layers, heads and tokens count from 0, as the names of the taps do.
+There are T tokens with vectors of H components. Layers, heads and tokens are numbered from 0, as in taps.
 """
 
 from __future__ import annotations
@@ -30,22 +30,22 @@ Array = NDArray[np.float32]
 
 
 def norms(vectors: Array) -> Array:
-    """The lengths of vectors ``[T, H]``: ``[T]``."""
+    """Return the lengths of vectors ``[T, H]``: ``[T]``."""
     return np.asarray(np.linalg.norm(vectors, axis=-1), dtype=np.float32)
 
 
 def cosines(vectors: Array) -> Array:
-    """The cosine of the angle between every two of ``[T, H]``: ``[T, T]``."""
+    """Return the cosine between every two vectors of ``[T, H]``: ``[T, T]``."""
     units = vectors / np.maximum(norms(vectors), np.float32(1e-12))[:, None]
     return np.asarray(np.clip(units @ units.T, -1, 1), dtype=np.float32)
 
 
 @dataclass(frozen=True, slots=True)
 class Rows:
-    """The rows that a model is fed, one entry per token.
+    """The inputs of a model, one entry per token.
 
-    ``token_type_ids`` is ``None`` for a model without segments, ``position_ids`` where no model was asked.
-    ``characters`` are what each token covers of the caller's text; special tokens cover nothing.
+    ``token_type_ids`` is ``None`` for a model without segments, ``position_ids`` if no model was run.
+    ``characters`` are each token's part of the caller's text; empty for special tokens.
     """
 
     tokens: list[str]
@@ -59,17 +59,17 @@ class Rows:
     position_ids: list[int] | None = None
 
     def __len__(self) -> int:
-        """The number of tokens."""
+        """Return the number of tokens."""
         return len(self.tokens)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Embeddings:
-    """The vectors that are looked up and added.
+    """The embeddings of the tokens, which are added.
 
     Attributes:
         parts: ``word``, ``position`` and, if the model has segments, ``token_type``; each ``[T, E]``.
-        result: what enters the first layer, ``[T, H]``: the sum, normalised or projected as the model does.
+        result: the first layer's input, ``[T, H]``: the sum, normalised or projected as in the model.
     """
 
     parts: Mapping[str, Array]
@@ -82,7 +82,7 @@ class Embeddings:
 
 
 class Link(NamedTuple):
-    """One token looking at another, with the share of its attention."""
+    """The attention of one token to another, as a share."""
 
     source: int
     target: int
@@ -91,12 +91,12 @@ class Link(NamedTuple):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Layer:
-    """One layer: each token's vector after it, and who looked at whom in it.
+    """One layer: its input and output vectors, and its attention.
 
     Attributes:
         number: from 0.
-        before: what came into the layer, ``[T, H]``.
-        vectors: what left it, ``[T, H]``.
+        before: its input, ``[T, H]``.
+        vectors: its output, ``[T, H]``.
         attention: ``[heads, T, T]``; each row sums to 1.
     """
 
@@ -107,25 +107,25 @@ class Layer:
 
     @property
     def cos_to_before(self) -> Array:
-        """The cosine of each token's vector with the one before the layer, ``[T]``: 1 is unchanged."""
+        """The cosine of each token's vector with its vector before the layer, ``[T]``: 1 is unchanged."""
         products = (self.before * self.vectors).sum(axis=-1)
         lengths = np.maximum(norms(self.before) * norms(self.vectors), np.float32(1e-12))
         return np.asarray(np.clip(products / lengths, -1, 1), dtype=np.float32)
 
     def weights(self, head: int | None = None) -> Array:
-        """One head's attention, or the mean of all: ``[T, T]``."""
+        """Return a head's attention, or the mean of all heads: ``[T, T]``."""
         return np.asarray(self.attention.mean(axis=0) if head is None else self.attention[head])
 
     def strongest(self, head: int | None = None) -> list[Link]:
-        """For each token, the one that it looks at most."""
+        """Return for each token the token with most of its attention."""
         weights = self.weights(head)
         return [Link(i, int(row.argmax()), float(row.max())) for i, row in enumerate(weights)]
 
     @property
     def focus(self) -> Array:
-        """How sharply each head looks, ``[heads]``: 1 at one token only, 0 at all alike.
+        """The focus of each head, ``[heads]``: 1 for attention to a single token, 0 for uniform attention.
 
-        One minus the mean entropy of the rows over that of an even look at as many tokens.
+        One minus the mean entropy of the rows over the entropy of uniform attention.
         """
         tokens = self.attention.shape[-1]
         logs = np.log(np.maximum(self.attention, np.float32(1e-12)))
@@ -134,7 +134,7 @@ class Layer:
 
 
 class Step(NamedTuple):
-    """A named vector on the way to the answer."""
+    """A named vector between the text and the answer."""
 
     name: str
     vector: Array
@@ -142,9 +142,9 @@ class Step(NamedTuple):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class SentenceVector:
-    """How token vectors became one.
+    """The pooling of token vectors to one vector.
 
-    ``pooling`` names the ways; ``steps`` are the pooled vector and what each later module made of it.
+    ``pooling`` has the modes; ``steps`` are the pooled vector and the output of each later module.
     """
 
     pooling: tuple[str, ...]
@@ -152,12 +152,12 @@ class SentenceVector:
 
     @property
     def vector(self) -> Array:
-        """The sentence's vector, as `SentenceTransformer.encode` gives it."""
+        """The sentence's vector, as from `SentenceTransformer.encode`."""
         return self.steps[-1].vector
 
 
 class Choice(NamedTuple):
-    """One possible answer: its number, its name, and what the head says of it."""
+    """A candidate answer: its id, its name, and its logit and score."""
 
     id: int
     label: str
@@ -167,15 +167,15 @@ class Choice(NamedTuple):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Decision:
-    """What a head decided, for the text or for one token.
+    """The decision of a head, for the text or for one token.
 
     Attributes:
-        place: the token that it is about, or ``None`` for the whole text.
-        logits: one per possible answer.
+        place: the index of the token, or ``None`` for the whole text.
+        logits: one per candidate.
         scores: the logits through ``function``.
         function: ``"softmax"``, ``"sigmoid"`` or ``"none"``.
-        choices: the best answers, best first.
-        withheld: the score that went to answers that are never offered, such as ``[UNK]``.
+        choices: the best candidates, best first.
+        withheld: the score of candidates that are never offered, such as ``[UNK]``.
     """
 
     place: int | None
@@ -188,18 +188,18 @@ class Decision:
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False, kw_only=True)
 class Explained:
-    """Every step from a text to an answer: the values alone.
+    """Every step from a text to an answer, without the drawings.
 
     Attributes:
-        text, pair: what was asked about, with the model's prompt if it has one.
-        model, model_type, task: with what, and for what.
-        rows: tokens, ids and the other rows.
-        embeddings: the vectors that are added at the start.
+        text, pair: the explained text, with the model's prompt if it has one, and its second text.
+        model, model_type, task: the model's name and type, and the task.
+        rows: tokens, ids and the other inputs.
+        embeddings: the embeddings and their sum.
         layers: every layer.
         last_hidden_state: ``[T, H]``.
-        sentence: the sentence's vector, of a model that makes them.
+        sentence: the sentence's vector, for a model of sentence vectors.
         steps: vectors between the last layer and the logits.
-        decisions: what the task's head decided: one for the text, or one for each mask.
+        decisions: of the task's head: one for the text, or one for each mask.
     """
 
     text: str

@@ -1,4 +1,4 @@
-"""Fill-mask: the words that a model would put in the place of a mask."""
+"""Fill-mask: prediction of the words at the masks of a text."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from munjang.models.registry import MASKED_LM
 from munjang.runtime.notices import TruncationReport
 from munjang.tasks.fill_mask.pieces import Piece, Pieces
 from munjang.tasks.fill_mask.search import Choice, Filled, MaskedText, fill_with, search
-from munjang.tasks.loading import Loaded, ModelOptions, load
+from munjang.tasks.loading import Loaded, ModelOptions, Task
 from munjang.tasks.scores import name_of_text
 from munjang.tokenization import Encoding
 from munjang.validation import optional_count
@@ -32,12 +32,12 @@ _OTHER_MASKS = ("[MASK]", "<mask>")
 class Fill(TypedDict):
     """One way to fill the masks of a text.
 
-    ``score`` is the probability over the whole vocabulary, for several pieces the joint one; ``sequence`` the
-    caller's text with the fill in it. ``withheld`` is the probability that the model gave to what is never
-    offered (special tokens, the unknown piece, broken characters); over several masks, that any of them had
-    got such a piece. Filled by one piece, there are ``token`` and ``token_str``; by several pieces,
-    ``tokens``, ``token_strs`` and ``scores``, each given the pieces to its left; a target has its
-    ``token_str`` in any case.
+    ``score`` is the probability over the whole vocabulary, for several pieces the joint probability;
+    ``sequence`` is the caller's text with the fill. ``withheld`` is the probability of the pieces that are
+    never offered (special tokens, the unknown piece, broken characters); for several masks, that at least
+    one of them has such a piece. A fill of one piece has ``token`` and ``token_str``; of several pieces,
+    ``tokens``, ``token_strs`` and ``scores``, each given the pieces to its left; a target always has its
+    ``token_str``.
     """
 
     score: float
@@ -50,7 +50,7 @@ class Fill(TypedDict):
     scores: NotRequired[list[float]]
 
 
-class FillMask:
+class FillMask(Task):
     """Fills the masks of texts with a masked language model.
 
     Example::
@@ -58,14 +58,15 @@ class FillMask:
         fill = munjang.pipeline("fill-mask", "klue/bert-base")
         fill("축구는 정말 재미있는 [MASK]다.")[0]["sequence"]  # "축구는 정말 재미있는 스포츠다."
 
-    Raises what `Model.from_pretrained` raises; `CheckpointError` too if the tokenizer has no mask token.
+    Raises what `Model.from_pretrained` raises, and `CheckpointError` if the tokenizer has no mask token.
     """
+
+    head = MASKED_LM
 
     def __init__(
         self, model: str | os.PathLike[str] | Loaded, *, options: ModelOptions | None = None
     ) -> None:
-        loaded = load(model, MASKED_LM, options)
-        self.model, self.tokenizer, self.max_length = loaded.model, loaded.tokenizer, loaded.max_length
+        super().__init__(model, options=options)
         if self.tokenizer.mask_token is None or self.tokenizer.mask_token_id is None:
             raise CheckpointError(f"The tokenizer of '{self.tokenizer.name_or_path}' has no mask token.")
         self.mask_token = self.tokenizer.mask_token
@@ -97,37 +98,37 @@ class FillMask:
         text: str | Texts,
         top_k: int | None = None,
         targets: str | Texts | None = None,
-        filter: Filter | None = None,  # noqa: A002 -- what it is called by those who ask for it
+        filter: Filter | None = None,  # noqa: A002 - the name of the public argument
         *,
         beam: int = 10,
     ) -> list[Fill] | list[list[Fill]]:
-        """Return the likeliest fills of one text, best first, or of each text of a list.
+        """Return the most likely fills of a text, best first, or of each text of a list.
 
         Several masks are filled together: ``score`` is the probability of the first mask's piece, times that
         of the second's in a text that has the first, and so on from left to right.
 
         Args:
-            text: holds the model's mask token once or more.
-            top_k: how many fills; 5 unless said, or all of the targets.
-            targets: consider these words only. One of several pieces gets as many masks, and its joint
-                probability. With several masks, targets of one piece only.
-            filter: consider only what it says yes to, given ``token_str`` (each piece's, or the target).
-            beam: with several masks, how many fills of the masks so far are followed, at least ``top_k``.
+            text: contains the model's mask token at least once.
+            top_k: the number of fills; by default 5, or all of the targets.
+            targets: consider only these words. A word of several pieces gets as many masks, and its joint
+                probability. With several masks, a target must be one piece.
+            filter: a function that accepts or rejects a ``token_str`` (each piece's, or the target).
+            beam: with several masks, the number of partial fills that are followed, at least ``top_k``.
 
-        Warns with `TruncationWarning` of texts that were too long. Raises `InputError` for a text without a
-        mask, or whose mask is beyond the model's length, for targets that the vocabulary can't write, and for
-        values that can't be used; `InputTypeError` for what is no text.
+        Issues a `TruncationWarning` for texts that were truncated. Raises `InputError` for a text without a
+        mask, or with a mask beyond the model's length, for targets that the vocabulary can't write, and for
+        invalid values; `InputTypeError` for values other than texts.
         """
         count = optional_count("top_k", _TOP_K if top_k is None and targets is None else top_k)
         width = max(optional_count("beam", beam) or 1, count or 1)
         listed = [text] if isinstance(text, str) else _checked_texts("texts", text)
         masked = self._read(listed)
         if targets is None:
-            found = self._search(masked, self._choices(masked, filter), width, count or _TOP_K)
+            fills = self._search(masked, self._choices(masked, filter), width, count or _TOP_K)
         else:
             words = [targets] if isinstance(targets, str) else _checked_texts("targets", targets)
-            found = self._among(masked, _checked_words(words), filter, width, count)
-        return found[0] if isinstance(text, str) else found
+            fills = self._among(masked, _checked_words(words), filter, width, count)
+        return fills[0] if isinstance(text, str) else fills
 
     def _choices(self, texts: Sequence[MaskedText], accepts: Filter | None) -> list[Choice]:
         accept = None if accepts is None else cache(lambda token: bool(accepts(self._pieces[token].text)))
@@ -136,12 +137,12 @@ class FillMask:
     def _search(
         self, texts: Sequence[MaskedText], choices: Sequence[Choice], width: int, count: int
     ) -> list[list[Fill]]:
-        # One mask needs no wider beam than what is wanted of it.
+        # One mask needs no wider beam than the number of fills.
         width = width if any(len(text.masks) > 1 for text in texts) else count
-        found = search(self.model, texts, choices, self._pieces.offered, width)
+        results = search(self.model, texts, choices, self._pieces.offered, width)
         return [
             [self._fill(text, filled) for filled in fills[:count]]
-            for text, fills in zip(texts, found, strict=True)
+            for text, fills in zip(texts, results, strict=True)
         ]
 
     def _among(
@@ -152,27 +153,27 @@ class FillMask:
         width: int,
         count: int | None,
     ) -> list[list[Fill]]:
-        """Fill with given words."""
+        """Return the fills by the given words."""
         cut = [self._cut(text, words) for text in texts]
         kept = [word for word in words if accepts is None or accepts(word)]
         single = [i for i, text in enumerate(texts) if len(text.masks) == 1]
         several = [i for i, text in enumerate(texts) if len(text.masks) > 1]
-        found: list[list[Fill]] = [[] for _ in texts]
+        results: list[list[Fill]] = [[] for _ in texts]
         if several:
             choices = [self._only(cut[i], kept) for i in several]
             number = count or _TOP_K
             fills = self._search([texts[i] for i in several], choices, max(width, number), number)
             for i, its_fills in zip(several, fills, strict=True):
-                found[i] = its_fills
+                results[i] = its_fills
         jobs = [(i, word, texts[i].widened(len(cut[i][word]))) for i in single for word in kept]
         self._check_room([(word, text) for _, word, text in jobs])
         filled = fill_with(self.model, [(text, cut[i][word]) for i, word, text in jobs], self._pieces.offered)
         for (i, word, text), its_fill in zip(jobs, filled, strict=True):
-            found[i].append(self._fill(text, its_fill, word))
-        return [sorted(fills, key=lambda fill: -fill["score"])[:count] for fills in found]
+            results[i].append(self._fill(text, its_fill, word))
+        return [sorted(fills, key=lambda fill: -fill["score"])[:count] for fills in results]
 
     def _cut(self, text: MaskedText, words: Sequence[str]) -> dict[str, list[int]]:
-        """Cut the targets into ids, as they are behind what stands before the mask."""
+        """Return the ids of each target, as they are after the text before the mask."""
         before = text.text[: text.spans[0][0]]
         cut = {word: self._pieces.of_word(word, before) for word in words}
         unknown = [word for word, ids in cut.items() if ids is None]
@@ -232,24 +233,24 @@ class FillMask:
         return kept
 
     def _masked(self, text: str, encoding: Encoding) -> MaskedText:
-        places = [i for i, token in enumerate(encoding.input_ids) if token == self._mask_id]
+        masks = [i for i, token in enumerate(encoding.input_ids) if token == self._mask_id]
         return MaskedText(
             text,
             tuple(encoding.input_ids),
             tuple(encoding.token_type_ids),
-            tuple(places),
-            tuple(self._span(text, *encoding.offsets[place]) for place in places),
+            tuple(masks),
+            tuple(self._span(text, *encoding.offsets[index]) for index in masks),
         )
 
     def _span(self, text: str, start: int, end: int) -> tuple[int, int]:
-        """Find a mask itself: RoBERTa's takes the space before it along."""
+        """Return the span of a mask alone: RoBERTa's offsets include the space before it."""
         start = max(text.find(self.mask_token, start, end), start)
         return start, min(end, start + len(self.mask_token))
 
     def _fill(self, text: MaskedText, filled: Filled, target: str | None = None) -> Fill:
         pieces = [self._pieces[token] for token in filled.tokens]
         if target is not None:
-            # "##다" is asked for by its name in the vocabulary; what is read is "다".
+            # The target "##다" is the name of a piece in the vocabulary; in the text it is "다".
             marked = len(pieces) == 1 and target.endswith(pieces[0].text)
             spliced = [Piece(pieces[0].text if marked else target.strip(), pieces[0].spaced)]
         else:
@@ -273,23 +274,23 @@ class FillMask:
 
 
 def _splice(text: str, spans: Sequence[tuple[int, int]], pieces: Sequence[Piece]) -> str:
-    """Put pieces in the places of the masks; the rest of the text stays as it is."""
-    found, last = "", 0
+    """Return the text with pieces instead of its masks."""
+    result, last = "", 0
     for (start, end), piece in zip(spans, pieces, strict=True):
-        found += text[last:start]
-        if piece.spaced and found and not found[-1].isspace():
-            found += " "
-        found += piece.text
+        result += text[last:start]
+        if piece.spaced and result and not result[-1].isspace():
+            result += " "
+        result += piece.text
         last = end
-    return found + text[last:]
+    return result + text[last:]
 
 
 def _checked_texts(name: str, value: Texts) -> list[str]:
     if not isinstance(value, list | tuple):
         raise InputTypeError(f"{name} must be a str or a list of str, got a {type(value).__name__}.")
-    for place, item in enumerate(value):
+    for index, item in enumerate(value):
         if not isinstance(item, str):
-            raise InputTypeError(f"{name}[{place}] is a {type(item).__name__}, not a str.")
+            raise InputTypeError(f"{name}[{index}] is a {type(item).__name__}, not a str.")
     return list(value)
 
 

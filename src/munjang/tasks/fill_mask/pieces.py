@@ -1,4 +1,4 @@
-"""How the pieces of a vocabulary read inside a text, and which of them can stand for a missing word."""
+"""The pieces of a vocabulary as text, and which pieces are candidates for a mask."""
 
 from __future__ import annotations
 
@@ -19,17 +19,17 @@ _BYTE_SPACE = "Ġ"
 
 
 class Piece(NamedTuple):
-    """What a piece adds to a text; ``spaced`` if the vocabulary writes a space before it."""
+    """The text of a piece; ``spaced`` if the vocabulary has a space before it."""
 
     text: str
     spaced: bool = False
 
 
 class Pieces:
-    """The pieces of a tokenizer's vocabulary as a reader sees them.
+    """The pieces of a tokenizer's vocabulary as text.
 
     ``offered`` is ``[vocab_size]``: false for special tokens, the unknown piece, placeholders such as
-    ``[unused7]``, rows of the model beyond the tokenizer's vocabulary, and pieces that are no whole
+    ``[unused7]``, rows of the model beyond the tokenizer's vocabulary, and pieces that are no complete
     character.
     """
 
@@ -54,9 +54,9 @@ class Pieces:
         return self._pieces[index]
 
     def of_word(self, word: str, before: str) -> list[int] | None:
-        """Cut a word that is to follow the text ``before`` into ids; ``None`` if the vocabulary can't.
+        """Return the ids of a word after the text ``before``; ``None`` if the vocabulary can't write it.
 
-        A word right behind a letter continues that letter's word. One written with the vocabulary's own mark
+        A word directly after a letter continues that letter's word. A word with the vocabulary's own mark
         (``##다``) is that piece.
         """
         mark = self._continuing or (_BYTE_SPACE if self._of_bytes else _METASPACE)
@@ -70,9 +70,9 @@ class Pieces:
         return self._usable(self._tokenizer.pieces_of(word) if ids is None else ids)
 
     def _end_of_word(self, word: str) -> list[int] | None:
-        """Cut a word as the end of a longer one: always the longest piece that fits, as WordPiece does.
+        """Return the ids of a word as the end of a longer word: always the longest piece, as WordPiece does.
 
-        A Unigram vocabulary weighs its pieces instead, so there only a single piece will do.
+        A Unigram vocabulary weighs its pieces instead, so there it must be a single piece.
         """
         rest = word if self._continuing is None else self._tokenizer.normalized(word)
         ids: list[int] = []
@@ -111,7 +111,7 @@ class Pieces:
 
 
 def _from_bytes(token: str) -> str:
-    """Read a piece of bytes; nothing if they are no whole characters, as a third of a Hangul syllable."""
+    """Decode a piece of bytes; empty if they are an incomplete character, such as a third of a syllable."""
     try:
         return bytes(BYTE_OF_LETTER[letter] for letter in token).decode()
     except (KeyError, UnicodeDecodeError):

@@ -1,4 +1,4 @@
-"""Filling masks one after another: texts with masks, the model's probabilities at them, and a beam search."""
+"""Search for the fills of masks: texts with masks, the model's probabilities, and a beam search."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ LogProbabilities = NDArray[np.float32]
 
 
 class Query(NamedTuple):
-    """One way through the model: tokens, and the one row whose prediction is wanted."""
+    """An input of the model: tokens, and the row to predict."""
 
     input_ids: tuple[int, ...]
     token_type_ids: tuple[int, ...] | None
@@ -31,7 +31,7 @@ class Query(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class MaskedText:
-    """A text with its tokens; ``masks`` are their places among them, ``spans`` those in the text."""
+    """A text with its tokens; ``masks`` are the indices of its masks, ``spans`` their spans in the text."""
 
     text: str
     input_ids: tuple[int, ...]
@@ -40,26 +40,26 @@ class MaskedText:
     spans: tuple[tuple[int, int], ...]
 
     def query(self, tokens: Sequence[int]) -> Query:
-        """Fill the first masks with tokens and ask for the next one."""
+        """Return the query for the mask after the first masks, which are filled with ``tokens``."""
         ids = list(self.input_ids)
-        for place, token in zip(self.masks, tokens, strict=False):
-            ids[place] = token
+        for index, token in zip(self.masks, tokens, strict=False):
+            ids[index] = token
         return Query(tuple(ids), self.token_type_ids, self.masks[len(tokens)])
 
     def widened(self, masks: int) -> MaskedText:
-        """Put several masks in the place of the only one."""
+        """Return the text with its only mask repeated."""
         if masks == 1:
             return self
-        place = self.masks[0]
+        index = self.masks[0]
 
         def repeated(row: tuple[int, ...]) -> tuple[int, ...]:
-            return row[:place] + row[place : place + 1] * masks + row[place + 1 :]
+            return row[:index] + row[index : index + 1] * masks + row[index + 1 :]
 
         return replace(
             self,
             input_ids=repeated(self.input_ids),
             token_type_ids=repeated(self.token_type_ids),
-            masks=tuple(range(place, place + masks)),
+            masks=tuple(range(index, index + masks)),
         )
 
 
@@ -80,7 +80,7 @@ class Filled:
         return math.fsum(self.log_probabilities)
 
     def extended(self, token: int, log_probability: float, withheld: float) -> Filled:
-        """Fill one mask more."""
+        """Return the fill with one more mask filled."""
         return Filled(
             (*self.tokens, token),
             (*self.log_probabilities, log_probability),
@@ -99,7 +99,7 @@ class Choice:
         """Return the likeliest tokens, best first; of equals, that with the lower id."""
         ids = np.flatnonzero(self.allowed)
         if self.accept is None and count < len(ids):
-            # Only what is as good as the last one wanted needs sorting.
+            # Only tokens at least as good as the last result need sorting.
             least = np.partition(scores[ids], len(ids) - count)[len(ids) - count]
             ids = ids[scores[ids] >= least]
         ordered = ids[np.argsort(-scores[ids], kind="stable")].tolist()
@@ -108,19 +108,19 @@ class Choice:
 
 
 def log_probabilities(model: Model, queries: Sequence[Query]) -> Iterator[tuple[int, LogProbabilities]]:
-    """Yield each query's place and log-probabilities ``[vocab_size]``, as they are ready.
+    """Yield each query's index and log-probabilities ``[vocab_size]``, in order of completion.
 
-    Only the rows asked for go through the last layer's feed-forward and the vocabulary head.
+    Only the requested rows go through the last layer's feed-forward and the vocabulary head.
     """
 
-    def choose_rows(batch: TokenBatch[NDArray[Any]], places: Sequence[int]) -> TokenBatch[NDArray[Any]]:
-        inside = np.array([queries[place].row for place in places], dtype=np.int32)
-        return replace(batch, rows=batch.rows + inside)  # which were the first rows of the texts
+    def choose_rows(batch: TokenBatch[NDArray[Any]], indices: Sequence[int]) -> TokenBatch[NDArray[Any]]:
+        inside = np.array([queries[index].row for index in indices], dtype=np.int32)
+        return replace(batch, rows=batch.rows + inside)  # before, these were the first rows of the texts
 
     for done in model.runner.run(model.program(frozenset({LOGITS})), queries, edit=choose_rows):
-        for place, logits in zip(done.indices, done.outputs[LOGITS], strict=True):
+        for index, logits in zip(done.indices, done.outputs[LOGITS], strict=True):
             shifted = logits - logits.max()
-            yield place, shifted - np.log(np.exp(shifted).sum(dtype=np.float64)).astype(np.float32)
+            yield index, shifted - np.log(np.exp(shifted).sum(dtype=np.float64)).astype(np.float32)
 
 
 def search(
@@ -132,16 +132,16 @@ def search(
 ) -> list[list[Filled]]:
     """Find the likeliest fills of all masks of each text: a beam search from left to right.
 
-    At each mask, ``width`` fills of the masks before it are kept. The texts go side by side, in one call of
-    the engine per mask. Results are sorted, best first.
+    At each mask, ``width`` fills of the masks before it are kept. All texts are in one call of the engine per
+    mask. Results are sorted, best first.
     """
     beams = [[Filled()] for _ in texts]
     for mask in range(max((len(text.masks) for text in texts), default=0)):
         open_texts = [i for i, text in enumerate(texts) if len(text.masks) > mask]
         jobs = [(i, filled) for i in open_texts for filled in beams[i]]
         grown: dict[int, list[Filled]] = {i: [] for i in open_texts}
-        for place, scores in log_probabilities(model, [texts[i].query(f.tokens) for i, f in jobs]):
-            i, filled = jobs[place]
+        for number, scores in log_probabilities(model, [texts[i].query(f.tokens) for i, f in jobs]):
+            i, filled = jobs[number]
             withheld = _held(scores, ~offered)
             for token in choices[i].best(scores, width):
                 grown[i].append(filled.extended(token, float(scores[token]), withheld))
@@ -153,24 +153,24 @@ def search(
 def fill_with(
     model: Model, wanted: Sequence[tuple[MaskedText, Sequence[int]]], offered: NDArray[np.bool_]
 ) -> list[Filled]:
-    """Score given tokens for all masks of each text, by the chain rule from left to right, in one run."""
+    """Score the given tokens of all masks of each text, by the chain rule from left to right, in one run."""
     queries: dict[Query, int] = {}
     steps = [
         [queries.setdefault(text.query(tokens[:n]), len(queries)) for n in range(len(tokens))]
         for text, tokens in wanted
     ]
     askers: list[list[tuple[int, int]]] = [[] for _ in queries]
-    for number, places in enumerate(steps):
-        for step, place in enumerate(places):
-            askers[place].append((number, step))
-    found = [[(0.0, 0.0)] * len(places) for places in steps]
-    for place, scores in log_probabilities(model, list(queries)):
+    for number, indices in enumerate(steps):
+        for step, index in enumerate(indices):
+            askers[index].append((number, step))
+    scored = [[(0.0, 0.0)] * len(indices) for indices in steps]
+    for index, scores in log_probabilities(model, list(queries)):
         withheld = _held(scores, ~offered)
-        for number, step in askers[place]:
-            found[number][step] = float(scores[wanted[number][1][step]]), withheld
+        for number, step in askers[index]:
+            scored[number][step] = float(scores[wanted[number][1][step]]), withheld
     return [
         Filled(tuple(tokens), *map(tuple, zip(*pairs, strict=True)))
-        for (_, tokens), pairs in zip(wanted, found, strict=True)
+        for (_, tokens), pairs in zip(wanted, scored, strict=True)
     ]
 
 

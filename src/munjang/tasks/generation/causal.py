@@ -32,7 +32,7 @@ __all__ = [
 ]
 
 DEFAULT_NEW_TOKENS = 50
-_PIECE = 64  # tokens whose scores are held at once: of GPT-2's vocabulary, 13 MB
+_PIECE = 64  # tokens whose scores are in memory at once: 13 MB for GPT-2's vocabulary
 
 
 class GenerationArguments(TypedDict, total=False):
@@ -85,7 +85,7 @@ class GenerationOptions(Sampling):
 
 
 class Reader:
-    """One model with the executor for its sessions, which gives one request all cores."""
+    """A causal model with the executor of its sessions, which uses all cores for one request."""
 
     def __init__(self, loaded: Loaded, weights: Weights) -> None:
         model = loaded.model
@@ -95,36 +95,36 @@ class Reader:
         self._ends = token_ids(model.raw_config.get("eos_token_id"), loaded.tokenizer.eos_token_id)
         self._starts = token_ids(model.raw_config.get("bos_token_id"), loaded.tokenizer.bos_token_id)
         self.session = session_maker(model, weights)
-        """Makes a session that has read nothing yet, of ``copies`` texts for each prompt."""
+        """A function that creates an empty session with ``copies`` texts for each prompt."""
 
     def encode(self, texts: list[str]) -> list[list[int]]:
-        """Cut texts into ids; `InputError` for one that the model has no row for."""
-        found = [text.input_ids for text in self._tokenizer.encode_ids(texts, truncation=False)]
-        largest = max((max(ids, default=0) for ids in found), default=0)
+        """Return the ids of texts; `InputError` for an id outside the model's vocabulary."""
+        rows = [text.input_ids for text in self._tokenizer.encode_ids(texts, truncation=False)]
+        largest = max((max(ids, default=0) for ids in rows), default=0)
         if largest >= self._vocab_size:
             raise InputError(
-                f"The tokenizer gives the id {largest}, and the model knows those up to "
+                f"The tokenizer gives the id {largest}, but the model's vocabulary ends at "
                 f"{self._vocab_size - 1}; they do not belong together."
             )
-        return found
+        return rows
 
     def prompts(self, texts: list[str], prefix: str) -> list[list[int]]:
-        """Cut prompts into ids; an empty one starts from the beginning-of-text token.
+        """Return the ids of prompts; an empty prompt starts with the beginning-of-text token.
 
-        Raises `InputError` for a prompt that leaves the model no room, or an empty one where no token starts
-        a text.
+        Raises `InputError` for a prompt as long as the model's maximum, and for an empty prompt if the model
+        has no beginning-of-text token.
         """
         [prefix] = checked_texts([prefix], "The prefix")
-        found = self.encode([prefix + text for text in texts])
-        for number, ids in enumerate(found):
+        prompts = self.encode([prefix + text for text in texts])
+        for number, ids in enumerate(prompts):
             if not ids:
                 ids += self._beginning(number)
             if len(ids) >= self._max_length:
                 raise InputError(
                     f"Prompt {number} has {len(ids)} tokens, and the model takes {self._max_length} together "
-                    "with what it writes; shorten it."
+                    "with the new tokens; shorten it."
                 )
-        return found
+        return prompts
 
     def _beginning(self, number: int) -> list[int]:
         if not self._starts:
@@ -151,9 +151,9 @@ class Reader:
         generators: Sequence[np.random.Generator],
         first: int = 0,
     ) -> Iterator[tuple[int, str]]:
-        """Begin to write some prompts, each ``copies`` times; yields what `write` gives.
+        """Start the generation after some prompts, ``copies`` times each; return the iterator of `write`.
 
-        ``first`` is the number of the first prompt, for messages. Raises `InputError` at once.
+        ``first`` is the index of the first prompt, for messages. Raises `InputError` before the iteration.
         """
         writers = [
             Writer(
@@ -171,10 +171,10 @@ class Reader:
     def write(
         self, prompts: list[list[int]], options: GenerationOptions, copies: int, batch_size: int
     ) -> list[list[str]]:
-        """Write every prompt to its end, ``batch_size`` texts at a time; the prompts are not given back."""
+        """Return the texts generated after each prompt, without the prompts, ``batch_size`` at a time."""
         generators = options.generators(len(prompts) * copies)
         together = max(1, batch_size // copies)
-        for number, ids in enumerate(prompts):  # before anything is written
+        for number, ids in enumerate(prompts):  # before the generation starts
             self._limit(number, ids, options)
         texts: list[list[str]] = []
         for first in range(0, len(prompts), together):
@@ -187,10 +187,10 @@ class Reader:
         return texts
 
     def losses(self, texts: list[str]) -> list[NDArray[np.float64]]:
-        """Give, for each text, the negative log-likelihood of each of its tokens given those before it.
+        """Return the negative log-likelihood of each token of each text, given the tokens before it.
 
-        The first token of a text has none, and so has the first of each part of a text that is read in parts
-        because it is longer than the model.
+        The first token of a text has none. A text longer than the model is split into parts, and the first
+        token of each part has none.
         """
         limit = self._max_length
         return [
@@ -217,7 +217,7 @@ class Reader:
 
 
 def session_maker(model: Model, weights: Weights = "float32") -> Callable[..., Session]:
-    """Return a function that makes sessions of a causal language model; its argument is ``copies``."""
+    """Return a function that creates sessions of a causal language model; its argument is ``copies``."""
     if weights not in ("float32", "int8"):
         raise InputError(f"Unknown weights {weights!r}; there are 'float32' and 'int8'.")
     executor = model.runner.executor.for_sessions(eight_bit=weights == "int8")
@@ -237,7 +237,7 @@ def token_ids(configured: Any, named: int | None) -> list[int]:
 
 
 def checked_texts(texts: Sequence[object], what: str = "Prompt") -> list[str]:
-    """Return a list of texts; `InputTypeError` if something else is among them."""
+    """Return a list of texts; `InputTypeError` for other values in it."""
     if not isinstance(texts, (list, tuple)):
         raise InputTypeError(f"A list of texts is expected, not a value of type {type(texts).__name__}.")
     for number, text in enumerate(texts):

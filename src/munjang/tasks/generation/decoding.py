@@ -1,8 +1,7 @@
-"""Writing on, token by token, over a session that remembers keys and values.
+"""Generation, token by token, in a session that caches keys and values.
 
-The prompts are read in one step, packed, without padding; after that each step reads one token per text. Only
-the last token of each text reaches the vocabulary head. A text that is finished costs nothing more but its
-place in the attention.
+The prompts are read in one step, packed, without padding; then each step reads one token per text. Only the
+last token of each text reaches the vocabulary head. A finished text costs only its cells in the attention.
 """
 
 from __future__ import annotations
@@ -41,8 +40,8 @@ class Session:
     def read(self, texts: Sequence[Sequence[int]], *, every_token: bool = False) -> NDArray[np.float32]:
         """Read the next ids of each text; none for finished texts.
 
-        Returns scores ``[n, V]``: after the last new token of each text that has any (the copies of a text
-        one after another), or with ``every_token`` after each new token.
+        Returns scores ``[n, V]``: after the last new token of each text with new tokens (the copies of a
+        text are consecutive), or with ``every_token`` after each new token.
         """
         first = self._seen is None
         seen = np.zeros((len(texts), 0), dtype=np.bool_) if self._seen is None else self._seen
@@ -92,14 +91,14 @@ def _first_of(copies: int, texts: int) -> NDArray[np.bool_]:
 
 
 class Writer:
-    """One text that is being written: its ids, and the text that follows its prompt.
+    """One text in generation: its ids, and the text after its prompt.
 
     Args:
         prompt: ids to start from.
-        limit: how many ids it may have, the prompt's included.
-        ends: tokens that end it; they are not part of the text.
-        stream: makes text of tokens.
-        stops: strings that end it; they are not part of the text either.
+        limit: the maximum number of ids, the prompt's included.
+        ends: tokens that end the text; they are not part of it.
+        stream: decodes tokens to text.
+        stops: strings that end the text; they are not part of it.
     """
 
     def __init__(

@@ -1,4 +1,4 @@
-"""Which token comes next: the filters of sampling as they were published, in the order of `transformers`.
+"""Choice of the next token: the published sampling filters, in the order of `transformers`.
 
 Scores are ``[n, V]``, one row per text; a filtered token's score is minus infinity. The order is repetition
 penalty, repeated n-grams, temperature, top-k, top-p.
@@ -30,7 +30,7 @@ Scores = NDArray[np.float32]
 
 
 def penalize_repetition(scores: Scores, texts: Sequence[Sequence[int]], penalty: float) -> Scores:
-    """Lower the scores of tokens that a text has already, prompt included (arXiv:1909.05858).
+    """Lower the scores of tokens that the text already contains, prompt included (arXiv:1909.05858).
 
     A positive score is divided by the penalty, a negative one multiplied, as in `transformers`.
     """
@@ -42,7 +42,7 @@ def penalize_repetition(scores: Scores, texts: Sequence[Sequence[int]], penalty:
 
 
 def forbid_repeated_ngrams(scores: Scores, texts: Sequence[Sequence[int]], size: int) -> Scores:
-    """Rule out each token with which a text would repeat ``size`` tokens in a row that it has already."""
+    """Exclude tokens that would repeat an n-gram of ``size`` tokens of the text."""
     changed = scores.copy()
     for row, text in zip(changed, texts, strict=True):
         ids = list(text)
@@ -53,9 +53,9 @@ def forbid_repeated_ngrams(scores: Scores, texts: Sequence[Sequence[int]], size:
 
 
 def keep_top_k(scores: Scores, k: int) -> Scores:
-    """Keep the k best of each row (arXiv:1805.04833), and whatever is as good as the k-th."""
-    place = max(scores.shape[-1] - k, 0)
-    least = np.partition(scores, place, axis=-1)[..., place, None]
+    """Keep the k best scores of each row (arXiv:1805.04833), and scores equal to the k-th."""
+    index = max(scores.shape[-1] - k, 0)
+    least = np.partition(scores, index, axis=-1)[..., index, None]
     return np.where(scores < least, -np.inf, scores).astype(np.float32)
 
 
@@ -63,7 +63,7 @@ def keep_top_p(scores: Scores, p: float) -> Scores:
     """Keep the nucleus: the fewest tokens whose probabilities add up to p or more (arXiv:1904.09751)."""
     order = np.argsort(scores, axis=-1, kind="stable")
     ascending = softmax(np.take_along_axis(scores, order, axis=-1))
-    # What is left out holds at most 1 - p. Compared in single precision, as in `transformers`.
+    # The excluded tokens have at most 1 - p together. Compared in single precision, as in `transformers`.
     below = np.cumsum(ascending, axis=-1, dtype=np.float64).astype(np.float32)
     out = below <= np.float32(1 - p)
     out[..., -1] = False
@@ -73,21 +73,21 @@ def keep_top_p(scores: Scores, p: float) -> Scores:
 
 
 def draw(scores: NDArray[np.float32], generator: np.random.Generator) -> int:
-    """Draw a token of one row of scores ``[V]``, each with its probability."""
+    """Sample a token from one row of scores ``[V]``, with the probabilities of their softmax."""
     kept = np.flatnonzero(scores > -np.inf)
     mass = np.cumsum(softmax(scores[kept]), dtype=np.float64)
-    place = int(np.searchsorted(mass, generator.random() * mass[-1], side="right"))
-    return int(kept[min(place, len(kept) - 1)])
+    index = int(np.searchsorted(mass, generator.random() * mass[-1], side="right"))
+    return int(kept[min(index, len(kept) - 1)])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sampling:
-    """How the next token is chosen: the best token, or a token sampled from those that the filters keep.
+    """How the next token is chosen: the best token, or a token sampled from the tokens that the filters keep.
 
-    ``do_sample=None`` draws if anything that only matters for drawing is given: a temperature other than 1,
-    ``top_k``, ``top_p`` or a seed. The repetition penalty and ``no_repeat_ngram_size`` matter either way.
+    ``do_sample=None`` samples if an option is set that only affects sampling: a temperature other than 1,
+    ``top_k``, ``top_p`` or a seed. The repetition penalty and ``no_repeat_ngram_size`` always apply.
 
-    Raises `InputError` for a value out of its range, `InputTypeError` for one of a wrong type.
+    Raises `InputError` for a value out of its range, `InputTypeError` for a wrong type.
     """
 
     do_sample: bool | None = None
@@ -106,7 +106,7 @@ class Sampling:
             raise InputError(f"top_p must be above 0 and at most 1, got {self.top_p}.")
         if not 0 < _real("repetition_penalty", self.repetition_penalty) < math.inf:
             raise InputError(
-                f"repetition_penalty must be above 0 (1 is none), got {self.repetition_penalty}."
+                f"repetition_penalty must be above 0 (1 has no effect), got {self.repetition_penalty}."
             )
         if self.no_repeat_ngram_size is not None:
             checked_count("no_repeat_ngram_size", self.no_repeat_ngram_size)
@@ -118,21 +118,21 @@ class Sampling:
             )
 
     def _for_drawing(self) -> list[str]:
-        """Name the settings that were chosen and matter for drawing only."""
+        """Return the chosen settings that only affect sampling."""
         usual = {"temperature": 1.0, "top_k": None, "top_p": None, "seed": None}
         return [f"{name}={value}" for name in usual if (value := getattr(self, name)) != usual[name]]
 
     @property
     def draws(self) -> bool:
-        """Whether tokens are drawn."""
+        """Whether tokens are sampled."""
         return bool(self._for_drawing()) if self.do_sample is None else self.do_sample
 
     def generators(self, count: int) -> list[np.random.Generator]:
-        """One source of random numbers per text, so that a text is the same in any company."""
+        """Return a random generator per text, so that a text does not depend on the others of its call."""
         return [np.random.default_rng(seed) for seed in np.random.SeedSequence(self.seed).spawn(count)]
 
     def scores(self, logits: Scores, texts: Sequence[Sequence[int]]) -> Scores:
-        """The filtered scores ``[n, V]`` that tokens are drawn by, given what each text has so far."""
+        """Return the filtered scores ``[n, V]`` for sampling, given the ids of each text so far."""
         scores = logits
         if self.repetition_penalty != 1.0:
             scores = penalize_repetition(scores, texts, self.repetition_penalty)

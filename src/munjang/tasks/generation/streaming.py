@@ -1,7 +1,7 @@
-"""Tokens to text as they come, never with half a character.
+"""Incremental decoding of tokens to text, in whole characters.
 
-A token of a byte-level vocabulary is a few bytes, not characters: a Hangul syllable is three bytes and may
-lie in three tokens. What is not yet a whole character is held back.
+A token of a byte-level vocabulary is a few bytes, not characters: the three bytes of a Hangul syllable may be
+in three tokens. Bytes of an incomplete character are buffered.
 """
 
 from __future__ import annotations
@@ -15,23 +15,23 @@ from munjang.tokenization.bytes import BYTE_OF_LETTER
 
 __all__ = ["StopStrings", "TextStream", "text_stream"]
 
-_REPLACEMENT = "\ufffd"  # stands for bytes that are no character
+_REPLACEMENT = "\ufffd"  # the replacement character for invalid bytes
 
 
 class TextStream(Protocol):
-    """Takes tokens one by one and gives the text that is certain."""
+    """A decoder that receives tokens one by one and returns the text that can't change any more."""
 
     def add(self, token: int) -> str:
         """Return the characters that this token completes; often none, or several."""
         ...
 
     def finish(self) -> str:
-        """Return what is left: nothing, or replacement characters for bytes that never became a character."""
+        """Return the rest: nothing, or replacement characters for incomplete bytes."""
         ...
 
 
 def text_stream(tokenizer: Tokenizer, prompt: Sequence[int]) -> TextStream:
-    """Make the stream for what follows a prompt; special tokens are left out of the text."""
+    """Create the decoder of the tokens after a prompt; special tokens are not in the text."""
     if type(tokenizer.backend_tokenizer.decoder).__name__ == "ByteLevel":
         return _ByteStream(tokenizer)
     return _DecodedStream(tokenizer, prompt)
@@ -68,7 +68,7 @@ class _ByteStream:
 
 
 class _DecodedStream:
-    """For all others: the whole text is decoded again with each token, and what has changed is given."""
+    """For other vocabularies: each token decodes the whole text again, and the new part is returned."""
 
     def __init__(self, tokenizer: Tokenizer, prompt: Sequence[int]) -> None:
         self._tokenizer = tokenizer
@@ -95,10 +95,10 @@ class _DecodedStream:
 
 
 class StopStrings:
-    """Cuts a text that comes in pieces before the first stop string, wherever the pieces' borders are.
+    """A filter that ends a text, received in pieces, before its first stop string.
 
-    If several occur, the one that is complete first counts. What may be the beginning of a stop string is
-    held back.
+    The stop string that is complete first counts, also across pieces. Text that may be the beginning of a
+    stop string is buffered.
     """
 
     def __init__(self, stops: Sequence[str]) -> None:
@@ -108,16 +108,16 @@ class StopStrings:
     def add(self, piece: str) -> tuple[str, bool]:
         """Return the text that is certain now, and whether a stop string has ended it."""
         text = self._held + piece
-        found = [(start + len(stop), start) for stop in self._stops if (start := text.find(stop)) >= 0]
-        if found:
+        matches = [(start + len(stop), start) for stop in self._stops if (start := text.find(stop)) >= 0]
+        if matches:
             self._held = ""
-            return text[: min(found)[1]], True
+            return text[: min(matches)[1]], True
         certain = len(text) - self._beginning(text)
         self._held = text[certain:]
         return text[:certain], False
 
     def rest(self) -> str:
-        """Return what was held back, when no more text comes."""
+        """Return the buffered text, at the end of the text."""
         held, self._held = self._held, ""
         return held
 

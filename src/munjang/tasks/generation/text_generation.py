@@ -1,4 +1,4 @@
-"""Text generation: GPT-2 continues a prompt."""
+"""Text generation after a prompt, with models such as GPT-2."""
 
 from __future__ import annotations
 
@@ -21,24 +21,23 @@ from munjang.tasks.generation.causal import (
     checked_texts,
 )
 from munjang.tasks.generation.sampling import Sampling, keep_top_k, keep_top_p
-from munjang.tasks.loading import Loaded, ModelOptions, load
-from munjang.tasks.scores import require_opened_with
+from munjang.tasks.loading import Loaded, ModelOptions, Task
 from munjang.validation import checked_count, takes_keywords
 
 __all__ = ["Candidate", "GeneratedText", "TextGeneration"]
 
 
 class GeneratedText(TypedDict):
-    """A text that was written, as `transformers` gives it."""
+    """A generated text, in the form of `transformers`."""
 
     generated_text: str
 
 
 class Candidate(TypedDict):
-    """A token that may come next.
+    """A candidate for the next token.
 
-    ``cumulative`` is its probability and that of all better ones; ``kept_by_top_k`` and ``kept_by_top_p``
-    say whether each filter alone would keep it.
+    ``cumulative`` is the sum of the probabilities of this and all better candidates; ``kept_by_top_k`` and
+    ``kept_by_top_p`` are whether each filter alone would keep it.
     """
 
     token: int
@@ -49,8 +48,8 @@ class Candidate(TypedDict):
     kept_by_top_p: bool
 
 
-class TextGeneration:
-    """Writes on from a prompt with a model of GPT-2's kind.
+class TextGeneration(Task):
+    """Generates text after a prompt, with a model such as GPT-2.
 
     Example::
 
@@ -59,9 +58,11 @@ class TextGeneration:
         for piece in write_on.stream("옛날 옛적에", top_p=0.9, seed=1):
             print(piece, end="", flush=True)
 
-    ``weights="int8"`` holds the matrices in 8 bits, on the openvino backend; `perplexity` tells what that
-    costs. Raises what `Model.from_pretrained` raises, and `InputError` for unknown weights.
+    ``weights="int8"`` stores the matrices in 8 bits, with the openvino backend; `perplexity` measures the
+    loss. Raises what `Model.from_pretrained` raises, and `InputError` for unknown weights.
     """
+
+    head = CAUSAL_LM
 
     def __init__(
         self,
@@ -70,14 +71,12 @@ class TextGeneration:
         weights: Weights = "float32",
         options: ModelOptions | None = None,
     ) -> None:
-        self._loaded = load(model, CAUSAL_LM, options)
-        require_opened_with(self._loaded, CAUSAL_LM)
-        self.model, self.tokenizer = self._loaded.model, self._loaded.tokenizer
+        super().__init__(model, options=options)
         self.weights: Weights = weights
         self._reader = Reader(self._loaded, weights)
 
     @overload
-    def __call__(  # type: ignore[overload-overlap] # a str is a sequence of str, and never taken for one
+    def __call__(  # type: ignore[overload-overlap] # a str is a sequence of str too
         self,
         prompts: str,
         *,
@@ -103,32 +102,31 @@ class TextGeneration:
         batch_size: int = 16,
         **options: Unpack[GenerationArguments],
     ) -> list[GeneratedText] | list[list[GeneratedText]]:
-        """Write on from a prompt, ``num_return_sequences`` times; a list of prompts gives a list of lists.
+        """Generate ``num_return_sequences`` texts after a prompt; a list of prompts returns a list of lists.
 
         A text ends with the model's end token, before a stop string, after ``max_new_tokens`` tokens, at
-        ``max_length`` tokens with the prompt's, or where the model's length ends. A stop string that is never
-        met ends nothing. An empty prompt starts from the beginning-of-text token (GPT-2's
-        ``<|endoftext|>``).
+        ``max_length`` tokens with the prompt's, or at the model's maximum length. An empty prompt starts with
+        the beginning-of-text token (GPT-2's ``<|endoftext|>``).
 
         Args:
             prompts: a text, or a list of texts of any lengths.
-            max_new_tokens: 50 if neither this nor ``max_length`` is given.
+            max_new_tokens: 50 if neither this nor ``max_length`` is set.
             max_length: in tokens, the prompt's included.
-            do_sample: draw each token by its probability instead of taking the best. None draws if any of
-                temperature, top_k, top_p and seed is given.
-            temperature: scores are divided by it; below 1 the likely become likelier.
-            top_k: draw among the k best only; None for all.
-            top_p: draw among the fewest tokens that together have this probability; None for all.
-            repetition_penalty: above 1, tokens that the text has already become less likely.
+            do_sample: sample each token by its probability instead of taking the best. None samples if
+                temperature, top_k, top_p or seed is set.
+            temperature: scores are divided by it; a value below 1 makes likely tokens likelier.
+            top_k: sample from the k best tokens only; None for all.
+            top_p: sample from the fewest tokens that together have this probability; None for all.
+            repetition_penalty: above 1, tokens that the text already contains become less likely.
             num_return_sequences: texts per prompt.
-            stop: strings before which a text ends; looked for in what is written, not in the prompt.
-            seed: makes the drawing repeatable. The k-th text of a call then depends on its prompt alone.
-            return_full_text: begin the text with the prompt.
-            prefix: is read before each prompt and not given back.
-            batch_size: texts that are written side by side.
+            stop: strings before which a text ends; searched for in the new text, not in the prompt.
+            seed: makes sampling repeatable. The k-th text of a call then depends only on its prompt.
+            return_full_text: start the text with the prompt.
+            prefix: read before each prompt, but not returned.
+            batch_size: texts that are generated in parallel.
 
-        Raises `InputError` for a prompt that fills the model, values out of range and settings that
-        contradict each other; `InputTypeError` for anything but texts and numbers.
+        Raises `InputError` for a prompt as long as the model's maximum, values out of range and contradictory
+        settings; `InputTypeError` for values other than texts and numbers.
         """
         chosen = GenerationOptions(**options)
         copies = checked_count("num_return_sequences", num_return_sequences)
@@ -142,19 +140,19 @@ class TextGeneration:
         batch_size = checked_count("batch_size", batch_size)
         written = self._reader.write(self._reader.prompts(texts, chosen.prefix), chosen, copies, batch_size)
         starts = texts if chosen.return_full_text else [""] * len(texts)
-        found = [
+        results = [
             [GeneratedText(generated_text=start + text) for text in group]
             for start, group in zip(starts, written, strict=True)
         ]
-        return found[0] if single else found
+        return results[0] if single else results
 
     @takes_keywords(GenerationArguments, GenerationOptions)
     def stream(self, prompt: str, **options: Unpack[GenerationArguments]) -> Iterator[str]:
-        """Write on from a prompt and give the text piece by piece, each as soon as it is certain.
+        """Generate text after a prompt; yield its pieces as soon as they can't change any more.
 
-        No piece ends within a character, and joined they are what the same call without ``stream`` gives: the
-        prompt, if ``return_full_text``, is the first. Arguments and errors are those of the call; errors are
-        raised at once, not with the first piece. The iteration may be left at any time.
+        No piece ends within a character, and joined they are the text of a call: with ``return_full_text``
+        the first is the prompt. Arguments and errors are those of a call; errors are raised before the
+        iteration, which may be stopped at any time.
         """
         chosen = GenerationOptions(**options)
         [text] = checked_texts([prompt])
@@ -171,11 +169,10 @@ class TextGeneration:
         top_p: float | None = None,
         temperature: float = 1.0,
     ) -> list[Candidate]:
-        """Return the most likely next tokens of a text, best first, and which of them each filter would keep.
+        """Return the most likely next tokens of a text, best first, and whether each filter would keep them.
 
-        Probabilities are those of all tokens, after the temperature and before any filter. ``rows`` is how
-        many tokens; by default as many as top_k, or 10. A filter that is not given keeps all. Raises as the
-        call.
+        Probabilities are over all tokens, after the temperature and before any filter. ``rows`` is the number
+        of tokens, by default top_k or 10. A filter that is not set keeps all tokens. Raises as a call does.
         """
         sampling = Sampling(temperature=temperature, top_k=top_k, top_p=top_p)
         shown = checked_count("rows", (top_k or 10) if rows is None else rows)
@@ -201,9 +198,9 @@ class TextGeneration:
     def perplexity(self, texts: str | Sequence[str]) -> float:
         """Return the perplexity of texts: the exponential of the mean negative log-likelihood of tokens.
 
-        Each token is scored given those before it, the first token of a text not at all; the mean is over the
-        tokens of all texts together. A text longer than the model is read in parts, each on its own. Raises
-        `InputError` if no text has two tokens.
+        Each token but the first of a text is scored given the tokens before it; the mean is over the tokens
+        of all texts. A text longer than the model is split into independent parts. Raises `InputError` if no
+        text has two tokens.
         """
         losses = np.concatenate([np.empty(0), *self.losses([texts] if isinstance(texts, str) else texts)])
         if not losses.size:
@@ -213,7 +210,7 @@ class TextGeneration:
     def losses(self, texts: Sequence[str]) -> list[NDArray[np.float64]]:
         """Return each text's negative log-likelihoods, one for each token but the first; see `perplexity`.
 
-        A text of one token has none. Raises `InputTypeError` for anything but texts.
+        A text of one token has none. Raises `InputTypeError` for values other than texts.
         """
         return self._reader.losses(checked_texts(texts, "Text"))
 

@@ -21,60 +21,42 @@ from munjang.tasks.loading import Loaded
 from munjang.tasks.scores import logits_of
 from munjang.tasks.text_classification import TextClassification, as_texts
 from munjang.tokenization.encoding import TokenIds
-from munjang.training.distillation.layers import LayerMatcher, LayerMatching, check_weight
+from munjang.training.distillation.layers import LayerMatcher
 from munjang.training.distillation.models import (
     Layers,
-    Name,
     check_same_tokens,
+    describe_distillation,
     open_student_classifier,
     open_teacher_classifier,
+)
+from munjang.training.distillation.options import (
+    CLASSIFIER_OPTIONS,
+    ClassifierDistillationTask,
+    LayerMatching,
 )
 from munjang.training.loop.loop import TrainingResult, train
 from munjang.training.loop.objective import Loss, require_examples
 from munjang.training.loop.watchers import Watcher
-from munjang.training.models import checksum, fingerprint_of_texts
-from munjang.training.options import TrainingOptions
+from munjang.training.options import Name, TrainingOptions
 from munjang.training.tasks.base import TaskObjective
+from munjang.training.tasks.classification import TextClassificationObjective
 
-__all__ = ["ClassifierDistillation", "SoftLabels", "distill_classifier", "soft_label_loss"]
+__all__ = ["ClassifierDistillation", "distill_classifier", "soft_label_loss"]
 
 Text = str | tuple[str, str]
 _MAX_LENGTH = 256
 _UNLABELLED = -1
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SoftLabels:
-    """The weights of the teacher's probabilities and of the labels (arXiv:1503.02531, section 2).
-
-    Attributes:
-        temperature: the divisor of the logits; more than 1 raises the probabilities of the less likely
-            labels.
-        alpha: the weight of the teacher; the weight of the labels is ``1 - alpha``. For a text without a
-            label, the teacher's weight is 1.
-
-    Raises `InputError` for a temperature that is not above 0, or an alpha outside 0 to 1.
-    """
-
-    temperature: float = 2.0
-    alpha: float = 0.5
-
-    def __post_init__(self) -> None:
-        check_weight("temperature", self.temperature)
-        check_weight("alpha", self.alpha)
-        if self.temperature == 0:
-            raise InputError("temperature must be more than 0, got 0.")
-        if self.alpha > 1:
-            raise InputError(f"alpha must be between 0 and 1, got {self.alpha}.")
-
-
-def soft_label_loss(student: Tensor, teacher: Tensor, labels: Tensor, weighing: SoftLabels) -> Tensor:
+def soft_label_loss(
+    student: Tensor, teacher: Tensor, labels: Tensor, task: ClassifierDistillationTask
+) -> Tensor:
     """Return ``alpha T^2 KL(teacher / T || student / T) + (1 - alpha) cross-entropy`` of each text, ``[B]``.
 
     ``T^2`` makes the size of the gradients independent of the temperature (arXiv:1503.02531, section 2).
     Logits are ``[B, n]``, labels ``[B]``, -1 for a text without a label.
     """
-    temperature = weighing.temperature
+    temperature = task.temperature
     soft = functional.kl_div(
         (student / temperature).log_softmax(dim=-1),
         (teacher / temperature).log_softmax(dim=-1),
@@ -82,7 +64,7 @@ def soft_label_loss(student: Tensor, teacher: Tensor, labels: Tensor, weighing: 
         log_target=True,
     ).sum(dim=-1)
     hard = functional.cross_entropy(student, labels, ignore_index=_UNLABELLED, reduction="none")
-    alpha = torch.where(labels == _UNLABELLED, 1.0, weighing.alpha)
+    alpha = torch.where(labels == _UNLABELLED, 1.0, task.alpha)
     return alpha * temperature**2 * soft + (1 - alpha) * hard
 
 
@@ -101,10 +83,8 @@ class ClassifierDistillation(TaskObjective[_Example]):
         student: a model with the same labels and the backend ``torch``.
         examples: texts and pairs, with or without labels.
         held_out: the evaluation examples.
+        task: the options of the task.
         options: the options of the run.
-        weighing: the temperature and the weight of the teacher.
-        matching: also learn from the teacher's layers; the teacher then also processes every batch.
-        max_length: the maximum length of an example in tokens.
 
     Raises `InputError` if there are no examples, for a teacher with a single output or with multi-label
     classification, for labels that the teacher does not have, and with ``matching`` for tokenizers that
@@ -112,6 +92,7 @@ class ClassifierDistillation(TaskObjective[_Example]):
     """
 
     name = "classifier-distillation"
+    snippet = TextClassificationObjective.snippet
 
     def __init__(
         self,
@@ -119,34 +100,29 @@ class ClassifierDistillation(TaskObjective[_Example]):
         student: Loaded,
         examples: Sequence[LabelledText | Text],
         held_out: Sequence[LabelledText],
+        task: ClassifierDistillationTask,
         options: TrainingOptions,
-        *,
-        weighing: SoftLabels,
-        matching: LayerMatching | None = None,
-        max_length: int | None = None,
     ) -> None:
         require_examples(examples)
         _check_labels(teacher.model)
-        self._weighing, self._held_out = weighing, held_out
+        self._task, self._held_out = task, held_out
         self.metric = "accuracy" if held_out else None
         self._classifier = TextClassification(student)
         labels_of_model([e.label for e in held_out], teacher.model.config.labels.id2label)
-        self._max_length = min(student.max_length, teacher.max_length, max_length or _MAX_LENGTH)
+        self._max_length = min(student.max_length, teacher.max_length, task.max_length or _MAX_LENGTH)
         prepared = self._prepared(teacher, student, examples)
-        self._matcher = _matched(teacher, student, examples, matching, options.seed)
+        self._matcher = _matched(teacher, student, examples, task.matching, options.seed)
         description: dict[str, str | int | float] = {
-            "model": student.tokenizer.name_or_path,
-            "model checksum": checksum(student.model.weights),
-            "layers": student.model.config.num_hidden_layers,
-            "teacher": teacher.tokenizer.name_or_path,
-            "teacher checksum": checksum(teacher.model.weights),
-            "examples": len(examples),
+            **describe_distillation(
+                (student.tokenizer.name_or_path, student.model),
+                (teacher.tokenizer.name_or_path, teacher.model),
+                examples,
+                held_out,
+            ),
             "examples without label": sum(e.label == _UNLABELLED for e in prepared),
-            "held out": len(held_out),
-            "data checksum": fingerprint_of_texts([*examples, *held_out]),
-            "temperature": weighing.temperature,
-            "alpha": weighing.alpha,
-            "matching": matching.describe() if matching else "none",
+            "temperature": task.temperature,
+            "alpha": task.alpha,
+            "matching": task.matching.describe() if task.matching else "none",
             "longest text in tokens": self._max_length,
         }
         own = self._matcher.tensors() if self._matcher else None
@@ -174,7 +150,7 @@ class ClassifierDistillation(TaskObjective[_Example]):
         logits = found[LOGITS].float()
         teacher = torch.from_numpy(np.stack([example.logits for example in examples])).to(logits.device)
         labels = torch.tensor([example.label for example in examples], device=logits.device)
-        losses = soft_label_loss(logits, teacher, labels, self._weighing)
+        losses = soft_label_loss(logits, teacher, labels, self._task)
         if self._matcher is not None:
             losses = losses + self._matcher(found, batch, self.network.more)
         return Loss(losses.sum(), len(examples))
@@ -182,14 +158,6 @@ class ClassifierDistillation(TaskObjective[_Example]):
     def evaluate(self) -> Mapping[str, float]:
         """Return accuracy and macro F1 on the held-out examples."""
         return evaluate_classification(self._classifier, self._held_out, intervals=False).values
-
-    def usage(self, folder: Path) -> str:
-        """Return example code that classifies a text."""
-        return (
-            "import munjang\n\n"
-            f'classify = munjang.pipeline("text-classification", "{folder}")\n'
-            'classify("...")'
-        )
 
 
 def _matched(
@@ -215,11 +183,8 @@ def distill_classifier(
     student: Name | None = None,
     layers: Layers = None,
     held_out: Sequence[LabelledText] = (),
-    options: TrainingOptions | None = None,
-    temperature: float = 2.0,
-    alpha: float = 0.5,
-    matching: LayerMatching | None = None,
-    max_length: int | None = None,
+    task: ClassifierDistillationTask = ClassifierDistillationTask(),
+    options: TrainingOptions = CLASSIFIER_OPTIONS,
     watchers: Sequence[Watcher] = (),
 ) -> TrainingResult:
     """Train a small classifier to reproduce the predictions of a large classifier (arXiv:1503.02531).
@@ -232,33 +197,19 @@ def distill_classifier(
         student: the model to train; by default a copy of some of the teacher's layers.
         layers: without ``student``: the number or the indices of these layers, by default half of them.
         held_out: labelled examples for the evaluation.
+        task: the options of the task.
         options: the options of the run; by default three epochs at a learning rate of 5e-5.
-        temperature: the divisor of the logits; see `SoftLabels`.
-        alpha: the weight of the teacher relative to the labels.
-        matching: also learn from the teacher's layers; see `LayerMatching`.
-        max_length: the maximum length of an example in tokens, by default 256 or the models' if that is less.
         watchers: observers of the run.
 
     Raises what `ClassifierDistillation`, `make_student` and `train` raise, and `CheckpointError` for a
     teacher without a classification head.
     """
-    weighing = SoftLabels(temperature=temperature, alpha=alpha)
-    chosen = options or TrainingOptions(learning_rate=5e-5)
     opened = open_teacher_classifier(teacher)
     small = open_student_classifier(
-        teacher, student, layers, labels=opened.model.config.labels.id2label, seed=chosen.seed
+        teacher, student, layers, labels=opened.model.config.labels.id2label, seed=options.seed
     )
-    objective = ClassifierDistillation(
-        opened,
-        small,
-        examples,
-        held_out,
-        chosen,
-        weighing=weighing,
-        matching=matching,
-        max_length=max_length,
-    )
-    return train(objective, Path(output), chosen, watchers=watchers)
+    objective = ClassifierDistillation(opened, small, examples, held_out, task, options)
+    return train(objective, Path(output), options, watchers=watchers)
 
 
 def _text(example: LabelledText | Text) -> Text:
@@ -272,12 +223,12 @@ def _sides(text: Text) -> tuple[str, ...]:
 
 
 def _label_numbers(examples: Sequence[LabelledText | Text], id2label: Mapping[int, str]) -> list[int]:
-    labelled = [place for place, example in enumerate(examples) if isinstance(example, LabelledText)]
-    names = labels_of_model([_label(examples[place]) for place in labelled], id2label)
+    labelled = [index for index, example in enumerate(examples) if isinstance(example, LabelledText)]
+    names = labels_of_model([_label(examples[index]) for index in labelled], id2label)
     numbers = {name: number for number, name in id2label.items()}
     found = [_UNLABELLED] * len(examples)
-    for place, name in zip(labelled, names, strict=True):
-        found[place] = numbers[name]
+    for index, name in zip(labelled, names, strict=True):
+        found[index] = numbers[name]
     return found
 
 
@@ -291,7 +242,9 @@ def _check_labels(teacher: Model) -> None:
     labels = teacher.config.labels
     if labels.num_labels < 2:
         raise InputError(
-            "The teacher gives one number, not a choice of labels: use distill_cross_encoder for it."
+            "The teacher has one output, no choice of labels; use distill_cross_encoder instead."
         )
     if labels.problem_type == "multi_label_classification":
-        raise InputError("The teacher's labels may hold together; soft labels need one for each text.")
+        raise InputError(
+            "The teacher is a multi-label classifier; soft labels need a single label for each text."
+        )

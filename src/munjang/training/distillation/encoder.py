@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
@@ -24,22 +24,27 @@ from munjang.models.program import Program
 from munjang.sentence.program import SENTENCE_EMBEDDING
 from munjang.sentence.transformer import SentenceTransformer
 from munjang.tokenization.encoding import TokenIds
-from munjang.training.distillation.layers import LayerMatcher, LayerMatching, check_weight
-from munjang.training.distillation.models import Layers, Name, check_same_tokens, open_student_encoder, table
+from munjang.training.distillation.layers import LayerMatcher
+from munjang.training.distillation.models import (
+    Layers,
+    check_same_tokens,
+    describe_distillation,
+    open_student_encoder,
+    table,
+)
+from munjang.training.distillation.options import EncoderDistillationTask, LayerMatching, encoder_options
 from munjang.training.loop.loop import TrainingResult, train
 from munjang.training.loop.network import Network
 from munjang.training.loop.objective import Loss, require_examples
 from munjang.training.loop.watchers import Watcher
-from munjang.training.models import checksum, fingerprint_of_texts, used_ids
-from munjang.training.options import TrainingOptions
+from munjang.training.models import used_ids
+from munjang.training.options import Name, TrainingOptions
 from munjang.training.sentences.objective import EncoderObjective
 from munjang.validation import checked_choice
 
 __all__ = [
-    "DISTILLING",
     "EncoderDistillation",
     "EncoderExample",
-    "Goals",
     "Lesson",
     "TeacherVectors",
     "distill_sentence_encoder",
@@ -50,46 +55,6 @@ __all__ = [
 
 EncoderExample: TypeAlias = str | tuple[str, ...] | ScoredPair
 _CHUNK = 4096  # texts
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Goals:
-    """The terms of the loss on a student's vectors, and their weights.
-
-    Attributes:
-        distance: the distance to the teacher's vector: ``cosine``, 1 - cosine, independent of the vectors'
-            lengths; or ``mse``, the mean squared difference of the components (arXiv:2004.09813).
-        vectors: the weight of that distance.
-        pairs: the weight of the squared difference between a pair's cosine and its target.
-        gold: the weight of the human score in that target; the teacher's cosine has the weight ``1 - gold``.
-        highest_score: the score that corresponds to a cosine of 1; a score of 0 corresponds to 0.
-
-    Raises `InputError` for weights below 0 or both 0, and ``gold`` outside 0 to 1.
-    """
-
-    distance: Literal["cosine", "mse"] = "cosine"
-    vectors: float = 1.0
-    pairs: float = 1.0
-    gold: float = 0.5
-    highest_score: float = 5.0
-
-    def __post_init__(self) -> None:
-        checked_choice("distance", self.distance, ("cosine", "mse"))
-        for name in ("vectors", "pairs", "gold", "highest_score"):
-            check_weight(name, getattr(self, name))
-        if not (self.vectors or self.pairs):
-            raise InputError("Nothing is to be learned: vectors and pairs are both 0.")
-        if self.gold > 1:
-            raise InputError(f"gold must be between 0 and 1, got {self.gold}.")
-        if self.highest_score == 0:
-            raise InputError("highest_score must be more than 0, got 0.")
-
-    def describe(self) -> str:
-        """Return the settings in a single line."""
-        return (
-            f"vectors {self.vectors:g} ({self.distance}), pairs {self.pairs:g} ({self.gold:g} of it people's "
-            f"scores up to {self.highest_score:g})"
-        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,17 +82,17 @@ def lessons_of(examples: Sequence[EncoderExample], highest_score: float) -> list
     if isinstance(examples, str):
         raise InputTypeError("The examples must be a list of texts, got one str.")
     require_examples(examples)
-    return [_lesson(example, place, highest_score) for place, example in enumerate(examples)]
+    return [_lesson(example, index, highest_score) for index, example in enumerate(examples)]
 
 
-def _lesson(example: EncoderExample, place: int, highest_score: float) -> Lesson:
+def _lesson(example: EncoderExample, index: int, highest_score: float) -> Lesson:
     score = None
     texts: tuple[str, ...]
     sources: tuple[str, ...]
     if isinstance(example, ScoredPair):
         if not 0 <= example.score <= highest_score:
             raise InputError(
-                f"Example {place} has the score {example.score}, outside 0 to {highest_score:g}."
+                f"Example {index} has the score {example.score}, outside 0 to {highest_score:g}."
             )
         score = example.score / highest_score
         texts = sources = (example.sentence1, example.sentence2)
@@ -137,14 +102,14 @@ def _lesson(example: EncoderExample, place: int, highest_score: float) -> Lesson
         texts, sources = example, (example[0],) * len(example)
     else:
         raise InputTypeError(
-            f"Example {place} must be a text, a tuple of a text and its translations, or a ScoredPair, "
+            f"Example {index} must be a text, a tuple of a text and its translations, or a ScoredPair, "
             f"got {example!r:.80}."
         )
     for text in texts:
         if not isinstance(text, str):
-            raise InputTypeError(f"Example {place} holds a {type(text).__name__}; its texts must be str.")
+            raise InputTypeError(f"Example {index} holds a {type(text).__name__}; its texts must be str.")
         if not text.strip():
-            raise InputError(f"Example {place} has an empty text; leave it out.")
+            raise InputError(f"Example {index} has an empty text; leave it out.")
     return Lesson(texts, sources, score)
 
 
@@ -216,11 +181,6 @@ def pair_errors(student: Tensor, teacher: Tensor, scores: Tensor, gold: float) -
     return (functional.cosine_similarity(student[:, 0], student[:, 1]) - wanted).square()
 
 
-# Exact targets allow a far higher learning rate than fine-tuning. The embeddings are copied from the teacher
-# and frozen, so that words that occur in no example stay consistent with the layers.
-DISTILLING = TrainingOptions(epochs=4, batch_size=32, learning_rate=3e-4, freeze_embeddings=True)
-
-
 @dataclass(frozen=True)
 class _Tapped:
     """A program with additional taps."""
@@ -248,12 +208,8 @@ class EncoderDistillation(EncoderObjective[_Example]):
         student: a `SentenceTransformer` with the backend ``torch``.
         examples: texts, tuples of a text and its translations, and pairs with scores.
         held_out: scored pairs for the evaluation.
+        task: the options of the task.
         options: the options of the run.
-        goals: the terms of the loss and their weights.
-        matching: also learn from the teacher's layers; the teacher then also processes every batch.
-        prompt: the prefix of every text, also for the teacher; by default the student's default prompt.
-        dropout: use dropout in the student during training, with the rate of its config.
-        reduce: see `TeacherVectors`.
 
     Raises `InputError` and `InputTypeError` for examples that `lessons_of` refuses, `InputError` for vectors
     of different widths, and with ``matching`` for tokenizers that differ.
@@ -267,22 +223,17 @@ class EncoderDistillation(EncoderObjective[_Example]):
         student: SentenceTransformer,
         examples: Sequence[EncoderExample],
         held_out: Sequence[ScoredPair],
+        task: EncoderDistillationTask,
         options: TrainingOptions,
-        *,
-        goals: Goals,
-        matching: LayerMatching | None = None,
-        prompt: str | None = None,
-        dropout: bool = False,
-        reduce: Literal["pca"] | None = None,
     ) -> None:
-        lessons = lessons_of(examples, goals.highest_score)
+        lessons = lessons_of(examples, task.goals.highest_score)
         opened = SentenceTransformer(teacher, on_truncation="ignore")
-        self._prompt = _default_prompt(student) if prompt is None else prompt
+        self._prompt = student.settings.prompt_text(text=task.prompt)
         super().__init__(student, (self._prompt, self._prompt))
-        self._goals, self._dropout, self._held_out = goals, dropout, held_out
+        self._goals, self._dropout, self._held_out = task.goals, task.dropout, held_out
         self.metric = "spearman" if held_out else None
         texts = list(dict.fromkeys(text for lesson in lessons for text in lesson.texts))
-        self._matcher = self._matched(teacher, opened, texts, matching, options.seed)
+        self._matcher = self._matched(teacher, opened, texts, task.matching, options.seed)
         ids = dict(zip(texts, self.tokenised(texts, self._prompt), strict=True))
         self.examples = [
             _Example(tuple(ids[text] for text in lesson.texts), lesson.sources, lesson.score, lesson.read)
@@ -293,7 +244,7 @@ class EncoderDistillation(EncoderObjective[_Example]):
             [source for lesson in lessons for source in lesson.sources],
             prompt=self._prompt,
             width=student.get_sentence_embedding_dimension(),
-            reduce=reduce,
+            reduce=task.reduce,
         )
         self.network = Network(
             student.model,
@@ -306,18 +257,16 @@ class EncoderDistillation(EncoderObjective[_Example]):
             self._matcher.to(self.network.device)
             self._program = _Tapped(student.program(tokens=True), self._matcher.taps)
         self._description = {
-            "model": student.tokenizer.name_or_path,
-            "model checksum": checksum(student.model.weights),
-            "layers": student.model.config.num_hidden_layers,
-            "teacher": str(teacher),
-            "teacher checksum": checksum(opened.model.weights),
-            "examples": len(examples),
-            "held out": len(held_out),
-            "data checksum": fingerprint_of_texts([*examples, *held_out]),
-            "goals": goals.describe(),
-            "matching": matching.describe() if matching else "none",
-            "dropout": str(dropout),
-            "reduce": str(reduce),
+            **describe_distillation(
+                (student.tokenizer.name_or_path, student.model),
+                (teacher, opened.model),
+                examples,
+                held_out,
+            ),
+            "goals": task.goals.describe(),
+            "matching": task.matching.describe() if task.matching else "none",
+            "dropout": str(task.dropout),
+            "reduce": str(task.reduce),
             "prompt": repr(self._prompt),
             "longest text in tokens": student.max_seq_length,
             "texts that were cut": sum(text.truncated > 0 for text in ids.values()),
@@ -359,7 +308,7 @@ class EncoderDistillation(EncoderObjective[_Example]):
 
     def _pairs(self, examples: Sequence[_Example], vectors: Tensor, targets: Tensor) -> Tensor:
         starts = np.cumsum([0, *(len(example.texts) for example in examples)])
-        scored = [place for place, example in enumerate(examples) if example.score is not None]
+        scored = [index for index, example in enumerate(examples) if example.score is not None]
         if not scored or not self._goals.pairs:
             return vectors.new_zeros(())
         rows = torch.from_numpy(starts[scored][:, None] + np.arange(2)).to(vectors.device)
@@ -387,11 +336,6 @@ class EncoderDistillation(EncoderObjective[_Example]):
         return found.values
 
 
-def _default_prompt(model: SentenceTransformer) -> str:
-    name = model.default_prompt_name
-    return "" if name is None else model.settings.prompt(name)
-
-
 def distill_sentence_encoder(
     teacher: Name,
     examples: Sequence[EncoderExample],
@@ -400,12 +344,8 @@ def distill_sentence_encoder(
     student: Name | None = None,
     layers: Layers = None,
     held_out: Sequence[ScoredPair] = (),
+    task: EncoderDistillationTask = EncoderDistillationTask(),
     options: TrainingOptions | None = None,
-    goals: Goals | None = None,
-    matching: LayerMatching | None = None,
-    prompt: str | None = None,
-    dropout: bool = False,
-    reduce: Literal["pca"] | None = None,
     watchers: Sequence[Watcher] = (),
 ) -> TrainingResult:
     """Train a small sentence encoder to reproduce a large encoder's vectors (arXiv:2004.09813).
@@ -418,27 +358,13 @@ def distill_sentence_encoder(
         student: the model to train; by default a copy of some of the teacher's layers.
         layers: without ``student``: the number or the indices of these layers, by default half of them.
         held_out: scored pairs for the evaluation; the student with the best Spearman correlation is kept.
-        options: the options of the run, by default `DISTILLING`.
-        goals: the terms of the loss and their weights.
-        matching: also learn from the teacher's layers; the teacher then also processes every batch.
-        prompt: the prefix of every text, also for the teacher; by default the student's default prompt.
-        dropout: use dropout in the student during training; off by default, since the targets are exact.
-        reduce: ``pca`` for a student with shorter vectors than the teacher's.
+        task: the options of the task.
+        options: the options of the run; by default `encoder_options`.
         watchers: observers of the run.
 
     Raises what `EncoderDistillation`, `make_student` and `train` raise.
     """
-    chosen = options or (DISTILLING if student is None else replace(DISTILLING, freeze_embeddings=False))
-    objective = EncoderDistillation(
-        teacher,
-        open_student_encoder(teacher, student, layers),
-        examples,
-        held_out,
-        chosen,
-        goals=goals or Goals(),
-        matching=matching,
-        prompt=prompt,
-        dropout=dropout,
-        reduce=reduce,
-    )
-    return train(objective, Path(output), chosen, watchers=watchers)
+    options = options or encoder_options(copied=student is None)
+    encoder = open_student_encoder(teacher, student, layers)
+    objective = EncoderDistillation(teacher, encoder, examples, held_out, task, options)
+    return train(objective, Path(output), options, watchers=watchers)

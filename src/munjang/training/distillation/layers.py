@@ -7,10 +7,8 @@ processes the same tokens as the student, without dropout and without gradients.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import torch
@@ -19,62 +17,16 @@ from torch import Tensor
 from torch.nn import functional
 
 from munjang.backends.torch import TorchExecutor
-from munjang.errors import InputError, InputTypeError
+from munjang.errors import InputError
 from munjang.models.batch import TokenBatch
 from munjang.models.program import LAST_HIDDEN_STATE
 from munjang.runtime.model import Model
-from munjang.validation import checked_choice
+from munjang.training.distillation.options import LayerMatching
 
-__all__ = ["LayerMatcher", "LayerMatching", "check_weight", "uniform_map"]
+__all__ = ["LayerMatcher", "uniform_map"]
 
 Batch = TokenBatch[NDArray[Any]]
 _HIDDEN, _EMBEDDED = "projection.hidden_states.weight", "projection.embedded.weight"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LayerMatching:
-    """The terms of the layer distillation loss, and their weights.
-
-    Attributes:
-        layers: for each student layer the index of its teacher layer, from 0; by default `uniform_map`.
-        hidden_states: the weight of the layers' outputs, the mean over layers, tokens and components.
-        attention: the weight of the attention, the mean over layers, heads and pairs of tokens.
-        embeddings: the weight of the input of the first layer.
-        attention_values: ``probabilities``, or the ``scores`` before the softmax.
-
-    Raises `InputError` for weights below 0 or all 0, `InputTypeError` for values of other types.
-    """
-
-    layers: Sequence[int] | None = None
-    hidden_states: float = 1.0
-    attention: float = 0.0
-    embeddings: float = 0.0
-    attention_values: Literal["probabilities", "scores"] = "probabilities"
-
-    def __post_init__(self) -> None:
-        for name in ("hidden_states", "attention", "embeddings"):
-            check_weight(name, getattr(self, name))
-        if not (self.hidden_states or self.attention or self.embeddings):
-            raise InputError("Nothing is matched: hidden_states, attention and embeddings are all 0.")
-        if any(not isinstance(layer, int) or isinstance(layer, bool) for layer in self.layers or ()):
-            raise InputTypeError(f"layers must be whole numbers, got {self.layers!r}.")
-        checked_choice("attention_values", self.attention_values, ("probabilities", "scores"))
-
-    def describe(self) -> str:
-        """Return the settings in a single line."""
-        layers = "uniform" if self.layers is None else ", ".join(map(str, self.layers))
-        return (
-            f"layers {layers}; hidden states {self.hidden_states:g}, "
-            f"attention {self.attention:g} ({self.attention_values}), embeddings {self.embeddings:g}"
-        )
-
-
-def check_weight(name: str, value: object) -> None:
-    """Raise `InputTypeError` unless a weight is a number, `InputError` if it is below 0 or not finite."""
-    if not isinstance(value, int | float) or isinstance(value, bool):
-        raise InputTypeError(f"{name} must be a number, got {value!r}.")
-    if not math.isfinite(value) or value < 0:
-        raise InputError(f"{name} must be 0 or more, got {value}.")
 
 
 def uniform_map(student: int, teacher: int) -> tuple[int, ...]:

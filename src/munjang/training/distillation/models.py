@@ -21,15 +21,16 @@ from munjang.runtime.model import Model
 from munjang.sentence.transformer import SentenceTransformer
 from munjang.tasks.loading import Loaded, load
 from munjang.tokenization import Tokenizer
-from munjang.training.models import open_for_training, open_model
+from munjang.training.models import checksum, describe_run, open_for_training, open_model
+from munjang.training.options import Name
 from munjang.training.output import check_empty
 from munjang.training.sentences.train import open_encoder
 
 __all__ = [
     "Layers",
-    "Name",
     "check_same_tokens",
     "choose_layers",
+    "describe_distillation",
     "make_student",
     "open_student_classifier",
     "open_student_encoder",
@@ -122,7 +123,6 @@ def make_student(
     return chosen
 
 
-Name = str | os.PathLike[str]
 Layers = int | Sequence[int] | None
 _COMPARED = 200  # texts
 _IN_MEMORY = 1 << 30  # bytes of vectors; larger arrays are stored in a file
@@ -189,6 +189,21 @@ def check_same_tokens(student: Tokenizer, teacher: Tokenizer, texts: Sequence[st
         f"The student ({len(student)} tokens) and the teacher ({len(teacher)}) cut texts into different "
         "tokens, so their layers can't be compared; leave matching out."
     )
+
+
+def describe_distillation(
+    student: tuple[object, Model],
+    teacher: tuple[object, Model],
+    examples: Sequence[object],
+    held_out: Sequence[object],
+) -> dict[str, str | int | float]:
+    """Return the identity of both models, each with its name, and of the data."""
+    return {
+        **describe_run(*student, examples, held_out),
+        "layers": student[1].config.num_hidden_layers,
+        "teacher": str(teacher[0]),
+        "teacher checksum": checksum(teacher[1].weights),
+    }
 
 
 def table(rows: int, width: int) -> NDArray[np.float32]:

@@ -24,18 +24,18 @@ from munjang.sentence.cross_encoder import CrossEncoder
 from munjang.sentence.transformer import SentenceTransformer
 from munjang.tasks.loading import Loaded
 from munjang.tokenization.encoding import TokenIds
-from munjang.training.distillation.layers import check_weight
-from munjang.training.distillation.models import Layers, Name, open_student_classifier
+from munjang.training.distillation.models import Layers, describe_distillation, open_student_classifier
+from munjang.training.distillation.options import CLASSIFIER_OPTIONS, check_weight
 from munjang.training.loop.loop import TrainingResult, train
 from munjang.training.loop.objective import Loss, require_examples
 from munjang.training.loop.watchers import Watcher
 from munjang.training.losses.base import CosineSimilarityLoss, InputExample, SentenceLoss
 from munjang.training.losses.teacher import MarginMSELoss
-from munjang.training.models import checksum, fingerprint_of_texts
-from munjang.training.options import TrainingOptions
+from munjang.training.models import checksum, fingerprint_of_texts, in_chunks
+from munjang.training.options import Name, TrainingOptions
 from munjang.training.sentences.objective import SentenceObjective
 from munjang.training.sentences.train import open_encoder
-from munjang.training.tasks.base import TaskObjective, in_chunks
+from munjang.training.tasks.base import TaskObjective
 
 __all__ = ["ScoreDistillation", "distill_cross_encoder", "distill_scores", "score_errors"]
 
@@ -80,6 +80,7 @@ class ScoreDistillation(TaskObjective[_Example]):
     """
 
     name = "score-distillation"
+    snippet = 'import munjang\n\nmodel = munjang.CrossEncoder("{folder}")\nmodel.predict([("...", "...")])'
 
     def __init__(
         self,
@@ -100,14 +101,12 @@ class ScoreDistillation(TaskObjective[_Example]):
         scores = _scores(teacher, groups, activation="identity")
         activation = _name_activation(teacher, student)
         description: dict[str, str | int | float] = {
-            "model": student.tokenizer.name_or_path,
-            "model checksum": checksum(student.model.weights),
-            "layers": student.model.config.num_hidden_layers,
-            "teacher": teacher.tokenizer.name_or_path,
-            "teacher checksum": checksum(teacher.model.weights),
-            "examples": len(examples),
-            "held out": len(held_out),
-            "data checksum": fingerprint_of_texts([*examples, *held_out]),
+            **describe_distillation(
+                (student.tokenizer.name_or_path, student.model),
+                (teacher.tokenizer.name_or_path, teacher.model),
+                examples,
+                held_out,
+            ),
             "longest pair in tokens": longest,
         }
         super().__init__(student, _tokenised(groups, scores, student, longest), options, description)
@@ -133,10 +132,6 @@ class ScoreDistillation(TaskObjective[_Example]):
         """Return the correlation of the student's scores with the human scores."""
         return evaluate_scored_pairs(self._encoder, self._held_out, intervals=False).values
 
-    def usage(self, folder: Path) -> str:
-        """Return example code that scores pairs."""
-        return f'import munjang\n\nmodel = munjang.CrossEncoder("{folder}")\nmodel.predict([("...", "...")])'
-
 
 def distill_cross_encoder(
     teacher: Name,
@@ -146,7 +141,7 @@ def distill_cross_encoder(
     student: Name | None = None,
     layers: Layers = None,
     held_out: Sequence[ScoredPair] = (),
-    options: TrainingOptions | None = None,
+    options: TrainingOptions = CLASSIFIER_OPTIONS,
     max_length: int | None = None,
     watchers: Sequence[Watcher] = (),
 ) -> TrainingResult:
@@ -165,13 +160,12 @@ def distill_cross_encoder(
 
     Raises what `ScoreDistillation`, `make_student`, `munjang.CrossEncoder` and `train` raise.
     """
-    chosen = options or TrainingOptions(learning_rate=5e-5)
     opened = CrossEncoder(teacher, on_truncation="ignore")
     _check_one_label(opened)
     labels = opened.model.config.labels.id2label
-    small = open_student_classifier(teacher, student, layers, labels=labels, seed=chosen.seed)
-    objective = ScoreDistillation(opened, small, examples, held_out, chosen, max_length=max_length)
-    return train(objective, Path(output), chosen, watchers=watchers)
+    small = open_student_classifier(teacher, student, layers, labels=labels, seed=options.seed)
+    objective = ScoreDistillation(opened, small, examples, held_out, options, max_length=max_length)
+    return train(objective, Path(output), options, watchers=watchers)
 
 
 def distill_scores(
@@ -181,7 +175,7 @@ def distill_scores(
     model: Name,
     output: str | Path,
     held_out: Sequence[ScoredPair] = (),
-    options: TrainingOptions | None = None,
+    options: TrainingOptions = TrainingOptions(),
     prompts: tuple[str, str] = ("", ""),
     divisor: float = 1.0,
     watchers: Sequence[Watcher] = (),
@@ -207,7 +201,6 @@ def distill_scores(
     check_weight("divisor", divisor)
     if divisor == 0:
         raise InputError("divisor must be more than 0, got 0.")
-    chosen = options or TrainingOptions()
     opened = CrossEncoder(teacher, on_truncation="ignore")
     _check_one_label(opened)
     taught, loss = _taught(opened, _groups(examples), divisor)
@@ -219,7 +212,7 @@ def distill_scores(
         open_encoder(model),
         taught,
         loss,
-        chosen,
+        options,
         measure=measure if held_out else None,
         metric="spearman",
         prompts=prompts,
@@ -231,7 +224,7 @@ def distill_scores(
             "divisor": divisor,
         },
     )
-    return train(objective, Path(output), chosen, watchers=watchers)
+    return train(objective, Path(output), options, watchers=watchers)
 
 
 def _taught(
@@ -267,20 +260,20 @@ def _scores(
 def _groups(examples: PairExamples) -> list[tuple[Pair, ...]]:
     """Return the pairs of each example: a single pair, or the pairs of the positive and the negatives."""
     require_examples(examples)
-    found = [_group(example, place) for place, example in enumerate(examples)]
+    found = [_group(example, index) for index, example in enumerate(examples)]
     if len({len(group) > 1 for group in found}) > 1:
         raise InputTypeError("The examples are of two kinds; give only pairs, or only contrasts.")
     return found
 
 
-def _group(example: Pair | Contrast, place: int) -> tuple[Pair, ...]:
+def _group(example: Pair | Contrast, index: int) -> tuple[Pair, ...]:
     if isinstance(example, Contrast):
         if not example.negatives:
-            raise InputError(f"Example {place} has no negatives, so there is no margin to learn.")
+            raise InputError(f"Example {index} has no negatives, so there is no margin to learn.")
         return tuple((example.anchor, document) for document in (example.positive, *example.negatives))
     if isinstance(example, tuple) and len(example) == 2 and all(isinstance(text, str) for text in example):
         return (example,)
-    raise InputTypeError(f"Example {place} must be a pair of texts or a Contrast, got {example!r:.80}.")
+    raise InputTypeError(f"Example {index} must be a pair of texts or a Contrast, got {example!r:.80}.")
 
 
 def _tokenised(

@@ -122,14 +122,14 @@ def costs_of(examples: Sequence[Tokenised]) -> NDArray[np.intp]:
 
 
 def cut_into_parts(
-    places: NDArray[np.intp], costs: NDArray[np.intp], budget: int
+    indices: NDArray[np.intp], costs: NDArray[np.intp], budget: int
 ) -> Iterator[NDArray[np.intp]]:
     """Split a batch into parts of at most ``budget`` tokens. A larger example forms a part by itself."""
     start = used = 0
-    for at, cost in enumerate(costs[places]):
-        if at > start and used + cost > budget:
-            yield places[start:at]
-            start, used = at, 0
+    for position, cost in enumerate(costs[indices]):
+        if position > start and used + cost > budget:
+            yield indices[start:position]
+            start, used = position, 0
         used += int(cost)
-    if start < len(places):
-        yield places[start:]
+    if start < len(indices):
+        yield indices[start:]

@@ -84,7 +84,9 @@ class Log:
             raise self._unwritable(error) from error
 
     def _unwritable(self, error: OSError) -> CheckpointError:
-        return CheckpointError(f"Can't write '{self._path}': {error.strerror or error}. Make room and go on.")
+        return CheckpointError(
+            f"Can't write '{self._path}': {error.strerror or error}. Free disk space, then start it again."
+        )
 
     def close(self) -> None:
         """Close the file."""

@@ -121,25 +121,25 @@ def check_labels(
 
     Raises `InputTypeError` for a label that is not a number, `InputError` for a number out of range.
     """
-    for place, example in enumerate(examples):
+    for index, example in enumerate(examples):
         label = example.label
         if not isinstance(label, int | float | np.number):
             raise InputTypeError(
-                f"{loss} needs a number as label, example {place} has a {type(label).__name__}."
+                f"{loss} needs a number as label, example {index} has a {type(label).__name__}."
             )
         number = float(label)
         fits = math.isfinite(number) and least <= number <= most and not (whole and number % 1)
         if not fits:
             kind = "a whole number" if whole else "a number"
             limits = f" from {least:g} to {most:g}" if math.isfinite(most) else ""
-            raise InputError(f"{loss} needs {kind}{limits} as label, example {place} has {label}.")
+            raise InputError(f"{loss} needs {kind}{limits} as label, example {index} has {label}.")
 
 
-def label_vector(loss: str, example: InputExample, place: int) -> NDArray[np.float32]:
+def label_vector(loss: str, example: InputExample, index: int) -> NDArray[np.float32]:
     """Return a label as an array ``[k]``. Raises `InputError` unless all its numbers are finite."""
     vector = np.atleast_1d(np.asarray(example.label, dtype=np.float32))
     if vector.ndim != 1 or not np.isfinite(vector).all():
-        raise InputError(f"{loss} needs a row of finite numbers as label; example {place} has another.")
+        raise InputError(f"{loss} needs a row of finite numbers as label; example {index} has another.")
     return vector
 
 

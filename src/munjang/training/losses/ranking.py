@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Literal, TypeAlias
+from typing import TypeAlias
 
 import torch
 from torch import Tensor
@@ -16,9 +16,8 @@ from torch.nn import functional
 
 from munjang.training.loop.objective import Loss
 
-__all__ = ["RANKING_LOSSES", "RankingLoss", "RankingLossName"]
+__all__ = ["RANKING_LOSSES", "RankingLoss"]
 
-RankingLossName: TypeAlias = Literal["binary-cross-entropy", "mean-squared-error", "listnet", "ranknet"]
 _Function: TypeAlias = Callable[[Tensor, Tensor, list[int]], Loss]
 
 

@@ -26,11 +26,11 @@ class MSELoss(SentenceLoss):
 
     def check(self, examples: Sequence[InputExample], width: int) -> None:
         """Raise `InputError` for a label whose width differs from the student's vectors."""
-        for place, example in enumerate(examples):
-            found = len(label_vector("MSELoss", example, place))
+        for index, example in enumerate(examples):
+            found = len(label_vector("MSELoss", example, index))
             if found != width:
                 raise InputError(
-                    f"The model makes vectors of {width} numbers, example {place} has a label of {found}."
+                    f"The model makes vectors of {width} numbers, example {index} has a label of {found}."
                 )
 
     def __call__(self, batch: Batch) -> Tensor:
@@ -53,13 +53,13 @@ class MarginMSELoss(SentenceLoss):
 
     def check(self, examples: Sequence[InputExample], width: int) -> None:  # noqa: ARG002
         """Raise `InputError` for a label with too few or too many scores."""
-        counts = [len(label_vector("MarginMSELoss", e, place)) for place, e in enumerate(examples)]
+        counts = [len(label_vector("MarginMSELoss", e, index)) for index, e in enumerate(examples)]
         negatives = len(examples[0].texts) - 2
-        for place, count in enumerate(counts):
+        for index, count in enumerate(counts):
             if count not in (negatives, negatives + 1) or count != counts[0]:
                 raise InputError(
                     f"MarginMSELoss needs {negatives} margins, or {negatives + 1} scores, in each label; "
-                    f"example {place} has {count} numbers."
+                    f"example {index} has {count} numbers."
                 )
 
     def __call__(self, batch: Batch) -> Tensor:

@@ -26,11 +26,18 @@ from munjang.tokenization import Tokenizer
 from munjang.training.loop.network import Network
 from munjang.training.loop.objective import Loss, Objective, cut_into_parts
 from munjang.training.models import checksum, fingerprint_of_texts
-from munjang.training.options import TrainingOptions
+from munjang.training.options import PretrainingTask, TrainingOptions
 from munjang.training.pretraining.corpus import TokenCorpus
 from munjang.training.pretraining.masking import Hider, Packed, check_corpora
 
-__all__ = ["MaskedLanguageObjective", "MaskedTexts", "Pretraining", "masked_sums", "with_masked_head"]
+__all__ = [
+    "InitialModel",
+    "MaskedLanguageObjective",
+    "MaskedTexts",
+    "Pretraining",
+    "masked_sums",
+    "with_masked_head",
+]
 
 _LOGITS = "masked"
 _EVALUATED_TOKENS = 8192  # per part
@@ -65,49 +72,104 @@ class MaskedTexts(Sequence[NDArray[np.int32]]):
         first, last = self._spans[index]
         return np.concatenate([self._ends[0], self._tokens[first:last].astype(np.int32), self._ends[1]])
 
-    def lengths(self) -> NDArray[np.intp]:
+    def costs(self) -> NDArray[np.intp]:
         """Return the number of tokens of each text, ``[n]``."""
         return (self._spans[:, 1] - self._spans[:, 0] + 2).astype(np.intp)
+
+
+@dataclass(frozen=True, slots=True)
+class InitialModel:
+    """The start of pre-training.
+
+    Attributes:
+        raw_config: the config of the model, from `new_config` or from a checkpoint.
+        weights: the weights of the model; ``None`` to train from scratch.
+        tokenizer: the tokenizer that the corpus was built with.
+        name: the model's name in the report.
+    """
+
+    raw_config: Mapping[str, Any]
+    weights: Mapping[str, NDArray[Any]] | None
+    tokenizer: Tokenizer
+    name: str = "new"
+
+    @property
+    def kind(self) -> str:
+        """Return the model type in the config."""
+        return str(self.raw_config.get("model_type"))
 
 
 class Pretraining(Objective[E]):
     """The base class of pre-training on a corpus.
 
-    Subclasses set ``model``, ``tokenizer``, ``network`` and ``examples``, and implement the evaluation of a
-    part of the held-out texts.
+    Subclasses set ``network``, and implement the loss and the evaluation of a part of the held-out texts.
+
+    Args:
+        start: the initial model.
+        model: that model with its head, with the backend ``torch``.
+        corpora: the training texts and the evaluation texts, of which always the same tokens are masked.
+        task: the options of the task.
+        seed: the seed of the training texts.
+        masking: further arguments of `Hider`.
+
+    Raises `InputError` for a vocabulary without a mask token or special tokens, and for a corpus that was
+    built with another tokenizer.
     """
 
     lower_is_better = True
-    model: Model
-    tokenizer: Tokenizer
-    _held_out_lengths: NDArray[np.intp] | None
 
-    def _describe(
+    def __init__(
         self,
-        corpus: TokenCorpus,
-        held_out: TokenCorpus | None,
-        lengths: NDArray[np.intp],
-        longest: int,
-        more: Mapping[str, str | int | float] | None,
+        start: InitialModel,
+        model: Model,
+        corpora: tuple[TokenCorpus, TokenCorpus | None],
+        task: PretrainingTask,
+        *,
+        seed: int,
+        masking: Mapping[str, float] | None = None,
     ) -> None:
-        raw = self.model.raw_config
-        self.metric = None if self._held_out_lengths is None else "loss"
+        corpus, held_out = corpora
+        self.tokenizer, self.model = start.tokenizer, model
+        self._hider = Hider(
+            start.tokenizer,
+            probability=task.probability,
+            whole_words=task.whole_words,
+            **(masking or {}),
+        )
+        check_corpora(start.tokenizer, model.config.vocab_size, corpus, held_out)
+        longest = min(task.max_length, model.config.max_length)
+        self._learned = self._texts(corpus, longest, seed)
+        self._held_out = None if held_out is None else self._texts(held_out, longest, 0)
+        self._lengths: NDArray[np.intp] = self._learned.costs()
+        self._held_out_lengths: NDArray[np.intp] = np.zeros(0, dtype=np.intp)
+        if self._held_out is not None:
+            self._held_out_lengths = self._held_out.costs()
+            self.metric = "loss"
+        raw = model.raw_config
         self._description = {
-            "texts": len(lengths),
-            "tokens": int(lengths.sum()),
+            "model": start.name,
+            "texts": len(self._lengths),
+            "tokens": int(self._lengths.sum()),
             "corpus": corpus.fingerprint,
-            "held-out texts": 0 if self._held_out_lengths is None else len(self._held_out_lengths),
+            "held-out texts": len(self._held_out_lengths),
             "held-out corpus": "none" if held_out is None else held_out.fingerprint,
             "longest text in tokens": longest,
+            "hidden": self._hider.describe(),
             **{name: raw[name] for name in _SIZES if name in raw},
             "config checksum": fingerprint_of_texts([sorted(raw.items(), key=str)]),
-            "model checksum": checksum(self.model.weights),
-            **(more or {}),
+            "model checksum": checksum(model.weights),
         }
+
+    def _texts(self, corpus: TokenCorpus, longest: int, seed: int) -> Any:  # noqa: ARG002 - for pairs
+        """Return the examples of a corpus, of at most ``longest`` tokens each."""
+        return MaskedTexts(corpus, self.tokenizer, max_length=longest)
+
+    def costs(self) -> NDArray[np.intp]:
+        """Return the number of tokens of each example."""
+        return self._lengths
 
     def evaluate(self) -> Mapping[str, float]:
         """Evaluate on the held-out texts, always with the same tokens masked."""
-        assert self._held_out_lengths is not None  # evaluate() is called only if there is a metric
         sums: dict[str, float] = {}
         every = np.arange(len(self._held_out_lengths))
         for number, part in enumerate(cut_into_parts(every, self._held_out_lengths, _EVALUATED_TOKENS)):
@@ -163,60 +225,39 @@ class MaskedLanguageObjective(Pretraining[NDArray[np.int32]]):
     """Cross-entropy of the masked tokens (dynamic masking: sampled again each time a text is used).
 
     Args:
-        raw_config: the config of the model, from `new_config` or from a checkpoint.
-        weights: the weights of the model; ``None`` to train from scratch.
+        start: the initial model.
         corpus: the training texts.
-        tokenizer: the tokenizer that the corpus was built with.
         held_out: the evaluation texts, always with the same tokens masked.
+        task: the options of the task.
         options: the options of the run.
-        max_length: the maximum length of a text in tokens, including special tokens; a longer text is split.
-        whole_words: mask all pieces of a word together (arXiv:1906.08101).
-        probability: the fraction of the tokens that is masked.
         only_rows: ids of pieces; only their rows of the word embeddings are trained.
-        description: further entries of the run's identity.
 
-    Raises `InputError` for a vocabulary without a mask token or special tokens, for a corpus that was built
-    with another tokenizer, and for a checkpoint whose masked-LM head does not share the word embeddings.
+    Raises what `Pretraining` raises, and `InputError` for a checkpoint whose masked-LM head does not share
+    the word embeddings.
     """
 
     name = "masked-language-model"
 
     def __init__(
         self,
-        raw_config: Mapping[str, Any],
-        weights: Mapping[str, NDArray[Any]] | None,
+        start: InitialModel,
         corpus: TokenCorpus,
-        tokenizer: Tokenizer,
         held_out: TokenCorpus | None,
+        task: PretrainingTask,
         options: TrainingOptions,
         *,
-        max_length: int = 128,
-        whole_words: bool = False,
-        probability: float = 0.15,
         only_rows: Sequence[int] | None = None,
-        description: Mapping[str, str | int | float] | None = None,
     ) -> None:
-        self.tokenizer = tokenizer
-        self._hider = Hider(tokenizer, probability=probability, whole_words=whole_words)
-        raw, tensors = with_masked_head(raw_config, weights, options.seed)
-        self.model = Model(raw, tensors, head=MASKED_LM, backend="torch")
-        check_corpora(tokenizer, self.model.config.vocab_size, corpus, held_out)
-        length = min(max_length, self.model.config.max_length)
-        self.examples = MaskedTexts(corpus, tokenizer, max_length=length)
-        self._lengths = self.examples.lengths()
-        self._held_out = None if held_out is None else MaskedTexts(held_out, tokenizer, max_length=length)
-        self._held_out_lengths = None if self._held_out is None else self._held_out.lengths()
-        more: dict[str, str | int | float] = {"hidden": self._hider.describe(), **(description or {})}
+        raw, tensors = with_masked_head(start.raw_config, start.weights, options.seed)
+        model = Model(raw, tensors, head=MASKED_LM, backend="torch")
+        super().__init__(start, model, (corpus, held_out), task, seed=options.seed)
+        self.examples = self._learned
+        rows = None
         if only_rows is not None:
-            more["trained rows"] = len(only_rows)
-        self._describe(corpus, held_out, self._lengths, length, more)
-        rows = None if only_rows is None else np.array(only_rows, dtype=np.int64)
-        self.network = Network(self.model, options, only_rows=rows)
-        self._program = _Masked(self.model.program(frozenset({"logits"})))
-
-    def costs(self) -> NDArray[np.intp]:
-        """Return the number of tokens of each text."""
-        return self._lengths
+            self._description = {**self._description, "trained rows": len(only_rows)}
+            rows = np.array(only_rows, dtype=np.int64)
+        self.network = Network(model, options, only_rows=rows)
+        self._program = _Masked(model.program(frozenset({"logits"})))
 
     def loss(self, examples: Sequence[NDArray[np.int32]], rng: np.random.Generator) -> Loss:
         """Return the cross-entropy, summed over the masked tokens."""
@@ -234,7 +275,7 @@ class MaskedLanguageObjective(Pretraining[NDArray[np.int32]]):
         return logits, torch.from_numpy(masked.labels.astype(np.int64)).to(logits.device)
 
     def _measured(self, part: Sequence[int], rng: np.random.Generator) -> Mapping[str, float]:
-        assert self._held_out is not None
+        assert self._held_out is not None  # evaluate() is called only if there is a metric
         logits, labels = self._scores([self._held_out[i] for i in part], rng, training=False)
         return masked_sums(logits, labels)
 

@@ -306,7 +306,9 @@ def check_corpora(tokenizer: Tokenizer, rows: int, *corpora: TokenCorpus | None)
             )
         blocks = range(0, len(corpus.tokens), _BLOCK)
         if not any(vocabulary.maskable(corpus.tokens[at : at + _BLOCK]).any() for at in blocks):
-            raise InputError("The vocabulary knows no word of the texts, so there is nothing to hide.")
+            raise InputError(
+                "The vocabulary has no token for any word of the texts, so nothing can be masked."
+            )
     needed = max(tokenizer.get_vocab().values()) + 1
     if needed > rows:
         raise InputError(

@@ -29,7 +29,7 @@ def new_config(
     unsupported model type.
     """
     if model_type not in _KINDS:
-        raise InputError(f"A model of type {model_type!r} can't be begun; there are {', '.join(_KINDS)}.")
+        raise InputError(f"A new model can't be of type {model_type!r}; there are {', '.join(_KINDS)}.")
     first = (tokenizer.pad_token_id or 0) + 1 if model_type == "roberta" else 0
     raw: dict[str, Any] = {
         "model_type": model_type,

@@ -22,9 +22,9 @@ from munjang.models.registry import MASKED_LM, NEXT_SENTENCE
 from munjang.runtime.model import Model
 from munjang.training.loop.network import Network
 from munjang.training.loop.objective import Loss
-from munjang.training.options import TrainingOptions
-from munjang.training.pretraining.masked import Pretraining, masked_sums, with_masked_head
-from munjang.training.pretraining.masking import Hider, Packed, check_corpora
+from munjang.training.options import PretrainingTask, TrainingOptions
+from munjang.training.pretraining.masked import InitialModel, Pretraining, masked_sums, with_masked_head
+from munjang.training.pretraining.masking import Packed
 from munjang.training.pretraining.sentence_pairs import (
     FOLLOWS,
     RANDOM,
@@ -34,7 +34,6 @@ from munjang.training.pretraining.sentence_pairs import (
 )
 
 if TYPE_CHECKING:
-    from munjang.tokenization import Tokenizer
     from munjang.training.pretraining.corpus import TokenCorpus
 
 __all__ = ["FOLLOWS", "RANDOM", "NextSentenceObjective", "SentencePair", "SentencePairs", "shared_lengths"]
@@ -87,7 +86,7 @@ class NextSentenceObjective(Pretraining[int]):
     the losses of the parts are weighted by their numbers of pairs.
 
     The arguments are those of `MaskedLanguageObjective`, with corpora that were built with
-    ``sentences=True``; ``max_length`` is that of a pair, whose longer sentence is truncated first.
+    ``sentences=True``; ``max_length`` is the length of a pair, whose longer sentence is truncated first.
 
     Raises `InputError` for a model that is not a BERT, and what `SentencePairs` raises.
     """
@@ -96,41 +95,26 @@ class NextSentenceObjective(Pretraining[int]):
 
     def __init__(
         self,
-        raw_config: Mapping[str, Any],
-        weights: Mapping[str, NDArray[Any]] | None,
+        start: InitialModel,
         corpus: TokenCorpus,
-        tokenizer: Tokenizer,
         held_out: TokenCorpus | None,
+        task: PretrainingTask,
         options: TrainingOptions,
-        *,
-        max_length: int = 128,
-        whole_words: bool = False,
-        probability: float = 0.15,
-        description: Mapping[str, str | int | float] | None = None,
     ) -> None:
-        self.tokenizer = tokenizer
-        self._hider = Hider(tokenizer, probability=probability, whole_words=whole_words)
-        raw, tensors = _with_both_heads(raw_config, weights, options.seed)
-        self.model = Model(raw, tensors, head=MASKED_LM, backend="torch")
-        check_corpora(tokenizer, self.model.config.vocab_size, corpus, held_out)
-        length = min(max_length, self.model.config.max_length)
-        self._pairs = SentencePairs(corpus, tokenizer, max_length=length, seed=options.seed)
-        self.examples = range(len(self._pairs))
-        self._held_out = None if held_out is None else SentencePairs(held_out, tokenizer, max_length=length)
-        self._held_out_lengths = None if self._held_out is None else self._held_out.costs()
-        more = {"hidden": self._hider.describe(), **(description or {})}
-        self._describe(corpus, held_out, self.costs(), length, more)
-        self.network = Network(self.model, options)
-        self._program = self.model.program(frozenset({"logits"}))
+        raw, tensors = _with_both_heads(start.raw_config, start.weights, options.seed)
+        model = Model(raw, tensors, head=MASKED_LM, backend="torch")
+        super().__init__(start, model, (corpus, held_out), task, seed=options.seed)
+        self.examples = range(len(self._learned))
+        self.network = Network(model, options)
+        self._program = model.program(frozenset({"logits"}))
 
-    def costs(self) -> NDArray[np.intp]:
-        """Return the approximate number of tokens of each pair."""
-        return self._pairs.costs()
+    def _texts(self, corpus: TokenCorpus, longest: int, seed: int) -> SentencePairs:
+        return SentencePairs(corpus, self.tokenizer, max_length=longest, seed=seed)
 
     def loss(self, examples: Sequence[int], rng: np.random.Generator) -> Loss:
         """Return the sum of both mean losses, times the number of pairs."""
         drawn = int(rng.integers(2**32))  # so that the second sentence is sampled again each time
-        scores = self._scores([self._pairs.pair(drawn, i) for i in examples], rng, training=True)
+        scores = self._scores([self._learned.pair(drawn, i) for i in examples], rng, training=True)
         masked = functional.cross_entropy(scores.masked, scores.hidden, reduction="sum")
         following = functional.cross_entropy(scores.following, scores.labels, reduction="sum")
         count = len(scores.labels)

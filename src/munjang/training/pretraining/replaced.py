@@ -26,14 +26,13 @@ from munjang.models.params import Params
 from munjang.models.program import LOGITS
 from munjang.models.registry import MASKED_LM, Architecture
 from munjang.runtime.model import Model
-from munjang.tokenization import Tokenizer
 from munjang.training.loop.network import Network
 from munjang.training.loop.objective import Loss
 from munjang.training.models import checksum, fingerprint_of_texts
-from munjang.training.options import TrainingOptions
+from munjang.training.options import PretrainingTask, TrainingOptions
 from munjang.training.pretraining.corpus import TokenCorpus
-from munjang.training.pretraining.masked import MaskedTexts, Pretraining, masked_sums
-from munjang.training.pretraining.masking import Hider, Packed, check_corpora
+from munjang.training.pretraining.masked import InitialModel, Pretraining, masked_sums
+from munjang.training.pretraining.masking import Packed
 
 __all__ = [
     "ReplacedTokenObjective",
@@ -48,6 +47,7 @@ _HEAD = "discriminator_predictions"
 _PREFIX = "generator/"
 _SHARED = "electra.embeddings."
 _KIND = "electra"
+_GENERATOR_SIZE = 0.25  # the width of a new generator relative to the model
 T = TypeVar("T")
 
 
@@ -91,7 +91,7 @@ class DiscriminatorProgram:
         return {LOGITS: ops.linear(x, root / _HEAD / "dense_prediction")}
 
 
-def generator_config(raw_config: Mapping[str, Any], *, size: float = 0.25) -> dict[str, Any]:
+def generator_config(raw_config: Mapping[str, Any], *, size: float = _GENERATOR_SIZE) -> dict[str, Any]:
     """Return the config of a generator with ``size`` times the heads and the width of the discriminator.
 
     The width of a head and of the embeddings, and the number of layers, are unchanged. Raises `InputError`
@@ -197,78 +197,54 @@ class ReplacedTokenObjective(Pretraining[NDArray[np.int32]]):
     model, since the discriminator's loss also rises when the generator becomes better.
 
     Args:
-        raw_config: the config of the discriminator, of type ``electra``.
-        weights: the weights of the discriminator; ``None`` to train from scratch.
+        start: the initial discriminator, of type ``electra``.
         corpus: the training texts.
-        tokenizer: the tokenizer that the corpus was built with.
         held_out: the evaluation texts, always with the same masked tokens and the same random seed for the
             generator's samples.
+        task: the options of the task.
         options: the options of the run.
         generator: config and weights of an existing generator; by default a new generator is initialised.
-        generator_size: the width of a new generator relative to the discriminator.
-        max_length: the maximum length of a text in tokens, including special tokens; a longer text is split.
-        whole_words: mask all pieces of a word together.
-        probability: the fraction of the tokens that is masked.
         weight: the weight of the discriminator's loss, by default 50.
-        description: further entries of the run's identity.
 
-    Raises `InputError` for a model of another type, a generator that can't share the embeddings, a vocabulary
-    without a mask token, and a corpus that was built with another tokenizer.
+    Raises what `Pretraining` raises, and `InputError` for a model of another type and a generator that can't
+    share the embeddings.
     """
 
     name = "replaced-token-detection"
 
     def __init__(
         self,
-        raw_config: Mapping[str, Any],
-        weights: Mapping[str, NDArray[Any]] | None,
+        start: InitialModel,
         corpus: TokenCorpus,
-        tokenizer: Tokenizer,
         held_out: TokenCorpus | None,
+        task: PretrainingTask,
         options: TrainingOptions,
         *,
         generator: tuple[Mapping[str, Any], Mapping[str, NDArray[Any]]] | None = None,
-        generator_size: float = 0.25,
-        max_length: int = 128,
-        whole_words: bool = False,
-        probability: float = 0.15,
         weight: float = 50.0,
-        description: Mapping[str, str | int | float] | None = None,
     ) -> None:
-        self.tokenizer, self._weight = tokenizer, weight
-        self._hider = Hider(
-            tokenizer, probability=probability, whole_words=whole_words, share_mask=1.0, share_random=0.0
-        )
-        raw, tensors = with_discriminator(raw_config, weights, seed=options.seed)
-        self.model = Model(raw, tensors, backend="torch")
-        check_corpora(tokenizer, self.model.config.vocab_size, corpus, held_out)
-        small, small_weights = generator or (generator_config(raw, size=generator_size), None)
+        raw, tensors = with_discriminator(start.raw_config, start.weights, seed=options.seed)
+        size = _GENERATOR_SIZE if task.generator_size is None else task.generator_size
+        small, small_weights = generator or (generator_config(raw, size=size), None)
         self._generator_config, own = generator_tensors(small, small_weights, seed=options.seed)
-        architecture = self.model.architecture
-        read = architecture.read_config(self._generator_config)
-        check_generator(read, self.model.config)
-        length = min(max_length, self.model.config.max_length)
-        self.examples = MaskedTexts(corpus, tokenizer, max_length=length)
-        self._lengths = self.examples.lengths()
-        self._held_out = None if held_out is None else MaskedTexts(held_out, tokenizer, max_length=length)
-        self._held_out_lengths = None if self._held_out is None else self._held_out.lengths()
-        more = {
-            "hidden": self._hider.describe(),
+        model = Model(raw, tensors, backend="torch")
+        read = model.architecture.read_config(self._generator_config)
+        check_generator(read, model.config)
+        masking = {"share_mask": 1.0, "share_random": 0.0}
+        super().__init__(start, model, (corpus, held_out), task, seed=options.seed, masking=masking)
+        self.examples = self._learned
+        self._weight = weight
+        self._description = {
+            **self._description,
             "weight of the discriminator": weight,
             "generator": f"{read.num_hidden_layers} layers of width {read.hidden_size}",
             "generator config checksum": fingerprint_of_texts([sorted(small.items(), key=str)]),
             "generator checksum": checksum(own),
-            **(description or {}),
         }
-        self._describe(corpus, held_out, self._lengths, length, more)
         self.metric = None if held_out is None else "generator_loss"
-        self.network = Network(self.model, options, more=own)
-        self._generator = GeneratorProgram(architecture, read)
-        self._discriminator = DiscriminatorProgram(architecture, self.model.config)
-
-    def costs(self) -> NDArray[np.intp]:
-        """Return the number of tokens of each text."""
-        return self._lengths
+        self.network = Network(model, options, more=own)
+        self._generator = GeneratorProgram(model.architecture, read)
+        self._discriminator = DiscriminatorProgram(model.architecture, model.config)
 
     def loss(self, examples: Sequence[NDArray[np.int32]], rng: np.random.Generator) -> Loss:
         """Return the weighted sum of both mean losses, times the number of the discriminator's tokens."""

@@ -98,10 +98,10 @@ def kind_of(examples: Sequence[object]) -> type[SentenceSource]:
             f"A sentence encoder learns from ScoredPair, LabelledText, Contrast or InputExample, "
             f"got {type(examples[0]).__name__}."
         )
-    for place, example in enumerate(examples):
+    for index, example in enumerate(examples):
         if not isinstance(example, kind):
             raise InputTypeError(
-                f"Example 0 is a {kind.__name__}, example {place} a {type(example).__name__}; "
+                f"Example 0 is a {kind.__name__}, example {index} a {type(example).__name__}; "
                 "train on one kind after the other."
             )
     return kind
@@ -109,14 +109,14 @@ def kind_of(examples: Sequence[object]) -> type[SentenceSource]:
 
 def check_texts(rows: Sequence[Sequence[str]]) -> None:
     """Raise `InputError` for an empty text, `InputTypeError` for a value that is not a text."""
-    for place, texts in enumerate(rows):
+    for index, texts in enumerate(rows):
         if isinstance(texts, str) or not texts:
-            raise InputTypeError(f"Example {place} must have a list of texts, got {texts!r}.")
+            raise InputTypeError(f"Example {index} must have a list of texts, got {texts!r}.")
         for number, text in enumerate(texts, start=1):
             if not isinstance(text, str):
-                raise InputTypeError(f"Text {number} of example {place} is a {type(text).__name__}.")
+                raise InputTypeError(f"Text {number} of example {index} is a {type(text).__name__}.")
             if not text.strip():
-                raise InputError(f"Text {number} of example {place} is empty; leave such examples out.")
+                raise InputError(f"Text {number} of example {index} is empty; leave such examples out.")
 
 
 def _scored(pairs: Sequence[ScoredPair], loss: SentenceLoss | None, scale: float | None) -> SentenceData:
@@ -125,10 +125,10 @@ def _scored(pairs: Sequence[ScoredPair], loss: SentenceLoss | None, scale: float
         scale = _USUAL_SCALE if any(pair.score > 1 for pair in pairs) else 1.0
     elif not 0 < scale < math.inf:
         raise InputError(f"score_scale must be more than 0, got {scale}.")
-    for place, pair in enumerate(pairs):
+    for index, pair in enumerate(pairs):
         if not 0 <= pair.score <= scale:
             raise InputError(
-                f"Pair {place} has the score {pair.score}; scores must be from 0 to {scale:g}, "
+                f"Pair {index} has the score {pair.score}; scores must be from 0 to {scale:g}, "
                 "or choose another with score_scale=...."
             )
     examples = [InputExample((p.sentence1, p.sentence2), p.score / scale) for p in pairs]
@@ -141,13 +141,13 @@ def _labelled(
     names = numbered((str(pair.label) for pair in pairs), labels)
     chosen = _suited(loss or SoftmaxLoss(len(names)), "label")
     numbers = {name: float(number) for number, name in names.items()}
-    examples = [InputExample(_both(p, place), numbers[str(p.label)]) for place, p in enumerate(pairs)]
+    examples = [InputExample(_both(p, index), numbers[str(p.label)]) for index, p in enumerate(pairs)]
     return SentenceData(examples, chosen, names, {"labels": ", ".join(names.values())})
 
 
-def _both(pair: LabelledText, place: int) -> tuple[str, str]:
+def _both(pair: LabelledText, index: int) -> tuple[str, str]:
     if pair.text_pair is None:
-        raise InputError(f"Example {place} has no second text; a sentence encoder learns from pairs.")
+        raise InputError(f"Example {index} has no second text; a sentence encoder learns from pairs.")
     return pair.text, pair.text_pair
 
 
@@ -156,9 +156,9 @@ def _contrasts(contrasts: Sequence[Contrast], loss: SentenceLoss | None) -> Sent
     if chosen.columns == 3 and all(contrast.negatives for contrast in contrasts):
         rows = [(c.anchor, c.positive, negative) for c in contrasts for negative in c.negatives]
         return SentenceData([InputExample(row) for row in rows], chosen)
-    for place, contrast in enumerate(contrasts):
+    for index, contrast in enumerate(contrasts):
         if contrast.positive in contrast.negatives:
-            raise InputError(f"Example {place} has its positive among the negatives: {contrast.positive!r}.")
+            raise InputError(f"Example {index} has its positive among the negatives: {contrast.positive!r}.")
     return SentenceData([InputExample((c.anchor, c.positive, *c.negatives)) for c in contrasts], chosen)
 
 

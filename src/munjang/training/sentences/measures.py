@@ -75,8 +75,8 @@ def reciprocal_rank(
     positives: dict[str, set[int]] = {}
     corpus: dict[str, int] = {}
     for contrast in contrasts:
-        place = corpus.setdefault(contrast.positive, len(corpus))
-        positives.setdefault(contrast.anchor, set()).add(place)
+        index = corpus.setdefault(contrast.positive, len(corpus))
+        positives.setdefault(contrast.anchor, set()).add(index)
         for negative in contrast.negatives:
             corpus.setdefault(negative, len(corpus))
     queries = model.encode(list(positives), prompt=prompts[0])

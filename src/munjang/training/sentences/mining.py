@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,6 +17,7 @@ from munjang.sentence.mining import semantic_search
 from munjang.sentence.similarity import SimilarityFunction
 from munjang.sentence.transformer import SentenceTransformer
 from munjang.tokenization import nfc
+from munjang.training.options import MiningTask
 from munjang.validation import checked_choice
 
 __all__ = ["MiningRules", "MiningTexts", "mine_hard_negatives"]
@@ -40,95 +40,96 @@ class MiningTexts:
             raise InputError("There are no pairs to find negatives for.")
         if isinstance(corpus, str):
             raise InputTypeError("corpus must be a list of texts, got one text.")
-        both = [_read_pair(pair, place) for place, pair in enumerate(pairs)]
-        places: dict[str, int] = {}
+        both = [_read_pair(pair, index) for index, pair in enumerate(pairs)]
+        indices: dict[str, int] = {}
         texts: list[str] = []
         for text in [*(corpus or ()), *(positive for _, positive in both)]:
-            if places.setdefault(nfc(text), len(texts)) == len(texts):
+            if indices.setdefault(nfc(text), len(texts)) == len(texts):
                 texts.append(text)
         grouped: dict[str, list[int]] = {}
         for anchor, positive in both:
             found = grouped.setdefault(anchor, [])
-            if (place := places[nfc(positive)]) not in found:
-                found.append(place)
+            if (index := indices[nfc(positive)]) not in found:
+                found.append(index)
         return cls(
             list(grouped),
             texts,
             list(grouped.values()),
-            [places.get(nfc(anchor)) for anchor in grouped],
+            [indices.get(nfc(anchor)) for anchor in grouped],
             max(Counter(anchor for anchor, _ in both).values()),
         )
 
     def contrasts(self, query: int, negatives: NDArray[np.intp], *, together: bool) -> Iterator[Contrast]:
         """Yield the contrasts of a query with its negatives, for each of its positives."""
         anchor = self.queries[query]
-        texts = tuple(self.corpus[place] for place in negatives.tolist())
+        texts = tuple(self.corpus[index] for index in negatives.tolist())
         for positive in self.positives[query]:
             for row in [texts] if together else [(text,) for text in texts]:
                 yield Contrast(anchor, self.corpus[positive], row)
 
 
-def _read_pair(pair: Contrast | tuple[str, str], place: int) -> tuple[str, str]:
+def _read_pair(pair: Contrast | tuple[str, str], index: int) -> tuple[str, str]:
     anchor_positive = (pair.anchor, pair.positive) if isinstance(pair, Contrast) else tuple(pair)
     if len(anchor_positive) != 2 or not all(isinstance(text, str) for text in anchor_positive):
-        raise InputTypeError(f"Pair {place} must be an anchor and a positive, got {pair!r}.")
+        raise InputTypeError(f"Pair {index} must be an anchor and a positive, got {pair!r}.")
     return anchor_positive[0], anchor_positive[1]
 
 
 @dataclass(frozen=True, slots=True)
 class MiningRules:
-    """The rules by which candidates are accepted as negatives."""
+    """The rules by which candidates are accepted as negatives.
 
-    range_min: int
-    range_max: int | None
-    max_score: float | None
-    min_score: float | None
-    absolute_margin: float | None
-    relative_margin: float | None
-    count: int
-    depth: int = 0  # number of texts to retrieve, including positives
+    Attributes:
+        task: the options that state the limits.
+        last: the number of nearest texts that are candidates.
+        depth: the number of texts to retrieve, including positives.
+    """
 
-    @property
-    def judges(self) -> bool:
-        """Return whether any rule depends on scores."""
-        limits = (self.max_score, self.min_score, self.absolute_margin, self.relative_margin)
-        return any(limit is not None for limit in limits)
+    task: MiningTask
+    last: int
+    depth: int
 
-    def resolved(self, most: int, reranked: bool) -> MiningRules:
-        """Return the rules, checked and with ``range_max`` set; an anchor has at most ``most`` positives.
+    @classmethod
+    def of(cls, task: MiningTask, most: int, *, reranked: bool) -> MiningRules:
+        """Return the rules of checked options; an anchor has at most ``most`` positives.
 
         Raises `InputError` for numbers out of range and for a range with too few candidates.
         """
-        if self.count < 1 or self.range_min < 0:
+        if task.num_negatives < 1 or task.range_min < 0:
             raise InputError(
-                f"num_negatives must be 1 or more and range_min 0 or more, got {self.count} and "
-                f"{self.range_min}."
+                f"num_negatives must be 1 or more and range_min 0 or more, got {task.num_negatives} and "
+                f"{task.range_min}."
             )
-        # Without a cross-encoder the hits are sorted by score, so min_score alone refuses only the tail.
-        limits = (self.max_score, self.absolute_margin, self.relative_margin)
-        refuses = any(limit is not None for limit in limits) or (self.judges and reranked)
-        last = self.range_max
+        last = task.range_max
         if last is None:
-            last = self.range_min + self.count * (10 if refuses else 1) + most
-        if last - self.range_min < self.count:
+            # Without a cross-encoder the hits are sorted by score, so min_score alone refuses only the tail.
+            refuses = judges(task if reranked else replace(task, min_score=None))
+            last = task.range_min + task.num_negatives * (10 if refuses else 1) + most
+        if last - task.range_min < task.num_negatives:
             raise InputError(
-                f"range_min={self.range_min} and range_max={last} leave {max(0, last - self.range_min)} "
-                f"candidates, too few for num_negatives={self.count}."
+                f"range_min={task.range_min} and range_max={last} leave {max(0, last - task.range_min)} "
+                f"candidates, too few for num_negatives={task.num_negatives}."
             )
-        return replace(self, range_max=last, depth=last + most)
+        return cls(task, last, last + most)
 
     def kept(self, scores: NDArray[np.float32], positive: np.float32) -> NDArray[np.bool_]:
         """Return a mask of the candidates with accepted scores; ``positive`` is the lowest positive score."""
         kept = np.ones(scores.shape, dtype=np.bool_)
-        if self.absolute_margin is not None:
-            kept &= scores + np.float32(self.absolute_margin) <= positive
-        if self.relative_margin is not None:
-            kept &= scores <= positive - abs(positive) * np.float32(self.relative_margin)
-        if self.max_score is not None:
-            kept &= scores <= np.float32(self.max_score)
-        if self.min_score is not None:
-            kept &= scores >= np.float32(self.min_score)
+        if self.task.absolute_margin is not None:
+            kept &= scores + np.float32(self.task.absolute_margin) <= positive
+        if self.task.relative_margin is not None:
+            kept &= scores <= positive - abs(positive) * np.float32(self.task.relative_margin)
+        if self.task.max_score is not None:
+            kept &= scores <= np.float32(self.task.max_score)
+        if self.task.min_score is not None:
+            kept &= scores >= np.float32(self.task.min_score)
         return kept
+
+
+def judges(task: MiningTask) -> bool:
+    """Return whether a rule depends on scores."""
+    limits = (task.max_score, task.min_score, task.absolute_margin, task.relative_margin)
+    return any(limit is not None for limit in limits)
 
 
 _QUERIES_AT_ONCE = 256
@@ -140,21 +141,8 @@ def mine_hard_negatives(
     corpus: Sequence[str] | None = None,
     *,
     cross_encoder: CrossEncoder | None = None,
-    range_min: int = 0,
-    range_max: int | None = None,
-    max_score: float | None = None,
-    min_score: float | None = None,
-    absolute_margin: float | None = None,
-    relative_margin: float | None = None,
-    num_negatives: int = 3,
-    sampling_strategy: Literal["top", "random"] = "top",
-    output_format: Literal["triplet", "n-tuple"] = "triplet",
-    query_prompt_name: str | None = None,
-    query_prompt: str | None = None,
-    corpus_prompt_name: str | None = None,
-    corpus_prompt: str | None = None,
+    task: MiningTask = MiningTask(),
     show_progress_bar: bool | None = None,
-    seed: int = 1,
 ) -> list[Contrast]:
     """Return contrasts with hard negatives: for each anchor, the most similar texts that are not positives.
 
@@ -166,54 +154,46 @@ def mine_hard_negatives(
         pairs: an anchor and a positive each.
         corpus: texts in which negatives are searched, in addition to the positives.
         cross_encoder: rescores the candidates, if there is a score limit or a margin.
-        range_min: the number of nearest candidates to skip, since they may be unlabelled positives.
-        range_max: the number of nearest texts that are candidates. By default as many as are needed, or ten
-            times as many if candidates may be refused by their score.
-        max_score: the highest score of a negative.
-        min_score: the lowest score of a negative.
-        absolute_margin: the minimum difference between the positive's score and the negative's.
-        relative_margin: the same, as a fraction of the absolute value of the positive's score.
-        num_negatives: the number of negatives for each anchor.
-        sampling_strategy: the nearest candidates (``top``) or a random sample of them (``random``).
-        output_format: ``triplet`` for a single negative in each contrast, or ``n-tuple`` for all negatives in
-            the same contrast; ``n-tuple`` leaves out pairs for which too few negatives were found.
-        query_prompt_name: of anchors, as for `SentenceTransformer.encode_query`.
-        query_prompt: prefix of the anchors; overrides the model's prompts.
-        corpus_prompt_name: of other texts, as for `SentenceTransformer.encode_document`.
-        corpus_prompt: prefix of the other texts; overrides the model's prompts.
+        task: the options of mining.
         show_progress_bar: show the progress on standard error.
-        seed: the seed for ``random``.
 
     Raises `InputError` if there are no pairs, if ranges leave too few candidates, or if the cross-encoder has
     several labels; `InputTypeError` for a value that is not a pair.
     """
-    checked_choice("sampling_strategy", sampling_strategy, ("top", "random"))
-    checked_choice("output_format", output_format, ("triplet", "n-tuple"))
+    checked_choice("sampling_strategy", task.sampling_strategy, ("top", "random"))
+    checked_choice("output_format", task.output_format, ("triplet", "n-tuple"))
     if cross_encoder is not None and cross_encoder.num_labels != 1:
         raise InputError(f"A cross-encoder with one label is needed, this has {cross_encoder.num_labels}.")
     shown = bool(show_progress_bar)
     texts = MiningTexts.of(pairs, corpus)
-    rules = MiningRules(
-        range_min, range_max, max_score, min_score, absolute_margin, relative_margin, num_negatives
-    ).resolved(texts.most, cross_encoder is not None)
+    rules = MiningRules.of(task, texts.most, reranked=cross_encoder is not None)
     queries = model.encode_query(
-        texts.queries, query_prompt_name, query_prompt, show_progress_bar=shown, normalize_embeddings=True
+        texts.queries,
+        task.query_prompt_name,
+        task.query_prompt,
+        show_progress_bar=shown,
+        normalize_embeddings=True,
     )
     documents = model.encode_document(
-        texts.corpus, corpus_prompt_name, corpus_prompt, show_progress_bar=shown, normalize_embeddings=True
+        texts.corpus,
+        task.corpus_prompt_name,
+        task.corpus_prompt,
+        show_progress_bar=shown,
+        normalize_embeddings=True,
     )
-    scored = _Scores(texts, model.similarity_fn_name, cross_encoder if rules.judges else None)
-    rng = np.random.default_rng(seed)
-    found: list[Contrast] = []
+    scored = _Scores(texts, model.similarity_fn_name, cross_encoder if judges(task) else None)
+    rng = np.random.default_rng(task.seed) if task.sampling_strategy == "random" else None
+    together = task.output_format == "n-tuple"
+    contrasts: list[Contrast] = []
     with track(shown, len(texts.queries), "Mining negatives") as advance:
         for start in range(0, len(texts.queries), _QUERIES_AT_ONCE):
             some = range(start, min(start + _QUERIES_AT_ONCE, len(texts.queries)))
             for query, candidates in zip(some, scored(queries, documents, some, rules), strict=True):
-                chosen = _sampled(candidates, num_negatives, rng if sampling_strategy == "random" else None)
-                if output_format == "triplet" or len(chosen) == num_negatives:
-                    found += texts.contrasts(query, chosen, together=output_format == "n-tuple")
+                chosen = _sampled(candidates, task.num_negatives, rng)
+                if len(chosen) == task.num_negatives or not together:
+                    contrasts += texts.contrasts(query, chosen, together=together)
             advance(len(some))
-    return found
+    return contrasts
 
 
 class _Scores:
@@ -241,21 +221,21 @@ class _Scores:
         for query, found in zip(some, hits, strict=True):
             itself = self._texts.own[query]
             row = [hit for hit in found if hit["corpus_id"] != itself][: rules.depth]
-            places = np.array([hit["corpus_id"] for hit in row], dtype=np.intp)
+            indices = np.array([hit["corpus_id"] for hit in row], dtype=np.intp)
             positives = self._texts.positives[query]
             if self._judge is None:
                 scores = np.array([hit["score"] for hit in row], dtype=np.float32)
                 pairs = np.repeat(queries[[query]], len(positives), axis=0), documents[positives]
                 own = np.asarray(self._pairwise(*pairs), dtype=np.float32)
             else:
-                scores, own = self._judged(query, places), self._judged(query, positives)
-            kept = ~np.isin(places, positives) & rules.kept(scores, own.min())
+                scores, own = self._judged(query, indices), self._judged(query, positives)
+            kept = ~np.isin(indices, positives) & rules.kept(scores, own.min())
             order = np.argsort(-scores[kept], kind="stable")
-            yield places[kept][order][rules.range_min : rules.range_max]
+            yield indices[kept][order][rules.task.range_min : rules.last]
 
-    def _judged(self, query: int, places: Sequence[int] | NDArray[np.intp]) -> NDArray[np.float32]:
+    def _judged(self, query: int, indices: Sequence[int] | NDArray[np.intp]) -> NDArray[np.float32]:
         assert self._judge is not None
-        texts = [(self._texts.queries[query], self._texts.corpus[place]) for place in places]
+        texts = [(self._texts.queries[query], self._texts.corpus[index]) for index in indices]
         return np.asarray(self._judge.predict(texts), dtype=np.float32)
 
 

@@ -59,7 +59,7 @@ def accumulate_in_parts(
     def run(number: int) -> Tensor:
         torch.manual_seed(seeds[number])
         with precision():
-            return embed([texts[place] for place in parts[number].tolist()])
+            return embed([texts[index] for index in parts[number].tolist()])
 
     with torch.no_grad():
         vectors = torch.cat([run(number) for number in range(len(parts))])
@@ -210,8 +210,8 @@ class SentenceObjective(EncoderObjective[_Tokenised]):
 
     def _tokenised(self, examples: Sequence[InputExample]) -> list[_Tokenised]:
         columns = [
-            self.tokenised(column, self._prompts[min(place, 1)])
-            for place, column in enumerate(zip(*(example.texts for example in examples), strict=True))
+            self.tokenised(column, self._prompts[min(index, 1)])
+            for index, column in enumerate(zip(*(example.texts for example in examples), strict=True))
         ]
         numbers: dict[str, int] = {}
         return [

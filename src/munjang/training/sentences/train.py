@@ -16,7 +16,7 @@ from munjang.training.loop.loop import TrainingResult, train
 from munjang.training.loop.watchers import Watcher
 from munjang.training.losses.base import SentenceLoss
 from munjang.training.models import fingerprint_of_texts
-from munjang.training.options import TrainingOptions
+from munjang.training.options import SentencesTask, TrainingOptions
 from munjang.training.sentences.data import SentenceSource, prepare
 from munjang.training.sentences.measures import measure_for
 from munjang.training.sentences.objective import SentenceObjective
@@ -31,12 +31,8 @@ def train_sentence_transformer(
     output: str | os.PathLike[str],
     loss: SentenceLoss | None = None,
     held_out: Sequence[SentenceSource] = (),
-    pooling: str | Sequence[str] | None = None,
-    prompt: str | tuple[str, str] | None = None,
-    max_seq_length: int | None = None,
-    labels: Sequence[str] | None = None,
-    score_scale: float | None = None,
-    options: TrainingOptions | None = None,
+    task: SentencesTask = SentencesTask(),
+    options: TrainingOptions = TrainingOptions(),
     watchers: Sequence[Watcher] = (),
 ) -> TrainingResult:
     """Train a sentence encoder, starting from another sentence encoder or from a plain BERT.
@@ -51,22 +47,15 @@ def train_sentence_transformer(
         output: the folder of the run, which `munjang.SentenceTransformer` and `sentence-transformers` load.
         loss: replaces the default loss for the class of examples; see `munjang.training.losses`.
         held_out: the evaluation examples, of any class but `InputExample`; see `measure_for`.
-        pooling: ``mean``, ``cls``, ``max`` or a tuple of them; by default the pooling in the model's files,
-            or the mean if they name none.
-        prompt: the prefix of every text, or two prefixes: for the first text of an example and for the
-            others. By default the prefix that `SentenceTransformer.encode` uses, for most models none.
-        max_seq_length: the maximum length of a text in tokens.
-        labels: the labels in the order of their numbers; by default numbers by size, names alphabetically.
-        score_scale: the score of two texts with the same meaning; by default 5, or 1 if no score is above 1.
+        task: the options of the task.
         options: the options of the run.
         watchers: observers of the run.
 
     Raises what `SentenceTransformer`, `prepare`, `SentenceObjective`, `measure_for` and `train` raise.
     """
-    chosen = options or TrainingOptions()
-    data = prepare(examples, loss, labels=labels, score_scale=score_scale)
-    encoder = open_encoder(model, pooling=pooling, max_seq_length=max_seq_length)
-    prompts = _prompts(prompt, encoder)
+    data = prepare(examples, loss, labels=task.labels, score_scale=task.score_scale)
+    encoder = open_encoder(model, pooling=task.pooling, max_seq_length=task.max_seq_length)
+    prompts = _prompts(task.prompt, encoder)
     measure, metric = measure_for(held_out, data.loss, data.labels, prompts) if held_out else (None, None)
     if prompts[0] != prompts[1]:
         names = {"query": prompts[0], "document": prompts[1]}
@@ -75,7 +64,7 @@ def train_sentence_transformer(
         encoder,
         data.examples,
         data.loss,
-        chosen,
+        options,
         measure=measure,
         metric=metric,
         prompts=prompts,
@@ -86,7 +75,7 @@ def train_sentence_transformer(
             **data.notes,
         },
     )
-    return train(objective, Path(output), chosen, watchers=watchers)
+    return train(objective, Path(output), options, watchers=watchers)
 
 
 def open_encoder(

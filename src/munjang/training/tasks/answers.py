@@ -17,7 +17,7 @@ from munjang.data.examples import AnswerSpan, QuestionExample
 from munjang.data.tags import trimmed
 from munjang.errors import InputError, InputTypeError
 from munjang.evaluation.answers import check_places, evaluate_answers
-from munjang.evaluation.measures.answers import Normalization, check_normalization
+from munjang.evaluation.measures.answers import check_normalization
 from munjang.models.registry import QUESTION_ANSWERING
 from munjang.tasks.loading import Loaded
 from munjang.tasks.question_answering import LONGEST_QUESTION, LONGEST_WINDOW, QuestionAnswering
@@ -28,13 +28,11 @@ from munjang.tokenization.encoding import Encoding, TokenIds
 from munjang.training.loop.loop import TrainingResult, train
 from munjang.training.loop.objective import Loss, require_examples
 from munjang.training.loop.watchers import Watcher
-from munjang.training.models import open_for_training
-from munjang.training.options import TrainingOptions
+from munjang.training.models import describe_run, in_chunks, open_for_training
+from munjang.training.options import AnswersTask, TrainingOptions
 from munjang.training.tasks.base import (
     TaskObjective,
-    description_of,
     ids_of,
-    in_chunks,
     longest_of,
     naming,
 )
@@ -80,7 +78,7 @@ class AnswerWindows:
     def __init__(self, tokenizer: Tokenizer, longest: int, stride: int | None) -> None:
         self._tokenizer = tokenizer
         self._longest, self._stride = longest, stride
-        self._none = self._untold = self._tokenless = self._too_long = 0
+        self._none = self._inexact = self._tokenless = self._too_long = 0
 
     def of(self, questions: Sequence[QuestionExample], first: int = 0) -> Iterator[AnswerWindow]:
         """Yield the windows of the questions; the first question is example number ``first``.
@@ -89,23 +87,23 @@ class AnswerWindows:
         context.
         """
         encodings = self._tokenizer.encode_batch(
-            [(one.question, one.context) for one in questions], truncation=False
+            [(example.question, example.context) for example in questions], truncation=False
         )
-        for place, (one, encoding) in enumerate(zip(questions, encodings, strict=True), start=first):
-            with naming("Example", place):
+        for index, (example, encoding) in enumerate(zip(questions, encodings, strict=True), start=first):
+            with naming("Example", index):
                 windows = windows_of(
                     encoding,
                     null_id=self._tokenizer.cls_token_id,
                     max_length=self._longest,
                     stride=self._stride,
                 )
-            yield from self._targets(one, encoding, windows)
+            yield from self._targets(example, encoding, windows)
 
     def counts(self) -> dict[str, int]:
         """Return the counts so far, with names for the report."""
         return {
             "questions without an answer": self._none,
-            "answers that tokens can't tell exactly": self._untold,
+            "answers that tokens can't tell exactly": self._inexact,
             "questions left out, as no token holds the answer": self._tokenless,
             "questions whose answer no window holds whole": self._too_long,
         }
@@ -123,11 +121,11 @@ class AnswerWindows:
             for span, sequence in zip(encoding.offsets, encoding.sequence_ids, strict=True)
             if sequence == 1
         ]
-        held = [offsets[at] for at in _holding(answer, offsets)]
+        held = [offsets[position] for position in _holding(answer, offsets)]
         if not held:
             self._tokenless += 1
             return
-        self._untold += not _is_told(answer, held, question.context)
+        self._inexact += not _is_exact(answer, held, question.context)
         found = [_target(window, answer, len(held)) for window in windows]
         self._too_long += not any(window.has_answer for window in found)
         yield from found
@@ -136,10 +134,10 @@ class AnswerWindows:
 def _holding(answer: AnswerSpan, offsets: Sequence[tuple[int, int]]) -> list[int]:
     """Return the indices of the tokens that contain characters of an answer."""
     end = answer.start + len(answer.text)
-    return [at for at, span in enumerate(offsets) if span[0] < end and span[1] > answer.start]
+    return [position for position, span in enumerate(offsets) if span[0] < end and span[1] > answer.start]
 
 
-def _is_told(answer: AnswerSpan, held: Sequence[tuple[int, int]], context: str) -> bool:
+def _is_exact(answer: AnswerSpan, held: Sequence[tuple[int, int]], context: str) -> bool:
     """Return whether the tokens contain the answer and otherwise only whitespace."""
     end = answer.start + len(answer.text)
     return trimmed(context, held[0][0], held[-1][1]) == trimmed(context, answer.start, end)
@@ -157,13 +155,13 @@ def _without(window: Window) -> AnswerWindow:
     return AnswerWindow((ids_of(window.encoding),), window.null, window.null, has_answer=False)
 
 
-def with_part_of_negatives(every: list[AnswerWindow], part: float, seed: int) -> list[AnswerWindow]:
+def with_part_of_negatives(all_windows: list[AnswerWindow], part: float, seed: int) -> list[AnswerWindow]:
     """Return all windows with an answer and a random fraction ``part`` of the others, in their order."""
-    negative = [place for place, window in enumerate(every) if not window.has_answer]
+    negative = [index for index, window in enumerate(all_windows) if not window.has_answer]
     rng = np.random.default_rng([seed, _DRAW])
     chosen = rng.permutation(len(negative))[: round(part * len(negative))]
     kept = {negative[i] for i in chosen}
-    return [window for place, window in enumerate(every) if window.has_answer or place in kept]
+    return [window for index, window in enumerate(all_windows) if window.has_answer or index in kept]
 
 
 def check_part(part: object) -> None:
@@ -184,12 +182,8 @@ class QuestionAnsweringObjective(TaskObjective[AnswerWindow]):
         model: the initial model.
         examples: questions with contexts and answers; of several answers the first is the target.
         held_out: the evaluation examples.
+        task: the options of the task.
         options: the options of the run.
-        max_length: the maximum length of a window in tokens, by default 384 or the model's if that is less.
-        doc_stride: the number of tokens that neighbouring windows share, by default 128 or half of a window's
-            context.
-        negative_windows: the fraction of the windows without an answer that is kept, sampled once.
-        normalization: the normalisation of answers in the evaluation, ``"korquad"`` or ``"squad"``.
 
     Raises `InputError`, with the number of the example, for an empty question, context or answer, an answer
     whose text differs from the context at its offset, and a question that is too long; and for data without
@@ -197,53 +191,54 @@ class QuestionAnsweringObjective(TaskObjective[AnswerWindow]):
     """
 
     name = "question-answering"
+    snippet = (
+        "import munjang\n\n"
+        'answer = munjang.pipeline("question-answering", "{folder}")\n'
+        'answer(question="...", context="...")'
+    )
 
     def __init__(
         self,
         model: str | os.PathLike[str],
         examples: Sequence[QuestionExample],
         held_out: Sequence[QuestionExample],
+        task: AnswersTask,
         options: TrainingOptions,
-        *,
-        max_length: int | None = None,
-        doc_stride: int | None = None,
-        negative_windows: float = 1.0,
-        normalization: Normalization = "korquad",
     ) -> None:
         _check_all(examples, held_out)
-        check_part(negative_windows)
-        check_normalization(normalization)
+        check_part(task.negative_windows)
+        check_normalization(task.normalization)
         loaded = open_for_training(model, QUESTION_ANSWERING, seed=options.seed)
         _check_questions(held_out, loaded)
-        longest = longest_of(loaded, max_length)
-        if max_length is None:
+        longest = longest_of(loaded, task.max_length)
+        if task.max_length is None:
             longest = min(longest, LONGEST_WINDOW)
-        cutter = AnswerWindows(loaded.tokenizer, longest, doc_stride)
-        every = [
+        cutter = AnswerWindows(loaded.tokenizer, longest, task.doc_stride)
+        all_windows = [
             window
             for chunk in in_chunks(enumerate(examples))
-            for window in cutter.of([one for _, one in chunk], chunk[0][0])
+            for window in cutter.of([example for _, example in chunk], chunk[0][0])
         ]
-        kept = with_part_of_negatives(every, negative_windows, options.seed)
+        kept = with_part_of_negatives(all_windows, task.negative_windows, options.seed)
         description = {
-            **description_of(model, loaded, examples, held_out),
+            **describe_run(model, loaded.model, examples, held_out),
             "longest window in tokens": longest,
             "windows": len(kept),
             "windows with an answer": sum(window.has_answer for window in kept),
-            "windows without an answer, left out": len(every) - len(kept),
+            "windows without an answer, left out": len(all_windows) - len(kept),
             **cutter.counts(),
         }
         super().__init__(loaded, kept, options, description)
         self._held_out = held_out
-        self._normalization: Normalization = normalization
+        self._normalization = task.normalization
         self.metric = "f1" if held_out else None
         self._answerer = QuestionAnswering(loaded)
 
     def loss(self, examples: Sequence[AnswerWindow], rng: object) -> Loss:  # noqa: ARG002
         """Return the mean of the two cross-entropies, summed over the windows."""
         logits = self.logits(examples)
-        lengths = [len(one.texts[0].input_ids) for one in examples]
-        targets = torch.tensor([(one.start, one.end) for one in examples], device=logits.device)
+        lengths = [len(example.texts[0].input_ids) for example in examples]
+        targets = torch.tensor([(example.start, example.end) for example in examples], device=logits.device)
         return Loss(_span_loss(logits, lengths, targets), len(examples))
 
     def evaluate(self) -> Mapping[str, float]:
@@ -253,14 +248,6 @@ class QuestionAnsweringObjective(TaskObjective[AnswerWindow]):
         )
         return found.values
 
-    def usage(self, folder: Path) -> str:
-        """Return example code that answers a question."""
-        return (
-            "import munjang\n\n"
-            f'answer = munjang.pipeline("question-answering", "{folder}")\n'
-            'answer(question="...", context="...")'
-        )
-
 
 def train_question_answering(
     examples: Sequence[QuestionExample],
@@ -268,30 +255,21 @@ def train_question_answering(
     model: str | os.PathLike[str],
     output: str | os.PathLike[str],
     held_out: Sequence[QuestionExample] = (),
-    options: TrainingOptions | None = None,
-    max_length: int | None = None,
-    doc_stride: int | None = None,
-    negative_windows: float = 1.0,
-    normalization: Normalization = "korquad",
+    task: AnswersTask = AnswersTask(),
+    options: TrainingOptions = TrainingOptions(),
     watchers: Sequence[Watcher] = (),
 ) -> TrainingResult:
     """Train a model to find the answers to questions in contexts.
 
-    The arguments are those of `QuestionAnsweringObjective`; ``output`` is the folder of the run. Raises what
-    the objective and `train` raise.
+    ``output`` is the folder of the run; the other arguments are those of `QuestionAnsweringObjective`.
+    Raises what the objective and `train` raise.
     """
-    chosen = options or TrainingOptions()
-    objective = QuestionAnsweringObjective(
-        model,
-        examples,
-        held_out,
-        chosen,
-        max_length=max_length,
-        doc_stride=doc_stride,
-        negative_windows=negative_windows,
-        normalization=normalization,
+    return train(
+        QuestionAnsweringObjective(model, examples, held_out, task, options),
+        Path(output),
+        options,
+        watchers=watchers,
     )
-    return train(objective, Path(output), chosen, watchers=watchers)
 
 
 def _span_loss(logits: Tensor, lengths: list[int], targets: Tensor) -> Tensor:
@@ -305,30 +283,32 @@ def _span_loss(logits: Tensor, lengths: list[int], targets: Tensor) -> Tensor:
 def _check_all(examples: Sequence[QuestionExample], held_out: Sequence[QuestionExample]) -> None:
     require_examples(examples)
     for what, questions in (("Example", examples), ("Held-out example", held_out)):
-        for place, one in enumerate(questions):
-            with naming(what, place):
-                _check(one)
-    if not any(one.answers for one in examples):
+        for index, example in enumerate(questions):
+            with naming(what, index):
+                _check(example)
+    if not any(example.answers for example in examples):
         raise InputError(f"None of the {len(examples)} examples has an answer; there must be some.")
 
 
-def _check(one: QuestionExample) -> None:
-    check_text(one.question, "The question")
-    check_text(one.context, "The context")
-    for answer in one.answers:
+def _check(example: QuestionExample) -> None:
+    check_text(example.question, "The question")
+    check_text(example.context, "The context")
+    for answer in example.answers:
         check_text(answer.text, "An answer")
         if answer.start < 0:
             raise InputError(f"The answer {answer.text!r:.60} begins at {answer.start}.")
-    check_places(one)
+    check_places(example)
 
 
 def _check_questions(held_out: Sequence[QuestionExample], loaded: Loaded) -> None:
     """Raise `InputError` before training for a held-out question that is too long for the pipeline."""
     for chunk in in_chunks(enumerate(held_out)):
-        encodings = loaded.tokenizer.encode_batch([one.question for _, one in chunk], truncation=False)
-        for (place, _), encoding in zip(chunk, encodings, strict=True):
+        encodings = loaded.tokenizer.encode_batch(
+            [example.question for _, example in chunk], truncation=False
+        )
+        for (index, _), encoding in zip(chunk, encodings, strict=True):
             if (length := encoding.sequence_ids.count(0)) > LONGEST_QUESTION:
                 raise InputError(
-                    f"Held-out example {place}: the question has {length} tokens; the pipeline reads "
+                    f"Held-out example {index}: the question has {length} tokens; the pipeline reads "
                     f"{LONGEST_QUESTION} at most. Shorten it or leave it out."
                 )

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import os
 from abc import abstractmethod
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from itertools import chain
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, ClassVar, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,27 +17,20 @@ from munjang.errors import InputError, InputTypeError
 from munjang.models.batch import TokenBatch
 from munjang.models.program import LOGITS
 from munjang.runtime.runner import pack
-from munjang.sentence.encoding import chunks
 from munjang.tasks.loading import Loaded
 from munjang.tokenization.encoding import Encoding, TokenIds
 from munjang.training.loop.network import Network
 from munjang.training.loop.objective import Objective, Tokenised, costs_of, require_examples
-from munjang.training.models import checksum, fingerprint_of_texts, used_ids
+from munjang.training.models import used_ids
 from munjang.training.options import TrainingOptions
 from munjang.validation import checked_count
 
 __all__ = [
     "TaskObjective",
-    "description_of",
     "ids_of",
-    "in_chunks",
     "longest_of",
     "naming",
 ]
-
-T = TypeVar("T")
-_CHUNK = 256  # examples that are tokenised at once: with offsets, a token takes far more memory than its id
-
 
 X = TypeVar("X", bound=Tokenised)
 
@@ -53,8 +45,13 @@ class TaskObjective(Objective[X]):
         description: the data, the model and the settings, for the report and the run's identity.
         more: further trained tensors, see `Network`.
 
+    Attributes:
+        snippet: example code that uses the saved model, with ``{folder}`` for its folder.
+
     Raises `InputError` if there are no examples.
     """
+
+    snippet: ClassVar[str]
 
     def __init__(
         self,
@@ -101,21 +98,9 @@ class TaskObjective(Objective[X]):
         self.loaded.model.save_pretrained(folder)
         self.loaded.tokenizer.save_pretrained(folder)
 
-
-def description_of(
-    model: str | os.PathLike[str],
-    loaded: Loaded,
-    examples: Sequence[object],
-    held_out: Sequence[object],
-) -> dict[str, str | int | float]:
-    """Return the identity of the model and the data, so that a run is not resumed with different ones."""
-    return {
-        "model": str(model),
-        "model checksum": checksum(loaded.model.weights),
-        "examples": len(examples),
-        "held out": len(held_out),
-        "data checksum": fingerprint_of_texts([*examples, *held_out]),
-    }
+    def usage(self, folder: Path) -> str:
+        """Return example code that uses the saved model."""
+        return self.snippet.replace("{folder}", str(folder))
 
 
 def longest_of(loaded: Loaded, max_length: int | None, *, least: int = 1) -> int:
@@ -139,14 +124,9 @@ def ids_of(encoding: Encoding) -> TokenIds:
 
 
 @contextmanager
-def naming(what: str, place: int) -> Iterator[None]:
+def naming(what: str, index: int) -> Iterator[None]:
     """Prefix error messages from the ``with`` block with the number of the example."""
     try:
         yield
     except (InputError, InputTypeError) as error:
-        raise type(error)(f"{what} {place}: {error}") from error
-
-
-def in_chunks(items: Iterable[T]) -> Iterator[list[T]]:
-    """Yield the items in lists (chunks) that are tokenised at once."""
-    return chunks(items, most=_CHUNK)
+        raise type(error)(f"{what} {index}: {error}") from error

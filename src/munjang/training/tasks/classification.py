@@ -21,11 +21,10 @@ from munjang.training.loop.loop import train
 from munjang.training.loop.objective import Loss, require_examples
 from munjang.training.loop.report import TrainingResult
 from munjang.training.loop.watchers import Watcher
-from munjang.training.models import numbered, open_for_training
-from munjang.training.options import TrainingOptions
+from munjang.training.models import describe_run, numbered, open_for_training
+from munjang.training.options import ClassificationTask, TrainingOptions
 from munjang.training.tasks.base import (
     TaskObjective,
-    description_of,
     longest_of,
 )
 
@@ -47,33 +46,31 @@ class TextClassificationObjective(TaskObjective[_Example]):
         model: the initial model.
         examples: texts or pairs with labels; with numbers as labels if ``regression``.
         held_out: the evaluation examples.
+        task: the options of the task.
         options: the options of the run.
-        labels: all labels in order; by default the labels that occur, numbers by size, names alphabetically.
-        regression: train a regression of numbers instead of a classification.
-        max_length: the maximum length of an example in tokens, by default the model's. Longer examples are
-            truncated; the description states their number.
 
     Raises `InputError` if there are no examples, for a single label, for labels outside ``labels``, and for
     regression targets that are not numbers.
     """
 
     name = "text-classification"
+    snippet = (
+        'import munjang\n\nclassify = munjang.pipeline("text-classification", "{folder}")\nclassify("...")'
+    )
 
     def __init__(
         self,
         model: str | os.PathLike[str],
         examples: Sequence[LabelledText],
         held_out: Sequence[LabelledText],
+        task: ClassificationTask,
         options: TrainingOptions,
-        *,
-        labels: Sequence[str] | None = None,
-        regression: bool = False,
-        max_length: int | None = None,
     ) -> None:
         require_examples(examples)
-        if regression and labels is not None:
-            raise InputError(f"labels={list(labels)} has no effect with regression=True; leave it out.")
-        names = {0: "score"} if regression else numbered((str(e.label) for e in examples), labels)
+        regression = task.regression
+        if regression and task.labels is not None:
+            raise InputError(f"labels={list(task.labels)} has no effect with regression=True; leave it out.")
+        names = {0: "score"} if regression else numbered((str(e.label) for e in examples), task.labels)
         targets = _values(examples) if regression else _numbers(examples, names)
         # Check the held-out data now, not after the first epoch.
         _values(held_out) if regression else _numbers(held_out, names)
@@ -85,9 +82,9 @@ class TextClassificationObjective(TaskObjective[_Example]):
             seed=options.seed,
         )
         texts = [e.text if e.text_pair is None else (e.text, e.text_pair) for e in examples]
-        longest = longest_of(loaded, max_length)
+        longest = longest_of(loaded, task.max_length)
         ids = loaded.tokenizer.encode_ids(texts, truncation=True, max_length=longest)
-        description = description_of(model, loaded, examples, held_out) | {
+        description = describe_run(model, loaded.model, examples, held_out) | {
             "labels": ", ".join(names.values()),
             "longest text in tokens": longest,
             "texts that were cut": sum(text.truncated > 0 for text in ids),
@@ -114,33 +111,25 @@ class TextClassificationObjective(TaskObjective[_Example]):
         """Return accuracy and the other metrics of `evaluate_classification`; correlations for regression."""
         return evaluate_classification(self._classifier, self._held_out, intervals=False).values
 
-    def usage(self, folder: Path) -> str:
-        """Return example code that classifies a text."""
-        return (
-            "import munjang\n\n"
-            f'classify = munjang.pipeline("text-classification", "{folder}")\n'
-            'classify("...")'
-        )
-
 
 def _numbers(examples: Sequence[LabelledText], labels: Mapping[int, str]) -> list[float]:
     numbers = {label: float(number) for number, label in labels.items()}
-    for place, example in enumerate(examples):
+    for index, example in enumerate(examples):
         if str(example.label) not in numbers:
             known = ", ".join(map(repr, numbers))
-            raise InputError(f"Example {place} has the label {example.label!r}; there are {known}.")
+            raise InputError(f"Example {index} has the label {example.label!r}; there are {known}.")
     return [numbers[str(example.label)] for example in examples]
 
 
 def _values(examples: Sequence[LabelledText]) -> list[float]:
     found = []
-    for place, example in enumerate(examples):
+    for index, example in enumerate(examples):
         try:
             value = float(example.label)
         except ValueError:
             value = math.nan
         if not math.isfinite(value):
-            raise InputError(f"Example {place} has {example.label!r} in place of a number.")
+            raise InputError(f"Example {index} has {example.label!r} in place of a number.")
         found.append(value)
     return found
 
@@ -151,25 +140,18 @@ def train_text_classification(
     model: str | os.PathLike[str],
     output: str | os.PathLike[str],
     held_out: Sequence[LabelledText] = (),
-    options: TrainingOptions | None = None,
-    labels: Sequence[str] | None = None,
-    regression: bool = False,
-    max_length: int | None = None,
+    task: ClassificationTask = ClassificationTask(),
+    options: TrainingOptions = TrainingOptions(),
     watchers: Sequence[Watcher] = (),
 ) -> TrainingResult:
     """Train a model that predicts a label or a number for a text or a pair of texts.
 
-    The arguments are those of `TextClassificationObjective`; ``output`` is the folder of the run.
+    ``output`` is the folder of the run; the other arguments are those of `TextClassificationObjective`.
     Raises what the objective and `train` raise.
     """
-    chosen = options or TrainingOptions()
-    objective = TextClassificationObjective(
-        model,
-        examples,
-        held_out,
-        chosen,
-        labels=labels,
-        regression=regression,
-        max_length=max_length,
+    return train(
+        TextClassificationObjective(model, examples, held_out, task, options),
+        Path(output),
+        options,
+        watchers=watchers,
     )
-    return train(objective, Path(output), chosen, watchers=watchers)

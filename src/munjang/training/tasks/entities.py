@@ -25,13 +25,11 @@ from munjang.tokenization.encoding import Encoding, TokenIds
 from munjang.training.loop.loop import TrainingResult, train
 from munjang.training.loop.objective import Loss, require_examples
 from munjang.training.loop.watchers import Watcher
-from munjang.training.models import open_for_training
-from munjang.training.options import TrainingOptions
+from munjang.training.models import describe_run, in_chunks, open_for_training
+from munjang.training.options import EntitiesTask, TrainingOptions
 from munjang.training.tasks.base import (
     TaskObjective,
-    description_of,
     ids_of,
-    in_chunks,
     longest_of,
     naming,
 )
@@ -54,16 +52,16 @@ class TaggedWindows:
         self._tokenizer = tokenizer
         self._numbers = {tag: number for number, tag in enumerate(tags)}
         self._longest = longest
-        self._entities = self._untold = self._cut = self._empty = 0
+        self._entities = self._inexact = self._cut = self._empty = 0
 
     def of(self, texts: Sequence[TaggedText]) -> Iterator[tuple[TokenIds, list[int]]]:
         """Yield the ids and the tag numbers of each window; `NO_TAG` for a token without loss."""
-        encodings = self._tokenizer.encode_batch([one["text"] for one in texts], truncation=False)
-        for one, encoding in zip(texts, encodings, strict=True):
-            tags = align(one["entities"], encoding)
-            told = set(entities_of_tokens(tags, encoding, one["text"]))
-            self._entities += len(one["entities"])
-            self._untold += sum(entity not in told for entity in one["entities"])
+        encodings = self._tokenizer.encode_batch([example["text"] for example in texts], truncation=False)
+        for example, encoding in zip(texts, encodings, strict=True):
+            tags = align(example["entities"], encoding)
+            represented = set(entities_of_tokens(tags, encoding, example["text"]))
+            self._entities += len(example["entities"])
+            self._inexact += sum(entity not in represented for entity in example["entities"])
             numbers = [NO_TAG if tag is None else self._numbers[tag] for tag in tags]
             yield from self._windows(encoding, numbers)
 
@@ -74,7 +72,7 @@ class TaggedWindows:
             "texts cut into windows": self._cut,
             "texts without a token": self._empty,
             "entities": self._entities,
-            "entities that tokens can't tell": self._untold,
+            "entities that tokens can't tell": self._inexact,
         }
 
     def _windows(self, encoding: Encoding, numbers: list[int]) -> Iterator[tuple[TokenIds, list[int]]]:
@@ -87,13 +85,13 @@ class TaggedWindows:
         for which, part in enumerate(parts):
             yield (
                 ids_of(part.encoding),
-                [numbers[at] if best[at] == which else NO_TAG for at in part.positions],
+                [numbers[position] if best[position] == which else NO_TAG for position in part.positions],
             )
 
 
 def _best_windows(encoding: Encoding, parts: Sequence[Window]) -> NDArray[np.intp]:
     """Return for each token the index of the first window in which it has most context, ``[L]``."""
-    own = np.array([at for at, sequence in enumerate(encoding.sequence_ids) if sequence == 0])
+    own = np.array([position for position, sequence in enumerate(encoding.sequence_ids) if sequence == 0])
     best = np.zeros(len(encoding), dtype=np.intp)
     most = np.full(len(encoding), -1, dtype=np.intp)
     for which, part in enumerate(parts):
@@ -128,35 +126,32 @@ class TokenClassificationObjective(TaskObjective[_Example]):
         model: the initial model.
         examples: texts with entities.
         held_out: the evaluation examples.
+        task: the options of the task.
         options: the options of the run.
-        types: all entity types in order, by default the types that occur. The model's labels are ``O``, and
-            ``B-`` and ``I-`` of each type.
-        max_length: the maximum length of a window in tokens, by default the model's.
 
     Raises `InputError`, with the number of the example, for an empty text and for entities that are empty,
     overlap, lie outside their text or have an unknown type; and for data without any entity.
     """
 
     name = "token-classification"
+    snippet = 'import munjang\n\ntag = munjang.pipeline("token-classification", "{folder}")\ntag("...")'
 
     def __init__(
         self,
         model: str | os.PathLike[str],
         examples: Sequence[TaggedText],
         held_out: Sequence[TaggedText],
+        task: EntitiesTask,
         options: TrainingOptions,
-        *,
-        types: Sequence[str] | None = None,
-        max_length: int | None = None,
     ) -> None:
-        known = _checked(examples, held_out, types)
+        known = _checked(examples, held_out, task.types)
         tags = [OUTSIDE, *chain.from_iterable((f"B-{kind}", f"I-{kind}") for kind in known)]
         loaded = open_for_training(
             model, TOKEN_CLASSIFICATION, labels=dict(enumerate(tags)), seed=options.seed
         )
         least = loaded.tokenizer.num_special_tokens_to_add() + _FEWEST
-        longest = longest_of(loaded, max_length, least=least)
-        description = description_of(model, loaded, examples, held_out)
+        longest = longest_of(loaded, task.max_length, least=least)
+        description = describe_run(model, loaded.model, examples, held_out)
         windows = TaggedWindows(loaded.tokenizer, tags, longest)
         prepared = [
             _Example((ids,), numbers) for chunk in in_chunks(examples) for ids, numbers in windows.of(chunk)
@@ -170,17 +165,15 @@ class TokenClassificationObjective(TaskObjective[_Example]):
     def loss(self, examples: Sequence[_Example], rng: object) -> Loss:  # noqa: ARG002
         """Return the cross-entropy, summed over the tokens that have a tag."""
         logits = self.logits(examples)
-        tags = torch.tensor(list(chain.from_iterable(one.tags for one in examples)), device=logits.device)
+        tags = torch.tensor(
+            list(chain.from_iterable(example.tags for example in examples)), device=logits.device
+        )
         total = functional.cross_entropy(logits, tags, ignore_index=NO_TAG, reduction="sum")
         return Loss(total, int((tags != NO_TAG).sum()))
 
     def evaluate(self) -> Mapping[str, float]:
         """Return the entity F1 and the other metrics of `evaluate_entities`."""
         return evaluate_entities(self._tagger, self._held_out, intervals=False).values
-
-    def usage(self, folder: Path) -> str:
-        """Return example code that finds entities."""
-        return f'import munjang\n\ntag = munjang.pipeline("token-classification", "{folder}")\ntag("...")'
 
 
 def train_token_classification(
@@ -189,21 +182,21 @@ def train_token_classification(
     model: str | os.PathLike[str],
     output: str | os.PathLike[str],
     held_out: Sequence[TaggedText] = (),
-    options: TrainingOptions | None = None,
-    types: Sequence[str] | None = None,
-    max_length: int | None = None,
+    task: EntitiesTask = EntitiesTask(),
+    options: TrainingOptions = TrainingOptions(),
     watchers: Sequence[Watcher] = (),
 ) -> TrainingResult:
     """Train a model to find the entities of texts.
 
-    The arguments are those of `TokenClassificationObjective`; ``output`` is the folder of the run. Raises
-    what the objective and `train` raise.
+    ``output`` is the folder of the run; the other arguments are those of `TokenClassificationObjective`.
+    Raises what the objective and `train` raise.
     """
-    chosen = options or TrainingOptions()
-    objective = TokenClassificationObjective(
-        model, examples, held_out, chosen, types=types, max_length=max_length
+    return train(
+        TokenClassificationObjective(model, examples, held_out, task, options),
+        Path(output),
+        options,
+        watchers=watchers,
     )
-    return train(objective, Path(output), chosen, watchers=watchers)
 
 
 def _checked(
@@ -211,29 +204,29 @@ def _checked(
 ) -> list[str]:
     """Check every text before training. Return the entity types."""
     require_examples(examples)
-    for place, one in enumerate(examples):
-        _check("Example", place, one)
+    for index, example in enumerate(examples):
+        _check("Example", index, example)
     known = _types_of(examples) if types is None else list(dict.fromkeys(types))
-    for place, one in enumerate(held_out):
-        _check("Held-out example", place, one)
+    for index, example in enumerate(held_out):
+        _check("Held-out example", index, example)
     for what, texts in (("Example", examples), ("Held-out example", held_out)):
-        if texts and not any(one["entities"] for one in texts):
+        if texts and not any(example["entities"] for example in texts):
             raise InputError(f"None of the {len(texts)} {what.lower()}s has an entity; there must be some.")
         _check_types(what, texts, known)
     return known
 
 
-def _check(what: str, place: int, one: TaggedText) -> None:
-    with naming(what, place):
-        check_text(one["text"], "The text")
-        character_tags(one)  # raises for entities that are empty, overlap or lie outside the text
+def _check(what: str, index: int, example: TaggedText) -> None:
+    with naming(what, index):
+        check_text(example["text"], "The text")
+        character_tags(example)  # raises for entities that are empty, overlap or lie outside the text
 
 
 def _check_types(what: str, texts: Sequence[TaggedText], known: Sequence[str]) -> None:
-    for place, kind in _kinds(texts):
+    for index, kind in _kinds(texts):
         if kind not in known:
             raise InputError(
-                f"{what} {place} has an entity of type {kind!r}; the types are {', '.join(map(repr, known))}."
+                f"{what} {index} has an entity of type {kind!r}; the types are {', '.join(map(repr, known))}."
             )
 
 
@@ -242,6 +235,6 @@ def _types_of(texts: Sequence[TaggedText]) -> list[str]:
 
 
 def _kinds(texts: Sequence[TaggedText]) -> Iterator[tuple[int, str]]:
-    for place, one in enumerate(texts):
-        for _, _, kind in one["entities"]:
-            yield place, kind
+    for index, example in enumerate(texts):
+        for _, _, kind in example["entities"]:
+            yield index, kind

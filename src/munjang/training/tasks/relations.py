@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Literal, TypeAlias
+from typing import Literal, get_args
 
 import torch
 from torch.nn import functional
@@ -15,7 +15,7 @@ from torch.nn import functional
 from munjang.data.examples import RelationExample
 from munjang.errors import InputError
 from munjang.evaluation.classification import evaluate_relations
-from munjang.models.registry import RELATION_EXTRACTION, SEQUENCE_CLASSIFICATION
+from munjang.models.registry import RELATION_EXTRACTION
 from munjang.tasks.loading import Loaded
 from munjang.tasks.markers import Marked, MarkerKind, Markers, add_markers, mark, markers_of
 from munjang.tasks.relation_extraction import RelationExtraction, point_at_markers, with_markers
@@ -24,20 +24,16 @@ from munjang.tokenization.encoding import Encoding, TokenIds
 from munjang.training.loop.loop import TrainingResult, train
 from munjang.training.loop.objective import Loss, require_examples
 from munjang.training.loop.watchers import Watcher
-from munjang.training.models import numbered, open_for_training
-from munjang.training.options import TrainingOptions
+from munjang.training.models import describe_run, in_chunks, numbered, open_for_training
+from munjang.training.options import RelationHead, RelationsTask, TrainingOptions
 from munjang.training.tasks.base import (
     TaskObjective,
-    description_of,
     ids_of,
-    in_chunks,
     longest_of,
     naming,
 )
 
-__all__ = ["RelationHead", "RelationObjective", "train_relation_extraction"]
-
-RelationHead: TypeAlias = Literal["relation-extraction", "sequence-classification"]
+__all__ = ["RelationObjective", "train_relation_extraction"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,19 +49,15 @@ class RelationObjective(TaskObjective[_Example]):
     """Cross-entropy over relations, with markers around the two entities (arXiv:1906.03158).
 
     A text that is too long is truncated to the part around its entities, as in the pipeline. The description
-    states the number of truncated texts.
+    states the number of truncated texts. Missing markers are added to the model's tokenizer; see
+    `munjang.tasks.markers`.
 
     Args:
-        model: the initial model; missing markers are added to its tokenizer.
+        model: the initial model.
         examples: texts with two entities and their relation.
         held_out: the evaluation examples.
+        task: the options of the task.
         options: the options of the run.
-        markers: ``"plain"``, ``"klue"`` or ``"typed"``; see `munjang.tasks.markers`. The types of typed
-            markers are the entity types that occur in the examples.
-        labels: all relations in order, by default the relations that occur.
-        head: ``"relation-extraction"``, which uses the vectors of the two start markers, or
-            ``"sequence-classification"``, which uses the vector of the first token.
-        max_length: the maximum length of a text in tokens, by default the model's.
 
     Raises `InputError`, with the number of the example, for an empty text, entities outside the text,
     overlapping or too far apart, types that are missing or unknown and labels outside ``labels``; and for
@@ -73,70 +65,65 @@ class RelationObjective(TaskObjective[_Example]):
     """
 
     name = "relation-extraction"
+    snippet = (
+        "import munjang\n\n"
+        'relate = munjang.pipeline("relation-extraction", "{folder}")\n'
+        'relate("...", subject=(0, 3), object=(5, 7))  # places in characters'
+    )
 
     def __init__(
         self,
         model: str | os.PathLike[str],
         examples: Sequence[RelationExample],
         held_out: Sequence[RelationExample],
+        task: RelationsTask,
         options: TrainingOptions,
-        *,
-        markers: MarkerKind = "plain",
-        labels: Sequence[str] | None = None,
-        head: RelationHead = "relation-extraction",
-        max_length: int | None = None,
     ) -> None:
         require_examples(examples)
-        numbers = _numbered(examples, held_out, labels)
-        if head not in (RELATION_EXTRACTION, SEQUENCE_CLASSIFICATION):
-            raise InputError(
-                f"Unknown head {head!r}; there are relation-extraction, sequence-classification."
-            )
+        numbers = _numbered(examples, held_out, task.labels)
+        if task.head not in get_args(RelationHead):
+            raise InputError(f"Unknown head {task.head!r}; there are {', '.join(get_args(RelationHead))}.")
         loaded = open_for_training(
-            model, head, labels=numbers, problem_type="single_label_classification", seed=options.seed
+            model, task.head, labels=numbers, problem_type="single_label_classification", seed=options.seed
         )
-        description = description_of(model, loaded, examples, held_out)
-        self._points = head == RELATION_EXTRACTION
-        longest = longest_of(loaded, max_length)
-        _add_markers(loaded, markers, examples)
+        description = describe_run(model, loaded.model, examples, held_out)
+        self._points = task.head == RELATION_EXTRACTION
+        longest = longest_of(loaded, task.max_length)
+        _add_markers(loaded, task.markers, examples)
         targets = {label: number for number, label in numbers.items()}
         read = _read("Example", examples, loaded, longest)
         prepared = [
-            _Example((ids_of(text),), starts, targets[str(one.label)])
-            for one, (text, starts) in zip(examples, read, strict=True)
+            _Example((ids_of(text),), starts, targets[str(example.label)])
+            for example, (text, starts) in zip(examples, read, strict=True)
         ]
         for _ in _read("Held-out example", held_out, loaded, loaded.max_length):
             pass  # check now, not after the first epoch, that all of them can be read
         description |= {
-            "markers": markers,
-            "head": head,
+            "markers": task.markers,
+            "head": task.head,
             "labels": ", ".join(numbers.values()),
             "longest text in tokens": longest,
-            "texts cut around their entities": sum(one.texts[0].truncated > 0 for one in prepared),
+            "texts cut around their entities": sum(example.texts[0].truncated > 0 for example in prepared),
         }
         super().__init__(loaded, prepared, options, description)
         self._held_out = held_out
         self.metric = "micro_f1" if held_out else None
-        self._extractor = RelationExtraction(loaded, markers=markers)
+        self._extractor = RelationExtraction(loaded, markers=task.markers)
 
     def loss(self, examples: Sequence[_Example], rng: object) -> Loss:  # noqa: ARG002
         """Return the cross-entropy, summed over the texts."""
-        edit = partial(point_at_markers, starts=[one.starts for one in examples]) if self._points else None
+        edit = (
+            partial(point_at_markers, starts=[example.starts for example in examples])
+            if self._points
+            else None
+        )
         logits = self.logits(examples, edit)
-        targets = torch.tensor([one.target for one in examples], device=logits.device)
+        targets = torch.tensor([example.target for example in examples], device=logits.device)
         return Loss(functional.cross_entropy(logits, targets, reduction="sum"), len(examples))
 
     def evaluate(self) -> Mapping[str, float]:
         """Return micro F1 without ``no_relation``, and the other metrics of `evaluate_relations`."""
         return evaluate_relations(self._extractor, self._held_out, intervals=False).values
-
-    def usage(self, folder: Path) -> str:
-        """Return example code that extracts a relation."""
-        return (
-            "import munjang\n\n"
-            f'relate = munjang.pipeline("relation-extraction", "{folder}")\n'
-            'relate("...", subject=(0, 3), object=(5, 7))  # places in characters'
-        )
 
 
 def train_relation_extraction(
@@ -145,44 +132,34 @@ def train_relation_extraction(
     model: str | os.PathLike[str],
     output: str | os.PathLike[str],
     held_out: Sequence[RelationExample] = (),
-    options: TrainingOptions | None = None,
-    markers: MarkerKind = "plain",
-    labels: Sequence[str] | None = None,
-    head: RelationHead = "relation-extraction",
-    max_length: int | None = None,
+    task: RelationsTask = RelationsTask(),
+    options: TrainingOptions = TrainingOptions(),
     watchers: Sequence[Watcher] = (),
 ) -> TrainingResult:
     """Train a model that predicts the relation between two entities of a text.
 
-    The arguments are those of `RelationObjective`; ``output`` is the folder of the run. Raises what the
-    objective and `train` raise.
+    ``output`` is the folder of the run; the other arguments are those of `RelationObjective`.
+    Raises what the objective and `train` raise.
     """
-    chosen = options or TrainingOptions()
-    objective = RelationObjective(
-        model,
-        examples,
-        held_out,
-        chosen,
-        markers=markers,
-        labels=labels,
-        head=head,
-        max_length=max_length,
+    return train(
+        RelationObjective(model, examples, held_out, task, options), Path(output), options, watchers=watchers
     )
-    return train(objective, Path(output), chosen, watchers=watchers)
 
 
 def _numbered(
     examples: Sequence[RelationExample], held_out: Sequence[RelationExample], labels: Sequence[str] | None
 ) -> dict[int, str]:
     numbers = (
-        numbered((str(one.label) for one in examples), None) if labels is None else dict(enumerate(labels))
+        numbered((str(example.label) for example in examples), None)
+        if labels is None
+        else dict(enumerate(labels))
     )
     known = set(numbers.values())
     for what, given in (("Example", examples), ("Held-out example", held_out)):
-        for place, one in enumerate(given):
-            if str(one.label) not in known:
+        for index, example in enumerate(given):
+            if str(example.label) not in known:
                 raise InputError(
-                    f"{what} {place} has the label {str(one.label)!r}, which is not one of "
+                    f"{what} {index} has the label {str(example.label)!r}, which is not one of "
                     f"{', '.join(map(repr, numbers.values()))}."
                 )
     return numbers
@@ -197,11 +174,11 @@ def _add_markers(loaded: Loaded, kind: MarkerKind, examples: Sequence[RelationEx
 
 
 def _types(examples: Sequence[RelationExample], role: Literal["subject", "object"]) -> Iterator[str]:
-    for place, one in enumerate(examples):
-        span = one.subject if role == "subject" else one.object
+    for index, example in enumerate(examples):
+        span = example.subject if role == "subject" else example.object
         if len(span) < 3 or not str(span[2:][0]).strip():
             raise InputError(
-                f"Example {place}: typed markers need the type of the {role}, as in (0, 3, 'PER')."
+                f"Example {index}: typed markers need the type of the {role}, as in (0, 3, 'PER')."
             )
         yield str(span[2:][0])
 
@@ -212,13 +189,13 @@ def _read(
     """Yield the encoding of each text with its markers, and the positions of its two start markers."""
     known = markers_of(loaded)
     for chunk in in_chunks(enumerate(examples)):
-        marked = [_marked(what, place, one, known) for place, one in chunk]
-        encodings = loaded.tokenizer.encode_batch([one.text for one in marked], truncation=False)
-        for (place, _), one, encoding in zip(chunk, marked, encodings, strict=True):
-            with naming(what, place):
-                yield with_markers(encoding, one, loaded.tokenizer, longest)
+        marked = [_marked(what, index, example, known) for index, example in chunk]
+        encodings = loaded.tokenizer.encode_batch([example.text for example in marked], truncation=False)
+        for (index, _), example, encoding in zip(chunk, marked, encodings, strict=True):
+            with naming(what, index):
+                yield with_markers(encoding, example, loaded.tokenizer, longest)
 
 
-def _marked(what: str, place: int, one: RelationExample, known: Markers) -> Marked:
-    with naming(what, place):
-        return mark(check_text(one.text, "The text"), one.subject, one.object, known)
+def _marked(what: str, index: int, example: RelationExample, known: Markers) -> Marked:
+    with naming(what, index):
+        return mark(check_text(example.text, "The text"), example.subject, example.object, known)

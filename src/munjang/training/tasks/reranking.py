@@ -28,13 +28,11 @@ from munjang.tokenization.encoding import TokenIds
 from munjang.training.loop.loop import TrainingResult, train
 from munjang.training.loop.objective import Loss, require_examples
 from munjang.training.loop.watchers import Watcher
-from munjang.training.losses.ranking import RANKING_LOSSES, RankingLoss, RankingLossName
-from munjang.training.models import open_for_training
-from munjang.training.options import TrainingOptions
+from munjang.training.losses.ranking import RANKING_LOSSES, RankingLoss
+from munjang.training.models import describe_run, in_chunks, open_for_training
+from munjang.training.options import RerankingTask, TrainingOptions
 from munjang.training.tasks.base import (
     TaskObjective,
-    description_of,
-    in_chunks,
     longest_of,
     naming,
 )
@@ -62,12 +60,12 @@ def kind_of(examples: RankingExamples) -> type[LabelledText | ScoredPair | Ranke
     """Return the class of the examples. Raises `InputTypeError`, with the number, if the classes differ."""
     kind = type(examples[0])
     names = ", ".join(known.__name__ for known in _KINDS)
-    for place, one in enumerate(examples):
-        if not isinstance(one, _KINDS):
-            raise InputTypeError(f"Example {place} is a {type(one).__name__}; there must be {names}.")
-        if type(one) is not kind:
+    for index, example in enumerate(examples):
+        if not isinstance(example, _KINDS):
+            raise InputTypeError(f"Example {index} is a {type(example).__name__}; there must be {names}.")
+        if type(example) is not kind:
             raise InputTypeError(
-                f"Example {place} is a {type(one).__name__}, the first is a {kind.__name__}; "
+                f"Example {index} is a {type(example).__name__}, the first is a {kind.__name__}; "
                 "give examples of one kind."
             )
     return kind
@@ -104,31 +102,31 @@ def judged(
         raise InputError(f"highest={highest} has no effect on examples with labels; leave it out.")
     found: list[Judged] = []
     listed: Sequence[LabelledText | ScoredPair | RankedList] = examples
-    for place, one in enumerate(listed):
-        with naming(what, place):
-            found.append(_read(one, positive))
+    for index, example in enumerate(listed):
+        with naming(what, index):
+            found.append(_read(example, positive))
     _require_two(what, found)
     if isinstance(examples[0], LabelledText):
         return found
     best = max(max(each.targets) for each in found) if highest is None else highest
-    for place, each in enumerate(found):
+    for index, each in enumerate(found):
         if max(each.targets) > best:
-            raise InputError(f"{what} {place} has the score {max(each.targets):g}; the highest is {best:g}.")
+            raise InputError(f"{what} {index} has the score {max(each.targets):g}; the highest is {best:g}.")
     if not scaled:
         return found
     return [Judged(each.pairs, tuple(target / best for target in each.targets)) for each in found]
 
 
-def _read(one: LabelledText | ScoredPair | RankedList, positive: str | None) -> Judged:
-    if isinstance(one, LabelledText):
-        if one.text_pair is None:
+def _read(example: LabelledText | ScoredPair | RankedList, positive: str | None) -> Judged:
+    if isinstance(example, LabelledText):
+        if example.text_pair is None:
             raise InputError("A cross-encoder reads two texts, and there is one.")
-        return Judged(((one.text, one.text_pair),), (_truth(one.label, positive),))
-    if isinstance(one, ScoredPair):
-        return Judged(((one.sentence1, one.sentence2),), (_checked(one.score, "score"),))
-    check_paired("documents", one.documents, "grades of relevance", one.relevance)
-    pairs = tuple((one.query, document) for document in one.documents)
-    return Judged(pairs, tuple(_checked(grade, "relevance") for grade in one.relevance))
+        return Judged(((example.text, example.text_pair),), (_truth(example.label, positive),))
+    if isinstance(example, ScoredPair):
+        return Judged(((example.sentence1, example.sentence2),), (_checked(example.score, "score"),))
+    check_paired("documents", example.documents, "grades of relevance", example.relevance)
+    pairs = tuple((example.query, document) for document in example.documents)
+    return Judged(pairs, tuple(_checked(grade, "relevance") for grade in example.relevance))
 
 
 def _truth(label: str | float, positive: str | None) -> float:
@@ -153,7 +151,7 @@ def _checked(number: float, what: str) -> float:
 
 
 def _require_two(what: str, found: Sequence[Judged]) -> None:
-    numbers = {target for one in found for target in one.targets}
+    numbers = {target for example in found for target in example.targets}
     if len(numbers) < 2:
         raise InputError(
             f"All of the {len(found)} {what.lower()}s have the number {numbers.pop():g}; there must be two "
@@ -181,59 +179,55 @@ class CrossEncoderObjective(TaskObjective[_Example]):
         examples: pairs with the labels 0 and 1 (`LabelledText`), pairs with scores (`ScoredPair`), or queries
             with graded documents (`RankedList`).
         held_out: the evaluation examples, of any of these classes.
+        task: the options of the task.
         options: the options of the run.
-        loss: ``"binary-cross-entropy"`` or ``"mean-squared-error"``, for which scores and grades are divided
-            by ``highest``; for lists also ``"listnet"`` and ``"ranknet"``, which compare the documents of a
-            list. By default ``"listnet"`` for lists, else ``"binary-cross-entropy"``.
-        positive: the label of a matching pair, if labels are not 0 and 1.
-        highest: the highest possible score or grade; by default the highest that occurs.
-        max_length: the maximum length of a pair in tokens, by default the model's. The saved model has the
-            same limit.
 
     Raises `InputError` for a loss that does not suit the examples, and what `judged` raises.
     """
 
     name = "cross-encoder"
+    snippet = (
+        "import munjang\n\n"
+        'model = munjang.CrossEncoder("{folder}")\n'
+        'scores = model.predict([("...", "...")])\n'
+        'best = model.rank("...", ["...", "..."], top_k=10)'
+    )
 
     def __init__(
         self,
         model: str | os.PathLike[str],
         examples: RankingExamples,
         held_out: RankingExamples,
+        task: RerankingTask,
         options: TrainingOptions,
-        *,
-        loss: RankingLossName | None = None,
-        positive: str | None = None,
-        highest: float | None = None,
-        max_length: int | None = None,
     ) -> None:
         require_examples(examples)
-        chosen = loss or ("listnet" if kind_of(examples) is RankedList else "binary-cross-entropy")
+        chosen = task.loss or ("listnet" if kind_of(examples) is RankedList else "binary-cross-entropy")
         self._loss = _loss_named(chosen, examples)
-        lists = judged(examples, positive=positive, highest=highest, scaled=not self._loss.compares)
-        useful = [one for one in lists if one.differs] if self._loss.compares else lists
+        lists = judged(examples, positive=task.positive, highest=task.highest, scaled=not self._loss.compares)
+        useful = [example for example in lists if example.differs] if self._loss.compares else lists
         if not useful:
             raise InputError(f"In none of the {len(lists)} lists is a document better than another.")
         if len(held_out):
-            own = positive if kind_of(held_out) is LabelledText else None
+            own = task.positive if kind_of(held_out) is LabelledText else None
             judged(held_out, what="Held-out example", positive=own, scaled=False)
         loaded = open_for_training(model, SEQUENCE_CLASSIFICATION, labels=_LABELS, seed=options.seed)
-        description = description_of(model, loaded, examples, held_out)
-        longest = longest_of(loaded, max_length)
-        if max_length is not None:
-            loaded.tokenizer.model_max_length = max_length
+        description = describe_run(model, loaded.model, examples, held_out)
+        longest = longest_of(loaded, task.max_length)
+        if task.max_length is not None:
+            loaded.tokenizer.model_max_length = task.max_length
         _name_activation(loaded, self._loss.activation)
         prepared = _tokenised(useful, loaded, longest)
         description |= {
             "loss": chosen,
-            "highest score": "that of the examples" if highest is None else highest,
-            "positive label": positive or "1",
+            "highest score": "that of the examples" if task.highest is None else task.highest,
+            "positive label": task.positive or "1",
             "longest pair in tokens": longest,
-            "pairs cut": sum(text.truncated > 0 for one in prepared for text in one.texts),
+            "pairs cut": sum(text.truncated > 0 for example in prepared for text in example.texts),
             "lists left out, as no document is better": len(lists) - len(useful),
         }
         super().__init__(loaded, prepared, options, description)
-        self._held_out, self._positive = held_out, positive or "1"
+        self._held_out, self._positive = held_out, task.positive or "1"
         self.metric = _METRICS[kind_of(held_out)] if len(held_out) else None
         self._encoder = CrossEncoder.of(
             loaded.model,
@@ -246,8 +240,8 @@ class CrossEncoderObjective(TaskObjective[_Example]):
     def loss(self, examples: Sequence[_Example], rng: object) -> Loss:  # noqa: ARG002
         """Return the loss on the scores of all pairs, which the model computes in a single batch."""
         logits = self.logits(examples)[:, 0]
-        targets = torch.tensor([t for one in examples for t in one.targets], device=logits.device)
-        return self._loss.function(logits, targets, [len(one.texts) for one in examples])
+        targets = torch.tensor([t for example in examples for t in example.targets], device=logits.device)
+        return self._loss.function(logits, targets, [len(example.texts) for example in examples])
 
     def evaluate(self) -> Mapping[str, float]:
         """Return average precision and accuracy (labels), correlations (scores) or MRR and nDCG (lists)."""
@@ -263,15 +257,6 @@ class CrossEncoderObjective(TaskObjective[_Example]):
             self._encoder, cast(Sequence[LabelledText], held_out), positive=self._positive, intervals=False
         )
 
-    def usage(self, folder: Path) -> str:
-        """Return example code that scores pairs and ranks documents."""
-        return (
-            "import munjang\n\n"
-            f'model = munjang.CrossEncoder("{folder}")\n'
-            'scores = model.predict([("...", "...")])\n'
-            'best = model.rank("...", ["...", "..."], top_k=10)'
-        )
-
 
 def train_cross_encoder(
     examples: RankingExamples,
@@ -279,31 +264,22 @@ def train_cross_encoder(
     model: str | os.PathLike[str],
     output: str | os.PathLike[str],
     held_out: RankingExamples = (),
-    options: TrainingOptions | None = None,
-    loss: RankingLossName | None = None,
-    positive: str | None = None,
-    highest: float | None = None,
-    max_length: int | None = None,
+    task: RerankingTask = RerankingTask(),
+    options: TrainingOptions = TrainingOptions(),
     watchers: Sequence[Watcher] = (),
 ) -> TrainingResult:
     """Train a cross-encoder, which scores a pair of texts such as a question and a document.
 
-    The arguments are those of `CrossEncoderObjective`; ``output`` is the folder of the run. The saved model
-    can be loaded by `munjang.CrossEncoder` and by `sentence-transformers`. Raises what the objective and
-    `train` raise.
+    ``output`` is the folder of the run; the other arguments are those of `CrossEncoderObjective`. The saved
+    model can be loaded by `munjang.CrossEncoder` and by `sentence-transformers`.
+    Raises what the objective and `train` raise.
     """
-    chosen = options or TrainingOptions()
-    objective = CrossEncoderObjective(
-        model,
-        examples,
-        held_out,
-        chosen,
-        loss=loss,
-        positive=positive,
-        highest=highest,
-        max_length=max_length,
+    return train(
+        CrossEncoderObjective(model, examples, held_out, task, options),
+        Path(output),
+        options,
+        watchers=watchers,
     )
-    return train(objective, Path(output), chosen, watchers=watchers)
 
 
 def _loss_named(name: str, examples: RankingExamples) -> RankingLoss:
@@ -325,7 +301,7 @@ def _name_activation(loaded: Loaded, activation: str) -> None:
 def _tokenised(lists: Sequence[Judged], loaded: Loaded, longest: int) -> list[_Example]:
     found = []
     for chunk in in_chunks(lists):
-        pairs = [pair for one in chunk for pair in one.pairs]
+        pairs = [pair for example in chunk for pair in example.pairs]
         ids = iter(loaded.tokenizer.encode_ids(pairs, truncation=True, max_length=longest))
-        found += [_Example(tuple(next(ids) for _ in one.pairs), one.targets) for one in chunk]
+        found += [_Example(tuple(next(ids) for _ in example.pairs), example.targets) for example in chunk]
     return found

@@ -19,7 +19,7 @@ import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import cache
-from itertools import chain, islice, pairwise
+from itertools import chain, pairwise
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +32,8 @@ from munjang.tokenization.builders import add_post_processor
 from munjang.tokenization.files import Settings
 from munjang.tokenization.limits import library_errors
 from munjang.tokenization.special_tokens import BERT
+from munjang.training.models import in_chunks
+from munjang.training.options import VocabularyTask
 from munjang.training.output import check_empty
 from munjang.validation import checked_count, optional_count
 
@@ -182,12 +184,7 @@ def train_wordpiece(
     folder: str | os.PathLike[str],
     *,
     texts: Iterable[str] | None = None,
-    vocab_size: int = 32000,
-    lowercase: bool = False,
-    limit_alphabet: int | None = None,
-    min_frequency: int = 2,
-    morphemes: bool = False,
-    model_max_length: int = 512,
+    task: VocabularyTask = VocabularyTask(),
     encoding: str = "utf-8",
     show_progress_bar: bool = False,
 ) -> Tokenizer:
@@ -205,14 +202,7 @@ def train_wordpiece(
         files: a path or a list of paths; ``None`` if ``texts`` is given.
         folder: the output folder of the tokeniser, new or empty.
         texts: an iterable of texts instead of files; iterated once.
-        vocab_size: the maximum number of pieces, including the five special tokens; a small amount of text
-            results in fewer.
-        lowercase: whether case is ignored.
-        limit_alphabet: the maximum number of characters, the most frequent first; by default a quarter of the
-            vocabulary, at most 6,000. A word with any other character is unknown.
-        min_frequency: the minimum number of occurrences of two adjacent pieces to merge them.
-        morphemes: learn no piece that crosses a boundary of Korean morphemes; see the module's docstring.
-        model_max_length: the maximum number of tokens of the model, written into the config.
+        task: the options of the vocabulary; with ``morphemes`` see the module's docstring.
         encoding: the encoding of the files.
         show_progress_bar: show the number of texts read on standard error.
 
@@ -220,21 +210,21 @@ def train_wordpiece(
     empty, a vocabulary too small for its characters and other invalid values, `MissingExtraError` for
     morphemes without the extra ``ko``, `CheckpointError` if the folder can't be written.
     """
-    for name, value in (("vocab_size", vocab_size), ("min_frequency", min_frequency)):
-        checked_count(name, value)
-    optional_count("limit_alphabet", limit_alphabet)
+    for name in ("vocab_size", "min_frequency"):
+        checked_count(name, getattr(task, name))
+    optional_count("limit_alphabet", task.limit_alphabet)
     check_empty(Path(folder))
     lines = _lines(files, texts, encoding)
-    normalizer, splitter = _normalizer(lowercase), _splitter()
+    normalizer, splitter = _normalizer(task.lowercase), _splitter()
     words = WordCounts()
     with track(show_progress_bar, None, "Counting words") as advance:
-        for batch in _batches(lines):
+        for batch in in_chunks(lines, _BATCH):
             with library_errors("The texts can't be cut into words", InputError):
                 normal = [normalizer.normalize_str(nfc(line)) for line in batch]
-            words.add(_words(normal, splitter.pre_tokenize_str, morphemes))
+            words.add(_words(normal, splitter.pre_tokenize_str, task.morphemes))
             advance(len(batch))
-    pieces = _learn(words, vocab_size, limit_alphabet, min_frequency)
-    tokenizer = _tokenizer(pieces, normalizer, splitter, lowercase, model_max_length, os.fspath(folder))
+    pieces = _learn(words, task)
+    tokenizer = _tokenizer(pieces, normalizer, splitter, task, os.fspath(folder))
     _save(tokenizer, pieces, Path(folder))
     return tokenizer
 
@@ -253,11 +243,6 @@ def _checked_text(text: object) -> str:
     if not isinstance(text, str):
         raise InputTypeError(f"A text is a str, not {text!r} of type {type(text).__name__}.")
     return text.encode("utf-8", "replace").decode("utf-8")  # replaces lone surrogates
-
-
-def _batches(lines: Iterator[str]) -> Iterator[list[str]]:
-    while batch := list(islice(lines, _BATCH)):
-        yield batch
 
 
 def _words(
@@ -289,23 +274,25 @@ def _splitter() -> Any:
     return pre_tokenizers.BertPreTokenizer()
 
 
-def _learn(words: WordCounts, vocab_size: int, limit: int | None, min_frequency: int) -> list[str]:
+def _learn(words: WordCounts, task: VocabularyTask) -> list[str]:
     counts = words.parts()
     if not counts:
         raise DataFileError("There is no text to learn a vocabulary from.")
-    most = min(_MOST_CHARACTERS, vocab_size // 4) if limit is None else limit
+    most = task.limit_alphabet
+    if most is None:
+        most = min(_MOST_CHARACTERS, task.vocab_size // 4)
     characters = alphabet(counts, most)
-    room = vocab_size - len(_SPECIAL)
+    room = task.vocab_size - len(_SPECIAL)
     if not most or len(characters) > room:
         raise InputError(
-            f"vocab_size={vocab_size} has no room for {len(_SPECIAL)} special tokens and {len(characters)} "
-            "single characters; raise it or lower limit_alphabet."
+            f"vocab_size={task.vocab_size} has no room for {len(_SPECIAL)} special tokens and "
+            f"{len(characters)} single characters; raise it or lower limit_alphabet."
         )
-    return [*_SPECIAL, *learn_pieces(counts, characters, room, min_frequency)]
+    return [*_SPECIAL, *learn_pieces(counts, characters, room, task.min_frequency)]
 
 
 def _tokenizer(
-    pieces: list[str], normalizer: Any, splitter: Any, lowercase: bool, max_length: int, name: str
+    pieces: list[str], normalizer: Any, splitter: Any, task: VocabularyTask, name: str
 ) -> Tokenizer:
     from tokenizers import Tokenizer as LibraryTokenizer
     from tokenizers import decoders, models
@@ -321,10 +308,10 @@ def _tokenizer(
         backend,
         Settings(
             name=name,
-            model_max_length=max_length,
+            model_max_length=task.model_max_length,
             model_input_names=list(BERT.model_input_names),
             special_tokens=special,
-            config={"do_lower_case": lowercase, "strip_accents": False, "tokenize_chinese_chars": True},
+            config={"do_lower_case": task.lowercase, "strip_accents": False, "tokenize_chinese_chars": True},
         ),
     )
 

@@ -191,7 +191,7 @@ def without_others(tokenizer: Tokenizer, content: Description, kept: Sequence[in
     for piece, number in numbers.items():
         if backend.token_to_id(piece) != number:
             raise CheckpointError(
-                f"The vocabulary of {tokenizer.name_or_path!r} can't be numbered anew: token {piece!r} "
+                f"The vocabulary of {tokenizer.name_or_path!r} can't be renumbered: token {piece!r} "
                 f"should get id {number} but gets {backend.token_to_id(piece)}."
             )
     return backend

@@ -159,7 +159,7 @@ def test_a_connection_that_is_cut_while_writing(index: Index, postgres_url: str)
     store: Any = index.store
 
     def cut() -> None:
-        with store._change() as (connection, state):
+        with store._writing() as (connection, state):
             PostgresWriter(connection, state).delete([1])
             execute(postgres_url, "SELECT pg_terminate_backend(%s)", connection.info.backend_pid)
             PostgresWriter(connection, state).finish()

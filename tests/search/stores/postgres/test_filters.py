@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 psycopg = pytest.importorskip("psycopg")
 
 from munjang.search.filters import Condition, Filter, parse_filter  # noqa: E402
+from munjang.search.stores.postgres.encoding import comparable, escaped, unescaped  # noqa: E402
 from munjang.search.stores.postgres.filters import documents_where  # noqa: E402
-from munjang.search.stores.postgres.text import comparable, escaped, unescaped  # noqa: E402
 
 # Few names and values, so that a condition often meets what it asks for; and odd ones.
 NAMES = st.sampled_from(["a", "b", "가", "0", "a b", "'", '"', "\\", "%s", "\x00", "\ud800"])

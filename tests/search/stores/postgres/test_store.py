@@ -73,7 +73,7 @@ def test_a_server_that_is_not_there(url: str) -> None:
     "url", [f"postgresql://me:{SECRET}@[broken/faq", f"postgresql://me:{SECRET}%zz@h/faq"]
 )
 def test_an_address_that_makes_no_sense(url: str) -> None:
-    with pytest.raises(InputError, match="can't be read") as error:
+    with pytest.raises(InputError, match="is invalid") as error:
         open_postgres(url)
     assert SECRET not in str(error.value)
     assert error.value.__suppress_context__
@@ -100,7 +100,7 @@ def test_a_database_without_pgvector(admin: Any, postgres_server: str) -> None:
     admin.execute("CREATE ROLE guest LOGIN")
     admin.execute("GRANT CREATE ON DATABASE bare TO guest")
     bare = postgres_server.replace("/postgres?", "/bare?")
-    with pytest.raises(StoreError, match="lacks the extension"):
+    with pytest.raises(StoreError, match="has no extension"):
         open_postgres(bare, create=False)
     with pytest.raises(StoreError, match="let an administrator run CREATE EXTENSION vector"):
         open_postgres(bare.replace("postgres:@", "guest:@"))
@@ -136,7 +136,7 @@ def test_reading_only(store: PostgresStore, postgres_url: str) -> None:
 
 def test_an_index_of_a_newer_version(admin: Any, store: PostgresStore, postgres_url: str) -> None:
     admin.execute(f"INSERT INTO {postgres_url.rpartition('=')[2]}.migrations VALUES (99)")
-    with pytest.raises(StoreError, match=r"version 99, this program knows \d+; install a newer"):
+    with pytest.raises(StoreError, match=r"version 99, .* up to \d+. Install a newer"):
         open_postgres(postgres_url)
 
 
@@ -156,7 +156,7 @@ def test_schemas_are_indexes(postgres_url: str) -> None:
 
 @pytest.mark.parametrize("name", ["pg_mine", "가" * 22, "a\x00"])
 def test_names_that_no_schema_has(postgres_server: str, name: str) -> None:
-    with pytest.raises(InputError, match="can't be the name of a schema"):
+    with pytest.raises(InputError, match="is not a valid name of a schema"):
         open_postgres(postgres_server, schema=name)
 
 
@@ -368,7 +368,7 @@ def test_check_finds_what_is_wrong(store: PostgresStore, admin: Any, postgres_ur
     admin.execute("DELETE FROM passages_1 WHERE document = 4")
     found = "\n".join(store.check())
     for part in (
-        "Document number 1 is filtered by other metadata",
+        "Document number 1 has other metadata for filters",
         "Document number 2 can't be read",
         "5 documents were counted, but there are 4",
         "1 passages in passages_1 belong to no document",

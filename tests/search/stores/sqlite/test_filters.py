@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 
 from munjang.errors import InputTypeError
 from munjang.search.filters import Condition, Filter
-from munjang.search.stores.sqlite.filters import condition_of, install, metadata_json
+from munjang.search.stores.sqlite.encoding import write_metadata
+from munjang.search.stores.sqlite.filters import documents_where, install
 
 CHARACTERS = st.characters(exclude_categories=["Cs"])
 # Few names and values, so that conditions often meet what they ask for; and odd ones.
@@ -97,8 +98,8 @@ def connection() -> Iterator[apsw.Connection]:
 
 def in_sql(connection: apsw.Connection, metadata: dict[str, Any], where: Filter) -> bool:
     connection.execute("DELETE FROM document")
-    connection.execute("INSERT INTO document VALUES (?, ?)", metadata_json(metadata, 1))
-    condition, values = condition_of(where)
+    connection.execute("INSERT INTO document VALUES (?, ?)", write_metadata(metadata, 1))
+    condition, values = documents_where(where)
     found = connection.execute(f"SELECT {condition} FROM document", values).get
     assert found in (0, 1)  # never NULL, which would be neither
     return bool(found)
@@ -135,10 +136,10 @@ def test_ordinary_filters_never_leave_sql(connection: apsw.Connection) -> None:
         (Condition(("author", "이름"), "in", ("김", 3, 2.5, None, True)), Condition(("n",), "gt", 1.5))
     )
     metadata = {"author": {"이름": "김"}, "n": 12345.678, "date": "2024-01-01T10:00:00", "id": "1e9f-4e5"}
-    assert metadata_json(metadata, 1)[1]
-    condition, values = condition_of(where)
+    assert write_metadata(metadata, 1)[1]
+    condition, values = documents_where(where)
     connection.execute("DELETE FROM document")
-    connection.execute("INSERT INTO document VALUES (?, TRUE)", (metadata_json(metadata, 1)[0],))
+    connection.execute("INSERT INTO document VALUES (?, TRUE)", (write_metadata(metadata, 1)[0],))
     # Asking `filter_holds` with something that is no filter would fail.
     assert connection.execute(f"SELECT {condition} FROM document", [*values[:-1], None]).get == 1
 
@@ -158,10 +159,10 @@ def nested(depth: int) -> Any:
 def test_metadata_of_great_depth(connection: apsw.Connection) -> None:
     assert in_sql(connection, {"a": nested(99), "b": 2}, one("b", "eq", 2))
     with pytest.raises(InputTypeError, match="nested more than 100 deep"):
-        metadata_json({"a": nested(100)}, 1)
+        write_metadata({"a": nested(100)}, 1)
 
 
 @pytest.mark.parametrize("metadata", [{"a": float("inf")}, {"a": b"x"}, {"a": {2: 1}}, {"a": [{None: 1}]}])
 def test_what_is_no_json_is_refused(metadata: dict[str, Any]) -> None:
     with pytest.raises(InputTypeError, match="document 'seven'"):
-        metadata_json(metadata, "seven")
+        write_metadata(metadata, "seven")

@@ -70,14 +70,12 @@ def test_vectors_of_any_length_are_compared_as_the_settings_say(tmp_path: Path, 
         vector *= 0 if number == 7 else 1 + number
     store.write(Changes(put=entries))
     with store.snapshot() as reader:
-        moment = reader.moment
-        assert moment is not None
+        stamp = reader.stamp
+        assert stamp is not None
         query = vector_of("question") * 3
         found = reader.semantic(query, 50)
-        plain = compare_all(reader.connection, moment, query, 50)
-    assert [match.passage for match in found] == [match.passage for match in plain]
-    np.testing.assert_allclose(
-        [one.score for one in found], [one.score for one in plain], rtol=1e-5, atol=1e-5
-    )
+        passages, scores = compare_all(reader.connection, stamp, query, 50)
+    assert [match.passage for match in found] == passages.tolist()
+    np.testing.assert_allclose([one.score for one in found], scores, rtol=1e-5, atol=1e-5)
     assert store.check() == []
     store.close()

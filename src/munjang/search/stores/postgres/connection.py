@@ -1,4 +1,4 @@
-"""Connections to PostgreSQL: connecting, transactions, and error conversion."""
+"""Connections to PostgreSQL, transactions, and translation of PostgreSQL's errors."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 from urllib.parse import unquote
 
 from munjang.errors import InputError, MissingExtraError, MunjangError, StoreBusyError, StoreError
-from munjang.search.stores.base import DAMAGE, damaged
+from munjang.search.settings import DAMAGE
+from munjang.search.stores.base import damaged
 
 if TYPE_CHECKING:
     import psycopg
@@ -22,7 +23,7 @@ Connection: TypeAlias = "psycopg.Connection[tuple[Any, ...]]"
 DEFAULT_SCHEMA = "munjang"
 _NAME_BYTES = 63
 _CONNECT_SECONDS = 10
-_KEPT = 8  # maximum number of idle connections in the pool
+_IDLE = 8  # maximum number of idle connections in the pool
 
 
 def import_psycopg() -> Any:
@@ -41,7 +42,7 @@ class Address:
 
     conninfo: str
     schema: str
-    place: str
+    location: str
     password: str
 
 
@@ -49,28 +50,32 @@ def parse_address(url: str, schema: str | None = None) -> Address:
     """Parse ``postgresql://user:password@host/database?schema=name``; raise `InputError` if it is invalid."""
     psycopg = import_psycopg()
     head, _, query = url.partition("?")
-    rest = [part for part in query.split("&") if part and not part.startswith("schema=")]
-    named = [part.removeprefix("schema=") for part in query.split("&") if part.startswith("schema=")]
-    conninfo = f"{head}?{'&'.join(rest)}" if rest else head
+    other = [part for part in query.split("&") if part and not part.startswith("schema=")]
+    schemas = [part.removeprefix("schema=") for part in query.split("&") if part.startswith("schema=")]
+    conninfo = f"{head}?{'&'.join(other)}" if other else head
     try:
         parts = psycopg.conninfo.conninfo_to_dict(conninfo)
     except psycopg.Error:
         # psycopg's message may contain a part of the address with the password.
         raise InputError(
-            "The address of PostgreSQL can't be read; it has the form "
+            "The address of PostgreSQL is invalid; it has the form "
             "postgresql://user:password@host:port/database?schema=name, special characters as %XX."
         ) from None
-    name = _checked_schema(schema or (unquote(named[-1]) if named else DEFAULT_SCHEMA))
+    name = _checked_schema(schema or (unquote(schemas[-1]) if schemas else DEFAULT_SCHEMA))
     server = ":".join(str(parts[key]) for key in ("host", "port") if parts.get(key)) or "the local server"
-    place = f"{server}, database '{parts.get('dbname') or parts.get('user') or 'default'}', schema '{name}'"
-    return Address(conninfo=conninfo, schema=name, place=place, password=str(parts.get("password") or ""))
+    location = (
+        f"{server}, database '{parts.get('dbname') or parts.get('user') or 'default'}', schema '{name}'"
+    )
+    return Address(
+        conninfo=conninfo, schema=name, location=location, password=str(parts.get("password") or "")
+    )
 
 
 def _checked_schema(name: str) -> str:
     if not name or len(name.encode()) > _NAME_BYTES or name.startswith("pg_") or "\x00" in name:
         raise InputError(
-            f"'{name}' can't be the name of a schema: it has 1 to {_NAME_BYTES} bytes "
-            "and does not begin with 'pg_'."
+            f"'{name}' is not a valid name of a schema: it must have 1 to {_NAME_BYTES} bytes "
+            "and must not begin with 'pg_'."
         )
     return name
 
@@ -83,7 +88,7 @@ class Session:
 
     def __init__(self, address: Address, *, busy_timeout: float) -> None:
         self.address = address
-        self.place = address.place
+        self.location = address.location
         self._psycopg = import_psycopg()
         self._timeout = max(1, int(busy_timeout * 1000))
         self._seconds = busy_timeout
@@ -91,15 +96,15 @@ class Session:
         self._closed = False
         self._path = ""
 
-    def look_in(self, *schemas: str) -> None:
+    def set_search_path(self, *schemas: str) -> None:
         """Set the search path: the schemas of tables, types and operators."""
         self._path = f"SET LOCAL search_path TO {', '.join(map(quoted_name, schemas))};"
 
     @contextmanager
     def reading(self) -> Iterator[Connection]:
         """Yield a connection in a read-only transaction with one snapshot (REPEATABLE READ)."""
-        with self.explained(values=False):  # the block is a caller's
-            connection = self._begun("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY;")
+        with self.translate_errors(values=False):  # the block is code of the caller
+            connection = self._begin("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY;")
             try:
                 yield connection
             finally:
@@ -111,8 +116,8 @@ class Session:
 
         Raises `StoreBusyError` when another writer takes too long.
         """
-        with self.explained():
-            connection = self._begun(
+        with self.translate_errors():
+            connection = self._begin(
                 f"BEGIN ISOLATION LEVEL READ COMMITTED; SET LOCAL lock_timeout = {self._timeout};"
             )
             try:
@@ -125,13 +130,13 @@ class Session:
             except BaseException:
                 self._undo(connection)
                 raise
-            self._give_back(connection)
+            self._release(connection)
 
     @contextmanager
-    def alone(self) -> Iterator[Connection]:
+    def exclusive(self) -> Iterator[Connection]:
         """Yield a connection without a transaction, with the writer lock, for commands such as VACUUM."""
         key = [self.address.schema]
-        with self.explained():
+        with self.translate_errors():
             connection = self._connect()
             try:
                 connection.execute(f"SET lock_timeout = {self._timeout}".encode())
@@ -148,26 +153,26 @@ class Session:
             self._idle.pop().close()
 
     @contextmanager
-    def explained(self, *, values: bool = True) -> Iterator[None]:
+    def translate_errors(self, *, values: bool = True) -> Iterator[None]:
         """Raise `StoreError` or `StoreBusyError` for psycopg errors and, with ``values``, damaged values."""
         errors = self._psycopg.errors
         try:
             yield
         except (errors.LockNotAvailable, errors.DeadlockDetected, errors.SerializationFailure) as error:
             raise StoreBusyError(
-                f"Another process kept writing to the index ({self.place}) for more than "
+                f"Another process kept writing to the index ({self.location}) for more than "
                 f"{self._seconds:g} seconds; try again."
             ) from error
         except self._psycopg.Error as error:
-            raise StoreError(f"The index ({self.place}) failed: {self._message(error)}") from error
+            raise StoreError(f"The index ({self.location}) failed: {self._message(error)}") from error
         except MunjangError:
             raise
         except DAMAGE as error:
             if not values:
                 raise
-            raise damaged(f"({self.place})", error) from error
+            raise damaged(f"({self.location})", error) from error
 
-    def _begun(self, begin: str) -> Connection:
+    def _begin(self, begin: str) -> Connection:
         """Return a connection with a started transaction; idle connections that were lost are replaced."""
         script = f"{begin} {self._path}".encode()
         while self._idle and not self._closed:
@@ -184,7 +189,7 @@ class Session:
 
     def _connect(self) -> Connection:
         if self._closed:
-            raise StoreError(f"The index ({self.place}) was closed.")
+            raise StoreError(f"The index ({self.location}) was closed.")
         options: dict[str, Any] = {"autocommit": True, "prepare_threshold": None, "client_encoding": "utf8"}
         if "connect_timeout" not in self.address.conninfo:
             options["connect_timeout"] = _CONNECT_SECONDS
@@ -194,13 +199,13 @@ class Session:
             )
         except self._psycopg.Error as error:
             raise StoreError(
-                f"PostgreSQL ({self.place}) can't be reached: {self._message(error)} "
+                f"PostgreSQL ({self.location}) can't be reached: {self._message(error)} "
                 "Check the address, the user and the password, and that the database exists."
             ) from None
         return connection
 
-    def _give_back(self, connection: Connection) -> None:
-        if self._closed or len(self._idle) >= _KEPT:
+    def _release(self, connection: Connection) -> None:
+        if self._closed or len(self._idle) >= _IDLE:
             connection.close()
         else:
             self._idle.append(connection)
@@ -209,7 +214,7 @@ class Session:
         """Roll back; close the connection if that fails."""
         with suppress(self._psycopg.Error):
             connection.execute("ROLLBACK")
-            self._give_back(connection)
+            self._release(connection)
             return
         connection.close()
 

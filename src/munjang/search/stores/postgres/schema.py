@@ -1,11 +1,12 @@
-"""The tables of an index in PostgreSQL, and how they came to be, step by step.
+"""The tables of an index in PostgreSQL, created by numbered steps that also upgrade an older version.
 
-``state`` has one row. ``documents`` is there once; passages, words and vectors belong to a *layout*, that
-is, to settings: a move to other settings fills the tables of a second layout, and `switch` names it in
-``state``. So readers of an earlier moment still find the tables of the first.
+``state`` has one row. ``documents`` exists once. Passages, words and vectors belong to a *layout*, the tables
+for certain settings: a migration to other settings fills the tables of a second layout, and `switch` makes it
+the current layout in ``state``. So readers of an earlier snapshot can still read the tables of the first.
 
-Passages refer to documents without a foreign key: dropping the tables of an old layout would otherwise
-lock ``documents`` against readers. There is one writer at a time, and `check` finds what has no document.
+Passages refer to documents without a foreign key, because dropping the tables of an old layout would
+otherwise lock ``documents`` against readers. There is one writer at a time, and `check` finds passages
+without a document.
 """
 
 from __future__ import annotations
@@ -13,30 +14,31 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from munjang.errors import StoreBusyError, StoreError
-from munjang.search.settings import read_settings, write_settings
-from munjang.search.stores.base import IndexSettings
+from munjang.search.settings import IndexSettings, read_settings, write_settings
 from munjang.search.stores.postgres.connection import Connection, Session, quoted_name
-from munjang.search.stores.postgres.text import escaped, unescaped
+from munjang.search.stores.postgres.encoding import escaped, unescaped
 
 __all__ = [
     "HALF_DIMENSIONS",
+    "VERSION",
     "Layout",
     "State",
     "add_layout",
     "drop_unused",
     "hold_tables",
     "nearest_index",
-    "prepare_schema",
     "read_state",
+    "read_version",
+    "upgrade",
 ]
 
-VECTOR_DIMENSIONS = 2_000  # of the longest vector that HNSW takes as float32
-HALF_DIMENSIONS = 4_000  # and as float16
-_INLINE_DIMENSIONS = 1_900  # vectors that fit into a page of 8 KiB beside what every row has
-_LOCK = ""  # of migrations; a schema's name is never empty
-_OLDEST_PGVECTOR = (0, 8)  # the first that goes on searching when a filter has dropped too many
+VECTOR_DIMENSIONS = 2_000  # maximum dimensions of an HNSW index in float32
+HALF_DIMENSIONS = 4_000  # maximum dimensions of an HNSW index in float16
+_INLINE_DIMENSIONS = 1_900  # vectors that fit into a page of 8 KiB together with the row's header
+_LOCK = ""  # the lock for upgrades; a schema's name is never empty
+_OLDEST_PGVECTOR = (0, 8)  # the first version that continues a search when a filter drops too many rows
 
-MIGRATIONS = (
+_STEPS = (
     """
     CREATE TABLE state (
         sole boolean PRIMARY KEY DEFAULT true CHECK (sole),
@@ -70,6 +72,7 @@ MIGRATIONS = (
     CREATE INDEX documents_metadata ON documents USING gin (metadata jsonb_path_ops);
     """,
 )
+VERSION = len(_STEPS)
 
 _LAYOUT = """
     CREATE TABLE passages_{number} (
@@ -110,13 +113,13 @@ class Layout:
 
     @property
     def indexed(self) -> str | None:
-        """The expression that the HNSW index is on; ``None`` for vectors that are too long for one."""
+        """The expression of the HNSW index; ``None`` for vectors that are too long for HNSW."""
         return _indexed(self.settings.dimension)
 
 
 @dataclass(frozen=True, slots=True)
 class State:
-    """The row of ``state``, with the layouts that it names."""
+    """The row of ``state``, with its layouts."""
 
     identity: str
     generation: int
@@ -129,7 +132,7 @@ class State:
     @property
     def layouts(self) -> list[Layout]:
         """The layouts in use."""
-        return [one for one in (self.layout, self.moving) if one is not None]
+        return [layout for layout in (self.layout, self.moving) if layout is not None]
 
 
 def read_state(connection: Connection) -> State:
@@ -140,10 +143,13 @@ def read_state(connection: Connection) -> State:
     if row is None:
         raise StoreError("The index has lost its state: the table 'state' is empty.")
     rows = connection.execute("SELECT number, settings, passages, vectors, words FROM layouts").fetchall()
-    layouts = {one[0]: Layout(one[0], read_settings(unescaped(one[1])), *one[2:]) for one in rows}
+    layouts = {
+        number: Layout(number, read_settings(unescaped(settings)), *counts)
+        for number, settings, *counts in rows
+    }
     identity, generation, documents, next_document, next_passage, layout, moving = row
-    counts = (identity, generation, documents, next_document, next_passage)
-    return State(*counts, layouts.get(layout), layouts.get(moving))
+    values = (identity, generation, documents, next_document, next_passage)
+    return State(*values, layouts.get(layout), layouts.get(moving))
 
 
 def hold_tables(connection: Connection, state: State) -> bool:
@@ -159,48 +165,48 @@ def hold_tables(connection: Connection, state: State) -> bool:
     return True
 
 
-# Coming to be
+# Creation and upgrades
 
 
-def prepare_schema(session: Session, *, create: bool) -> None:
+def upgrade(session: Session, *, create: bool) -> None:
     """Create the tables or upgrade them to this version.
 
-    Raises `StoreError` if there is no index and none may be made, if pgvector is missing, and if the index
-    is of a newer version.
+    Raises `StoreError` if there is no index and ``create`` is false, if pgvector is missing, and if the index
+    has a newer version.
     """
     schema = session.address.schema
     with session.reading() as connection:
-        ready = _version(connection, schema) == len(MIGRATIONS)
+        current = read_version(connection, schema) == VERSION
         vectors = _vector_schema(connection)
-    if ready and vectors is not None:
-        session.look_in(schema, vectors)
+    if current and vectors is not None:
+        session.set_search_path(schema, vectors)
         return
     with session.writing(lock=_LOCK) as connection:
         vectors = _require_pgvector(session, connection, create=create)
-        _migrate(session, connection, create=create)
-    session.look_in(schema, vectors)
+        _run_steps(session, connection, create=create)
+    session.set_search_path(schema, vectors)
 
 
-def _version(connection: Connection, schema: str) -> int:
-    """Return the number of applied migrations; 0 if there is no index."""
+def read_version(connection: Connection, schema: str) -> int:
+    """Return the schema version, the number of applied steps; 0 if there is no index."""
     row = connection.execute("SELECT to_regclass(%s)::oid", [f"{quoted_name(schema)}.migrations"]).fetchone()
     if row is None or row[0] is None:
         return 0
     name = quoted_name(schema)
-    found = connection.execute(f"SELECT max(number) FROM {name}.migrations".encode()).fetchone()  # noqa: S608
-    return int(found[0] or 0) if found else 0
+    row = connection.execute(f"SELECT max(number) FROM {name}.migrations".encode()).fetchone()  # noqa: S608
+    return int(row[0] or 0) if row else 0
 
 
-def _migrate(session: Session, connection: Connection, *, create: bool) -> None:
+def _run_steps(session: Session, connection: Connection, *, create: bool) -> None:
     schema = session.address.schema
-    version = _version(connection, schema)
-    if version > len(MIGRATIONS):
+    version = read_version(connection, schema)
+    if version > VERSION:
         raise StoreError(
-            f"The index ({session.place}) is of version {version}, this program knows {len(MIGRATIONS)}; "
-            "install a newer munjang."
+            f"The index ({session.location}) has version {version}, but this program supports versions up to "
+            f"{VERSION}. Install a newer munjang."
         )
     if version == 0 and not create:
-        raise StoreError(f"There is no index ({session.place}).")
+        raise StoreError(f"There is no index ({session.location}).")
     name = quoted_name(schema)
     if version == 0:
         connection.execute(f"CREATE SCHEMA IF NOT EXISTS {name}".encode())
@@ -208,7 +214,7 @@ def _migrate(session: Session, connection: Connection, *, create: bool) -> None:
     connection.execute(
         "CREATE TABLE IF NOT EXISTS migrations (number integer PRIMARY KEY, done timestamptz DEFAULT now())"
     )
-    for number, step in enumerate(MIGRATIONS[version:], start=version + 1):
+    for number, step in enumerate(_STEPS[version:], start=version + 1):
         connection.execute(step)
         connection.execute("INSERT INTO migrations (number) VALUES (%s)", [number])
 
@@ -232,32 +238,33 @@ def _vector_schema(connection: Connection) -> str | None:
 def _require_pgvector(session: Session, connection: Connection, *, create: bool) -> str:
     import psycopg
 
-    found = _vector_schema(connection)
-    if found is None and create:
+    vectors = _vector_schema(connection)
+    if vectors is None and create:
         _require_utf8(session, connection)
         try:
             connection.execute("CREATE EXTENSION vector")
         except psycopg.errors.InsufficientPrivilege as error:
             raise StoreError(
-                f"The database ({session.place}) lacks the extension pgvector, and this user may not create "
-                "it: let an administrator run CREATE EXTENSION vector in it."
+                f"The database ({session.location}) lacks the extension pgvector, and this user may not "
+                "create it: an administrator must run CREATE EXTENSION vector in it."
             ) from error
         except (psycopg.errors.FeatureNotSupported, psycopg.errors.UndefinedFile) as error:
             raise StoreError(
-                f"The server of the database ({session.place}) has no pgvector: install it there, "
+                f"The server of the database ({session.location}) has no pgvector: install it there, "
                 "https://github.com/pgvector/pgvector."
             ) from error
-        found = _vector_schema(connection)
-    if found is None:
-        raise StoreError(f"There is no index ({session.place}): the database lacks the extension pgvector.")
-    return found
+        vectors = _vector_schema(connection)
+    if vectors is None:
+        raise StoreError(f"There is no index ({session.location}): the database has no extension pgvector.")
+    return vectors
 
 
 def _require_utf8(session: Session, connection: Connection) -> None:
     row = connection.execute("SHOW server_encoding").fetchone()
     if row is None or row[0] != "UTF8":
         raise StoreError(
-            f"The database ({session.place}) is encoded as {row and row[0]}; make one with ENCODING 'UTF8'."
+            f"The database ({session.location}) is encoded as {row and row[0]}; "
+            "create a database with ENCODING 'UTF8'."
         )
 
 
@@ -290,7 +297,7 @@ def add_layout(connection: Connection, settings: IndexSettings) -> int:
     number = int(row[0]) - 1
     dimension = settings.dimension
     connection.execute(_LAYOUT.format(number=number, dimension=dimension).encode())
-    if dimension <= _INLINE_DIMENSIONS:  # reading a vector then reads one page
+    if dimension <= _INLINE_DIMENSIONS:  # a vector is then read from one page
         connection.execute(f"ALTER TABLE vectors_{number} ALTER vector SET STORAGE PLAIN".encode())
     command = nearest_index(number, settings)
     if command is not None:
@@ -307,12 +314,12 @@ def drop_unused(session: Session) -> None:
         with session.writing() as connection:
             connection.execute("SET LOCAL lock_timeout = '200ms'")
             used = connection.execute("SELECT number FROM layouts").fetchall()
-            found = connection.execute(
+            tables = connection.execute(
                 "SELECT tablename FROM pg_tables WHERE schemaname = %s "
                 "AND tablename ~ '^(passages|vectors|prepared)_[0-9]+$'",
                 [session.address.schema],
             ).fetchall()
-            for (table,) in found:
+            for (table,) in tables:
                 if int(table.rsplit("_", 1)[1]) not in {row[0] for row in used}:
                     connection.execute(f"DROP TABLE {table}".encode())
     except StoreBusyError:

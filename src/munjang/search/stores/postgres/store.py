@@ -9,28 +9,30 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 
-from munjang.errors import IndexMismatchError, InputError, StoreError
+from munjang.errors import InputError, StoreError
 from munjang.search.documents import Document, Entry
-from munjang.search.settings import check_same_settings, difference
-from munjang.search.stores.base import Changes, IndexSettings, Reader, StoreInfo
-from munjang.search.stores.postgres.checks import check_index, describe_index, rebuild_index
+from munjang.search.settings import IndexSettings, check_same_settings, migrated_error
+from munjang.search.stores.base import Changes, Reader, StoreInfo
+from munjang.search.stores.postgres.checks import check_index, count_unstaged
 from munjang.search.stores.postgres.connection import Connection, Session, parse_address
-from munjang.search.stores.postgres.migration import first_unprepared, stage_entries, unprepared
 from munjang.search.stores.postgres.reader import PostgresReader
 from munjang.search.stores.postgres.schema import (
+    VERSION,
     Layout,
     State,
     add_layout,
     drop_unused,
     hold_tables,
-    prepare_schema,
+    nearest_index,
     read_state,
+    upgrade,
 )
-from munjang.search.stores.postgres.writer import PostgresWriter
+from munjang.search.stores.postgres.writer import abandon, begin_migration, stage, switch, unstaged, write
 
 __all__ = ["PostgresStore", "open_postgres"]
 
-EXACT_BELOW = 10_000  # up to this number of vectors a search is exact even if it need not be
+EXACT_BELOW = 10_000  # up to this number of vectors every search is exact
+_TABLES = ("passages", "vectors", "prepared")
 
 
 def open_postgres(
@@ -59,7 +61,7 @@ def open_postgres(
     """
     session = Session(parse_address(url, schema), busy_timeout=busy_timeout)
     try:
-        prepare_schema(session, create=create and not readonly)
+        upgrade(session, create=create and not readonly)
         return PostgresStore(session, readonly=readonly, exact_below=exact_below)
     except BaseException:
         session.close()
@@ -77,26 +79,26 @@ class PostgresStore:
     @property
     def settings(self) -> IndexSettings | None:
         """The settings of the index; ``None`` before `create`."""
-        with self._moment() as (_, state):
+        with self._reading() as (_, state):
             return state.layout.settings if state.layout else None
 
     def create(self, settings: IndexSettings) -> None:
         """Create an index; no effect if it exists with these settings, else raise `IndexMismatchError`."""
         stored = self.settings
         if stored is None:
-            with self._change() as (connection, state):
+            with self._writing() as (connection, state):
                 if state.layout is None:
                     number = add_layout(connection, settings)
                     connection.execute("UPDATE state SET layout = %s", [number])
                 else:  # another process was first
                     stored = state.layout.settings
         if stored is not None:
-            check_same_settings(stored, settings, self._session.place)
+            check_same_settings(stored, settings, self._session.location)
 
     @contextmanager
     def snapshot(self) -> Iterator[Reader]:
         """Yield a reader of one snapshot."""
-        with self._moment() as (connection, state):
+        with self._reading() as (connection, state):
             reader = PostgresReader(self._session, connection, state, self._exact_below)
             try:
                 yield reader
@@ -105,124 +107,141 @@ class PostgresStore:
 
     def write(self, changes: Changes) -> int:
         """Write the changes in one transaction; return the number of documents deleted."""
-        with self._change() as (connection, state):
-            layout = self._begun(state)
-            writer = PostgresWriter(connection, state)
-            deleted = writer.delete(changes.delete)
-            writer.put(layout, changes.put, new=changes.new)
-            writer.finish()
-        return deleted
+        with self._writing() as (connection, state):
+            layout = self._current(state)
+            if changes.settings not in (None, layout.settings):
+                raise migrated_error(layout.settings, self._session.location)
+            return write(connection, state, layout, changes)
 
     def unstaged(self, target: IndexSettings, limit: int) -> Sequence[Document]:
         """Return documents not yet staged in the migration to ``target``; the first call starts it."""
-        with self._change() as (connection, state):
-            moving = self._moving(state, target)
-            if moving is None:
-                number = add_layout(connection, target)
-                connection.execute("UPDATE state SET moving = %s", [number])
-            else:
-                number = moving.number
-            return first_unprepared(connection, number, limit)
+        with self._writing() as (connection, state):
+            self._current(state)
+            return unstaged(connection, begin_migration(connection, state, target), limit)
 
     def stage(self, target: IndexSettings, entries: Sequence[Entry]) -> None:
-        """Stage prepared entries of the migration; entries whose document has changed are dropped."""
-        with self._change() as (connection, state):
-            moving = self._moving(state, target)
-            if moving is None:
-                raise IndexMismatchError(f"No move to the model '{target.model}' was begun.")
-            writer = PostgresWriter(connection, state)
-            stage_entries(connection, writer, moving, entries)
-            writer.finish()
+        """Stage prepared entries of the migration, invisible to searches until `switch`."""
+        with self._writing() as (connection, state):
+            self._current(state)
+            stage(connection, state, target, entries)
 
     def switch(self, target: IndexSettings) -> bool:
         """Activate the staged entries atomically; return false and do nothing if documents are unstaged."""
-        with self._change() as (connection, state):
-            old, moving = self._begun(state), self._moving(state, target)
-            if moving is None and state.documents:
+        with self._writing() as (connection, state):
+            if not switch(connection, state, self._current(state), target):
                 return False
-            number = moving.number if moving else add_layout(connection, target)
-            if unprepared(connection, number):
-                return False
-            connection.execute(
-                "UPDATE state SET layout = %s, moving = NULL, generation = generation + 1", [number]
-            )
-            connection.execute("DELETE FROM layouts WHERE number = %s", [old.number])
         drop_unused(self._session)
         return True
 
     def abandon(self) -> None:
         """Delete a started migration."""
-        with self._change() as (connection, state):
-            if state.moving is None:
-                return
-            connection.execute("UPDATE state SET moving = NULL")
-            connection.execute("DELETE FROM layouts WHERE number = %s", [state.moving.number])
+        with self._writing() as (connection, state):
+            abandon(connection, state)
         drop_unused(self._session)
 
     def rebuild(self) -> None:
-        """Rebuild the indexes and counts, and free the space of deleted rows for new rows."""
-        self._check_writable()
-        rebuild_index(self._session)
+        """Update the counts, vacuum the tables and rebuild their indexes; searches are not blocked.
+
+        A missing HNSW index is created again (users may drop it to load millions of vectors faster). The
+        space of deleted rows is free for new rows; only ``VACUUM FULL``, which blocks readers, would return
+        it to the operating system.
+        """
+        with self._writing() as (connection, state):
+            _count_rows(connection, state)
+        names = [f"{table}_{layout.number}" for layout in state.layouts for table in _TABLES]
+        with self._session.exclusive() as connection:
+            for name in ("documents", *names):
+                connection.execute(f"VACUUM (ANALYZE) {name}".encode())
+                connection.execute(f"REINDEX TABLE CONCURRENTLY {name}".encode())
+            for layout in state.layouts:
+                command = nearest_index(layout.number, layout.settings, "CONCURRENTLY")
+                if command is not None:
+                    connection.execute(command.encode())
         drop_unused(self._session)
 
     def check(self) -> Sequence[str]:
         """Return a line for each problem; empty without problems."""
-        with self._moment() as (connection, state), self._session.explained():
-            return check_index(connection, state)
+        with self._reading() as (connection, state), self._session.translate_errors():
+            return list(check_index(connection, state))
 
     def info(self) -> StoreInfo:
-        """Return counts, sizes and details of the store."""
-        with self._moment() as (connection, state), self._session.explained():
-            return describe_index(connection, state, self._session.place)
+        """Return counts, sizes and details of the store; the bytes of a table include its indexes."""
+        with self._reading() as (connection, state), self._session.translate_errors():
+            sizes = {"documents": _table_bytes(connection, "documents")}
+            for layout in state.layouts:
+                suffix = " (prepared)" if layout is state.moving else ""
+                for table in ("passages", "vectors"):
+                    sizes[f"{table}{suffix}"] = _table_bytes(connection, f"{table}_{layout.number}")
+            row = connection.execute(
+                "SELECT current_setting('server_version'), "
+                "(SELECT extversion FROM pg_extension WHERE extname = 'vector')"
+            ).fetchone()
+            assert row is not None
+            details = {"kind": "PostgreSQL", "place": self._session.location, "version": str(VERSION)}
+            details |= {"server": str(row[0]), "pgvector": str(row[1]), "identity": state.identity}
+            if state.moving is not None:
+                left = count_unstaged(connection, state.moving.number)
+                details["moving to"] = f"{state.moving.settings.model}, {left} documents to prepare"
+            return StoreInfo(
+                documents=state.documents,
+                passages=state.layout.passages if state.layout else 0,
+                vectors=state.layout.vectors if state.layout else 0,
+                generation=state.generation,
+                bytes=sizes,
+                details=details,
+            )
 
     def close(self) -> None:
         """Close the connections; closing twice is not an error."""
         self._session.close()
 
     @contextmanager
-    def _moment(self) -> Iterator[tuple[Connection, State]]:
-        with ExitStack() as stack:
-            yield self._begun_moment(stack)
+    def _reading(self) -> Iterator[tuple[Connection, State]]:
+        """Yield a connection and the state of a snapshot, whose tables are locked against being dropped.
 
-    def _begun_moment(self, stack: ExitStack) -> tuple[Connection, State]:
-        """Begin to read, with the tables held; once more if `switch` dropped them just then.
-
-        Raises `StoreError` if they are missing.
+        If `switch` drops the tables between the two, the state is read again. Raises `StoreError` if they are
+        missing.
         """
         before: list[Layout] | None = None
         while True:
-            with ExitStack() as attempt:
-                connection = attempt.enter_context(self._session.reading())
-                with self._session.explained():
+            with ExitStack() as stack:
+                connection = stack.enter_context(self._session.reading())
+                with self._session.translate_errors():
                     state = read_state(connection)
                 if hold_tables(connection, state):
-                    stack.push(attempt.pop_all())
-                    return connection, state
-                if state.layouts == before:
-                    raise StoreError(f"The index ({self._session.place}) is damaged: its tables are missing.")
-                before = state.layouts
+                    yield connection, state
+                    return
+            if state.layouts == before:
+                raise StoreError(f"The index ({self._session.location}) is damaged: its tables are missing.")
+            before = state.layouts
 
     @contextmanager
-    def _change(self) -> Iterator[tuple[Connection, State]]:
-        self._check_writable()
+    def _writing(self) -> Iterator[tuple[Connection, State]]:
+        """Yield a connection and the current state in a write transaction."""
+        if self._readonly:
+            raise StoreError(f"The index ({self._session.location}) was opened for reading only.")
         with self._session.writing() as connection:
             yield connection, read_state(connection)
 
-    def _check_writable(self) -> None:
-        if self._readonly:
-            raise StoreError(f"The index ({self._session.place}) was opened for reading only.")
-
-    def _begun(self, state: State) -> Layout:
+    def _current(self, state: State) -> Layout:
         if state.layout is None:
-            raise InputError(f"The index ({self._session.place}) has no settings yet: call create first.")
+            raise InputError(f"The index ({self._session.location}) has no settings yet: call create first.")
         return state.layout
 
-    def _moving(self, state: State, target: IndexSettings) -> Layout | None:
-        """Return the layout of the migration to these settings; raise if it has another target."""
-        self._begun(state)
-        if state.moving is not None and (found := difference(state.moving.settings, target)) is not None:
-            raise IndexMismatchError(
-                f"A move to the model '{state.moving.settings.model}' was begun, with {found}. "
-                "Finish it, or abandon it first."
-            )
-        return state.moving
+
+def _table_bytes(connection: Connection, table: str) -> int:
+    row = connection.execute(f"SELECT pg_total_relation_size('{table}'::regclass)".encode()).fetchone()
+    return int(row[0]) if row else 0
+
+
+def _count_rows(connection: Connection, state: State) -> None:
+    connection.execute("UPDATE state SET documents = (SELECT count(*) FROM documents)")
+    for layout in state.layouts:
+        number = layout.number
+        connection.execute(
+            "UPDATE layouts SET "  # noqa: S608
+            f"passages = (SELECT count(*) FROM passages_{number}), "
+            f"words = (SELECT coalesce(sum(length), 0) FROM passages_{number}), "
+            f"vectors = (SELECT count(*) FROM vectors_{number}) WHERE number = %s".encode(),
+            [number],
+        )

@@ -1,4 +1,4 @@
-"""Writing entries into the tables of an index in PostgreSQL, inside the caller's transaction."""
+"""Writing, deleting and staging documents of an index in PostgreSQL, inside the caller's transaction."""
 
 from __future__ import annotations
 
@@ -9,20 +9,23 @@ from typing import Any
 import numpy as np
 
 from munjang.errors import IndexMismatchError, InputError
-from munjang.search.documents import DocumentId, Entry
+from munjang.search.documents import Document, DocumentId, Entry
+from munjang.search.settings import IndexSettings, check_same_target
+from munjang.search.stores.base import Changes
 from munjang.search.stores.postgres.connection import Connection
-from munjang.search.stores.postgres.schema import Layout, State
-from munjang.search.stores.postgres.text import (
+from munjang.search.stores.postgres.encoding import (
     comparable,
-    copied_vector,
     escaped,
     id_key,
-    words_vector,
+    read_document,
+    vector_row,
+    words_text,
     write_body,
     write_id,
 )
+from munjang.search.stores.postgres.schema import Layout, State, add_layout
 
-__all__ = ["PostgresWriter"]
+__all__ = ["PostgresWriter", "abandon", "begin_migration", "stage", "switch", "unstaged", "write"]
 
 _SHOWN = 5
 _BINARY_START = b"PGCOPY\n\xff\r\n\x00" + bytes(8)
@@ -55,21 +58,21 @@ class PostgresWriter:
 
         If several entries have the same id, the last entry wins.
         """
-        there = self.numbers([entry.document.id for entry in entries])
+        known = self.numbers([entry.document.id for entry in entries])
         if new:
-            _refuse_known(entries, there)
+            _refuse_known(entries, known)
         entries = list({id_key(entry.document.id): entry for entry in entries}.values())
-        added = [entry for entry in entries if id_key(entry.document.id) not in there]
-        replaced = [entry for entry in entries if id_key(entry.document.id) in there]
-        self.forget(list(there.values()), self._state.layouts)
-        self._replace(replaced, there)
-        there.update(self._add(added))
-        self.prepare(layout, [(there[id_key(entry.document.id)], entry) for entry in entries])
+        added = [entry for entry in entries if id_key(entry.document.id) not in known]
+        replaced = [entry for entry in entries if id_key(entry.document.id) in known]
+        self.forget(list(known.values()), self._state.layouts)
+        self._replace(replaced, known)
+        known.update(self._add(added))
+        self.prepare(layout, [(known[id_key(entry.document.id)], entry) for entry in entries])
         self._changed = self._changed or bool(entries)
 
     def numbers(self, ids: Sequence[DocumentId]) -> dict[bytes, int]:
         """Return the numbers of existing documents by key."""
-        keys = [id_key(one) for one in ids]
+        keys = [id_key(document) for document in ids]
         rows = self._connection.execute("SELECT key, number FROM documents WHERE key = ANY(%s)", [keys])
         return dict(rows.fetchall())
 
@@ -80,11 +83,11 @@ class PostgresWriter:
         vectors: list[bytes] = []
         for document, entry in entries:
             for passage in entry.passages:
-                words = words_vector(passage.words)
-                place = (escaped(passage.field), passage.start, passage.end, len(passage.words), words)
-                passages.append((self._next_passage, document, *place))
+                words = words_text(passage.words)
+                location = (escaped(passage.field), passage.start, passage.end)
+                passages.append((self._next_passage, document, *location, len(passage.words), words))
                 if passage.vector is not None:
-                    vectors.append(copied_vector(self._next_passage, document, passage.vector))
+                    vectors.append(vector_row(self._next_passage, document, passage.vector))
                 self._next_passage += 1
         columns = "number, document, field, start, stop, length, words"
         self._copy(f"COPY passages_{layout.number} ({columns}) FROM STDIN", passages)
@@ -118,14 +121,14 @@ class PostgresWriter:
     def _add(self, entries: Sequence[Entry]) -> dict[bytes, int]:
         first = self._next_document
         keys = [id_key(entry.document.id) for entry in entries]
-        rows = [(first + place, keys[place], *_columns(entry)) for place, entry in enumerate(entries)]
+        rows = [(first + i, keys[i], *_columns(entry)) for i, entry in enumerate(entries)]
         self._copy("COPY documents (number, key, id, source, digest, metadata, body) FROM STDIN", rows)
         self._next_document += len(rows)
         self._documents += len(rows)
-        return {key: first + place for place, key in enumerate(keys)}
+        return {key: first + i for i, key in enumerate(keys)}
 
-    def _replace(self, entries: Sequence[Entry], there: dict[bytes, int]) -> None:
-        rows = [(*_columns(entry)[1:], there[id_key(entry.document.id)]) for entry in entries]
+    def _replace(self, entries: Sequence[Entry], known: dict[bytes, int]) -> None:
+        rows = [(*_columns(entry)[1:], known[id_key(entry.document.id)]) for entry in entries]
         if rows:
             with self._connection.cursor() as cursor:
                 cursor.executemany(
@@ -162,28 +165,38 @@ class PostgresWriter:
         return self._connection.execute(command.encode(), values).rowcount
 
 
+def write(connection: Connection, state: State, layout: Layout, changes: Changes) -> int:
+    """Delete documents, then write entries; return the number of documents deleted."""
+    writer = PostgresWriter(connection, state)
+    deleted = writer.delete(changes.delete)
+    writer.put(layout, changes.put, new=changes.new)
+    writer.finish()
+    return deleted
+
+
 def _columns(entry: Entry) -> tuple[str, str | None, bytes, str, str]:
     document = entry.document
     source = None if document.source is None else escaped(document.source)
-    body = write_body(document)  # which refuses what is no JSON
+    body = write_body(document)  # raises an error for metadata that is not JSON
     return write_id(document.id), source, entry.digest, comparable(document.metadata), body
 
 
-def _refuse_known(entries: Sequence[Entry], there: Container[bytes]) -> None:
+def _refuse_known(entries: Sequence[Entry], known: Container[bytes]) -> None:
     ids = [entry.document.id for entry in entries]
-    if known := [one for one in ids if id_key(one) in there]:
-        raise InputError(f"The index already has {_named(known)}; use upsert to replace documents.")
-    if twice := [one for one, times in Counter(ids).items() if times > 1]:
-        raise InputError(f"Several of the new documents have the id {_named(twice)}.")
+    if stored := [document for document in ids if id_key(document) in known]:
+        raise InputError(f"The index already has {_named(stored)}; use upsert to replace documents.")
+    if repeated := [document for document, times in Counter(ids).items() if times > 1]:
+        raise InputError(f"Several of the new documents have the id {_named(repeated)}.")
 
 
 def _named(ids: Sequence[DocumentId]) -> str:
     more = f" and {len(ids) - _SHOWN} more" if len(ids) > _SHOWN else ""
-    return ", ".join(repr(one) for one in ids[:_SHOWN]) + more
+    return ", ".join(map(repr, ids[:_SHOWN])) + more
 
 
 def _check_vectors(entries: Sequence[Entry], dimension: int) -> None:
-    vectors = [one.vector for entry in entries for one in entry.passages if one.vector is not None]
+    passages = [passage for entry in entries for passage in entry.passages]
+    vectors = [passage.vector for passage in passages if passage.vector is not None]
     for vector in vectors:
         if vector.shape != (dimension,):
             raise IndexMismatchError(
@@ -191,3 +204,84 @@ def _check_vectors(entries: Sequence[Entry], dimension: int) -> None:
             )
     if not all(np.isfinite(vector).all() for vector in vectors):
         raise InputError("A vector has a component that is not a finite number.")
+
+
+# Migration to other settings: entries are staged in a second layout, which then becomes the current layout
+
+_UNSTAGED = "NOT EXISTS (SELECT FROM prepared_{number} WHERE document = number)"
+
+
+def begin_migration(connection: Connection, state: State, target: IndexSettings) -> int:
+    """Start a migration, unless it is started already; return the number of its layout."""
+    if state.moving is not None:
+        check_same_target(state.moving.settings, target)
+        return state.moving.number
+    number = add_layout(connection, target)
+    connection.execute("UPDATE state SET moving = %s", [number])
+    return number
+
+
+def unstaged(connection: Connection, number: int, limit: int) -> list[Document]:
+    """Return the first documents that are not staged in a layout.
+
+    Documents are staged in order, so normally these follow the last staged document; only at the end all
+    documents are scanned for writes during the migration.
+    """
+    after = f"number > (SELECT coalesce(max(document), 0) FROM prepared_{number})"  # noqa: S608
+    documents: list[Document] = []
+    for condition in (after, _UNSTAGED.format(number=number)):
+        rows = connection.execute(
+            f"SELECT id, source, body FROM documents WHERE {condition} ORDER BY documents.number "  # noqa: S608
+            "LIMIT %s".encode(),
+            [max(limit, 0)],
+        )
+        documents = [read_document(*row) for row in rows]
+        if len(documents) >= limit:
+            break
+    return documents
+
+
+def stage(connection: Connection, state: State, target: IndexSettings, entries: Sequence[Entry]) -> None:
+    """Stage entries; skip entries whose document was changed or deleted since it was prepared."""
+    layout = state.moving
+    if layout is None:
+        raise IndexMismatchError(f"No migration to the model '{target.model}' was started.")
+    check_same_target(layout.settings, target)
+    keys = {id_key(entry.document.id): entry for entry in entries}
+    rows = connection.execute(
+        "SELECT key, number, digest FROM documents WHERE key = ANY(%s)", [list(keys)]
+    ).fetchall()
+    unchanged = sorted((number, key) for key, number, digest in rows if keys[key].digest == digest)
+    numbers = [number for number, _ in unchanged]
+    writer = PostgresWriter(connection, state)
+    writer.forget(numbers, [layout])
+    writer.prepare(layout, [(number, keys[key]) for number, key in unchanged])
+    with connection.cursor() as cursor, cursor.copy(f"COPY prepared_{layout.number} FROM STDIN") as copy:
+        for number in numbers:
+            copy.write_row((number,))
+    writer.finish()
+
+
+def switch(connection: Connection, state: State, current: Layout, target: IndexSettings) -> bool:
+    """Activate the staged entries; return false and do nothing if documents are unstaged."""
+    if state.moving is None:
+        if state.documents:
+            return False
+        number = add_layout(connection, target)
+    else:
+        check_same_target(state.moving.settings, target)
+        number = state.moving.number
+    condition = _UNSTAGED.format(number=number)
+    row = connection.execute(f"SELECT EXISTS (SELECT FROM documents WHERE {condition})".encode()).fetchone()  # noqa: S608
+    if row and row[0]:
+        return False
+    connection.execute("UPDATE state SET layout = %s, moving = NULL, generation = generation + 1", [number])
+    connection.execute("DELETE FROM layouts WHERE number = %s", [current.number])
+    return True
+
+
+def abandon(connection: Connection, state: State) -> None:
+    """Delete a migration."""
+    if state.moving is not None:
+        connection.execute("UPDATE state SET moving = NULL")
+        connection.execute("DELETE FROM layouts WHERE number = %s", [state.moving.number])

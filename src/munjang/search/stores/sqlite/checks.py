@@ -8,12 +8,15 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from munjang.search.stores.sqlite.reader import SqliteReader
-from munjang.search.stores.sqlite.vectors import DerivedVectors, Moment, compare_all
+from munjang.search.stores.sqlite.vectors import DerivedVectors, compare_all
+from munjang.search.vectors.file import Stamp
 
 if TYPE_CHECKING:
     import apsw
 
-__all__ = ["problems"]
+    from munjang.search.vectors.matrix import VectorMatrix
+
+__all__ = ["check_index"]
 
 _SAMPLES = 3  # sampled vectors used as queries to compare matrix and database
 _NEAREST = 10
@@ -34,61 +37,60 @@ _COUNTS = {
     "(SELECT id FROM words_docsize)",
     "rows of the full text belong to no passage": "SELECT count(*) FROM words_docsize WHERE id NOT IN "
     "(SELECT number FROM passage)",
-    "passages have a number above the last one given": "SELECT count(*) FROM passage WHERE number > "
+    "passages have a number above the last assigned number": "SELECT count(*) FROM passage WHERE number > "
     "(SELECT last_passage FROM state)",
     "vectors are marked as removed": "SELECT count(*) FROM tombstone JOIN vector USING (passage)",
-    "generations are above the last": "SELECT count(*) FROM generation WHERE number > "
+    "generations are above the last generation": "SELECT count(*) FROM generation WHERE number > "
     "(SELECT generation FROM state)",
-    "documents are prepared for a move that was not begun": "SELECT count(*) FROM staged "
+    "documents are staged for a migration that was not started": "SELECT count(*) FROM staged "
     "WHERE (SELECT target IS NULL FROM state)",
 }
 
 
-def problems(reader: SqliteReader, vectors: DerivedVectors) -> Iterator[str]:
+def check_index(reader: SqliteReader, vectors: DerivedVectors) -> Iterator[str]:
     """Yield a line for each problem."""
     connection = reader.connection
-    broken = [row[0] for row in connection.execute("PRAGMA integrity_check") if row[0] != "ok"]
-    if broken:
-        yield from (f"SQLite: {line}" for line in broken)
+    damage = [row[0] for row in connection.execute("PRAGMA integrity_check") if row[0] != "ok"]
+    if damage:
+        yield from (f"SQLite: {line}" for line in damage)
         return  # the checks below may fail on a damaged file
     for table, row, parent, _ in connection.execute("PRAGMA foreign_key_check").fetchall():
         yield f"Row {row} of '{table}' refers to a row of '{parent}' that is missing."
-    for what, query in _COUNTS.items():
+    for problem, query in _COUNTS.items():
         if count := connection.execute(query).get:
-            yield f"{count} {what}."
-    if reader.moment is not None:
-        yield from _vector_problems(connection, reader.moment, vectors)
+            yield f"{count} {problem}."
+    if (stamp := reader.stamp) is not None:
+        yield from _vector_problems(connection, stamp, vectors)
 
 
-def _vector_problems(connection: apsw.Connection, moment: Moment, vectors: DerivedVectors) -> Iterator[str]:
-    size = 4 * moment.settings.dimension
+def _vector_problems(connection: apsw.Connection, stamp: Stamp, vectors: DerivedVectors) -> Iterator[str]:
+    size = 4 * stamp.dimension
     wrong = connection.execute("SELECT count(*) FROM vector WHERE length(value) <> ?", (size,)).get
     if wrong:
-        yield f"{wrong} vectors have another length than {moment.settings.dimension} dimensions."
+        yield f"{wrong} vectors do not have {stamp.dimension} dimensions."
         return
     stored = connection.execute("SELECT count(*) FROM vector").get
-    derived = vectors.count(connection, moment)
-    if derived is not None and derived != stored:
-        yield f"'{vectors.path.name}' shows {derived} vectors, but there are {stored}; rebuild the index."
-    elif not _agrees(connection, moment, vectors):
-        yield f"A search in '{vectors.path.name}' finds something else than is stored; rebuild the index."
+    matrix = vectors.matrix_at(connection, stamp)
+    if matrix is not None and len(matrix) != stored:
+        yield f"'{vectors.path.name}' has {len(matrix)} vectors, the index has {stored}; rebuild the index."
+    elif matrix is not None and not _agrees(connection, stamp, matrix):
+        yield f"A search in '{vectors.path.name}' differs from the stored vectors; rebuild the index."
     yield from vectors.damage()
 
 
-def _agrees(connection: apsw.Connection, moment: Moment, vectors: DerivedVectors) -> bool:
+def _agrees(connection: apsw.Connection, stamp: Stamp, matrix: VectorMatrix) -> bool:
     """Return whether the matrix and an exact scan of the database find the same for sampled vectors."""
     rows = connection.execute(
         "SELECT value FROM vector ORDER BY passage DESC LIMIT ?", (_SAMPLES,)
     ).fetchall()
     for (blob,) in rows:
         if not isinstance(blob, bytes):
-            raise TypeError("a vector is no blob")
+            raise TypeError("a vector is not a blob")
         query = np.frombuffer(blob, dtype="<f4")
-        expected = compare_all(connection, moment, query, _NEAREST)
-        found = vectors.search(connection, moment, query, _NEAREST, exact=True)
-        scores = np.array([match.score for match in expected])
-        if len(found) != len(expected) or not np.allclose(
-            [match.score for match in found], scores, rtol=_TOLERANCE, atol=_TOLERANCE
+        _, expected = compare_all(connection, stamp, query, _NEAREST)
+        _, scores = matrix.search(query, _NEAREST, exact=True)
+        if len(scores) != len(expected) or not np.allclose(
+            scores, expected, rtol=_TOLERANCE, atol=_TOLERANCE
         ):
             return False
     return True

@@ -1,4 +1,4 @@
-"""Connections to an index's SQLite file for reading and writing, transactions, and error messages."""
+"""Connections to the SQLite file of an index, transactions, and translation of SQLite's errors."""
 
 from __future__ import annotations
 
@@ -11,19 +11,20 @@ from typing import TYPE_CHECKING
 from urllib.parse import quote
 
 from munjang.errors import InputError, MunjangError, StoreBusyError, StoreError
-from munjang.search.stores.base import DAMAGE, damaged
+from munjang.search.settings import DAMAGE
+from munjang.search.stores.base import damaged
 
 if TYPE_CHECKING:
     import apsw
 
 __all__ = [
     "APPLICATION",
-    "Place",
+    "IndexFile",
     "check_header",
-    "explained",
+    "close_quietly",
     "is_immutable",
-    "shut",
     "transaction",
+    "translate_errors",
 ]
 
 APPLICATION = 0x4D756E6A  # "Munj", in the file's header
@@ -31,13 +32,13 @@ _MAGIC = b"SQLite format 3\x00"
 _CACHE_KIB = 32_768
 _CHECKPOINT_PAGES = 2000
 _LARGEST_LOG = 64 << 20  # size limit in bytes of the WAL file after a checkpoint
-_MENDED = {
-    "FullError": "the disk is full; make room and do it again",
+_REMEDIES = {
+    "FullError": "the disk is full; free some space and try again",
     "ReadOnlyError": "it is read-only; give the file and its folder write permission",
-    "NotADBError": "it is not an index, or its beginning is destroyed",
+    "NotADBError": "it is not an index, or its header is damaged",
     "CorruptError": "the file is damaged; `munjang index check` reports what can be saved",
     "IOError": "the disk can't be read or written",
-    "CantOpenError": "it can't be opened; check that the folder exists and may be written to",
+    "CantOpenError": "it can't be opened; check that the folder exists and is writable",
     "PermissionsError": "permission is denied",
     "TooBigError": "a document is too large",
     "NoMemError": "there is not enough memory",
@@ -46,8 +47,8 @@ _MENDED = {
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
-    """The path of an index, and how long to wait for another writer, in seconds."""
+class IndexFile:
+    """The file of an index, and how to open it; ``busy_timeout`` is in seconds."""
 
     path: Path
     readonly: bool = False
@@ -87,8 +88,8 @@ class Place:
         log = self.path.with_name(f"{self.path.name}-wal")
         if log.exists() and log.stat().st_size:
             raise StoreError(
-                f"The index '{self.path}' can't be read: '{log.name}' holds changes that only a program "
-                "that may write there can take over. Open it once with write permission."
+                f"The index '{self.path}' can't be read: '{log.name}' has changes that are not in the index "
+                "yet. Open it once with write permission."
             )
         uri = f"file:{quote(str(self.path.absolute()))}?immutable=1"
         return self._readable(self._open(uri, apsw.SQLITE_OPEN_READONLY | apsw.SQLITE_OPEN_URI))
@@ -105,7 +106,7 @@ class Place:
         try:
             connection.execute("SELECT count(*) FROM sqlite_schema; PRAGMA query_only = ON").fetchall()
         except BaseException:
-            shut(connection)
+            close_quietly(connection)
             raise
         return connection
 
@@ -117,7 +118,7 @@ def is_immutable(connection: apsw.Connection) -> bool:
     return bool(connection.open_flags & apsw.SQLITE_OPEN_URI)
 
 
-def shut(connection: apsw.Connection) -> None:
+def close_quietly(connection: apsw.Connection) -> None:
     """Close a connection; ignore errors, since the next connection does any missing cleanup."""
     import apsw
 
@@ -128,8 +129,8 @@ def shut(connection: apsw.Connection) -> None:
 def check_header(path: Path) -> None:
     """Raise `StoreError` for a file that is not an index, before SQLite opens it."""
     if not path.is_file():  # opening a FIFO would block forever, a device has no end
-        kind = "a folder" if path.is_dir() else "no regular file"
-        raise StoreError(f"'{path}' is {kind}, not an index.")
+        kind = "a folder" if path.is_dir() else "not a regular file"
+        raise StoreError(f"'{path}' is {kind}; an index is a file.")
     if path.with_name(f"{path.name}-journal").exists():
         return  # SQLite must first roll back the transaction of a killed process
     with path.open("rb") as file:
@@ -137,14 +138,14 @@ def check_header(path: Path) -> None:
     if not header:
         return
     if len(header) < 100 or not header.startswith(_MAGIC):
-        raise StoreError(f"'{path}' is not an index: no SQLite database. It was left as it is.")
+        raise StoreError(f"'{path}' is not an index: it is not an SQLite database. It was not changed.")
     version, application = struct.unpack(">I4xI", header[60:72])
     if application != APPLICATION and (application or version or path.stat().st_size > 4096):
-        raise StoreError(f"'{path}' is a database of another program. It was left as it is.")
+        raise StoreError(f"'{path}' is a database of another program. It was not changed.")
 
 
 @contextmanager
-def explained(path: Path) -> Iterator[None]:
+def translate_errors(path: Path) -> Iterator[None]:
     """Convert SQLite's errors and errors from damaged values to a one-line `StoreError` about the index."""
     import apsw
 
@@ -159,17 +160,17 @@ def explained(path: Path) -> Iterator[None]:
     except (apsw.Error, OSError, MemoryError) as error:
         raise StoreError(f"The index '{path!s:.300}' can't be used: {_reason(error)}.") from error
     except UnicodeEncodeError as error:
-        shown = error.object[max(error.start - 10, 0) : error.end]
-        raise InputError(f"{shown!r} is no Unicode text: it has half of a surrogate pair.") from error
+        text = error.object[max(error.start - 10, 0) : error.end]
+        raise InputError(f"{text!r} is not Unicode text: it has a lone surrogate.") from error
     except DAMAGE as error:
         raise damaged(f"'{path}'", error) from error
 
 
 def _reason(error: BaseException) -> str:
-    mended = _MENDED.get(type(error).__name__)
+    remedy = _REMEDIES.get(type(error).__name__)
     if isinstance(error, OSError):
         return error.strerror or str(error)
-    return f"{mended} (SQLite: {error})" if mended else f"SQLite says '{error}'"
+    return f"{remedy} (SQLite: {error})" if remedy else f"SQLite reports '{error}'"
 
 
 @contextmanager

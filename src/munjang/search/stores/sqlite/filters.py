@@ -9,51 +9,21 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from munjang.errors import InputTypeError
 from munjang.search.filters import Condition, Filter
 
 if TYPE_CHECKING:
     import apsw
 
-__all__ = ["compact_json", "condition_of", "install", "metadata_json"]
+__all__ = ["documents_where", "install"]
 
 Sql = tuple[str, list[Any]]
 
 _MOST_VALUES = 20_000  # maximum number of values of a statement
 _MOST_CONDITIONS = 300
-_MOST_DEPTH = 100
-# A number that SQLite may read with another value: more digits than it keeps, or an exponent.
-_LONG_NUMBER = re.compile(r"[:,\[]-?(?:[0-9.]{16,}|[0-9.]+[eE])")
-compact_json = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode
 _ODD_NAME = re.compile(r'["\\\x00-\x1f\x7f\ud800-\udfff]')
 _ORDER = {"gt": ">", "gte": ">=", "lt": "<", "lte": "<="}
-
-
-def metadata_json(metadata: Mapping[str, Any], owner: object) -> tuple[str, bool]:
-    """Return metadata as JSON, and whether it is plain; `InputTypeError` if it can't be written as JSON."""
-    try:
-        _check_names(metadata, _MOST_DEPTH)
-        text = compact_json(dict(metadata))
-    except (TypeError, ValueError) as error:
-        raise InputTypeError(f"The metadata of document {owner!r} can't be JSON: {error}.") from error
-    return text, "\\u0000" not in text and _LONG_NUMBER.search(text) is None
-
-
-def _check_names(value: object, depth: int) -> None:
-    """Raise an error for names that are not strings, and for nesting too deep to be read back reliably."""
-    if not isinstance(value, (Mapping, list, tuple)):
-        return
-    if not depth:
-        raise ValueError(f"it is nested more than {_MOST_DEPTH} deep")
-    if isinstance(value, Mapping):
-        if wrong := [name for name in value if not isinstance(name, str)]:
-            raise TypeError(f"the name {wrong[0]!r} is no text")
-        value = list(value.values())
-    for one in value:
-        _check_names(one, depth - 1)
 
 
 def install(connection: apsw.Connection) -> None:
@@ -62,12 +32,12 @@ def install(connection: apsw.Connection) -> None:
 
 
 def _holds(*values: Any) -> bool:
-    wanted, metadata = values
-    return bool(wanted.holds(json.loads(metadata)))
+    where, metadata = values
+    return bool(where.holds(json.loads(metadata)))
 
 
-def condition_of(where: Filter | None) -> Sql:
-    """Return an SQL condition on the table ``document``, and its values."""
+def documents_where(where: Filter | None) -> Sql:
+    """Return an SQL condition on the table ``document`` and its parameters; ``TRUE`` for no filter."""
     import apsw
 
     if where is None or not where.conditions:
@@ -75,17 +45,17 @@ def condition_of(where: Filter | None) -> Sql:
     exact = "filter_holds(?, document.metadata)"
     if not _is_plain(where):
         return exact, [apsw.pyobject(where)]
-    parts = [_condition(one) for one in where.conditions]
+    parts = [_condition(condition) for condition in where.conditions]
     sql = " AND ".join(f"({part})" for part, _ in parts)
-    values = [value for _, some in parts for value in some]
+    values = [value for _, parameters in parts for value in parameters]
     return f"CASE WHEN document.plain THEN {sql} ELSE {exact} END", [*values, apsw.pyobject(where)]
 
 
 def _is_plain(where: Filter) -> bool:
-    values = [value for one in where.conditions for value in _values(one)]
+    values = [value for condition in where.conditions for value in _values(condition)]
     if len(values) > _MOST_VALUES or len(where.conditions) > _MOST_CONDITIONS:
         return False
-    paths = [one.path for one in where.conditions]
+    paths = [condition.path for condition in where.conditions]
     names = [name for path in paths for name in path]
     return all(paths) and all(map(_is_ordinary_name, names)) and all(map(_is_ordinary_value, values))
 
@@ -110,31 +80,31 @@ def _condition(condition: Condition) -> Sql:
     path = "$" + "".join(f'."{name}"' for name in condition.path)
     if condition.operator == "exists":
         member = "EXISTS (SELECT 1 FROM json_each(document.metadata, ?))"
-        there = f"json_type(document.metadata, ?) = 'object' OR {member}"
-        return f"coalesce({there}, FALSE) = ?", [path, path, bool(condition.value)]
+        exists = f"json_type(document.metadata, ?) = 'object' OR {member}"
+        return f"coalesce({exists}, FALSE) = ?", [path, path, bool(condition.value)]
     test, values = _test(condition)
     # json_each would iterate over the members of an object as over a list; but an object equals no value.
-    members = "json_each(document.metadata, ?) AS one"
-    some = (
+    members = "json_each(document.metadata, ?) AS member"
+    any_member = (
         "coalesce(json_type(document.metadata, ?), 'null') <> 'object' "  # noqa: S608
         f"AND EXISTS (SELECT 1 FROM {members} WHERE {test})"
     )
     negation = "NOT " if condition.operator in ("ne", "not_in") else ""
-    return f"{negation}({some})", [path, path, *values]
+    return f"{negation}({any_member})", [path, path, *values]
 
 
 def _test(condition: Condition) -> Sql:
-    """Return an SQL condition on a member, the row ``one``."""
+    """Return an SQL condition on a value, the row ``member``."""
     if condition.operator in _ORDER:
         types = "('text')" if isinstance(condition.value, str) else "('integer', 'real')"
-        return f"one.type IN {types} AND one.value {_ORDER[condition.operator]} ?", [condition.value]
+        return f"member.type IN {types} AND member.value {_ORDER[condition.operator]} ?", [condition.value]
     values = _values(condition)
     texts = [value for value in values if isinstance(value, str)]
-    numbers = [one for one in values if isinstance(one, (int, float)) and not isinstance(one, bool)]
+    numbers = [value for value in values if isinstance(value, (int, float)) and not isinstance(value, bool)]
     names = {None: "'null'", True: "'true'", False: "'false'"}
     others = sorted({names[value] for value in values if value is None or isinstance(value, bool)})
-    parts = [f"one.type IN ({', '.join(others)})"] if others else []
-    for types, some in (("'text'", texts), ("'integer', 'real'", numbers)):
-        if some:
-            parts.append(f"one.type IN ({types}) AND one.value IN ({', '.join('?' * len(some))})")
+    parts = [f"member.type IN ({', '.join(others)})"] if others else []
+    for types, chosen in (("'text'", texts), ("'integer', 'real'", numbers)):
+        if chosen:
+            parts.append(f"member.type IN ({types}) AND member.value IN ({', '.join('?' * len(chosen))})")
     return " OR ".join(f"({part})" for part in parts) or "FALSE", [*texts, *numbers]

@@ -1,14 +1,16 @@
-"""The schema of an index as numbered migration steps, which upgrade a file of an older version.
+"""The tables of an index in SQLite, created by numbered steps that also upgrade a file of an older version.
 
-A published step is never changed; changes are added as a further step.
+A released step is never changed; a change of the schema is a further step. The table ``state`` has one row.
 """
 
 from __future__ import annotations
 
 import uuid
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from munjang.errors import StoreError
+from munjang.search.settings import IndexSettings, read_settings
 from munjang.search.stores.sqlite.connection import APPLICATION, transaction
 
 if TYPE_CHECKING:
@@ -16,7 +18,7 @@ if TYPE_CHECKING:
 
     import apsw
 
-__all__ = ["VERSION", "migrate", "version_of"]
+__all__ = ["VERSION", "State", "read_state", "read_version", "upgrade"]
 
 # `words` gets text that is already split into words. Its tokenizer splits only at spaces and control
 # characters, and does not change non-ASCII characters; so it preserves the words.
@@ -81,30 +83,64 @@ _STEPS = (
 VERSION = len(_STEPS)
 
 
-def version_of(connection: apsw.Connection, path: Path) -> int:
+@dataclass(frozen=True, slots=True)
+class State:
+    """The row of ``state``; settings are parsed only when they are needed, since they may be damaged."""
+
+    identity: str
+    generation: int
+    last_passage: int
+    settings_json: str | None
+    target_json: str | None
+
+    @property
+    def settings(self) -> IndexSettings | None:
+        """The settings of the index; ``None`` before it was created."""
+        return None if self.settings_json is None else read_settings(self.settings_json)
+
+    @property
+    def target(self) -> IndexSettings | None:
+        """The settings that the index is being migrated to, or ``None``."""
+        return None if self.target_json is None else read_settings(self.target_json)
+
+
+def read_state(connection: apsw.Connection) -> State:
+    """Return the state as seen by the transaction; raise `ValueError` if it is damaged."""
+    row = connection.execute(
+        "SELECT identity, generation, last_passage, settings, target FROM state"
+    ).fetchone()
+    if row is None:
+        raise ValueError("it has no state")
+    state = State(*row)
+    if not isinstance(state.identity, str) or not isinstance(state.generation, int):
+        raise ValueError("its state has values of wrong types")
+    return state
+
+
+def read_version(connection: apsw.Connection, path: Path) -> int:
     """Return the schema version, 0 for a file without tables; `StoreError` for an unsupported file."""
     version = connection.pragma("user_version")
     application = connection.pragma("application_id")
     tables = connection.execute("SELECT count(*) FROM sqlite_schema").get
     if application != APPLICATION and (application or version or tables):
-        raise StoreError(f"'{path}' is a database of another program. It was left as it is.")
+        raise StoreError(f"'{path}' is a database of another program. It was not changed.")
     if version > VERSION:
         raise StoreError(
-            f"The index '{path}' has version {version}, but this program knows versions up to {VERSION}. "
+            f"The index '{path}' has version {version}, but this program supports versions up to {VERSION}. "
             "Install a newer munjang."
         )
     return int(version)
 
 
-def migrate(connection: apsw.Connection, path: Path) -> None:
-    """Upgrade the tables to the newest version: all missing steps in one transaction."""
+def upgrade(connection: apsw.Connection, path: Path) -> None:
+    """Create the tables or upgrade them to this version: all missing steps in one transaction."""
     with transaction(connection):
-        done = version_of(connection, path)
+        done = read_version(connection, path)
         for step in _STEPS[done:]:
             connection.execute(step)
         if done < 1:
             connection.execute("INSERT INTO state VALUES (1, ?, 0, 0, NULL, NULL)", (uuid.uuid4().hex,))
             connection.pragma("application_id", APPLICATION)
         connection.pragma("user_version", VERSION)
-    # Only now: a file that is not an index must not be changed.
+    # Set last: a file that is not an index must not be changed.
     connection.pragma("journal_mode", "wal")

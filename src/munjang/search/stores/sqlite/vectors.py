@@ -7,7 +7,6 @@ from collections import deque
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from copy import copy
-from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,28 +15,20 @@ import numpy as np
 from numpy.typing import NDArray
 
 from munjang.errors import InputError, StoreError
-from munjang.search.stores.base import IndexSettings, Match
+from munjang.search.vectors.file import Stamp
 
 if TYPE_CHECKING:
     import apsw
 
     from munjang.search.vectors.matrix import VectorMatrix
+    from munjang.search.vectors.scan import Nearest
 
-__all__ = ["DerivedVectors", "Moment", "compare_all"]
+__all__ = ["DerivedVectors", "compare_all"]
 
 _SAVED_SHARE = 5  # the file is rewritten when more than 1/5 of it has changed
 _SAVED_CHANGES = 1000  # fewer changes are read quickly from the database
 _EARLIER = 4  # earlier matrices kept for snapshots still open in other threads
 _BLOCK_ROWS = 4096
-
-
-@dataclass(frozen=True, slots=True)
-class Moment:
-    """The version that a snapshot reads: the database's identity, its generation and its settings."""
-
-    identity: str
-    generation: int
-    settings: IndexSettings
 
 
 class DerivedVectors:
@@ -50,57 +41,43 @@ class DerivedVectors:
         self._identity = ""
         self._earlier: deque[VectorMatrix] = deque(maxlen=_EARLIER)
 
-    def search(
-        self,
-        connection: apsw.Connection,
-        moment: Moment,
-        query: NDArray[np.float32],
-        limit: int,
-        *,
-        allowed: NDArray[np.int64] | None = None,
-        exact: bool = False,
-    ) -> list[Match]:
-        """Return the passages nearest to ``query [d]`` among all, or among the ``allowed`` passages."""
-        with self._lock:
-            matrix = self._matrix_at(connection, moment)
-            if matrix is not None:
-                return _matches(*matrix.search(query, limit, allowed=allowed, exact=exact))
-        # Other threads have already updated the matrix to a newer generation than this snapshot's.
-        return compare_all(connection, moment, query, limit, allowed=allowed)
+    def matrix_at(self, connection: apsw.Connection, stamp: Stamp) -> VectorMatrix | None:
+        """Return the matrix as of a snapshot, unaffected by later updates.
 
-    def count(self, connection: apsw.Connection, moment: Moment) -> int | None:
-        """Return the number of vectors as of a snapshot; ``None`` when the matrix is newer."""
+        ``None`` if other threads have updated it to a newer generation, and the earlier one is not kept.
+        """
         with self._lock:
-            matrix = self._matrix_at(connection, moment)
-            return None if matrix is None else len(matrix)
+            matrix = self._matrix_at(connection, stamp)
+            return None if matrix is None else copy(matrix)  # a shallow copy: updates replace the arrays
 
     def damage(self) -> list[str]:
         """Read the whole derived file, and return a line for each damaged part."""
         with self._lock:
             return [] if self._matrix is None else self._matrix.damage()
 
-    def describe(self, connection: apsw.Connection, moment: Moment) -> dict[str, str]:
+    def describe(self, connection: apsw.Connection, stamp: Stamp) -> dict[str, str]:
         """Return details of the matrix: why its file was stale, and its graph's size and recall."""
         with self._lock:
-            matrix = self._matrix or self._open(connection, moment)
-        facts = matrix.graph
-        return {
-            **({"derived vectors": f"are made anew: {matrix.unfit}"} if matrix.unfit else {}),
-            **({"graph": f"{facts.count} vectors, recall@10 {facts.recall:.3f}"} if facts else {}),
-        }
+            matrix = self._matrix or self._open(connection, stamp)
+        details = {}
+        if matrix.stale:
+            details["derived vectors"] = f"are rebuilt: {matrix.stale}"
+        if graph := matrix.graph:
+            details["graph"] = f"{graph.count} vectors, recall@10 {graph.recall:.3f}"
+        return details
 
-    def rebuild(self, connection: apsw.Connection, moment: Moment) -> None:
+    def rebuild(self, connection: apsw.Connection, stamp: Stamp) -> None:
         """Rebuild the matrix and its file, and the graph if there are enough vectors."""
-        from munjang.search.vectors.graph import is_there
+        from munjang.search.vectors.graph import is_installed
 
         with self._lock:
             self._matrix = None
             with suppress(OSError):
                 self.path.unlink()
-            matrix = self._matrix_at(connection, moment)
+            matrix = self._matrix_at(connection, stamp)
             assert matrix is not None  # it has the generation of this snapshot
             matrix.save()
-        if is_there():
+        if is_installed():
             matrix.build_graph()
 
     def close(self) -> None:
@@ -109,43 +86,43 @@ class DerivedVectors:
             self._matrix = None
             self._earlier.clear()
 
-    def _matrix_at(self, connection: apsw.Connection, moment: Moment) -> VectorMatrix | None:
-        if self._matrix is None or self._identity != moment.identity:
-            self._matrix = self._open(connection, moment)
-            self._identity = moment.identity
+    def _matrix_at(self, connection: apsw.Connection, stamp: Stamp) -> VectorMatrix | None:
+        if self._matrix is None or self._identity != stamp.identity:
+            self._matrix = self._open(connection, stamp)
+            self._identity = stamp.identity
             self._earlier.clear()
         matrix = self._matrix
-        if matrix.generation > moment.generation:
-            return next((one for one in self._earlier if one.generation == moment.generation), None)
-        if matrix.generation < moment.generation:
-            self._update(matrix, connection, moment)
+        if matrix.generation > stamp.generation:
+            return next((known for known in self._earlier if known.generation == stamp.generation), None)
+        if matrix.generation < stamp.generation:
+            self._update(matrix, connection, stamp)
         return matrix
 
-    def _open(self, connection: apsw.Connection, moment: Moment) -> VectorMatrix:
+    def _open(self, connection: apsw.Connection, stamp: Stamp) -> VectorMatrix:
         from munjang.search.vectors.matrix import VectorMatrix
 
         matrix = VectorMatrix(
             self.path,
-            identity=moment.identity,
-            dimension=moment.settings.dimension,
-            similarity=moment.settings.similarity,
+            identity=stamp.identity,
+            dimension=stamp.dimension,
+            similarity=stamp.similarity,
         )
         if matrix.generation and _last_passage(connection, matrix.generation) is None:
             # The file is newer than the database, or was derived from a diverged copy of this database.
             matrix.clear()
         return matrix
 
-    def _update(self, matrix: VectorMatrix, connection: apsw.Connection, moment: Moment) -> None:
+    def _update(self, matrix: VectorMatrix, connection: apsw.Connection, stamp: Stamp) -> None:
         since = matrix.generation
-        gone = connection.execute("SELECT passage FROM tombstone WHERE generation > ?", (since,))
-        removed = [passage for (passage,) in gone]
+        tombstones = connection.execute("SELECT passage FROM tombstone WHERE generation > ?", (since,))
+        removed = [passage for (passage,) in tombstones]
         added = connection.execute(
             "SELECT passage, value FROM vector WHERE passage > ? ORDER BY passage",
             (_last_passage(connection, since) or 0,),
         )
-        before = copy(matrix)  # a shallow copy: an update replaces the arrays and does not change them
+        before = copy(matrix)
         try:
-            matrix.update(added, removed, moment.generation)
+            matrix.update(added, removed, stamp.generation)
         except InputError as error:
             self._matrix = None
             raise StoreError(f"The index beside '{self.path}' is damaged: {error}") from error
@@ -159,46 +136,40 @@ class DerivedVectors:
 
 def _last_passage(connection: apsw.Connection, generation: int) -> int | None:
     """Return the highest passage number as of a generation; ``None`` for an unknown generation."""
-    found = connection.execute("SELECT last_passage FROM generation WHERE number = ?", (generation,)).get
-    return None if found is None else int(found)
-
-
-def _matches(passages: NDArray[np.int64], scores: NDArray[np.float32]) -> list[Match]:
-    return [Match(*pair) for pair in zip(passages.tolist(), scores.tolist(), strict=True)]
+    last = connection.execute("SELECT last_passage FROM generation WHERE number = ?", (generation,)).get
+    return None if last is None else int(last)
 
 
 def compare_all(
     connection: apsw.Connection,
-    moment: Moment,
+    stamp: Stamp,
     query: NDArray[np.float32],
     limit: int,
     *,
     allowed: NDArray[np.int64] | None = None,
-) -> list[Match]:
+) -> Nearest:
     """Return the nearest vectors by comparing with every vector in the database, block by block."""
     rows = connection.execute("SELECT passage, value FROM vector ORDER BY passage")
-    blocks = list(_compared(rows, moment.settings, query))
-    if not blocks:
-        return []
+    blocks = [(np.empty(0, np.int64), np.empty(0, np.float32)), *_compared(rows, stamp, query)]
     passages = np.concatenate([block[0] for block in blocks])
     scores = np.concatenate([block[1] for block in blocks])
     if allowed is not None:
-        chosen = np.isin(passages, allowed)
-        passages, scores = passages[chosen], scores[chosen]
+        mask = np.isin(passages, allowed)
+        passages, scores = passages[mask], scores[mask]
     best = np.lexsort((passages, -scores))[:limit]
-    return _matches(passages[best], scores[best])
+    return passages[best], scores[best]
 
 
 def _compared(
-    rows: Iterable[Any], settings: IndexSettings, query: NDArray[np.float32]
+    rows: Iterable[Any], stamp: Stamp, query: NDArray[np.float32]
 ) -> Iterator[tuple[NDArray[np.int64], NDArray[np.float32]]]:
     stream = iter(rows)
-    scale = np.linalg.norm(query) if settings.similarity == "cosine" else 1.0
+    scale = np.linalg.norm(query) if stamp.similarity == "cosine" else 1.0
     while block := list(islice(stream, _BLOCK_ROWS)):
         vectors = np.frombuffer(b"".join(value for _, value in block), dtype="<f4")
-        vectors = vectors.reshape(len(block), settings.dimension)
+        vectors = vectors.reshape(len(block), stamp.dimension)
         scores = vectors @ query
-        if settings.similarity == "cosine":
+        if stamp.similarity == "cosine":
             lengths = np.linalg.norm(vectors, axis=1) * scale
             scores = scores / np.maximum(lengths, np.finfo(np.float32).tiny)
         yield np.array([passage for passage, _ in block], dtype=np.int64), scores.astype(np.float32)

@@ -1,1 +1,1 @@
-"""Drawing what a model did: as plain values for JSON, as tables for a terminal, as a page."""
+"""Drawings of an explanation: plain values for JSON, tables for a terminal, an HTML page."""

@@ -1,7 +1,7 @@
-"""Attention by layer and head, to be looked through without a script.
+"""Attention by layer and head in HTML, without a script.
 
 Layers are `<details>`; the heads of a layer are radio buttons, each followed by its label and its panel, and
-a style sheet shows the panel of the one that is chosen.
+a style sheet shows the panel of the selected head.
 """
 
 from __future__ import annotations
@@ -15,15 +15,15 @@ from munjang.tasks.explain.steps import Array, Layer, Rows, cosines
 
 __all__ = ["attention_section"]
 
-_MOST_PIXELS = 2_000_000  # of all heads together; beyond, a page shows the means, and the heads of one layer
+_MOST_PIXELS = 2_000_000  # of all heads; above this, a page shows the means, and the heads of one layer only
 _MANY_TOKENS = 40
-_Panel = tuple[str, Array, Array, str]  # its label, its numbers, how strongly each is drawn, its last column
+_Panel = tuple[str, Array, Array, str]  # its label, its numbers, the strength of each, its last column
 
 
 def attention_section(
     layers: Sequence[Layer], rows: Rows, prefix: str, layer: int | None, head: int | None
 ) -> tuple[str, str, str]:
-    """The title, text and body; open at a layer (the last by default) and a head (the mean)."""
+    """Return the title, text and body; open at a layer (the last by default) and a head (the mean)."""
     opened = layers[-1].number if layer is None else layer
     every_head = sum(each.attention.size for each in layers) <= _MOST_PIXELS
     text = (

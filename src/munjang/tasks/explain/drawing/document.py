@@ -1,14 +1,14 @@
 """An explanation as plain values, for JSON.
 
-Keys that do not change: ``text``, ``pair``, ``model``, ``model_type``, ``task``; ``tokens``, ``input_ids``,
+The stable keys: ``text``, ``pair``, ``model``, ``model_type``, ``task``; ``tokens``, ``input_ids``,
 ``token_type_ids``, ``attention_mask``, ``position_ids``, ``special_tokens_mask``, ``offsets``,
 ``sequence_ids``; ``embeddings`` with ``word``, ``position``, ``token_type``, ``sum`` and ``result``, each of
 ``norms`` and ``first_numbers``; ``layers``, each with ``layer``, ``norms``, ``first_numbers``,
 ``cos_to_previous``, ``cos_between_tokens``, ``focus``, and ``attention``, a list of ``head``, ``weights`` and
 ``strongest`` (head ``null`` is the mean of all); ``sentence`` with ``pooling``, ``steps`` and ``vector``;
 ``steps``; ``decisions``, each with ``place``, ``classes``, ``function``, ``choices`` (``id``, ``label``,
-``logit``, ``score``) and ``withheld``. What a task or model does not have is ``null`` or empty. Numbers are
-rounded to six digits after the point.
+``logit``, ``score``) and ``withheld``. Missing values are ``null`` or empty. Numbers are rounded to six
+digits after the point.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ _DIGITS = 6
 
 
 def document(explanation: Explained, *, layer: int | None, head: int | None) -> dict[str, Any]:
-    """Everything that is known, or of one layer or one head only."""
+    """Return the explanation as plain values, of all layers and heads or only one."""
     rows = explanation.rows
     layers = [each for each in explanation.layers if layer in (None, each.number)]
     return {
@@ -63,7 +63,7 @@ def document(explanation: Explained, *, layer: int | None, head: int | None) -> 
 
 
 def _numbers(values: NDArray[Any] | float) -> Any:
-    """Round to what single precision has to say; as lists."""
+    """Return the values as lists, rounded to the digits of single precision."""
     return np.round(np.asarray(values, dtype=np.float64), _DIGITS).tolist()
 
 

@@ -1,4 +1,4 @@
-"""An explanation as one page of HTML: no script, nothing from outside, light and dark."""
+"""An explanation as a self-contained HTML page without a script, in light and dark colours."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from munjang.tasks.explain.steps import Array, Decision, Embeddings, Explained, 
 __all__ = ["fragment", "page"]
 
 _FIRST = 4
-# The page may show what is written in it, and load nothing.
+# The page shows its own content only, and loads nothing.
 _POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
 
 
 def page(explanation: Explained, *, layer: int | None = None, head: int | None = None) -> str:
-    """The whole page."""
+    """Return the page."""
     title = as_html(explanation.text[:80])
     return (
         '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
@@ -36,7 +36,7 @@ def page(explanation: Explained, *, layer: int | None = None, head: int | None =
 
 
 def fragment(explanation: Explained) -> str:
-    """The same for a notebook, where several may stand on one page."""
+    """Return the explanation for a notebook, which may contain several."""
     return _body(explanation, f"munjang-{secrets.token_hex(4)}", None, None)
 
 
@@ -117,7 +117,7 @@ def _embeddings(embeddings: Embeddings, rows: Rows) -> tuple[str, str, str]:
     lengths = {name: norms(part) for name, part in columns.items()}
     longest = max(float(each.max()) for each in lengths.values())
     bars = {name: (each, longest or 1.0) for name, each in lengths.items()}
-    # What enters the first layer may be normalised, so its lengths are on a scale of their own.
+    # The first layer's input may be normalised, so its lengths have another scale.
     result = norms(embeddings.result)
     bars["enters layer 0"] = (result, float(result.max()) or 1.0)
     columns["enters layer 0"] = embeddings.result

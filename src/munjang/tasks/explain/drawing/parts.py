@@ -35,7 +35,7 @@ _DOTTED_CIRCLE = "\u25cc"
 
 
 def visible(text: str) -> str:
-    """Show white space as spaces, hidden characters as escapes, and a lone combining mark on a circle."""
+    """Return text with spaces for white space, escapes for hidden characters, a circle under a lone mark."""
     shown = [_shown(character) for character in text]
     for i, character in enumerate(text):
         if unicodedata.category(character)[0] == "M" and (i == 0 or not _carries(text[i - 1])):
@@ -44,7 +44,7 @@ def visible(text: str) -> str:
 
 
 def _carries(character: str) -> bool:
-    """Whether a combining mark may stand on a character, another mark included."""
+    """Return whether a combining mark can follow a character, which may be another mark."""
     return unicodedata.category(character)[0] not in "CZ" or character in _JOINERS
 
 
@@ -57,23 +57,23 @@ def _shown(character: str) -> str:
 
 
 def as_html(text: str) -> str:
-    """The same for HTML, element content or attribute value."""
+    """Return the visible text for HTML, as element content or attribute value."""
     return escape(visible(text), quote=True)
 
 
 def section(number: int, title: str, text: str, body: str) -> str:
-    """A step of the page; ``title``, ``text`` and ``body`` are HTML."""
+    """Return a step of the page; ``title``, ``text`` and ``body`` are HTML."""
     return f"<section><h2><span>{number}</span>{title}</h2><p>{text}</p>{body}</section>"
 
 
 def token(rows: Rows, i: int) -> str:
-    """A token's name, dimmed if it is a special one."""
+    """Return a token's name, dimmed for a special token."""
     special = ' class="special"' if rows.special_tokens_mask[i] else ""
     return f"<bdi{special}>{as_html(rows.tokens[i])}</bdi>"
 
 
 def table(head: Sequence[str], lines: Iterable[str], *, left: Sequence[str] = (), kind: str = "") -> str:
-    """A table that scrolls where it does not fit; ``lines`` are the cells of each row, as HTML."""
+    """Return a table that scrolls if it is too wide; ``lines`` are the cells of each row, as HTML."""
     cells = "".join(f'<th class="t">{name}</th>' if name in left else f"<th>{name}</th>" for name in head)
     body = "".join(f"<tr>{line}</tr>" for line in lines)
     opened = f'<table class="{kind}">' if kind else "<table>"
@@ -81,12 +81,12 @@ def table(head: Sequence[str], lines: Iterable[str], *, left: Sequence[str] = ()
 
 
 def bar(share: float, shown: str, *, kind: str = "") -> str:
-    """A cell with a bar of a share of its width, and the number under it."""
+    """Return a cell with a bar as wide as the share, and the number under it."""
     return f'<td class="bar{kind}"><i style="--v:{min(max(share, 0), 1):.3f}"></i><span>{shown}</span></td>'
 
 
 def cell(share: float, shown: str) -> str:
-    """A cell whose colour is as strong as the share."""
+    """Return a cell with a colour as strong as the share."""
     return f'<td class="h" style="--v:{min(max(share, 0), 1):.2f}">{shown}</td>'
 
 
@@ -97,12 +97,12 @@ _RGBA = 6
 
 
 def strengths(matrix: NDArray[Any]) -> str:
-    """A picture of ``[rows, columns]`` from 0 (nothing) to 1 (full colour), as a data address."""
+    """Return an image of ``[rows, columns]`` from 0 (transparent) to 1 (full colour), as a data URL."""
     return signed(np.clip(matrix, 0, 1))
 
 
 def signed(matrix: NDArray[Any]) -> str:
-    """A picture of ``[rows, columns]`` from -1 (one colour) over 0 (nothing) to 1 (the other)."""
+    """Return an image of ``[rows, columns]`` from -1 (one colour) over 0 (transparent) to 1 (another)."""
     pixels = np.empty((*matrix.shape, 4), dtype=np.uint8)
     pixels[..., :3] = np.where(matrix[..., None] < 0, _NEGATIVE, _POSITIVE)
     pixels[..., 3] = np.rint(np.minimum(np.abs(matrix), 1) * 255)

@@ -1,4 +1,4 @@
-"""An explanation as tables for a terminal; Korean takes two columns a letter, which rich knows."""
+"""An explanation as tables for a terminal; rich handles the double width of Korean letters."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ _LONGEST_TOKEN = 12
 
 
 def as_text(explanation: Explained, *, layer: int | None, head: int | None, width: int) -> str:
-    """The tables without colour, at most ``width`` columns wide."""
+    """Return the tables as text without colour, at most ``width`` columns wide."""
     out = io.StringIO()
     console = Console(file=out, width=width, markup=False, emoji=False, highlight=False, no_color=True)
     console.print(drawing(explanation, layer=layer, head=head, width=width))
@@ -42,7 +42,7 @@ def as_text(explanation: Explained, *, layer: int | None, head: int | None, widt
 
 
 def heat(shares: Iterable[float]) -> str:
-    """A strip of blocks, one for each share from 0 to 1."""
+    """Return a strip of blocks, one for each share from 0 to 1."""
     most = len(_SHADES) - 1
     return "".join(_SHADES[min(int(max(share, 0) * most + 0.5), most)] for share in shares)
 
@@ -50,7 +50,7 @@ def heat(shares: Iterable[float]) -> str:
 def drawing(
     explanation: Explained, *, layer: int | None = None, head: int | None = None, width: int = _NARROWEST
 ) -> RenderableType:
-    """Every step as a table, with the attention of one layer (the last) and head (the mean of all)."""
+    """Return every step as a table, with the attention of one layer (the last) and head (the mean of all)."""
     parts: list[RenderableType] = [_tokens(explanation.rows)]
     rows = explanation.rows
     if explanation.embeddings is not None:
@@ -73,7 +73,7 @@ def drawing(
 
 
 def _titled(title: str, table: Table) -> RenderableType:
-    """Put a title over a table that may be wider than it."""
+    """Return a table with a title, which may be wider than the table."""
     return Group(Text(title, style="bold"), table)
 
 
@@ -199,5 +199,5 @@ def _decision(decision: Decision, rows: Rows) -> RenderableType:
 def _summary(decision: Decision, rows: Rows) -> str:
     where = "" if decision.place is None else f" at {decision.place} {visible(rows.tokens[decision.place])}"
     logits = decision.logits
-    found = f"Answer{where}: {len(logits):,} logits, {logits.min():.2f} to {logits.max():.2f}"
-    return f"{found}; special pieces had {decision.withheld:.4f}" if decision.withheld else found
+    summary = f"Answer{where}: {len(logits):,} logits, {logits.min():.2f} to {logits.max():.2f}"
+    return f"{summary}; special pieces had {decision.withheld:.4f}" if decision.withheld else summary

@@ -1,4 +1,7 @@
-"""Encodings for PostgreSQL: texts with NUL or lone surrogates, words, vectors, ids."""
+"""The stored form of ids, documents, words and vectors in PostgreSQL.
+
+Texts with NUL or lone surrogates, which PostgreSQL does not accept, are escaped.
+"""
 
 from __future__ import annotations
 
@@ -19,21 +22,21 @@ from munjang.search.stores.base import check_form
 
 __all__ = [
     "comparable",
-    "copied_vector",
     "escaped",
     "id_key",
-    "read_body",
+    "read_document",
     "read_id",
     "read_vectors",
     "unescaped",
+    "vector_row",
     "vector_text",
     "words_query",
-    "words_vector",
+    "words_text",
     "write_body",
     "write_id",
 ]
 
-# Two code points that texts hardly ever have begin an escape. The order of texts stays as it was.
+# An escape begins with one of two code points that hardly occur in texts. The order of texts is preserved.
 _RAW = re.compile("[\x00\x01\ud7ff-\udfff]")
 _ESCAPES = re.compile("\x01[\x01\x02]|\ud7ff[\x01\u0100-\u08ff]")
 _HALVES = re.compile("[\ud800-\udfff]")
@@ -41,10 +44,10 @@ _SURROGATES = 0xD800 - 0x100
 
 # Limits of tsvector: https://www.postgresql.org/docs/current/textsearch-limitations.html
 _LAST_POSITION = 16_383
-_WORD_BYTES = 500  # 2,046 would do; what is longer is told apart by a hash
-_VECTOR_BYTES = 1_000_000  # of 1,048,575, with room for alignment
+_WORD_BYTES = 500  # the limit is 2,046; longer words are replaced by a prefix and a hash
+_VECTOR_BYTES = 1_000_000  # the limit is 1,048,575, including alignment
 
-_BEYOND = "1e5000"  # stands for infinity: more than any float, and than any int that Python writes as text
+_BEYOND = "1e5000"  # represents infinity: larger than any float, and any int that Python writes as text
 
 
 def escaped(text: str) -> str:
@@ -53,7 +56,7 @@ def escaped(text: str) -> str:
 
 
 def unescaped(text: str) -> str:
-    """Undo `escaped`."""
+    """Return the text from the result of `escaped`."""
     return _ESCAPES.sub(_unescape, text)
 
 
@@ -82,12 +85,12 @@ def write_id(document: DocumentId) -> str:
 
 
 def read_id(text: str) -> DocumentId:
-    """Undo `write_id`."""
+    """Return the id from the text of `write_id`."""
     return int(text[1:]) if text[0] == "i" else unescaped(text[1:])
 
 
 def id_key(document: DocumentId) -> bytes:
-    """Return 16 bytes to look a document up by; an index holds no text of more than 2,700 bytes."""
+    """Return a key of 16 bytes for an id; PostgreSQL can't index a text of more than 2,700 bytes."""
     return hashlib.blake2b(write_id(document).encode(), digest_size=16).digest()
 
 
@@ -95,44 +98,44 @@ def write_body(document: Document) -> str:
     """Return fields and metadata as JSON; `InputTypeError` for metadata that can't be written as JSON."""
     try:
         if not _names_are_texts(document.metadata):
-            raise TypeError("a name is no text")
+            raise TypeError("a name is not a text")
         content = [dict(document.fields), dict(document.metadata)]
         body = json.dumps(content, ensure_ascii=False, allow_nan=False)
     except (TypeError, ValueError, RecursionError) as error:
         raise InputTypeError(f"The metadata of document {document.id!r} can't be JSON: {error}.") from error
     if _HALVES.search(f"{body}{document.id}{document.source}"):
-        raise InputError(f"Document {document.id!r} has half of a surrogate pair, which is not Unicode text.")
+        raise InputError(f"Document {document.id!r} has a lone surrogate, which is not Unicode text.")
     return escaped(body)
 
 
 def _names_are_texts(value: object) -> bool:
     if isinstance(value, Mapping):
-        return all(isinstance(name, str) and _names_are_texts(one) for name, one in value.items())
+        return all(isinstance(name, str) and _names_are_texts(member) for name, member in value.items())
     return not isinstance(value, (list, tuple)) or all(map(_names_are_texts, value))
 
 
-def read_body(document: str, source: str | None, body: str) -> Document:
-    """Undo `write_body`."""
+def read_document(document: str, source: str | None, body: str) -> Document:
+    """Return the document of a row: id, source, and the JSON of `write_body`."""
     fields, metadata = json.loads(unescaped(body))
-    place = None if source is None else unescaped(source)
-    return check_form(Document(id=read_id(document), fields=fields, metadata=metadata, source=place))
+    source = None if source is None else unescaped(source)
+    return check_form(Document(id=read_id(document), fields=fields, metadata=metadata, source=source))
 
 
-# Metadata to filter by
+# Metadata for filters
 
 
 def comparable(value: Any) -> str:
-    """Write a value as JSON that PostgreSQL compares as Python does.
+    """Return a value as JSON that PostgreSQL compares as Python does.
 
-    Texts are escaped, whole floats beyond 2^53 get all their digits (a shorter form that reads as the same
-    float may be another whole number), and infinity, which only a filter has, becomes more than everything.
+    Texts are escaped. Floats beyond 2^53 are written with all digits, because a shorter form of the same
+    float may be another integer. Infinity, which occurs only in filters, becomes larger than every number.
     """
     if isinstance(value, str):
         return json.dumps(escaped(value), ensure_ascii=False)
     if isinstance(value, float):
         return _comparable_float(value)
     if isinstance(value, Mapping):
-        pairs = (f"{comparable(name)}:{comparable(one)}" for name, one in value.items())
+        pairs = (f"{comparable(name)}:{comparable(member)}" for name, member in value.items())
         return f"{{{','.join(pairs)}}}"
     if isinstance(value, (list, tuple)):
         return f"[{','.join(map(comparable, value))}]"
@@ -148,23 +151,23 @@ def _comparable_float(value: float) -> str:
 # Words
 
 
-def words_vector(words: Sequence[str]) -> str:
-    """Write words as a tsvector.
+def words_text(words: Sequence[str]) -> str:
+    """Return words as a tsvector.
 
-    PostgreSQL keeps 256 positions of a word, none beyond 16,383, and a megabyte of words; what is more is
-    not counted, but no error.
+    PostgreSQL stores at most 256 positions of a word, no position beyond 16,383, and a megabyte of words; the
+    rest is ignored without an error.
     """
     positions: dict[str, list[int]] = {}
-    room = _VECTOR_BYTES
-    for place, word in enumerate(words, start=1):
+    free_bytes = _VECTOR_BYTES
+    for position, word in enumerate(words, start=1):
         if word not in positions:
-            room -= min(len(word.encode("utf-8", "surrogatepass")), 2 * _WORD_BYTES) + 4
-        room -= 2
-        if room < 0:
+            free_bytes -= min(len(word.encode("utf-8", "surrogatepass")), 2 * _WORD_BYTES) + 4
+        free_bytes -= 2
+        if free_bytes < 0:
             break
-        positions.setdefault(word, []).append(min(place, _LAST_POSITION))
+        positions.setdefault(word, []).append(min(position, _LAST_POSITION))
     return " ".join(
-        f"{_quoted(word)}:{','.join(map(str, places))}" for word, places in positions.items() if word
+        f"{_quoted(word)}:{','.join(map(str, listed))}" for word, listed in positions.items() if word
     )
 
 
@@ -174,7 +177,7 @@ def words_query(words: Sequence[str]) -> str:
 
 
 def _quoted(word: str) -> str:
-    """Quote a word for tsvector and tsquery, in which a quote and a backslash are doubled."""
+    """Quote a word for tsvector and tsquery; quotes and backslashes are doubled."""
     text = escaped(word)
     if len(text) > _WORD_BYTES // 4 and len(text.encode()) > _WORD_BYTES:
         text = f"{text[: _WORD_BYTES // 8]}{hashlib.sha256(text.encode()).hexdigest()}"
@@ -185,19 +188,19 @@ def _quoted(word: str) -> str:
 
 
 def vector_text(vector: NDArray[np.float32]) -> str:
-    """Write ``[d]`` as pgvector reads it, each number with the digits that float32 has."""
+    """Return a vector ``[d]`` as text for pgvector, with all digits of float32."""
     numbers = vector.tolist()
     return f"[{','.join(['%.9g'] * len(numbers)) % tuple(numbers)}]"
 
 
-def copied_vector(passage: int, document: int, vector: NDArray[np.float32]) -> bytes:
-    """Write a row of a passage's number, its document's and its vector for a binary COPY."""
+def vector_row(passage: int, document: int, vector: NDArray[np.float32]) -> bytes:
+    """Return a row for a binary COPY: the number of a passage, the number of its document, and its vector."""
     numbers = vector.astype(">f4").tobytes()
     size = len(numbers) + 4
     return struct.pack(">hiqiqihh", 3, 8, passage, 8, document, size, len(vector), 0) + numbers
 
 
-def read_vectors(sent: Sequence[bytes], dimension: int) -> NDArray[np.float32]:
-    """Read what ``vector_send`` gave: ``[n, d]``."""
-    numbers = np.frombuffer(b"".join(one[4:] for one in sent), dtype=">f4")
-    return numbers.reshape(len(sent), dimension).astype(np.float32)
+def read_vectors(vectors: Sequence[bytes], dimension: int) -> NDArray[np.float32]:
+    """Return the vectors ``[n, d]`` from the results of pgvector's ``vector_send``."""
+    numbers = np.frombuffer(b"".join(vector[4:] for vector in vectors), dtype=">f4")
+    return numbers.reshape(len(vectors), dimension).astype(np.float32)
