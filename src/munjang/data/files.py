@@ -154,12 +154,12 @@ def _decoded_lines(file: IO[bytes], name: str, encoding: str) -> Iterator[str]:
 def _not_decodable(
     raw: bytes, name: str, number: int, encoding: str, error: UnicodeDecodeError
 ) -> DataFileError:
-    place = f"{name}, line {number}: not {encoding.upper()} (byte 0x{raw[error.start]:02x})"
+    position = f"{name}, line {number}: not {encoding.upper()} (byte 0x{raw[error.start]:02x})"
     if number == 1 and raw.startswith(_UTF16_MARKS):
-        return DataFileError(f"{place}; it looks like UTF-16: save it as UTF-8 or pass --encoding utf-16.")
+        return DataFileError(f"{position}; it looks like UTF-16: save it as UTF-8 or pass --encoding utf-16.")
     if encoding.lower().replace("-", "") == "utf8" and _looks_like_cp949(raw):
-        return DataFileError(f"{place}; it looks like CP949: save it as UTF-8 or pass --encoding cp949.")
-    return DataFileError(f"{place}; save it as UTF-8 or pass --encoding NAME.")
+        return DataFileError(f"{position}; it looks like CP949: save it as UTF-8 or pass --encoding cp949.")
+    return DataFileError(f"{position}; save it as UTF-8 or pass --encoding NAME.")
 
 
 def _looks_like_cp949(raw: bytes) -> bool:
@@ -318,7 +318,7 @@ def _id_column(first: Entry, column: str) -> str | None:
 def _id(entry: Entry, column: str) -> int | str:
     value = entry.values.get(column)
     if not _is_id(value):
-        raise entry.error(f"'{column}' is {json_type(value)}, no number or text.")
+        raise entry.error(f"'{column}' is {json_type(value)}, not a number or text.")
     assert isinstance(value, (int, str))
     return value
 
