@@ -154,12 +154,12 @@ def _decoded_lines(file: IO[bytes], name: str, encoding: str) -> Iterator[str]:
 def _not_decodable(
     raw: bytes, name: str, number: int, encoding: str, error: UnicodeDecodeError
 ) -> DataFileError:
-    place = f"{name}, line {number}: not {encoding.upper()} (byte 0x{raw[error.start]:02x})"
+    position = f"{name}, line {number}: not {encoding.upper()} (byte 0x{raw[error.start]:02x})"
     if number == 1 and raw.startswith(_UTF16_MARKS):
-        return DataFileError(f"{place}; it looks like UTF-16: save it as UTF-8 or pass --encoding utf-16.")
+        return DataFileError(f"{position}; it looks like UTF-16: save it as UTF-8 or pass --encoding utf-16.")
     if encoding.lower().replace("-", "") == "utf8" and _looks_like_cp949(raw):
-        return DataFileError(f"{place}; it looks like CP949: save it as UTF-8 or pass --encoding cp949.")
-    return DataFileError(f"{place}; save it as UTF-8 or pass --encoding NAME.")
+        return DataFileError(f"{position}; it looks like CP949: save it as UTF-8 or pass --encoding cp949.")
+    return DataFileError(f"{position}; save it as UTF-8 or pass --encoding NAME.")
 
 
 def _looks_like_cp949(raw: bytes) -> bool:
@@ -209,6 +209,7 @@ class DataFile:
         encoding: the character encoding; a UTF-8 byte order mark is not part of the text.
         quoting: whether quotes in CSV and TSV quote fields, or are ordinary characters.
         header: whether the first row of CSV and TSV names the columns; if not, they are 1, 2, 3, ...
+        nested: whether the columns of parquet that hold lists or structs are read too.
         called: the name of the file in messages; by default its path.
 
     Iterating raises `DataFileError` with the line for an invalid file, `InputError` for an unknown encoding,
@@ -220,6 +221,7 @@ class DataFile:
     encoding: str = "utf-8"
     quoting: bool = True
     header: bool = True
+    nested: bool = False
     called: str | None = None
 
     @property
@@ -260,7 +262,7 @@ class DataFile:
         check_path(self.path)
         kind = self.kind
         if kind == _PARQUET:
-            yield from parquet_entries(self.path, self.name)
+            yield from parquet_entries(self.path, self.name, nested=self.nested)
             return
         with opened(self.path) as file:
             lines = numbered_lines(file, self.name, self.encoding)
@@ -316,7 +318,7 @@ def _id_column(first: Entry, column: str) -> str | None:
 def _id(entry: Entry, column: str) -> int | str:
     value = entry.values.get(column)
     if not _is_id(value):
-        raise entry.error(f"'{column}' is {json_type(value)}, no number or text.")
+        raise entry.error(f"'{column}' is {json_type(value)}, not a number or text.")
     assert isinstance(value, (int, str))
     return value
 

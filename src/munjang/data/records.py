@@ -277,15 +277,18 @@ def json_line_entries(lines: NumberedLines, name: str) -> Iterator[Entry]:
         yield Entry(name, f"line {number}", value)
 
 
-def parquet_entries(path: str, name: str) -> Iterator[Entry]:
-    """Read the rows of a parquet file: its columns of texts, numbers and truth values, nothing nested.
+def parquet_entries(path: str, name: str, *, nested: bool) -> Iterator[Entry]:
+    """Read the rows of a parquet file: its columns of texts, numbers and booleans.
 
-    Raises `DataFileError` for a file that is broken or has two columns of one name.
+    If ``nested``, columns of lists and structs are read too. Raises `DataFileError` for a file that is broken
+    or has two columns of one name.
     """
     parquet, arrow = import_pyarrow()
     try:
         with parquet.ParquetFile(path) as file:
-            columns = [field.name for field in file.schema_arrow if not arrow.types.is_nested(field.type)]
+            columns = [
+                field.name for field in file.schema_arrow if nested or not arrow.types.is_nested(field.type)
+            ]
             if columns:
                 _check_unique(columns, name)
             start = 1

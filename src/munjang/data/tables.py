@@ -32,7 +32,7 @@ class Table:
     """The rows of a file with columns: CSV, TSV, JSON, JSON Lines or parquet. Iterate over it once.
 
     ``quoting`` None means: quotes in a .csv quote fields; in a .tsv the content decides. The values of nested
-    JSON objects are columns too, as ``labels.label`` in KLUE's ``{"labels": {"label": 3.7}}``.
+    objects are columns too, as ``labels.label`` in KLUE's ``{"labels": {"label": 3.7}}``.
 
     Raises `DataFileError` for a file that is missing, empty, broken or without columns, `InputError` for an
     unknown encoding, and `MissingExtraError` for parquet without its package.
@@ -63,7 +63,7 @@ def _entries(path: str, encoding: str, quoting: bool | None, header: bool) -> It
     if quoting is None:
         check_encoding(encoding)
         quoting = file.kind != ".tsv" or not file.rereadable or _has_quoted_fields(file)
-    return replace(file, quoting=quoting).records()
+    return replace(file, quoting=quoting, nested=True).records()
 
 
 def _flat(entry: Entry) -> Entry:

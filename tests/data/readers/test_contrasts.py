@@ -9,6 +9,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from munjang.data import read_contrasts, read_ranked_lists
@@ -205,3 +207,13 @@ def test_bad_lists(name: str, content: str, message: str, tmp_path: Path) -> Non
         read_ranked_lists(write(tmp_path / name, content))
     assert name in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+def test_lists_in_parquet(tmp_path: Path) -> None:
+    path = tmp_path / "a.parquet"
+    columns = {"query": ["하나", "둘"], "positive": ["일", "이"], "negatives": [["이", "삼"], []]}
+    pq.write_table(pa.table(columns), path)
+    assert read_contrasts(path) == [Contrast("하나", "일", ("이", "삼")), Contrast("둘", "이")]
+    lists = {"query": ["하나"], "documents": [["일", "이"]], "relevance": [[1.0, 0.0]]}
+    pq.write_table(pa.table(lists), path)
+    assert read_ranked_lists(path) == [RankedList("하나", ("일", "이"), (1.0, 0.0))]

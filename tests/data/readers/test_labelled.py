@@ -311,3 +311,9 @@ def test_an_encoding_of_its_own(tmp_path: Path) -> None:
     for each in (path, lines):
         with pytest.raises(InputError, match="no character encoding 'utf-9'"):
             read_labelled_texts(each, encoding="utf-9")
+
+
+def test_structs_in_parquet(tmp_path: Path) -> None:
+    columns = {"sentence1": ["가"], "sentence2": ["나"], "labels": [{"label": 3.7, "binary-label": 1}]}
+    pq.write_table(pa.table(columns), tmp_path / "a.parquet")
+    assert read_scored_pairs(tmp_path / "a.parquet") == [ScoredPair("가", "나", 3.7)]

@@ -127,7 +127,7 @@ def test_bad_lines(content: str, message: str, tmp_path: Path) -> None:
         ([[7, 8, "LC"]], r"an entity \[7, 8\] is no part"),
         ([[2, 2, "LC"]], r"an entity \[2, 2\] is no part"),
         ([[3, 1, "LC"]], r"an entity \[3, 1\] is no part"),
-        ([[-2, 1, "LC"]], "the start of an entity is -2; places count from 0"),
+        ([[-2, 1, "LC"]], "the start of an entity is -2; offsets count from 0"),
         ([[0, "2", "LC"]], "the end of an entity is '2', not a whole number"),
         ([[0.0, 2, "LC"]], r"the start of an entity is 0\.0, not a whole number"),
         ([[0, True, "LC"]], "the end of an entity is a truth value, not a whole number"),
@@ -169,3 +169,11 @@ def check(path: Path, message: str) -> None:
         read_tagged_texts(path)
     assert re.match(f"'.*{path.name}'", str(caught.value))
     assert "\n" not in str(caught.value)
+
+
+def test_a_no_break_space_is_part_of_a_word(tmp_path: Path) -> None:
+    path = write(tmp_path / "a.txt", "New\u00a0York B-LOC\n is  O\n\u3000\nSeoul B-LOC\n")
+    assert read_tagged_texts(path) == [
+        {"text": "New\u00a0York is", "entities": [(0, 8, "LOC")]},
+        {"text": "Seoul", "entities": [(0, 5, "LOC")]},
+    ]

@@ -58,25 +58,25 @@ class Report:
         """
         is_watched = self.progress or has_bar(self.progress)
         with tracked(self.progress, len(examples) if total is None else total, "Measuring") as advance:
-            found = evaluate(model, examples, advance=advance if is_watched else None)
-        found = replace(found, data=data.name)
+            evaluation = evaluate(model, examples, advance=advance if is_watched else None)
+        evaluation = replace(evaluation, data=data.name)
         if self.as_json:
-            print_json(found.to_dict())
+            print_json(evaluation.to_dict())
         elif self.as_markdown:
-            write_line(found.to_markdown())
+            write_line(evaluation.to_markdown())
         else:
-            _print_table(found)
+            _print_table(evaluation)
 
 
-def _print_table(found: Evaluation) -> None:
+def _print_table(evaluation: Evaluation) -> None:
     table = new_table()
     table.add_column("measure")
     table.add_column("value", justify="right")
     table.add_column("95% interval")
-    for name, value, interval in found.rows():
+    for name, value, interval in evaluation.rows():
         table.add_row(clean(name), value, interval)
     out = console()
-    out.print(clean(found.title), style="bold")  # rich would wrap a table's own title to its width
+    out.print(clean(evaluation.title), style="bold")  # rich would wrap a table's own title to its width
     out.print(table)
-    if found.notes:
-        out.print(clean(found.notes), style="dim")
+    if evaluation.notes:
+        out.print(clean(evaluation.notes), style="dim")

@@ -81,7 +81,10 @@ def _is_word(text: str) -> bool:
 
 
 def _columns(text: str) -> list[str]:
-    return text.rstrip().split("\t") if "\t" in text else text.split()
+    text = text.rstrip()
+    if "\t" in text:
+        return text.split("\t")
+    return [column for column in text.split(" ") if column]  # a no-break space is part of a word
 
 
 def klue_texts(lines: Iterable[Line], name: str) -> Iterator[TaggedText]:
