@@ -8,19 +8,6 @@ from __future__ import annotations
 
 from typing import Literal, TypeAlias
 
-__all__ = [
-    "Grouping",
-    "Level",
-    "MarkerKind",
-    "Method",
-    "Mode",
-    "Normalization",
-    "Precision",
-    "Strategy",
-    "Task",
-    "Weights",
-]
-
 # How tokens are joined to entities.
 Grouping: TypeAlias = Literal["simple", "first", "average", "max"]
 # What a vector of features stands for: a token, a word, or the whole text in one of three ways.

@@ -31,28 +31,6 @@ import re
 import shlex
 from importlib import metadata
 
-__all__ = [
-    "CheckpointError",
-    "DataFileError",
-    "EngineError",
-    "EngineWarning",
-    "FetchError",
-    "IndexMismatchError",
-    "InputError",
-    "InputTypeError",
-    "MissingExtraError",
-    "MissingHeadError",
-    "MunjangError",
-    "OfflineError",
-    "StoreBusyError",
-    "StoreError",
-    "TrainingError",
-    "TruncationError",
-    "UnknownModelError",
-    "UnsafeCheckpointError",
-    "UnsupportedModelError",
-]
-
 
 class MunjangError(Exception):
     """Root of every error that Munjang raises on purpose."""

@@ -13,8 +13,6 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 if TYPE_CHECKING:
     from rich.progress import Progress
 
-__all__ = ["Advance", "bars", "has_bar", "megabytes", "no_advance", "say", "track", "tracked", "watching"]
-
 Advance: TypeAlias = Callable[[int], None]  # called with the number of items done since the last call
 
 _LINES = 20  # maximum number of lines per task

@@ -12,21 +12,6 @@ from typing import ParamSpec, TypeVar
 
 from munjang.errors import InputError, InputTypeError
 
-__all__ = [
-    "check_device",
-    "check_flags",
-    "checked_choice",
-    "checked_count",
-    "checked_flag",
-    "checked_number",
-    "checked_text",
-    "optional_count",
-    "plain_value",
-    "same_signature",
-    "shown_value",
-    "takes_keywords",
-]
-
 C = TypeVar("C", str, str | None)
 P = ParamSpec("P")
 R = TypeVar("R")

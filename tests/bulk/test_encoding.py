@@ -19,10 +19,10 @@ import pytest
 
 from munjang import SentenceTransformer
 from munjang.bulk.encoding import BulkEncoding, BulkOptions
+from munjang.choices import Precision
 from munjang.data.files import DataFile
 from munjang.errors import DataFileError, InputError, MissingExtraError, MunjangError
-from munjang.sentence.quantization import Precision
-from munjang.sentence.transformer import TruncationWarning
+from munjang.runtime.notices import TruncationWarning
 from munjang.util import quantize_embeddings
 from support.bulk import ROWS, StopError, beside, make, text
 

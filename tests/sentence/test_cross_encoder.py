@@ -23,8 +23,8 @@ from munjang.errors import (
     TruncationError,
     UnsupportedModelError,
 )
+from munjang.runtime.notices import TruncationWarning
 from munjang.sentence.program import TORCH_ACTIVATIONS
-from munjang.sentence.transformer import TruncationWarning
 from support.peers import ARCHITECTURES
 from support.sentences import MAX_TOKENS, TEXTS, make_checkpoint, make_pair_checkpoint, modify_json
 

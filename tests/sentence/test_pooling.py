@@ -17,8 +17,8 @@ from sentence_transformers.sentence_transformer.modules import Transformer
 
 from munjang import SentenceTransformer
 from munjang.errors import CheckpointError, InputError, InputTypeError
+from munjang.runtime.notices import AssumptionWarning
 from munjang.sentence.program import POOLING_MODES, Pooling
-from munjang.sentence.transformer import AssumptionWarning
 from support.sentences import TEXTS, Trio, make_checkpoint, modify_json
 
 JOINED: list[tuple[str, ...]] = [

@@ -12,8 +12,9 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from sentence_transformers.util.quantization import quantize_embeddings as reference
 
+from munjang.choices import Precision
 from munjang.errors import InputError, InputTypeError
-from munjang.sentence.quantization import Precision, quantize_embeddings
+from munjang.sentence.quantization import quantize_embeddings
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -11,7 +11,7 @@ import pytest
 
 from munjang import SentenceTransformer, util
 from munjang.errors import InputError, InputTypeError, TruncationError
-from munjang.sentence.transformer import TruncationWarning
+from munjang.runtime.notices import TruncationWarning
 from support.peers import ARCHITECTURES
 from support.sentences import MAX_TOKENS, TEXTS, Trio
 

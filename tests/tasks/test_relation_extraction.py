@@ -16,12 +16,13 @@ from hypothesis import strategies as st
 
 import munjang
 from munjang.backends.registry import BACKENDS
+from munjang.choices import MarkerKind
 from munjang.data.readers.relations import KLUE_RE_LABELS
 from munjang.errors import CheckpointError, InputError, InputTypeError
 from munjang.runtime.model import Model
 from munjang.runtime.notices import TruncationWarning
 from munjang.tasks.loading import Loaded, ModelOptions, load
-from munjang.tasks.markers import MarkerKind, Markers, add_markers, mark
+from munjang.tasks.markers import Markers, add_markers, mark
 from munjang.tasks.relation_extraction import RelationExtraction
 from munjang.tokenization import Tokenizer
 from support.labelled import MAX_LENGTH, labelled_model

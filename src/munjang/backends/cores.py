@@ -6,8 +6,6 @@ import os
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 
-__all__ = ["available_cores", "quota_of_cores"]
-
 
 def available_cores() -> int:
     """Return the number of cores that the affinity mask and the control group's quota allow."""

@@ -13,8 +13,6 @@ from munjang.models.batch import TokenBatch
 from munjang.models.params import MadeOnce, Params
 from munjang.models.program import Program
 
-__all__ = ["FIRST_LAYER", "differ", "first_layer", "fused_products", "probe"]
-
 FIRST_LAYER = "layer.0"  # the tap of the first layer's output in every architecture
 _TOKENS = 3
 _WEIGHTINGS = 8  # more than any program uses for pooling

@@ -13,18 +13,6 @@ from munjang.errors import CheckpointError, InputError
 from munjang.models.batch import TokenBatch
 from munjang.models.program import Program
 
-__all__ = [
-    "Array",
-    "Compiled",
-    "Executor",
-    "OneByOne",
-    "Outputs",
-    "as_float32",
-    "check_finite",
-    "check_outputs",
-    "gathered",
-]
-
 Array = NDArray[Any]
 Outputs = dict[str, NDArray[np.float32]]
 _CHECKED_BYTES = 2**24  # includes the layers' matrices; embedding tables are larger and only partly read

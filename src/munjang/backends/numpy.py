@@ -16,8 +16,6 @@ from munjang.models.ops import LAPLACE_DEVIATION, LAPLACE_MEAN, PoolMode
 from munjang.models.params import MadeOnce, Params
 from munjang.models.program import Program
 
-__all__ = ["NumpyExecutor", "NumpyOps", "activate"]
-
 _LARGE_NEGATIVE = np.float32(-1e9)
 
 

@@ -45,8 +45,6 @@ with hidden("openvino_telemetry"):
     import openvino as ov
     from openvino import opset13 as op
 
-__all__ = ["EightBitMatrix", "OpenVINOExecutor", "OpenVINOOps", "build_graph", "hidden"]
-
 Node: TypeAlias = Any  # openvino publishes no types
 K = TypeVar("K")
 _LARGE_TABLE = 2**22  # bytes

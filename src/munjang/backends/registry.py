@@ -8,8 +8,6 @@ from munjang.backends.executor import Array, Executor
 from munjang.errors import InputError, InputTypeError, MissingExtraError
 from munjang.validation import optional_count
 
-__all__ = ["BACKENDS", "make_executor"]
-
 BACKENDS = ("openvino", "numpy", "torch")
 
 

@@ -19,8 +19,6 @@ from munjang.models.ops import LAPLACE_DEVIATION, LAPLACE_MEAN, PoolMode
 from munjang.models.params import Params
 from munjang.models.program import Program
 
-__all__ = ["TorchExecutor", "TorchOps"]
-
 _LARGE_NEGATIVE = -1e9
 
 

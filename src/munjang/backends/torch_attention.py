@@ -19,8 +19,6 @@ from torch import Tensor
 from munjang.backends.executor import Array
 from munjang.models.batch import TokenBatch
 
-__all__ = ["Groups", "lay_out", "take_together"]
-
 _WORTH_IT = 1.25  # cells per token above which texts of similar length get a separate padded view
 _FEWEST = 512  # number of cells below which one view is cheaper than several
 

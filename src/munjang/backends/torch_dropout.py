@@ -14,8 +14,6 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-__all__ = ["attention_with_dropout", "dropout"]
-
 _BITS = 16
 _ONE = np.int16(0x3F80)  # 1.0 in bfloat16
 

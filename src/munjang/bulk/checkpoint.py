@@ -26,8 +26,6 @@ from munjang.data.files import DataFile, opened
 from munjang.errors import DataFileError, InputError, MunjangError
 from munjang.sentence.similarity import same_probe
 
-__all__ = ["Staging", "beside", "exclusive_lock", "spooled", "translated_errors"]
-
 
 @contextmanager
 def spooled(source: DataFile, output: Path) -> Iterator[DataFile]:

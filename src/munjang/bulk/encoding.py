@@ -18,16 +18,15 @@ from munjang.bulk.writers import check_output, write_output
 from munjang.data.files import DataFile
 from munjang.errors import DataFileError, InputError
 from munjang.progress import Advance, no_advance
+from munjang.runtime.notices import TruncationWarning
 from munjang.sentence.encoding import EncodeOptions, chunks
 from munjang.sentence.similarity import PROBE
-from munjang.sentence.transformer import EncodeCall, SentenceTransformer, TruncationWarning
+from munjang.sentence.transformer import EncodeCall, SentenceTransformer
 from munjang.validation import optional_count
 
 if TYPE_CHECKING:
+    from munjang.choices import Precision
     from munjang.models.config import EncoderConfig
-    from munjang.sentence.quantization import Precision
-
-__all__ = ["BulkEncoding", "BulkOptions"]
 
 # Rows are saved after each chunk. Its size depends only on the texts and the model, so that a resumed run
 # makes the same chunks; a typical CPU takes a few seconds per chunk, for any model.

@@ -20,9 +20,7 @@ from munjang.progress import Advance
 from munjang.sentence.quantization import quantize_embeddings
 
 if TYPE_CHECKING:
-    from munjang.sentence.quantization import Precision
-
-__all__ = ["check_output", "json_numbers", "write_output"]
+    from munjang.choices import Precision
 
 Blocks = Iterator[NDArray[Any]]
 _FORMATS = (".npy", ".parquet", ".jsonl")

@@ -9,8 +9,6 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Calibration", "calibrate"]
-
 _ENOUGH = 20  # minimum number of held-out questions of each kind
 # A held-out question is similar in kind to the stored questions, so harder to refuse than user questions.
 _FALSE_ANSWERS = 0.25

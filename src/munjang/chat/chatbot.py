@@ -22,8 +22,6 @@ from munjang.sentence.transformer import SentenceTransformer
 from munjang.tokenization import nfc
 from munjang.validation import checked_count, checked_number, takes_keywords
 
-__all__ = ["ChatArguments", "ChatBot", "ChatOptions"]
-
 _SAMPLE = 300  # held-out questions
 _KOREAN_UNKNOWN = "잘 모르겠어요."
 _ENGLISH_UNKNOWN = "I do not know."

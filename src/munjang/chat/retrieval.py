@@ -27,8 +27,6 @@ from munjang.sentence.cross_encoder import CrossEncoder
 from munjang.sentence.similarity import normalize_embeddings
 from munjang.sentence.transformer import SentenceTransformer
 
-__all__ = ["HeldOut", "IndexedQuestions", "NearestQuestions", "Retriever", "is_index", "open_file"]
-
 HeldOut = tuple[list[float], list[float]]  # the leads of answerable and of unanswerable questions
 _SEED = 7
 _SURROUNDINGS = BACKGROUND.stop  # number of neighbours that a lead depends on

@@ -12,8 +12,6 @@ from typing import Any, NamedTuple
 from munjang.errors import DataFileError
 from munjang.rounding import rounded
 
-__all__ = ["Nearest", "Neighbour", "Turn", "TurnLog"]
-
 
 @dataclass(frozen=True, slots=True)
 class Neighbour:

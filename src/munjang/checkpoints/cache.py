@@ -27,8 +27,6 @@ from munjang.progress import megabytes, say
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-__all__ = ["cached_model", "install_model", "model_folder", "remove_cached"]
-
 _FULL = {errno.ENOSPC, errno.EFBIG, getattr(errno, "EDQUOT", errno.ENOSPC)}
 
 

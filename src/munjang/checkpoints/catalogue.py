@@ -10,17 +10,6 @@ from munjang.errors import UnknownModelError
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = [
-    "CATALOGUE",
-    "DEFAULT_MODEL",
-    "CatalogueEntry",
-    "Wheel",
-    "closest",
-    "find_entry",
-    "shortened",
-    "unknown_model",
-]
-
 DEFAULT_MODEL = "multilingual-e5-small"
 
 

@@ -14,17 +14,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-__all__ = [
-    "JSON_LIMIT",
-    "VOCABULARY_LIMIT",
-    "flush",
-    "open_regular",
-    "read_json",
-    "read_limited",
-    "replacing",
-    "write_json",
-]
-
 # Bytes. The largest published configs and weight indexes take about 1 MB, the largest tokenizer.json 35 MB.
 JSON_LIMIT = 16 << 20
 VOCABULARY_LIMIT = 256 << 20

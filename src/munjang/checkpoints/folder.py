@@ -15,8 +15,6 @@ from munjang.errors import CheckpointError, UnsafeCheckpointError
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["PICKLE_FILES", "SAFETENSORS_FILES", "Checkpoint"]
-
 SAFETENSORS_FILES = ("model.safetensors", "model.safetensors.index.json")
 PICKLE_FILES = ("pytorch_model.bin", "pytorch_model.bin.index.json")
 

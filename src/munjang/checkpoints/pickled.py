@@ -17,8 +17,6 @@ if TYPE_CHECKING:
     import torch
     from numpy.typing import NDArray
 
-__all__ = ["open_pickle"]
-
 
 def open_pickle(path: Path) -> Weights:
     """Open ``pytorch_model.bin``, or the files (shards) of a ``pytorch_model.bin.index.json``.

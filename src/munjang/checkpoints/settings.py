@@ -11,8 +11,6 @@ from typing import Any, Self, TypedDict
 
 from munjang.errors import FetchError, InputError, InputTypeError
 
-__all__ = ["FetchArguments", "FetchOptions", "OpenArguments", "OpenOptions", "cache_root", "is_offline"]
-
 _OFFLINE_VARIABLES = ("MUNJANG_OFFLINE", "HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE")
 # The names of options in sentence-transformers and transformers, where they differ from ours.
 _COMPATIBLE_NAMES = {"cache_folder": "cache_dir", "local_files_only": "offline"}

@@ -26,15 +26,6 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-__all__ = [
-    "StoredTensor",
-    "Weights",
-    "open_safetensors",
-    "open_shards",
-    "read_weight_map",
-    "release_pages",
-]
-
 # bfloat16 has no NumPy type: its bits are read as uint16 and widened.
 _DTYPES: dict[str, str] = {
     "F64": "<f8", "F32": "<f4", "F16": "<f2", "BF16": "<u2",

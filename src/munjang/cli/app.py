@@ -25,8 +25,6 @@ from munjang.cli.similarity_pairs import pairs, similarity
 from munjang.cli.tag import tag
 from munjang.cli.tokenize import tokenize
 
-__all__ = ["app"]
-
 
 class Program(Group):
     """The group of all commands; errors of all commands are handled in one place."""

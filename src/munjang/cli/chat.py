@@ -25,8 +25,6 @@ if TYPE_CHECKING:
 
     from munjang.chat import ChatBot, Neighbour, Turn
 
-__all__ = ["chat", "converse", "show_neighbours"]
-
 _HELP = """\
 /why      the stored questions behind the last answer by similarity; → marks the question that answered
 /top K    set the number of questions that /why shows

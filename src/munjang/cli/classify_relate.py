@@ -20,8 +20,6 @@ if TYPE_CHECKING:
 
     Classify = Callable[[Sequence[str]], list[list[LabelScore]]]
 
-__all__ = ["classify", "relate"]
-
 _BAR = 20  # cells of a full bar
 _POSITIONS = re.compile(r"(\d+):(\d+)(?::(.+))?")
 

@@ -20,8 +20,6 @@ if TYPE_CHECKING:
     from munjang.bulk.encoding import BulkEncoding, BulkOptions
     from munjang.sentence.transformer import SentenceTransformer
 
-__all__ = ["encode"]
-
 _PRECISION = f"The type of the stored numbers: {', '.join(get_args(Precision))}."
 
 

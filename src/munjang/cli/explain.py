@@ -14,8 +14,6 @@ from munjang.cli.common.texts import ModelOpening, Opening, model_options, refus
 if TYPE_CHECKING:
     from munjang.tasks.explain.explanation import Explanation
 
-__all__ = ["explain"]
-
 
 @command(
     'munjang explain "축구는 정말 재미있는 스포츠다."',

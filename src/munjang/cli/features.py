@@ -21,8 +21,6 @@ from munjang.cli.common.texts import (
 if TYPE_CHECKING:
     from munjang.tasks.features import Combine, Features, Layers
 
-__all__ = ["features"]
-
 _LAYERS = "last, all, or numbers, as in 0,-1: 0 is the embedding output, -1 the last layer."
 _COMBINE = (
     "Combine several layers: second_to_last, sum_last_four, concat_last_four, mean_all, or a weight for the "

@@ -12,8 +12,6 @@ from munjang.cli.common.texts import model_options, print_answers, text_or_lines
 if TYPE_CHECKING:
     from munjang.tasks.fill_mask.fill_mask import Fill
 
-__all__ = ["fill_mask"]
-
 
 @command(
     'munjang fill-mask "축구는 정말 재미있는 [MASK]다."',

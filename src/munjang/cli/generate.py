@@ -16,8 +16,6 @@ from munjang.rounding import rounded_items
 if TYPE_CHECKING:
     from munjang.tasks.generation.text_generation import Candidate
 
-__all__ = ["generate"]
-
 
 @command(
     'munjang generate "The cat sat on the" --max-new-tokens 20 --seed 1',

@@ -16,8 +16,6 @@ if TYPE_CHECKING:
 
     from munjang.checkpoints import ModelInfo
 
-__all__ = ["app"]
-
 app = Commands(
     help="List, fetch and remove models.",
     epilog=examples(

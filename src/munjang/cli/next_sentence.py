@@ -13,8 +13,6 @@ from munjang.data.files import STDIN
 if TYPE_CHECKING:
     from munjang.tasks.next_sentence import NextSentence
 
-__all__ = ["next_sentence"]
-
 
 @command(
     'munjang next-sentence "극장에 갔다." "재미있는 영화를 보았다."',

@@ -31,8 +31,6 @@ from munjang.data.files import STDIN, Row
 from munjang.progress import has_bar
 from munjang.rounding import rounded
 
-__all__ = ["rerank", "search"]
-
 File = Annotated[str | None, option("The file to search; - for the lines of standard input.", "FILE", "-f")]
 
 # Options that have an effect in one case only.

@@ -20,8 +20,6 @@ from munjang.data.files import STDIN, Row
 from munjang.progress import has_bar
 from munjang.rounding import rounded
 
-__all__ = ["pairs", "similarity"]
-
 _MANY = 20_000  # number of rows from which the comparison has its own progress bar
 
 

@@ -13,10 +13,8 @@ from munjang.cli.common.texts import model_options, print_answers, text_or_lines
 from munjang.rounding import rounded_items
 
 if TYPE_CHECKING:
+    from munjang.choices import Grouping
     from munjang.tasks.aggregation import EntityGroup
-    from munjang.tasks.token_classification import Grouping
-
-__all__ = ["tag"]
 
 
 @command(

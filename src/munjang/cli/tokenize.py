@@ -13,8 +13,6 @@ from munjang.cli.common.texts import ModelOpening, Opening, print_answers, text_
 if TYPE_CHECKING:
     from munjang.tokenization import Encoding, Tokenizer
 
-__all__ = ["tokenize"]
-
 
 @command(
     'munjang tokenize "축구는 정말 재미있다."',

@@ -8,17 +8,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TypeAlias
 
-__all__ = [
-    "AnswerSpan",
-    "Contrast",
-    "LabelledText",
-    "QuestionExample",
-    "RankedList",
-    "RelationExample",
-    "ScoredPair",
-    "Span",
-]
-
 Span: TypeAlias = tuple[int, int] | tuple[int, int, str]  # of characters; the third is the entity's type
 
 

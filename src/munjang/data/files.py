@@ -25,17 +25,6 @@ from munjang.data.records import (
 )
 from munjang.errors import DataFileError, InputError
 
-__all__ = [
-    "STDIN",
-    "DataFile",
-    "Row",
-    "check_encoding",
-    "check_path",
-    "numbered_lines",
-    "opened",
-    "shown_name",
-]
-
 STDIN = "-"
 _MARK = "\ufeff"
 _BLOCK = 1 << 16

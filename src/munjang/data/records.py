@@ -12,20 +12,6 @@ from typing import Any, TypeAlias
 
 from munjang.errors import DataFileError, MissingExtraError
 
-__all__ = [
-    "LONGEST_FIELD",
-    "TEXT",
-    "Columns",
-    "Entry",
-    "NumberedLines",
-    "csv_entries",
-    "import_pyarrow",
-    "json_line_entries",
-    "json_type",
-    "parquet_entries",
-    "text_entries",
-]
-
 NumberedLines: TypeAlias = Iterable[tuple[int, str]]
 
 TEXT = "text"  # the only column of a text file

@@ -9,8 +9,6 @@ import numpy as np
 
 from munjang.errors import InputError
 
-__all__ = ["sample", "split"]
-
 Example = TypeVar("Example")
 _SAMPLE_SEED = 1
 

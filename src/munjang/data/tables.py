@@ -23,8 +23,6 @@ from munjang.data.files import (
 from munjang.data.records import LONGEST_FIELD, Columns, Entry, NumberedLines, json_line_entries
 from munjang.errors import DataFileError
 
-__all__ = ["FilePath", "Table", "check_place", "json_document", "json_entries", "text_lines"]
-
 FilePath: TypeAlias = str | os.PathLike[str]
 
 

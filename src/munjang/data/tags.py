@@ -16,19 +16,6 @@ from munjang.errors import InputError
 if TYPE_CHECKING:
     from munjang.tokenization.encoding import Encoding
 
-__all__ = [
-    "OUTSIDE",
-    "Entity",
-    "TaggedText",
-    "align",
-    "character_tags",
-    "entities_of_tags",
-    "entities_of_tokens",
-    "has_suffixes",
-    "split_tag",
-    "trimmed",
-]
-
 Entity: TypeAlias = tuple[int, int, str]
 OUTSIDE = "O"
 _PREFIXED = re.compile(r"([BI])-(.+)", re.DOTALL)

@@ -7,17 +7,16 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from munjang.choices import Normalization
 from munjang.data.examples import QuestionExample
 from munjang.errors import InputError
 from munjang.evaluation.evaluation import Evaluation, check_finite, in_steps, quantity, require_examples
-from munjang.evaluation.measures.answers import Normalization, answer_f1, check_normalization, exact_match
+from munjang.evaluation.measures.answers import answer_f1, check_normalization, exact_match
 from munjang.evaluation.measures.resampling import mean_of
 from munjang.progress import Advance
 
 if TYPE_CHECKING:
     from munjang.tasks.question_answering import Answer, QuestionAnswering
-
-__all__ = ["check_places", "evaluate_answers"]
 
 
 def evaluate_answers(

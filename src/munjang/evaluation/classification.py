@@ -18,14 +18,6 @@ if TYPE_CHECKING:
     from munjang.tasks.scores import LabelScore
     from munjang.tasks.text_classification import TextClassification
 
-__all__ = [
-    "NO_RELATION",
-    "evaluate_classification",
-    "evaluate_relations",
-    "is_regression",
-    "labels_of_model",
-]
-
 NO_RELATION = "no_relation"
 
 

@@ -19,10 +19,9 @@ from munjang.evaluation.measures.entities import CharacterTags, EntityPairs
 from munjang.progress import Advance
 
 if TYPE_CHECKING:
+    from munjang.choices import Grouping
     from munjang.tasks.aggregation import EntityGroup
-    from munjang.tasks.token_classification import Grouping, TokenClassification
-
-__all__ = ["evaluate_entities"]
+    from munjang.tasks.token_classification import TokenClassification
 
 
 def evaluate_entities(

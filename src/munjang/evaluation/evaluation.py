@@ -11,8 +11,6 @@ from munjang.errors import InputError
 from munjang.evaluation.measures.resampling import Estimate, Statistic, estimates
 from munjang.progress import Advance
 
-__all__ = ["Evaluation", "check_finite", "in_steps", "listed", "quantity", "require_examples"]
-
 T = TypeVar("T")
 R = TypeVar("R")
 

@@ -18,8 +18,6 @@ if TYPE_CHECKING:
     from munjang.tasks.generation.text_generation import TextGeneration
     from munjang.tokenization import TokenIds
 
-__all__ = ["evaluate_language_model", "perplexity", "pseudo_losses"]
-
 Losses: TypeAlias = NDArray[np.float64]
 
 

@@ -23,22 +23,11 @@ from munjang.progress import Advance, no_advance
 from munjang.rounding import rounded
 
 if TYPE_CHECKING:
+    from munjang.choices import Mode
     from munjang.search.documents import Document, DocumentId
     from munjang.search.index import Index
-    from munjang.search.query import Mode
     from munjang.sentence.cross_encoder import CrossEncoder
     from munjang.sentence.transformer import SentenceTransformer
-
-__all__ = [
-    "MODES",
-    "RetrievalResult",
-    "RetrievalTask",
-    "beir_folder",
-    "chatbot_questions",
-    "evaluate_retrieval",
-    "indexed",
-    "korquad",
-]
 
 MODES = ("semantic", "lexical", "hybrid", "reranked")
 _DEPTH = 10

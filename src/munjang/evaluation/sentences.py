@@ -21,14 +21,6 @@ if TYPE_CHECKING:
     from munjang.sentence.cross_encoder import CrossEncoder
     from munjang.sentence.transformer import SentenceTransformer
 
-__all__ = [
-    "evaluate_reranking",
-    "evaluate_scored_pairs",
-    "evaluate_similarity",
-    "evaluate_true_pairs",
-    "is_label",
-]
-
 
 def evaluate_similarity(
     model: SentenceTransformer,

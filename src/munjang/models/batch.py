@@ -6,8 +6,6 @@ from collections.abc import Callable
 from dataclasses import dataclass, fields
 from typing import Generic, TypeVar
 
-__all__ = ["BATCH_FIELDS", "TokenBatch"]
-
 A = TypeVar("A")
 B = TypeVar("B")
 

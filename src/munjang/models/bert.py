@@ -18,8 +18,6 @@ from munjang.models.config import EncoderConfig, LabelConfig, check_range, flag,
 from munjang.models.ops import A, Ops
 from munjang.models.params import Params
 
-__all__ = ["attend", "classify", "embed", "encode", "layers", "pool", "read_config"]
-
 
 def read_config(raw: Mapping[str, Any]) -> EncoderConfig:
     """Read a BERT ``config.json``."""

@@ -14,17 +14,6 @@ from typing import Any, TypeVar
 from munjang.errors import CheckpointError, UnsupportedModelError
 from munjang.models.ops import ACTIVATIONS
 
-__all__ = [
-    "EncoderConfig",
-    "LabelConfig",
-    "check_range",
-    "flag",
-    "number",
-    "reject_unsupported",
-    "shown",
-    "with_own_names",
-]
-
 N = TypeVar("N", int, float, str)
 _MOST = 2**31 - 1
 _MOST_LABELS = 1_000_000

@@ -11,8 +11,6 @@ from munjang.models.config import EncoderConfig, LabelConfig, flag, number, reje
 from munjang.models.ops import A, Ops
 from munjang.models.params import Params
 
-__all__ = ["classify", "encode", "read_config"]
-
 _OWN_NAMES = {"hidden_size": "dim", "num_attention_heads": "n_heads", "num_hidden_layers": "n_layers"}
 _LAYER_NORM_EPS = 1e-12  # fixed in the architecture, not in the config
 

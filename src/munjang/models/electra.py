@@ -12,8 +12,6 @@ from munjang.models.config import EncoderConfig, number
 from munjang.models.ops import A, Ops
 from munjang.models.params import Params
 
-__all__ = ["classify", "encode", "read_config"]
-
 
 def read_config(raw: Mapping[str, Any]) -> EncoderConfig:
     """Read an ELECTRA ``config.json``; its published defaults are those of the small model."""

@@ -24,8 +24,6 @@ from munjang.models.config import (
 from munjang.models.ops import A, Ops
 from munjang.models.params import Params
 
-__all__ = ["encode", "encode_cached", "language_model", "read_config"]
-
 _OWN_NAMES = {
     "hidden_size": "n_embd",
     "max_position_embeddings": "n_positions",

@@ -12,19 +12,6 @@ from munjang.models.config import EncoderConfig
 from munjang.models.ops import A, Ops
 from munjang.models.params import Params
 
-__all__ = [
-    "RELATION_MARKERS",
-    "bert_masked_lm",
-    "distilbert_masked_lm",
-    "electra_masked_lm",
-    "next_sentence",
-    "question_answering",
-    "relate",
-    "roberta_masked_lm",
-    "start_markers",
-    "token_classification",
-]
-
 
 def bert_masked_lm(ops: Ops[A], root: Params[A], base: Params[A], config: EncoderConfig, x: A) -> A:
     """Compute BERT's masked-LM head: ``[R, H]`` -> ``[R, vocab_size]``."""

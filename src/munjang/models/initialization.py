@@ -21,8 +21,6 @@ from munjang.models.program import LAST_HIDDEN_STATE, LOGITS, ModelProgram
 from munjang.models.registry import Architecture, architecture_of
 from munjang.models.shapes import Shape, ShapeOps, any_batch, check_logits, shape_ops
 
-__all__ = ["Tensors", "drawn", "missing_shapes", "new_encoder", "with_head"]
-
 Tensors: TypeAlias = dict[str, NDArray[Any]]
 
 

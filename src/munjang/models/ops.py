@@ -12,8 +12,6 @@ from typing import Any, Literal, Protocol, TypeVar
 from munjang.models.batch import TokenBatch
 from munjang.models.params import Params
 
-__all__ = ["ACTIVATIONS", "LAPLACE_DEVIATION", "LAPLACE_MEAN", "Ops", "PoolMode"]
-
 # The array type depends on the executor; a Protocol for "has + - * /" would add no information.
 A = TypeVar("A", bound=Any)
 PoolMode = Literal["sum", "max"]

@@ -8,8 +8,6 @@ from typing import Generic, TypeVar
 
 from munjang.errors import CheckpointError
 
-__all__ = ["MadeOnce", "Params"]
-
 S = TypeVar("S")
 T = TypeVar("T")
 

@@ -14,16 +14,6 @@ from munjang.models.ops import A, Ops
 from munjang.models.params import Params
 from munjang.models.registry import Architecture, Head
 
-__all__ = [
-    "LAST_HIDDEN_STATE",
-    "LOGITS",
-    "POOLER_OUTPUT",
-    "ModelProgram",
-    "Program",
-    "heads_of",
-    "require_head",
-]
-
 LAST_HIDDEN_STATE = "last_hidden_state"  # [T, H], every packed row
 POOLER_OUTPUT = "pooler_output"  # [B, H]
 LOGITS = "logits"  # [R, n], or [T, n] for a head on every token

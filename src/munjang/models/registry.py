@@ -14,23 +14,6 @@ from munjang.models.config import EncoderConfig, shown
 from munjang.models.ops import A, Ops
 from munjang.models.params import Params
 
-__all__ = [
-    "ARCHITECTURES",
-    "CAUSAL_LM",
-    "MASKED_LM",
-    "NEXT_SENTENCE",
-    "QUESTION_ANSWERING",
-    "RELATION_EXTRACTION",
-    "SEQUENCE_CLASSIFICATION",
-    "TOKEN_CLASSIFICATION",
-    "Architecture",
-    "Encode",
-    "Head",
-    "HeadFunction",
-    "Pool",
-    "architecture_of",
-]
-
 
 class Encode(Protocol):
     """The function that computes the last hidden state from token ids."""

@@ -12,8 +12,6 @@ from munjang.models.config import EncoderConfig, check_range, number
 from munjang.models.ops import A, Ops
 from munjang.models.params import Params
 
-__all__ = ["classify", "read_config"]
-
 
 def read_config(raw: Mapping[str, Any]) -> EncoderConfig:
     """Read a RoBERTa ``config.json``: positions start after the padding index."""

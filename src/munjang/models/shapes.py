@@ -16,8 +16,6 @@ from munjang.models.ops import PoolMode
 from munjang.models.params import MadeOnce, Params
 from munjang.models.program import LOGITS, ModelProgram, Program
 
-__all__ = ["Shape", "ShapeOps", "any_batch", "check_checkpoint", "check_logits", "shape_ops"]
-
 _TOKENS, _TEXTS, _LONGEST = 7, 3, 4  # arbitrary numbers
 _ENCODER = ("encoder.", "embeddings", "transformer.", "h.", "wte.", "wpe.", "ln_f.")
 _BUFFERS = (

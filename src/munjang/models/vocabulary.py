@@ -8,8 +8,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["resized", "vocabulary_tensors"]
-
 _HEADS = (
     "cls.predictions.bias",
     "cls.predictions.decoder.weight",

@@ -35,8 +35,6 @@ from munjang.runtime.notices import AssumptionWarning, notify
 from munjang.runtime.runner import Layout, Runner, unpad
 from munjang.validation import takes_keywords
 
-__all__ = ["Model", "ModelOutput", "whole_numbers"]
-
 
 @dataclass(frozen=True, slots=True)
 class ModelOutput:

@@ -9,15 +9,6 @@ from collections.abc import Iterable
 from munjang.errors import TruncationError
 from munjang.validation import checked_choice
 
-__all__ = [
-    "AssumptionWarning",
-    "OnTruncation",
-    "TruncationReport",
-    "TruncationWarning",
-    "notify",
-    "warn_truncated",
-]
-
 ON_TRUNCATION = ("warn", "error", "ignore")
 _PACKAGE = __name__.partition(".")[0]
 

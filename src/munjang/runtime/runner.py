@@ -25,23 +25,6 @@ from munjang.models.program import Program
 from munjang.progress import Advance, no_advance
 from munjang.validation import checked_count
 
-__all__ = [
-    "DEFAULT_TOKEN_BUDGET",
-    "MASKED",
-    "BatchEdit",
-    "Done",
-    "Layout",
-    "Runner",
-    "TokenIdsLike",
-    "check_lengths",
-    "deduplicate",
-    "pack",
-    "pack_arrays",
-    "plan",
-    "token_key",
-    "unpad",
-]
-
 T = TypeVar("T")
 Ints = NDArray[np.int32]
 MASKED = np.float32(-1e9)  # added to an attention score, it makes the probability exactly zero

@@ -18,17 +18,6 @@ from numpy.typing import ArrayLike, NDArray
 from munjang.errors import InputError
 from munjang.validation import check_device
 
-__all__ = [
-    "Tensor",
-    "as_tensor",
-    "installed_torch",
-    "is_torch",
-    "scores_as_tensors",
-    "tensor",
-    "tensors_for_tensors",
-    "torch_tensor",
-]
-
 P = ParamSpec("P")
 Real: TypeAlias = float  # in the class, `float` is a method
 

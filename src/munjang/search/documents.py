@@ -18,20 +18,6 @@ from munjang.rounding import rounded
 from munjang.search.text.snippets import Snippet
 from munjang.validation import checked_text, plain_value, shown_value
 
-__all__ = [
-    "TEXT",
-    "Document",
-    "DocumentId",
-    "Entry",
-    "Hit",
-    "Passage",
-    "checked_document",
-    "checked_documents",
-    "checked_id",
-    "content_id",
-    "fits_64_bits",
-]
-
 DocumentId: TypeAlias = int | str
 
 TEXT = "text"  # the default field of documents with a single field

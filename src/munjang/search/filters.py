@@ -9,8 +9,6 @@ from typing import Any, Literal, TypeAlias
 from munjang.errors import InputError, InputTypeError
 from munjang.validation import plain_value, shown_value
 
-__all__ = ["Condition", "Filter", "Operator", "Scalar", "parse_filter"]
-
 Scalar: TypeAlias = str | int | float | bool | None
 Operator: TypeAlias = Literal["eq", "ne", "in", "not_in", "gt", "gte", "lt", "lte", "exists"]
 

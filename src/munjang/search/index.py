@@ -38,8 +38,6 @@ from munjang.validation import checked_flag, checked_number, shown_value, takes_
 if TYPE_CHECKING:
     from munjang.sentence.transformer import SentenceTransformer
 
-__all__ = ["Built", "Index"]
-
 _NAMED = 5  # damaged documents listed by `check`
 _LONGEST_WAIT = 86_400.0  # seconds to wait for another writer; stores use 32-bit milliseconds
 _DIGEST_BYTES = 8  # bytes kept of each digest during a build, to save memory for millions of documents

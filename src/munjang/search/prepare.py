@@ -19,9 +19,6 @@ from munjang.search.text.chunking import Chunker
 from munjang.sentence.encoding import EncodeOptions
 from munjang.sentence.transformer import EncodeCall, SentenceTransformer
 
-__all__ = ["Engine", "LocalEngine", "Preparer", "digest", "open_preparer"]
-
-
 _FORM = 1  # version of the digest's input format
 
 

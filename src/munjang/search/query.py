@@ -30,27 +30,6 @@ from munjang.validation import (
 if TYPE_CHECKING:
     from munjang.sentence.cross_encoder import CrossEncoder
 
-__all__ = [
-    "BACKGROUND",
-    "DEEPEST",
-    "FITTING",
-    "FUSIONS",
-    "Fusion",
-    "K",
-    "Mode",
-    "SearchArguments",
-    "SearchOptions",
-    "checked_query",
-    "convex_combination",
-    "fuse",
-    "lead",
-    "query_words",
-    "reciprocal_rank_fusion",
-    "relative_leads",
-    "run_search",
-    "surroundings",
-]
-
 Item = TypeVar("Item", bound=Hashable)
 
 Fusion: TypeAlias = Literal["scores", "ranks"]

@@ -18,8 +18,6 @@ from munjang.search.prepare import Preparer, open_preparer
 from munjang.search.settings import IndexSettings
 from munjang.validation import optional_count
 
-__all__ = ["RayEngine"]
-
 _QUEUED = 2  # batches per worker: the current batch and the next
 _TRIES = 3  # maximum failures of a batch, and maximum consecutive workers that end before they are ready
 _PATIENCE = 300.0  # seconds to wait for a worker when no worker is busy

@@ -21,23 +21,6 @@ from munjang.validation import checked_count, checked_text, shown_value
 if TYPE_CHECKING:
     from munjang.sentence.transformer import SentenceTransformer
 
-__all__ = [
-    "DAMAGE",
-    "IndexArguments",
-    "IndexSettings",
-    "RequestedSettings",
-    "check_model",
-    "check_same_settings",
-    "check_same_target",
-    "difference",
-    "max_text_tokens",
-    "migrated_error",
-    "open_model",
-    "read_settings",
-    "settings_for",
-    "write_settings",
-]
-
 # Errors raised by decoding damaged values: invalid UTF-8, invalid JSON, JSON of another structure, numbers
 # out of range. Values from a caller are checked before they reach a store.
 DAMAGE = (ValueError, LookupError, TypeError, AttributeError, ArithmeticError, RecursionError, SystemError)

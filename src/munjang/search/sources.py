@@ -23,8 +23,6 @@ from munjang.search.documents import (
     fits_64_bits,
 )
 
-__all__ = ["Section", "Source", "sections", "slug"]
-
 _HEADING = re.compile(r" {0,3}(#{1,6})(?:[ \t]+(.*?))??(?:[ \t]+#+)?[ \t]*")
 _UNDERLINE = re.compile(r" {0,3}(=+|-+)[ \t]*")
 _FENCE = re.compile(r" {0,3}(`{3,}|~{3,})")

@@ -14,8 +14,6 @@ from munjang.checkpoints import Checkpoint
 from munjang.errors import InputError, InputTypeError, UnsupportedModelError
 from munjang.sentence.program import TORCH_ACTIVATIONS
 
-__all__ = ["Activation", "Scores", "activate", "choose_activation", "published_activation", "softmax"]
-
 Scores: TypeAlias = NDArray[np.float32]
 Activation: TypeAlias = Callable[[Any], Any]
 

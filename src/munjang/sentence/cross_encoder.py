@@ -34,8 +34,6 @@ from munjang.sentence.settings import (
 from munjang.tokenization import TokenIds, Tokenizer
 from munjang.validation import check_flags, checked_count, takes_keywords
 
-__all__ = ["CrossEncoder", "RankedDocument"]
-
 Pair = tuple[str, str]
 
 

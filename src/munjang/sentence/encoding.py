@@ -9,26 +9,14 @@ from typing import Any, Literal, TypeAlias, TypeVar, get_args
 import numpy as np
 from numpy.typing import NDArray
 
+from munjang.choices import Precision
 from munjang.errors import InputError, InputTypeError
 from munjang.runtime.tensors import torch_tensor
 from munjang.sentence.program import SENTENCE_EMBEDDING, TOKEN_EMBEDDINGS
-from munjang.sentence.quantization import Precision, quantize_embeddings
+from munjang.sentence.quantization import quantize_embeddings
 from munjang.sentence.similarity import normalize_embeddings
 from munjang.tokenization.inputs import TextOrPair
 from munjang.validation import check_flags, checked_choice, optional_count
-
-__all__ = [
-    "CHUNK_TEXTS",
-    "TOKENS_PER_TEXT",
-    "EncodeOptions",
-    "OutputValue",
-    "TextInput",
-    "check_truncation",
-    "checked_texts",
-    "chunks",
-    "refuse_surrogates",
-    "text_length",
-]
 
 T = TypeVar("T")
 OutputValue: TypeAlias = Literal["sentence_embedding", "token_embeddings"]

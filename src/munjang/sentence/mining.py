@@ -29,18 +29,6 @@ from munjang.validation import check_flags, checked_count
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-__all__ = [
-    "Best",
-    "Hit",
-    "IndexArray",
-    "Pairs",
-    "SentenceEncoder",
-    "community_detection",
-    "paraphrase_mining",
-    "paraphrase_mining_embeddings",
-    "semantic_search",
-]
-
 IndexArray: TypeAlias = NDArray[np.int64]
 
 

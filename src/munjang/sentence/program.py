@@ -20,19 +20,6 @@ from munjang.models.ops import A, Ops
 from munjang.models.params import Params
 from munjang.models.program import LAST_HIDDEN_STATE, POOLER_OUTPUT, ModelProgram
 
-__all__ = [
-    "POOLER",
-    "POOLING_MODES",
-    "SENTENCE_EMBEDDING",
-    "TOKEN_EMBEDDINGS",
-    "TORCH_ACTIVATIONS",
-    "Module",
-    "Pooling",
-    "SentenceProgram",
-    "model_outputs",
-    "read_module",
-]
-
 SENTENCE_EMBEDDING: Final = "sentence_embedding"  # [B, d]
 TOKEN_EMBEDDINGS: Final = "token_embeddings"  # [T, H]  # noqa: S105 - not a password
 POOLING_MODES = ("cls", "max", "mean", "mean_sqrt_len_tokens", "weightedmean", "lasttoken")

@@ -14,8 +14,6 @@ from munjang.sentence.similarity import as_array
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
 
-__all__ = ["Precision", "quantize_embeddings"]
-
 _CALLER = "quantize_embeddings"
 _ENOUGH = 100  # with fewer vectors the ranges of the components are guesses
 

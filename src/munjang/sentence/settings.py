@@ -19,21 +19,6 @@ from munjang.sentence.program import POOLER, Module, Pooling, read_module
 from munjang.sentence.similarity import SimilarityFunction
 from munjang.validation import check_device, check_flags, checked_count
 
-__all__ = [
-    "DOCUMENT_PROMPTS",
-    "ModuleEntry",
-    "OpenEncoderArguments",
-    "SentenceSettings",
-    "check_model_type",
-    "check_prompts",
-    "module_weights",
-    "open_options",
-    "read_entries",
-    "read_settings",
-    "read_transformer_config",
-    "write_settings",
-]
-
 DOCUMENT_PROMPTS = ("document", "passage", "corpus")  # names of the prompt for documents, by preference
 _TYPES = "sentence_transformers.models"  # the names that every version of the library reads
 _LENGTH_FILES = tuple(

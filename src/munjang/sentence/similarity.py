@@ -18,29 +18,6 @@ from munjang.errors import InputError, InputTypeError
 from munjang.runtime.tensors import scores_as_tensors, tensors_for_tensors
 from munjang.validation import checked_count
 
-__all__ = [
-    "PROBE",
-    "FloatArray",
-    "ScoreFunction",
-    "SimilarityFunction",
-    "as_array",
-    "as_matrix",
-    "check_same_width",
-    "cos_sim",
-    "dot_score",
-    "euclidean_sim",
-    "manhattan_sim",
-    "normalize_embeddings",
-    "pairwise_angle_sim",
-    "pairwise_cos_sim",
-    "pairwise_dot_score",
-    "pairwise_euclidean_sim",
-    "pairwise_manhattan_sim",
-    "pytorch_cos_sim",
-    "same_probe",
-    "truncate_embeddings",
-]
-
 FloatArray: TypeAlias = NDArray[np.float32]
 ScoreFunction: TypeAlias = Callable[[FloatArray, FloatArray], ArrayLike]
 

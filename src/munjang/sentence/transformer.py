@@ -15,6 +15,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from munjang.checkpoints import Checkpoint, OpenOptions, open_checkpoint
 from munjang.checkpoints.saving import staged
+from munjang.choices import Precision
 from munjang.errors import CheckpointError, InputError, InputTypeError
 from munjang.models.batch import TokenBatch
 from munjang.progress import Advance, track
@@ -23,7 +24,6 @@ from munjang.runtime.notices import (
     AssumptionWarning,
     OnTruncation,
     TruncationReport,
-    TruncationWarning,
     notify,
 )
 from munjang.runtime.runner import Done, deduplicate
@@ -46,7 +46,6 @@ from munjang.sentence.program import (
     SentenceProgram,
     model_outputs,
 )
-from munjang.sentence.quantization import Precision
 from munjang.sentence.settings import (
     DOCUMENT_PROMPTS,
     OpenEncoderArguments,
@@ -61,8 +60,6 @@ from munjang.sentence.similarity import SimilarityFunction
 from munjang.tokenization import BatchEncoding, TokenIds, Tokenizer
 from munjang.tokenization.inputs import TextOrPair
 from munjang.validation import check_device, check_flags, checked_count, same_signature, takes_keywords
-
-__all__ = ["AssumptionWarning", "EncodeCall", "SentenceTransformer", "TruncationWarning"]
 
 
 class SentenceTransformer(OnTruncation):

@@ -13,8 +13,6 @@ from numpy.typing import NDArray
 from munjang.choices import Strategy
 from munjang.data.tags import has_suffixes, split_tag, trimmed
 
-__all__ = ["STRATEGIES", "EntityGroup", "ScoredToken", "Strategy", "TokenEntity", "group", "name_tokens"]
-
 Scores: TypeAlias = NDArray[np.float32]
 STRATEGIES = get_args(Strategy)
 

@@ -19,8 +19,6 @@ from munjang.tasks.loading import Task
 from munjang.tokenization import Encoding
 from munjang.validation import optional_count
 
-__all__ = ["Combine", "FeatureExtraction", "Features", "Layers", "Level", "Plan", "plan_layers"]
-
 Array: TypeAlias = NDArray[np.float32]
 Layers: TypeAlias = Literal["last", "all"] | int | list[int] | tuple[int, ...] | range
 Combine: TypeAlias = (

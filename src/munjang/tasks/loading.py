@@ -11,8 +11,6 @@ from munjang.errors import InputError
 from munjang.runtime.model import Model
 from munjang.tokenization import Tokenizer
 
-__all__ = ["Loaded", "ModelOptions", "Task", "load", "require_opened_with"]
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ModelOptions(OpenOptions):

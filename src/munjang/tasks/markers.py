@@ -14,15 +14,6 @@ from munjang.errors import CheckpointError, InputError, InputTypeError
 from munjang.models.heads import RELATION_MARKERS
 from munjang.tasks.loading import Loaded
 
-__all__ = [
-    "Marked",
-    "MarkerKind",
-    "Markers",
-    "add_markers",
-    "mark",
-    "markers_of",
-]
-
 _KINDS: tuple[MarkerKind, ...] = get_args(MarkerKind)
 _FIXED = {
     "plain": (("[E1]", "[/E1]"), ("[E2]", "[/E2]")),

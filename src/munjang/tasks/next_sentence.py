@@ -16,8 +16,6 @@ from munjang.models.registry import NEXT_SENTENCE
 from munjang.runtime.notices import OnTruncation, TruncationReport
 from munjang.tasks.loading import Loaded, ModelOptions, Task
 
-__all__ = ["EXACT", "NextSentence", "NextSentencePrediction", "Ordering", "best_order"]
-
 EXACT = 8  # sentences; up to this number every order is scored
 
 

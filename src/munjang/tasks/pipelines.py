@@ -13,8 +13,6 @@ from munjang.tasks.loading import Loaded, ModelOptions
 from munjang.tokenization import Tokenizer
 from munjang.validation import takes_keywords
 
-__all__ = ["TASKS", "pipeline"]
-
 # task -> module:class; a module is imported when its task is first used
 TASKS = {
     "feature-extraction": "features:FeatureExtraction",

@@ -18,8 +18,6 @@ from munjang.tasks.spans import Span, Window, best_spans, merged, null_score, wi
 from munjang.tokenization.josa import length_without_josa
 from munjang.validation import checked_count
 
-__all__ = ["LONGEST_QUESTION", "LONGEST_WINDOW", "Answer", "QuestionAnswering"]
-
 LONGEST_WINDOW = 384  # defaults in tokens: of a window, and of the question in it
 LONGEST_QUESTION = 64
 

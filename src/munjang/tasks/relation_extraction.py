@@ -10,19 +10,14 @@ from typing import Any, TypedDict, overload
 import numpy as np
 from numpy.typing import NDArray
 
+from munjang.choices import MarkerKind
 from munjang.data.examples import Span
 from munjang.errors import InputError, InputTypeError
 from munjang.models.batch import TokenBatch
 from munjang.models.registry import RELATION_EXTRACTION, SEQUENCE_CLASSIFICATION
 from munjang.runtime.notices import warn_truncated
 from munjang.tasks.loading import Loaded, ModelOptions, Task, load, require_opened_with
-from munjang.tasks.markers import (
-    Marked,
-    MarkerKind,
-    add_markers,
-    mark,
-    markers_of,
-)
+from munjang.tasks.markers import Marked, mark, markers_of
 from munjang.tasks.scores import (
     LabelScore,
     Scores,
@@ -36,14 +31,6 @@ from munjang.tasks.scores import (
 from munjang.tokenization import Tokenizer
 from munjang.tokenization.encoding import Encoding
 from munjang.validation import optional_count
-
-__all__ = [
-    "RelationExtraction",
-    "RelationInput",
-    "add_markers",
-    "point_at_markers",
-    "with_markers",
-]
 
 
 class RelationInput(TypedDict):

@@ -12,8 +12,6 @@ if TYPE_CHECKING:
     from munjang.tasks.next_sentence import NextSentence
     from munjang.tasks.question_answering import Answer
 
-__all__ = ["answer_to_dict", "entity_to_dict", "fill_to_dict", "next_sentence_to_dict"]
-
 
 def answer_to_dict(answer: Answer) -> dict[str, Any]:
     """Return an answer without ``null_score``, which belongs to the question."""

@@ -15,18 +15,6 @@ from munjang.runtime.model import Model
 from munjang.runtime.runner import BatchEdit, TokenIdsLike
 from munjang.sentence.activations import sigmoid, softmax
 
-__all__ = [
-    "Function",
-    "LabelScore",
-    "Scores",
-    "check_text",
-    "choose_function",
-    "logits_of",
-    "name_of_text",
-    "ranked",
-    "scores_of",
-]
-
 Scores: TypeAlias = NDArray[np.float32]
 Function: TypeAlias = Literal["softmax", "sigmoid", "none"]
 _FUNCTIONS: dict[str, Callable[[Scores], Scores]] = {

@@ -17,8 +17,6 @@ from munjang.errors import InputError
 from munjang.sentence.activations import softmax
 from munjang.tokenization import Encoding
 
-__all__ = ["Span", "Window", "best_spans", "merged", "null_score", "windows_of"]
-
 
 @dataclass(frozen=True, slots=True)
 class Span:

@@ -26,8 +26,6 @@ from munjang.tasks.scores import (
 from munjang.tasks.windows import windows as split_into_windows
 from munjang.validation import optional_count
 
-__all__ = ["TextClassification", "TextPair"]
-
 
 class TextPair(TypedDict, total=False):
     """A text and its second text, with the names of tokenizers' arguments."""

@@ -7,26 +7,16 @@ from typing import Any, Literal, TypeAlias, overload
 
 import numpy as np
 
-from munjang.choices import Grouping
+from munjang.choices import Grouping, Strategy
 from munjang.errors import InputError, InputTypeError
 from munjang.models.program import LOGITS
 from munjang.models.registry import TOKEN_CLASSIFICATION
 from munjang.sentence.activations import softmax
-from munjang.tasks.aggregation import (
-    STRATEGIES,
-    EntityGroup,
-    ScoredToken,
-    Strategy,
-    TokenEntity,
-    group,
-    name_tokens,
-)
+from munjang.tasks.aggregation import STRATEGIES, EntityGroup, ScoredToken, TokenEntity, group, name_tokens
 from munjang.tasks.loading import Task
 from munjang.tasks.scores import Scores, check_text, name_of_text
 from munjang.tasks.windows import Window, context_of, windows
 from munjang.tokenization.encoding import Encoding
-
-__all__ = ["Grouping", "TokenClassification"]
 
 Found: TypeAlias = list[TokenEntity] | list[EntityGroup]
 

@@ -8,8 +8,6 @@ from dataclasses import dataclass
 from munjang.errors import InputError
 from munjang.tokenization.encoding import Encoding
 
-__all__ = ["Window", "context_of", "windows"]
-
 
 @dataclass(frozen=True, slots=True)
 class Window:

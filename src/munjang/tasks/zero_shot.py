@@ -19,8 +19,6 @@ from munjang.tasks.loading import Loaded, ModelOptions, Task
 from munjang.tasks.scores import Scores, check_text, logits_of
 from munjang.tasks.text_classification import as_texts
 
-__all__ = ["ZeroShotClassification", "ZeroShotResult"]
-
 
 class ZeroShotResult(TypedDict):
     """A text with the candidate labels, best first, and their scores."""

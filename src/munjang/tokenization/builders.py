@@ -21,8 +21,6 @@ if TYPE_CHECKING:
 
     from munjang.tokenization.special_tokens import Family
 
-__all__ = ["add_post_processor", "byte_level_bpe", "read_tokenizer_json", "wordpiece"]
-
 
 def read_tokenizer_json(path: Path, config: dict[str, Any], *, general: bool) -> LibraryTokenizer:
     """Return the tokeniser of a ``tokenizer.json``, with the file's padding and truncation, if any.

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-__all__ = ["BYTE_OF_LETTER"]
-
 
 def _byte_of_letter() -> dict[str, int]:
     """Return letter -> byte: a printable byte is its own letter, the others are U+0100 and up, in order."""

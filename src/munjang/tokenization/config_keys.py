@@ -27,8 +27,6 @@ from munjang.tokenization.special_tokens import EXTRA_KEYS, NAMES, is_text, is_t
 if TYPE_CHECKING:
     from pathlib import Path
 
-__all__ = ["checked_added_tokens", "checked_config", "checked_special_tokens"]
-
 
 class _Kind(NamedTuple):
     wanted: str

@@ -12,8 +12,6 @@ if TYPE_CHECKING:
 
     from munjang.tokenization.korean import OffsetMap
 
-__all__ = ["BatchEncoding", "Encoding", "TokenIds"]
-
 
 class TokenIds(NamedTuple):
     """The ids of one text or pair, with only the data that the engine needs.

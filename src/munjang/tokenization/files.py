@@ -41,17 +41,6 @@ if TYPE_CHECKING:
 
     from munjang.checkpoints import Checkpoint
 
-__all__ = [
-    "Settings",
-    "Sources",
-    "added_tokens_decoder",
-    "load",
-    "read_sources",
-    "register",
-    "save",
-    "tokenizer_folder",
-]
-
 
 class Sources(NamedTuple):
     """The checkpoint, and its ``tokenizer_config.json``, ``special_tokens_map.json`` and ``config.json``."""

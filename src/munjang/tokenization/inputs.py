@@ -17,31 +17,6 @@ if TYPE_CHECKING:
 
     from munjang.tokenization.encoding import Encoding
 
-__all__ = [
-    "UNLIMITED",
-    "Padding",
-    "TextOrPair",
-    "Truncation",
-    "as_arrays",
-    "as_batch",
-    "as_rows",
-    "as_text",
-    "checked_id",
-    "checked_side",
-    "checked_token",
-    "choose_padding",
-    "choose_truncation",
-    "composed",
-    "composed_with_maps",
-    "first_row",
-    "kept_positions",
-    "pad",
-    "pair_up",
-    "raise_for_surrogate",
-    "text_parts",
-    "token_list",
-]
-
 TextOrPair = str | tuple[str, str]
 """One text, or a pair of texts that a model reads together (a list of two strings counts as a pair too)."""
 

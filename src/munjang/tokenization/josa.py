@@ -14,8 +14,6 @@ from __future__ import annotations
 
 from munjang.tokenization.korean import compose
 
-__all__ = ["has_batchim", "length_without_josa"]
-
 _FIRST, _LAST = ord("가"), ord("힣")
 _FINALS = 28  # final consonants of a syllable block, none included
 _RIEUL = 8  # ㄹ among them

@@ -14,8 +14,6 @@ from array import array
 from itertools import groupby, takewhile
 from typing import NamedTuple
 
-__all__ = ["OffsetMap", "compose", "is_nfc", "nfc"]
-
 is_nfc = functools.partial(unicodedata.is_normalized, "NFC")
 """``is_nfc(text)``: whether a text is in NFC already; a quick check over its characters."""
 

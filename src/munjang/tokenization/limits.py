@@ -22,8 +22,6 @@ if TYPE_CHECKING:
 
     from tokenizers import Tokenizer as LibraryTokenizer
 
-__all__ = ["check_limits", "is_panic", "library_errors", "reason"]
-
 
 @contextlib.contextmanager
 def library_errors(message: str, error: type[MunjangError]) -> Iterator[None]:

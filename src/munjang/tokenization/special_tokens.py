@@ -8,30 +8,6 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
-__all__ = [
-    "BERT",
-    "EXTRA_KEYS",
-    "GPT2",
-    "NAMES",
-    "ROBERTA",
-    "UNKNOWN",
-    "Family",
-    "SpecialToken",
-    "SpecialTokenId",
-    "class_name",
-    "extra_tokens",
-    "family_for",
-    "guess_family",
-    "is_general_class",
-    "is_known_class",
-    "is_own_token",
-    "is_text",
-    "is_token",
-    "named_tokens",
-    "token_text",
-    "written_extra_tokens",
-]
-
 NAMES = ("bos_token", "eos_token", "unk_token", "sep_token", "pad_token", "cls_token", "mask_token")
 EXTRA_KEYS = ("additional_special_tokens", "extra_special_tokens")
 """The two names under which files and callers give further special tokens (older and newer)."""

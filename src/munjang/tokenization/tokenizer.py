@@ -51,8 +51,6 @@ if TYPE_CHECKING:
     from tokenizers import Tokenizer as LibraryTokenizer
 
 
-__all__ = ["Tokenizer"]
-
 _SPACED = (" .", " ?", " !", " ,", " n't", " 'm", " 's", " 've", " 're")
 
 

@@ -18,8 +18,6 @@ from munjang.errors import InputError
 if TYPE_CHECKING:
     from munjang.tokenization import Tokenizer
 
-__all__ = ["word_starts"]
-
 _METASPACE = "▁"
 _BYTE_SPACES = ("Ġ", "Ċ", "ĉ", "č")  # a space, a line feed, a tab, a carriage return as GPT-2 writes them
 

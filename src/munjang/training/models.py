@@ -24,18 +24,6 @@ from munjang.tasks.loading import Loaded
 from munjang.tokenization import Tokenizer
 from munjang.tokenization.encoding import TokenIds
 
-__all__ = [
-    "Opened",
-    "checksum",
-    "describe_run",
-    "fingerprint_of_texts",
-    "in_chunks",
-    "numbered",
-    "open_for_training",
-    "open_model",
-    "used_ids",
-]
-
 T = TypeVar("T")
 _CROSS_ENCODER_FILE = "config_sentence_transformers.json"
 

@@ -15,27 +15,6 @@ from typing import Any, Literal, get_args
 
 from munjang.errors import InputError, InputTypeError
 
-__all__ = [
-    "CONTINUED_OPTIONS",
-    "NEW_MODEL_OPTIONS",
-    "AnswersTask",
-    "ClassificationTask",
-    "EntitiesTask",
-    "MiningTask",
-    "Name",
-    "NewModel",
-    "PretrainingTask",
-    "RankingLossName",
-    "RelationHead",
-    "RelationsTask",
-    "RerankingTask",
-    "Schedule",
-    "SentencesTask",
-    "TrainingOptions",
-    "VocabularyTask",
-    "setting",
-]
-
 
 def setting(default: Any, help: str, metavar: str | None = None, **metadata: object) -> Any:  # noqa: A002
     """Return a field of an options dataclass.

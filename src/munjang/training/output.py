@@ -6,8 +6,6 @@ from pathlib import Path
 
 from munjang.errors import CheckpointError, InputError
 
-__all__ = ["ADVICE", "RUN_FILE", "check_empty", "check_output"]
-
 RUN_FILE = "run.json"  # identifies a run
 ADVICE = "Choose another output folder, or remove that one."
 

@@ -32,8 +32,6 @@ from munjang.tasks.generation.decoding import Session, Writer, write
 from munjang.tasks.generation.sampling import Sampling
 from munjang.validation import check_device, checked_count
 
-__all__ = ["AUTO_HEADS", "AutoConfig", "GenerationModel", "PreTrainedModel", "model_class"]
-
 _ENDINGS = {
     None: "Model",
     MASKED_LM: "ForMaskedLM",

@@ -29,18 +29,6 @@ from munjang.transformers.models import GenerationModel, PreTrainedModel, model_
 from munjang.transformers.tokenizers import AutoTokenizer
 from munjang.validation import check_device, checked_count
 
-__all__ = [
-    "FeatureExtractionPipeline",
-    "FillMaskPipeline",
-    "QuestionAnsweringPipeline",
-    "TextClassificationPipeline",
-    "TextGenerationPipeline",
-    "TokenClassificationPipeline",
-    "ZeroShotClassificationPipeline",
-    "pipeline",
-    "set_seed",
-]
-
 ModelLike = str | os.PathLike[str] | PreTrainedModel
 TokenizerLike = str | os.PathLike[str] | Tokenizer | None
 

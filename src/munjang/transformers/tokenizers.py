@@ -18,8 +18,6 @@ from munjang.validation import check_device
 if TYPE_CHECKING:
     from munjang.tokenization.inputs import TextOrPair
 
-__all__ = ["AutoTokenizer", "BatchEncoding"]
-
 _TENSORS = ("pt", "tf", "np")
 _SETTINGS = ("model_max_length", "padding_side", "truncation_side")
 

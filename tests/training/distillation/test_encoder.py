@@ -24,7 +24,7 @@ from munjang.training.distillation.encoder import (
 )
 from munjang.training.distillation.models import make_student, open_student_encoder, table
 from munjang.training.distillation.options import EncoderDistillationTask, Goals, LayerMatching
-from munjang.training.loop.loop import TrainingResult
+from munjang.training.loop.report import TrainingResult
 from munjang.training.options import TrainingOptions
 from support.sentence_training import TEXTS, encoder_without_dropout
 from support.sentences import make_checkpoint, make_sentence_folder, modify_json

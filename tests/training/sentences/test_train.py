@@ -15,7 +15,7 @@ from munjang import SentenceTransformer
 from munjang.data.examples import Contrast, LabelledText, ScoredPair
 from munjang.errors import InputError, InputTypeError
 from munjang.training import losses
-from munjang.training.loop.loop import TrainingResult
+from munjang.training.loop.report import TrainingResult
 from munjang.training.loop.watchers import read_log
 from munjang.training.losses.base import InputExample
 from munjang.training.options import SentencesTask, TrainingOptions

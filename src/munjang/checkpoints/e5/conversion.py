@@ -19,8 +19,6 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-__all__ = ["convert_quantized"]
-
 # Short name in the file -> published name.
 _EMBEDDINGS = {
     "emb.word": "word_embeddings.weight",

@@ -30,8 +30,6 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-__all__ = ["QuantizedModel", "QuantizedSizes", "QuantizedTensor", "QuantizedVocabulary", "read_quantized"]
-
 _MAGIC = b"E5S1"
 _BLOCK = 32
 _BLOCK_TYPE = np.dtype([("scale", "<f2"), ("halves", "u1", _BLOCK // 2)])

@@ -12,13 +12,6 @@ if TYPE_CHECKING:
 
     from munjang.checkpoints.e5.quantized import QuantizedVocabulary
 
-__all__ = [
-    "build_charsmap",
-    "special_tokens",
-    "tokenizer_config",
-    "tokenizer_json",
-]
-
 _LEAF = 1 << 8
 _VALUE = 1 << 31
 _BLOCK = 256  # a child's index differs from its base in one byte, so a lookup stays in a block of 256

@@ -24,8 +24,6 @@ from munjang.checkpoints.hub.files import VOCABULARY_FILES
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ["Guard", "Listing", "RepositoryFile", "discard", "find_damage", "read_listing"]
-
 _COMMIT = re.compile(r"[0-9a-f]{40}")
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 # The public hub sends a SHA-1 or SHA-256; other hubs send other values. They become file names in the cache.

@@ -11,8 +11,6 @@ from munjang.errors import FetchError, MunjangError, OfflineError
 if TYPE_CHECKING:
     from munjang.checkpoints.hub.records import HubModel
 
-__all__ = ["BadAnswerError", "explain_hub_error", "not_here"]
-
 _CACHE_ERRORS = {
     errno.ENOSPC, errno.EFBIG, errno.EACCES, errno.EROFS, errno.ENAMETOOLONG, errno.ENOTDIR, errno.EEXIST,
 }  # fmt: skip

@@ -11,8 +11,6 @@ from munjang.errors import CheckpointError, UnsafeCheckpointError
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
 
-__all__ = ["VOCABULARY_FILES", "needed_files", "skips_pickle"]
-
 VOCABULARY_FILES = {"tokenizer.json", "vocab.txt", "vocab.json", "merges.txt"}
 _TEXT_FILES = VOCABULARY_FILES | {
     "config.json", "generation_config.json", "modules.json", "config_sentence_transformers.json",

@@ -24,8 +24,6 @@ from munjang.progress import megabytes, say, watching
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ["fetch_snapshot", "foreign_snapshot"]
-
 _LIBRARY = "munjang"
 # Timeout in seconds for a hub that does not respond; a download in progress has no such limit.
 _PATIENCE = 10.0

@@ -22,8 +22,6 @@ from munjang.errors import CheckpointError, InputError, InputTypeError
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ["HubModel", "HubRecord", "forget", "is_repository", "list_records", "read_record", "write_record"]
-
 _REPOSITORY = re.compile(r"\w[\w.-]*(/\w[\w.-]*)?", re.ASCII)
 _COMMIT = re.compile(r"[0-9a-f]{40}")
 # Sequences that git refuses in the name of a branch or tag, and path traversal out of the folder.

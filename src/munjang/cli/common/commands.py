@@ -40,17 +40,6 @@ from typer.core import TyperCommand, TyperGroup, TyperOption
 from munjang.cli.common.needs import model_hint
 from munjang.cli.common.options import Bundle, Option, examples, option
 
-__all__ = [
-    "Commands",
-    "Group",
-    "column_hint",
-    "command",
-    "flag_of",
-    "given",
-    "let_go_of_stdout",
-    "path_and_model",
-]
-
 # The base class of typer.BadParameter; its module depends on the release of typer.
 Function = TypeVar("Function", bound=Callable[..., None])
 UsageError = cast("type[Exception]", typer.BadParameter.__mro__[1])

@@ -22,8 +22,6 @@ from munjang.cli.common.commands import column_hint, flag_of, let_go_of_stdout, 
 from munjang.cli.common.needs import model_hint
 from munjang.errors import DataFileError, FetchError, MissingHeadError, MunjangError, UnknownModelError
 
-__all__ = ["FAILED", "explained", "tell"]
-
 FAILED = 1
 _INTERRUPTED = 130
 _BROKEN_PIPE = 141  # the shell's exit status for a program ended by SIGPIPE

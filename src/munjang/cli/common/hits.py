@@ -20,8 +20,6 @@ if TYPE_CHECKING:
     from munjang.search.documents import Hit
     from munjang.search.index import Index
 
-__all__ = ["SearchOptions", "open_index", "read_filters", "search_index"]
-
 _SEARCH = "How an index is searched"
 _CONDITION = re.compile(r"\s*([^=<>!\s]+)\s*(>=|<=|!=|=|>|<)\s*(.*?)\s*", re.DOTALL)
 _OPERATORS = {">=": "gte", "<=": "lte", ">": "gt", "<": "lt"}

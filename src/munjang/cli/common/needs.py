@@ -11,8 +11,6 @@ from munjang.errors import MunjangError
 if TYPE_CHECKING:
     from munjang.checkpoints import ModelInfo
 
-__all__ = ["model_hint"]
-
 _VECTORS = "sentence vectors"
 _LANGUAGE = "munjang train language-model --data FILE --tokenizer FOLDER --output DIR"
 _PAIRS = "munjang train reranker --data FILE --output DIR"

@@ -9,29 +9,6 @@ from typing import Annotated, Any
 import typer
 from typer.models import ArgumentInfo, OptionInfo
 
-__all__ = [
-    "DEFAULT_MODEL",
-    "MODEL",
-    "READING",
-    "AsJson",
-    "Bundle",
-    "Column",
-    "Columns",
-    "Encoding",
-    "Model",
-    "Offline",
-    "Option",
-    "Pooling",
-    "Progress",
-    "TaskModel",
-    "Text",
-    "argument",
-    "column_of",
-    "examples",
-    "named_columns",
-    "option",
-]
-
 # Repeated here, because importing munjang.checkpoints would import NumPy before any help is shown.
 DEFAULT_MODEL = "multilingual-e5-small"
 

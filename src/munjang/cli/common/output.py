@@ -16,18 +16,6 @@ if TYPE_CHECKING:
     from rich.console import Console
     from rich.table import Table
 
-__all__ = [
-    "clean",
-    "console",
-    "force_utf8",
-    "joined",
-    "new_table",
-    "print_json",
-    "print_table",
-    "vector_cell",
-    "write_line",
-]
-
 _COMPONENTS = 4  # of a vector in a table
 _SHORT = 24  # characters of a value that shares its line with others
 _LONG = 240  # characters beyond which a value is left out

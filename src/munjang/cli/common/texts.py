@@ -34,29 +34,6 @@ if TYPE_CHECKING:
     from munjang.sentence.transformer import SentenceTransformer
     from munjang.tasks.loading import ModelOptions
 
-__all__ = [
-    "ModelOpening",
-    "Opening",
-    "Prompting",
-    "Reading",
-    "TableReading",
-    "answered",
-    "check_query",
-    "cross_encoder",
-    "file_or_stdin",
-    "is_piped",
-    "lines_of_stdin",
-    "model_options",
-    "print_answers",
-    "queries_of",
-    "refuse",
-    "refuse_reading",
-    "rows_with_text",
-    "sentence_model",
-    "text_or_lines",
-    "usage_error",
-]
-
 _NO_QUOTING = "In CSV and TSV, quotation marks have no special meaning."
 _NO_HEADER = "In CSV and TSV, the first row is data; columns are called 1, 2, 3, ..."
 _PROMPT_NAME = "Which of the model's prompts to put before each text, such as query."

@@ -9,8 +9,6 @@ from munjang.cli.common.options import Offline, TaskModel, column_of
 from munjang.cli.common.texts import Reading, TableReading, model_options
 from munjang.cli.evaluate.report import Data, Limit, Report, sampled
 
-__all__ = ["classification", "relations"]
-
 
 @command(
     "munjang evaluate classification reviews.tsv --model MODEL",

@@ -11,8 +11,6 @@ from munjang.cli.common.options import Offline, TaskModel, option
 from munjang.cli.common.texts import model_options
 from munjang.cli.evaluate.report import Data, Limit, Report, sampled
 
-__all__ = ["entities"]
-
 
 @command(
     "munjang evaluate entities klue-ner.tsv --model MODEL",

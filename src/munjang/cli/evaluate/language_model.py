@@ -13,8 +13,6 @@ if TYPE_CHECKING:
     from munjang.tasks.fill_mask.fill_mask import FillMask
     from munjang.tasks.generation.text_generation import TextGeneration
 
-__all__ = ["language_model"]
-
 
 @command("munjang evaluate language-model sentences.txt --limit 200 --model MODEL")
 def language_model(

@@ -15,8 +15,6 @@ from munjang.progress import has_bar, tracked
 if TYPE_CHECKING:
     from munjang.evaluation import Evaluation
 
-__all__ = ["Data", "Limit", "Report", "sampled"]
-
 T = TypeVar("T")
 
 Data = Annotated[Path, argument("The file with the labelled examples.", "DATA")]

@@ -15,8 +15,6 @@ from munjang.progress import tracked
 if TYPE_CHECKING:
     from munjang.evaluation import RetrievalResult, RetrievalTask
 
-__all__ = ["retrieval"]
-
 
 @command(
     "munjang evaluate retrieval KorQuAD_v1.0_dev.json --queries 500",

@@ -18,8 +18,6 @@ from munjang.cli.common.texts import (
 )
 from munjang.cli.evaluate.report import Data, Limit, Report, sampled
 
-__all__ = ["reranking", "similarity"]
-
 
 @command(
     'munjang evaluate similarity sts-test.tsv --prompt "query: "',

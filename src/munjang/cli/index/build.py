@@ -32,8 +32,6 @@ if TYPE_CHECKING:
     from munjang.search.prepare import Engine
     from munjang.search.sources import Source
 
-__all__ = ["add", "build", "read_id"]
-
 
 @dataclass(frozen=True)
 class Documents:

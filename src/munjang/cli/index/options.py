@@ -8,8 +8,6 @@ from typing import Annotated, Any
 from munjang.cli.common.options import argument, option
 from munjang.cli.common.output import print_json, write_line
 
-__all__ = ["Location", "Passages", "print_result"]
-
 _SETTINGS = "How a new index is made"
 
 Location = Annotated[str, argument("A file, or postgresql://user:password@host/database.", "INDEX")]

@@ -22,8 +22,6 @@ from munjang.training.distillation.options import (
 )
 from munjang.training.options import TrainingOptions
 
-__all__ = ["app", "classification", "reranker", "scores", "sentences"]
-
 _LAYERS = "What else of the teacher is learned"
 PairKind: TypeAlias = Literal["scores", "contrasts"]
 EncoderKind: TypeAlias = Literal["scores", "texts", "translations"]

@@ -14,8 +14,6 @@ from munjang.training.options import ClassificationTask, EntitiesTask, Relations
 if TYPE_CHECKING:
     from munjang.evaluation import LabelledText
 
-__all__ = ["classification", "entities", "relations"]
-
 
 @trains(
     "munjang train classification --data reviews.tsv --dev-share 0.1 --output my-sentiment",

@@ -18,8 +18,6 @@ from munjang.training.options import (
     TrainingOptions,
 )
 
-__all__ = ["language_model"]
-
 _NEW, _CONTINUED = NEW_MODEL_OPTIONS, CONTINUED_OPTIONS
 _DEPENDENT = ("learning_rate", "warmup_ratio", "adam_beta2", "adam_epsilon")
 _SHOWN = {

@@ -18,8 +18,6 @@ from munjang.training.options import MiningTask
 if TYPE_CHECKING:
     from munjang.evaluation import Contrast
 
-__all__ = ["mine"]
-
 
 @command(
     "munjang train mine --data qa.csv --output mined.jsonl",

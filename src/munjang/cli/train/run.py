@@ -27,16 +27,6 @@ if TYPE_CHECKING:
     from munjang.training.loop.report import TrainingResult
     from munjang.training.loop.watchers import Step
 
-__all__ = [
-    "Run",
-    "RunWithoutModel",
-    "TrainingGroup",
-    "follow",
-    "numbers_of",
-    "trains",
-    "without_connections",
-]
-
 T = TypeVar("T")
 _FAILED = 1
 _INTERRUPTED = 130

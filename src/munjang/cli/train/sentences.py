@@ -17,8 +17,6 @@ from munjang.training.options import SentencesTask, TrainingOptions
 if TYPE_CHECKING:
     from munjang.training.losses.base import SentenceLoss
 
-__all__ = ["sentences"]
-
 Kind: TypeAlias = Literal["scores", "labels", "contrasts"]
 # The losses by their names in `sentence-transformers`.
 LossName: TypeAlias = Literal[

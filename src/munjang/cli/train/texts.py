@@ -15,8 +15,6 @@ from munjang.training.options import AnswersTask, RerankingTask, TrainingOptions
 if TYPE_CHECKING:
     from munjang.evaluation import RankedList
 
-__all__ = ["answers", "reranker"]
-
 Kind: TypeAlias = Literal["labels", "scores", "lists", "contrasts"]
 
 

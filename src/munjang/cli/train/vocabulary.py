@@ -16,8 +16,6 @@ from munjang.training.options import VocabularyTask
 if TYPE_CHECKING:
     from munjang.training.vocabulary.add import Suggestion
 
-__all__ = ["add_tokens", "suggest_tokens", "trim", "vocabulary"]
-
 Texts = Annotated[list[Path], option("Text files; repeat it.", "FILE")]
 Folder = Annotated[Path, option("The folder to write, new or empty.", "DIR", "-o")]
 ModelOnly = Annotated[Opening, Bundle(without=("pooling",))]

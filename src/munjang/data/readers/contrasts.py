@@ -10,8 +10,6 @@ from munjang.data.records import Entry
 from munjang.data.tables import FilePath, Table
 from munjang.errors import DataFileError
 
-__all__ = ["read_contrasts"]
-
 _ANCHORS = ("anchor", "query", "question", "sentence1", "premise", "q", "질문")
 _POSITIVES = ("positive", "pos", "answer", "sentence2", "hypothesis", "a", "답변")
 _NEGATIVE = re.compile(r"(hard_)?(negative|neg)_?\d*")

@@ -6,8 +6,6 @@ from munjang.data.examples import LabelledText, ScoredPair
 from munjang.data.tables import FilePath, Table
 from munjang.errors import InputError
 
-__all__ = ["PAIRS", "read_labelled_texts", "read_scored_pairs"]
-
 # Usual names of the columns in published data, in order of preference; case-insensitive.
 PAIRS = (
     ("sentence1", "sentence2"),

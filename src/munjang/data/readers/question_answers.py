@@ -8,8 +8,6 @@ from munjang.data.files import STDIN, DataFile
 from munjang.data.records import Columns
 from munjang.errors import DataFileError
 
-__all__ = ["QuestionAnswer", "read_question_answers"]
-
 # Usual names of the two columns, in order of preference; case-insensitive.
 _QUESTIONS = ("question", "q", "질문", "questions", "query", "문의")
 _ANSWERS = ("answer", "a", "답변", "답", "answers", "reply", "response")

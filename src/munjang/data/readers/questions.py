@@ -10,8 +10,6 @@ from munjang.data.records import Entry
 from munjang.data.tables import FilePath, check_place, json_document
 from munjang.errors import DataFileError
 
-__all__ = ["read_questions"]
-
 
 def read_questions(path: FilePath) -> list[QuestionExample]:
     """Read the questions of a file in the layout of SQuAD 1.1, SQuAD 2.0, KorQuAD 1.0 or KLUE-MRC.

@@ -6,8 +6,6 @@ from munjang.data.examples import RankedList
 from munjang.data.records import Entry
 from munjang.data.tables import FilePath, Table
 
-__all__ = ["read_ranked_lists"]
-
 _QUERIES = ("query", "question", "anchor")
 _DOCUMENTS = ("documents", "passages", "docs", "document", "passage", "doc", "text")
 _RELEVANCE = ("relevance", "relevances", "scores", "labels", "label", "score")

@@ -6,8 +6,6 @@ from munjang.data.examples import RelationExample, Span
 from munjang.data.records import Entry
 from munjang.data.tables import FilePath, check_place, json_entries
 
-__all__ = ["KLUE_RE_LABELS", "KLUE_RE_OBJECT_TYPES", "KLUE_RE_SUBJECT_TYPES", "read_relations"]
-
 # KLUE-RE (arXiv:2105.09680, section 3.5): its relations, numbered as in the published data, and the types of
 # its entities.
 KLUE_RE_LABELS = (

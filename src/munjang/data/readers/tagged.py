@@ -12,8 +12,6 @@ from munjang.data.tables import FilePath, text_lines
 from munjang.data.tags import OUTSIDE, Entity, TaggedText, entities_of_tags, has_suffixes, split_tag
 from munjang.errors import DataFileError
 
-__all__ = ["Line", "klue_texts", "naver_texts", "read_tagged_texts"]
-
 Line: TypeAlias = tuple[int, str]
 Reader: TypeAlias = Callable[[Sequence[Line], str], Iterable[TaggedText]]
 

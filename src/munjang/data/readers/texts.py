@@ -18,8 +18,6 @@ from munjang.data.files import (
 from munjang.data.tables import FilePath
 from munjang.errors import DataFileError, InputError, InputTypeError
 
-__all__ = ["Files", "file_list", "lines_of", "read_texts"]
-
 Files: TypeAlias = FilePath | Sequence[FilePath]
 
 

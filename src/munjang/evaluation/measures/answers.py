@@ -17,8 +17,6 @@ from typing import get_args
 from munjang.choices import Normalization
 from munjang.errors import InputError
 
-__all__ = ["Normalization", "answer_f1", "check_normalization", "exact_match", "normalized"]
-
 _PUNCTUATION = str.maketrans(dict.fromkeys(string.punctuation))
 _KOREAN_MARKS = str.maketrans(dict.fromkeys("'\"《》<>〈〉()‘’", " "))  # replaced by spaces
 _ARTICLES = re.compile(r"\b(a|an|the)\b")

@@ -16,8 +16,6 @@ from numpy.typing import NDArray
 from munjang.errors import InputError
 from munjang.evaluation.measures.resampling import Statistic, Values, Weights, mean_of, point
 
-__all__ = ["Counted", "LabelPairs", "Sums", "accuracy", "check_paired", "macro_f1", "matthews", "micro_f1"]
-
 Counts: TypeAlias = NDArray[np.float64]
 
 

@@ -17,8 +17,6 @@ from munjang.data.tags import Entity
 from munjang.evaluation.measures.counts import Counted, Sums, check_paired
 from munjang.evaluation.measures.resampling import Weights, point
 
-__all__ = ["CharacterTags", "EntityPairs", "character_f1", "entity_f1", "entity_macro_f1"]
-
 Items: TypeAlias = Set[tuple[Any, ...]]
 
 

@@ -9,8 +9,6 @@ from munjang.errors import InputError
 from munjang.evaluation.measures.counts import check_paired
 from munjang.evaluation.measures.resampling import Values, Weights, mean_of, point
 
-__all__ = ["NumberPairs", "mean_squared_error", "pearson", "spearman"]
-
 
 class NumberPairs:
     """The true and the predicted number of each example; its methods are statistics.

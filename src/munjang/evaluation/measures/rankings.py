@@ -14,18 +14,6 @@ from munjang.evaluation.measures.counts import check_paired
 from munjang.evaluation.measures.resampling import Estimate, Values, Weights, estimates, mean_of, point
 from munjang.validation import checked_count
 
-__all__ = [
-    "METRICS",
-    "TruePairs",
-    "average_precision",
-    "graded_ndcg",
-    "mean_reciprocal_rank",
-    "ndcg",
-    "ranking_metrics",
-    "recall",
-    "reciprocal_rank",
-]
-
 _THRESHOLD = 0.5
 METRICS = ("MRR@10", "nDCG@10", "Recall@1", "Recall@10")
 

@@ -13,8 +13,6 @@ from numpy.typing import NDArray
 from munjang.errors import InputError
 from munjang.rounding import rounded
 
-__all__ = ["Estimate", "Statistic", "Values", "Weights", "estimates", "mean_of", "point"]
-
 Weights: TypeAlias = NDArray[np.float64]  # [R, n]: how often each of n examples is in each of R samples
 Values: TypeAlias = NDArray[np.float64]  # [R]: the measure of each sample
 Statistic: TypeAlias = Callable[[Weights], Values]

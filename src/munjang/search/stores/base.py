@@ -15,18 +15,6 @@ from munjang.search.documents import Document, DocumentId, Entry
 from munjang.search.filters import Filter
 from munjang.search.settings import IndexSettings
 
-__all__ = [
-    "TRANSACTION",
-    "Changes",
-    "Found",
-    "Match",
-    "Reader",
-    "Store",
-    "StoreInfo",
-    "check_form",
-    "damaged",
-]
-
 TRANSACTION = 1000  # maximum number of documents written in one transaction
 
 

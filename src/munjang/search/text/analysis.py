@@ -15,17 +15,6 @@ from typing import Any, Protocol
 from munjang.errors import IndexMismatchError, InputError, InputTypeError, MissingExtraError
 from munjang.tokenization.korean import OffsetMap, compose, nfc
 
-__all__ = [
-    "Analyzer",
-    "HangulBigrams",
-    "KiwiMorphemes",
-    "Span",
-    "analyzer_named",
-    "has_hangul",
-    "normalized_words",
-    "runs",
-]
-
 _LONGEST = 64  # maximum characters of a word; full-text tables have limits too
 _HANGUL = "가-힣"
 _SYLLABLE = re.compile(f"[{_HANGUL}]")

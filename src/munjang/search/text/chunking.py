@@ -9,8 +9,6 @@ from typing import NamedTuple
 
 from munjang.tokenization import Tokenizer
 
-__all__ = ["Chunker", "Place", "after_blanks", "sentences"]
-
 # A possible end of a sentence, with the closing quotes and brackets after it. A run of dots is tried only
 # once, from its first dot, so that the time is linear in the text's length; `_ENCLOSED` below is linear as
 # well, also for unclosed brackets.

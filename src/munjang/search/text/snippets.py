@@ -9,8 +9,6 @@ from typing import NamedTuple
 
 from munjang.search.text.analysis import Span
 
-__all__ = ["Snippet", "make_snippet"]
-
 _LENGTH = 160  # characters
 _LEAD = 24  # characters of context before the first mark
 _MORE = "…"

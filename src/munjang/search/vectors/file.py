@@ -33,8 +33,6 @@ from numpy.typing import NDArray
 from munjang.checkpoints.files import flush, replacing
 from munjang.search.vectors.rows import Segment
 
-__all__ = ["StaleFileError", "Stamp", "VectorFile", "remove_abandoned", "write_segments"]
-
 _MAGIC = b"MJVECTOR"
 _VERSION = 1
 _PREFIX = struct.Struct("<8sIQQI")

@@ -28,8 +28,6 @@ from munjang.errors import MissingExtraError
 from munjang.search.vectors.file import StaleFileError, Stamp, remove_abandoned
 from munjang.search.vectors.rows import Segment
 
-__all__ = ["Graph", "GraphFacts", "is_installed"]
-
 _MAGIC = b"MJGRAPH1"
 _END = struct.Struct("<8sQQI")
 _CONNECTIVITY = 16

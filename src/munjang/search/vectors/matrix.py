@@ -19,8 +19,6 @@ from munjang.search.vectors.graph import Graph, GraphFacts, is_installed
 from munjang.search.vectors.rows import UNUSABLE, Rows, decoded, prepared
 from munjang.search.vectors.scan import Query, measured_recall, nearest, nearest_in_graph
 
-__all__ = ["VectorMatrix"]
-
 _UNSAVED_ROWS = 2**16  # a long update saves when it has more new rows than this and than half of the file
 _CHUNK = 2**14  # rows of an update in memory at a time
 _APPROXIMATE_FROM = 500_000  # rows; exact search of this number takes about 10 ms

@@ -23,8 +23,6 @@ from numpy.typing import NDArray
 
 from munjang.errors import InputError
 
-__all__ = ["UNUSABLE", "Rows", "Segment", "decoded", "prepared", "quantize", "rows_per_segment"]
-
 _STEPS = 127
 _CHUNK = 256  # rows processed at a time in float64, so that they stay in a core's cache
 _SAMPLE = 4096  # rows from which the spread of the components is estimated

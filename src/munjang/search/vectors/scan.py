@@ -21,8 +21,6 @@ from numpy.typing import NDArray
 from munjang.search.vectors.graph import Graph
 from munjang.search.vectors.rows import Rows, Segment
 
-__all__ = ["Nearest", "Query", "measured_recall", "nearest", "nearest_in_graph"]
-
 Nearest: TypeAlias = tuple[NDArray[np.int64], NDArray[np.float32]]  # numbers and scores, best first
 
 _FEW = 50  # up to 1/50 of the rows are scored exactly without a scan

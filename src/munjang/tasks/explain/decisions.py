@@ -15,8 +15,6 @@ from munjang.tasks.fill_mask.pieces import Pieces
 from munjang.tasks.scores import Function, choose_function, scores_of
 from munjang.tokenization import Tokenizer
 
-__all__ = ["decide", "head_steps"]
-
 Array = NDArray[Any]
 _ON_THE_WAY = (POOLER_OUTPUT, "classifier.dense")
 _NEXT_SENTENCE = {0: "follows", 1: "unrelated"}

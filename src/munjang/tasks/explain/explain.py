@@ -31,8 +31,6 @@ from munjang.tasks.explain.steps import Embeddings, Layer, Rows, SentenceVector,
 from munjang.tasks.loading import Loaded, ModelOptions, load
 from munjang.tokenization import Encoding, Tokenizer
 
-__all__ = ["EXPLAINED_TASKS", "explain"]
-
 Array = NDArray[Any]
 Batch = TokenBatch[Array]
 

@@ -11,8 +11,6 @@ from munjang.tasks.explain.drawing.page import fragment, page
 from munjang.tasks.explain.drawing.text import as_text
 from munjang.tasks.explain.steps import Explained
 
-__all__ = ["Explanation"]
-
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False, kw_only=True)
 class Explanation(Explained):

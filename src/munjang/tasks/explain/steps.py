@@ -12,20 +12,6 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = [
-    "Choice",
-    "Decision",
-    "Embeddings",
-    "Explained",
-    "Layer",
-    "Link",
-    "Rows",
-    "SentenceVector",
-    "Step",
-    "cosines",
-    "norms",
-]
-
 Array = NDArray[np.float32]
 
 

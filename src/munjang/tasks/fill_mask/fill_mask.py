@@ -20,8 +20,6 @@ from munjang.tasks.scores import name_of_text
 from munjang.tokenization import Encoding
 from munjang.validation import optional_count
 
-__all__ = ["Fill", "FillMask"]
-
 Filter: TypeAlias = Callable[[str], bool]
 Texts: TypeAlias = list[str] | tuple[str, ...]
 

@@ -11,8 +11,6 @@ from numpy.typing import NDArray
 from munjang.tokenization import Tokenizer
 from munjang.tokenization.bytes import BYTE_OF_LETTER
 
-__all__ = ["Piece", "Pieces"]
-
 _PLACEHOLDER = re.compile(r"\[unused\d+\]")
 _METASPACE = "▁"
 _BYTE_SPACE = "Ġ"

@@ -16,8 +16,6 @@ from munjang.models.batch import TokenBatch
 from munjang.models.program import LOGITS
 from munjang.runtime.model import Model
 
-__all__ = ["Choice", "Filled", "MaskedText", "Query", "fill_with", "log_probabilities", "search"]
-
 LogProbabilities = NDArray[np.float32]
 
 

@@ -20,17 +20,6 @@ from munjang.tasks.generation.streaming import text_stream
 from munjang.tasks.loading import Loaded
 from munjang.validation import optional_count
 
-__all__ = [
-    "DEFAULT_NEW_TOKENS",
-    "GenerationArguments",
-    "GenerationOptions",
-    "Reader",
-    "Weights",
-    "checked_texts",
-    "session_maker",
-    "token_ids",
-]
-
 DEFAULT_NEW_TOKENS = 50
 _PIECE = 64  # tokens whose scores are in memory at once: 13 MB for GPT-2's vocabulary
 

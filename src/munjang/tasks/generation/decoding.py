@@ -19,8 +19,6 @@ from munjang.runtime.runner import MASKED
 from munjang.tasks.generation.sampling import Sampling
 from munjang.tasks.generation.streaming import StopStrings, TextStream
 
-__all__ = ["Session", "Writer", "write"]
-
 Array = NDArray[Any]
 
 

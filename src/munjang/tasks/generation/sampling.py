@@ -17,15 +17,6 @@ from munjang.errors import InputError, InputTypeError
 from munjang.sentence.activations import softmax
 from munjang.validation import checked_count
 
-__all__ = [
-    "Sampling",
-    "draw",
-    "forbid_repeated_ngrams",
-    "keep_top_k",
-    "keep_top_p",
-    "penalize_repetition",
-]
-
 Scores = NDArray[np.float32]
 
 

@@ -13,8 +13,6 @@ from typing import Protocol
 from munjang.tokenization import Tokenizer
 from munjang.tokenization.bytes import BYTE_OF_LETTER
 
-__all__ = ["StopStrings", "TextStream", "text_stream"]
-
 _REPLACEMENT = "\ufffd"  # the replacement character for invalid bytes
 
 

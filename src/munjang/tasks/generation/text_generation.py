@@ -10,21 +10,14 @@ from typing import TypedDict, Unpack, overload
 import numpy as np
 from numpy.typing import NDArray
 
+from munjang.choices import Weights
 from munjang.errors import InputError
 from munjang.models.registry import CAUSAL_LM
 from munjang.sentence.activations import softmax
-from munjang.tasks.generation.causal import (
-    GenerationArguments,
-    GenerationOptions,
-    Reader,
-    Weights,
-    checked_texts,
-)
+from munjang.tasks.generation.causal import GenerationArguments, GenerationOptions, Reader, checked_texts
 from munjang.tasks.generation.sampling import Sampling, keep_top_k, keep_top_p
 from munjang.tasks.loading import Loaded, ModelOptions, Task
 from munjang.validation import checked_count, takes_keywords
-
-__all__ = ["Candidate", "GeneratedText", "TextGeneration"]
 
 
 class GeneratedText(TypedDict):

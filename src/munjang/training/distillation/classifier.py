@@ -34,14 +34,13 @@ from munjang.training.distillation.options import (
     ClassifierDistillationTask,
     LayerMatching,
 )
-from munjang.training.loop.loop import TrainingResult, train
+from munjang.training.loop.loop import train
 from munjang.training.loop.objective import Loss, require_examples
+from munjang.training.loop.report import TrainingResult
 from munjang.training.loop.watchers import Watcher
 from munjang.training.options import Name, TrainingOptions
 from munjang.training.tasks.base import TaskObjective
 from munjang.training.tasks.classification import TextClassificationObjective
-
-__all__ = ["ClassifierDistillation", "distill_classifier", "soft_label_loss"]
 
 Text = str | tuple[str, str]
 _MAX_LENGTH = 256

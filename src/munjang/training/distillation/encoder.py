@@ -33,25 +33,15 @@ from munjang.training.distillation.models import (
     table,
 )
 from munjang.training.distillation.options import EncoderDistillationTask, LayerMatching, encoder_options
-from munjang.training.loop.loop import TrainingResult, train
+from munjang.training.loop.loop import train
 from munjang.training.loop.network import Network
 from munjang.training.loop.objective import Loss, require_examples
+from munjang.training.loop.report import TrainingResult
 from munjang.training.loop.watchers import Watcher
 from munjang.training.models import used_ids
 from munjang.training.options import Name, TrainingOptions
 from munjang.training.sentences.objective import EncoderObjective
 from munjang.validation import checked_choice
-
-__all__ = [
-    "EncoderDistillation",
-    "EncoderExample",
-    "Lesson",
-    "TeacherVectors",
-    "distill_sentence_encoder",
-    "lessons_of",
-    "pair_errors",
-    "vector_errors",
-]
 
 EncoderExample: TypeAlias = str | tuple[str, ...] | ScoredPair
 _CHUNK = 4096  # texts

@@ -23,8 +23,6 @@ from munjang.models.program import LAST_HIDDEN_STATE
 from munjang.runtime.model import Model
 from munjang.training.distillation.options import LayerMatching
 
-__all__ = ["LayerMatcher", "uniform_map"]
-
 Batch = TokenBatch[NDArray[Any]]
 _HIDDEN, _EMBEDDED = "projection.hidden_states.weight", "projection.embedded.weight"
 

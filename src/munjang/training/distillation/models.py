@@ -26,20 +26,6 @@ from munjang.training.options import Name
 from munjang.training.output import check_empty
 from munjang.training.sentences.train import open_encoder
 
-__all__ = [
-    "Layers",
-    "check_same_tokens",
-    "choose_layers",
-    "describe_distillation",
-    "make_student",
-    "open_student_classifier",
-    "open_student_encoder",
-    "open_teacher_classifier",
-    "spread",
-    "student_tensors",
-    "table",
-]
-
 
 def spread(count: int, of: int) -> tuple[int, ...]:
     """Return ``count`` of ``of`` layer indices, evenly spaced, including the first and the last layer.

@@ -11,17 +11,6 @@ from munjang.errors import InputError, InputTypeError
 from munjang.training.options import TrainingOptions, setting
 from munjang.validation import checked_choice
 
-__all__ = [
-    "CLASSIFIER_OPTIONS",
-    "ENCODER_OPTIONS",
-    "ClassifierDistillationTask",
-    "EncoderDistillationTask",
-    "Goals",
-    "LayerMatching",
-    "check_weight",
-    "encoder_options",
-]
-
 # The defaults for students that are classifiers or cross-encoders.
 CLASSIFIER_OPTIONS = TrainingOptions(learning_rate=5e-5)
 # Exact targets allow a far higher learning rate than fine-tuning. The embeddings are copied from the teacher

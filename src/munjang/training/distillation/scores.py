@@ -26,8 +26,9 @@ from munjang.tasks.loading import Loaded
 from munjang.tokenization.encoding import TokenIds
 from munjang.training.distillation.models import Layers, describe_distillation, open_student_classifier
 from munjang.training.distillation.options import CLASSIFIER_OPTIONS, check_weight
-from munjang.training.loop.loop import TrainingResult, train
+from munjang.training.loop.loop import train
 from munjang.training.loop.objective import Loss, require_examples
+from munjang.training.loop.report import TrainingResult
 from munjang.training.loop.watchers import Watcher
 from munjang.training.losses.base import CosineSimilarityLoss, InputExample, SentenceLoss
 from munjang.training.losses.teacher import MarginMSELoss
@@ -36,8 +37,6 @@ from munjang.training.options import Name, TrainingOptions
 from munjang.training.sentences.objective import SentenceObjective
 from munjang.training.sentences.train import open_encoder
 from munjang.training.tasks.base import TaskObjective
-
-__all__ = ["ScoreDistillation", "distill_cross_encoder", "distill_scores", "score_errors"]
 
 Pair: TypeAlias = tuple[str, str]
 PairExamples: TypeAlias = Sequence[Pair | Contrast]

@@ -25,8 +25,6 @@ from munjang.training.loop.network import Network
 from munjang.training.loop.optimizer import Optimizer
 from munjang.training.output import ADVICE, RUN_FILE, check_output
 
-__all__ = ["Progress", "RunFolder"]
-
 _PROGRESS = "progress"
 _OPTIMIZER = "optimizer/"
 _NETWORK = "network/"

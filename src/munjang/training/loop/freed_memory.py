@@ -13,8 +13,6 @@ import platform
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-__all__ = ["freed_memory_kept"]
-
 # The names of mallopt(3) and their numbers in malloc.h.
 _TRIM_THRESHOLD, _TOP_PAD, _MMAP_THRESHOLD, _MMAP_MAX = -1, -2, -3, -4
 _KEEP = {_MMAP_MAX: 0, _TRIM_THRESHOLD: -1, _TOP_PAD: 256 << 20}

@@ -29,8 +29,6 @@ from munjang.training.loop.report import TrainingResult, write_report
 from munjang.training.loop.watchers import Log, Step, Watcher, read_log
 from munjang.training.options import TrainingOptions
 
-__all__ = ["TrainingResult", "train"]
-
 _LONGEST_LOSS = 600.0  # seconds of work that a crash may lose, even if an epoch is longer
 
 

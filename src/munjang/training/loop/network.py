@@ -21,8 +21,6 @@ from munjang.models.program import Program
 from munjang.runtime.model import Model
 from munjang.training.options import TrainingOptions
 
-__all__ = ["Network", "choose_device", "has_bfloat16"]
-
 
 class Network:
     """A model on the torch executor, with its trained tensors.

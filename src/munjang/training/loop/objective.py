@@ -16,8 +16,6 @@ from munjang.errors import InputError
 from munjang.tokenization.encoding import TokenIds
 from munjang.training.loop.network import Network
 
-__all__ = ["Loss", "Objective", "Tally", "Tokenised", "costs_of", "cut_into_parts", "require_examples"]
-
 E = TypeVar("E")
 
 

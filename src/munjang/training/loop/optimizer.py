@@ -14,8 +14,6 @@ from torch import Tensor
 from munjang.training.loop.network import Network
 from munjang.training.options import TrainingOptions
 
-__all__ = ["Optimizer", "decays", "learning_rate_at"]
-
 _MOMENTS = ("exp_avg", "exp_avg_sq")
 
 

@@ -12,8 +12,6 @@ from numpy.typing import NDArray
 
 from munjang.training.options import TrainingOptions
 
-__all__ = ["Order", "Update", "generator"]
-
 Indices = NDArray[np.intp]
 _ORDER, _STEP = 0, 1  # the purpose of a generator, part of its seed
 _SIGHT = 20  # blocks of look-ahead in the search for an example without conflict

@@ -19,8 +19,6 @@ from torch import Tensor, distributed
 
 from munjang.errors import TrainingError
 
-__all__ = ["Processes", "processes"]
-
 _PATIENCE = dt.timedelta(hours=4)  # the other processes wait while the leading process evaluates
 
 

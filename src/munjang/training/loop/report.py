@@ -18,8 +18,6 @@ from munjang.training.loop.order import Order
 from munjang.training.loop.watchers import read_log
 from munjang.training.options import TrainingOptions
 
-__all__ = ["TrainingResult", "draw_curves", "write_report"]
-
 
 @dataclass(frozen=True, slots=True)
 class TrainingResult:

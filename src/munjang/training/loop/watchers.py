@@ -14,8 +14,6 @@ from munjang.checkpoints.files import replacing
 from munjang.errors import CheckpointError
 from munjang.progress import bars
 
-__all__ = ["Log", "Step", "Watcher", "read_log", "shown"]
-
 
 @dataclass(frozen=True, slots=True)
 class Step:

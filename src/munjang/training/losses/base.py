@@ -20,21 +20,6 @@ from torch.nn import functional
 
 from munjang.errors import InputError, InputTypeError
 
-__all__ = [
-    "Batch",
-    "CosineSimilarityLoss",
-    "Distance",
-    "InputExample",
-    "Label",
-    "SentenceLoss",
-    "SoftmaxLoss",
-    "Wanted",
-    "check_labels",
-    "choose_distance",
-    "columns_of",
-    "label_vector",
-]
-
 Label: TypeAlias = float | Sequence[float] | NDArray[np.floating]
 Wanted: TypeAlias = Literal["score", "label", "nothing", "vector"]
 Distance: TypeAlias = Literal["cosine", "euclidean", "manhattan"]

@@ -14,8 +14,6 @@ from torch.utils.checkpoint import checkpoint
 from munjang.errors import InputError
 from munjang.training.losses.base import Batch, Distance, SentenceLoss, choose_distance
 
-__all__ = ["CachedMultipleNegativesRankingLoss", "MultipleNegativesRankingLoss", "TripletLoss"]
-
 _SCORES_AT_ONCE = 2**22  # 16 MiB
 
 

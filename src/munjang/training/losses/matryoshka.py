@@ -14,8 +14,6 @@ from torch.nn import functional
 from munjang.errors import InputError
 from munjang.training.losses.base import Batch, InputExample, SentenceLoss
 
-__all__ = ["MatryoshkaLoss"]
-
 
 class MatryoshkaLoss(SentenceLoss):
     """The weighted sum of another loss on truncated vectors, for several dimensions (arXiv:2205.13147).

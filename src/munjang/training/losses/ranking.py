@@ -16,8 +16,6 @@ from torch.nn import functional
 
 from munjang.training.loop.objective import Loss
 
-__all__ = ["RANKING_LOSSES", "RankingLoss"]
-
 _Function: TypeAlias = Callable[[Tensor, Tensor, list[int]], Loss]
 
 

@@ -18,8 +18,6 @@ from munjang.training.losses.base import (
     choose_distance,
 )
 
-__all__ = ["AnglELoss", "CoSENTLoss", "ContrastiveLoss", "OnlineContrastiveLoss"]
-
 
 class CoSENTLoss(SentenceLoss):
     """A loss by which pairs with a higher score get the higher cosine (doi:10.1109/TASLP.2024.3402087).

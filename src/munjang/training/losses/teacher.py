@@ -11,8 +11,6 @@ from torch.nn import functional
 from munjang.errors import InputError
 from munjang.training.losses.base import Batch, InputExample, SentenceLoss, label_vector
 
-__all__ = ["MSELoss", "MarginMSELoss"]
-
 
 class MSELoss(SentenceLoss):
     """The mean squared difference to a teacher's vector (arXiv:2004.09813).

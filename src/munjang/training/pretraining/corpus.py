@@ -31,8 +31,6 @@ from munjang.tokenization.word_starts import word_starts
 if TYPE_CHECKING:
     from munjang.tokenization import Tokenizer
 
-__all__ = ["FORMAT", "Part", "TokenCorpus", "build", "fingerprint", "is_whole", "vocabulary_mark"]
-
 _DRAWS = 4096  # random numbers that are drawn at a time
 
 

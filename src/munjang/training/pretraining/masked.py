@@ -30,15 +30,6 @@ from munjang.training.options import PretrainingTask, TrainingOptions
 from munjang.training.pretraining.corpus import TokenCorpus
 from munjang.training.pretraining.masking import Hider, Packed, check_corpora
 
-__all__ = [
-    "InitialModel",
-    "MaskedLanguageObjective",
-    "MaskedTexts",
-    "Pretraining",
-    "masked_sums",
-    "with_masked_head",
-]
-
 _LOGITS = "masked"
 _EVALUATED_TOKENS = 8192  # per part
 _SIZES = ("model_type", "num_hidden_layers", "hidden_size", "intermediate_size", "vocab_size")

@@ -24,8 +24,6 @@ from munjang.training.pretraining.corpus import TokenCorpus, vocabulary_mark
 if TYPE_CHECKING:
     from munjang.tokenization import Tokenizer
 
-__all__ = ["Hider", "Masked", "MaskingVocabulary", "Packed", "check_corpora", "mask_tokens"]
-
 
 @dataclass(frozen=True, slots=True)
 class MaskingVocabulary:

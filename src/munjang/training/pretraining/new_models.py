@@ -7,8 +7,6 @@ from typing import Any
 from munjang.errors import InputError
 from munjang.tokenization import Tokenizer
 
-__all__ = ["new_config"]
-
 _KINDS = ("bert", "electra", "roberta")
 
 

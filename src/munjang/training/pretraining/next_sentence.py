@@ -26,18 +26,12 @@ from munjang.training.options import PretrainingTask, TrainingOptions
 from munjang.training.pretraining.masked import InitialModel, Pretraining, masked_sums, with_masked_head
 from munjang.training.pretraining.masking import Packed
 from munjang.training.pretraining.sentence_pairs import (
-    FOLLOWS,
-    RANDOM,
     SentencePair,
     SentencePairs,
-    shared_lengths,
 )
 
 if TYPE_CHECKING:
     from munjang.training.pretraining.corpus import TokenCorpus
-
-__all__ = ["FOLLOWS", "RANDOM", "NextSentenceObjective", "SentencePair", "SentencePairs", "shared_lengths"]
-
 
 _MASKED, _NEXT = "masked", "next"
 

@@ -34,15 +34,6 @@ from munjang.training.pretraining.corpus import TokenCorpus
 from munjang.training.pretraining.masked import InitialModel, Pretraining, masked_sums
 from munjang.training.pretraining.masking import Packed
 
-__all__ = [
-    "ReplacedTokenObjective",
-    "check_generator",
-    "generator_config",
-    "generator_tensors",
-    "of_generator",
-    "with_discriminator",
-]
-
 _HEAD = "discriminator_predictions"
 _PREFIX = "generator/"
 _SHARED = "electra.embeddings."

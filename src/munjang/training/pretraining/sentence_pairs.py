@@ -18,8 +18,6 @@ if TYPE_CHECKING:
     from munjang.tokenization import Tokenizer
     from munjang.training.pretraining.corpus import TokenCorpus
 
-__all__ = ["FOLLOWS", "RANDOM", "SentencePair", "SentencePairs", "shared_lengths"]
-
 FOLLOWS, RANDOM = 0, 1
 
 

@@ -15,7 +15,8 @@ from munjang.checkpoints import open_checkpoint
 from munjang.data.readers.texts import Files
 from munjang.errors import InputError
 from munjang.tokenization import Tokenizer
-from munjang.training.loop.loop import TrainingResult, train
+from munjang.training.loop.loop import train
+from munjang.training.loop.report import TrainingResult
 from munjang.training.loop.watchers import Watcher
 from munjang.training.options import (
     CONTINUED_OPTIONS,
@@ -31,8 +32,6 @@ from munjang.training.pretraining.masking import Hider
 from munjang.training.pretraining.new_models import new_config
 from munjang.training.pretraining.next_sentence import NextSentenceObjective
 from munjang.training.pretraining.replaced import ReplacedTokenObjective
-
-__all__ = ["train_masked_language_model"]
 
 
 def train_masked_language_model(

@@ -20,8 +20,6 @@ from munjang.training.losses.base import (
 from munjang.training.losses.contrastive import MultipleNegativesRankingLoss
 from munjang.training.models import numbered
 
-__all__ = ["SentenceData", "SentenceSource", "check_texts", "kind_of", "prepare"]
-
 SentenceSource: TypeAlias = ScoredPair | LabelledText | Contrast | InputExample
 
 _KINDS = (ScoredPair, LabelledText, Contrast, InputExample)

@@ -18,8 +18,6 @@ from munjang.training.models import numbered
 from munjang.training.sentences.data import SentenceSource, check_texts, kind_of
 from munjang.training.sentences.objective import Measure
 
-__all__ = ["measure_for", "reciprocal_rank"]
-
 _DEPTH = 10
 
 

@@ -20,8 +20,6 @@ from munjang.tokenization import nfc
 from munjang.training.options import MiningTask
 from munjang.validation import checked_choice
 
-__all__ = ["MiningRules", "MiningTexts", "mine_hard_negatives"]
-
 
 @dataclass(frozen=True, slots=True)
 class MiningTexts:

@@ -34,8 +34,6 @@ from munjang.training.losses.base import Batch, InputExample, SentenceLoss, colu
 from munjang.training.models import checksum, fingerprint_of_texts, used_ids
 from munjang.training.options import TrainingOptions
 
-__all__ = ["EncoderObjective", "Measure", "SentenceObjective", "accumulate_in_parts"]
-
 T = TypeVar("T")
 
 

@@ -12,7 +12,8 @@ from munjang.errors import InputError, InputTypeError
 from munjang.runtime.notices import AssumptionWarning
 from munjang.sentence.program import POOLER
 from munjang.sentence.transformer import SentenceTransformer
-from munjang.training.loop.loop import TrainingResult, train
+from munjang.training.loop.loop import train
+from munjang.training.loop.report import TrainingResult
 from munjang.training.loop.watchers import Watcher
 from munjang.training.losses.base import SentenceLoss
 from munjang.training.models import fingerprint_of_texts
@@ -20,8 +21,6 @@ from munjang.training.options import SentencesTask, TrainingOptions
 from munjang.training.sentences.data import SentenceSource, prepare
 from munjang.training.sentences.measures import measure_for
 from munjang.training.sentences.objective import SentenceObjective
-
-__all__ = ["open_encoder", "train_sentence_transformer"]
 
 
 def train_sentence_transformer(

@@ -25,8 +25,9 @@ from munjang.tasks.scores import check_text
 from munjang.tasks.spans import Window, windows_of
 from munjang.tokenization import Tokenizer
 from munjang.tokenization.encoding import Encoding, TokenIds
-from munjang.training.loop.loop import TrainingResult, train
+from munjang.training.loop.loop import train
 from munjang.training.loop.objective import Loss, require_examples
+from munjang.training.loop.report import TrainingResult
 from munjang.training.loop.watchers import Watcher
 from munjang.training.models import describe_run, in_chunks, open_for_training
 from munjang.training.options import AnswersTask, TrainingOptions
@@ -36,15 +37,6 @@ from munjang.training.tasks.base import (
     longest_of,
     naming,
 )
-
-__all__ = [
-    "AnswerWindow",
-    "AnswerWindows",
-    "QuestionAnsweringObjective",
-    "check_part",
-    "train_question_answering",
-    "with_part_of_negatives",
-]
 
 _DRAW = 13  # part of the random seed for the choice of windows without an answer
 

@@ -25,13 +25,6 @@ from munjang.training.models import used_ids
 from munjang.training.options import TrainingOptions
 from munjang.validation import checked_count
 
-__all__ = [
-    "TaskObjective",
-    "ids_of",
-    "longest_of",
-    "naming",
-]
-
 X = TypeVar("X", bound=Tokenised)
 
 

@@ -28,8 +28,6 @@ from munjang.training.tasks.base import (
     longest_of,
 )
 
-__all__ = ["TextClassificationObjective", "train_text_classification"]
-
 
 @dataclass(frozen=True, slots=True)
 class _Example:

@@ -22,8 +22,9 @@ from munjang.tasks.token_classification import TokenClassification
 from munjang.tasks.windows import Window, context_of, windows
 from munjang.tokenization import Tokenizer
 from munjang.tokenization.encoding import Encoding, TokenIds
-from munjang.training.loop.loop import TrainingResult, train
+from munjang.training.loop.loop import train
 from munjang.training.loop.objective import Loss, require_examples
+from munjang.training.loop.report import TrainingResult
 from munjang.training.loop.watchers import Watcher
 from munjang.training.models import describe_run, in_chunks, open_for_training
 from munjang.training.options import EntitiesTask, TrainingOptions
@@ -33,8 +34,6 @@ from munjang.training.tasks.base import (
     longest_of,
     naming,
 )
-
-__all__ = ["NO_TAG", "TaggedWindows", "TokenClassificationObjective", "train_token_classification"]
 
 NO_TAG = -100
 

@@ -12,17 +12,19 @@ from typing import Literal, get_args
 import torch
 from torch.nn import functional
 
+from munjang.choices import MarkerKind
 from munjang.data.examples import RelationExample
 from munjang.errors import InputError
 from munjang.evaluation.classification import evaluate_relations
 from munjang.models.registry import RELATION_EXTRACTION
 from munjang.tasks.loading import Loaded
-from munjang.tasks.markers import Marked, MarkerKind, Markers, add_markers, mark, markers_of
+from munjang.tasks.markers import Marked, Markers, add_markers, mark, markers_of
 from munjang.tasks.relation_extraction import RelationExtraction, point_at_markers, with_markers
 from munjang.tasks.scores import check_text
 from munjang.tokenization.encoding import Encoding, TokenIds
-from munjang.training.loop.loop import TrainingResult, train
+from munjang.training.loop.loop import train
 from munjang.training.loop.objective import Loss, require_examples
+from munjang.training.loop.report import TrainingResult
 from munjang.training.loop.watchers import Watcher
 from munjang.training.models import describe_run, in_chunks, numbered, open_for_training
 from munjang.training.options import RelationHead, RelationsTask, TrainingOptions
@@ -32,8 +34,6 @@ from munjang.training.tasks.base import (
     longest_of,
     naming,
 )
-
-__all__ = ["RelationObjective", "train_relation_extraction"]
 
 
 @dataclass(frozen=True, slots=True)

@@ -25,8 +25,9 @@ from munjang.models.registry import SEQUENCE_CLASSIFICATION
 from munjang.sentence.cross_encoder import CrossEncoder
 from munjang.tasks.loading import Loaded
 from munjang.tokenization.encoding import TokenIds
-from munjang.training.loop.loop import TrainingResult, train
+from munjang.training.loop.loop import train
 from munjang.training.loop.objective import Loss, require_examples
+from munjang.training.loop.report import TrainingResult
 from munjang.training.loop.watchers import Watcher
 from munjang.training.losses.ranking import RANKING_LOSSES, RankingLoss
 from munjang.training.models import describe_run, in_chunks, open_for_training
@@ -36,8 +37,6 @@ from munjang.training.tasks.base import (
     longest_of,
     naming,
 )
-
-__all__ = ["CrossEncoderObjective", "Judged", "RankingExamples", "judged", "kind_of", "train_cross_encoder"]
 
 RankingExamples: TypeAlias = Sequence[LabelledText] | Sequence[ScoredPair] | Sequence[RankedList]
 _KINDS = (LabelledText, ScoredPair, RankedList)

@@ -25,8 +25,6 @@ from munjang.validation import checked_count
 if TYPE_CHECKING:
     from munjang.tokenization import Tokenizer
 
-__all__ = ["AddedTokens", "Suggestion", "add_domain_tokens", "suggest_tokens"]
-
 
 @dataclass(frozen=True, slots=True)
 class AddedTokens:

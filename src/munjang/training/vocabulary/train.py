@@ -37,8 +37,6 @@ from munjang.training.options import VocabularyTask
 from munjang.training.output import check_empty
 from munjang.validation import checked_count, optional_count
 
-__all__ = ["BREAK", "PREFIX", "WordCounts", "alphabet", "learn_pieces", "morpheme_starts", "train_wordpiece"]
-
 PREFIX = "##"
 BREAK = "\x1f"  # a control character, which occurs in no word
 _SHIFT = 0xF0000  # maps the first two planes of Unicode to the private use planes 15 and 16

@@ -33,20 +33,6 @@ from munjang.training.output import check_empty
 if TYPE_CHECKING:
     from munjang.tokenization import Tokenizer
 
-__all__ = [
-    "KOREAN_AND_ENGLISH",
-    "PieceText",
-    "Trimmed",
-    "always_kept",
-    "derivations",
-    "describe",
-    "in_scripts",
-    "piece_text",
-    "scripts_of",
-    "trim_vocabulary",
-    "without_others",
-]
-
 KOREAN_AND_ENGLISH = ("Hangul", "Latin", "Common")
 """Common is what many scripts share: digits, punctuation, symbols, emoji."""
 

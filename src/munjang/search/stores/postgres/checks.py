@@ -11,8 +11,6 @@ from munjang.search.stores.postgres.connection import Connection
 from munjang.search.stores.postgres.encoding import comparable, id_key, read_document
 from munjang.search.stores.postgres.schema import Layout, State
 
-__all__ = ["check_index", "count_unstaged"]
-
 _PAGE = 500
 
 

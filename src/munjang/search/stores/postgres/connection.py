@@ -16,8 +16,6 @@ from munjang.search.stores.base import damaged
 if TYPE_CHECKING:
     import psycopg
 
-__all__ = ["Address", "Connection", "Session", "import_psycopg", "parse_address", "quoted_name"]
-
 Connection: TypeAlias = "psycopg.Connection[tuple[Any, ...]]"
 
 DEFAULT_SCHEMA = "munjang"

@@ -20,22 +20,6 @@ from munjang.errors import InputError, InputTypeError
 from munjang.search.documents import Document, DocumentId
 from munjang.search.stores.base import check_form
 
-__all__ = [
-    "comparable",
-    "escaped",
-    "id_key",
-    "read_document",
-    "read_id",
-    "read_vectors",
-    "unescaped",
-    "vector_row",
-    "vector_text",
-    "words_query",
-    "words_text",
-    "write_body",
-    "write_id",
-]
-
 # An escape begins with one of two code points that hardly occur in texts. The order of texts is preserved.
 _RAW = re.compile("[\x00\x01\ud7ff-\udfff]")
 _ESCAPES = re.compile("\x01[\x01\x02]|\ud7ff[\x01\u0100-\u08ff]")

@@ -7,8 +7,6 @@ from typing import Any
 from munjang.search.filters import Condition, Filter
 from munjang.search.stores.postgres.encoding import comparable, escaped
 
-__all__ = ["documents_where", "only_documents"]
-
 _SIGNS = {"gt": ">", "gte": ">=", "lt": "<", "lte": "<="}
 
 Part = tuple[str, list[Any]]

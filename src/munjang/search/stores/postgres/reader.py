@@ -28,8 +28,6 @@ from munjang.search.stores.postgres.encoding import (
 from munjang.search.stores.postgres.filters import documents_where, only_documents
 from munjang.search.stores.postgres.schema import Layout, State
 
-__all__ = ["PostgresReader"]
-
 _MOST_WORDS = 128  # maximum number of words of a query, the longest words; more cost time for little gain
 _FREQUENT = 1.64493406685  # pi^2/6; ts_rank divides by it
 _SATURATION, _LENGTH = 1.2, 0.75  # the usual k1 and b of BM25

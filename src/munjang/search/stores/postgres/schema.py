@@ -18,20 +18,6 @@ from munjang.search.settings import IndexSettings, read_settings, write_settings
 from munjang.search.stores.postgres.connection import Connection, Session, quoted_name
 from munjang.search.stores.postgres.encoding import escaped, unescaped
 
-__all__ = [
-    "HALF_DIMENSIONS",
-    "VERSION",
-    "Layout",
-    "State",
-    "add_layout",
-    "drop_unused",
-    "hold_tables",
-    "nearest_index",
-    "read_state",
-    "read_version",
-    "upgrade",
-]
-
 VECTOR_DIMENSIONS = 2_000  # maximum dimensions of an HNSW index in float32
 HALF_DIMENSIONS = 4_000  # maximum dimensions of an HNSW index in float16
 _INLINE_DIMENSIONS = 1_900  # vectors that fit into a page of 8 KiB together with the row's header

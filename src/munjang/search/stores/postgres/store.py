@@ -29,8 +29,6 @@ from munjang.search.stores.postgres.schema import (
 )
 from munjang.search.stores.postgres.writer import abandon, begin_migration, stage, switch, unstaged, write
 
-__all__ = ["PostgresStore", "open_postgres"]
-
 EXACT_BELOW = 10_000  # up to this number of vectors every search is exact
 _TABLES = ("passages", "vectors", "prepared")
 

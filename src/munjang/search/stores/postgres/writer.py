@@ -25,8 +25,6 @@ from munjang.search.stores.postgres.encoding import (
 )
 from munjang.search.stores.postgres.schema import Layout, State, add_layout
 
-__all__ = ["PostgresWriter", "abandon", "begin_migration", "stage", "switch", "unstaged", "write"]
-
 _SHOWN = 5
 _BINARY_START = b"PGCOPY\n\xff\r\n\x00" + bytes(8)
 _BINARY_END = b"\xff\xff"

@@ -16,8 +16,6 @@ if TYPE_CHECKING:
 
     from munjang.search.vectors.matrix import VectorMatrix
 
-__all__ = ["check_index"]
-
 _SAMPLES = 3  # sampled vectors used as queries to compare matrix and database
 _NEAREST = 10
 _TOLERANCE = 1e-5

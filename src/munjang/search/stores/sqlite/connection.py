@@ -17,16 +17,6 @@ from munjang.search.stores.base import damaged
 if TYPE_CHECKING:
     import apsw
 
-__all__ = [
-    "APPLICATION",
-    "IndexFile",
-    "check_header",
-    "close_quietly",
-    "is_immutable",
-    "transaction",
-    "translate_errors",
-]
-
 APPLICATION = 0x4D756E6A  # "Munj", in the file's header
 _MAGIC = b"SQLite format 3\x00"
 _CACHE_KIB = 32_768

@@ -14,18 +14,6 @@ from munjang.errors import InputTypeError
 from munjang.search.documents import Document, DocumentId
 from munjang.search.stores.base import check_form
 
-__all__ = [
-    "compact_json",
-    "ids_json",
-    "read_document",
-    "read_id",
-    "vector_blob",
-    "words_query",
-    "words_text",
-    "write_id",
-    "write_metadata",
-]
-
 _MOST_DEPTH = 100
 # A number that SQLite may read with another value: more digits than it keeps, or an exponent.
 _LONG_NUMBER = re.compile(r"[:,\[]-?(?:[0-9.]{16,}|[0-9.]+[eE])")

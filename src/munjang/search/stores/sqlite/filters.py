@@ -16,8 +16,6 @@ from munjang.search.filters import Condition, Filter
 if TYPE_CHECKING:
     import apsw
 
-__all__ = ["documents_where", "install"]
-
 Sql = tuple[str, list[Any]]
 
 _MOST_VALUES = 20_000  # maximum number of values of a statement

@@ -27,8 +27,6 @@ from munjang.search.vectors.file import Stamp
 if TYPE_CHECKING:
     import apsw
 
-__all__ = ["SqliteReader"]
-
 _PAGE = 500  # documents in memory at a time
 _IDS = 5000  # ids per query
 

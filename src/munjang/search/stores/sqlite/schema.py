@@ -18,8 +18,6 @@ if TYPE_CHECKING:
 
     import apsw
 
-__all__ = ["VERSION", "State", "read_state", "read_version", "upgrade"]
-
 # `words` gets text that is already split into words. Its tokenizer splits only at spaces and control
 # characters, and does not change non-ASCII characters; so it preserves the words.
 _PUNCTUATION = "!\"#$%&''()*+,-./:;<=>?@[\\]^_`{|}~".replace('"', '""')

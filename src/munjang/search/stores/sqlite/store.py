@@ -39,8 +39,6 @@ from munjang.search.stores.sqlite.writer import (
 if TYPE_CHECKING:
     import apsw
 
-__all__ = ["SqliteStore", "open_sqlite"]
-
 _IDLE_READERS = 8
 
 

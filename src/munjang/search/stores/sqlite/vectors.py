@@ -23,8 +23,6 @@ if TYPE_CHECKING:
     from munjang.search.vectors.matrix import VectorMatrix
     from munjang.search.vectors.scan import Nearest
 
-__all__ = ["DerivedVectors", "compare_all"]
-
 _SAVED_SHARE = 5  # the file is rewritten when more than 1/5 of it has changed
 _SAVED_CHANGES = 1000  # fewer changes are read quickly from the database
 _EARLIER = 4  # earlier matrices kept for snapshots still open in other threads

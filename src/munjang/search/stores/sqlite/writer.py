@@ -30,18 +30,6 @@ from munjang.search.stores.sqlite.schema import State
 if TYPE_CHECKING:
     import apsw
 
-__all__ = [
-    "Row",
-    "abandon",
-    "begin_migration",
-    "new_identity",
-    "rows_of",
-    "stage",
-    "switch",
-    "unstaged",
-    "write",
-]
-
 _STEP = 1 << 24
 _LARGEST = 1e15  # maximum component of a vector; products of larger values could overflow float32
 _NAMED = 5  # ids listed in an error message

@@ -13,8 +13,6 @@ import numpy as np
 from munjang.tasks.explain.drawing.parts import strengths, token
 from munjang.tasks.explain.steps import Array, Layer, Rows, cosines
 
-__all__ = ["attention_section"]
-
 _MOST_PIXELS = 2_000_000  # of all heads; above this, a page shows the means, and the heads of one layer only
 _MANY_TOKENS = 40
 _Panel = tuple[str, Array, Array, str]  # its label, its numbers, the strength of each, its last column

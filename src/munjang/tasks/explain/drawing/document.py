@@ -30,8 +30,6 @@ from munjang.tasks.explain.steps import (
     norms,
 )
 
-__all__ = ["FIRST_NUMBERS", "document"]
-
 FIRST_NUMBERS = 4
 _DIGITS = 6
 

@@ -13,8 +13,6 @@ from munjang.tasks.explain.drawing.attention import attention_section
 from munjang.tasks.explain.drawing.parts import as_html, bar, cell, section, signed, table, token
 from munjang.tasks.explain.steps import Array, Decision, Embeddings, Explained, Layer, Rows, Step, norms
 
-__all__ = ["fragment", "page"]
-
 _FIRST = 4
 # The page shows its own content only, and loads nothing.
 _POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"

@@ -15,18 +15,6 @@ from numpy.typing import NDArray
 
 from munjang.tasks.explain.steps import Rows
 
-__all__ = [
-    "as_html",
-    "bar",
-    "cell",
-    "section",
-    "signed",
-    "strengths",
-    "table",
-    "token",
-    "visible",
-]
-
 _SHOWN_AS_SPACE = "\t\n\r\v\f"
 # Cc, Cs, Co, Cn and the format characters (Cf) that change the direction of text, or are invisible.
 _HIDDEN = {"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"}

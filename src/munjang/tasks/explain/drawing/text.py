@@ -24,8 +24,6 @@ from munjang.tasks.explain.steps import (
     norms,
 )
 
-__all__ = ["as_text", "drawing", "heat"]
-
 _SHADES = " ░▒▓█"
 _NARROWEST = 80
 _BESIDE_A_STRIP = 42  # columns that a table of attention needs for its words
