@@ -83,7 +83,8 @@ def _decorate(function: Function, decorator: str, *arguments: str) -> None:
     if decorator == "same_signature":
         function.parameters = function.parent[arguments[0]].parameters
     elif decorator == "takes_keywords":
-        keywords, *defaults = (function.module[name].final_target for name in arguments)
+        sources = (function.module[name] for name in arguments)
+        keywords, *defaults = (each.final_target if isinstance(each, Alias) else each for each in sources)
         values = {key.name: key.default for source in defaults for key in _keys(source)}
         own = [value for value in function.parameters if value.kind is not ParameterKind.var_keyword]
         for key in _keys(keywords):

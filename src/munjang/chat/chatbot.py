@@ -83,8 +83,9 @@ class ChatBot:
 
     Args:
         retriever: finds the stored questions; `from_file` and `from_index` create one.
-        options: ``threshold``, ``neighbours``, ``unknown``, ``seed`` and ``log``, see
-            `munjang.chat.chatbot.ChatArguments`.
+
+    The options ``threshold``, ``neighbours``, ``unknown``, ``seed`` and ``log`` are described at
+    `munjang.chat.chatbot.ChatArguments`.
     """
 
     @takes_keywords(ChatArguments, ChatOptions)
@@ -129,8 +130,9 @@ class ChatBot:
             rerank: a cross-encoder that reorders the hits, for ``"hybrid"``.
             offline: open no connection to fetch a model.
             show_progress_bar: show a progress bar while questions are encoded.
-            options: ``threshold``, ``neighbours``, ``unknown``, ``seed`` and ``log``, see
-                `munjang.chat.chatbot.ChatArguments`.
+
+        The options ``threshold``, ``neighbours``, ``unknown``, ``seed`` and ``log`` are described at
+        `munjang.chat.chatbot.ChatArguments`.
 
         Raises `DataFileError` for the file, the errors of opening a model, and `InputError` for settings that
         contradict each other.

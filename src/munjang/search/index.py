@@ -135,8 +135,9 @@ class Index:
             create: create the index if it does not exist.
             readonly: write nothing.
             busy_timeout: how many seconds a write waits for another writer.
-            settings: ``model``, ``fields``, ``embedded``, ``analyzer``, ``chunk_tokens``, ``chunk_overlap``,
-                ``prompts`` and ``offline``, see `munjang.search.settings.IndexArguments`.
+
+        The settings ``model``, ``fields``, ``embedded``, ``analyzer``, ``chunk_tokens``, ``chunk_overlap``,
+        ``prompts`` and ``offline`` are described at `munjang.search.settings.IndexArguments`.
 
         Raises `IndexMismatchError` if the recorded settings differ from the arguments, `StoreError` if the
         index does not exist and ``create`` is false, and the errors of opening a model.
@@ -205,8 +206,9 @@ class Index:
 
         Args:
             query: a text; an empty or blank query returns no hits.
-            options: ``mode``, ``limit``, ``offset``, ``filter``, ``min_score``, ``weights``, ``fusion``,
-                ``rerank`` and ``exact``, see `munjang.search.query.SearchArguments`.
+
+        The options ``mode``, ``limit``, ``offset``, ``filter``, ``min_score``, ``weights``, ``fusion``,
+        ``rerank`` and ``exact`` are described at `munjang.search.query.SearchArguments`.
 
         Raises `InputError` or `InputTypeError` for invalid arguments, and the errors of opening the model;
         a lexical search needs no model. Raises `IndexMismatchError` if another process has migrated the index
