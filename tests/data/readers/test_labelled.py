@@ -45,6 +45,11 @@ def test_columns_of_single_texts(columns: str, values: str, tmp_path: Path) -> N
     assert read_labelled_texts(path) == [SINGLE]
 
 
+def test_a_named_column_of_texts_has_no_pairs(tmp_path: Path) -> None:
+    lines = '{"text": "재미있다", "label": 1}\n{"text": "재미있다", "text_pair": "다", "label": 1}'
+    assert read_labelled_texts(write(tmp_path / "a.jsonl", lines), text="text") == [SINGLE, SINGLE]
+
+
 @pytest.mark.parametrize(
     "columns",
     [
@@ -251,6 +256,11 @@ def test_what_is_not_quoted_comes_back(texts: list[str]) -> None:
         ("a.csv", f"{'가' * 99},label\n가,1\n", f"has the columns {'가' * 40}\\.\\.\\., label; say"),
         ("a.csv", "text,text,label\n가,나,1\n", "has 2 columns named 'text'"),
         ("a.jsonl", '{"text": "가", "label": 1}\n{"text": "나"}', "line 2: there is no 'label'"),
+        (
+            "a.jsonl",
+            '{"text": "가", "label": 1}\n{"text": "나", "text_pair": "다", "label": 2}',
+            "line 2: 'text' and 'text_pair' are a pair, but the first row is a single text",
+        ),
         ("a.jsonl", '{"text": ["가"], "label": 1}', "line 1: 'text' is a list, not a text"),
         ("a.jsonl", '{"text": 3, "label": 1}', "line 1: 'text' is a number, not a text"),
         ("a.jsonl", '{"text": "가", "label": null}', "line 1: 'label' is empty"),
