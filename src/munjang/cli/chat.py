@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from prompt_toolkit import PromptSession
 
     from munjang.chat import ChatBot, Neighbour, Turn
+    from munjang.chat.chatbot import ChatArguments
 
 _HELP = """\
 /why      the stored questions behind the last answer by similarity; → marks the question that answered
@@ -201,17 +202,15 @@ def chat(
     if in_index:
         refuse("on an index, which has its own settings", "model", "pooling", "method")
     reranker = None if rerank is None else cross_encoder(rerank, offline=opening.offline)
+    options: ChatArguments = {"threshold": threshold, "neighbours": top, "seed": seed, "log": log}
     if in_index:
         bot = ChatBot.from_index(
             file,
             question=question or "question",
             answer=answer or "answer",
             rerank=reranker,
-            threshold=threshold,
-            neighbours=top,
-            seed=seed,
-            log=log,
             offline=opening.offline,
+            **options,
         )
     else:
         bot = ChatBot.from_file(
@@ -222,12 +221,9 @@ def chat(
             model=opening.model,
             pooling=opening.pooling,
             rerank=reranker,
-            threshold=threshold,
-            neighbours=top,
-            seed=seed,
-            log=log,
             offline=opening.offline,
             show_progress_bar=has_bar(progress),
+            **options,
         )
     with bot:
         if once is not None:

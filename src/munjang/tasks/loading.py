@@ -48,11 +48,8 @@ def load(
     if isinstance(model, Model):
         if chosen.tokenizer is None:
             raise InputError("An open model needs its tokenizer as well: pass tokenizer=...")
-        if head not in (None, model.head):
-            raise InputError(
-                f"The model was opened with {model.head or 'no'} head; this task needs one opened with "
-                f"head={head!r}. The checkpoint has {', '.join(model.heads) or 'none'}."
-            )
+        if head is not None:
+            require_opened_with(model, head)
         return Loaded(model, _tokenizer(chosen.tokenizer, chosen))
     checkpoint = open_checkpoint(model, chosen)
     opened = Model.from_checkpoint(checkpoint, head, chosen)
@@ -70,9 +67,8 @@ def _tokenizer(tokenizer: str | os.PathLike[str] | Tokenizer, options: ModelOpti
     )
 
 
-def require_opened_with(loaded: Loaded, *heads: str) -> None:
+def require_opened_with(model: Model, *heads: str) -> None:
     """Raise `InputError` unless an open model has one of these heads."""
-    model = loaded.model
     if model.head not in heads:
         raise InputError(
             f"The model was opened with {model.head or 'no'} head; this task needs one opened with "
@@ -93,7 +89,7 @@ class Task:
     ) -> None:
         self._loaded = load(model, self.head, options)
         if self.head is not None:
-            require_opened_with(self._loaded, self.head)
+            require_opened_with(self._loaded.model, self.head)
         self.model, self.tokenizer = self._loaded.model, self._loaded.tokenizer
 
     @property

@@ -68,7 +68,7 @@ class RelationExtraction(Task):
         markers: MarkerKind | None = None,
     ) -> None:
         super().__init__(model if isinstance(model, Loaded) else _open(model, options))
-        require_opened_with(self._loaded, RELATION_EXTRACTION, SEQUENCE_CLASSIFICATION)
+        require_opened_with(self._loaded.model, RELATION_EXTRACTION, SEQUENCE_CLASSIFICATION)
         self.markers = markers_of(self._loaded, markers)
 
     @overload

@@ -132,9 +132,9 @@ def _label_order(label: str) -> tuple[bool, float, str]:
 _CHUNK = 256  # examples that are tokenised at once: with offsets, a token takes far more memory than its id
 
 
-def in_chunks(items: Iterable[T], size: int = _CHUNK) -> Iterator[list[T]]:
-    """Yield the items in lists (chunks) that are processed at once."""
-    return chunks(items, most=size)
+def in_chunks(items: Iterable[T]) -> Iterator[list[T]]:
+    """Yield the items in lists (chunks) that are tokenised at once."""
+    return chunks(items, most=_CHUNK)
 
 
 def used_ids(texts: Iterable[TokenIds]) -> NDArray[np.int64]:

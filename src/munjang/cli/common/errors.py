@@ -23,7 +23,7 @@ from munjang.cli.common.needs import model_hint
 from munjang.errors import DataFileError, FetchError, MissingHeadError, MunjangError, UnknownModelError
 
 FAILED = 1
-_INTERRUPTED = 130
+INTERRUPTED = 130
 _BROKEN_PIPE = 141  # the shell's exit status for a program ended by SIGPIPE
 # name=value, and names with an underscore, unless they are quoted or part of something longer
 _BEFORE = r"(?<![\w'\"/.-])"
@@ -54,7 +54,7 @@ def explained() -> Iterator[None]:
             tell(_with_hint(error))
             raise typer.Exit(FAILED) from None
         except KeyboardInterrupt:
-            raise typer.Exit(_INTERRUPTED) from None
+            raise typer.Exit(INTERRUPTED) from None
         except BrokenPipeError:
             let_go_of_stdout()
             raise typer.Exit(_BROKEN_PIPE) from None

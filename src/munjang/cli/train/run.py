@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 import typer
 
 from munjang.cli.common.commands import Group, command, given
+from munjang.cli.common.errors import FAILED, INTERRUPTED
 from munjang.cli.common.options import DEFAULT_MODEL, AsJson, Bundle, Offline, Progress, option
 from munjang.cli.common.output import clean, console, joined, new_table, print_json, write_line
 from munjang.cli.common.texts import refuse, refuse_reading, usage_error
@@ -28,8 +29,6 @@ if TYPE_CHECKING:
     from munjang.training.loop.watchers import Step
 
 T = TypeVar("T")
-_FAILED = 1
-_INTERRUPTED = 130
 _OFFLINE = "MUNJANG_OFFLINE"
 
 
@@ -61,7 +60,7 @@ def _one_voice() -> Iterator[None]:
     except TrainingError:  # can be an error of this process only: its memory
         raise
     except MunjangError:
-        raise typer.Exit(_FAILED) from None
+        raise typer.Exit(FAILED) from None
     finally:
         logger.setLevel(level)
 
@@ -197,7 +196,7 @@ def follow(run: Run, title: str, train: Callable[..., TrainingResult]) -> None:
             if reason
             else "Stopped; the same command goes on after the last checkpoint."
         )
-        raise typer.Exit(_INTERRUPTED) from None
+        raise typer.Exit(INTERRUPTED) from None
     if _leads():
         _show(result, run.as_json, finished_before=reporter.steps is None)
 

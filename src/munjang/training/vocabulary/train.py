@@ -27,12 +27,12 @@ from munjang.checkpoints.files import replacing
 from munjang.data.readers.texts import Files, file_list, lines_of
 from munjang.errors import CheckpointError, DataFileError, InputError, InputTypeError, MissingExtraError
 from munjang.progress import track
+from munjang.sentence.encoding import chunks
 from munjang.tokenization import Tokenizer, nfc
 from munjang.tokenization.builders import add_post_processor
 from munjang.tokenization.files import Settings
 from munjang.tokenization.limits import library_errors
 from munjang.tokenization.special_tokens import BERT
-from munjang.training.models import in_chunks
 from munjang.training.options import VocabularyTask
 from munjang.training.output import check_empty
 from munjang.validation import checked_count, optional_count
@@ -216,7 +216,7 @@ def train_wordpiece(
     normalizer, splitter = _normalizer(task.lowercase), _splitter()
     words = WordCounts()
     with track(show_progress_bar, None, "Counting words") as advance:
-        for batch in in_chunks(lines, _BATCH):
+        for batch in chunks(lines, most=_BATCH):
             with library_errors("The texts can't be cut into words", InputError):
                 normal = [normalizer.normalize_str(nfc(line)) for line in batch]
             words.add(_words(normal, splitter.pre_tokenize_str, task.morphemes))
