@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from munjang.backends.torch_dropout import attention_with_dropout, dropout
+from munjang.backends.torch import attention_with_dropout, dropout
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])

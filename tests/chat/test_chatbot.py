@@ -16,7 +16,7 @@ from munjang import ChatBot, Index, SentenceTransformer
 from munjang.chat.chatbot import needs_context, points_back
 from munjang.chat.retrieval import NearestQuestions
 from munjang.chat.turns import Neighbour, Turn
-from munjang.data.readers.question_answers import QuestionAnswer
+from munjang.data.readers.questions import QuestionAnswer
 from munjang.errors import DataFileError, InputError, InputTypeError
 from munjang.search.query import lead
 from support.tiny import tiny_sentence_model

@@ -12,7 +12,7 @@ from munjang.cli.common.output import console, joined, print_json, write_line
 from munjang.cli.common.texts import ModelOpening, Opening, model_options, refuse
 
 if TYPE_CHECKING:
-    from munjang.tasks.explain.explanation import Explanation
+    from munjang.tasks.explain.explain import Explanation
 
 
 @command(

@@ -18,6 +18,7 @@ from munjang.backends.registry import make_executor
 from munjang.checkpoints import Checkpoint, OpenArguments, OpenOptions, open_checkpoint
 from munjang.errors import CheckpointError, InputError, InputTypeError
 from munjang.models.batch import TokenBatch
+from munjang.models.initialization import resized, vocabulary_tensors
 from munjang.models.params import Params
 from munjang.models.program import (
     LAST_HIDDEN_STATE,
@@ -30,7 +31,6 @@ from munjang.models.program import (
 )
 from munjang.models.registry import architecture_of
 from munjang.models.shapes import check_checkpoint
-from munjang.models.vocabulary import resized, vocabulary_tensors
 from munjang.runtime.notices import AssumptionWarning, notify
 from munjang.runtime.runner import Layout, Runner, unpad
 from munjang.validation import takes_keywords

@@ -19,8 +19,7 @@ from rich.cells import cell_len
 
 from munjang.tasks.explain.drawing.parts import signed, visible
 from munjang.tasks.explain.drawing.text import heat
-from munjang.tasks.explain.explain import explain
-from munjang.tasks.explain.explanation import Explanation
+from munjang.tasks.explain.explain import Explanation, explain
 from support.processes import run_python
 from support.wordpiece import model_with_words
 

@@ -14,9 +14,7 @@ from tokenizers import pre_tokenizers
 
 import munjang
 from munjang.errors import CheckpointError, InputError, InputTypeError, TruncationError
-from munjang.tasks.explain.decisions import decide
-from munjang.tasks.explain.explain import explain
-from munjang.tasks.explain.explanation import Explanation
+from munjang.tasks.explain.explain import Explanation, decide, explain
 from munjang.tasks.loading import Loaded, ModelOptions, load
 from munjang.tasks.text_classification import TextClassification
 from support.wordpiece import model_with_words, roberta_with_bytes

@@ -17,7 +17,7 @@ from tokenizers import decoders, models, pre_tokenizers, trainers
 
 from munjang import Tokenizer
 from munjang.tasks.generation.streaming import StopStrings, text_stream
-from munjang.tokenization.bytes import BYTE_OF_LETTER
+from munjang.tokenization.pieces import BYTE_OF_LETTER
 from support.gpt2 import make_gpt2
 
 TEXTS = [

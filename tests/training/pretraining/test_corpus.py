@@ -19,7 +19,7 @@ from tokenizers import decoders, models, pre_tokenizers, trainers
 
 from munjang import Tokenizer
 from munjang.errors import DataFileError, InputError
-from munjang.tokenization.word_starts import word_starts
+from munjang.tokenization.pieces import word_starts
 from munjang.training.options import VocabularyTask
 from munjang.training.pretraining import corpus as corpus_build
 from munjang.training.pretraining.corpus import Part, TokenCorpus

@@ -23,7 +23,7 @@ from munjang.training.options import PretrainingTask, VocabularyTask
 from munjang.training.pretraining.corpus import TokenCorpus
 from munjang.training.pretraining.masked import MaskedLanguageObjective
 from munjang.training.pretraining.masking import Hider, Packed
-from munjang.training.pretraining.new_models import new_config
+from munjang.training.pretraining.train import new_config
 from support.pretraining import (
     OPTIONS,
     SIZES,

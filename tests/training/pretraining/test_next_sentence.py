@@ -19,9 +19,9 @@ from munjang.training.loop.loop import train
 from munjang.training.options import PretrainingTask
 from munjang.training.pretraining.corpus import TokenCorpus
 from munjang.training.pretraining.masking import Hider, Packed
-from munjang.training.pretraining.new_models import new_config
 from munjang.training.pretraining.next_sentence import NextSentenceObjective
 from munjang.training.pretraining.sentence_pairs import SentencePair, SentencePairs
+from munjang.training.pretraining.train import new_config
 from support.pretraining import (
     DOCUMENTS,
     OPTIONS,

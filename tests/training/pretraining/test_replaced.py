@@ -26,8 +26,8 @@ from munjang.training.options import PretrainingTask
 from munjang.training.pretraining import replaced as replaced_tokens
 from munjang.training.pretraining.corpus import TokenCorpus
 from munjang.training.pretraining.masking import Hider, Packed
-from munjang.training.pretraining.new_models import new_config
 from munjang.training.pretraining.replaced import ReplacedTokenObjective, generator_config, guesses
+from munjang.training.pretraining.train import new_config
 from support.pretraining import (
     OPTIONS,
     SIZES,

@@ -26,7 +26,7 @@ from munjang.errors import CheckpointError, DataFileError, InputError, MunjangEr
 from munjang.progress import no_advance
 from munjang.tokenization import nfc
 from munjang.tokenization.limits import library_errors
-from munjang.tokenization.word_starts import word_starts
+from munjang.tokenization.pieces import word_starts
 
 if TYPE_CHECKING:
     from munjang.tokenization import Tokenizer

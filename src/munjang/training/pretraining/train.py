@@ -29,9 +29,10 @@ from munjang.training.options import (
 from munjang.training.pretraining.corpus import Part, TokenCorpus
 from munjang.training.pretraining.masked import InitialModel, MaskedLanguageObjective, Pretraining
 from munjang.training.pretraining.masking import Hider
-from munjang.training.pretraining.new_models import new_config
 from munjang.training.pretraining.next_sentence import NextSentenceObjective
 from munjang.training.pretraining.replaced import ReplacedTokenObjective
+
+_NEW_MODEL_TYPES = ("bert", "electra", "roberta")
 
 
 def train_masked_language_model(
@@ -156,3 +157,43 @@ def _corpora(
         return built(files, "train"), built(held_out, "held-out")
     learned, measured = (Part(held_out, held, seed) for held in (False, True))
     return built(files, "train", learned), built(files, "held-out", measured)
+
+
+def new_config(
+    tokenizer: Tokenizer,
+    *,
+    model_type: str = "bert",
+    layers: int = 12,
+    width: int = 768,
+    heads: int | None = None,
+    intermediate: int | None = None,
+    max_length: int = 512,
+    dropout: float = 0.1,
+) -> dict[str, Any]:
+    """Return the content of ``config.json`` of a new model for a tokenizer's vocabulary.
+
+    ``heads`` is by default ``width // 64``, ``intermediate`` four times the width. Raises `InputError` for an
+    unsupported model type.
+    """
+    if model_type not in _NEW_MODEL_TYPES:
+        raise InputError(
+            f"A new model can't be of type {model_type!r}; there are {', '.join(_NEW_MODEL_TYPES)}."
+        )
+    first = (tokenizer.pad_token_id or 0) + 1 if model_type == "roberta" else 0
+    raw: dict[str, Any] = {
+        "model_type": model_type,
+        "vocab_size": len(tokenizer),
+        "hidden_size": width,
+        "num_hidden_layers": layers,
+        "num_attention_heads": heads or max(1, width // 64),
+        "intermediate_size": intermediate or 4 * width,
+        "hidden_act": "gelu",
+        "hidden_dropout_prob": dropout,
+        "attention_probs_dropout_prob": dropout,
+        "max_position_embeddings": max_length + first,
+        "type_vocab_size": 1 if model_type == "roberta" else 2,
+        "layer_norm_eps": 1e-12,
+        "initializer_range": 0.02,
+        "pad_token_id": tokenizer.pad_token_id or 0,
+    }
+    return raw | ({"embedding_size": min(width, 128)} if model_type == "electra" else {})

@@ -21,12 +21,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from munjang.errors import CheckpointError, InputError, InputTypeError, UnsupportedModelError
+from munjang.models.initialization import vocabulary_tensors
 from munjang.models.params import Params
-from munjang.models.vocabulary import vocabulary_tensors
 from munjang.runtime.model import Model
 from munjang.tokenization import nfc
-from munjang.tokenization.bytes import BYTE_OF_LETTER
 from munjang.tokenization.limits import library_errors
+from munjang.tokenization.pieces import BYTE_OF_LETTER
 from munjang.training.models import open_model
 from munjang.training.output import check_empty
 
