@@ -174,7 +174,7 @@ def test_ctrl_c_and_the_same_command_again(invoke: Invoke, start: Path, texts: P
     assert out == ""
     last = rest.splitlines()[-1]
     assert last.startswith("Stopped after update ")
-    assert last.endswith("; the same command goes on.")
+    assert last.endswith("; the same command resumes the run.")
     number = int(last.split()[3].rstrip(";"))
     result = invoke(*given)
     assert result.exit_code == 0, result.output

@@ -75,8 +75,8 @@ def train(invoke: Invoke, task: str, data: Path, output: Path, *more: object) ->
         ("가\t1\n나\t0\n", ("--label", "kind"), "has no column 'kind'"),
         ("가\t1\n나\t\n", (), "line 3"),
         ("가\t1\n나\tgood\n", ("--regression",), "'good'"),
-        ("가\t1\n나\t0\n", ("--dev-share", 0.9, "--limit", 1), "There is nothing to part: 1 example."),
-        ("가\t1\n나\t0\n", ("--dev-share", 1.5), "a share lies between 0 and 1"),
+        ("가\t1\n나\t0\n", ("--dev-share", 0.9, "--limit", 1), "Too few examples to split: 1 example."),
+        ("가\t1\n나\t0\n", ("--dev-share", 1.5), "a share must be between 0 and 1"),
     ],
     ids=["outside-the-map", "empty", "one-class", "column", "no-label", "no-number", "too-few", "share"],
 )
@@ -127,7 +127,7 @@ def test_an_answer_that_is_not_at_its_place(invoke: Invoke, start: Path, tmp_pat
     data.write_text(json.dumps(document), encoding="utf-8")
     line = the_line(train(invoke, "answers", data, tmp_path / "out", "--model", start))
     assert "question 'q1'" in line
-    assert "it stands at 4" in line
+    assert "it begins at 4" in line
 
 
 def test_labels_that_a_reranker_can_not_read(invoke: Invoke, start: Path, tmp_path: Path) -> None:

@@ -67,7 +67,7 @@ def test_a_small_share_is_one_at_least() -> None:
         (0, "held_out is 0; of 10 examples, 1 to 9 can be held out"),
         (10, "held_out is 10; of 10"),
         (-1, "held_out is -1"),
-        (0.0, r"held_out is 0\.0; a share lies between 0 and 1"),
+        (0.0, r"held_out is 0\.0; a share must be between 0 and 1"),
         (1.0, r"held_out is 1\.0; a share"),
         (float("nan"), "held_out is nan; a share"),
         (True, "held_out is True; give a share"),
@@ -80,7 +80,7 @@ def test_nothing_to_hold_out(held_out: float, message: str) -> None:
 
 
 def test_nothing_to_part() -> None:
-    with pytest.raises(InputError, match="nothing to part: 1 example"):
+    with pytest.raises(InputError, match="Too few examples to split: 1 example"):
         split(["가"], held_out=0.5)
     with pytest.raises(InputError, match="Holding out 3 of 10 examples with 1 different keys leaves none"):
         split(range(10), held_out=3, key=lambda _: "same")

@@ -153,7 +153,7 @@ def test_questions_without_an_answer(answerer: QuestionAnswering) -> None:
 
 def test_bad_questions(answerer: QuestionAnswering) -> None:
     moved = QuestionExample("q7", QUESTION, SHORT, (AnswerSpan("서울", 3),))
-    with pytest.raises(InputError, match="Question 'q7': the answer '서울' does not stand at 3"):
+    with pytest.raises(InputError, match="Question 'q7': the answer '서울' is not at offset 3"):
         evaluate_answers(answerer, [moved])
     with pytest.raises(InputError, match="Unknown normalization 'klue'"):
         evaluate_answers(answerer, [question(SHORT, "서울")], normalization="klue")  # type: ignore[arg-type]

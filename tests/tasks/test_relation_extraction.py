@@ -190,7 +190,7 @@ def test_a_long_text_is_read_around_its_entities(folder: Path, relate: RelationE
         str(token).removeprefix("##") if str(token).startswith("##") else f" {token}" for token in kept
     )
     assert by_label(found) == pytest.approx(peer_scores(folder, marked, ("[E1]", "[E2]")), abs=1e-5)
-    with pytest.raises(InputError, match=r"stand \d+ tokens apart.*takes 38"):
+    with pytest.raises(InputError, match=r"are \d+ tokens apart.*takes 38"):
         relate(text, (0, 1), (len(text) - 1, len(text)))
 
 

@@ -159,17 +159,17 @@ _LONGEST_PART = 60
 _MOST_OFFSETS = 3
 
 
-def check_place(entry: Entry, what: str, part: str, start: int, text: str) -> None:
+def check_offset(entry: Entry, what: str, part: str, start: int, text: str) -> None:
     """Raise `DataFileError` unless ``part`` occurs in ``text`` at the character offset ``start``.
 
     The message has the text at that offset, and the offsets at which the part does occur.
     """
     if text.startswith(part, start):
         return
-    there = text[start : start + len(part)]
-    stands = f"{_quoted(there)} stands there" if there else f"the text has {len(text)} characters"
+    actual = text[start : start + len(part)]
+    problem = f"{_quoted(actual)} is there" if actual else f"the text has {len(text)} characters"
     raise entry.error(
-        f"{what} {_quoted(part)} should begin at character {start}, but {stands}; {_elsewhere(part, text)}."
+        f"{what} {_quoted(part)} should begin at character {start}, but {problem}; {_elsewhere(part, text)}."
     )
 
 
@@ -180,10 +180,10 @@ def _elsewhere(part: str, text: str) -> str:
         offsets.append(offset)
         offset = text.find(part, offset + 1)
     if offsets:
-        return f"it stands at {', '.join(map(str, offsets))}" + (" and elsewhere" if offset >= 0 else "")
+        return f"it begins at {', '.join(map(str, offsets))}" + (" and elsewhere" if offset >= 0 else "")
     if unicodedata.normalize("NFC", part) in unicodedata.normalize("NFC", text):
-        return "it is there only in another normal form of Unicode (NFC or NFD)"
-    return "it is nowhere in the text"
+        return "it occurs only in another normal form of Unicode (NFC or NFD)"
+    return "it does not occur in the text"
 
 
 def _quoted(text: str) -> str:

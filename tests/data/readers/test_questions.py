@@ -71,21 +71,21 @@ def test_places_are_those_of_the_text_as_it_stands(tmp_path: Path) -> None:
     [
         (
             ("서울", 1),
-            "the answer '서울' should begin at character 1, but '울은' stands there; it stands at 0, 13.",
+            "the answer '서울' should begin at character 1, but '울은' is there; it begins at 0, 13.",
         ),
         (
             ("수도다", 7),
-            "the answer '수도다' should begin at character 7, but ' 수도' stands there; it stands at 8.",
+            "the answer '수도다' should begin at character 7, but ' 수도' is there; it begins at 8.",
         ),
         (
             ("부산", 0),
-            "the answer '부산' should begin at character 0, but '서울' stands there; it is nowhere in",
+            "the answer '부산' should begin at character 0, but '서울' is there; it does not occur in",
         ),
         (
             ("크다", 99),
-            "'크다' should begin at character 99, but the text has 20 characters; it stands at 17.",
+            "'크다' should begin at character 99, but the text has 20 characters; it begins at 17.",
         ),
-        ((unicodedata.normalize("NFD", "한국"), 4), "it is there only in another normal form of Unicode"),
+        ((unicodedata.normalize("NFD", "한국"), 4), "it occurs only in another normal form of Unicode"),
         (("서울", -7), "'answer_start' is -7; offsets count from 0."),
         (("서울", "0"), "'answer_start' is '0', not a whole number."),
         (("서울", 0.5), "'answer_start' is 0.5, not a whole number."),
@@ -102,7 +102,7 @@ def test_answers_that_are_not_at_their_place(
 
 
 def test_an_answer_that_stands_at_many_places_and_a_long_one(tmp_path: Path) -> None:
-    check(squad(tmp_path, question("q", ("나", 0)), context="가나" * 5), "stands at 1, 3, 5 and elsewhere.")
+    check(squad(tmp_path, question("q", ("나", 0)), context="가나" * 5), "begins at 1, 3, 5 and elsewhere.")
     check(
         squad(tmp_path, question("q", ("나" * 500, 0)), context="가" * 600), f"'{'나' * 60}...' should begin"
     )

@@ -219,5 +219,5 @@ def test_students_that_can_not_be(tmp_path: Path) -> None:
     teacher = labelled_model(tmp_path / "teacher", labels=LABELS)
     with pytest.raises(InputError, match="1 to 3 of the teacher's 3 layers, got 4"):
         distill_classifier(teacher, ["text"], output=tmp_path / "run", layers=4)
-    with pytest.raises(InputError, match="Give student or layers, not both"):
+    with pytest.raises(InputError, match="Pass student or layers, not both"):
         distill_classifier(teacher, ["text"], output=tmp_path / "run", layers=2, student=teacher)

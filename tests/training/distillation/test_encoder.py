@@ -247,7 +247,7 @@ def test_students_that_can_not_be(tmp_path: Path) -> None:
     make_sentence_folder("roberta", tmp_path / "other")
     with pytest.raises(InputError, match="1 to 3 of the teacher's 3 layers, got 7"):
         distill_sentence_encoder(tmp_path / "teacher", ["a"], output=tmp_path / "run", layers=7)
-    with pytest.raises(InputError, match="Give student or layers, not both"):
+    with pytest.raises(InputError, match="Pass student or layers, not both"):
         distill_sentence_encoder(
             tmp_path / "teacher", ["a"], output=tmp_path / "run", layers=1, student=tmp_path / "other"
         )

@@ -201,7 +201,7 @@ def test_teachers_that_can_not_teach(tmp_path: Path) -> None:
         tmp_path / "one" / "config.json",
         sentence_transformers={"activation_fn": "torch.nn.modules.linear.Identity"},
     )
-    with pytest.raises(InputError, match="a cosine lies between -1 and 1; choose a larger divisor"):
+    with pytest.raises(InputError, match="a cosine is between -1 and 1; choose a larger divisor"):
         distill_scores(tmp_path / "one", PAIRS, model=tmp_path / "model", output=output, divisor=0.01)
     with pytest.raises(InputError, match="divisor must be more than 0"):
         distill_scores(tmp_path / "one", PAIRS, model=tmp_path / "model", output=output, divisor=0.0)

@@ -329,6 +329,6 @@ def test_a_part_without_text_is_refused(tmp_path: Path, tokenizer: Tokenizer) ->
     with pytest.raises(InputError, match="leaves none to learn from"):
         TokenCorpus.build(file, tokenizer, tmp_path / "corpus", part=Part(1 - 1e-6, held_out=False))
     for share in (0.0, 1.0, float("nan")):
-        with pytest.raises(InputError, match="lies between 0 and 1"):
+        with pytest.raises(InputError, match="must be between 0 and 1"):
             Part(share, held_out=True)
     assert not (tmp_path / "corpus").exists()

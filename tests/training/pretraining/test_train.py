@@ -203,8 +203,8 @@ def test_settings_that_do_not_go_together_are_refused(
         ({**new, "next_sentences": True, "model_type": "roberta"}, "of type 'bert', not 'roberta'"),
         ({**new, "model_type": "gpt2"}, "can't be of type 'gpt2'"),
         ({**new, "probability": 0.0}, "probability must be above 0"),
-        ({**new, "held_out": 1.5}, "lies between 0 and 1, got 1.5"),
-        ({**new, "held_out": True}, "lies between 0 and 1, got True"),
+        ({**new, "held_out": 1.5}, "must be between 0 and 1, got 1.5"),
+        ({**new, "held_out": True}, "must be between 0 and 1, got True"),
         ({**new, "held_out": 1e-9}, "leaves none to measure on"),
     ]
     for settings, message in wrong:

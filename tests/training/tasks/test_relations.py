@@ -199,9 +199,9 @@ def relation(text: str, subject: Any = (0, 2, "LOC"), object: Any = (3, 5, "LOC"
         ),
         (
             {"examples": [*EXAMPLES, relation("man " * 60, (0, 3), (200, 203))]},
-            "Example 4: The entities stand .* apart",
+            "Example 4: The entities are .* apart",
         ),
-        ({"held_out": [relation("man " * 60, (0, 3), (200, 203))]}, "Held-out example 0: The entities stand"),
+        ({"held_out": [relation("man " * 60, (0, 3), (200, 203))]}, "Held-out example 0: The entities are"),
         ({"head": "masked-lm"}, "Unknown head 'masked-lm'"),
         ({"markers": "stars"}, "Unknown kind of markers 'stars'"),
     ],

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 from munjang.data.examples import AnswerSpan, QuestionExample
 from munjang.data.files import STDIN, DataFile
 from munjang.data.records import Columns, Entry
-from munjang.data.tables import FilePath, check_place, json_document
+from munjang.data.tables import FilePath, check_offset, json_document
 from munjang.errors import DataFileError
 
 # Usual names of the columns of questions and answers, in order of preference; case-insensitive.
@@ -69,7 +69,7 @@ def _answers(question: Entry, context: str) -> tuple[AnswerSpan, ...]:
 def _answer(question: Entry, values: Mapping[str, Any], context: str) -> AnswerSpan:
     answer = Entry(question.file, question.position, values)
     text, start = answer.text("text"), answer.as_offset(answer.value("answer_start"), "'answer_start'")
-    check_place(answer, "the answer", text, start, context)
+    check_offset(answer, "the answer", text, start, context)
     return AnswerSpan(text, start)
 
 

@@ -285,7 +285,7 @@ def with_masked_head(
     own = [name for name in _DECODERS if weights is not None and name in weights]
     if own and raw_config.get("tie_word_embeddings") is False:
         raise InputError(
-            f"The checkpoint's masked-word head has a matrix of its own ('{own[0]}'), which can't be trained "
+            f"The checkpoint's masked-word head has a separate matrix ('{own[0]}'), which can't be trained "
             "here; choose a model whose head shares the word embeddings."
         )
     start = new_encoder(raw_config, seed=seed) if weights is None else weights

@@ -152,10 +152,10 @@ def with_discriminator(
 def check_generator(generator: EncoderConfig, discriminator: EncoderConfig) -> None:
     """Raise `InputError` unless two models can share their embeddings."""
     for name in ("vocab_size", "embedding_size", "max_position_embeddings", "type_vocab_size"):
-        one, other = getattr(generator, name), getattr(discriminator, name)
-        if one != other:
+        generated, judged = getattr(generator, name), getattr(discriminator, name)
+        if generated != judged:
             raise InputError(
-                f"The generator's {name} is {one}, the discriminator's {other}; they must share their "
+                f"The generator's {name} is {generated}, the discriminator's {judged}; they must share their "
                 "embeddings."
             )
 
@@ -256,18 +256,18 @@ class ReplacedTokenObjective(Pretraining[NDArray[np.int32]]):
         packed = Packed.of(texts)
         masked = self._hider(packed, rng)
         batch = packed.batch(self._generator.config, masked.positions, masked.input_ids)
-        found = self.network.forward(self._generator, batch, training=training)[LOGITS].float()
+        logits = self.network.forward(self._generator, batch, training=training)[LOGITS].float()
         guessed = packed.ids.copy()
-        guessed[masked.positions] = guesses(found.detach(), luck)
+        guessed[masked.positions] = guesses(logits.detach(), luck)
         judged = np.flatnonzero(self._hider.vocabulary.maskable(packed.ids))
         batch = packed.batch(self.model.config, judged, guessed)
         replaced = self.network.forward(self._discriminator, batch, training=training)[LOGITS].float()
         labels = (guessed != packed.ids)[judged].astype(np.float32)
         return _Scores(
-            found,
-            torch.from_numpy(masked.labels.astype(np.int64)).to(found.device),
+            logits,
+            torch.from_numpy(masked.labels.astype(np.int64)).to(logits.device),
             replaced[:, 0],
-            torch.from_numpy(labels).to(found.device),
+            torch.from_numpy(labels).to(logits.device),
         )
 
     def _measured(self, part: Sequence[int], rng: np.random.Generator) -> Mapping[str, float]:

@@ -106,7 +106,7 @@ def _opened(model: Name, tokenizer: Name | Tokenizer | None, new_model: NewModel
 def _new(tokenizer: Name | Tokenizer | None, new_model: NewModel, task: PretrainingTask) -> InitialModel:
     """Return the config of a new model as the initial model."""
     if tokenizer is None:
-        raise InputError("Give the tokenizer of a new model, or a model to go on with.")
+        raise InputError("Pass the tokenizer of a new model, or a model to continue from.")
     opened = deepcopy(tokenizer) if isinstance(tokenizer, Tokenizer) else Tokenizer.from_pretrained(tokenizer)
     kind = {"model_type": "electra" if task.objective == "electra" else "bert"}
     raw = new_config(opened, max_length=task.max_length, **{**kind, **_given(new_model)})
@@ -118,21 +118,21 @@ def _new(tokenizer: Name | Tokenizer | None, new_model: NewModel, task: Pretrain
 def _added(tokenizer: Tokenizer) -> list[int]:
     """Return the ids of the words that were added to a vocabulary."""
     special = set(tokenizer.all_special_ids)
-    found = sorted(i for i in tokenizer.get_added_vocab().values() if i not in special)
-    if not found:
+    added = sorted(i for i in tokenizer.get_added_vocab().values() if i not in special)
+    if not added:
         raise InputError(f"No token was added to the vocabulary of {tokenizer.name_or_path!r}.")
-    return found
+    return added
 
 
 def _generator(
     model: Name | None, task: PretrainingTask
 ) -> tuple[Mapping[str, Any], Mapping[str, NDArray[Any]]] | None:
     """Return the config and weights of the existing generator, or ``None`` for a new generator."""
-    found = None if task.generator is None else open_checkpoint(task.generator)
-    if found is None and task.generator_size is None and model is not None:
+    checkpoint = None if task.generator is None else open_checkpoint(task.generator)
+    if checkpoint is None and task.generator_size is None and model is not None:
         checkpoint = open_checkpoint(model)
-        found = checkpoint.sub("generator") if checkpoint.has("generator/config.json") else None
-    return None if found is None else (found.config(), found.weights())
+        checkpoint = checkpoint.sub("generator") if checkpoint.has("generator/config.json") else None
+    return None if checkpoint is None else (checkpoint.config(), checkpoint.weights())
 
 
 def _corpora(

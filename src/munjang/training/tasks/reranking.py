@@ -154,21 +154,21 @@ def judged(
         raise InputError(f"positive={positive!r} has no effect on examples without labels; leave it out.")
     if highest is not None and kind is LabelledText:
         raise InputError(f"highest={highest} has no effect on examples with labels; leave it out.")
-    found: list[Judged] = []
+    judged: list[Judged] = []
     listed: Sequence[LabelledText | ScoredPair | RankedList] = examples
     for index, example in enumerate(listed):
         with naming(what, index):
-            found.append(_read(example, positive))
-    _require_two(what, found)
+            judged.append(_read(example, positive))
+    _require_two(what, judged)
     if isinstance(examples[0], LabelledText):
-        return found
-    best = max(max(each.targets) for each in found) if highest is None else highest
-    for index, each in enumerate(found):
+        return judged
+    best = max(max(each.targets) for each in judged) if highest is None else highest
+    for index, each in enumerate(judged):
         if max(each.targets) > best:
             raise InputError(f"{what} {index} has the score {max(each.targets):g}; the highest is {best:g}.")
     if not scaled:
-        return found
-    return [Judged(each.pairs, tuple(target / best for target in each.targets)) for each in found]
+        return judged
+    return [Judged(each.pairs, tuple(target / best for target in each.targets)) for each in judged]
 
 
 def _read(example: LabelledText | ScoredPair | RankedList, positive: str | None) -> Judged:
@@ -204,12 +204,12 @@ def _checked(number: float, what: str) -> float:
     return float(number)
 
 
-def _require_two(what: str, found: Sequence[Judged]) -> None:
-    numbers = {target for example in found for target in example.targets}
+def _require_two(what: str, examples: Sequence[Judged]) -> None:
+    numbers = {target for example in examples for target in example.targets}
     if len(numbers) < 2:
         raise InputError(
-            f"All of the {len(found)} {what.lower()}s have the number {numbers.pop():g}; there must be two "
-            "different ones at least."
+            f"All of the {len(examples)} {what.lower()}s have the number {numbers.pop():g}; at least "
+            "two different numbers are needed."
         )
 
 
@@ -339,10 +339,10 @@ def train_cross_encoder(
 def _loss_named(name: str, examples: RankingExamples) -> RankingLoss:
     if name not in RANKING_LOSSES:
         raise InputError(f"Unknown loss {name!r}; there are {', '.join(RANKING_LOSSES)}.")
-    found = RANKING_LOSSES[name]
-    if found.compares and kind_of(examples) is not RankedList:
+    loss = RANKING_LOSSES[name]
+    if loss.compares and kind_of(examples) is not RankedList:
         raise InputError(f"The loss {name!r} compares the documents of a list, and these are single pairs.")
-    return found
+    return loss
 
 
 def _name_activation(loaded: Loaded, activation: str) -> None:
@@ -353,9 +353,9 @@ def _name_activation(loaded: Loaded, activation: str) -> None:
 
 
 def _tokenised(lists: Sequence[Judged], loaded: Loaded, longest: int) -> list[_Example]:
-    found = []
+    tokenised: list[_Example] = []
     for chunk in in_chunks(lists):
         pairs = [pair for example in chunk for pair in example.pairs]
         ids = iter(loaded.tokenizer.encode_ids(pairs, truncation=True, max_length=longest))
-        found += [_Example(tuple(next(ids) for _ in example.pairs), example.targets) for example in chunk]
-    return found
+        tokenised += [_Example(tuple(next(ids) for _ in example.pairs), example.targets) for example in chunk]
+    return tokenised
