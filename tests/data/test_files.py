@@ -237,6 +237,7 @@ def test_a_text_file_has_no_columns(tmp_path: Path) -> None:
         ("a.jsonl", '{"text": "가"}\n{"text": ["나"]}\n', "line 2: 'text' is a list, not a text"),
         ("a.jsonl", '{"text": "가"}\n{"text": "\\ud800"}\n', "line 2: 'text' holds half a surrogate pair"),
         ("a.jsonl", '{"id": 1, "text": "가"}\n{"text": "나"}\n', "line 2: 'id' is null"),
+        ("a.jsonl", '{"text": "가"}\n{"id": 1, "text": "나"}\n', "line 2: this row has an 'id'"),
         ("a.json", "[]", "can't be read as it is; save it as .txt"),
         ("a.xlsx", "PK", "can't be read as it is"),
         ("a.parquet", "PAR1", "Can't read"),

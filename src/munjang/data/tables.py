@@ -30,7 +30,9 @@ class Table:
     """The rows of a file with columns: CSV, TSV, JSON, JSON Lines or parquet. Iterate over it once.
 
     ``quoting`` None means: quotes in a .csv quote fields; in a .tsv the content decides. The values of nested
-    objects are columns too, as ``labels.label`` in KLUE's ``{"labels": {"label": 3.7}}``.
+    objects are columns too, as ``labels.label`` in KLUE's ``{"labels": {"label": 3.7}}``. Where rows can have
+    different keys, ``columns`` has the keys of all rows, so that the choice of columns does not depend on the
+    order of the rows; all rows are then read into memory.
 
     Raises `DataFileError` for a file that is missing, empty, broken or without columns, `InputError` for an
     unknown encoding, and `MissingExtraError` for parquet without its package.
@@ -39,18 +41,32 @@ class Table:
     def __init__(
         self, path: FilePath, *, encoding: str = "utf-8", quoting: bool | None = None, header: bool = True
     ) -> None:
-        self._entries = map(_flat, _entries(os.fspath(path), encoding, quoting, header))
-        self.first = next(self._entries)
+        entries = map(_flat, _entries(os.fspath(path), encoding, quoting, header))
+        self.first = next(entries)
         self.name = self.first.file
-        self.columns = Columns(self.name, list(self.first.values))
+        self._entries: Iterable[Entry] = chain([self.first], entries)
+        names = self.first.values
+        if not _has_uniform_rows(os.fspath(path)):
+            self._entries = list(self._entries)
+            names = {name: None for entry in self._entries for name in entry.values}
+        self.columns = Columns(self.name, list(names))
 
     def __iter__(self) -> Iterator[Entry]:
         """Yield the entries in the order of the file."""
-        return chain([self.first], self._entries)
+        return iter(self._entries)
+
+
+def _suffix(path: str) -> str:
+    return PurePath(path.lower().removesuffix(".gz")).suffix
+
+
+def _has_uniform_rows(path: str) -> bool:
+    """Return whether all rows of the file format have the same columns; nested objects may differ."""
+    return _suffix(path) in (".csv", ".tsv")
 
 
 def _entries(path: str, encoding: str, quoting: bool | None, header: bool) -> Iterator[Entry]:
-    if PurePath(path.lower().removesuffix(".gz")).suffix == ".json":
+    if _suffix(path) == ".json":
         return json_entries(path, encoding)
     check_path(path)
     file = DataFile(path=path, encoding=encoding, header=header)

@@ -259,7 +259,7 @@ def test_what_is_not_quoted_comes_back(texts: list[str]) -> None:
         (
             "a.jsonl",
             '{"text": "가", "label": 1}\n{"text": "나", "text_pair": "다", "label": 2}',
-            "line 2: 'text' and 'text_pair' are a pair, but the first row is a single text",
+            "line 1: there is no 'text_pair'",
         ),
         ("a.jsonl", '{"text": ["가"], "label": 1}', "line 1: 'text' is a list, not a text"),
         ("a.jsonl", '{"text": 3, "label": 1}', "line 1: 'text' is a number, not a text"),

@@ -125,6 +125,16 @@ def test_inference(columns: str, labels: tuple[str, str, str], tmp_path: Path) -
             "line 1: 'negative' is a number, not a text",
         ),
         ("a.jsonl", '{"query": "가", "positive": ["나"]}', "line 1: 'positive' is a list, not a text"),
+        (
+            "a.jsonl",
+            '{"query": "가", "answer": "나"}\n{"query": "가", "answer": "다", "score": 0}',
+            "has the column 'score', so that not every pair belongs",
+        ),
+        (
+            "a.json",
+            '[{"premise": "가", "hypothesis": "나"}, {"premise": "가", "hypothesis": "다", "label": "-"}]',
+            "entry 1: there is no 'label'",
+        ),
     ],
 )
 def test_bad_contrasts(name: str, content: str, message: str, tmp_path: Path) -> None:
@@ -200,6 +210,11 @@ def test_columns_of_lists_that_are_named(tmp_path: Path) -> None:
         ),
         ("a.jsonl", '{"query": "가", "documents": ["나"], "scores": 1}', "'scores' is a number, not a list"),
         ("a.jsonl", '{"query": "", "documents": ["나"], "scores": [1]}', "line 1: 'query' is empty"),
+        (
+            "a.jsonl",
+            '{"query": "가", "text": "나", "score": 1}\n{"query": "가", "documents": ["나"], "scores": [1]}',
+            "line 1: there is no 'documents'",
+        ),
     ],
 )
 def test_bad_lists(name: str, content: str, message: str, tmp_path: Path) -> None:

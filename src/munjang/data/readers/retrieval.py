@@ -130,7 +130,7 @@ def read_ranked_lists(
     query = table.columns.choose(query, _QUERIES, "queries")
     documents = table.columns.choose(documents, _DOCUMENTS, "documents")
     relevance = table.columns.choose(relevance, _RELEVANCE, "relevance")
-    if isinstance(table.first.values[documents], list):
+    if isinstance(table.first.values.get(documents), list):
         return [_whole_list(entry, query, documents, relevance) for entry in table]
     lists: dict[str, list[tuple[str, float]]] = {}
     for entry in table:
