@@ -1,4 +1,4 @@
-"""What every test may need: the real data, the models of the catalogue, the hub; skipped without them."""
+"""Shared fixtures: the real data, the models of the catalogue, the hub. Tests are skipped without them."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ PROJECT = Path(__file__).resolve().parent.parent
 
 
 def data_folder() -> Path | None:
-    """Where the real data lies: ``MUNJANG_DATA``, or ``../shared/data`` from the project's root."""
+    """Return the folder of the real data: ``MUNJANG_DATA``, or ``../shared/data`` from the project's root."""
     folder = Path(os.environ.get("MUNJANG_DATA") or PROJECT.parent / "shared" / "data")
     return folder if folder.is_dir() else None
 

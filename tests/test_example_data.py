@@ -26,7 +26,7 @@ def rows() -> list[Row]:
 
 
 def repeated(values: list[str]) -> list[str]:
-    """What occurs more than once, for a message that names the culprit."""
+    """Return the values that occur more than once, for the message of an assertion."""
     return [value for value, count in Counter(values).items() if count > 1]
 
 

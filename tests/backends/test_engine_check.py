@@ -1,4 +1,4 @@
-"""What the engine compiles is checked: wrong values on a stream, wrong values everywhere, fused products."""
+"""The check of compiled programs: wrong values on a stream, wrong values everywhere, fused products."""
 
 from __future__ import annotations
 

@@ -77,7 +77,7 @@ def inputs_of(graph: Any) -> list[str]:
 
 
 def rows_by_weight(graph: Any) -> dict[str, int]:
-    """How many rows each matrix of weights is multiplied with, for a batch of 7 tokens and 2 rows."""
+    """Return how many rows each matrix of weights is multiplied with, for a batch of 7 tokens and 2 rows."""
     graph.reshape({name: SIZES.get(name, [1]) for name in inputs_of(graph)})  # a number is [1]
     products = [op for op in graph.get_ordered_ops() if op.get_type_name() == "MatMul"]
     return {op.input_value(1).get_node().get_friendly_name(): op.output(0).get_shape()[0] for op in products}

@@ -1,4 +1,4 @@
-"""Texts in groups of like length: what stands where, the gradients, and attention as over one padded view.
+"""Texts in groups of similar length: their layout, the gradients, and attention equal to one padded view.
 
 What can be wrong: one text, one token, texts of equal length, a group of one, tokens that see no later ones.
 """

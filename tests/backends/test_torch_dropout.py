@@ -1,6 +1,6 @@
-"""Dropout on a CPU: how often, how it is scaled, its gradients, and attention with it.
+"""Dropout on a CPU: its rate and scale, its gradients, and attention with dropout.
 
-What can be wrong: a rate of 0 or 1, or so near them that no number of 16 bits lies between.
+What can be wrong: a rate of 0 or 1, or so close to them that no 16-bit number is between.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Work that was stopped or killed goes on, and the finished file is the same."""
+"""Encoding that was stopped or killed resumes, and the finished file is the same."""
 
 from __future__ import annotations
 

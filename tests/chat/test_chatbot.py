@@ -1,4 +1,4 @@
-"""The chatbot answers what is stored, says when it does not know, and tells how it came to its answer."""
+"""The chatbot answers stored questions, refuses unknown ones, and reports how it found its answer."""
 
 from __future__ import annotations
 
@@ -133,7 +133,7 @@ def test_held_out_confidence(model: SentenceTransformer) -> None:
 def test_few_stored_questions_get_their_answers(
     tmp_path: Path, model: SentenceTransformer, method: Any, pairs: list[tuple[str, str]]
 ) -> None:
-    """What is left of so few when some are held out is a bare similarity, which no lead ever reaches."""
+    """With so few questions, holding some out leaves only a similarity, and no lead reaches its level."""
     path = tmp_path / "few.csv"
     path.write_text("\n".join(["Q,A", *map(",".join, pairs)]), encoding="utf-8")
     index = tmp_path / "few.munjang" if method == "hybrid" else None
@@ -225,7 +225,7 @@ def test_short_questions_follow_up(table: Path, model: SentenceTransformer) -> N
     turn = bot.ask("그럼 언제?")
     assert turn.searched == "여권을 잃어버렸어요 그럼 언제?"
     assert turn.follows_up
-    assert bot.ask("안녕").searched == "안녕"  # short, and known by itself
+    assert bot.ask("안녕").searched == "안녕"  # short, and stored as a question
 
 
 def test_what_can_stand_alone() -> None:

@@ -1,4 +1,4 @@
-"""Checkpoints and 4-bit files small enough to be made anew by every test."""
+"""Checkpoints and 4-bit files small enough to be created by every test."""
 
 from __future__ import annotations
 

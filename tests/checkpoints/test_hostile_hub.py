@@ -53,7 +53,7 @@ def hub(repository: Repository, tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
 
 
 def refused(tmp_path: Path, *words: str) -> str:
-    """Check that the model can't be opened, that nothing lies outside the cache, nothing is recorded."""
+    """Check that the model can't be opened, no file is outside the cache and no model is recorded."""
     with pytest.raises(FetchError) as error:
         open_checkpoint(NAME)
     message = str(error.value)
@@ -233,7 +233,7 @@ def test_a_file_of_another_hash_than_announced(
 
 
 def test_a_damaged_file_of_the_cache_is_fetched_again(hub: LoopbackHub, repository: Repository) -> None:
-    """As an earlier release, which compared nothing, may have left it."""
+    """A cache as an earlier release, which compared nothing, could leave it."""
     for file in ("config.json", "model.safetensors"):
         huggingface_hub.hf_hub_download(NAME, file, revision=MAIN_COMMIT)
     snapshot = Path(constants.HF_HUB_CACHE, "models--klue--bert-small", "snapshots", MAIN_COMMIT)

@@ -125,7 +125,7 @@ def test_a_cache_that_is_no_folder(tmp_path: Path) -> None:
 
 @pytest.fixture
 def ordinary_user() -> Iterator[Path]:
-    """A folder of somebody who is not root: for root no folder is read-only."""
+    """A folder of a user who is not root: for root no folder is read-only."""
     with tempfile.TemporaryDirectory() as folder:
         if os.geteuid() == 0:
             os.chown(folder, NOBODY, -1)

@@ -24,7 +24,7 @@ def _offline(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def the_line(result: Any) -> str:
-    """The one line of an error; nothing is on standard output."""
+    """Return the only line of an error; check that standard output is empty."""
     assert result.exit_code == 1, result.output
     assert result.stdout == ""
     assert result.stderr.startswith("munjang: ")

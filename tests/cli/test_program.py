@@ -1,4 +1,4 @@
-"""The real program in a process of its own: exit codes, streams, interruptions, and how soon it starts."""
+"""The real program in a separate process: exit codes, streams, interruptions, time to start."""
 
 from __future__ import annotations
 
@@ -122,7 +122,7 @@ def slow_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def stopped(command: list[str], home: Path, state: Path, rows: int, number: signal.Signals) -> str:
-    """Stop an encoding once so many rows are saved; return what it writes to standard error."""
+    """Stop an encoding when this number of rows is saved; return its standard error."""
     with subprocess.Popen(command, stderr=subprocess.PIPE, env=program_environment(home)) as process:
         while not state.exists() or json.loads(state.read_bytes())["rows"] < rows:
             assert process.poll() is None, "nothing was saved before the end"

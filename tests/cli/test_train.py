@@ -144,7 +144,7 @@ def test_defaults(path: tuple[str, ...], defaults: TrainingOptions) -> None:
 
 
 def test_a_default_that_depends_on_what_is_trained(invoke: Invoke, model: Path, tmp_path: Path) -> None:
-    """A student with the teacher's embeddings keeps them; one of its own does not, unless it is said."""
+    """A student made of the teacher's layers keeps its embeddings frozen; any other student trains them by default."""
     (tmp_path / "texts.txt").write_text("가 나\n다 라\n", encoding="utf-8")
     given = ("--teacher", model, "--data", tmp_path / "texts.txt", "--kind", "texts", "--max-steps", 1)
     for name, more in {"layers": (), "own": ("--student", model), "said": ("--freeze-embeddings",)}.items():
@@ -154,7 +154,7 @@ def test_a_default_that_depends_on_what_is_trained(invoke: Invoke, model: Path, 
         assert identity(output)["freeze_embeddings"] is (name != "own")
 
 
-# Stopping and going on
+# Stopping and resuming
 
 
 def test_ctrl_c_and_the_same_command_again(invoke: Invoke, start: Path, texts: Path, tmp_path: Path) -> None:

@@ -43,7 +43,7 @@ def written(path: Path, rows: str, header: str = "text\tlabel\n") -> Path:
 
 
 def the_line(result: Any) -> str:
-    """The one line of an error; nothing is on standard output."""
+    """Return the only line of an error; check that standard output is empty."""
     assert result.exit_code == 1, result.output
     assert result.stdout == ""
     assert result.stderr.startswith("munjang: ")
@@ -52,7 +52,7 @@ def the_line(result: Any) -> str:
 
 
 def usage(result: Any) -> str:
-    """What typer says of options that do not fit, its box taken off."""
+    """Return typer's message about invalid options, without its box."""
     assert result.exit_code == 2, result.output
     assert result.stdout == ""
     return " ".join(result.stderr.replace("│", " ").split())

@@ -111,7 +111,7 @@ def test_a_prompt_that_fills_the_model(writer: Path) -> None:
 
 
 def test_ctrl_c_in_the_middle_of_a_text(writer: Path, tmp_path: Path) -> None:
-    """As a person at a terminal does it: after the first piece, SIGINT to the process."""
+    """Send SIGINT to the process after the first piece, as Ctrl-C at a terminal does."""
     slow = (
         "import sys, time\n"
         "from munjang.tasks.generation import decoding\n"

@@ -1,4 +1,4 @@
-"""What holds for every reader of labelled files.
+"""Properties of all readers of labelled files.
 
 Right: the same examples with CRLF line ends, a mark at the beginning, no line end at the end, packed as .gz.
 Bad: no such file, a folder, an empty file, bytes that are no UTF-8, a NUL, an archive that is cut short.

@@ -163,7 +163,7 @@ def test_words_without_their_tags(tmp_path: Path) -> None:
 
 
 def tokenizer_for(examples: list[TaggedText], folder: Path, *, whole: bool) -> Tokenizer:
-    """A WordPiece tokenizer that knows every letter of the data, and with ``whole`` its frequent words."""
+    """A WordPiece tokenizer with all letters of the data, and with ``whole`` its frequent words."""
     letters = {letter for example in examples for letter in example["text"] if not letter.isspace()}
     words: list[str] = []
     if whole:

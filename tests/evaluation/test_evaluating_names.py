@@ -33,7 +33,7 @@ print([name for name in sys.modules if name in heavy])
 
 
 def test_steps() -> None:
-    """All at once if nobody watches, in steps that add up if somebody does or memory is dear."""
+    """The inputs form a single step, or with a progress bar or bounded memory several steps."""
     for advance, bounded, sizes in (
         (None, False, [6000]),
         (None, True, [256] * 23 + [112]),

@@ -1,4 +1,4 @@
-"""Cells of lessons on `transformers`, with nothing but their import lines changed.
+"""Cells of lessons on `transformers`, with changed import lines only.
 
 Each runs with the other library and with `munjang.transformers` on the same small random checkpoint, and must
 print the same. Those that do not import torch themselves run a third time, in a process that has no torch.

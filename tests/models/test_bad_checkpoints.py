@@ -306,7 +306,7 @@ def test_embeddings_project_must_belong(parts: Any) -> None:
 
 
 def test_buffers_and_foreign_heads_are_let_be(parts: Any) -> None:
-    """What old versions of the reference wrote beside the weights, and heads that nobody asked for."""
+    """Buffers that old versions of the reference saved with the weights, and heads that were not requested."""
     extended = parts()
     extended.weights["embeddings.position_ids"] = np.arange(40)[None]
     extended.weights["embeddings.token_type_ids"] = np.zeros((1, 40), dtype=np.int64)

@@ -168,7 +168,7 @@ class Subject:
         (self.folder / "config.json").write_text(json.dumps(raw))
 
     def theirs(self, raw: Mapping[str, Any]) -> NDArray[np.float32]:
-        """What the reference computes; it raises where the weights are not all that it needs."""
+        """Return the output of the reference; it raises if weights are missing."""
         prefix, _ = _FAMILIES[self.family]
         config = getattr(transformers, f"{prefix}Config").from_dict(dict(raw))
         config._attn_implementation = "eager"
@@ -269,7 +269,7 @@ def test_a_head_that_is_not_tied_and_not_there_is_refused(family: str, head: str
 
 
 def test_a_decoder_of_its_own_is_used_though_the_config_ties(tmp_path: Path) -> None:
-    """As the reference does it where the two differ."""
+    """The saved decoder is used, as by the reference, although the config says that it is tied."""
     subject = Subject.make(tmp_path, "gpt2", "causal-lm", tie_word_embeddings=False)
     expected = subject.theirs(subject.raw)
     found = subject.ours({**subject.raw, "tie_word_embeddings": True})

@@ -1,4 +1,4 @@
-"""What every architecture on every executor keeps to, whatever else is in the batch."""
+"""Properties of every architecture on every executor, for all batches."""
 
 from __future__ import annotations
 

@@ -26,7 +26,7 @@ IDS = [[5, 6, 7]]
 
 @pytest.fixture
 def large_tables(monkeypatch: pytest.MonkeyPatch) -> None:
-    """As in a model of usual size, whose table of embeddings is not read when it is opened."""
+    """Skip the check at opening, as in a model of normal size, whose embedding table is not read then."""
     monkeypatch.setattr(executor, "_CHECKED_BYTES", 0)
 
 
@@ -86,7 +86,7 @@ def test_a_sentence_encoder(backend: str, tmp_path: Path) -> None:
     assert np.isfinite(model.encode(["abc"] * 40)).all()
     with pytest.raises(CheckpointError, match=f"'{EMBEDDINGS}' holds nan"):
         model.encode(["abc"] * 40 + ["학교"])
-    assert np.isfinite(model.encode(["abc"])).all()  # and goes on
+    assert np.isfinite(model.encode(["abc"])).all()  # and it can be used again
 
 
 @pytest.mark.usefixtures("large_tables")

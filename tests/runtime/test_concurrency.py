@@ -1,4 +1,4 @@
-"""Many callers at once, callers that stop half-way, failures in the middle, and processes that fork."""
+"""Concurrent callers, callers that stop early, failures during a run, and forked processes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Filling an index from files: what is encoded, what goes on after a stop, and what is taken out."""
+"""Building an index from files: what is encoded, resuming after a stop, and the removal of documents."""
 
 from __future__ import annotations
 

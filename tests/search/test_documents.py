@@ -1,4 +1,4 @@
-"""What may be an id, metadata or a filter: plain values are stored, the rest is refused by name."""
+"""Values of ids, metadata and filters: plain values are stored, others are refused by name."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How far hits stand out from what is merely like the query, and when nothing fits well."""
+"""The lead of hits over other documents that are similar to the query, and queries without a good hit."""
 
 from __future__ import annotations
 

@@ -124,7 +124,7 @@ def test_forms_of_output(one: Scorer, three: Scorer) -> None:
 def test_arrays_where_torch_was_not_imported(one: Scorer, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "torch", None)
     assert isinstance(one.ours.predict(PAIRS, convert_to_tensor=True), np.ndarray)
-    with pytest.raises(TypeError):  # nobody has a tensor to give to it
+    with pytest.raises(TypeError):  # without torch there is no tensor to pass
         one.ours.predict(PAIRS, activation_fn=torch.sigmoid)
 
 

@@ -195,7 +195,7 @@ def test_lesson_on_cross_encoders(tmp_path: Path) -> None:
 
 
 def reference_vectors(folder: Path, texts: list[str], *, max_length: int, pooler: bool) -> Any:
-    """What the lessons compute with `transformers`: the pooler's output, or the first token's vector."""
+    """Return the lessons' vectors, by `transformers`: the pooler's output, or the first token's vector."""
     tokenizer = transformers.AutoTokenizer.from_pretrained(folder)
     model = transformers.AutoModel.from_pretrained(folder).eval()
     batch = tokenizer(texts, padding=True, truncation=True, max_length=max_length, return_tensors="pt")
@@ -215,7 +215,7 @@ def test_lesson_on_the_pooler(tmp_path: Path) -> None:
 
 
 def test_lesson_on_a_chatbot(tmp_path: Path) -> None:
-    # A byte-level vocabulary tells any two texts apart.
+    # A byte-level vocabulary gives different texts different ids.
     make_checkpoint("roberta", tmp_path, settings={"max_position_embeddings": 140})
     case = CASES["retrieval-chatbot"]
     lines = printed(CHATBOT, tmp_path, case).splitlines()

@@ -40,7 +40,7 @@ def clustered(count: int, width: int = 16, centres: int = 12, seed: int = 0) -> 
 
 @pytest.fixture
 def small_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let small inputs, too, go through many blocks."""
+    """Reduce the block sizes, so that small inputs need many blocks."""
     monkeypatch.setattr(mining, "_QUERY_BLOCK", 7)
     monkeypatch.setattr(mining, "_CORPUS_BLOCK", 11)
 
@@ -387,7 +387,7 @@ print(int(status.split("VmHWM:")[1].split()[0]) / 1024)
     ],
 )
 def test_memory_stays_far_below_the_full_matrix(call: str) -> None:
-    """All scores at once would take 1.5 GiB; the peak is the process's own, not what it was forked from."""
+    """All scores together would take 1.5 GiB; the peak is the process's own, not what it was forked from."""
     done = subprocess.run([sys.executable, "-c", MEASURE.format(call=call)], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert float(done.stdout) < 300

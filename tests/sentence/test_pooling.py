@@ -39,7 +39,7 @@ def assert_close(ours: Any, theirs: Any) -> None:
 
 @pytest.fixture(scope="module")
 def plain(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A BERT checkpoint that knows nothing of sentences."""
+    """A BERT checkpoint without the files of a sentence encoder."""
     folder = tmp_path_factory.mktemp("plain")
     make_checkpoint("bert", folder)
     return folder

@@ -65,7 +65,7 @@ def test_over_the_files_it_was_read_from(tmp_path: Path) -> None:
 
 @contextmanager
 def a_disk_of(size: int) -> Iterator[None]:
-    """Let no file grow beyond so many bytes."""
+    """Limit the size of files to this number of bytes."""
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
     before = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
     resource.setrlimit(resource.RLIMIT_FSIZE, (size, limits[1]))

@@ -1,4 +1,4 @@
-"""What can be set on a loaded model, comparing, new words, threads and processes."""
+"""Attributes of a loaded model, similarity, new tokens, threads and processes."""
 
 from __future__ import annotations
 

@@ -138,7 +138,7 @@ def test_a_sequence_classifier_on_marked_text(tmp_path: Path) -> None:
     loaded.model.save_pretrained(tmp_path)
     loaded.tokenizer.save_pretrained(tmp_path)
     config = json.loads((tmp_path / "config.json").read_text())
-    del config["relation_markers"]  # as in published checkpoints: the tokenizer alone tells
+    del config["relation_markers"]  # as in published checkpoints: only the tokenizer has the markers
     (tmp_path / "config.json").write_text(json.dumps(config))
     peer = transformers.AutoModelForSequenceClassification.from_pretrained(tmp_path).eval()
     inputs = transformers.AutoTokenizer.from_pretrained(tmp_path)(MARKED["klue"], return_tensors="pt")

@@ -69,7 +69,7 @@ def test_values_of_the_reference_for_bytes(strategy: Any, tmp_path: Path) -> Non
         assert_same(found, theirs(text, aggregation_strategy=strategy), text)
 
 
-# A text as tokens: (token, whether it goes on with a word, label -> score)
+# A text as tokens: (token, whether it continues a word, label -> score)
 Made = tuple[str, bool, dict[str, float]]
 WRITTEN: dict[str, list[Made]] = {
     "two of one type, side by side": [

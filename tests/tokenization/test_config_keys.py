@@ -31,7 +31,7 @@ MASK = {
     "normalized": False,
 }
 END = {**MASK, "content": "<|endoftext|>", "rstrip": False}
-ROBERTA_MASK = {**MASK, "content": "<mask>", "rstrip": False}  # the reference forgot this default of its own
+ROBERTA_MASK = {**MASK, "content": "<mask>", "rstrip": False}  # the reference does not apply its own default
 
 COMMON: list[dict[str, Any]] = [
     {},

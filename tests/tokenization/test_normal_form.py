@@ -1,4 +1,4 @@
-"""Text is composed first, and offsets still point into the text as it was written."""
+"""Text is composed first (NFC), and offsets refer to the original text."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Texts that are too long are cut as the reference cuts them, and the number of tokens cut off is told."""
+"""Texts that are too long are truncated as by the reference, and the number of removed tokens is reported."""
 
 from __future__ import annotations
 

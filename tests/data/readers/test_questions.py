@@ -1,4 +1,4 @@
-"""Questions and the places of their answers.
+"""Questions with the offsets of their answers, and questions with answers in a table.
 
 Bad: no JSON, no "data", a part that is missing or of another type, an answer that is not at its place (it
 stands elsewhere, nowhere, in another normal form, behind the end), a place that is negative or no whole

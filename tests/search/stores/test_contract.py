@@ -1,4 +1,4 @@
-"""What every store must do: each test runs on each kind of store of `support.stores.STORES`."""
+"""The contract of a store: each test runs on each kind of store of `support.stores.STORES`."""
 
 from __future__ import annotations
 
@@ -395,7 +395,7 @@ def test_a_snapshot_sees_one_moment(place: StorePlace, store: Store) -> None:
         before = reader.semantic(vector_of("red one"), 5)
         put(store, document(2, "blue two"), document(3, "red three"))
         other.write(Changes(delete=[1]))
-        assert semantic(store, "blue two", 1) == [2]  # another reader goes on meanwhile
+        assert semantic(store, "blue two", 1) == [2]  # another reader continues meanwhile
         assert reader.count() == 2
         assert reader.get([1, 2, 3]) == {1: document(1, "red one"), 2: document(2, "red two")}
         assert ids(reader, list(reader.lexical(["red"], 5))) == [1, 2]
@@ -458,7 +458,7 @@ def test_a_move_puts_everything_in_place_at_once(place: StorePlace, store: Store
     stage(store, first)
     assert not store.switch(OTHER)
     store.close()
-    again = place.open(create=False)  # a move goes on after a stop
+    again = place.open(create=False)  # a move resumes after a stop
     assert lexical(again, "남산") == ["서울"]
     rest = list(again.unstaged(OTHER, 2))
     assert rest == [document("빈 것")]

@@ -24,7 +24,7 @@ Answers = dict[str, Any]
 
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory: pytest.TempPathFactory, model: SentenceTransformer) -> Path:
-    """An index and its derived file that nobody has open."""
+    """An index and its derived file, both closed."""
     path = tmp_path_factory.mktemp("whole") / "a.munjang"
     with Index.open(path, model=model, fields=["title", "text"]) as index:
         index.add(
@@ -41,7 +41,7 @@ def whole(tmp_path_factory: pytest.TempPathFactory, model: SentenceTransformer) 
 
 
 def answers(path: Path, model: SentenceTransformer) -> Answers:
-    """What an index answers; a `MunjangError` in place of an answer."""
+    """Return the answers of an index; a `MunjangError` in place of an answer."""
     found: Answers = {}
 
     def ask(name: str, work: Callable[[], Any]) -> None:

@@ -1,4 +1,4 @@
-"""What happens to an index when the disk, the folder, another writer or another program is in its way."""
+"""Faults of the disk, the folder, another writer or another program, and their effect on an index."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def files() -> Iterator[FaultyFiles]:
 
 @pytest.fixture
 def path(tmp_path: Path) -> Path:
-    """An index with documents that nobody has open."""
+    """A closed index with documents."""
     folder = tmp_path / "index"
     folder.mkdir()
     store = open_sqlite(folder / "a.munjang", create=True)
@@ -289,14 +289,14 @@ def test_a_derived_file_of_an_older_generation_catches_up(path: Path, tmp_path: 
 def test_a_derived_file_that_followed_another_copy_is_not_trusted(
     path: Path, tmp_path: Path, further: int
 ) -> None:
-    """A backup is restored, but beside it lies the derived file of what came after the backup."""
+    """A backup is restored beside a derived file that is newer than the backup."""
     store = open_sqlite(path, create=False)
     store.rebuild()
     store.close()
     shutil.copy(path, tmp_path / "backup")
     store = open_sqlite(path, create=False)
     store.write(Changes(put=[entry(document(n, f"lost{n} x y")) for n in range(10, 2000)]))
-    nearest(store)  # so many that the file is written
+    nearest(store)  # enough changes that the file is written
     store.close()
     shutil.copy(tmp_path / "backup", path)
     again = open_sqlite(path, create=False)
@@ -412,7 +412,7 @@ except StoreError as error:
 
 @pytest.fixture
 def readonly_folder(path: Path) -> Iterator[Path]:
-    """A folder where everybody may read the index, and nobody may write."""
+    """A folder in which all users may read the index, and no user may write."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         shutil.copy(path, folder / path.name)

@@ -30,7 +30,7 @@ def writers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Writers]:
 
 
 def adapted(longest: float, steps: int) -> float:
-    """Let the next writer live longer after one that did little."""
+    """Increase the lifetime of the next writer after a writer that did little."""
     return min(longest * 1.15, 1.0) if steps < 3 else max(longest * 0.9, LONGEST / 2)
 
 
@@ -74,7 +74,7 @@ def test_killed_writers_lose_nothing(writers: Writers, tmp_path: Path) -> None:
             continue
         store = kept or open_sqlite(path, create=True)
         there = stored(store)
-        if there != documents:  # the write that nobody heard of, and all of it
+        if there != documents:  # the unacknowledged write, and all of it
             replay(documents, following)
             following += 1
             assert there == documents

@@ -1,4 +1,4 @@
-"""What of a passage is shown, and how rankings are joined."""
+"""Snippets of passages, and the fusion of rankings."""
 
 from __future__ import annotations
 
@@ -106,7 +106,7 @@ def test_a_fusion_by_name() -> None:
 
 
 def worth(found: list[tuple[int, int, str]], first: int, length: int) -> tuple[int, int]:
-    """How many different words and how many marks fit from a mark on, counted one by one."""
+    """Count the different words and the marks that fit, starting at a mark, one by one."""
     limit = found[first][0] + length - 48
     fitting = 1
     while first + fitting < len(found) and found[first + fitting][1] <= limit:

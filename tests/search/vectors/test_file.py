@@ -85,7 +85,7 @@ def test_a_folder_in_its_place_is_passed_over(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("large", [True, False])
 def test_damage_anywhere_is_found(path: Path, large: bool, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Every part is hit: a changed bit is told at opening, or by reading all, or lies between the parts.
+    """A changed bit in any part is detected at opening or by a full read, or it is padding between the parts.
 
     A large file is read whole only when it is checked.
     """
@@ -138,7 +138,7 @@ def test_a_folder_that_is_not_there_costs_no_search(tmp_path: Path) -> None:
 
 @contextmanager
 def largest_file(size: int) -> Iterator[None]:
-    """Let the system refuse to write more than so many bytes into a file, as a full disk would."""
+    """Limit the size of files by the system, which fails then as a full disk does."""
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
     handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
     resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
@@ -161,7 +161,7 @@ def test_a_full_disk_leaves_the_old_file_and_the_new_rows(path: Path) -> None:
 
 
 def test_a_read_only_folder_costs_no_search(path: Path) -> None:
-    """As another user, as nothing is read-only for the superuser."""
+    """Run as another user, because nothing is read-only for the superuser."""
     path.parent.chmod(0o555)
     program = f"""
 import os, pathlib, sys

@@ -60,7 +60,7 @@ def test_a_graph_finds_nearly_all_with_exact_scores(path: Path) -> None:
 
 
 def test_the_graph_is_what_is_asked(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let the graph propose one row only, to see who asks it."""
+    """Make the graph propose a single row, to see which searches use it."""
     made = approximate(path)
     monkeypatch.setattr("munjang.search.vectors.graph.Graph.propose", lambda *_: np.array([17]))
     query = ROWS[40]

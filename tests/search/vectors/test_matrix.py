@@ -200,7 +200,7 @@ def test_searches_go_on_while_rows_come_and_go(tmp_path: Path) -> None:
             for number in range(300):
                 numbers, scores = made.search(rows[number], 1)
                 assert (numbers[0], round(float(scores[0]), 5)) == (number, 1.0)
-        except BaseException as error:  # noqa: BLE001 - for the main thread to tell
+        except BaseException as error:  # noqa: BLE001 - reported by the main thread
             failures.append(error)
 
     threads = [threading.Thread(target=search) for _ in range(2)]

@@ -28,7 +28,7 @@ _VOID = {"meta", "input"}
 
 
 class Reader(HTMLParser):
-    """What a browser would make of a page: its elements with their attributes, and the text."""
+    """The elements of a page with their attributes, and its text, as a browser parses them."""
 
     def __init__(self, page: str) -> None:
         super().__init__()

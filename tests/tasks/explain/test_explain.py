@@ -70,7 +70,7 @@ def test_the_steps_are_those_of_the_fast_path(architecture: str, tmp_path: Path)
     assert output.last_hidden_state is not None
 
     states = [found.embeddings.result, *(layer.vectors for layer in found.layers)]
-    if architecture == "gpt2":  # its last hidden state is the one after the last norm
+    if architecture == "gpt2":  # its last hidden state is the output of the last norm
         states[-1] = found.last_hidden_state
     for ours, fast in zip(states, output.hidden_states, strict=True):
         assert np.abs(ours - fast[0]).max() < TOLERANCE

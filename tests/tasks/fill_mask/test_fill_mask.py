@@ -228,7 +228,7 @@ def test_targets_of_several_pieces(fill: FillMask, peer: Any) -> None:
 
 
 def test_a_target_right_behind_a_letter_continues_its_word(fill: FillMask) -> None:
-    (glued,) = fill("재미[MASK] 경기다", targets="있는")  # no piece of its own
+    (glued,) = fill("재미[MASK] 경기다", targets="있는")  # not a piece of the vocabulary
     assert glued["token"] == VOCABULARY.index("##있는")
     (longer,) = fill("재미[MASK] 경기다", targets="있는스")
     assert longer["tokens"] == [VOCABULARY.index("##있는"), VOCABULARY.index("##스")]

@@ -1,4 +1,4 @@
-"""How the pieces of a Unigram vocabulary read: the kind of XLM-RoBERTa, with ▁ for a space."""
+"""The text of the pieces of a Unigram vocabulary, as in XLM-RoBERTa, with ▁ for a space."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The filters of sampling are those that were published, and those of the reference implementation."""
+"""The filters of sampling equal their published definitions and the reference implementation."""
 
 from __future__ import annotations
 

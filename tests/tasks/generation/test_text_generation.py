@@ -325,7 +325,7 @@ def test_settings_that_can_not_be_used(task: TextGeneration, settings: dict[str,
         task("The cat sat", **settings)
     if settings.keys() <= {"temperature", "top_p", "top_k", "stop", "max_length", "max_new_tokens", "seed"}:
         with pytest.raises(InputError, match=message):
-            task.stream("The cat sat", **settings)  # at once, not with the first piece
+            task.stream("The cat sat", **settings)  # by the call, not with the first piece
 
 
 @pytest.mark.parametrize(

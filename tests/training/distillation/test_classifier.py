@@ -187,7 +187,7 @@ def test_settings_out_of_range(settings: dict[str, Any], says: str) -> None:
 
 
 def test_examples_that_teach_nothing(tmp_path: Path) -> None:
-    """No examples, empty texts, labels that the teacher does not know, and things that are no texts."""
+    """No examples, empty texts, labels that the teacher does not have, and values that are not texts."""
     teacher = labelled_model(tmp_path / "teacher", labels=LABELS)
     where = tmp_path / "run"
     with pytest.raises(InputError, match="no examples"):
@@ -215,7 +215,7 @@ def test_teachers_that_can_not_teach(tmp_path: Path) -> None:
 
 
 def test_students_that_can_not_be(tmp_path: Path) -> None:
-    """More layers than the teacher's, or two wishes at once."""
+    """More layers than the teacher has, or a student and layers together."""
     teacher = labelled_model(tmp_path / "teacher", labels=LABELS)
     with pytest.raises(InputError, match="1 to 3 of the teacher's 3 layers, got 4"):
         distill_classifier(teacher, ["text"], output=tmp_path / "run", layers=4)

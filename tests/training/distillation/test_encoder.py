@@ -37,7 +37,7 @@ PAIRS = [ScoredPair(a, b, score) for (a, b, _), score in zip(TEXTS, (5.0, 4.0, 1
 def objective_on(
     teacher: Path, student: Path, examples: Sequence[EncoderExample], **settings: Any
 ) -> EncoderDistillation:
-    """Our objective on a student's folder; a run of its own is not begun."""
+    """Create the objective for a student's folder, without starting a run."""
     encoder = open_student_encoder(teacher, student, None)
     options = TrainingOptions(device="cpu")
     return EncoderDistillation(teacher, encoder, examples, (), EncoderDistillationTask(**settings), options)

@@ -58,7 +58,7 @@ class Both:
         return matcher(network.forward(program, batch), batch, network.more), network, matcher
 
     def reference(self, text: str) -> tuple[Any, Any]:
-        """What the reference's student and teacher compute for one text alone, without padding."""
+        """Return the outputs of the reference's student and teacher for a single text, without padding."""
         ids = torch.tensor([list(self.tokenizer.encode_ids([text])[0].input_ids)])
         wanted = {"output_hidden_states": True, "output_attentions": True}
         student = self.peers[0](ids, **wanted)
@@ -68,7 +68,7 @@ class Both:
 
 @pytest.mark.parametrize("architecture", ["bert", "roberta", "electra", "distilbert"])
 def test_losses_and_gradients_are_those_of_the_reference(architecture: str, tmp_path: Path) -> None:
-    """Hidden states, attention and embeddings, each text as if it stood alone."""
+    """Hidden states, attention and embeddings, with each text processed alone."""
     both = Both(tmp_path, {}, architecture)
     matching = LayerMatching(hidden_states=0.5, attention=2.0, embeddings=0.25)
     losses, network, _ = both.ours(matching)

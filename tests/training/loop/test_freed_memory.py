@@ -40,7 +40,7 @@ print(faults, held - (pages_held() * PAGE >> 20))
 
 
 def megabytes(home: Path, context: str, **environment: str) -> tuple[int, int]:
-    """What had to be handed out anew by the system, and what it got back at the end."""
+    """Return the memory that the system supplied again, and the memory that was returned at the end."""
     faults, returned = run_python(SCRIPT % context, home=home, extra=environment).split()
     return int(faults), int(returned)
 

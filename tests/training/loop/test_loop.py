@@ -1,4 +1,4 @@
-"""The loop: it learns, goes on exactly where it was stopped, and loses nothing when it fails.
+"""The loop: it learns, resumes exactly where it was stopped, and keeps its checkpoint when it fails.
 
 What can be wrong: the output folder (another run, other files, not writable), the examples (none), the loss
 (no number), memory (runs out), a kill, Ctrl-C.
@@ -88,7 +88,7 @@ def test_a_run_learns_and_leaves_everything(whole_run: Path) -> None:
 
 
 def test_the_report_compares_with_before_the_first_update(model: Path, whole_run: Path) -> None:
-    """What is measured before the first update is what an untrained model of the same seed gets."""
+    """The measure before the first update equals that of an untrained model with the same seed."""
     before = classifier(model).evaluate()
     first, *others = [line for line in read_log(whole_run / "log.jsonl") if "evaluation" in line]
     assert first == {"step": 0, "evaluation": before, "best": False}

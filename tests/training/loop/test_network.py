@@ -1,4 +1,4 @@
-"""What learns, what stays, and how: frozen layers, rows of the embeddings, losses, gradients and updates."""
+"""Trained and frozen tensors: layers, rows of the embeddings, losses, gradients and updates."""
 
 from __future__ import annotations
 

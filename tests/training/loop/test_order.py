@@ -1,4 +1,4 @@
-"""Batches: each example once an epoch, the same order for the same seed, and where a run goes on."""
+"""Batches: each example once per epoch, the same order for the same seed, and the start of a resumed run."""
 
 from __future__ import annotations
 

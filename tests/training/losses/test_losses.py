@@ -161,7 +161,7 @@ def test_many_anchors_are_scored_some_at_a_time(monkeypatch: pytest.MonkeyPatch)
 
 
 def test_a_text_that_belongs_to_an_anchor_is_not_its_negative(folder: Path) -> None:
-    """Whatever stands twice counts as one that is not there, for the anchors that it belongs to."""
+    """A duplicate is left out of the negatives of the anchors that it belongs to."""
     repeated = [*PAIRS, PAIRS[0]]
     vectors = torch.tensor(np.random.default_rng(0).standard_normal((2, 6, 8)))
     vectors[:, 5] = vectors[:, 0]

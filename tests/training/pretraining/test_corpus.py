@@ -244,7 +244,7 @@ def trained(model: Any, trainer: Any, pre_tokenizer: Any, decoder: Any, folder: 
 
 
 def words_of(tokenizer: Tokenizer, text: str) -> list[str]:
-    """Put tokens together to words, by `word_starts`."""
+    """Join tokens to words with `word_starts`."""
     ids = tokenizer.encode(text, add_special_tokens=False)
     starts = word_starts(tokenizer)[ids]
     starts[0] = True
@@ -295,7 +295,7 @@ def test_a_vocabulary_without_marks(tmp_path: Path) -> None:
 def test_a_part_is_held_out_and_the_rest_is_learned_from(
     tmp_path: Path, tokenizer: Tokenizer, sentences: bool
 ) -> None:
-    """Documents are neither lost, nor cut, nor in both parts, whichever of several files they stand in."""
+    """No document of any file is lost, split or in both parts."""
     documents = [f"{TEXTS[i % 4]} {i}\n{TEXTS[0]} {i}" for i in range(60)]
     files = [tmp_path / "a.txt", tmp_path / "b.txt"]
     between = "\n\n" if sentences else "\n"

@@ -1,4 +1,4 @@
-"""Going on with checkpoints of every family that fills masks: what they know is kept, and they learn."""
+"""Continued pre-training of all masked-LM architectures: the weights are kept, and the loss falls."""
 
 from __future__ import annotations
 

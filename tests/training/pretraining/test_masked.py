@@ -181,7 +181,7 @@ def test_the_run_is_known_by_texts_and_weights(
 
 
 def test_texts_with_nothing_to_hide(tokenizer: Tokenizer, tmp_path: Path) -> None:
-    """A text that the vocabulary does not know brings no loss; a corpus of such texts is refused."""
+    """A text of unknown tokens adds no loss; a corpus of such texts is refused."""
     lines = ["漢字只有"] * 8
     (tmp_path / "a.txt").write_text("\n".join(lines), encoding="utf-8")
     unknown = TokenCorpus.build(tmp_path / "a.txt", tokenizer, tmp_path / "corpus")

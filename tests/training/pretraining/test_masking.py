@@ -22,7 +22,7 @@ VOCABULARY = MaskingVocabulary(MASK, np.arange(5, SIZE), SPECIAL)
 
 
 def packed(rng: np.random.Generator, lengths: list[int]) -> NDArray[np.int64]:
-    """Texts of so many tokens, each with [CLS] and [SEP] around it where there is room."""
+    """Return texts with these numbers of tokens, [CLS] and [SEP] included if they fit."""
     texts = []
     for length in lengths:
         text = rng.integers(5, SIZE, size=length)

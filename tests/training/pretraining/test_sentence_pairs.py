@@ -22,7 +22,7 @@ from munjang.training.pretraining.sentence_pairs import (
 )
 
 SPECIAL = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
-# Each sentence is a word of its own, so that its id tells where it stands.
+# Each sentence is a different word, so that its id identifies its position.
 DOCUMENTS = [["a0", "a1", "a2", "a3"], ["b0"], ["c0", "c1"], ["d0", "d1", "d2"]]
 
 

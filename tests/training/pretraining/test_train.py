@@ -122,7 +122,7 @@ def test_a_checkpoint_gets_used_to_other_texts(
 
 
 def test_a_generator_is_found_named_or_begun(tokenizer: Tokenizer, texts: list[Path], tmp_path: Path) -> None:
-    """Published generators stand in folders of their own; without one, guesses begin at random."""
+    """Published generators are in separate folders; without a generator, its weights start at random."""
     first = train_masked_language_model(
         texts,
         tokenizer=tokenizer,

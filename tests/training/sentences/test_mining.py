@@ -32,7 +32,7 @@ CORPUS = [f"{a} {b} 그리고 {a}" for a, b in product(WORDS[2:8], WORDS[3:7])]
 
 
 class Table(Mapping[str, Any]):
-    """As much of a `datasets.Dataset`, and of what pandas makes of it, as the peer's mining uses."""
+    """The parts of a `datasets.Dataset`, and of its pandas form, that the mining of the peer uses."""
 
     def __init__(self, columns: dict[str, list[Any]]) -> None:
         self.columns = columns

@@ -1,4 +1,4 @@
-"""Learning answers: windows as the pipeline cuts them, loss and gradients as those of `transformers`.
+"""Training of answers: the same windows as the pipeline, the same loss and gradients as `transformers`.
 
 What can be wrong: no questions, no answer at all, empty texts, answers that are not at their offsets,
 questions that are too long, and numbers out of range.

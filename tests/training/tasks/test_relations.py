@@ -148,7 +148,7 @@ def test_labels_in_the_order_given(model: Path) -> None:
 
 
 def test_a_regression_becomes_a_classifier(tmp_path: Path) -> None:
-    """What a model was before decides nothing about its scores."""
+    """The problem type of the base model has no effect on the scores of the trained model."""
     folder = tiny_model(tmp_path / "model", dropout=0.0)
     modify_json(folder / "config.json", problem_type="regression")
     made = objective(folder)

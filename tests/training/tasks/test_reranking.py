@@ -167,7 +167,7 @@ def test_a_trained_head_goes_on(model: Path, tmp_path: Path) -> None:
 
 
 def test_long_pairs(model: Path, tmp_path: Path) -> None:
-    """The saved model reads as many tokens as it was trained with, and so does the held-out measurement."""
+    """The saved model and the held-out evaluation use the maximum length of the training."""
     made = objective(model, SCORED, held_out=SCORED, max_length=12)
     assert made.describe()["pairs cut"] == sum(
         len(made.loaded.tokenizer.encode(one.sentence1, one.sentence2)) > 12 for one in SCORED

@@ -1,4 +1,4 @@
-"""Words of a domain: which are suggested, and a model that knows them, in every reader."""
+"""Words of a domain: suggestions, and a model with them in its vocabulary, for all readers."""
 
 from __future__ import annotations
 

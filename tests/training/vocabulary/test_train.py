@@ -37,7 +37,7 @@ def pieces_of(folder: Path) -> list[str]:
 
 
 def library_pieces(texts: list[str], size: int) -> set[str]:
-    """What the library's own trainer learns."""
+    """Return the pieces that the trainer of the library learns."""
     backend = tokenizers.Tokenizer(models.WordPiece(unk_token="[UNK]"))
     backend.normalizer = normalizers.BertNormalizer(strip_accents=False, lowercase=False)
     backend.pre_tokenizer = pre_tokenizers.BertPreTokenizer()

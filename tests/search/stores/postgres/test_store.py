@@ -1,4 +1,4 @@
-"""What is special to PostgreSQL: servers that fail, several writers, HNSW, its limits on words."""
+"""Properties of PostgreSQL only: servers that fail, several writers, HNSW, its limits on words."""
 
 from __future__ import annotations
 
@@ -279,7 +279,7 @@ def test_a_writer_that_is_killed_loses_nothing(
         there = set(stored(store))
         deleted = {one - 10 for one in range(0, number, 20)}
         assert set(range(number)) - deleted <= there
-        assert len(there - set(range(number))) in (0, 20)  # the write that nobody heard of, or nothing of it
+        assert len(there - set(range(number))) in (0, 20)  # all of the unacknowledged write, or nothing of it
         assert store.check() == []
 
 
@@ -344,7 +344,7 @@ def test_a_reader_of_the_time_before_a_switch_goes_on(store: PostgresStore, admi
         assert len(reader.semantic(vector_of("a"), 5)) == 2
         assert len(reader.lexical(["문서"], 5)) == 2
     assert [layout.rpartition("_")[2] for layout in layouts(store, admin)] == ["1", "2"]
-    store.rebuild()  # nobody looks at the old tables any more
+    store.rebuild()  # no reader uses the old tables any more
     assert [layout.rpartition("_")[2] for layout in layouts(store, admin)] == ["2"]
     assert store.check() == []
 

@@ -58,7 +58,7 @@ def conditions() -> st.SearchStrategy[Condition]:
 
 
 def _paths(metadata: Any, before: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Any]]:
-    """Where something is in metadata, and what."""
+    """Paths in metadata with their values."""
     for name, value in metadata.items():
         yield (*before, name), value
         if isinstance(value, dict):
@@ -77,7 +77,7 @@ def _aimed(one: Condition, path: tuple[str, ...], value: Any, at: int) -> Condit
 
 @st.composite
 def cases(draw: st.DrawFn) -> tuple[dict[str, Any], Filter]:
-    """Metadata and a filter; one of the conditions asks for what is there."""
+    """Metadata and a filter; its first condition is on a value of the metadata, if there is any."""
     metadata = draw(METADATA)
     places = [(path, value) for path, value in _paths(metadata) if not isinstance(value, dict)]
     found = draw(st.lists(conditions(), min_size=1, max_size=3))
