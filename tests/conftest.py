@@ -32,7 +32,7 @@ def data_folder() -> Path | None:
 
 @pytest.fixture
 def data() -> Path:
-    """The folder of real data; the test is skipped without it."""
+    """Return the folder of real data; skip the test without it."""
     folder = data_folder()
     if folder is None:
         pytest.skip("the real data is not here (MUNJANG_DATA)")
@@ -41,7 +41,7 @@ def data() -> Path:
 
 @cache
 def _why_no_models() -> str | None:
-    """Fetch the catalogue's models, once per process; say why they can't be had."""
+    """Fetch the catalogue's models, once per process; return the reason if they are not available."""
     from munjang.checkpoints import open_checkpoint
 
     try:

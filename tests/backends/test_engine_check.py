@@ -53,7 +53,7 @@ def test_the_first_layer_is_that_of_the_whole_model(architecture: str, tmp_path:
 
 
 def test_one_wrong_stream_is_found(folder: Path, expected: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Values are spoilt where they are read from a request, on every second request of several streams."""
+    """Corrupt the values that are read from a request, on every second request of several streams."""
     right, seen = openvino._values, []
 
     def spoilt(request: Any) -> Any:
@@ -88,7 +88,7 @@ def test_a_fault_that_is_gone_at_the_second_compilation(
 def test_products_that_are_fused_are_refused_on_several_streams(
     folder: Path, expected: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The graph as it would be without our precaution: the engine does fuse its products."""
+    """The graph without `_unfused`: the engine fuses its products."""
     monkeypatch.setattr(OpenVINOOps, "_unfused", lambda self, x: x)
     model = Model.from_pretrained(folder, threads=2, streams=2)
     with pytest.warns(EngineWarning, match="products are fused, such as .*Gelu"):

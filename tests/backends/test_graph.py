@@ -1,4 +1,4 @@
-"""Only what is asked for is computed: a look at the OpenVINO graph, and at what the others keep."""
+"""Only requested values are computed: the OpenVINO graph, and the values that the others keep."""
 
 from __future__ import annotations
 
@@ -133,7 +133,7 @@ def test_a_tap_alone_ends_the_graph_there(models: Any) -> None:
 
 
 def test_what_is_compiled(models: Any) -> None:
-    """The engine's own graph has no more results than asked for, and no separate softmax."""
+    """The compiled graph has only the requested results, and no separate softmax."""
     model = models("bert")
     for outputs in ({LAST_HIDDEN_STATE}, {LOGITS}, {LAST_HIDDEN_STATE, POOLER_OUTPUT}):
         compiled = model.runner.compiled(model.program(frozenset(outputs)))._compiled
@@ -146,7 +146,7 @@ def test_what_is_compiled(models: Any) -> None:
 
 
 class Counted(dict[str, Any]):
-    """Weights that note which of them were asked for."""
+    """Weights that record which tensors were read."""
 
     def __init__(self, weights: Any) -> None:
         super().__init__({name: weights[name] for name in weights})

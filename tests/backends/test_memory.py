@@ -1,4 +1,4 @@
-"""A model's file is mapped into memory, never written to, and a large vocabulary costs what is used of it."""
+"""A model's file is memory-mapped and never changed; only used rows of a large vocabulary take memory."""
 
 from __future__ import annotations
 

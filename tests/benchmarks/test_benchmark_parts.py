@@ -1,4 +1,4 @@
-"""The parts of the benchmarks that are not measuring: texts, statistics, operations, tables."""
+"""The parts of the benchmarks that do not measure: texts, statistics, operations, tables."""
 
 from __future__ import annotations
 

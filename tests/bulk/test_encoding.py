@@ -1,4 +1,4 @@
-"""Encoding a file into a file: the same vectors as `encode`, and what can't be."""
+"""Encoding a file into a file: the same vectors as `encode`, and errors."""
 
 from __future__ import annotations
 

@@ -179,7 +179,7 @@ def test_kills_at_random_moments_change_nothing(
 
 
 def wait_for_work(process: subprocess.Popen[bytes], output: Path) -> float:
-    """Wait until a process has begun to make vectors; give the time."""
+    """Wait until a process has begun to encode; return the time."""
     while not output.with_name(f"{output.name}.part.lock").exists() and process.poll() is None:
         time.sleep(0.01)
     return time.monotonic()

@@ -1,4 +1,4 @@
-"""A threshold parts what can be answered from what can't, as far as the held-out questions say."""
+"""A threshold separates answerable questions from others, according to the held-out questions."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def test_the_threshold_is_the_best_there_is() -> None:
 
 @pytest.mark.parametrize("sizes", [(200, 300), (3000, 500), (40, 4000)])
 def test_probabilities_are_the_parts_that_are_right(sizes: tuple[int, int]) -> None:
-    """Of what has a probability of about p, a part of about p is right, both kinds equally frequent."""
+    """Of the answers with a probability of about p, about p are right, if both kinds are equally frequent."""
     rng = np.random.default_rng(1)
     found = calibrate(rng.normal(0.08, 0.03, sizes[0]).tolist(), rng.normal(0.03, 0.03, sizes[1]).tolist())
     leads = np.concatenate([rng.normal(0.08, 0.03, 20_000), rng.normal(0.03, 0.03, 20_000)])

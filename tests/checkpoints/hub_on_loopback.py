@@ -1,4 +1,4 @@
-"""A small Hugging Face hub on 127.0.0.1: the requests that fetching a model makes, and ways to go wrong."""
+"""A small Hugging Face hub on 127.0.0.1: the requests of a download, and its faults."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ class Request:
 
 
 class LoopbackHub:
-    """A running hub; ``requests`` are those it has seen."""
+    """A running hub; ``requests`` are the requests so far."""
 
     def __init__(self, repositories: dict[str, Repository]) -> None:
         self.repositories = repositories

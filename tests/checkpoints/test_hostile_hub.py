@@ -1,4 +1,4 @@
-"""A hub that answers what no hub should: nothing of it may leave the cache, be recorded, or hang."""
+"""A hostile hub: its answers must not write outside the cache, be recorded, or cause a hang."""
 
 from __future__ import annotations
 

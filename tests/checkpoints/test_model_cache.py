@@ -80,7 +80,7 @@ def test_whatever_stops_the_making_leaves_nothing(tmp_path: Path, problem: type[
 
 @pytest.fixture
 def small_file_limit() -> Iterator[None]:
-    """The system's own refusal to let a file grow: what a full disk or quota looks like to a program."""
+    """Limit the size of files: for a program this is like a full disk or quota."""
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 20, hard))
     yield

@@ -1,4 +1,4 @@
-"""Files of a model that are not what they should be: other kinds of files, or far too large."""
+"""Files of a model that are of another kind (pipes, devices) or far too large."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Whatever a user gets wrong: one clear line on standard error, no traceback, nothing half-written."""
+"""Mistakes of users: one clear line on standard error, no traceback, no partial output."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""``munjang evaluate TASK``: what is printed is what the library measures, and what bad input gets."""
+"""``munjang evaluate TASK``: it prints the measures of the library; errors for bad input."""
 
 from __future__ import annotations
 

@@ -67,7 +67,7 @@ def documents_in(path: Path) -> int:
 
 
 def content(path: Path) -> dict[Any, Any]:
-    """All documents, and where passages of a sample of words and of vectors are found."""
+    """All documents, and the passages found for a sample of words and of vectors."""
     with Index.open(path, create=False) as index:
         found: dict[Any, Any] = {document.id: document for document in index}
         for query in ("서울 7", "word13", "문장 4242"):

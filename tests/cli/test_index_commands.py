@@ -1,4 +1,4 @@
-"""``munjang index`` and ``munjang search --index``: a life of an index on the command line."""
+"""``munjang index`` and ``munjang search --index``: an index built, changed and searched."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`munjang classify`, `tag` and `relate`: the forms that scripts rely on, what people see, bad input."""
+"""`munjang classify`, `tag` and `relate`: the forms that scripts rely on, the tables, bad input."""
 
 from __future__ import annotations
 

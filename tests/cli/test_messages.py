@@ -1,4 +1,4 @@
-"""Messages of the library name the options of the command that was called, and columns that it can name."""
+"""Messages of the library name the options of the command, and only columns that these can name."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`munjang train`: a run from the command line, its options, going on with it, and stopping it.
+"""`munjang train`: a run from the command line, its options, stopping and resuming it.
 
 What can be wrong with what it is given is in test_train_bad_input.py; what is learned, in tests/training.
 """
@@ -144,7 +144,7 @@ def test_defaults(path: tuple[str, ...], defaults: TrainingOptions) -> None:
 
 
 def test_a_default_that_depends_on_what_is_trained(invoke: Invoke, model: Path, tmp_path: Path) -> None:
-    """A student made of the teacher's layers keeps its embeddings frozen; any other student trains them by default."""
+    """The embeddings are frozen by default only in a student made of the teacher's layers."""
     (tmp_path / "texts.txt").write_text("가 나\n다 라\n", encoding="utf-8")
     given = ("--teacher", model, "--data", tmp_path / "texts.txt", "--kind", "texts", "--max-steps", 1)
     for name, more in {"layers": (), "own": ("--student", model), "said": ("--freeze-embeddings",)}.items():

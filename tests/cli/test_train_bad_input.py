@@ -1,4 +1,4 @@
-"""Whatever is wrong with what `munjang train` is given: one line on standard error, and no traceback.
+"""Bad input of `munjang train`: one line on standard error, and no traceback.
 
 What can be wrong: labels (outside of the map, one class), data (none, a missing column, tags beyond their
 text, answers that are not at their place), the output folder (another run, other files, not writable), the

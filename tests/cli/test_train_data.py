@@ -1,4 +1,4 @@
-"""`munjang train` around a run: negatives, vocabularies, tokens; and that each kind of data is read so."""
+"""The other commands of `munjang train`: negatives, vocabularies, tokens; and each kind of training data."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Users' files: every format gives the same rows, and whatever is wrong is said with its place."""
+"""Users' files: every format gives the same rows, and errors have the line or row."""
 
 from __future__ import annotations
 

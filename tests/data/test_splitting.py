@@ -1,4 +1,4 @@
-"""Parting examples, and texts out of several files.
+"""Splitting of examples, and texts of several files.
 
 Bad: a share that is none, a number that leaves nothing on one side, one key only, no examples; no files, a
 file of blank lines.

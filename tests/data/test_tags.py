@@ -1,4 +1,4 @@
-"""Tags of characters, words and tokens come together, and the published Korean data does."""
+"""Conversion of tags between characters, words and tokens, also for the published Korean data."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ KINDS = {"PER", "FLD", "AFW", "ORG", "LOC", "CVL", "DAT", "TIM", "NUM", "EVT", "
 
 
 def encoding_of(spans: list[tuple[int, int]]) -> Encoding:
-    """Tokens at these places, between two special ones."""
+    """Tokens at these offsets, between two special tokens."""
     whole = [(0, 0), *spans, (0, 0)]
     count = len(whole)
     own = [None, *[0] * len(spans), None]
@@ -45,7 +45,7 @@ def encoding_of(spans: list[tuple[int, int]]) -> Encoding:
 
 @st.composite
 def tokens_and_entities(draw: st.DrawFn) -> tuple[str, Encoding, list[Entity]]:
-    """A text cut into tokens, with spaces here and there, and entities that begin and end where tokens do."""
+    """A text cut into tokens, with some spaces, and entities that begin and end at the edges of tokens."""
     lengths = draw(st.lists(st.integers(1, 3), min_size=1, max_size=12))
     spaces = draw(st.lists(st.integers(0, 2), min_size=len(lengths), max_size=len(lengths)))
     text, spans = "", []

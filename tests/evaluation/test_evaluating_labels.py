@@ -1,4 +1,4 @@
-"""Evaluating classifiers, taggers and extractors: the numbers are those of their own answers."""
+"""Evaluation of classifiers, taggers and extractors: the measures equal those of their answers."""
 
 from __future__ import annotations
 

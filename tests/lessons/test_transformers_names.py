@@ -1,4 +1,4 @@
-"""`munjang.transformers`: what its classes open, what they refuse, and what their outputs are."""
+"""`munjang.transformers`: the checkpoints of its classes, errors, and outputs."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A config and weights that do not fit, or that ask for something else, are refused by name."""
+"""A config that contradicts the weights or is unsupported is refused, with the key or tensor."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class Parts(NamedTuple):
 
 @pytest.fixture(scope="module")
 def parts(tmp_path_factory: pytest.TempPathFactory) -> Any:
-    """A sound checkpoint's config and weights, to spoil."""
+    """A valid checkpoint's config and weights, to be damaged by tests."""
 
     @cache
     def read(architecture: str, head: bool) -> Parts:
@@ -42,7 +42,7 @@ def parts(tmp_path_factory: pytest.TempPathFactory) -> Any:
 
 
 def refused(parts: Parts, kind: type[MunjangError], *words: str, head: str | None = None) -> None:
-    """Opening fails with one line that has all of the words."""
+    """Assert that opening fails with an error of one line that contains all of the words."""
     with pytest.raises(kind) as caught:
         Model(parts.config, parts.weights, head=head, backend="numpy")
     message = str(caught.value)
@@ -306,7 +306,7 @@ def test_embeddings_project_must_belong(parts: Any) -> None:
 
 
 def test_buffers_and_foreign_heads_are_let_be(parts: Any) -> None:
-    """Buffers that old versions of the reference saved with the weights, and heads that were not requested."""
+    """Buffers that old versions of the reference saved, and heads that were not requested."""
     extended = parts()
     extended.weights["embeddings.position_ids"] = np.arange(40)[None]
     extended.weights["embeddings.token_type_ids"] = np.zeros((1, 40), dtype=np.int64)

@@ -1,4 +1,4 @@
-"""Every key of a config changes what we compute as it changes what the reference computes, or is refused.
+"""Every key of a config has the same effect as in the reference, or is refused.
 
 The weights stay as they are and one key of ``config.json`` changes at a time, among all that the reference's
 config classes have, the general names that they take for their own, and some of older versions.
@@ -233,7 +233,7 @@ def test_every_key_is_obeyed_or_refused(family: str, head: str, tmp_path: Path) 
 
 
 def test_general_names_are_read_as_the_architectures_own(tmp_path: Path) -> None:
-    """GPT-2 and DistilBERT have names of their own, and the reference takes the general ones for them."""
+    """GPT-2 and DistilBERT have their own key names, and the reference accepts the general names too."""
     for family, head in (("gpt2", "causal-lm"), ("distilbert", "masked-lm")):
         subject = Subject.make(tmp_path, family, head)
         own = getattr(transformers, f"{_FAMILIES[family][0]}Config").attribute_map
@@ -248,7 +248,7 @@ def test_general_names_are_read_as_the_architectures_own(tmp_path: Path) -> None
 
 @pytest.mark.parametrize(("family", "head"), [case for case in CASES if case[1] != "sequence-classification"])
 def test_heads_that_are_not_tied(family: str, head: str, tmp_path: Path) -> None:
-    """The matrix and the bias are the decoder's own then, on every executor."""
+    """The decoder then has a separate matrix and bias, on every executor."""
     subject = Subject.make(tmp_path, family, head, tie_word_embeddings=False)
     expected = subject.theirs(subject.raw)
     for backend in BACKENDS:

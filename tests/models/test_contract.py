@@ -105,7 +105,7 @@ def test_left_padding(architecture: str, backend: str, peers: Any) -> None:
 @pytest.mark.parametrize("backend", BACKENDS)
 @pytest.mark.parametrize("architecture", [name for name in ARCHITECTURES if "roberta" in name])
 def test_padding_token_inside_a_text(architecture: str, backend: str, peers: Any) -> None:
-    """RoBERTa counts positions over what is not padding, even where the mask leaves a padding token in."""
+    """RoBERTa's positions skip padding tokens, even if the mask includes a padding token."""
     peer, folder = peers(architecture)
     inputs: Inputs = random_inputs(np.random.default_rng(9))
     inputs["input_ids"][:, [2, 5]] = 1
@@ -133,7 +133,7 @@ def test_token_types_that_a_model_lacks_are_ignored(architecture: str, backend: 
 @pytest.mark.parametrize("backend", BACKENDS)
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
 def test_parts_asked_for_alone_are_the_same(architecture: str, backend: str, peers: Any) -> None:
-    """The short ways, where the last layer sees the first token alone, lead to the same values."""
+    """The values are the same if only the first token's row goes through the last layer."""
     model = Model.from_pretrained(
         peers(architecture, head=True).folder, head="sequence-classification", backend=backend
     )

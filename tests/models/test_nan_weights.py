@@ -108,7 +108,7 @@ def test_finite_weights_that_overflow(backend: str, folder: Path) -> None:
 
 
 def test_large_finite_weights_are_let_be() -> None:
-    """Their sum overflows; each of them is finite."""
+    """The sum overflows, but each value is finite."""
     executor.check_finite("a", np.full((4, 4), 3e38, np.float32))
     outputs = {"a": np.full((4, 4), 3e38, np.float32)}
     assert executor.check_outputs(outputs, {}) is outputs

@@ -1,4 +1,4 @@
-"""Checkpoints as they are published, and as we write them: precisions, shards, prefixes, old names."""
+"""Published and saved checkpoints: precisions, shards, prefixes, old names."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ def test_saved_and_loaded_again(architecture: str, head: str | None, tmp_path: P
 
 
 def test_saving_over_what_is_open(tmp_path: Path) -> None:
-    """The file that is memory-mapped gives way to the new one only when that is whole."""
+    """The memory-mapped file is replaced only when the new file is complete."""
     random_peer("bert", tmp_path)
     model = Model.from_pretrained(tmp_path)
     before = model(**inputs_for()).last_hidden_state

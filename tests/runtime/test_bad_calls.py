@@ -1,4 +1,4 @@
-"""Calls that can't be answered, each with one line that says why."""
+"""Invalid calls, each with an error of one line."""
 
 from __future__ import annotations
 
@@ -139,7 +139,7 @@ def texts(*lengths: int, ids: int = 5) -> list[TokenIds]:
 
 
 def test_the_runner_names_the_caller_s_text(open_model: Any) -> None:
-    """The text's place is that in the caller's list, not that in a request of similar lengths."""
+    """The index of the text is that in the caller's list, not that in a request of similar lengths."""
     runner: Runner = open_model().runner
     program = open_model().program(frozenset({"last_hidden_state"}))
     for given, words in (

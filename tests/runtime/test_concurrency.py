@@ -124,7 +124,7 @@ def test_a_failure_while_results_are_used(failure: type[BaseException], model: M
 
 
 def test_a_failure_inside_the_engine(model: Model) -> None:
-    """Index arrays that do not fit never come from `pack`; an edit could make them."""
+    """`pack` never creates index arrays of a wrong shape; an edit of the batch could."""
     expected = logits_of(model, TEXTS)
 
     def spoil(batch: Any, _: Sequence[int]) -> Any:
@@ -150,7 +150,7 @@ def answer():
 
 
 def test_two_processes_at_once(folder: Path, tmp_path: Path) -> None:
-    """Each works on all cores, and both get on."""
+    """Each uses all cores, and both finish."""
     code = ENCODE + "print([answer() for _ in range(20)][-1])"
     running = [
         subprocess.Popen(
@@ -167,7 +167,7 @@ def test_two_processes_at_once(folder: Path, tmp_path: Path) -> None:
 
 
 def test_a_forked_process_goes_on(folder: Path, tmp_path: Path) -> None:
-    """The engine's threads do not come along; a server that loads a model and then forks must not hang."""
+    """The engine's threads do not exist in the child; a server that loads a model and forks must not hang."""
     code = (
         ENCODE
         + """

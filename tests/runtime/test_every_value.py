@@ -1,4 +1,4 @@
-"""Every step of a model can be looked at by name, and each executor shows the same."""
+"""Every tap of a model can be requested, and all executors return the same values."""
 
 from __future__ import annotations
 

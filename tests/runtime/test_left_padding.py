@@ -74,7 +74,7 @@ def test_left_padded_gpt2(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("architecture", ["bert", "roberta", "electra"])
 def test_the_tokenizer_pads_on_the_left(architecture: str, tmp_path: Path) -> None:
-    """RoBERTa's values do not depend on the side; the others' do, as positions are those of columns."""
+    """RoBERTa's values do not depend on the side; the others' do, since positions are column numbers."""
     peer = random_peer(architecture, tmp_path)
     pad, unknown = ("[x]", "[PAD]") if architecture == "roberta" else ("[PAD]", "[x]")
     pieces = [pad, unknown, "[UNK]", "[CLS]", "[SEP]", "[MASK]", "the", "cat", "sat", "on", "mat"]

@@ -1,4 +1,4 @@
-"""`Index`: what it keeps, what it finds, and what it refuses."""
+"""`Index`: storage, searches and errors."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`Index` over PostgreSQL: the same index, elsewhere; its address is shown without the password."""
+"""`Index` over PostgreSQL: the same behaviour; its address is shown without the password."""
 
 from __future__ import annotations
 

@@ -27,7 +27,7 @@ BATCHES = 12
 
 @pytest.fixture(scope="module")
 def ray_engine() -> Iterator[RayEngine]:
-    """An engine on a cluster of two workers, which lasts for the tests of this file."""
+    """An engine on a cluster of two workers, for all tests of this file."""
     ray = pytest.importorskip("ray", reason="Ray is not installed")
     engine = RayEngine(workers=2)
     before = set(descendants(os.getpid()))
@@ -125,7 +125,7 @@ def test_the_model_that_is_open_is_used(settings: IndexSettings, model: Sentence
 
 
 def began(log: Path) -> list[tuple[int, int]]:
-    """Which batch was begun by which process."""
+    """Return the batches with the processes that began them."""
     lines = [line.split() for line in log.read_text().splitlines()] if log.exists() else []
     return [(int(number), int(process)) for number, process in lines]
 

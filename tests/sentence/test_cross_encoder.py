@@ -1,4 +1,4 @@
-"""`CrossEncoder` gives the scores of sentence-transformers, in every form they can be asked for."""
+"""`CrossEncoder` gives the scores of sentence-transformers, for all options."""
 
 from __future__ import annotations
 

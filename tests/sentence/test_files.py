@@ -202,7 +202,7 @@ def test_half_precision_is_saved_as_it_is_computed(tmp_path: Path) -> None:
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """A folder with a Dense module, to be spoilt."""
+    """A folder with a Dense module, to be damaged by tests."""
     make_sentence_folder("bert", tmp_path / "model", modules=[parts.Dense(32, 20)])
     return tmp_path / "model"
 

@@ -1,4 +1,4 @@
-"""Programs as lessons on sentence vectors have them, with nothing but their import lines changed.
+"""Programs of lessons on sentence vectors, with changed import lines only.
 
 Each runs in up to three ways: with trained weights from the catalogue or the hub, to the digits that the
 lessons printed; and on a small random model, where the same program with the other library's imports must
@@ -131,7 +131,7 @@ print(*answer("기차 여행"))
 
 
 def printed(program: str, name: str | Path, case: dict[str, Any], library: str = "munjang") -> str:
-    """Run a lesson's program with another library in its import line; give what it printed."""
+    """Run a lesson's program with another library in its import line; return its output."""
     changed = re.sub(
         r"^from \w+ import (?=SentenceTransformer|CrossEncoder)",
         f"from {library} import ",

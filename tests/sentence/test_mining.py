@@ -1,4 +1,4 @@
-"""Search, pairs and communities: what sentence-transformers finds, in bounded memory, with clear errors."""
+"""Search, pairs and communities: the results of sentence-transformers, bounded memory, errors."""
 
 from __future__ import annotations
 
@@ -204,7 +204,7 @@ def test_no_pairs_in_nothing_or_one() -> None:
 
 
 class LetterCounter:
-    """A model good enough to encode: how often each letter occurs."""
+    """A simple model: its vectors are the counts of each letter."""
 
     def encode(
         self,

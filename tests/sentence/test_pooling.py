@@ -1,4 +1,4 @@
-"""Every way of pooling, alone and joined, with and without a prompt's tokens, as the reference does it."""
+"""All pooling modes, single and combined, with and without the prompt's tokens, as in the reference."""
 
 from __future__ import annotations
 

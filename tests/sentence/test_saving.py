@@ -1,4 +1,4 @@
-"""A save is whole or it did not happen, also over the files that the model was read from."""
+"""A save is atomic, also over the files that the model was read from."""
 
 from __future__ import annotations
 
@@ -128,7 +128,7 @@ def test_pooler_output_cannot_be_saved(tmp_path: Path) -> None:
 
 
 def test_a_killed_save_leaves_a_whole_model(tmp_path: Path) -> None:
-    """A process that saves two models over each other, without end, is killed at some moment."""
+    """A process that alternately saves two models to one folder is killed at a random time."""
     for number in (0, 1):
         make_sentence_folder("bert", tmp_path / str(number), seed=number)
     models = [SentenceTransformer(tmp_path / str(number)) for number in (0, 1)]

@@ -1,4 +1,4 @@
-"""An iterator of texts in, an iterator of vectors out: in order, in bounded memory, as they are ready."""
+"""Encoding of an iterator of texts to an iterator of vectors: in order, in bounded memory."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from support.sentences import TEXTS, Trio
 
 
 class Pulled:
-    """Texts without an end, and how many were taken."""
+    """An endless iterator of texts, with the number of texts taken."""
 
     def __init__(self, text: str = "text") -> None:
         self.text = text
@@ -63,7 +63,7 @@ def test_long_texts_make_a_chunk_of_few(bert: Trio) -> None:
 
 
 def test_memory_does_not_grow(bert: Trio) -> None:
-    """Python's own memory while 12 chunks go by is that of 3."""
+    """Python's memory for 12 chunks is that for 3."""
 
     def peak(chunks: int) -> int:
         tracemalloc.start()

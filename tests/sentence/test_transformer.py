@@ -1,4 +1,4 @@
-"""`SentenceTransformer.encode` gives the vectors of sentence-transformers, in every form there is."""
+"""`SentenceTransformer.encode` gives the vectors of sentence-transformers, for all options."""
 
 from __future__ import annotations
 

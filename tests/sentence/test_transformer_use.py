@@ -267,7 +267,7 @@ def test_threads_share_a_model(bert: Trio) -> None:
 
 
 def _in_a_child(task: Any, *args: Any) -> None:
-    """Run a task in a forked child; it must end well and soon."""
+    """Run a task in a forked child; it must succeed within a time limit."""
     process = multiprocessing.get_context("fork").Process(target=task, args=args)
     process.start()
     process.join(30)

@@ -1,4 +1,4 @@
-"""Answers are the best spans there are, by brute force over the reference implementation's logits."""
+"""Answers are the best spans of a brute-force search over the reference implementation's logits."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def task(tmp_path_factory: pytest.TempPathFactory) -> QuestionAnswering:
 
 
 def cut(encoding: Any, stride: int) -> Iterator[list[int]]:
-    """The windows by their definition: as many tokens as fit, and then on, until the context is through."""
+    """The windows by their definition: as many tokens as fit, then the next, to the end of the context."""
     context = [i for i, sequence in enumerate(encoding.sequence_ids) if sequence == 1]
     room = LENGTH - (len(encoding.input_ids) - len(context))
     start = 0

@@ -1,4 +1,4 @@
-"""Relations between marked entities: the formula in torch, markers in the text, and what bad input gets."""
+"""Relations between marked entities: the formula in torch, markers in the text, and bad input."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Labels for texts and pairs: the reference's values, windows over long texts, and what bad input gets."""
+"""Labels for texts and pairs: the reference's values, windows over long texts, and bad input."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Entities in texts: the reference's groups and scores, places in the caller's own text, long texts."""
+"""Entities in texts: the reference's groups and scores, offsets in the caller's text, long texts."""
 
 from __future__ import annotations
 

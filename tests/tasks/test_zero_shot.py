@@ -1,4 +1,4 @@
-"""Labels of the caller's own: the reference's values, and what bad input gets."""
+"""Zero-shot labels: the reference's values, and bad input."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Tokens added to a tokeniser: ids after the vocabulary, matched whole, with the pieces they used to be."""
+"""Tokens added to a tokeniser: ids after the vocabulary, matched whole, with their former pieces."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Texts made to take long: time stays linear in their length, and nothing but our own errors comes out."""
+"""Texts that could take long: time is linear in their length, and only `MunjangError` is raised."""
 
 from __future__ import annotations
 

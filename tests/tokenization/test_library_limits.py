@@ -1,4 +1,4 @@
-"""Tokenisers that are broken, that grow texts or that take for ever are refused; no panic comes through."""
+"""Tokenisers that are broken, grow texts or take unbounded time are refused; panics become errors."""
 
 from __future__ import annotations
 
@@ -145,7 +145,7 @@ def test_usual_growth_is_allowed(opened: Opener) -> None:
 
 
 def test_a_panic_at_a_text_names_the_text(opened: Opener, capfd: pytest.CaptureFixture[str]) -> None:
-    """The script of this pattern is not among the letters that patterns are tried on."""
+    """The probes for patterns have no letters of this pattern's script."""
     tokenizer = opened(normalizer=replace(r"(\p{Cherokee}+)+$"))
     bad = "Ꭰ" * 40 + "a"
     message = "Text 1 can't be encoded by .*retry-limit"

@@ -1,4 +1,4 @@
-"""Which files a tokeniser is read from, what is wrong with broken ones, and saving in both directions."""
+"""The files of a tokeniser, errors of broken files, and saving for both libraries."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Odd and wrong input: either it works, or one line says what is wrong and where."""
+"""Unusual and wrong input: it is accepted, or the error of one line has the reason and the index."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Labelled texts and scored pairs: which columns are what, quotes that are letters, and bad rows.
+"""Labelled texts and scored pairs: the choice of columns, quotes as plain characters, and bad rows.
 
 Bad: a column that is not there, nothing but a header, too few fields, an empty text or label, a label that is
 no number where it should be, NaN, infinity, lists for texts, half a surrogate pair, a file without columns.

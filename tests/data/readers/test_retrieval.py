@@ -1,4 +1,4 @@
-"""Texts with one that belongs to them and others that do not, and queries with ranked documents.
+"""Anchors with positives and negatives, and queries with ranked documents.
 
 Bad: a column that is not there, an empty text, a negative that is no text, scored pairs where contrasts are
 wanted, labels of inference that are none, inference without entailment; relevance that is no number, not

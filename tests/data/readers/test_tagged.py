@@ -1,4 +1,4 @@
-"""Texts with entities: each format is recognised by its content, and places are those of the text as it is.
+"""Texts with entities: each format is recognised by its content, and offsets refer to the unchanged text.
 
 Bad: a file of no such format, more or fewer tags than words, a line without a tag, a tag that is none, only
 comments, an entity outside the text, empty, overlapping, of nothing but spaces, with places that are no

@@ -72,7 +72,7 @@ def shown(index: Index, **options: Any) -> list[Any]:
 
 
 def changed(content: bytes, chance: random.Random) -> bytes:
-    """A copy with some bytes changed, a stretch set to zero, or the end cut off."""
+    """Return a copy with some bytes changed, a range set to zero, or the end truncated."""
     spoilt = bytearray(content)
     kind = chance.random()
     start = chance.randrange(len(spoilt))

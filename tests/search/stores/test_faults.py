@@ -65,7 +65,7 @@ def move(store: Store) -> None:
 
 
 def check_usable(store: Store) -> None:
-    """The store is sound, and takes further writes."""
+    """Assert that the store is intact and accepts further writes."""
     assert store.check() == []
     settings = store.settings
     assert settings is not None
@@ -77,7 +77,7 @@ def check_usable(store: Store) -> None:
 
 
 def succeeded(work: Callable[[Store], None], store: Store) -> bool:
-    """Try work; whether it could be done. If not, the error must say what is wrong."""
+    """Return whether a write succeeded. If it failed, the error must name the reason."""
     try:
         work(store)
     except StoreError as error:

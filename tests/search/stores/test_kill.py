@@ -1,4 +1,4 @@
-"""A writer is killed at random moments, again and again on one file, and nothing is lost or half-written."""
+"""A writer is killed repeatedly at random times on one file, without lost or partial writes."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def stored(store: Store) -> dict[DocumentId, Document]:
 
 
 def check_searches(store: Store, documents: dict[DocumentId, Document], drawn: random.Random) -> None:
-    """Searches find what plain arithmetic and plain sets find."""
+    """Assert that searches agree with plain arithmetic and plain sets."""
     word = drawn.choice(WORDS)
     query = vector_of(f"question {drawn.random()}")
     with store.snapshot() as reader:

@@ -1,4 +1,4 @@
-"""Any sequence of changes, moves, reopenings and searches: each store does what a dictionary does."""
+"""Any sequence of changes, moves, reopenings and searches: each store behaves like a dictionary."""
 
 from __future__ import annotations
 

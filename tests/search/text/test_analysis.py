@@ -1,4 +1,4 @@
-"""Words of texts: what is found by them, where they are, and that no text breaks an analyser."""
+"""Words of texts: matches, offsets, and that no text makes an analyser fail."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Sentences and passages: where texts may be cut, and that nothing is lost."""
+"""Sentences and passages: the positions of the cuts, and that no text is lost."""
 
 from __future__ import annotations
 

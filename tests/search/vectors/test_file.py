@@ -1,4 +1,4 @@
-"""The derived file: what is damaged or belongs to another index is never searched."""
+"""The derived file: a file that is damaged or belongs to another index is never searched."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Approximate search: it finds nearly all, with exact scores, and gives way to exact search where it must."""
+"""Approximate search: high recall, exact scores, and the fallback to exact search."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The matrix of all vectors: it finds what a comparison with every row finds, whatever the rows are like."""
+"""The matrix of all vectors: it agrees with a comparison with every row, for all kinds of rows."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from support.vectors import SORTS, blobs, check, filled, matrix, sort_of
 
 @pytest.fixture(params=["loose rows", "one segment", "many segments", "three threads"])
 def arrangement(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
-    """Make segments so small that few rows come in every arrangement that many have."""
+    """Reduce the size of segments, so that few rows form all layouts that many rows have."""
     name: str = request.param
     if name != "loose rows":
         monkeypatch.setattr(vector_rows, "_LOOSE_ROWS", 64)

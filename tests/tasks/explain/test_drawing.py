@@ -1,4 +1,4 @@
-"""The drawings hold whatever a text may hold, load nothing, and fit their widths."""
+"""The drawings accept all texts, load nothing, and fit their widths."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Every step that `explain` shows is what the fast path computes, for every architecture and task."""
+"""All values of `explain` equal those of the fast path, for every architecture and task."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Fill-mask against `transformers`, against a search of everything, and what bad input gets."""
+"""Fill-mask against `transformers` and against an exhaustive search, and bad input."""
 
 from __future__ import annotations
 

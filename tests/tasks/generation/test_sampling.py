@@ -141,7 +141,7 @@ SETTINGS: list[dict[str, Any]] = [
 
 @pytest.mark.parametrize("chosen", SETTINGS)
 def test_the_same_uniform_numbers_draw_the_same_tokens(chosen: dict[str, Any]) -> None:
-    """Tokens are read off the distribution that the reference's processors leave, at the numbers drawn."""
+    """The tokens of the reference's filtered distribution for the same random numbers."""
     scores = random_scores(500, seed=7)
     ids = np.random.default_rng(1).integers(0, 500, size=(4, 12)).tolist()
     makers: dict[str, Any] = {

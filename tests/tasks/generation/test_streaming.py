@@ -1,4 +1,4 @@
-"""Text comes in pieces that never cut a character, and joined they are what the decoder gives."""
+"""Pieces of a stream never split a character, and joined they equal the decoder's text."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Text generation writes what the reference implementation writes, and refuses what can't be written."""
+"""Text generation agrees with the reference implementation, and invalid calls are refused."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def test_repetition_penalty(task: TextGeneration, peer: Gpt2, penalty: float) ->
 
 
 def test_an_end_token_ends_a_text_and_not_its_neighbours(peer: Gpt2, tmp_path: Path) -> None:
-    """The end token is one that the model likes, so texts end at different steps."""
+    """The end token is a probable token, so that texts end at different steps."""
     ids = peer.tokenizer(PROMPTS[0], return_tensors="pt")["input_ids"]
     liked = int(peer.model.generate(ids, max_new_tokens=3, do_sample=False, pad_token_id=0)[0, -1])
     other = make_gpt2(tmp_path, end=liked)

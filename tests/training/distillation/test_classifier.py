@@ -52,7 +52,7 @@ def teacher_and_student(folder: Path) -> tuple[Path, Path]:
 def objective_on(
     teacher: Path, student: Path | None, task: ClassifierDistillationTask
 ) -> ClassifierDistillation:
-    """Our objective on the examples."""
+    """Create the objective for the examples."""
     opened = open_teacher_classifier(teacher)
     labels = opened.model.config.labels.id2label
     small = open_student_classifier(teacher, student, None, labels=labels, seed=1)
@@ -161,7 +161,7 @@ def test_training_brings_a_student_to_its_teacher(matching: LayerMatching | None
 
 
 def test_a_student_of_another_vocabulary_learns_from_soft_labels(tmp_path: Path) -> None:
-    """Each reads with its own tokenizer, so that is fine; only layers can't be compared then."""
+    """Teacher and student use their own tokenizers; only layers can't be compared then."""
     teacher = labelled_model(tmp_path / "teacher", labels=LABELS)
     student = labelled_model(tmp_path / "student", "RobertaForSequenceClassification", LABELS, seed=3)
     objective = objective_on(teacher, student, ClassifierDistillationTask())

@@ -1,4 +1,4 @@
-"""A student that learns a teacher's vectors: the loss and its gradients, training, languages, bad input."""
+"""Distillation of a sentence encoder: the loss and its gradients, training, languages, bad input."""
 
 from __future__ import annotations
 
@@ -106,7 +106,7 @@ def test_cosines_of_pairs_learn_people_and_the_teacher(gold: float, tmp_path: Pa
 
 @pytest.mark.parametrize("matching", [None, LayerMatching(hidden_states=0.1)])
 def test_training_brings_a_student_to_its_teacher(matching: LayerMatching | None, tmp_path: Path) -> None:
-    """Half the layers come near to the teacher's vectors; both libraries load the result."""
+    """Half of the layers approximate the teacher's vectors; both libraries load the result."""
     teacher = make_sentence_folder("bert", tmp_path / "teacher", seed=5)
     options = TrainingOptions(max_steps=100, batch_size=10, learning_rate=2e-3, device="cpu")
     examples: list[EncoderExample] = [*SENTENCES, *PAIRS]
@@ -141,7 +141,7 @@ def test_training_brings_a_student_to_its_teacher(matching: LayerMatching | None
 
 
 def test_a_translation_learns_the_vector_of_its_source(tmp_path: Path) -> None:
-    """The teacher is asked for the sources only, and its layers teach nothing about translations."""
+    """The teacher encodes the sources only, and its layers are not compared on translations."""
     teacher, student = two_encoders(tmp_path)
     parallel = [("A man is eating food.", "한 남자가 밥을 먹는다."), ("a", "하나")]
     objective = objective_on(teacher, student, parallel)
@@ -242,7 +242,7 @@ def test_goals_out_of_range(settings: dict[str, Any], says: str) -> None:
 
 
 def test_students_that_can_not_be(tmp_path: Path) -> None:
-    """More layers than the teacher's, two wishes, or other tokens where layers are compared."""
+    """More layers than the teacher has, a student with layers, or other tokens when layers are compared."""
     make_sentence_folder("bert", tmp_path / "teacher")
     make_sentence_folder("roberta", tmp_path / "other")
     with pytest.raises(InputError, match="1 to 3 of the teacher's 3 layers, got 7"):
@@ -269,7 +269,7 @@ def test_a_plain_bert_can_be_the_student(tmp_path: Path) -> None:
 
 
 def test_the_same_call_finds_its_run_again(tmp_path: Path) -> None:
-    """A finished one is not trained again, and one with another aim is another run."""
+    """A finished run is not trained again, and a run with another goal is another run."""
     make_sentence_folder("bert", tmp_path / "teacher")
 
     def run(**goals: Any) -> TrainingResult:

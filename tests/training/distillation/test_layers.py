@@ -1,4 +1,4 @@
-"""Learning a teacher's layers: losses against transformers, projections, and maps that do not fit."""
+"""Distillation of layers: losses against transformers, projections, and invalid layer maps."""
 
 from __future__ import annotations
 
@@ -101,7 +101,7 @@ def test_losses_and_gradients_are_those_of_the_reference(architecture: str, tmp_
 
 @pytest.mark.parametrize("values", ["probabilities", "scores"])
 def test_attention_leaves_padding_out(values: Literal["probabilities", "scores"], tmp_path: Path) -> None:
-    """A text's loss is the same beside longer ones; the scores before the softmax are those of the layers."""
+    """A text's loss does not depend on longer texts; the scores before the softmax are the layers'."""
     both = Both(tmp_path, {})
     matching = LayerMatching(hidden_states=0.0, attention=1.0, attention_values=values, layers=(0, 3))
     losses, _, matcher = both.ours(matching)
@@ -154,7 +154,7 @@ def test_a_student_like_its_teacher_has_no_loss(tmp_path: Path) -> None:
 
 
 def test_layers_stand_for_equally_many_of_the_teachers() -> None:
-    """The last learns the last."""
+    """The last layer is mapped to the teacher's last layer."""
     assert uniform_map(6, 12) == (1, 3, 5, 7, 9, 11)
     assert uniform_map(4, 6) == (0, 2, 3, 5)
     assert uniform_map(3, 3) == (0, 1, 2)
@@ -169,7 +169,7 @@ def test_layers_stand_for_equally_many_of_the_teachers() -> None:
     ],
 )
 def test_maps_that_do_not_fit(layers: tuple[int, ...], says: str, tmp_path: Path) -> None:
-    """The numbers of layers are said."""
+    """The message has the numbers of layers."""
     both = Both(tmp_path, {})
     with pytest.raises(InputError, match=says):
         LayerMatcher(LayerMatching(layers=layers), both.student, both.teacher, seed=1)

@@ -1,4 +1,4 @@
-"""A cross-encoder's scores, learned by a smaller cross-encoder or by a sentence encoder."""
+"""Distillation of a cross-encoder's scores to a smaller cross-encoder or to a sentence encoder."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Memory that a training frees stays with it until its end."""
+"""Memory that a training run frees is kept until its end."""
 
 from __future__ import annotations
 

@@ -101,7 +101,7 @@ def test_the_report_compares_with_before_the_first_update(model: Path, whole_run
 
 
 def test_a_run_may_leave_the_first_measurement_out(model: Path, whole_run: Path, tmp_path: Path) -> None:
-    """It decides nothing, so a run may be resumed with or without it."""
+    """It has no effect on the training, so a run may be resumed with or without it."""
     options = replace(OPTIONS, evaluate_first=False)
     with pytest.raises(KeyboardInterrupt):
         train(classifier(model), tmp_path / "run", OPTIONS, watchers=[StopAfter(3, signal.SIGINT)])
@@ -112,7 +112,7 @@ def test_a_run_may_leave_the_first_measurement_out(model: Path, whole_run: Path,
 
 
 class Counted(TextClassificationObjective):
-    """Counts how often it is measured, and is killed in the first update if asked."""
+    """Counts its evaluations, and kills the process in the first update on request."""
 
     measured = 0
     stops = False
@@ -208,7 +208,7 @@ def test_a_killed_run_goes_on_exactly(model: Path, whole_run: Path, tmp_path: Pa
 
 
 def test_a_full_disk_keeps_the_last_checkpoint(model: Path, whole_run: Path, tmp_path: Path) -> None:
-    """Files may not grow beyond what the first checkpoint needs less a bit, from the third update on."""
+    """From the third update, limit the size of files to slightly less than the first checkpoint."""
     code = (
         "import resource, sys\n"
         "from dataclasses import replace\n"
@@ -278,7 +278,7 @@ def test_a_folder_that_can_not_be_written(model: Path, tmp_path: Path) -> None:
 
 
 class Broken(TextClassificationObjective):
-    """Loses its number in the fourth update."""
+    """Has a NaN loss in the fourth update."""
 
     updates = 0
 

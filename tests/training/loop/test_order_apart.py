@@ -1,4 +1,4 @@
-"""Batches whose loss takes other examples as negatives hold no text twice where that is avoidable."""
+"""Batches for losses with in-batch negatives have no duplicate texts if that is avoidable."""
 
 from __future__ import annotations
 

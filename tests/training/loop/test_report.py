@@ -1,4 +1,4 @@
-"""The picture of a run: which scale a measure has, and a run without one, or without updates."""
+"""The chart of a run: the scales of its measures, and runs without measures or updates."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ STEPS: list[dict[str, Any]] = [{"step": number, "loss": 5.0 / number} for number
 def test_a_measure_has_its_own_scale_and_a_loss_that_of_the_loss(
     tmp_path: Path, metric: str | None, scales: int
 ) -> None:
-    """Nothing is drawn of a measure that no evaluation gave."""
+    """A measure without values is not drawn."""
     log = [*STEPS, {"step": 20, "evaluation": {"loss": 0.4, "accuracy": 0.8}, "best": True}]
     assert draw_curves(log, tmp_path, metric)
     picture = (tmp_path / "curves.svg").read_text(encoding="utf-8")

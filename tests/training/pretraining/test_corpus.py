@@ -1,4 +1,4 @@
-"""Token ids on disk: the texts as they were, built whole or not at all, and once."""
+"""Token ids on disk: the unchanged texts, built atomically and once."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Masked tokens: BERT's counts and shares, never a special token, whole words, the same draw again."""
+"""Masked tokens: BERT's counts and shares, no special tokens, whole words, reproducible samples."""
 
 from __future__ import annotations
 

@@ -66,7 +66,7 @@ def objective(tokenizer: Tokenizer, corpus: TokenCorpus, **settings: Any) -> Nex
 def drawn(
     corpus: TokenCorpus, tokenizer: Tokenizer, numbers: range, rng: np.random.Generator
 ) -> list[SentencePair]:
-    """The pairs that the objective draws first."""
+    """The first pairs that the objective samples."""
     pairs = SentencePairs(corpus, tokenizer, max_length=SIZES["max_length"], seed=OPTIONS.seed)
     draw = int(rng.integers(2**32))
     return [pairs.pair(draw, i) for i in numbers]

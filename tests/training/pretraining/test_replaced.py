@@ -132,7 +132,7 @@ def test_guesses_are_drawn_as_likely_as_they_are_held() -> None:
 def test_a_right_guess_counts_as_the_original(
     tokenizer: Tokenizer, corpus: TokenCorpus, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A generator that is always right leaves nothing to find."""
+    """With a generator that is always right, no token is replaced."""
     made = objective(tokenizer, corpus, held_out=corpus)
     packed = Packed.of(list(made.examples))
     hider = Hider(tokenizer, share_mask=1.0, share_random=0.0)

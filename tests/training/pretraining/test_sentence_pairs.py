@@ -1,4 +1,4 @@
-"""Next-sentence pairs: half follow, half are from elsewhere, and each can be drawn again."""
+"""Next-sentence pairs: half follow, half are random, and each pair is reproducible."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Pre-training from files: one call from texts to a model, stopped and gone on with, or on from a checkpoint.
+"""Pre-training from files: from texts to a model in one call, stopped and resumed, or from a checkpoint.
 
 What can be wrong: the files (none, empty, one document), the share to hold out, settings that do not go
 together, the vocabulary, the output.

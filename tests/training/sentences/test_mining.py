@@ -1,4 +1,4 @@
-"""Mining gives the negatives that sentence-transformers' mining gives, and never a text that belongs."""
+"""Mining returns the negatives of sentence-transformers, and never a positive."""
 
 from __future__ import annotations
 

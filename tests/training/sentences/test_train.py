@@ -1,4 +1,4 @@
-"""Sentence encoders are trained the lessons' ways and today's, and the saved folder works everywhere."""
+"""Training of sentence encoders as in the lessons and with current losses; all libraries load the result."""
 
 from __future__ import annotations
 

@@ -148,7 +148,7 @@ def test_windows_are_those_of_the_pipeline(model: Path) -> None:
 
 
 def test_answers_without_a_token(model: Path) -> None:
-    """A question whose answer the tokenizer drops teaches nothing."""
+    """A question whose answer the tokenizer drops is left out."""
     context = f"{SHORT} \u200b\u200b 끝"
     dropped = QuestionExample("q", QUESTION, context, (AnswerSpan("\u200b\u200b", context.index("\u200b")),))
     made = objective(model, examples=[GOOD, dropped])

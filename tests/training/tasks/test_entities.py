@@ -1,4 +1,4 @@
-"""Learning entities: characters become tokens, nothing is lost, gradients are those of `transformers`.
+"""Training of entities: targets of tokens, no entity lost, the gradients of `transformers`.
 
 What can be wrong: no texts, an empty one, no entity, entities that are empty, overlap, lie outside of their
 text or are of another type, in the examples or in the held-out ones; a window that is too short or too long.
@@ -119,7 +119,7 @@ def test_every_token_is_learned_once(model: Path, longest: int) -> None:
 
 @pytest.mark.parametrize("longest", [5, 12, 20])
 def test_windows_are_those_of_the_pipeline(longest: int, model: Path) -> None:
-    """A token is learned in the window that the pipeline takes its scores from."""
+    """A token is trained in the window from which the pipeline takes its scores."""
     text = " ".join(one["text"] for one in TEXTS)
     tokenizer = Tokenizer.from_pretrained(model)
     (encoding,) = tokenizer.encode_batch([text])

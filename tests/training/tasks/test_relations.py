@@ -1,4 +1,4 @@
-"""Learning relations: entities get markers, loss and gradients are those of the same head by hand.
+"""Training of relations: markers of entities; loss and gradients equal those of a head written by hand.
 
 What can be wrong: no texts, one label only, labels that are not known, texts that are empty or hold a marker,
 entities outside of the text, overlapping or too far apart, types that are missing or new.

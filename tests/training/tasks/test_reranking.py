@@ -1,4 +1,4 @@
-"""Learning to score pairs: losses and gradients as those of `sentence-transformers`, which loads the result.
+"""Training of cross-encoders: the losses and gradients of `sentence-transformers`, which loads the result.
 
 What can be wrong: no examples, several kinds of them, one text instead of two, labels that are neither 0 nor
 1, scores and grades that are negative, too high, no numbers or all the same, lists that are empty or lack
@@ -198,7 +198,7 @@ def test_lists_that_teach_nothing(model: Path) -> None:
 
 
 def test_other_held_out_examples(model: Path) -> None:
-    """Lists to learn from, scored pairs to measure on."""
+    """Ranked lists for training, scored pairs for the evaluation."""
     assert objective(model, LISTS, held_out=SCORED).metric == "spearman"
     assert objective(model, SCORED, held_out=LISTS).metric == "MRR@10"
     assert objective(model, SCORED).metric is None

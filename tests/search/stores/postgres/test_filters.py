@@ -1,4 +1,4 @@
-"""SQL over jsonb says just what `Filter.holds` says; texts that PostgreSQL can't hold keep their order."""
+"""SQL over jsonb agrees with `Filter.holds`; texts that PostgreSQL can't store keep their order."""
 
 from __future__ import annotations
 

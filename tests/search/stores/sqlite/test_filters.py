@@ -1,4 +1,4 @@
-"""SQL over JSON says just what `Filter.holds` says, for any metadata and any filter."""
+"""SQL over JSON agrees with `Filter.holds`, for any metadata and any filter."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ def _paths(metadata: Any, before: tuple[str, ...] = ()) -> Iterator[tuple[tuple[
 
 
 def _aimed(one: Condition, path: tuple[str, ...], value: Any, at: int) -> Condition:
-    """The condition for what is at a path, where it can be compared with that."""
+    """A condition on the value at a path, with a type that can be compared with it."""
     member = value[at % len(value)] if isinstance(value, list) and value else value
     ordered = (
         one.operator in ("gt", "gte", "lt", "lte") and member is not None and not isinstance(member, bool)
