@@ -206,7 +206,7 @@ class StoreMachine(RuleBasedStateMachine):
 
 
 @pytest.mark.parametrize("kind", [pytest.param(kind, id=kind.name, marks=kind.marks) for kind in STORES])
-def test_a_store_does_what_a_dictionary_does(kind: StoreKind) -> None:
+def test_a_store_behaves_like_a_dictionary(kind: StoreKind) -> None:
     machine = type("Machine", (StoreMachine,), {"kind": kind})
     checks = [HealthCheck.too_slow]
     limits = settings(

@@ -96,7 +96,7 @@ def test_learns_and_serves(model: Path, tmp_path: Path) -> None:
     assert '"token-classification"' in (result.folder / "report.md").read_text(encoding="utf-8")
 
 
-def test_a_trained_head_goes_on(model: Path, tmp_path: Path) -> None:
+def test_a_trained_head_is_trained_further(model: Path, tmp_path: Path) -> None:
     train(objective(model, options=TrainingOptions(max_steps=2, device="cpu")), tmp_path / "run", LEARNING)
     before = munjang.Model.from_pretrained(tmp_path / "run", None).weights["classifier.weight"]
     again = objective(tmp_path / "run").loaded.model.weights["classifier.weight"]
