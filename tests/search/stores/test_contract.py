@@ -217,18 +217,6 @@ def test_a_write_of_nothing(store: Store) -> None:
     assert stored(store) == []
 
 
-def test_documents_of_a_file(store: Store) -> None:
-    put(
-        store,
-        document(1, "a", source="a.md"),
-        document(2, "b", source="b.md"),
-        document("3", "c", source="a.md"),
-    )
-    with store.snapshot() as reader:
-        assert list(reader.ids_of_source("a.md")) == [1, "3"]
-        assert list(reader.ids_of_source("c.md")) == []
-
-
 @pytest.mark.parametrize(
     ("wrong", "message"),
     [

@@ -184,8 +184,6 @@ class StoreMachine(RuleBasedStateMachine):
             assert reader.get(ids) == {one: self.documents[one] for one in there}
             assert reader.digests(ids) == {one: entry(self.documents[one]).digest for one in there}
             assert list(reader.documents(parse_filter(where))) == self.chosen(where)
-            of_source = [one.id for one in self.documents.values() if one.source == "ko"]
-            assert list(reader.ids_of_source("ko")) == of_source
 
     @rule()
     def check(self) -> None:

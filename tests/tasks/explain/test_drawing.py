@@ -112,7 +112,7 @@ def test_long_texts_show_the_heads_of_one_layer(folder: Path, monkeypatch: pytes
     monkeypatch.setattr(attention, "_MOST_PIXELS", 10)
     read = Reader(explain("i love paris", model=folder, task="features").to_html(layer=0))
     assert len([tag for tag, _ in read.elements if tag == "input"]) == 3 * 2 + 4
-    assert "only layer 0 shows its heads" in "".join(read.text)
+    assert "only layer 0 has a matrix for each head" in "".join(read.text)
 
 
 def test_text_fits_the_width(folder: Path) -> None:

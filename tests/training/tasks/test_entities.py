@@ -164,7 +164,7 @@ def test_spaces_belong_to_no_entity(tmp_path: Path) -> None:
     cutter = TaggedWindows(tokenizer, TAGS, 20)
     ((_, numbers),) = cutter.of([{"text": text, "entities": [(3, 5, "LC")]}])
     assert numbers == [NO_TAG, 0, TAGS.index("B-LC"), 0, 0, NO_TAG]
-    assert cutter.counts()["entities that tokens can't tell"] == 0
+    assert cutter.counts()["entities with an edge inside a token"] == 0
 
 
 def test_entities_inside_tokens_are_counted(tmp_path: Path) -> None:
@@ -173,7 +173,7 @@ def test_entities_inside_tokens_are_counted(tmp_path: Path) -> None:
     ((_, numbers),) = cutter.of([{"text": text, "entities": [(3, 5, "LC"), (6, 8, "DT")]}])
     assert numbers == [NO_TAG, 0, TAGS.index("B-LC"), TAGS.index("B-DT"), NO_TAG]
     assert cutter.counts()["entities"] == 2
-    assert cutter.counts()["entities that tokens can't tell"] == 1
+    assert cutter.counts()["entities with an edge inside a token"] == 1
 
 
 def test_decomposed_text(model: Path) -> None:
