@@ -126,13 +126,13 @@ def test_attention_probabilities_only_where_they_are_tapped(models: Any) -> None
     assert kinds_in(graph)["ScaledDotProductAttention"] == LAYERS - 1
 
 
-def test_a_tap_alone_ends_the_graph_there(models: Any) -> None:
+def test_the_graph_ends_at_the_only_requested_tap(models: Any) -> None:
     graph = graph_of(models("bert"), taps=frozenset({"layer.0.query"}))
     assert [name for name in weights_in(graph) if ".layer.1." in name or "intermediate" in name] == []
     assert inputs_of(graph) == ["input_ids", "position_ids", "token_type_ids"]
 
 
-def test_what_is_compiled(models: Any) -> None:
+def test_compiled_programs(models: Any) -> None:
     """The compiled graph has only the requested results, and no separate softmax."""
     model = models("bert")
     for outputs in ({LAST_HIDDEN_STATE}, {LOGITS}, {LAST_HIDDEN_STATE, POOLER_OUTPUT}):
@@ -157,7 +157,7 @@ class Counted(dict[str, Any]):
         return super().__getitem__(name)
 
 
-def test_numpy_and_torch_compute_and_keep_no_more(models: Any) -> None:
+def test_numpy_and_torch_compute_only_requested_values(models: Any) -> None:
     model = models("bert")
     batch = batch_for(model)
     taps = frozenset({"layer.1.attention.probabilities", "embeddings"})
@@ -186,7 +186,7 @@ def test_a_tap_that_does_not_exist(backend: str, models: Any) -> None:
             model.runner.executor.forward(program, batch)
 
 
-def test_weights_are_made_once_and_only_when_asked_for() -> None:
+def test_weights_are_created_once_on_request() -> None:
     made: list[str] = []
 
     def make(name: str, array: Any) -> Any:

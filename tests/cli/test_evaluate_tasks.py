@@ -162,7 +162,7 @@ def test_language_models(invoke: Invoke, model_for: Callable[[str], Path], tmp_p
         assert content == {**expected.to_dict(), "data": "texts.txt"}
 
 
-def test_progress_is_told(invoke: Invoke, classifier: Path, reviews: Path) -> None:
+def test_progress_is_reported(invoke: Invoke, classifier: Path, reviews: Path) -> None:
     found = invoke("evaluate", "classification", reviews, "-m", classifier, "--json", "--progress")
     assert "Measuring: 20 of 20 (100%)" in found.stderr
 

@@ -78,9 +78,7 @@ def content(path: Path) -> dict[Any, Any]:
         return found
 
 
-def test_a_build_that_is_killed_and_resumed_makes_the_same_index(
-    source: Path, model: Path, tmp_path: Path
-) -> None:
+def test_a_killed_and_resumed_build_creates_the_same_index(source: Path, model: Path, tmp_path: Path) -> None:
     whole, path = tmp_path / "whole.munjang", tmp_path / "killed.munjang"
     finish(whole, source, model, tmp_path)
     chance = random.Random(5)

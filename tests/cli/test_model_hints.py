@@ -52,7 +52,7 @@ def test_without_a_hub(invoke: Invoke, command: str, model: tuple[str, ...]) -> 
     assert ("Did you mean 'klue/bert-base'?" in shown) == bool(model)
 
 
-def test_what_is_here_is_named_with_what_it_can_do(
+def test_local_models_are_listed_with_their_heads(
     invoke: Invoke, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A model of the catalogue in a cache, with the heads of BERT."""

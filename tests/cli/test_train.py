@@ -72,7 +72,7 @@ def test_a_run_and_the_same_command_again(invoke: Invoke, start: Path, texts: Pa
     assert f"{result['metrics']['accuracy']:.4f}" in first.stdout
 
 
-def test_what_is_learned_and_measured(invoke: Invoke, start: Path, texts: Path, tmp_path: Path) -> None:
+def test_training_and_held_out_examples(invoke: Invoke, start: Path, texts: Path, tmp_path: Path) -> None:
     output = tmp_path / "out"
     more = ("--data", texts, "--dev", texts, "--limit", 50, "--labels", "bad,worst, good", "--max-length", 9)
     assert invoke(*command(start, texts, output, *more)).exit_code == 0
@@ -198,7 +198,7 @@ def test_ctrl_c_before_the_first_update(
 # Several processes
 
 
-def test_one_of_two_processes_speaks(start: Path, texts: Path, tmp_path: Path) -> None:
+def test_only_the_first_process_reports_progress(start: Path, texts: Path, tmp_path: Path) -> None:
     more = ("--dev", texts, "--max-steps", 4, "--json", "--progress")
     given = [part for part in command(start, texts, tmp_path / "out", *more) if part not in COMMON[:2]]
     launcher = ("-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "-m", "munjang")

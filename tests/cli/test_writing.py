@@ -105,7 +105,7 @@ def test_generate_with_bad_input(writer: Path, options: tuple[str, ...], message
     assert result.stdout == ""
 
 
-def test_a_prompt_that_fills_the_model(writer: Path) -> None:
+def test_a_prompt_of_the_maximum_length(writer: Path) -> None:
     result = run("generate", "고양이가 " * 40, "-m", writer, exit_code=1)
     assert "shorten it" in result.stderr
 

@@ -110,7 +110,7 @@ def test_entities_outside_the_text() -> None:
         character_tags({"text": "가나", "entities": [(1, 3, "A")]})
 
 
-def test_how_tags_are_written() -> None:
+def test_tag_schemes() -> None:
     assert split_tag("B-PS") == ("B", "PS")
     assert split_tag("I-per-title") == ("I", "per-title")
     assert split_tag("NOUN") == ("I", "NOUN")
@@ -143,7 +143,7 @@ def test_reading_words(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("line", ["가나\tO", "가 O", "가\tPS-B", "\tO"])
-def test_a_line_that_is_no_character(line: str, tmp_path: Path) -> None:
+def test_malformed_character_lines(line: str, tmp_path: Path) -> None:
     path = tmp_path / "bad.tsv"
     path.write_text(f"가\tO\n{line}\n", encoding="utf-8")
     with pytest.raises(DataFileError, match="line 2"):

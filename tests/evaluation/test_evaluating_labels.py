@@ -103,7 +103,7 @@ def test_regression(tmp_path: Path) -> None:
     json.dumps(constant.to_dict(), allow_nan=False)
 
 
-def test_one_class_only(classifier: TextClassification) -> None:
+def test_a_single_class(classifier: TextClassification) -> None:
     label = classifier(TEXTS[0])[0]["label"]
     found = evaluate_classification(classifier, [LabelledText(TEXTS[0], None, label)] * 3)
     assert found.values == {"accuracy": 1, "macro_f1": 1, "matthews": 0}
@@ -164,7 +164,7 @@ def test_data_without_examples(
         evaluate_relations(extractor, [])
 
 
-def test_scores_that_are_no_numbers(tmp_path: Path) -> None:
+def test_scores_that_are_not_numbers(tmp_path: Path) -> None:
     """A model that diverged has an answer to everything, and none of them counts."""
     folder = with_nan(labelled_model(tmp_path / "classifier", labels=LABELS), "classifier.bias")
     with pytest.raises(CheckpointError, match="holds nan at"):

@@ -12,7 +12,7 @@ from munjang.evaluation.evaluation import in_steps
 from support.processes import run_python
 
 
-def test_every_name_is_there() -> None:
+def test_every_public_name_exists() -> None:
     names = munjang.evaluation.__all__
     assert [getattr(munjang.evaluation, name).__name__ for name in names if name != "Statistic"]
     assert set(names) <= set(dir(munjang.evaluation))

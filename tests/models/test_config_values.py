@@ -258,7 +258,7 @@ def test_heads_that_are_not_tied(family: str, head: str, tmp_path: Path) -> None
 
 
 @pytest.mark.parametrize(("family", "head"), [case for case in CASES if case[1] != "sequence-classification"])
-def test_a_head_that_is_not_tied_and_not_there_is_refused(family: str, head: str, tmp_path: Path) -> None:
+def test_a_missing_head_that_is_not_tied_is_refused(family: str, head: str, tmp_path: Path) -> None:
     subject = Subject.make(tmp_path, family, head)
     subject.write({**subject.raw, "tie_word_embeddings": False})
     with pytest.raises(CheckpointError, match=r"no tensor '.*(decoder|projector|lm_head)\.weight'"):
@@ -268,7 +268,7 @@ def test_a_head_that_is_not_tied_and_not_there_is_refused(family: str, head: str
         Model.from_pretrained(tmp_path, head=head)
 
 
-def test_a_decoder_of_its_own_is_used_though_the_config_ties(tmp_path: Path) -> None:
+def test_a_separate_decoder_is_used_although_the_config_ties(tmp_path: Path) -> None:
     """The saved decoder is used, as by the reference, although the config says that it is tied."""
     subject = Subject.make(tmp_path, "gpt2", "causal-lm", tie_word_embeddings=False)
     expected = subject.theirs(subject.raw)

@@ -65,7 +65,7 @@ def widened(inputs: Inputs, columns: int, *, left: bool = False, pad: int = 1) -
 
 @pytest.mark.parametrize("backend", BACKENDS)
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
-def test_a_text_does_not_feel_its_batch(architecture: str, backend: str, peers: Any) -> None:
+def test_a_text_does_not_depend_on_its_batch(architecture: str, backend: str, peers: Any) -> None:
     """One alone, in another order, and with more padding: the same vectors."""
     model = Model.from_pretrained(peers(architecture).folder, backend=backend)
     inputs: Inputs = random_inputs(np.random.default_rng(6), texts=7)
@@ -132,7 +132,7 @@ def test_token_types_that_a_model_lacks_are_ignored(architecture: str, backend: 
 
 @pytest.mark.parametrize("backend", BACKENDS)
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
-def test_parts_asked_for_alone_are_the_same(architecture: str, backend: str, peers: Any) -> None:
+def test_values_requested_alone_are_equal(architecture: str, backend: str, peers: Any) -> None:
     """The values are the same if only the first token's row goes through the last layer."""
     model = Model.from_pretrained(
         peers(architecture, head=True).folder, head="sequence-classification", backend=backend

@@ -67,7 +67,7 @@ def test_the_tensors_are_those_of_the_reference(name: str, head: str | None, tmp
     assert found == expected
 
 
-def test_what_is_drawn() -> None:
+def test_initial_values_of_a_new_encoder() -> None:
     raw = {"model_type": "bert", "hidden_size": 64, "num_attention_heads": 2, "num_hidden_layers": 1}
     encoder = new_encoder({**raw, "initializer_range": 0.5}, seed=2)
     words = encoder["bert.embeddings.word_embeddings.weight"]
@@ -137,7 +137,7 @@ def folder(own: registry.Architecture, tmp_path: Path) -> Path:
     return path
 
 
-def test_an_architecture_of_ones_own_encodes(folder: Path) -> None:
+def test_a_custom_architecture_encodes(folder: Path) -> None:
     texts = [example.text for example in EXAMPLES[:5]]
     found = SentenceTransformer(folder, pooling="mean").encode(texts)
     exact = SentenceTransformer(folder, pooling="mean", backend="numpy").encode(texts)
@@ -146,7 +146,7 @@ def test_an_architecture_of_ones_own_encodes(folder: Path) -> None:
 
 
 @pytest.mark.parametrize("head", ["sequence-classification", "token-classification", "masked-lm"])
-def test_an_architecture_of_ones_own_gets_heads(folder: Path, head: str) -> None:
+def test_a_custom_architecture_gets_heads(folder: Path, head: str) -> None:
     raw = json.loads((folder / "config.json").read_text())
     made, tensors = with_head(raw, load_file(folder / "model.safetensors"), head, labels={0: "a", 1: "b"})
     assert made["architectures"] == [f"Own{HEADS[head]}"]
@@ -159,7 +159,7 @@ def test_an_architecture_of_ones_own_gets_heads(folder: Path, head: str) -> None
         with_head(raw, tensors, "question-answering")
 
 
-def test_an_architecture_of_ones_own_learns_above_frozen_layers(folder: Path, tmp_path: Path) -> None:
+def test_a_custom_architecture_learns_above_frozen_layers(folder: Path, tmp_path: Path) -> None:
     options = TrainingOptions(max_steps=3, batch_size=8, device="cpu", freeze_layers=1, evaluate_first=False)
     objective = TextClassificationObjective(folder, EXAMPLES, EXAMPLES[:8], ClassificationTask(), options)
     train(objective, tmp_path / "run", options)
@@ -205,7 +205,7 @@ def test_the_vocabulary_of_a_new_architecture_grows(
             with_masked_head({**raw, "tie_word_embeddings": False}, tensors, seed=0)
 
 
-def test_an_architecture_of_ones_own_has_students(folder: Path, tmp_path: Path) -> None:
+def test_a_custom_architecture_has_students(folder: Path, tmp_path: Path) -> None:
     assert make_student(folder, tmp_path / "student", layers=[1]) == (1,)
     small = load_file(tmp_path / "student" / "model.safetensors")
     names = {name.removeprefix("own.") for name in small}

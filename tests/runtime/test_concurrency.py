@@ -76,7 +76,7 @@ def test_several_threads_compile_at_once(folder: Path) -> None:
     assert all(close(logits, found[0]) for logits in found)
 
 
-def test_a_caller_that_stops_half_way(model: Model) -> None:
+def test_a_caller_that_stops_early(model: Model) -> None:
     expected = logits_of(model, TEXTS)
     program = model.program(frozenset({LOGITS}))
     for taken in (0, 1, 4):
@@ -166,7 +166,7 @@ def test_two_processes_at_once(folder: Path, tmp_path: Path) -> None:
     assert answers[0] == answers[1] != ""
 
 
-def test_a_forked_process_goes_on(folder: Path, tmp_path: Path) -> None:
+def test_a_forked_process_can_run_the_model(folder: Path, tmp_path: Path) -> None:
     """The engine's threads do not exist in the child; a server that loads a model and forks must not hang."""
     code = (
         ENCODE

@@ -46,7 +46,7 @@ def test_left_padded_arrays(architecture: str, backend: str, tmp_path: Path) -> 
     np.testing.assert_allclose(output.last_hidden_state[kept], expected[kept], atol=2e-5)
 
 
-def test_the_first_token_left_is_pooled(tmp_path: Path) -> None:
+def test_the_first_token_with_a_mask_is_pooled(tmp_path: Path) -> None:
     peer = random_peer("bert", tmp_path)
     inputs: dict[str, Any] = left(random_inputs(np.random.default_rng(2)))
     hidden = reference(peer, inputs)["last_hidden_state"]

@@ -130,7 +130,7 @@ def test_small_calls_are_shared_out_over_the_streams() -> None:
 
 
 @pytest.mark.parametrize("backend", BACKENDS)
-def test_neither_texts_nor_results_pile_up(backend: str, models: Any) -> None:
+def test_texts_and_results_are_not_accumulated(backend: str, models: Any) -> None:
     """Batches are created when they are needed, and a result that the caller drops is freed."""
     model = models(backend)
     program = model.program(frozenset({LOGITS}))
@@ -190,7 +190,7 @@ def test_a_caller_may_change_a_batch_before_it_runs(models: Any) -> None:
     assert np.abs(changed - expected).max() < 1e-5
 
 
-def test_equal_texts_are_told_by_ids_and_types() -> None:
+def test_equal_texts_are_recognised_by_ids_and_types() -> None:
     texts = [
         TokenIds([1, 2], None, 0),
         TokenIds([1, 2], [0, 1], 0),
@@ -216,7 +216,7 @@ class CountingExecutor(Executor):
         return self.executor.compile(program)
 
 
-def test_single_requests_that_keep_coming_get_every_core(models: Any) -> None:
+def test_repeated_single_requests_use_all_cores(models: Any) -> None:
     model = models("openvino")
     program = model.program(frozenset({LAST_HIDDEN_STATE}))
     many = CountingExecutor(model.runner.executor)

@@ -104,12 +104,12 @@ def test_equal_scores_come_in_order_of_the_corpus(corpus: list[int], top_k: int,
     assert [hit["corpus_id"] for hit in hits] == expected
 
 
-def test_a_corpus_of_nothing_but_equals_gives_the_first() -> None:
+def test_a_corpus_of_equal_texts_returns_the_first() -> None:
     (hits,) = util.semantic_search([0.0, 0.0], np.zeros((20_000, 2)), top_k=3)
     assert hits == [{"corpus_id": index, "score": 0.0} for index in range(3)]
 
 
-def test_search_in_or_for_nothing_finds_nothing() -> None:
+def test_search_without_queries_or_documents_is_empty() -> None:
     assert util.semantic_search([], vectors(3, 8)) == []
     assert util.semantic_search(vectors(0, 8), vectors(3, 8)) == []
     assert util.semantic_search(vectors(2, 8), []) == [[], []]
@@ -336,7 +336,7 @@ def test_options_of_the_wrong_type_are_refused() -> None:
         util.semantic_search(["a text"], a)
 
 
-def test_widths_that_do_not_fit_are_named() -> None:
+def test_wrong_widths_are_named() -> None:
     with pytest.raises(InputError, match="semantic_search needs vectors of equal width, got 384 and 768"):
         util.semantic_search(vectors(2, 384), vectors(2, 768))
 

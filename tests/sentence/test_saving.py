@@ -46,7 +46,7 @@ def test_the_files(bert: Trio, tmp_path: Path) -> None:
     assert set(content(tmp_path / "new" / "folder")) == FILES
 
 
-def test_over_the_files_it_was_read_from(tmp_path: Path) -> None:
+def test_saving_over_the_files_of_the_model(tmp_path: Path) -> None:
     """The weights are memory-mapped from the very file that is replaced."""
     model = Trio.make(tmp_path / "model", modules=[parts.Dense(32, 20), parts.Normalize()])
     expected = model.peer.encode(TEXTS)
@@ -77,7 +77,7 @@ def a_disk_of(size: int) -> Iterator[None]:
 
 
 @pytest.mark.parametrize("size", [100, 5_000, 50_000])
-def test_no_room(size: int, tmp_path: Path) -> None:
+def test_a_full_disk_is_reported(size: int, tmp_path: Path) -> None:
     old = Trio.make(tmp_path / "old")
     make_sentence_folder("bert", tmp_path / "other", pooling="cls", seed=1)
     other = SentenceTransformer(tmp_path / "other")
@@ -99,7 +99,7 @@ def test_no_permission(bert: Trio, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("name", "reason"), [("a" * 300, "too long"), ("a\0b", "NUL character|null byte")])
-def test_no_folder_can_have_this_name(bert: Trio, tmp_path: Path, name: str, reason: str) -> None:
+def test_names_that_cannot_be_folders(bert: Trio, tmp_path: Path, name: str, reason: str) -> None:
     for part in (bert.ours, bert.ours.model, bert.ours.tokenizer):
         with pytest.raises(CheckpointError, match=f"Can't .*{reason}"):
             part.save_pretrained(tmp_path / name)

@@ -53,7 +53,7 @@ def test_five_megabytes_of_text(bert: Trio) -> None:
         np.testing.assert_array_equal(vector, bert.ours.encode(beginning * 20))
 
 
-def test_a_lone_surrogate_is_named_with_its_place(bert: Trio) -> None:
+def test_a_lone_surrogate_is_reported_with_its_index(bert: Trio) -> None:
     texts = ["a", "a", "b", "ab\ud800"]
     with pytest.raises(InputError, match=r"^Text 3 has a lone surrogate U\+D800 at position 2, "):
         bert.ours.encode(texts)
@@ -203,7 +203,7 @@ def test_pairs_that_are_too_long_or_no_text(bert: Trio) -> None:
         ({"prompt_name": "nothing"}, "no prompt named 'nothing'"),
     ],
 )
-def test_values_that_cannot_be_used(options: dict[str, Any], message: str, bert: Trio) -> None:
+def test_unusable_values(options: dict[str, Any], message: str, bert: Trio) -> None:
     with pytest.raises(InputError, match=message):
         bert.ours.encode(["a", "b"], **options)
 
@@ -250,7 +250,7 @@ def test_unknown_arguments_are_refused(name: str, bert: Trio) -> None:
 # Texts that are too long
 
 
-def test_what_was_cut_is_told_once_a_call_at_the_line_that_called(bert: Trio) -> None:
+def test_truncation_warns_once_per_call_at_the_line_of_the_caller(bert: Trio) -> None:
     counts = [len(bert.ours.tokenizer.encode(text)) - MAX_TOKENS for text in (LONG, LONG + LONG)]
     tokens = 2 * counts[0] + counts[1]  # one text occurs twice
     texts = [LONG, "short", LONG + LONG, LONG]

@@ -111,7 +111,7 @@ def test_every_kind_of_markers(kind: Any, tmp_path: Path) -> None:
     assert by_label(relate(TEXT, SUBJECT, OBJECT, top_k=None)) == pytest.approx(expected, abs=1e-5)
 
 
-def test_the_object_may_stand_before_the_subject(folder: Path, relate: RelationExtraction) -> None:
+def test_the_object_may_precede_the_subject(folder: Path, relate: RelationExtraction) -> None:
     marked = "[E2]이순신[/E2]은 [E1]한성[/E1]에서 태어났다."
     expected = peer_scores(folder, marked, ("[E1]", "[E2]"))
     assert by_label(relate(TEXT, OBJECT, SUBJECT, top_k=None)) == pytest.approx(expected, abs=1e-5)
@@ -231,7 +231,7 @@ def test_types_that_markers_need(typed: RelationExtraction) -> None:
         typed(TEXT, SUBJECT, (5, 7, "MISC"))
 
 
-def test_models_that_can_not_relate(tmp_path: Path, folder: Path) -> None:
+def test_models_without_a_relation_head(tmp_path: Path, folder: Path) -> None:
     labelled_model(tmp_path / "classes")
     with pytest.raises(CheckpointError, match=r"no such markers.*it has none"):
         RelationExtraction(tmp_path / "classes")

@@ -160,13 +160,13 @@ def test_groups_by_hand() -> None:
     assert entities("nothing but outside", "simple") == []
 
 
-def test_tags_with_the_letter_at_their_end(folder: Path, tmp_path: Path) -> None:
+def test_tags_with_a_suffix(folder: Path, tmp_path: Path) -> None:
     """Published Korean models have labels such as ``PER-B``; they are the same entities."""
     ner_model(tmp_path, labels=("O", "PS-B", "PS-I", "LC-B", "LC-I"))
     assert TokenClassification(tmp_path)(TEXTS) == TokenClassification(folder)(TEXTS)
 
 
-def test_places_are_in_the_text_as_given(tag: TokenClassification) -> None:
+def test_offsets_refer_to_the_given_text(tag: TokenClassification) -> None:
     composed = tag(TEXTS[0], ignore_labels=[])
     text = unicodedata.normalize("NFD", TEXTS[0])
     found = tag(text, ignore_labels=[])

@@ -248,7 +248,7 @@ def test_xlm_roberta(
     ],
     ids=str,
 )
-def test_what_would_change_the_tokens_is_refused(
+def test_settings_that_change_the_tokens_are_refused(
     wordpiece_folder: FolderMaker, change: dict[str, Any], message: str, small: Tokenizer
 ) -> None:
     folder = wordpiece_folder(**change)

@@ -58,7 +58,7 @@ def test_other_names_of_the_id(tmp_path: Path) -> None:
     assert [one.id for one in found] == ["klue-mrc-1", "7"]
 
 
-def test_places_are_those_of_the_text_as_it_stands(tmp_path: Path) -> None:
+def test_offsets_refer_to_the_unchanged_text(tmp_path: Path) -> None:
     context, answer = (unicodedata.normalize("NFD", text) for text in ("나라의 수도는 서울", "서울"))
     start = context.index(answer)
     (found,) = read_questions(squad(tmp_path, question("q1", (answer, start)), context=context))
@@ -95,13 +95,13 @@ def test_places_are_those_of_the_text_as_it_stands(tmp_path: Path) -> None:
         ((["서울"], 0), "'text' is a list, not a text."),
     ],
 )
-def test_answers_that_are_not_at_their_place(
+def test_answers_that_are_not_at_their_offset(
     answer: tuple[object, object], message: str, tmp_path: Path
 ) -> None:
     check(squad(tmp_path, question("q0", ("크다", 17)), question("q1", answer)), "question 'q1': ", message)
 
 
-def test_an_answer_that_stands_at_many_places_and_a_long_one(tmp_path: Path) -> None:
+def test_an_answer_at_many_offsets_and_a_long_answer(tmp_path: Path) -> None:
     check(squad(tmp_path, question("q", ("나", 0)), context="가나" * 5), "begins at 1, 3, 5 and elsewhere.")
     check(
         squad(tmp_path, question("q", ("나" * 500, 0)), context="가" * 600), f"'{'나' * 60}...' should begin"

@@ -57,7 +57,7 @@ def test_types_may_be_missing(tmp_path: Path) -> None:
     assert read_relations(path) == [RelationExample(TEXT, (8, 10), (1, 5), "3")]
 
 
-def test_places_are_those_of_the_text_as_it_stands(tmp_path: Path) -> None:
+def test_offsets_refer_to_the_unchanged_text(tmp_path: Path) -> None:
     text = unicodedata.normalize("NFD", TEXT)
     word = unicodedata.normalize("NFD", "세종")
     start = text.index(word)

@@ -47,7 +47,7 @@ def test_negatives(tmp_path: Path) -> None:
     assert read_contrasts(write(tmp_path / "b.jsonl", nothing)) == expected[1:]
 
 
-def test_columns_that_are_named(tmp_path: Path) -> None:
+def test_named_columns(tmp_path: Path) -> None:
     path = write(tmp_path / "a.csv", "sentence1,sentence2,label,다른\n가,나,3,다\n")
     named = read_contrasts(path, anchor="sentence2", positive="sentence1", negatives=["다른", "label"])
     assert named == [Contrast("나", "가", ("다", "3"))]

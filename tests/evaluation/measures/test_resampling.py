@@ -55,7 +55,7 @@ def test_many_examples_give_the_samples_in_parts() -> None:
     assert found.high - found.low == pytest.approx(2 * 1.96 * error, rel=0.1)
 
 
-def test_what_is_not_defined_has_no_interval() -> None:
+def test_undefined_measures_have_no_interval() -> None:
     pairs = NumberPairs([1, 2, 3], [1, 1, 1])
     found = estimates({"pearson": pairs.pearson}, 3)["pearson"]
     assert math.isnan(found.value)

@@ -192,7 +192,7 @@ def test_next_token_of_gpt2(tmp_path: Path) -> None:
     draw(found)
 
 
-def test_open_models_are_taken_as_they_are(tmp_path: Path) -> None:
+def test_open_models_are_used_unchanged(tmp_path: Path) -> None:
     model_with_words(tmp_path)
     opened = load(tmp_path, "masked-lm", ModelOptions(backend="numpy"))
     assert isinstance(opened, Loaded)
@@ -237,7 +237,7 @@ def test_bad_input(tmp_path: Path) -> None:
         explain("a", model=tmp_path, task="tokenize").to_html(layer=0)
 
 
-def test_nothing_to_say(tmp_path: Path) -> None:
+def test_an_empty_text(tmp_path: Path) -> None:
     """An empty text has its special tokens."""
     model_with_words(tmp_path)
     found = explain("", model=tmp_path)

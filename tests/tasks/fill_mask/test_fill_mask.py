@@ -137,7 +137,7 @@ def test_a_leading_space_is_added_only_where_there_is_none(
     assert found[token] == expected
 
 
-def test_what_no_reader_can_use_is_never_offered(tmp_path: Path) -> None:
+def test_unusable_pieces_are_never_offered(tmp_path: Path) -> None:
     model_with_words(tmp_path, "BertForMaskedLM", rows=len(VOCABULARY) + 30)  # more rows than pieces
     fill = FillMask(tmp_path)
     found = fill(SOCCER, top_k=1000)
@@ -312,14 +312,14 @@ def test_a_long_text_with_its_mask_in_reach(fill: FillMask) -> None:
         ({"targets": {"축구"}}, InputTypeError, "targets must be"),
     ],
 )
-def test_settings_that_cannot_be_used(
+def test_unusable_settings(
     fill: FillMask, settings: dict[str, Any], error: type[Exception], message: str
 ) -> None:
     with pytest.raises(error, match=message):
         fill(SOCCER, **settings)
 
 
-def test_other_things_than_texts(fill: FillMask) -> None:
+def test_values_that_are_not_text(fill: FillMask) -> None:
     for wrong in (3, None, b"[MASK]", [SOCCER, 3]):
         with pytest.raises(InputTypeError):
             fill(wrong)  # type: ignore[arg-type]

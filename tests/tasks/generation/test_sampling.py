@@ -187,12 +187,12 @@ def test_draws_follow_the_probabilities() -> None:
         ({"do_sample": False, "repetition_penalty": 1.2}, False),
     ],
 )
-def test_when_tokens_are_drawn(given_settings: dict[str, Any], draws: bool) -> None:
+def test_when_tokens_are_sampled(given_settings: dict[str, Any], draws: bool) -> None:
     assert Sampling(**given_settings).draws is draws
 
 
 @pytest.mark.parametrize("name", ["temperature", "top_k", "top_p", "seed"])
-def test_what_matters_for_drawing_alone_is_refused_without_it(name: str) -> None:
+def test_sampling_options_are_refused_without_sampling(name: str) -> None:
     settings: dict[str, Any] = {name: 0.5 if name in ("temperature", "top_p") else 3}
     with pytest.raises(InputError, match=rf"^{name}=\S+ would have no effect with do_sample=False"):
         Sampling(do_sample=False, **settings)

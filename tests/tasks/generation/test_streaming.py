@@ -48,7 +48,7 @@ def test_whole_characters(tokenizer: Tokenizer, text: str) -> None:
     assert pieces[-1] == ""
 
 
-def test_a_syllable_comes_with_its_last_byte(tokenizer: Tokenizer) -> None:
+def test_a_syllable_is_streamed_with_its_last_byte(tokenizer: Tokenizer) -> None:
     characters = {byte: character for character, byte in BYTE_OF_LETTER.items()}
     vocabulary = tokenizer.get_vocab()
     ids = [vocabulary[characters[byte]] for byte in "값🐈‍⬛".encode()]  # one token per byte

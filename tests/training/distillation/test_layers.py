@@ -100,7 +100,7 @@ def test_losses_and_gradients_are_those_of_the_reference(architecture: str, tmp_
 
 
 @pytest.mark.parametrize("values", ["probabilities", "scores"])
-def test_attention_leaves_padding_out(values: Literal["probabilities", "scores"], tmp_path: Path) -> None:
+def test_attention_ignores_padding(values: Literal["probabilities", "scores"], tmp_path: Path) -> None:
     """A text's loss does not depend on longer texts; the scores before the softmax are the layers'."""
     both = Both(tmp_path, {})
     matching = LayerMatching(hidden_states=0.0, attention=1.0, attention_values=values, layers=(0, 3))
@@ -153,7 +153,7 @@ def test_a_student_like_its_teacher_has_no_loss(tmp_path: Path) -> None:
     np.testing.assert_allclose(matcher(found, batch, {}).detach(), 0, atol=1e-10)
 
 
-def test_layers_stand_for_equally_many_of_the_teachers() -> None:
+def test_student_layers_represent_equal_numbers_of_teacher_layers() -> None:
     """The last layer is mapped to the teacher's last layer."""
     assert uniform_map(6, 12) == (1, 3, 5, 7, 9, 11)
     assert uniform_map(4, 6) == (0, 2, 3, 5)
@@ -168,14 +168,14 @@ def test_layers_stand_for_equally_many_of_the_teachers() -> None:
         ((3,), "has 2 layers, but 1 are mapped"),
     ],
 )
-def test_maps_that_do_not_fit(layers: tuple[int, ...], says: str, tmp_path: Path) -> None:
+def test_invalid_layer_maps(layers: tuple[int, ...], says: str, tmp_path: Path) -> None:
     """The message has the numbers of layers."""
     both = Both(tmp_path, {})
     with pytest.raises(InputError, match=says):
         LayerMatcher(LayerMatching(layers=layers), both.student, both.teacher, seed=1)
 
 
-def test_students_that_can_not_be_compared(tmp_path: Path) -> None:
+def test_students_that_cannot_be_compared(tmp_path: Path) -> None:
     """More layers than the teacher without a map, or other attention heads."""
     both = Both(tmp_path, {"num_attention_heads": 2})
     with pytest.raises(InputError, match="has 2 attention heads, the teacher 4"):

@@ -89,7 +89,7 @@ def test_a_student_cross_encoder_keeps_what_makes_scores_of_logits(tmp_path: Pat
     assert ours.min() < 0 or ours.max() > 1  # no sigmoid
 
 
-def test_all_layers_give_the_teacher_again(tmp_path: Path) -> None:
+def test_a_student_with_all_layers_equals_the_teacher(tmp_path: Path) -> None:
     """Tensors and config are the same."""
     make_sentence_folder("electra", tmp_path / "teacher")
     make_student(tmp_path / "teacher", tmp_path / "student", layers=3)
@@ -137,7 +137,7 @@ def test_layers_that_are_no_numbers(layers: Any) -> None:
         choose_layers(layers, 3)
 
 
-def test_a_folder_that_holds_something_is_left_alone(tmp_path: Path) -> None:
+def test_a_folder_with_files_is_not_changed(tmp_path: Path) -> None:
     """Also the teacher's own."""
     make_checkpoint("bert", tmp_path / "teacher")
     before = sorted(path.name for path in (tmp_path / "teacher").iterdir())
@@ -146,7 +146,7 @@ def test_a_folder_that_holds_something_is_left_alone(tmp_path: Path) -> None:
     assert sorted(path.name for path in (tmp_path / "teacher").iterdir()) == before
 
 
-def test_a_model_that_is_no_encoder(tmp_path: Path) -> None:
+def test_a_model_that_is_not_an_encoder(tmp_path: Path) -> None:
     """GPT-2 has layers, but it can't be trained."""
     with pytest.raises(UnsupportedModelError, match="not of a model of type 'gpt2'"):
         make_student(make_gpt2(tmp_path / "teacher").folder, tmp_path / "student", layers=1)

@@ -52,11 +52,11 @@ def test_freed_memory_is_used_again(tmp_path: Path) -> None:
     assert kept < 30
 
 
-def test_it_goes_back_at_the_end(tmp_path: Path) -> None:
+def test_freed_memory_is_returned_at_the_end(tmp_path: Path) -> None:
     _, returned = megabytes(tmp_path, "freed_memory_kept()")
     assert returned >= 80
 
 
-def test_what_the_environment_sets_is_respected(tmp_path: Path) -> None:
+def test_environment_variables_are_respected(tmp_path: Path) -> None:
     faults, _ = megabytes(tmp_path, "freed_memory_kept()", MALLOC_TRIM_THRESHOLD_="1000000")
     assert faults >= 300

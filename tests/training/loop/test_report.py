@@ -14,7 +14,7 @@ STEPS: list[dict[str, Any]] = [{"step": number, "loss": 5.0 / number} for number
 
 
 @pytest.mark.parametrize(("metric", "scales"), [("loss", 1), ("accuracy", 2), (None, 1), ("recall", 1)])
-def test_a_measure_has_its_own_scale_and_a_loss_that_of_the_loss(
+def test_a_measure_has_its_own_scale_and_a_loss_the_scale_of_the_loss(
     tmp_path: Path, metric: str | None, scales: int
 ) -> None:
     """A measure without values is not drawn."""
@@ -26,7 +26,7 @@ def test_a_measure_has_its_own_scale_and_a_loss_that_of_the_loss(
 
 
 @pytest.mark.parametrize("updates", [1, 2, 3, 5, 29])
-def test_ticks_stand_at_whole_updates(tmp_path: Path, updates: int) -> None:
+def test_ticks_are_at_whole_updates(tmp_path: Path, updates: int) -> None:
     """The numbers below the axis are comments in the SVG, with the glyphs that draw them."""
     log = [{"step": 0, "evaluation": {"accuracy": 0.5}, "best": False}, *STEPS[:updates]]
     assert draw_curves(log, tmp_path, "accuracy")
@@ -37,6 +37,6 @@ def test_ticks_stand_at_whole_updates(tmp_path: Path, updates: int) -> None:
     assert all(label.isdigit() for label in labels)
 
 
-def test_nothing_to_draw(tmp_path: Path) -> None:
+def test_a_chart_without_values(tmp_path: Path) -> None:
     assert not draw_curves([], tmp_path, "loss")
     assert not any(tmp_path.iterdir())

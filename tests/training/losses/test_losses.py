@@ -146,7 +146,7 @@ def test_softmax(folder: Path) -> None:
         torch.testing.assert_close(mine.grad / 5, other.grad, atol=1e-5, rtol=1e-5)
 
 
-def test_many_anchors_are_scored_some_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_many_anchors_are_scored_in_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
     torch.manual_seed(3)
     columns = [torch.randn(23, 16, requires_grad=True) for _ in range(3)]
     texts = np.arange(69).reshape(3, 23)

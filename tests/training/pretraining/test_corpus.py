@@ -137,7 +137,9 @@ def test_a_failed_build_leaves_what_was_there(tmp_path: Path, tokenizer: Tokeniz
     assert not list(tmp_path.glob(".corpus-*"))
 
 
-def test_no_room(tmp_path: Path, tokenizer: Tokenizer, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_full_disk_is_reported(
+    tmp_path: Path, tokenizer: Tokenizer, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def full(self: Any, document: Any) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
@@ -172,7 +174,7 @@ def test_mistakes(tmp_path: Path, tokenizer: Tokenizer) -> None:
         TokenCorpus.open(tmp_path / "taken")
 
 
-def test_two_builders_build_once(tmp_path: Path, tokenizer: Tokenizer) -> None:
+def test_two_concurrent_builds_build_once(tmp_path: Path, tokenizer: Tokenizer) -> None:
     file = write(tmp_path / "a.txt", TEXTS * 200)
     read: list[int] = []
 
@@ -292,9 +294,7 @@ def test_a_vocabulary_without_marks(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("sentences", [False, True])
-def test_a_part_is_held_out_and_the_rest_is_learned_from(
-    tmp_path: Path, tokenizer: Tokenizer, sentences: bool
-) -> None:
+def test_a_part_is_held_out_from_the_training(tmp_path: Path, tokenizer: Tokenizer, sentences: bool) -> None:
     """No document of any file is lost, split or in both parts."""
     documents = [f"{TEXTS[i % 4]} {i}\n{TEXTS[0]} {i}" for i in range(60)]
     files = [tmp_path / "a.txt", tmp_path / "b.txt"]

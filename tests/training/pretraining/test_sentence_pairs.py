@@ -62,7 +62,7 @@ def test_every_pair(tmp_path: Path) -> None:
     assert not second
 
 
-def test_half_of_them_follow_and_the_others_are_uniform(tmp_path: Path) -> None:
+def test_half_of_the_pairs_follow_and_the_others_are_uniform(tmp_path: Path) -> None:
     corpus, tokenizer = make(tmp_path, DOCUMENTS)
     pairs = SentencePairs(corpus, tokenizer)
     drawn = [pairs.pair(epoch, 0) for epoch in range(3000)]

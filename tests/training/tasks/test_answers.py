@@ -179,7 +179,7 @@ def test_answers_inside_tokens_are_counted(model: Path) -> None:
     inside = QuestionExample("q", QUESTION, SHORT, (AnswerSpan(SHORT[start : end - 1], start),))
     (window,) = cutter.of([inside])
     assert (window.start, window.end, window.has_answer) == (at, at, True)
-    assert cutter.counts()["answers that tokens can't tell exactly"] == 1
+    assert cutter.counts()["answers with an edge inside a token"] == 1
 
 
 def test_decomposed_text(model: Path) -> None:

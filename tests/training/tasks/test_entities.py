@@ -96,7 +96,7 @@ def test_learns_and_serves(model: Path, tmp_path: Path) -> None:
     assert '"token-classification"' in (result.folder / "report.md").read_text(encoding="utf-8")
 
 
-def test_a_trained_head_goes_on(model: Path, tmp_path: Path) -> None:
+def test_a_trained_head_is_trained_further(model: Path, tmp_path: Path) -> None:
     train(objective(model, options=TrainingOptions(max_steps=2, device="cpu")), tmp_path / "run", LEARNING)
     before = munjang.Model.from_pretrained(tmp_path / "run", None).weights["classifier.weight"]
     again = objective(tmp_path / "run").loaded.model.weights["classifier.weight"]
@@ -164,7 +164,7 @@ def test_spaces_belong_to_no_entity(tmp_path: Path) -> None:
     cutter = TaggedWindows(tokenizer, TAGS, 20)
     ((_, numbers),) = cutter.of([{"text": text, "entities": [(3, 5, "LC")]}])
     assert numbers == [NO_TAG, 0, TAGS.index("B-LC"), 0, 0, NO_TAG]
-    assert cutter.counts()["entities that tokens can't tell"] == 0
+    assert cutter.counts()["entities with an edge inside a token"] == 0
 
 
 def test_entities_inside_tokens_are_counted(tmp_path: Path) -> None:
@@ -173,7 +173,7 @@ def test_entities_inside_tokens_are_counted(tmp_path: Path) -> None:
     ((_, numbers),) = cutter.of([{"text": text, "entities": [(3, 5, "LC"), (6, 8, "DT")]}])
     assert numbers == [NO_TAG, 0, TAGS.index("B-LC"), TAGS.index("B-DT"), NO_TAG]
     assert cutter.counts()["entities"] == 2
-    assert cutter.counts()["entities that tokens can't tell"] == 1
+    assert cutter.counts()["entities with an edge inside a token"] == 1
 
 
 def test_decomposed_text(model: Path) -> None:

@@ -115,7 +115,7 @@ def test_parts_of_a_batch(model: Path) -> None:
     assert_cutting_changes_nothing(objective(model))
 
 
-def test_a_classifier_serves(model: Path, tmp_path: Path) -> None:
+def test_a_classifier_answers(model: Path, tmp_path: Path) -> None:
     result = train_relation_extraction(
         EXAMPLES,
         model=str(model),
@@ -158,7 +158,7 @@ def test_a_regression_becomes_a_classifier(tmp_path: Path) -> None:
     assert sum(scores) == pytest.approx(1)
 
 
-def test_goes_on_with_its_own_markers(model: Path, tmp_path: Path) -> None:
+def test_a_trained_model_keeps_its_markers(model: Path, tmp_path: Path) -> None:
     made = objective(model, markers="typed")
     made.save(tmp_path / "first")
     again = objective(tmp_path / "first", markers="typed")

@@ -158,7 +158,7 @@ def test_activations(model: Path, tmp_path: Path) -> None:
         assert found.__name__ == wanted
 
 
-def test_a_trained_head_goes_on(model: Path, tmp_path: Path) -> None:
+def test_a_trained_head_is_trained_further(model: Path, tmp_path: Path) -> None:
     made = objective(model, SCORED)
     made.save(tmp_path / "first")
     again = objective(tmp_path / "first", LISTS)
@@ -189,7 +189,7 @@ def test_positive_labels(model: Path) -> None:
     assert set(made.evaluate()) == {"average_precision", "accuracy"}
 
 
-def test_lists_that_teach_nothing(model: Path) -> None:
+def test_lists_without_different_grades(model: Path) -> None:
     same = RankedList("food", ("a man", "two men"), (1, 1))
     made = objective(model, [*LISTS, same])
     assert len(made.examples) == 3

@@ -43,9 +43,7 @@ T = TypeVar("T")
 
 
 @dataclass(frozen=True)
-class GeneratorProgram:
-    """The generator up to the logits at the masked positions, with the discriminator's embeddings."""
-
+class _Program:
     architecture: Architecture
     config: EncoderConfig
 
@@ -53,6 +51,11 @@ class GeneratorProgram:
     def taps(self) -> frozenset[str]:
         """Return the empty set: the program has no taps."""
         return frozenset()
+
+
+@dataclass(frozen=True)
+class GeneratorProgram(_Program):
+    """The generator up to the logits at the masked positions, with the discriminator's embeddings."""
 
     def __call__(self, ops: Ops[A], root: Params[A], batch: TokenBatch[A]) -> dict[str, A]:
         """Compute the logits of the vocabulary at ``batch.rows``: ``[M, V]``."""
@@ -63,16 +66,8 @@ class GeneratorProgram:
 
 
 @dataclass(frozen=True)
-class DiscriminatorProgram:
+class DiscriminatorProgram(_Program):
     """The discriminator up to a logit for each of ``batch.rows``: high for a replaced token."""
-
-    architecture: Architecture
-    config: EncoderConfig
-
-    @property
-    def taps(self) -> frozenset[str]:
-        """Return the empty set: the program has no taps."""
-        return frozenset()
 
     def __call__(self, ops: Ops[A], root: Params[A], batch: TokenBatch[A]) -> dict[str, A]:
         """Compute the logits of tokens: ``[N, 1]``."""

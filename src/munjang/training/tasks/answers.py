@@ -95,7 +95,7 @@ class AnswerWindows:
         """Return the counts so far, with names for the report."""
         return {
             "questions without an answer": self._none,
-            "answers that tokens can't tell exactly": self._inexact,
+            "answers with an edge inside a token": self._inexact,
             "questions left out, as no token holds the answer": self._tokenless,
             "questions whose answer no window holds whole": self._too_long,
         }

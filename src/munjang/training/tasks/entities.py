@@ -71,7 +71,7 @@ class TaggedWindows:
             "texts cut into windows": self._cut,
             "texts without a token": self._empty,
             "entities": self._entities,
-            "entities that tokens can't tell": self._inexact,
+            "entities with an edge inside a token": self._inexact,
         }
 
     def _windows(self, encoding: Encoding, numbers: list[int]) -> Iterator[tuple[TokenIds, list[int]]]:

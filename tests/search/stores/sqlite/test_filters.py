@@ -126,7 +126,7 @@ def one(path: str, operator: Any, value: Any) -> Filter:
 @example(({"a": "\U0001f600"}, one("a", "gt", "\uffff")))
 @example(({"a": 5e-324}, one("a", "gt", 0)))
 @example(({"a": [{"b": 1}]}, one("a.b", "exists", True)))
-def test_sql_says_what_python_says(connection: apsw.Connection, case: tuple[dict[str, Any], Filter]) -> None:
+def test_sql_agrees_with_python(connection: apsw.Connection, case: tuple[dict[str, Any], Filter]) -> None:
     metadata, where = case
     assert in_sql(connection, metadata, where) == where.holds(json.loads(json.dumps(metadata)))
 
@@ -163,6 +163,6 @@ def test_metadata_of_great_depth(connection: apsw.Connection) -> None:
 
 
 @pytest.mark.parametrize("metadata", [{"a": float("inf")}, {"a": b"x"}, {"a": {2: 1}}, {"a": [{None: 1}]}])
-def test_what_is_no_json_is_refused(metadata: dict[str, Any]) -> None:
+def test_invalid_json_is_refused(metadata: dict[str, Any]) -> None:
     with pytest.raises(InputTypeError, match="document 'seven'"):
         write_metadata(metadata, "seven")
