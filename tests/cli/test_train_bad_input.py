@@ -244,4 +244,4 @@ def test_options_that_do_not_go_together(invoke: Invoke, texts: Path, tmp_path: 
             data = written(tmp_path / "sts.tsv", "a\tb\t1\n", header="sentence1\tsentence2\tscore\n")
         assert message in usage(train(invoke, task, data, tmp_path / "out", *more)), task
     result = invoke("train", "add-tokens", "--output", tmp_path / "out")
-    assert "Give words, or a file of them." in usage(result)
+    assert "Write words, or name a file of them with --file." in usage(result)
