@@ -229,7 +229,7 @@ def test_options_that_do_not_go_together(invoke: Invoke, texts: Path, tmp_path: 
         ("sentences", ("--document-prompt", "a"), "It needs --prompt"),
         ("sentences", ("--matryoshka", "64,all"), "'64,all' is no list of whole numbers"),
         ("sentences", ("--loss", "SoftmaxLoss", "--matryoshka", "64"), "compares no parts of vectors"),
-        ("language-model", (), "Give --tokenizer for a new model, or --model"),
+        ("language-model", (), "Use --tokenizer for a new model, or --model"),
         ("distill classification", ("-t", "t", "--unlabelled", "--dev-share", 0.1), "give --dev a file"),
         (
             "distill classification",

@@ -13,7 +13,6 @@ from munjang.cli.chat import chat
 from munjang.cli.classify_relate import classify, relate
 from munjang.cli.common.commands import Commands, Group
 from munjang.cli.common.errors import explained
-from munjang.cli.common.options import examples
 from munjang.cli.encode import encode
 from munjang.cli.explain import explain
 from munjang.cli.features import features
@@ -36,16 +35,14 @@ class Program(Group):
 
 
 app = Commands(
+    'munjang search "밤에 잠들기가 어려워요" --file examples/everyday_questions.csv',
+    'munjang similarity "축구가 재미있어요." "I like football."',
+    "munjang search --help",
     cls=Program,
     no_args_is_help=True,
     rich_markup_mode="rich",
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
-    epilog=examples(
-        'munjang search "밤에 잠들기가 어려워요" --file examples/everyday_questions.csv',
-        'munjang similarity "축구가 재미있어요." "I like football."',
-        "munjang search --help",
-    ),
 )
 
 

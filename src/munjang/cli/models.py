@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from munjang.cli.common.commands import Commands, command
-from munjang.cli.common.options import AsJson, Offline, argument, examples
+from munjang.cli.common.options import AsJson, Offline, argument
 from munjang.cli.common.output import clean, new_table, print_json, print_result, print_table
 from munjang.cli.common.texts import usage_error
 from munjang.progress import megabytes
@@ -18,10 +18,10 @@ if TYPE_CHECKING:
     from munjang.checkpoints import ModelInfo
 
 app = Commands(
+    "munjang models",
+    "munjang models get all-MiniLM-L6-v2",
+    "munjang models remove klue/bert-base",
     help="List, fetch and remove models.",
-    epilog=examples(
-        "munjang models", "munjang models get all-MiniLM-L6-v2", "munjang models remove klue/bert-base"
-    ),
 )
 
 Name = Annotated[str, argument("A name of the list, or a Hugging Face repository.", "NAME")]

@@ -77,13 +77,11 @@ class Bundle:
 
     Attributes:
         without: fields that are no options of this command; they keep their default.
-        defaults: an instance of the dataclass whose values are the defaults of this command.
         shown: field -> text that the help page shows as its default. Such an option has no default; if it is
-            not given, the field has its value in ``defaults``.
+            not given, the field keeps its default.
     """
 
     without: Sequence[str] = ()
-    defaults: Any = None
     shown: Mapping[str, str] = field(default_factory=dict)
 
 

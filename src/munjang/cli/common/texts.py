@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, TypeVar
 
 import typer
 
@@ -34,9 +34,7 @@ if TYPE_CHECKING:
     from munjang.sentence.transformer import SentenceTransformer
     from munjang.tasks.loading import ModelOptions
 
-_NO_QUOTING = "In CSV and TSV, quotation marks have no special meaning."
 _NO_HEADER = "In CSV and TSV, the first row is data; columns are called 1, 2, 3, ..."
-_PROMPT_NAME = "Which of the model's prompts to put before each text, such as query."
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -155,10 +153,11 @@ def file_or_stdin(file: str | None, name: str) -> str:
 class Reading:
     """Options: how a file of texts is read."""
 
+    panel: ClassVar = READING
     column: Column = None
     encoding: Encoding = "utf-8"
-    no_quoting: Annotated[bool, option(_NO_QUOTING, panel=READING)] = False
-    no_header: Annotated[bool, option(_NO_HEADER, panel=READING)] = False
+    no_quoting: Annotated[bool, option("In CSV and TSV, quotation marks have no special meaning.")] = False
+    no_header: Annotated[bool, option(_NO_HEADER)] = False
 
     def file(self, path: str) -> DataFile:
         """Return the file of texts; raise the usage error for an option that has no effect on this file."""
@@ -216,8 +215,11 @@ ModelOpening = Annotated[Opening, Bundle(without=("pooling",))]
 class Prompting:
     """Options: the text before each text."""
 
-    prompt_name: Annotated[str | None, option(_PROMPT_NAME, "NAME", panel=MODEL)] = None
-    prompt: Annotated[str | None, option("A text to put before each text.", "TEXT", panel=MODEL)] = None
+    panel: ClassVar = MODEL
+    prompt_name: Annotated[
+        str | None, option("Which of the model's prompts to put before each text, such as query.", "NAME")
+    ] = None
+    prompt: Annotated[str | None, option("A text to put before each text.", "TEXT")] = None
 
     def arguments(self) -> dict[str, Any]:
         """Return the arguments of `encode`; raise the usage error if both options are given."""

@@ -12,7 +12,7 @@ import typer
 from munjang.cli.common.commands import Commands, command
 from munjang.cli.common.errors import tell
 from munjang.cli.common.hits import SearchOptions, open_index, search_index
-from munjang.cli.common.options import AsJson, Bundle, Model, Offline, Progress, argument, examples, option
+from munjang.cli.common.options import AsJson, Bundle, Model, Offline, Progress, argument, option
 from munjang.cli.common.output import clean, joined, new_table, print_json, print_result, print_table
 from munjang.cli.common.texts import queries_of, refuse
 from munjang.cli.index.build import Location, Passages, add, build, read_id
@@ -204,11 +204,9 @@ def _existing_id(index: Index, text: str) -> DocumentId:
 
 
 app = Commands(
+    "munjang index build faq.munjang examples/everyday_questions.csv --field question --field answer",
+    'munjang index search faq.munjang "여권을 잃어버렸어요"',
     help="Keep documents in an index, and find them by meaning and by word.",
     no_args_is_help=True,
-    epilog=examples(
-        "munjang index build faq.munjang examples/everyday_questions.csv --field question --field answer",
-        'munjang index search faq.munjang "여권을 잃어버렸어요"',
-    ),
 )
 app.add(None, build, add, search, info, check, export, migrate, rebuild, delete)

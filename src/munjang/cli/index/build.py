@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 from munjang.cli.common.commands import command
 from munjang.cli.common.errors import tell
@@ -31,8 +31,6 @@ if TYPE_CHECKING:
     from munjang.search.prepare import Engine
     from munjang.search.sources import Source
 
-_SETTINGS = "How a new index is made"
-
 Location = Annotated[str, argument("A file, or postgresql://user:password@host/database.", "INDEX")]
 
 
@@ -40,37 +38,25 @@ Location = Annotated[str, argument("A file, or postgresql://user:password@host/d
 class Passages:
     """Options: how texts are split into passages and words, and which fields are embedded."""
 
+    panel: ClassVar = "How a new index is made"
     embed: Annotated[
         list[str] | None,
-        option("A field that is searched by meaning; may be repeated.", "NAME", shown="all", panel=_SETTINGS),
+        option("A field that is searched by meaning; may be repeated.", "NAME", shown="all"),
     ] = None
     analyzer: Annotated[
         str | None,
         option(
-            "How texts are split into words: kiwi or hangul-bigrams.",
-            "NAME",
-            shown="kiwi if it is installed",
-            panel=_SETTINGS,
+            "How texts are split into words: kiwi or hangul-bigrams.", "NAME", shown="kiwi if it is installed"
         ),
     ] = None
     chunk_tokens: Annotated[
         int | None,
-        option(
-            "Maximum tokens of a passage of a text.",
-            "N",
-            shown="256 or what the model reads",
-            panel=_SETTINGS,
-            min=1,
-        ),
+        option("Maximum tokens of a passage of a text.", "N", shown="256 or what the model reads", min=1),
     ] = None
     chunk_overlap: Annotated[
         int | None,
         option(
-            "Maximum tokens that a passage shares with the previous passage.",
-            "N",
-            shown="an eighth",
-            panel=_SETTINGS,
-            min=0,
+            "Maximum tokens that a passage shares with the previous passage.", "N", shown="an eighth", min=0
         ),
     ] = None
 
@@ -87,34 +73,25 @@ class Passages:
 class Documents:
     """Options: the documents of a file or folder."""
 
+    panel: ClassVar = READING
     field: Annotated[
         list[str] | None,
         option(
             "A field of the documents and the column that holds it; may be repeated.",
             "NAME[=COLUMN]",
             shown="text, from the obvious column",
-            panel=READING,
         ),
     ] = None
     id: Annotated[
-        str | None,
-        option("The column of the ids.", "COLUMN", shown="id, or made of the content", panel=READING),
+        str | None, option("The column of the ids.", "COLUMN", shown="id, or made of the content")
     ] = None
     metadata: Annotated[
         list[str] | None,
-        option(
-            "A column to keep for filters and display; may be repeated.",
-            "COLUMN",
-            shown="all others",
-            panel=READING,
-        ),
+        option("A column to keep for filters and display; may be repeated.", "COLUMN", shown="all others"),
     ] = None
-    lines: Annotated[bool, option("In text files, each line is a document.", panel=READING)] = False
+    lines: Annotated[bool, option("In text files, each line is a document.")] = False
     name: Annotated[
-        str | None,
-        option(
-            "The recorded source of the documents.", "NAME", shown="the file's or folder's", panel=READING
-        ),
+        str | None, option("The recorded source of the documents.", "NAME", shown="the file's or folder's")
     ] = None
 
     @property

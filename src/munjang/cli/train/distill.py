@@ -6,10 +6,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeAlias
+from typing import Annotated, Any, ClassVar, Literal, TypeAlias
 
 from munjang.cli.common.commands import Commands, given
-from munjang.cli.common.options import Bundle, Column, examples, option
+from munjang.cli.common.options import Bundle, Column, option
 from munjang.cli.common.texts import refuse, usage_error
 from munjang.cli.train.run import Run, RunWithoutModel, follow, numbers_of, trains
 from munjang.training.distillation.options import (
@@ -22,10 +22,8 @@ from munjang.training.distillation.options import (
 )
 from munjang.training.options import TrainingOptions
 
-_LAYERS = "What else of the teacher is learned"
 PairKind: TypeAlias = Literal["scores", "contrasts"]
 EncoderKind: TypeAlias = Literal["scores", "texts", "translations"]
-StudentOptions = Annotated[TrainingOptions, Bundle(defaults=CLASSIFIER_OPTIONS)]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,15 +58,15 @@ class Models:
 class MatchingOptions:
     """Options: what is learned from the teacher's layers."""
 
-    hidden_states: Annotated[float, option("The weight of the layers' outputs.", "X", panel=_LAYERS)] = 0.0
-    attention: Annotated[float, option("The weight of the attention.", "X", panel=_LAYERS)] = 0.0
+    panel: ClassVar = "What else of the teacher is learned"
+    hidden_states: Annotated[float, option("The weight of the layers' outputs.", "X")] = 0.0
+    attention: Annotated[float, option("The weight of the attention.", "X")] = 0.0
     layer_map: Annotated[
         str | None,
         option(
             "The teacher's layer, counted from 0, that each layer of the student learns.",
             "N,N",
             shown="evenly spread",
-            panel=_LAYERS,
         ),
     ] = None
 
@@ -109,7 +107,7 @@ MaxLength = Annotated[
 def reranker(
     run: RunWithoutModel,
     models: Models,
-    options: StudentOptions,
+    options: TrainingOptions = CLASSIFIER_OPTIONS,
     kind: Pairs = "scores",
     max_length: MaxLength = None,
 ) -> None:
@@ -172,8 +170,8 @@ def classification(
     run: RunWithoutModel,
     models: Models,
     task: ClassifierDistillationTask,
-    options: StudentOptions,
-    matching: MatchingOptions,
+    options: TrainingOptions = CLASSIFIER_OPTIONS,
+    matching: MatchingOptions = MatchingOptions(),
     unlabelled: Annotated[bool, option("The data are texts without labels, one per line or row.")] = False,
     column: Column = None,
 ) -> None:
@@ -213,10 +211,9 @@ def sentences(
     goals: Goals,
     task: EncoderDistillationTask,
     options: Annotated[
-        TrainingOptions,
-        Bundle(defaults=ENCODER_OPTIONS, shown={"freeze_embeddings": "with the teacher's layers"}),
-    ],
-    matching: MatchingOptions,
+        TrainingOptions, Bundle(shown={"freeze_embeddings": "with the teacher's layers"})
+    ] = ENCODER_OPTIONS,
+    matching: MatchingOptions = MatchingOptions(),
     kind: Annotated[
         EncoderKind, option("The data: pairs with scores, texts, or texts with translations.", "NAME")
     ] = "scores",
@@ -255,16 +252,9 @@ def sentences(
     follow(run, "Distillation", partial(train, task=task, options=options))
 
 
-app = Commands(no_args_is_help=True)
-
-
-@app.callback(
-    epilog=examples(
-        "munjang train distill sentences --teacher my-encoder --data sts-train.tsv --layers 2 --output small"
-    )
+app = Commands(
+    "munjang train distill sentences --teacher my-encoder --data sts-train.tsv --layers 2 --output small",
+    help="Train a small model to reproduce the results of a large one.",
+    no_args_is_help=True,
 )
-def distill() -> None:
-    """Train a small model to reproduce the results of a large one."""
-
-
 app.add(None, classification, sentences, reranker, scores)
