@@ -14,15 +14,13 @@ from munjang.cli.classify_relate import classify, relate
 from munjang.cli.common.commands import Commands, Group
 from munjang.cli.common.errors import explained
 from munjang.cli.encode import encode
-from munjang.cli.explain import explain
 from munjang.cli.features import features
-from munjang.cli.fill_mask import fill_mask
+from munjang.cli.fill_mask_next_sentence import fill_mask, next_sentence
 from munjang.cli.generate import generate
-from munjang.cli.next_sentence import next_sentence
 from munjang.cli.search_rerank import rerank, search
 from munjang.cli.similarity_pairs import pairs, similarity
 from munjang.cli.tag import tag
-from munjang.cli.tokenize import tokenize
+from munjang.cli.tokenize_explain import explain, tokenize
 
 
 class Program(Group):

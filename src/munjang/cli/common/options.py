@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Annotated, Any
+from typing import Annotated
 
-import typer
 from typer.models import ArgumentInfo, OptionInfo
 
 # Repeated here, because importing munjang.checkpoints would import NumPy before any help is shown.
@@ -144,19 +143,6 @@ Columns = Annotated[
         panel=READING,
     ),
 ]
-
-
-def named_columns(columns: str | None, names: Sequence[str], more: str | None = None) -> dict[str, Any]:
-    """Return name -> column for the columns of an option; further columns are a list named ``more``."""
-    if columns is None:
-        return {}
-    chosen = [column.strip() for column in columns.split(",")]
-    if len(chosen) < len(names) or (more is None and len(chosen) > len(names)):
-        raise typer.BadParameter(
-            f"It names {len(chosen)} columns in place of {', '.join(names)}.", param_hint="--columns"
-        )
-    rest = {} if more is None or len(chosen) == len(names) else {more: chosen[len(names) :]}
-    return {**dict(zip(names, chosen, strict=False)), **rest}
 
 
 def examples(*commands: str) -> str:

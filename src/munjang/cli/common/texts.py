@@ -23,6 +23,7 @@ from munjang.cli.common.options import (
     Model,
     Offline,
     Pooling,
+    TaskModel,
     option,
 )
 from munjang.cli.common.output import print_json
@@ -71,6 +72,15 @@ def is_piped() -> bool:
 def lines_of_stdin() -> list[str]:
     """Read standard input, one text per line."""
     return [row.text for row in DataFile(path=STDIN)]
+
+
+def line_pairs(a: str, b: str) -> list[tuple[str, str]]:
+    """Return the pair of two arguments, or a pair for each line of standard input if one of them is ``-``."""
+    if a == b == STDIN:
+        raise usage_error("Only one of the two can be standard input.", "A")
+    if a == STDIN:
+        return [(line, b) for line in lines_of_stdin()]
+    return [(a, line) for line in (lines_of_stdin() if b == STDIN else [b])]
 
 
 def queries_of(query: str) -> list[str]:
@@ -205,6 +215,18 @@ class Opening:
     def sentence_model(self) -> SentenceTransformer:
         """Open the model."""
         return sentence_model(self.model, offline=self.offline, pooling=self.pooling)
+
+
+@dataclass(frozen=True, kw_only=True)
+class TaskOpening:
+    """Options: the model of a task, and how it is opened."""
+
+    model: TaskModel
+    offline: Offline = None
+
+    def open(self, task: Callable[..., T], **settings: Any) -> T:
+        """Open the model with the class of a task."""
+        return task(self.model, options=model_options(self.offline), **settings)
 
 
 # For commands that make no sentence vectors.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -86,7 +86,7 @@ class MatchingOptions:
 def _check_share(run: Run, kind: str) -> None:
     if run.dev_share is not None and kind != "scores":
         raise usage_error(
-            "Only pairs with scores can be measured on; give --dev a file of them.", "--dev-share"
+            "The measure needs pairs with scores; use --dev with a file of them.", "--dev-share"
         )
 
 
@@ -153,10 +153,9 @@ def _pairs(run: Run, kind: PairKind) -> tuple[list[Any], list[Any]]:
 
     _check_share(run, kind)
     if kind == "scores":
-        learned, held_out = run.examples(read_scored_pairs, key=lambda example: example.sentence1)
+        learned, held_out = run.examples(read_scored_pairs)
         return [(example.sentence1, example.sentence2) for example in learned], held_out
-    read: Callable[[Path], Sequence[Any]] = read_contrasts
-    contrasts, held_out = run.examples(read, read_dev=read_scored_pairs)
+    contrasts, held_out = run.examples(read_contrasts, read_scored_pairs)
     if any(contrast.negatives for contrast in contrasts):
         return contrasts, held_out
     return [(contrast.anchor, contrast.positive) for contrast in contrasts], held_out
@@ -185,9 +184,7 @@ def classification(
     if unlabelled:
         refuse("on texts without labels", "alpha")
         if run.dev_share is not None:
-            raise usage_error(
-                "Texts without labels measure nothing; give --dev a file with labels.", "--dev-share"
-            )
+            raise usage_error("The measure needs labels; use --dev with a file that has them.", "--dev-share")
     else:
         refuse("without --unlabelled", "column")
     arguments = models.arguments()
@@ -196,7 +193,7 @@ def classification(
     def read(path: Path) -> Sequence[Any]:
         return list(read_texts(path, column=column)) if unlabelled else read_labelled_texts(path)
 
-    learned, held_out = run.examples(read, read_dev=read_labelled_texts, key=lambda example: example.text)
+    learned, held_out = run.examples(read, read_labelled_texts)
     train = partial(distill_classifier, models.teacher, learned, held_out=held_out, **arguments)
     follow(run, "Distillation", partial(train, task=task, options=options))
 
@@ -247,7 +244,7 @@ def sentences(
             return list(read_texts(path, column=column))
         return [(row.anchor, row.positive) for row in read_contrasts(path)]
 
-    learned, held_out = run.examples(read, read_dev=read_scored_pairs, key=lambda example: example.sentence1)
+    learned, held_out = run.examples(read, read_scored_pairs)
     train = partial(distill_sentence_encoder, models.teacher, learned, held_out=held_out, **arguments)
     follow(run, "Distillation", partial(train, task=task, options=options))
 
