@@ -171,7 +171,7 @@ def test_progress_is_reported(invoke: Invoke, classifier: Path, reviews: Path) -
     ("call", "code", "message"),
     [
         (("classification", "missing.tsv"), 1, "missing.tsv"),
-        (("classification", "{reviews}", "--json", "--markdown"), 2, "does not go together with --markdown"),
+        (("classification", "{reviews}", "--json", "--markdown"), 2, "Use either --json or --markdown"),
         (("classification", "{reviews}", "--label", "id"), 1, "does not have the data's '0', '1'"),
         (("classification", "{reviews}", "--limit", "0"), 2, "--limit"),
         (("entities", "{reviews}"), 1, "reviews.tsv"),

@@ -178,7 +178,7 @@ def test_ctrl_c_and_the_same_command_again(invoke: Invoke, start: Path, texts: P
     number = int(last.split()[3].rstrip(";"))
     result = invoke(*given)
     assert result.exit_code == 0, result.output
-    assert result.stderr == f"Going on after update {number} of 300.\n"
+    assert result.stderr == f"Resuming after update {number} of 300.\n"
     steps = [line["step"] for line in read_log(tmp_path / "out" / "log.jsonl") if "loss" in line]
     assert steps == list(range(1, 301))
 
@@ -192,7 +192,7 @@ def test_ctrl_c_before_the_first_update(
     monkeypatch.setattr("munjang.training.tasks.classification.train", interrupted)
     result = invoke(*command(start, texts, tmp_path / "out"))
     assert result.exit_code == 130
-    assert result.stderr == "Stopped; the same command goes on after the last checkpoint.\n"
+    assert result.stderr == "Stopped; the same command resumes after the last checkpoint.\n"
 
 
 # Several processes

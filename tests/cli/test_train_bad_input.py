@@ -227,21 +227,21 @@ def test_conflicting_options(invoke: Invoke, texts: Path, tmp_path: Path) -> Non
         ("sentences", ("--scale", 5), "CosineSimilarityLoss has none"),
         ("sentences", ("--margin", 5), "CosineSimilarityLoss has none"),
         ("sentences", ("--document-prompt", "a"), "It needs --prompt"),
-        ("sentences", ("--matryoshka", "64,all"), "'64,all' is no list of whole numbers"),
+        ("sentences", ("--matryoshka", "64,all"), "'64,all' is not a list of whole numbers"),
         ("sentences", ("--loss", "SoftmaxLoss", "--matryoshka", "64"), "compares no parts of vectors"),
-        ("language-model", (), "Give --tokenizer for a new model, or --model"),
-        ("distill classification", ("-t", "t", "--unlabelled", "--dev-share", 0.1), "give --dev a file"),
+        ("language-model", (), "Use --tokenizer for a new model, or --model"),
+        ("distill classification", ("-t", "t", "--unlabelled", "--dev-share", 0.1), "use --dev with a file"),
         (
             "distill classification",
             ("-t", "t", "--layer-map", "0"),
             "It needs --hidden-states or --attention",
         ),
-        ("distill sentences", ("-t", "t", "--kind", "texts", "--dev-share", 0.1), "Only pairs with scores"),
-        ("distill reranker", ("-t", "t", "--layers", "two"), "'two' is no list of whole numbers"),
+        ("distill sentences", ("-t", "t", "--kind", "texts", "--dev-share", 0.1), "needs pairs with scores"),
+        ("distill reranker", ("-t", "t", "--layers", "two"), "'two' is not a list of whole numbers"),
     ):
         data = texts
         if task == "distill reranker":
             data = written(tmp_path / "sts.tsv", "a\tb\t1\n", header="sentence1\tsentence2\tscore\n")
         assert message in usage(train(invoke, task, data, tmp_path / "out", *more)), task
     result = invoke("train", "add-tokens", "--output", tmp_path / "out")
-    assert "Give words, or a file of them." in usage(result)
+    assert "Write words, or name a file of them with --file." in usage(result)

@@ -9,7 +9,7 @@ from munjang.choices import Precision
 from munjang.cli.common.commands import command
 from munjang.cli.common.errors import tell
 from munjang.cli.common.options import AsJson, Progress, argument, option
-from munjang.cli.common.output import clean, new_table, print_json, print_table, vector_cell, write_line
+from munjang.cli.common.output import clean, new_table, print_result, print_table, vector_cell, write_line
 from munjang.cli.common.texts import Opening, Prompting, Reading, is_piped, refuse, usage_error
 from munjang.data.files import STDIN
 from munjang.progress import tracked
@@ -90,7 +90,8 @@ def encode(
         except KeyboardInterrupt:
             tell(_resume_hint(work))
             raise
-        _print_made(output, work, as_json)
+        made = {"output": str(output), "rows": work.rows, "dimension": work.width}
+        print_result(as_json, made, f"{output}: {work.rows:,} vectors of {work.width} numbers")
         return
     given = texts if texts and texts != [STDIN] else [row.text for row in source]
     vectors = _vectors(opening.sentence_model(), given, options)
@@ -115,13 +116,6 @@ def _resume_hint(work: BulkEncoding) -> str:
     if work.done:
         return f"Stopped. The same command resumes at row {work.done:,} of {work.rows:,}."
     return "Stopped before any row was saved. The same command starts at the first row."
-
-
-def _print_made(output: Path, work: BulkEncoding, as_json: bool) -> None:
-    if as_json:
-        print_json({"output": str(output), "rows": work.rows, "dimension": work.width})
-    else:
-        write_line(f"{output}: {work.rows:,} vectors of {work.width} numbers")
 
 
 def _vectors(encoder: SentenceTransformer, texts: list[str], options: BulkOptions) -> NDArray[Any]:

@@ -23,21 +23,6 @@ from munjang.models.shapes import Shape, ShapeOps, any_batch, check_logits, shap
 
 Tensors: TypeAlias = dict[str, NDArray[Any]]
 
-# The tensors with a row for every token of the vocabulary, besides the word embeddings.
-_VOCABULARY_TENSORS = (
-    "cls.predictions.bias",
-    "cls.predictions.decoder.weight",
-    "cls.predictions.decoder.bias",
-    "lm_head.weight",
-    "lm_head.bias",
-    "lm_head.decoder.weight",
-    "lm_head.decoder.bias",
-    "generator_lm_head.weight",
-    "generator_lm_head.bias",
-    "vocab_projector.weight",
-    "vocab_projector.bias",
-)
-
 
 class _Width:
     """A width to be found out: comparing it with another makes them equal."""
@@ -231,14 +216,6 @@ def _prefixed(architecture: Architecture, weights: Mapping[str, NDArray[Any]]) -
     if architecture.base(Params(weights)).prefix:
         return {name: weights[name] for name in weights if name.startswith(prefix)}
     return {prefix + name: weights[name] for name in weights}
-
-
-def vocabulary_tensors(names: Mapping[str, object], words: str) -> list[str]:
-    """Return the tensors of a checkpoint that have a row for every token of the vocabulary.
-
-    ``words`` is the full name of the word embeddings.
-    """
-    return [name for name in (words, *_VOCABULARY_TENSORS) if name in names]
 
 
 def resized(

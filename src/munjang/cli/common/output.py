@@ -40,6 +40,15 @@ def print_json(value: Any) -> None:
     write_line(json.dumps(value, ensure_ascii=False))
 
 
+def print_result(as_json: bool, value: Any, *lines: str) -> None:
+    """Print the result of a command: a value as JSON, or lines for people."""
+    if as_json:
+        print_json(value)
+    else:
+        for line in lines:
+            write_line(line)
+
+
 def write_line(line: str) -> None:
     """Print a line unchanged."""
     sys.stdout.write(f"{line}\n")

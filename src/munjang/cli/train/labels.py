@@ -3,16 +3,12 @@
 from __future__ import annotations
 
 from functools import partial
-from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 from munjang.cli.common.options import column_of
 from munjang.cli.common.texts import Reading, TableReading, refuse
-from munjang.cli.train.run import Run, follow, trains
+from munjang.cli.train.run import Run, fit, trains
 from munjang.training.options import ClassificationTask, EntitiesTask, RelationsTask, TrainingOptions
-
-if TYPE_CHECKING:
-    from munjang.evaluation import LabelledText
 
 
 @trains(
@@ -39,16 +35,9 @@ def classification(
     from munjang.data import read_labelled_texts
     from munjang.training import train_text_classification
 
-    settings = reading.arguments(*run.files)
-
-    def read(path: Path) -> list[LabelledText]:
-        return read_labelled_texts(
-            path, text=text, text_pair=text_pair, label=label, numeric=task.regression, **settings
-        )
-
-    learned, held_out = run.examples(read, key=lambda example: example.text)
-    train = partial(train_text_classification, learned, held_out=held_out, model=run.model)
-    follow(run, "Classification", partial(train, task=task, options=options))
+    settings = {"numeric": task.regression, **reading.arguments(*run.files)}
+    read = partial(read_labelled_texts, text=text, text_pair=text_pair, label=label, **settings)
+    fit(run, "Classification", train_text_classification, run.examples(read), task=task, options=options)
 
 
 @trains(
@@ -63,9 +52,8 @@ def entities(run: Run, task: EntitiesTask, options: TrainingOptions) -> None:
     from munjang.data import read_tagged_texts
     from munjang.training import train_token_classification
 
-    learned, held_out = run.examples(read_tagged_texts, key=lambda example: example["text"])
-    train = partial(train_token_classification, learned, held_out=held_out, model=run.model)
-    follow(run, "Entities", partial(train, task=task, options=options))
+    examples = run.examples(read_tagged_texts)
+    fit(run, "Entities", train_token_classification, examples, task=task, options=options)
 
 
 @trains(
@@ -80,6 +68,5 @@ def relations(run: Run, task: RelationsTask, options: TrainingOptions) -> None:
     from munjang.data import read_relations
     from munjang.training import train_relation_extraction
 
-    learned, held_out = run.examples(read_relations, key=lambda example: example.text)
-    train = partial(train_relation_extraction, learned, held_out=held_out, model=run.model)
-    follow(run, "Relations", partial(train, task=task, options=options))
+    examples = run.examples(read_relations)
+    fit(run, "Relations", train_relation_extraction, examples, task=task, options=options)

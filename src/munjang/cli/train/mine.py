@@ -3,20 +3,16 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 from munjang.cli.common.commands import command
 from munjang.cli.common.options import AsJson, Progress, column_of, option
-from munjang.cli.common.output import print_json, write_line
+from munjang.cli.common.output import print_result
 from munjang.cli.common.texts import Opening, Reading, TableReading, cross_encoder, refuse
 from munjang.progress import has_bar
 from munjang.training.options import MiningTask
-
-if TYPE_CHECKING:
-    from munjang.evaluation import Contrast
 
 
 @command(
@@ -48,6 +44,7 @@ def mine(
     if not random:
         refuse("without --random", "seed")
     settings = reading.arguments(*data, *(corpus or []))
+    from munjang.checkpoints.files import replacing
     from munjang.data import read_contrasts, read_texts
     from munjang.training import mine_hard_negatives
 
@@ -66,19 +63,7 @@ def mine(
         ),
         show_progress_bar=has_bar(progress),
     )
-    _write(mined, output)
-    if as_json:
-        print_json({"output": str(output), "pairs": len(pairs), "rows": len(mined)})
-    else:
-        write_line(f"{output}: {len(mined):,} rows from {len(pairs):,} pairs")
-
-
-def _write(contrasts: Sequence[Contrast], output: Path) -> None:
-    """Write contrasts as `read_contrasts` reads them."""
-    from munjang.checkpoints.files import replacing
-
     with replacing(output) as file:
-        for contrast in contrasts:
-            negatives = list(contrast.negatives)
-            row = {"anchor": contrast.anchor, "positive": contrast.positive, "negatives": negatives}
-            file.write(json.dumps(row, ensure_ascii=False).encode() + b"\n")
+        file.writelines(f"{json.dumps(asdict(each), ensure_ascii=False)}\n".encode() for each in mined)
+    result = {"output": str(output), "pairs": len(pairs), "rows": len(mined)}
+    print_result(as_json, result, f"{output}: {len(mined):,} rows from {len(pairs):,} pairs")

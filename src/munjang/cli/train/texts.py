@@ -2,20 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from functools import partial
-from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias
+from typing import Annotated
 
-from munjang.cli.common.options import Columns, named_columns, option
+from munjang.cli.common.options import Columns, option
 from munjang.cli.common.texts import refuse
-from munjang.cli.train.run import Run, follow, trains
+from munjang.cli.train.run import Kind, Run, fit, reader, trains
 from munjang.training.options import AnswersTask, RerankingTask, TrainingOptions
-
-if TYPE_CHECKING:
-    from munjang.evaluation import RankedList
-
-Kind: TypeAlias = Literal["labels", "scores", "lists", "contrasts"]
 
 
 @trains(
@@ -30,9 +22,8 @@ def answers(run: Run, task: AnswersTask, options: TrainingOptions) -> None:
     from munjang.data import read_questions
     from munjang.training import train_question_answering
 
-    learned, held_out = run.examples(read_questions, key=lambda example: example.context)
-    train = partial(train_question_answering, learned, held_out=held_out, model=run.model)
-    follow(run, "Answers", partial(train, task=task, options=options))
+    examples = run.examples(read_questions)
+    fit(run, "Answers", train_question_answering, examples, task=task, options=options)
 
 
 @trains(
@@ -52,45 +43,24 @@ def reranker(
     ] = "labels",
     columns: Columns = None,
 ) -> None:
-    """Train a cross-encoder: a model that scores two texts which it reads together.
+    """Train a cross-encoder: a model that reads two texts together and scores them.
 
     The file has pairs with a label or a score, or queries with documents and their relevance.
     """
+    from munjang.data import RankedList
     from munjang.training import train_cross_encoder
 
     if kind != "labels":
         refuse(f"on --kind {kind}", "positive")
     else:
         refuse("on --kind labels", "highest")
-    read, key = _reader(kind, columns)
-    learned, held_out = run.examples(read, key=key)
-    train = partial(train_cross_encoder, learned, held_out=held_out, model=run.model)
-    follow(run, "Reranker", partial(train, task=task, options=options))
-
-
-def _reader(kind: Kind, columns: str | None) -> tuple[Callable[[Path], Sequence[Any]], Callable[[Any], str]]:
-    """Return the reader of a file, and the key by which its examples are kept together."""
-    from munjang.data import read_labelled_texts, read_ranked_lists, read_scored_pairs
-
-    if kind == "labels":
-        named = named_columns(columns, ("text", "text_pair", "label"))
-        return partial(read_labelled_texts, **named), lambda example: str(example.text)
-    if kind == "scores":
-        named = named_columns(columns, ("sentence1", "sentence2", "score"))
-        return partial(read_scored_pairs, **named), lambda example: str(example.sentence1)
-    if kind == "contrasts":
-        named = named_columns(columns, ("anchor", "positive"), "negatives")
-        return partial(_lists, **named), lambda example: str(example.query)
-    named = named_columns(columns, ("query", "documents", "relevance"))
-    return partial(read_ranked_lists, **named), lambda example: str(example.query)
-
-
-def _lists(path: Path, **named: Any) -> list[RankedList]:
-    """Read contrasts as lists: the positive has grade 1, the negatives grade 0."""
-    from munjang.data import read_contrasts
-    from munjang.evaluation import RankedList
-
-    return [
-        RankedList(row.anchor, (row.positive, *row.negatives), (1.0, *(0.0 for _ in row.negatives)))
-        for row in read_contrasts(path, **named)
-    ]
+    learned, held_out = run.examples(reader(kind, columns))
+    if kind == "contrasts":  # the positive has grade 1, the negatives have grade 0
+        learned, held_out = (
+            [
+                RankedList(row.anchor, (row.positive, *row.negatives), (1.0, *(0.0 for _ in row.negatives)))
+                for row in rows
+            ]
+            for rows in (learned, held_out)
+        )
+    fit(run, "Reranker", train_cross_encoder, (learned, held_out), task=task, options=options)
