@@ -214,7 +214,9 @@ class Opening:
 
     def sentence_model(self) -> SentenceTransformer:
         """Open the model."""
-        return sentence_model(self.model, offline=self.offline, pooling=self.pooling)
+        from munjang.sentence.transformer import SentenceTransformer
+
+        return SentenceTransformer(self.name, pooling=self.pooling, local_files_only=self.offline)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -248,17 +250,6 @@ class Prompting:
         if self.prompt is not None:
             refuse("beside --prompt", "prompt_name")
         return {"prompt_name": self.prompt_name, "prompt": self.prompt}
-
-
-def sentence_model(
-    model: str | None, *, offline: bool | None, pooling: str | None = None
-) -> SentenceTransformer:
-    """Open a model for sentence vectors."""
-    from munjang.sentence.transformer import SentenceTransformer
-
-    return SentenceTransformer(
-        DEFAULT_MODEL if model is None else model, pooling=pooling, local_files_only=offline
-    )
 
 
 def cross_encoder(name: str, *, offline: bool | None) -> CrossEncoder:
