@@ -122,11 +122,11 @@ def text_cell(text: str, details: Iterable[str], marks: Iterable[tuple[int, int]
 
 def clean(text: str) -> str:
     """Return a text that is safe to print: white space as spaces, other control characters as escapes."""
-    return _CONTROL.sub(lambda found: " " if found[0].isspace() else _escaped(found[0]), text)
 
+    def escaped(match: re.Match[str]) -> str:
+        return " " if match[0].isspace() else match[0].encode("unicode_escape").decode("ascii")
 
-def _escaped(character: str) -> str:
-    return character.encode("unicode_escape").decode("ascii")
+    return _CONTROL.sub(escaped, text)
 
 
 def detail_lines(

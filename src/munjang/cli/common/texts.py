@@ -20,10 +20,8 @@ from munjang.cli.common.options import (
     Bundle,
     Column,
     Encoding,
-    Model,
     Offline,
     Pooling,
-    TaskModel,
     option,
 )
 from munjang.cli.common.output import print_json
@@ -203,7 +201,16 @@ def rows_with_text(source: DataFile) -> list[Row]:
 class Opening:
     """Options: the model for sentence vectors, and how it is opened."""
 
-    model: Model = None
+    panel: ClassVar = MODEL
+    model: Annotated[
+        str | None,
+        option(
+            "A folder, a name of `munjang models`, or a Hugging Face repository.",
+            "NAME",
+            "-m",
+            shown=DEFAULT_MODEL,
+        ),
+    ] = None
     offline: Offline = None
     pooling: Pooling = None
 
@@ -223,7 +230,10 @@ class Opening:
 class TaskOpening:
     """Options: the model of a task, and how it is opened."""
 
-    model: TaskModel
+    panel: ClassVar = MODEL
+    model: Annotated[
+        str, option("A folder or a Hugging Face repository, with the head that the task needs.", "NAME", "-m")
+    ]
     offline: Offline = None
 
     def open(self, task: Callable[..., T], **settings: Any) -> T:

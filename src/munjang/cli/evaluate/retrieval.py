@@ -32,7 +32,9 @@ def retrieval(
     mode: Annotated[
         list[str] | None,
         option(
-            "semantic, lexical, hybrid or reranked; repeat it.", "MODE", shown="semantic, lexical, hybrid"
+            "semantic, lexical, hybrid or reranked; may be repeated.",
+            "MODE",
+            shown="semantic, lexical, hybrid",
         ),
     ] = None,
     rerank: Annotated[str | None, option("The cross-encoder for the mode reranked.", "NAME")] = None,
@@ -67,7 +69,7 @@ def retrieval(
     with ExitStack() as stack:
         with tracked(progress, len(task.documents), "Indexing") as advance:
             index = stack.enter_context(indexed(task, encoder, analyzer=analyzer, advance=advance))
-        with tracked(progress, len(modes) * len(task.queries), "Asking") as advance:
+        with tracked(progress, len(modes) * len(task.queries), "Searching") as advance:
             results = evaluate_retrieval(task, index, modes, rerank=reranker, advance=advance)
     if as_json:
         rows = [result.to_dict() for result in results]
