@@ -1,7 +1,8 @@
-"""What every test may need: the real data, the models of the catalogue, the hub; skipped without them."""
+"""Shared fixtures: the real data, the models of the catalogue, the hub. Tests are skipped without them."""
 
 from __future__ import annotations
 
+import gc
 import os
 import signal
 from functools import cache
@@ -25,14 +26,14 @@ PROJECT = Path(__file__).resolve().parent.parent
 
 
 def data_folder() -> Path | None:
-    """Where the real data lies: ``MUNJANG_DATA``, or ``../shared/data`` from the project's root."""
+    """Return the folder of the real data: ``MUNJANG_DATA``, or ``../shared/data`` from the project's root."""
     folder = Path(os.environ.get("MUNJANG_DATA") or PROJECT.parent / "shared" / "data")
     return folder if folder.is_dir() else None
 
 
 @pytest.fixture
 def data() -> Path:
-    """The folder of real data; the test is skipped without it."""
+    """Return the folder of real data; skip the test without it."""
     folder = data_folder()
     if folder is None:
         pytest.skip("the real data is not here (MUNJANG_DATA)")
@@ -41,7 +42,7 @@ def data() -> Path:
 
 @cache
 def _why_no_models() -> str | None:
-    """Fetch the catalogue's models, once per process; say why they can't be had."""
+    """Fetch the catalogue's models, once per process; return the reason if they are not available."""
     from munjang.checkpoints import open_checkpoint
 
     try:
@@ -101,3 +102,9 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     tests = Path(__file__).parent
     order = {tests / name: number for number, name in enumerate(LONGEST)}
     items.sort(key=lambda item: order.get(item.path, len(order)))
+
+
+def pytest_collection_finish() -> None:
+    """Exclude what is loaded by now from garbage collection: the libraries' millions of objects stay."""
+    gc.collect()
+    gc.freeze()

@@ -1,4 +1,4 @@
-"""`munjang answer`: the forms that scripts rely on, what a person sees, bad input."""
+"""`munjang answer`: the forms that scripts rely on, the text output, bad input."""
 
 from __future__ import annotations
 

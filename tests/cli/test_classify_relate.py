@@ -1,4 +1,4 @@
-"""`munjang classify` and `relate`: the forms that scripts rely on, what people see, bad input."""
+"""`munjang classify` and `relate`: the forms that scripts rely on, the tables, bad input."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def test_classify(classifier: Path) -> None:
     assert both == [rounded(one) for one in classify(TEXTS[:2], top_k=None)]
 
 
-def test_classify_with_labels_of_ones_own(classifier: Path) -> None:
+def test_classify_with_custom_labels(classifier: Path) -> None:
     arguments = ["-l", "날씨", "-l", "cat", "--template", "이 글은 {}."]
     (found,) = lines("classify", TEXT, *arguments, "-m", classifier)
     expected = ZeroShotClassification(classifier)(TEXT, ["날씨", "cat"], hypothesis_template="이 글은 {}.")
@@ -122,6 +122,6 @@ def test_bad_input_is_one_line(arguments: list[str], message: str, classifier: P
     assert len(result.stderr.splitlines()) == 1
 
 
-def test_options_that_do_not_fit(classifier: Path) -> None:
+def test_options_that_do_not_apply(classifier: Path) -> None:
     assert run("classify", "a").exit_code == 2  # no model
     assert run("classify", "a", "-l", "b", "--pair", "c", "-m", classifier).exit_code == 2

@@ -32,7 +32,7 @@ def test_features(bert: Path) -> None:
         assert np.allclose(one["values"], expected, atol=1e-6)
 
 
-def test_what_refuses_every_line_is_reported_once(bert: Path) -> None:
+def test_an_error_of_every_line_is_reported_once(bert: Path) -> None:
     result = run("features", "-", "--layers", "9", "-m", bert, stdin="a\nb\n")
     assert (result.exit_code, result.stdout) == (1, "")
     assert result.stderr.startswith("munjang: There is no layer 9")
@@ -68,7 +68,7 @@ def test_tables(bert: Path, arguments: list[str], shown: list[str]) -> None:
         (["features", "I love Paris", "--combine", "product"], "Unknown combine 'product'"),
     ],
 )
-def test_one_line_for_what_cannot_be_answered(bert: Path, arguments: list[str], line: str) -> None:
+def test_invalid_calls_have_errors_of_one_line(bert: Path, arguments: list[str], line: str) -> None:
     result = run(*arguments, "-m", bert)
     assert result.exit_code == 1
     assert result.stdout == ""
@@ -84,5 +84,5 @@ def test_one_line_for_what_cannot_be_answered(bert: Path, arguments: list[str], 
         ["features", "I love Paris", "--level", "letter"],
     ],
 )
-def test_options_that_do_not_fit(bert: Path, arguments: list[str]) -> None:
+def test_options_that_do_not_apply(bert: Path, arguments: list[str]) -> None:
     assert run(*arguments, "-m", bert).exit_code == 2

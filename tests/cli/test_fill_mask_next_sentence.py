@@ -58,7 +58,7 @@ def test_one_bad_line_of_many_is_reported_and_the_others_are_answered(bert: Path
 
 
 @pytest.mark.parametrize("command", [("next-sentence", "the sky is blue", "-"), ("tokenize", "-")])
-def test_every_line_is_answered_in_its_place(bert: Path, command: tuple[str, ...]) -> None:
+def test_answers_are_in_the_order_of_the_lines(bert: Path, command: tuple[str, ...]) -> None:
     result = run(*command, "--json", "-m", bert, stdin="i love paris!\n\nsoccer is fun\n")
     found = [json.loads(line) for line in result.stdout.splitlines()]
     refuses = command[0] == "next-sentence"
@@ -105,7 +105,7 @@ def test_tables(bert: Path, arguments: list[str], shown: list[str]) -> None:
         (["next-sentence", "the sky", " "], "The second sentence is empty"),
     ],
 )
-def test_one_line_for_what_cannot_be_answered(bert: Path, arguments: list[str], line: str) -> None:
+def test_invalid_calls_have_errors_of_one_line(bert: Path, arguments: list[str], line: str) -> None:
     result = run(*arguments, "-m", bert)
     assert result.exit_code == 1
     assert result.stdout == ""
@@ -120,11 +120,11 @@ def test_one_line_for_what_cannot_be_answered(bert: Path, arguments: list[str], 
         ["next-sentence", "-", "-"],
     ],
 )
-def test_options_that_do_not_fit(bert: Path, arguments: list[str]) -> None:
+def test_options_that_do_not_apply(bert: Path, arguments: list[str]) -> None:
     assert run(*arguments, "-m", bert).exit_code == 2
 
 
-def test_a_long_pair_is_said_to_be_cut(bert: Path) -> None:
+def test_a_long_pair_has_a_truncation_warning(bert: Path) -> None:
     result = run("next-sentence", "soccer is fun " * 20, "the sky", "-m", bert, "--json")
     assert result.exit_code == 0
     assert list(json.loads(result.stdout)) == ["label", "follows", "unrelated"]

@@ -1,4 +1,4 @@
-"""`munjang generate`: the forms that scripts rely on, what a person sees, bad input."""
+"""`munjang generate`: the forms that scripts rely on, the text output, bad input."""
 
 from __future__ import annotations
 
@@ -95,13 +95,13 @@ def test_generate_with_bad_input(writer: Path, options: tuple[str, ...], message
     assert result.stdout == ""
 
 
-def test_a_prompt_that_fills_the_model(writer: Path) -> None:
+def test_a_prompt_of_the_maximum_length(writer: Path) -> None:
     result = run("generate", "고양이가 " * 40, "-m", writer, exit_code=1)
     assert "shorten it" in result.stderr
 
 
 def test_ctrl_c_in_the_middle_of_a_text(writer: Path, tmp_path: Path) -> None:
-    """As a person at a terminal does it: after the first piece, SIGINT to the process."""
+    """Send SIGINT to the process after the first piece, as Ctrl-C at a terminal does."""
     slow = (
         "import sys, time\n"
         "from munjang.tasks.generation import decoding\n"

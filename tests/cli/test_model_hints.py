@@ -1,4 +1,4 @@
-"""Where a model can't be had, the message names those that are here, and what trains one."""
+"""If a model is not available, the message lists the models that are, and the command that trains it."""
 
 from __future__ import annotations
 
@@ -52,10 +52,10 @@ def test_without_a_hub(invoke: Invoke, command: str, model: tuple[str, ...]) -> 
     assert ("Did you mean 'klue/bert-base'?" in shown) == bool(model)
 
 
-def test_what_is_here_is_named_with_what_it_can_do(
+def test_local_models_are_listed_with_their_heads(
     invoke: Invoke, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A model of the catalogue, as it stands in a cache, with the heads of BERT."""
+    """A model of the catalogue in a cache, with the heads of BERT."""
     from munjang.checkpoints import library
 
     folder = MODEL_MAKERS["fill-mask"](tmp_path)

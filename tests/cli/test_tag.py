@@ -1,4 +1,4 @@
-"""`munjang tag`: the forms that scripts rely on, what people see, bad input."""
+"""`munjang tag`: the forms that scripts rely on, the tables, bad input."""
 
 from __future__ import annotations
 

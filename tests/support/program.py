@@ -7,9 +7,12 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable, Mapping
+from functools import cache
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
+import typer
 from typer.testing import CliRunner
 
 from support.processes import python_environment
@@ -34,13 +37,22 @@ Invoke = Callable[..., Any]
 Program = Callable[..., "subprocess.CompletedProcess[bytes]"]
 
 
+@cache
+def _command() -> Any:
+    """Return the command line, made once: typer makes it again for each call, which takes 0.1 s."""
+    from munjang.cli.app import app
+
+    return typer.main.get_command(app)
+
+
 def invoke_here(*arguments: object, stdin: str | bytes | None = None) -> Any:
     """Run a command in this process; return its exit code, stdout and stderr."""
     from munjang.cli.app import app
 
-    return CliRunner(env={"COLUMNS": os.environ.get("COLUMNS", "100")}).invoke(
-        app, [str(argument) for argument in arguments], input=stdin
-    )
+    command = _command()
+    with mock.patch("typer.testing._get_command", lambda _: command):
+        runner = CliRunner(env={"COLUMNS": os.environ.get("COLUMNS", "100")})
+        return runner.invoke(app, [str(argument) for argument in arguments], input=stdin)
 
 
 def json_lines(*arguments: object, stdin: str | bytes | None = None) -> list[Any]:

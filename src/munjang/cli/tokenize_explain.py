@@ -20,7 +20,7 @@ from munjang.cli.common.texts import (
 )
 
 if TYPE_CHECKING:
-    from munjang.tasks.explain.explanation import Explanation
+    from munjang.tasks.explain.explain import Explanation
     from munjang.tokenization import Encoding, Tokenizer
 
 

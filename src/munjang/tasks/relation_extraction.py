@@ -182,7 +182,7 @@ def _around(encoding: Encoding, markers: Sequence[int], limit: int) -> Encoding:
     needed = marked[-1] - marked[0] + 1
     if needed > room:
         raise InputError(
-            f"The entities stand {needed} tokens apart, with their markers; the model takes {room} tokens of "
+            f"The entities are {needed} tokens apart, with their markers; the model takes {room} tokens of "
             "a text. Choose entities that are closer together."
         )
     start = min(max(0, marked[0] - (room - needed) // 2), len(own) - room)

@@ -26,7 +26,7 @@ class Shape:
 
 @dataclass(frozen=True)
 class Settings:
-    """A dataclass of the library, which does not know typer."""
+    """A dataclass of the library, which does not depend on typer."""
 
     name: str = field(metadata={"help": "A name.", "metavar": "NAME"})
     rate: float = field(default=0.5, metadata={"help": "How fast.", "panel": "Speed", "max": 1})

@@ -170,11 +170,11 @@ def _table_of_metrics(result: TrainingResult) -> Iterator[str]:
 
 
 def _versions() -> str:
-    found = []
+    versions = []
     for name in _PACKAGES:
         with suppress(metadata.PackageNotFoundError):  # munjang itself, if it runs from its source
-            found.append(f"{name} {metadata.version(name)}")
-    return ", ".join(found)
+            versions.append(f"{name} {metadata.version(name)}")
+    return ", ".join(versions)
 
 
 def _duration(seconds: float) -> str:

@@ -46,9 +46,9 @@ class MiningTexts:
                 texts.append(text)
         grouped: dict[str, list[int]] = {}
         for anchor, positive in both:
-            found = grouped.setdefault(anchor, [])
-            if (index := indices[nfc(positive)]) not in found:
-                found.append(index)
+            own = grouped.setdefault(anchor, [])
+            if (index := indices[nfc(positive)]) not in own:
+                own.append(index)
         return cls(
             list(grouped),
             texts,
@@ -213,12 +213,12 @@ class _Scores:
         rules: MiningRules,
     ) -> Iterator[NDArray[np.intp]]:
         """Yield for each query the corpus indices of its accepted candidates, nearest first."""
-        hits = semantic_search(
+        rankings = semantic_search(
             queries[some.start : some.stop], documents, top_k=rules.depth + 1, score_function=self._all
         )
-        for query, found in zip(some, hits, strict=True):
+        for query, hits in zip(some, rankings, strict=True):
             itself = self._texts.own[query]
-            row = [hit for hit in found if hit["corpus_id"] != itself][: rules.depth]
+            row = [hit for hit in hits if hit["corpus_id"] != itself][: rules.depth]
             indices = np.array([hit["corpus_id"] for hit in row], dtype=np.intp)
             positives = self._texts.positives[query]
             if self._judge is None:

@@ -16,7 +16,6 @@ from munjang.search.settings import IndexSettings
 from munjang.search.stores.base import Found, Match
 from munjang.search.stores.postgres.connection import Connection, Session
 from munjang.search.stores.postgres.encoding import (
-    escaped,
     id_key,
     read_document,
     read_id,
@@ -115,12 +114,6 @@ class PostgresReader:
                     yield None
                 else:
                     yield document, digest
-
-    @_reading
-    def ids_of_source(self, source: str) -> Sequence[DocumentId]:
-        """Return the ids of the documents that were read from a file."""
-        rows = self._rows("SELECT id FROM documents WHERE source = %s ORDER BY number", [escaped(source)])
-        return [read_id(row[0]) for row in rows]
 
     @_reading
     def count(self, where: Filter | None = None) -> int:

@@ -118,12 +118,6 @@ class SqliteReader:
                     yield document_and_digest
 
     @_reading
-    def ids_of_source(self, source: str) -> list[DocumentId]:
-        """Return the ids of the documents that were read from a file."""
-        rows = self.connection.execute("SELECT id FROM document WHERE source = ? ORDER BY number", (source,))
-        return [read_id(document) for (document,) in rows]
-
-    @_reading
     def count(self, where: Filter | None = None) -> int:
         """Count the documents that match a filter, or all documents."""
         condition, values = documents_where(where)
