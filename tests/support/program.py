@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Callable, Mapping
@@ -21,6 +22,7 @@ __all__ = [
     "Invoke",
     "Program",
     "invoke_here",
+    "json_lines",
     "printed_json",
     "printed_text",
     "program_environment",
@@ -49,7 +51,15 @@ def invoke_here(*arguments: object, stdin: str | bytes | None = None) -> Any:
 
     command = _command()
     with mock.patch("typer.testing._get_command", return_value=command):
-        return CliRunner().invoke(app, [str(argument) for argument in arguments], input=stdin)
+        runner = CliRunner(env={"COLUMNS": os.environ.get("COLUMNS", "100")})
+        return runner.invoke(app, [str(argument) for argument in arguments], input=stdin)
+
+
+def json_lines(*arguments: object, stdin: str | bytes | None = None) -> list[Any]:
+    """Run a command in this process with ``--json``; return the value of each line that it printed."""
+    result = invoke_here(*arguments, "--json", stdin=stdin)
+    assert result.exit_code == 0, result.output
+    return [json.loads(line) for line in result.stdout.splitlines()]
 
 
 def printed_json(result: Any) -> Any:
