@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from typer.testing import CliRunner
 
 from munjang.cli.classify_relate import parse_span
 from munjang.errors import InputError
@@ -18,6 +17,7 @@ from munjang.tasks.text_classification import TextClassification
 from munjang.tasks.token_classification import TokenClassification
 from munjang.tasks.zero_shot import ZeroShotClassification
 from support.labelled import NER_LABELS, TEXTS, labelled_model
+from support.program import invoke_here
 
 TEXT = "이순신은 한성에서 태어났다."
 
@@ -47,9 +47,7 @@ def relater(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def run(*arguments: object, stdin: str | None = None) -> Any:
-    from munjang.cli.app import app
-
-    return CliRunner(env={"COLUMNS": "100"}).invoke(app, [str(part) for part in arguments], input=stdin)
+    return invoke_here(*arguments, stdin=stdin, columns=100)
 
 
 def lines(*arguments: object, stdin: str | None = None) -> list[Any]:

@@ -8,11 +8,11 @@ from typing import Any
 
 import numpy as np
 import pytest
-from typer.testing import CliRunner
 
 from munjang.tasks.features import FeatureExtraction
 from munjang.tasks.fill_mask.fill_mask import FillMask
 from munjang.tasks.next_sentence import NextSentencePrediction
+from support.program import invoke_here
 from support.wordpiece import bert_with_words
 
 SOCCER = "축구는 정말 재미있는 [MASK]다."
@@ -27,9 +27,7 @@ def bert(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def run(*arguments: object, stdin: str | None = None) -> Any:
-    from munjang.cli.app import app
-
-    return CliRunner(env={"COLUMNS": "100"}).invoke(app, [str(part) for part in arguments], input=stdin)
+    return invoke_here(*arguments, stdin=stdin, columns=100)
 
 
 def lines(*arguments: object, stdin: str | None = None) -> list[Any]:

@@ -12,13 +12,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from typer.testing import CliRunner
 
 from munjang.tasks.generation.text_generation import TextGeneration
 from munjang.tasks.question_answering import QuestionAnswering
 from support.answers import LONG, QUESTION, SHORT, make_answerer
 from support.gpt2 import make_gpt2
 from support.processes import python_environment
+from support.program import invoke_here
 
 
 @pytest.fixture(scope="module")
@@ -34,9 +34,7 @@ def answerer(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def run(*arguments: object, exit_code: int = 0) -> Any:
-    from munjang.cli.app import app
-
-    result = CliRunner(env={"COLUMNS": "120"}).invoke(app, [str(part) for part in arguments])
+    result = invoke_here(*arguments, columns=120)
     assert result.exit_code == exit_code, result.output
     return result
 

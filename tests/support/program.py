@@ -43,13 +43,13 @@ def _command() -> Any:
     return typer.main.get_command(app)
 
 
-def invoke_here(*arguments: object, stdin: str | bytes | None = None) -> Any:
+def invoke_here(*arguments: object, stdin: str | bytes | None = None, columns: int | None = None) -> Any:
     """Run a command in this process; return its exit code, stdout and stderr."""
     from munjang.cli.app import app
 
-    command = _command()
-    with mock.patch("typer.testing._get_command", lambda _: command):
-        return CliRunner().invoke(app, [str(argument) for argument in arguments], input=stdin)
+    environment = {} if columns is None else {"COLUMNS": str(columns)}
+    with mock.patch("typer.testing._get_command", return_value=_command()):
+        return CliRunner(env=environment).invoke(app, [str(argument) for argument in arguments], input=stdin)
 
 
 def printed_json(result: Any) -> Any:
