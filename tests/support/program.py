@@ -45,13 +45,16 @@ def _command() -> Any:
     return typer.main.get_command(app)
 
 
-def invoke_here(*arguments: object, stdin: str | bytes | None = None) -> Any:
-    """Run a command in this process; return its exit code, stdout and stderr."""
+def invoke_here(*arguments: object, stdin: str | bytes | None = None, columns: int | None = None) -> Any:
+    """Run a command in this process; return its exit code, stdout and stderr.
+
+    ``columns`` is the width of the terminal; by default the environment's, or 100.
+    """
     from munjang.cli.app import app
 
-    command = _command()
-    with mock.patch("typer.testing._get_command", return_value=command):
-        runner = CliRunner(env={"COLUMNS": os.environ.get("COLUMNS", "100")})
+    width = os.environ.get("COLUMNS", "100") if columns is None else str(columns)
+    with mock.patch("typer.testing._get_command", return_value=_command()):
+        runner = CliRunner(env={"COLUMNS": width})
         return runner.invoke(app, [str(argument) for argument in arguments], input=stdin)
 
 
