@@ -170,12 +170,13 @@ class NumpyOps:
 
 
 class _NumpyProgram(OneByOne):
-    def __init__(self, program: Program, params: Params[Array]) -> None:
+    def __init__(self, program: Program, params: Params[Array], make_ops: Callable[..., NumpyOps]) -> None:
         self._program = program
         self._params = params
+        self._make_ops = make_ops
 
     def __call__(self, batch: TokenBatch[Array]) -> Outputs:
-        return self._run(NumpyOps(self._program.taps), batch)
+        return self._run(self._make_ops(self._program.taps), batch)
 
     def _run(self, ops: NumpyOps, batch: TokenBatch[Array]) -> Outputs:
         with np.errstate(over="ignore", invalid="ignore"):  # the caller checks the outputs
@@ -183,18 +184,31 @@ class _NumpyProgram(OneByOne):
 
     def session(self) -> Callable[[TokenBatch[Array]], Outputs]:
         cache: dict[str, Array] = {}
-        return lambda batch: self._run(NumpyOps(self._program.taps, cache), batch)
+        return lambda batch: self._run(self._make_ops(self._program.taps, cache), batch)
 
 
 class NumpyExecutor(Executor):
-    """An executor that uses NumPy alone."""
+    """An executor that uses NumPy alone, in ``dtype`` ``"float32"`` or ``"int8"``."""
 
-    def __init__(self, weights: Mapping[str, NDArray[Any]]) -> None:
+    def __init__(self, weights: Mapping[str, NDArray[Any]], *, dtype: str = "float32") -> None:
         self._params: Params[Array] = Params(MadeOnce(weights, as_float32))
+        self._products = None
+        if dtype == "int8":
+            from munjang.backends.eight_bit import EightBitProducts, NamedArrays
+
+            arrays = NamedArrays(weights)
+            self._params = Params(MadeOnce(arrays, lambda _, array: array))
+            self._products, self._arrays = EightBitProducts(weights), arrays
 
     def compile(self, program: Program) -> _NumpyProgram:
         """Return a runnable program; nothing is compiled."""
-        return _NumpyProgram(program, self._params)
+        if self._products is None:
+            return _NumpyProgram(program, self._params, NumpyOps)
+        from munjang.backends.eight_bit import EightBitNumpyOps
+
+        self._products.prepare(program)
+        make_ops = partial(EightBitNumpyOps, products=self._products, arrays=self._arrays)
+        return _NumpyProgram(program, self._params, make_ops)
 
     def every_value(self, program: Program, batch: TokenBatch[Array]) -> dict[str, Array]:
         """Run a program and return every named intermediate value and the outputs."""
