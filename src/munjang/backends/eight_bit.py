@@ -29,7 +29,6 @@ from munjang.models.batch import TokenBatch
 from munjang.models.params import Params
 from munjang.models.program import Program
 
-DTYPES = ("float32", "int8")
 _LARGEST = np.float32(127)  # symmetric: -128 is not used
 _SMALLEST_PRODUCT = 32  # inputs and outputs; a classifier of a few labels stays in float32
 _MULTIPLE = 16  # of the channels in a group, for the engine

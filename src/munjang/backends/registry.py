@@ -6,19 +6,27 @@ from collections.abc import Mapping
 
 from munjang.backends.executor import Array, Executor
 from munjang.errors import InputError, InputTypeError, MissingExtraError
-from munjang.validation import optional_count
+from munjang.validation import checked_choice, optional_count
 
 BACKENDS = ("openvino", "numpy", "torch")
+DTYPES = ("float32", "int8")
 
 
 def make_executor(
-    backend: str, weights: Mapping[str, Array], *, threads: int | None = None, streams: int | None = None
+    backend: str,
+    weights: Mapping[str, Array],
+    *,
+    threads: int | None = None,
+    streams: int | None = None,
+    dtype: str = "float32",
 ) -> Executor:
     """Create an executor by name: ``openvino``, ``numpy`` or ``torch``.
 
     ``threads`` and ``streams`` are OpenVINO's; the others use the settings of NumPy's BLAS or of torch.
-    Raises `InputError` for an unknown name, `MissingExtraError` if torch is requested and not installed.
+    ``dtype`` is ``"float32"``, or ``"int8"`` for products in 8 bits. Raises `InputError` for an unknown name,
+    and for torch in 8 bits, `MissingExtraError` if torch is requested and not installed.
     """
+    checked_choice("dtype", dtype, DTYPES)
     optional_count("threads", threads)
     optional_count("streams", streams)
     if not isinstance(backend, str):
@@ -26,12 +34,14 @@ def make_executor(
     if backend == "openvino":
         from munjang.backends.openvino import OpenVINOExecutor
 
-        return OpenVINOExecutor(weights, threads=threads, streams=streams)
+        return OpenVINOExecutor(weights, threads=threads, streams=streams, dtype=dtype)
     if backend == "numpy":
         from munjang.backends.numpy import NumpyExecutor
 
-        return NumpyExecutor(weights)
+        return NumpyExecutor(weights, dtype=dtype)
     if backend == "torch":
+        if dtype != "float32":
+            raise InputError(f"The torch backend computes in float32, not in {dtype}; use backend='openvino'.")
         try:
             from munjang.backends.torch import TorchExecutor
         except ModuleNotFoundError as error:

@@ -32,6 +32,7 @@ class OpenArguments(FetchArguments, total=False):
     backend: str
     threads: int | None
     streams: int | None
+    dtype: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,11 +67,14 @@ class OpenOptions(FetchOptions):
     Attributes:
         backend: ``"openvino"``, ``"numpy"`` or ``"torch"``.
         threads, streams: see `munjang.backends.openvino.OpenVINOExecutor`.
+        dtype: ``"float32"``, or ``"int8"`` for matrix products in 8 bits, which are faster and round
+            (docs/performance.md).
     """
 
     backend: str = "openvino"
     threads: int | None = None
     streams: int | None = None
+    dtype: str = "float32"
 
 
 def cache_root(cache_dir: str | os.PathLike[str] | None = None) -> Path:

@@ -157,13 +157,15 @@ class Model:
         backend: str = "openvino",
         threads: int | None = None,
         streams: int | None = None,
+        dtype: str = "float32",
     ) -> None:
         self.raw_config = dict(raw_config)
         self.architecture = architecture_of(raw_config)
         self.config = self.architecture.read_config(raw_config)
         self.head = head
         self.weights: Mapping[str, Array] = weights
-        self._backend, self._threads, self._streams = backend, threads, streams
+        self.backend, self.dtype = backend, dtype
+        self._threads, self._streams = threads, streams
         if head is not None:
             require_head(self.architecture, Params(weights), raw_config, head)
         self.check(self.program(self._default_outputs()))
@@ -215,6 +217,7 @@ class Model:
             backend=chosen.backend,
             threads=chosen.threads,
             streams=chosen.streams,
+            dtype=chosen.dtype,
         )
 
     def set_weights(self, weights: Mapping[str, Array]) -> None:
@@ -223,7 +226,9 @@ class Model:
         self._start()
 
     def _start(self) -> None:
-        executor = make_executor(self._backend, self.weights, threads=self._threads, streams=self._streams)
+        executor = make_executor(
+            self.backend, self.weights, threads=self._threads, streams=self._streams, dtype=self.dtype
+        )
         self.runner = Runner(
             executor,
             Layout.of(self.config),
