@@ -2,14 +2,14 @@
 
 A product of inputs x ``[T, K]`` with a matrix W ``[N, K]`` becomes::
 
-    u = x / c                    c [K]: powers of two that bring the channels to similar ranges
+    u = x / c                    c [K] brings the channels to similar ranges
     a = max|u| / 127             for each token and each group of `EightBitProducts.group` channels
     y = sum over groups of (round(u / a) · values) a · scales
 
 ``values`` and ``scales`` are W·c in int8 with one scale per output channel (arXiv:1712.05877). Dividing the
-inputs by ``c`` and multiplying the weights by it is SmoothQuant (arXiv:2211.10438); ``c`` is the square root of
-the channel's range, which is measured with random tokens, because the channels with large values of a BERT
-model are the same for all texts. A result depends on its own token alone, so texts do not affect each other.
+inputs by ``c`` and multiplying the weights by it is SmoothQuant (arXiv:2211.10438); ``c`` is a power of the
+channel's range, which is measured with random tokens, because the channels with large values of a BERT model
+are the same for all texts. A row depends on its own token alone.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -32,9 +32,11 @@ from munjang.models.program import Program
 _LARGEST = np.float32(127)  # symmetric: -128 is not used
 _SMALLEST_PRODUCT = 32  # inputs and outputs; a classifier of a few labels stays in float32
 _MULTIPLE = 16  # of the channels in a group, for the engine
+_SMOOTHING = 0.6  # exponent; docs/performance.md has measurements of others
+_LEAST_SMOOTHING = 1e-3
 _SMOOTHED_ABOVE = 3.5  # largest range of a channel, relative to the median range
 _TEXTS, _TOKENS = 8, 32  # of the random tokens
-_FIRST_POSITION = 2  # RoBERTa's positions begin after that of padding
+_FIRST_POSITIONS = np.array([0, 2], dtype=np.int32)  # RoBERTa's positions begin after that of padding
 
 
 class EightBitMatrix(NamedTuple):
@@ -121,10 +123,11 @@ class EightBitProducts:
         """
         ranges = self._ranges[name]
         middle = float(np.median(ranges))
-        if whole_groups(len(ranges), _MULTIPLE) > self.group or not 0 < middle * _SMOOTHED_ABOVE < ranges.max():
+        wider = whole_groups(len(ranges), _MULTIPLE) > self.group
+        if wider or not 0 < middle * _SMOOTHED_ABOVE < ranges.max():
             return None
-        exponents = np.rint(np.log2(np.maximum(ranges / middle, 2.0**-20)) / 2)
-        return np.exp2(exponents).astype(np.float32)
+        relative = np.maximum(ranges / middle, np.float32(_LEAST_SMOOTHING))
+        return np.asarray(relative**_SMOOTHING, dtype=np.float32)
 
 
 class NamedArrays(Mapping[str, Array]):
@@ -201,7 +204,7 @@ class EightBitNumpyOps(NumpyOps):
             matrix = self._products.matrix(name, weight, transposed=transposed)
         if matrix is None or self._products is None:
             return super().affine(x, weight, bias, transposed=transposed)
-        smoothed = x if matrix.smoothing is None else x / matrix.smoothing
+        smoothed = x if matrix.smoothing is None else np.asarray(x / matrix.smoothing, dtype=np.float32)
         return super().affine(quantized(smoothed, self._products.group), matrix.restored(), bias)
 
 
@@ -209,9 +212,9 @@ def _random_tokens() -> TokenBatch[Array]:
     """Return a batch of texts of random tokens; `_RangeOps` maps the token ids to the vocabulary."""
     tokens = np.arange(_TEXTS * _TOKENS, dtype=np.int32)
     random = np.random.default_rng(0)
-    return TokenBatch[Any](
+    return TokenBatch(
         input_ids=random.integers(0, np.iinfo(np.int32).max, len(tokens), dtype=np.int32),
-        position_ids=(tokens % _TOKENS + _FIRST_POSITION).astype(np.int32),
+        position_ids=tokens % _TOKENS + np.repeat(_FIRST_POSITIONS, len(tokens) // 2),
         token_type_ids=np.zeros_like(tokens),
         pad_index=tokens.reshape(_TEXTS, _TOKENS),
         attention_bias=np.zeros((_TEXTS, 1, 1, _TOKENS), dtype=np.float32),

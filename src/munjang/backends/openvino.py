@@ -15,7 +15,6 @@ from queue import SimpleQueue
 from typing import Any, NamedTuple, TypeAlias, TypeVar
 
 import numpy as np
-from numpy.typing import NDArray
 
 from munjang.backends.cores import available_cores
 from munjang.backends.eight_bit import EightBitMatrix, EightBitProducts, quantized, whole_groups
@@ -606,7 +605,7 @@ class OpenVINOExecutor(Executor):
         )
 
     def _reference(self, program: Program) -> Array | None:
-        """Return the probe's row of the first layer, computed with NumPy; ``None`` for 8-bit weights alone."""
+        """Return the probe's row of the first layer, computed with NumPy; ``None`` for int8 weights alone."""
         if self._make_ops is EightBitOps:
             return None
         return first_layer(program, self._weights, self._products)

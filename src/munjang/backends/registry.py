@@ -41,7 +41,7 @@ def make_executor(
         return NumpyExecutor(weights, dtype=dtype)
     if backend == "torch":
         if dtype != "float32":
-            raise InputError(f"The torch backend computes in float32, not in {dtype}; use backend='openvino'.")
+            raise InputError(f"The torch backend computes in float32, not {dtype}; use backend='openvino'.")
         try:
             from munjang.backends.torch import TorchExecutor
         except ModuleNotFoundError as error:
