@@ -15,7 +15,7 @@ from torch import Tensor
 from torch.nn.functional import scaled_dot_product_attention
 
 from benchmarks.rounds import quartiles, ratios, take_turns
-from munjang.backends.torch_dropout import attention_with_dropout
+from munjang.backends.torch import attention_with_dropout
 
 RATE = 0.1
 HEADS, WIDTH = 12, 32  # those of small encoders

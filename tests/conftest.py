@@ -1,4 +1,4 @@
-"""What every test may need: the real data, the models of the catalogue, the hub; skipped without them."""
+"""Shared fixtures: the real data, the models of the catalogue, the hub. Tests are skipped without them."""
 
 from __future__ import annotations
 
@@ -26,14 +26,14 @@ PROJECT = Path(__file__).resolve().parent.parent
 
 
 def data_folder() -> Path | None:
-    """Where the real data lies: ``MUNJANG_DATA``, or ``../shared/data`` from the project's root."""
+    """Return the folder of the real data: ``MUNJANG_DATA``, or ``../shared/data`` from the project's root."""
     folder = Path(os.environ.get("MUNJANG_DATA") or PROJECT.parent / "shared" / "data")
     return folder if folder.is_dir() else None
 
 
 @pytest.fixture
 def data() -> Path:
-    """The folder of real data; the test is skipped without it."""
+    """Return the folder of real data; skip the test without it."""
     folder = data_folder()
     if folder is None:
         pytest.skip("the real data is not here (MUNJANG_DATA)")
@@ -42,7 +42,7 @@ def data() -> Path:
 
 @cache
 def _why_no_models() -> str | None:
-    """Fetch the catalogue's models, once per process; say why they can't be had."""
+    """Fetch the catalogue's models, once per process; return the reason if they are not available."""
     from munjang.checkpoints import open_checkpoint
 
     try:

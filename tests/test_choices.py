@@ -1,4 +1,4 @@
-"""The names that arguments accept are those that the library implements."""
+"""The library implements all names that arguments accept, and no others."""
 
 from __future__ import annotations
 

@@ -26,7 +26,7 @@ def rows() -> list[Row]:
 
 
 def repeated(values: list[str]) -> list[str]:
-    """What occurs more than once, for a message that names the culprit."""
+    """Return the values that occur more than once, for the message of an assertion."""
     return [value for value, count in Counter(values).items() if count > 1]
 
 
@@ -59,7 +59,7 @@ def test_ids_carry_the_language_and_are_unique(rows: list[Row]) -> None:
     assert [row["id"] for row in rows if not re.fullmatch(rf"{row['lang']}-\d{{3}}", row["id"])] == []
 
 
-def test_no_question_stands_twice(rows: list[Row]) -> None:
+def test_no_question_occurs_twice(rows: list[Row]) -> None:
     assert repeated([row["question"].casefold() for row in rows]) == []
 
 
@@ -70,7 +70,7 @@ def test_topics_are_slugs_known_in_both_languages(rows: list[Row]) -> None:
 
 
 @pytest.mark.parametrize("column", COLUMNS)
-def test_fields_are_clean(rows: list[Row], column: str) -> None:
+def test_fields_are_normalized(rows: list[Row], column: str) -> None:
     for row in rows:
         value = row[column]
         assert value, f"{row['id']}: {column} is empty"

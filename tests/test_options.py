@@ -1,4 +1,4 @@
-"""Options that travel whole: dataclass, keyword arguments and signatures list the same names and defaults."""
+"""Options as dataclasses: keyword arguments and signatures have the same names and defaults."""
 
 from __future__ import annotations
 

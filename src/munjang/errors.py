@@ -29,7 +29,6 @@ from __future__ import annotations
 
 import re
 import shlex
-from importlib import metadata
 
 
 class MunjangError(Exception):
@@ -86,6 +85,8 @@ class MissingExtraError(MunjangError, ImportError):
     @classmethod
     def of(cls, reason: str, extra: str) -> MissingExtraError:
         """Return the error for an extra of this package, whose requirements the message names."""
+        from importlib import metadata
+
         try:
             lines = metadata.requires("munjang") or []
         except metadata.PackageNotFoundError:  # run from source, not installed

@@ -1,4 +1,4 @@
-"""What the engine compiles is checked: wrong values on a stream, wrong values everywhere, fused products."""
+"""The check of compiled programs: wrong values on a stream, wrong values everywhere, fused products."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def test_the_first_layer_is_that_of_the_whole_model(architecture: str, tmp_path:
 
 
 def test_one_wrong_stream_is_found(folder: Path, expected: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Values are spoilt where they are read from a request, on every second request of several streams."""
+    """Corrupt the values that are read from a request, on every second request of several streams."""
     right, seen = openvino._values, []
 
     def spoilt(request: Any) -> Any:
@@ -71,7 +71,7 @@ def test_one_wrong_stream_is_found(folder: Path, expected: Any, monkeypatch: pyt
     np.testing.assert_allclose(hidden_states(model), expected, atol=1e-5)
 
 
-def test_a_fault_that_is_gone_at_the_second_compilation(
+def test_a_fault_that_disappears_at_the_second_compilation(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     right, seen = openvino._values, []
@@ -88,7 +88,7 @@ def test_a_fault_that_is_gone_at_the_second_compilation(
 def test_products_that_are_fused_are_refused_on_several_streams(
     folder: Path, expected: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The graph as it would be without our precaution: the engine does fuse its products."""
+    """The graph without `_unfused`: the engine fuses its products."""
     monkeypatch.setattr(OpenVINOOps, "_unfused", lambda self, x: x)
     model = Model.from_pretrained(folder, threads=2, streams=2)
     with pytest.warns(EngineWarning, match="products are fused, such as .*Gelu"):
@@ -98,7 +98,7 @@ def test_products_that_are_fused_are_refused_on_several_streams(
     np.testing.assert_allclose(hidden_states(model), expected, atol=1e-5)
 
 
-def test_wrong_values_whatever_the_streams_are_an_error(
+def test_wrong_values_with_any_number_of_streams_are_an_error(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     right = openvino._values
@@ -133,5 +133,5 @@ def test_programs_for_single_calls_and_sessions_are_checked_too(folder: Path) ->
         ([], [], False),
     ],
 )
-def test_differ(values: list[float], expected: list[float], apart: bool) -> None:
+def test_unequal_values(values: list[float], expected: list[float], apart: bool) -> None:
     assert differ(np.array(values, np.float32), np.array(expected, np.float32)) is apart

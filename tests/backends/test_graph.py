@@ -1,4 +1,4 @@
-"""Only what is asked for is computed: a look at the OpenVINO graph, and at what the others keep."""
+"""Only requested values are computed: the OpenVINO graph, and the values that the others keep."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ def inputs_of(graph: Any) -> list[str]:
 
 
 def rows_by_weight(graph: Any) -> dict[str, int]:
-    """How many rows each matrix of weights is multiplied with, for a batch of 7 tokens and 2 rows."""
+    """Return how many rows each matrix of weights is multiplied with, for a batch of 7 tokens and 2 rows."""
     graph.reshape({name: SIZES.get(name, [1]) for name in inputs_of(graph)})  # a number is [1]
     products = [op for op in graph.get_ordered_ops() if op.get_type_name() == "MatMul"]
     return {op.input_value(1).get_node().get_friendly_name(): op.output(0).get_shape()[0] for op in products}
@@ -126,14 +126,14 @@ def test_attention_probabilities_only_where_they_are_tapped(models: Any) -> None
     assert kinds_in(graph)["ScaledDotProductAttention"] == LAYERS - 1
 
 
-def test_a_tap_alone_ends_the_graph_there(models: Any) -> None:
+def test_the_graph_ends_at_the_only_requested_tap(models: Any) -> None:
     graph = graph_of(models("bert"), taps=frozenset({"layer.0.query"}))
     assert [name for name in weights_in(graph) if ".layer.1." in name or "intermediate" in name] == []
     assert inputs_of(graph) == ["input_ids", "position_ids", "token_type_ids"]
 
 
-def test_what_is_compiled(models: Any) -> None:
-    """The engine's own graph has no more results than asked for, and no separate softmax."""
+def test_compiled_programs(models: Any) -> None:
+    """The compiled graph has only the requested results, and no separate softmax."""
     model = models("bert")
     for outputs in ({LAST_HIDDEN_STATE}, {LOGITS}, {LAST_HIDDEN_STATE, POOLER_OUTPUT}):
         compiled = model.runner.compiled(model.program(frozenset(outputs)))._compiled
@@ -146,7 +146,7 @@ def test_what_is_compiled(models: Any) -> None:
 
 
 class Counted(dict[str, Any]):
-    """Weights that note which of them were asked for."""
+    """Weights that record which tensors were read."""
 
     def __init__(self, weights: Any) -> None:
         super().__init__({name: weights[name] for name in weights})
@@ -157,7 +157,7 @@ class Counted(dict[str, Any]):
         return super().__getitem__(name)
 
 
-def test_numpy_and_torch_compute_and_keep_no_more(models: Any) -> None:
+def test_numpy_and_torch_compute_only_requested_values(models: Any) -> None:
     model = models("bert")
     batch = batch_for(model)
     taps = frozenset({"layer.1.attention.probabilities", "embeddings"})
@@ -186,7 +186,7 @@ def test_a_tap_that_does_not_exist(backend: str, models: Any) -> None:
             model.runner.executor.forward(program, batch)
 
 
-def test_weights_are_made_once_and_only_when_asked_for() -> None:
+def test_weights_are_created_once_on_request() -> None:
     made: list[str] = []
 
     def make(name: str, array: Any) -> Any:

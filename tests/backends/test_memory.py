@@ -1,4 +1,4 @@
-"""A model's file is mapped into memory, never written to, and a large vocabulary costs what is used of it."""
+"""A model's file is memory-mapped and never changed; only used rows of a large vocabulary take memory."""
 
 from __future__ import annotations
 
@@ -105,7 +105,7 @@ def test_a_large_table_is_an_input_of_the_graph(large: tuple[Any, Path]) -> None
 
 
 @pytest.mark.parametrize("backend", BACKENDS)
-def test_the_file_is_not_written_to(backend: str, tmp_path: Path) -> None:
+def test_the_file_is_not_changed(backend: str, tmp_path: Path) -> None:
     random_peer("bert", tmp_path)
     file = tmp_path / "model.safetensors"
     before = hashlib.sha256(file.read_bytes()).hexdigest()
@@ -119,7 +119,7 @@ def test_the_file_is_not_written_to(backend: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("backend", BACKENDS)
-def test_a_model_that_is_gone_gives_its_memory_back(
+def test_memory_of_a_released_model_is_freed(
     backend: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     random_peer("bert", tmp_path, settings={"hidden_size": WIDTH, "num_hidden_layers": 1})

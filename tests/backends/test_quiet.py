@@ -1,4 +1,4 @@
-"""A package can be hidden from an import, and nothing is left behind."""
+"""A package can be hidden from an import, without a lasting effect."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Threads and streams reach the engine, and their defaults fit what this process may use."""
+"""Threads and streams reach the engine, and their defaults fit the cores of this process."""
 
 from __future__ import annotations
 

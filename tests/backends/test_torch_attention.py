@@ -1,4 +1,4 @@
-"""Texts in groups of like length: what stands where, the gradients, and attention as over one padded view.
+"""Texts in groups of similar length: their layout, the gradients, and attention equal to one padded view.
 
 What can be wrong: one text, one token, texts of equal length, a group of one, tokens that see no later ones.
 """
@@ -35,7 +35,7 @@ def rows_of(lengths: list[int]) -> Tensor:
 
 
 @pytest.mark.parametrize("lengths", LENGTHS, ids=str)
-def test_every_text_has_a_row_of_its_own(lengths: list[int]) -> None:
+def test_every_text_has_its_own_row(lengths: list[int]) -> None:
     groups, x = Groups(batch_of(lengths), CPU), rows_of(lengths)
     views = groups.lay_out(x, HEADS)
     found = [
@@ -51,7 +51,7 @@ def test_every_text_has_a_row_of_its_own(lengths: list[int]) -> None:
 
 
 @pytest.mark.parametrize("lengths", LENGTHS, ids=str)
-def test_laid_out_and_taken_together_nothing_has_changed(lengths: list[int]) -> None:
+def test_grouping_and_ungrouping_keeps_the_values(lengths: list[int]) -> None:
     groups, x = Groups(batch_of(lengths), CPU), rows_of(lengths)
     back = groups.take_together(groups.lay_out(x, HEADS))
     assert torch.equal(back, x)

@@ -1,6 +1,6 @@
-"""Dropout on a CPU: how often, how it is scaled, its gradients, and attention with it.
+"""Dropout on a CPU: its rate and scale, its gradients, and attention with dropout.
 
-What can be wrong: a rate of 0 or 1, or so near them that no number of 16 bits lies between.
+What can be wrong: a rate of 0 or 1, or so close to them that no 16-bit number is between.
 """
 
 from __future__ import annotations
@@ -10,12 +10,12 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from munjang.backends.torch_dropout import attention_with_dropout, dropout
+from munjang.backends.torch import attention_with_dropout, dropout
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 @pytest.mark.parametrize("rate", [0.1, 0.5, 0.9])
-def test_cells_are_dropped_as_often_as_asked_and_the_others_scaled(rate: float, dtype: torch.dtype) -> None:
+def test_cells_are_dropped_at_the_rate_and_the_others_scaled(rate: float, dtype: torch.dtype) -> None:
     torch.manual_seed(0)
     found = dropout(torch.ones(300, 1001, dtype=dtype), rate)
     assert found.dtype == dtype
@@ -34,7 +34,7 @@ def test_rows_and_columns_are_dropped_alike() -> None:
     assert together == pytest.approx(0.09, abs=0.002)
 
 
-def test_the_seed_settles_what_is_dropped() -> None:
+def test_the_seed_determines_the_dropout() -> None:
     x = torch.ones(50, 7)
     drawn = []
     for seed in (1, 1, 2):
@@ -46,7 +46,7 @@ def test_the_seed_settles_what_is_dropped() -> None:
     assert not torch.equal(drawn[0][0], drawn[2][0])
 
 
-def test_the_gradient_flows_where_something_was_kept() -> None:
+def test_kept_cells_have_a_gradient() -> None:
     x = torch.randn(40, 33, requires_grad=True)
     found = dropout(x, 0.4)
     weights = torch.randn(40, 33)
@@ -55,13 +55,13 @@ def test_the_gradient_flows_where_something_was_kept() -> None:
 
 
 @pytest.mark.parametrize("rate", [0.0, 1.0])
-def test_all_or_nothing(rate: float) -> None:
+def test_rates_of_zero_and_one(rate: float) -> None:
     x = torch.randn(5, 3)
     assert torch.equal(dropout(x, rate), functional.dropout(x, rate))
 
 
 @pytest.mark.parametrize("rate", [1e-9, 1 - 1e-9])
-def test_nearly_all_or_nothing(rate: float) -> None:
+def test_rates_close_to_zero_and_one(rate: float) -> None:
     assert ((dropout(torch.ones(1000), rate) == 0).double().mean() > 0.5) == (rate > 0.5)
 
 

@@ -1,4 +1,4 @@
-"""The parts of the benchmarks that are not measuring: texts, statistics, operations, tables."""
+"""The parts of the benchmarks that do not measure: texts, statistics, operations, tables."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def test_quartiles_and_ratios() -> None:
     assert quartiles([1.0, 2.0, 3.0]).text() == "2.00 (1.50 to 2.50)"
 
 
-def test_everybody_has_the_same_number_of_turns_and_each_starts_a_round() -> None:
+def test_settings_have_equally_many_turns_in_rotated_order() -> None:
     turns: list[str] = []
 
     def run(name: str) -> int:
@@ -39,12 +39,12 @@ def test_everybody_has_the_same_number_of_turns_and_each_starts_a_round() -> Non
     assert found == {"a": [1, 6, 8], "b": [2, 4, 9], "c": [3, 5, 7]}
 
 
-def test_the_fastest_setting_wins_even_if_it_was_disturbed_once() -> None:
+def test_the_fastest_setting_wins_despite_a_disturbance() -> None:
     times = {0: [5.0], 1: [3.0, 3.1], 2: [4.0, 2.0]}
     assert best_setting(3, lambda number: times[number].pop(0)) == (2, {0: 5.0, 1: 3.0, 2: 2.0})
 
 
-def test_what_was_disturbed_is_measured_again() -> None:
+def test_disturbed_measurements_are_repeated() -> None:
     runs = [Timing(1.0, 1.0, others=0.9 * cores()), Timing(2.0, 1.0, others=0.0)]
     assert Patience(10).measure(lambda: runs.pop(0)).seconds == 2.0
     disturbed = Timing(1.0, 1.0, others=0.9 * cores())
@@ -69,7 +69,7 @@ def test_operations_are_those_of_the_matrix_products() -> None:
     assert encoder_flops(lengths, hidden=hidden, intermediate=intermediate, layers=layers) == counted
 
 
-def test_a_product_says_how_much_it_did(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_product_counts_its_operations(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("benchmarks.peak.SIZE", 16)
     assert product()() == 2 * 16**3
 
@@ -79,7 +79,7 @@ def test_mean_of_tokens_leaves_padding_out() -> None:
     assert mean_of_tokens(hidden, [2]) == pytest.approx(np.array([[0.6, 0.8]]))
 
 
-def test_texts_are_different_and_the_same_every_time(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_texts_are_unique_and_reproducible(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MUNJANG_DATA", "/nonexistent")
     sources = find_data()
     for make, count in ((english_sentences, 2000), (mixed_texts, 400), (korean_questions, 1000)):
@@ -92,7 +92,7 @@ def test_texts_are_different_and_the_same_every_time(monkeypatch: pytest.MonkeyP
     assert max(words) > 150
 
 
-def test_windows_have_the_lengths_that_are_asked_for() -> None:
+def test_windows_have_the_requested_lengths() -> None:
     texts = windows(["a b c", "d e"], [2, 2, 4], np.random.default_rng(0), avoid=["a b"])
     assert [len(text.split()) for text in texts] == [2, 2, 4]
     assert "a b" not in texts

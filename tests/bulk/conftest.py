@@ -1,4 +1,4 @@
-"""Files to encode, a tiny model, and work that was stopped."""
+"""Files to encode, a tiny model, and interrupted runs."""
 
 from __future__ import annotations
 

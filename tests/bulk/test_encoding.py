@@ -1,4 +1,4 @@
-"""Encoding a file into a file: the same vectors as `encode`, and what can't be."""
+"""Encoding a file into a file: the same vectors as `encode`, and errors."""
 
 from __future__ import annotations
 
@@ -112,7 +112,7 @@ def test_a_pipe_is_encoded_like_the_file(
     assert beside(tmp_path / "pipe.jsonl") == ["pipe.jsonl"]
 
 
-def test_one_warning_for_all_that_was_cut(model: SentenceTransformer, tmp_path: Path) -> None:
+def test_a_single_warning_for_all_truncated_texts(model: SentenceTransformer, tmp_path: Path) -> None:
     source = tmp_path / "long.txt"
     source.write_text("긴 문장 " * 60 + "\n" + "짧다\n" * 5000 + "긴 문장 " * 60, encoding="utf-8")
     with warnings.catch_warnings(record=True) as caught:
@@ -123,7 +123,7 @@ def test_one_warning_for_all_that_was_cut(model: SentenceTransformer, tmp_path: 
     assert told[0].startswith("2 ")
 
 
-def test_long_texts_are_counted_safe_more_often(
+def test_long_texts_are_protected_more_often(
     model: SentenceTransformer, folder: Path, tmp_path: Path
 ) -> None:
     source, output = tmp_path / "long.txt", tmp_path / "out.npy"
@@ -158,7 +158,7 @@ def test_two_processes_do_not_write_the_same_file(
         ("folder.npy", "is a folder"),
     ],
 )
-def test_an_output_that_can_not_be(short_file: Path, tmp_path: Path, output: str, message: str) -> None:
+def test_unusable_output_folders(short_file: Path, tmp_path: Path, output: str, message: str) -> None:
     (tmp_path / "folder.npy").mkdir()
     with (
         pytest.raises(InputError, match=message),
@@ -193,7 +193,7 @@ def test_parquet_without_its_package(
         BulkOptions(precision="int8"),
     ],
 )
-def test_options_that_make_no_sense(model: SentenceTransformer, tmp_path: Path, options: BulkOptions) -> None:
+def test_invalid_options(model: SentenceTransformer, tmp_path: Path, options: BulkOptions) -> None:
     source = tmp_path / "one.txt"
     source.write_text("하나")
     with pytest.raises(InputError):
@@ -201,7 +201,7 @@ def test_options_that_make_no_sense(model: SentenceTransformer, tmp_path: Path, 
     assert beside(tmp_path / "out.npy") == []
 
 
-def test_a_broken_row_at_the_end_is_known_at_the_beginning(
+def test_a_broken_last_row_is_reported_before_any_work(
     model: SentenceTransformer, long_file: Path, tmp_path: Path
 ) -> None:
     source = tmp_path / "broken.jsonl"
@@ -241,7 +241,7 @@ def test_a_full_disk(model: SentenceTransformer, long_file: Path, tmp_path: Path
     assert beside(output) == []
 
 
-def test_a_full_disk_in_the_middle_keeps_what_is_done(
+def test_a_full_disk_during_encoding_keeps_the_saved_rows(
     model: SentenceTransformer, long_file: Path, tmp_path: Path
 ) -> None:
     output = tmp_path / "out.npy"

@@ -1,4 +1,4 @@
-"""Work that was stopped or killed goes on, and the finished file is the same."""
+"""Encoding that was stopped or killed resumes, and the finished file is the same."""
 
 from __future__ import annotations
 
@@ -63,7 +63,9 @@ def test_a_stop_while_the_files_are_created_leaves_none(
     assert make(model, short_file, output) == 0
 
 
-def test_restart_begins_anew(model: SentenceTransformer, short_file: Path, stopped: Path) -> None:
+def test_restart_starts_from_the_beginning(
+    model: SentenceTransformer, short_file: Path, stopped: Path
+) -> None:
     assert make(model, short_file, stopped, restart=True) == 0
     assert len(np.load(stopped)) == 59
     assert beside(stopped) == ["stopped.npy"]
@@ -90,7 +92,7 @@ def test_an_output_that_exists_is_replaced_at_the_end(
         (BulkOptions(prompt_name="document", precision="int8"), "begun with precision float32, now int8"),
     ],
 )
-def test_other_settings_do_not_go_on(
+def test_other_settings_do_not_resume(
     model: SentenceTransformer, long_file: Path, stopped: Path, options: BulkOptions, message: str
 ) -> None:
     before = beside(stopped)
@@ -101,7 +103,7 @@ def test_other_settings_do_not_go_on(
     assert beside(stopped) == before
 
 
-def test_another_input_does_not_go_on(
+def test_another_input_does_not_resume(
     model: SentenceTransformer, long_file: Path, stopped: Path, tmp_path: Path
 ) -> None:
     longer = tmp_path / "longer.jsonl"
@@ -113,7 +115,7 @@ def test_another_input_does_not_go_on(
         make(model, data, stopped, BulkOptions(prompt_name="document"))
 
 
-def test_another_model_does_not_go_on(long_file: Path, stopped: Path, folder: Path, tmp_path: Path) -> None:
+def test_another_model_does_not_resume(long_file: Path, stopped: Path, folder: Path, tmp_path: Path) -> None:
     options = BulkOptions(prompt_name="document")
     other = SentenceTransformer(tiny_sentence_model(tmp_path / "other", seed=1))
     with pytest.raises(InputError, match="begun with the model 'tiny', now 'other'"):
@@ -124,14 +126,14 @@ def test_another_model_does_not_go_on(long_file: Path, stopped: Path, folder: Pa
         make(SentenceTransformer(folder, pooling="cls"), long_file, stopped, options)
 
 
-def test_the_same_model_under_another_name_goes_on(
+def test_the_same_model_under_another_name_resumes(
     model: SentenceTransformer, long_file: Path, stopped: Path
 ) -> None:
     options = BulkOptions(prompt_name="document", batch_size=8)
     assert make(model, long_file, stopped, options, name="./tiny") == 4096
 
 
-def test_a_file_in_the_way_is_not_touched(
+def test_an_existing_file_is_not_touched(
     model: SentenceTransformer, short_file: Path, tmp_path: Path
 ) -> None:
     mine = tmp_path / "out.npy.part"
@@ -148,7 +150,7 @@ def test_a_broken_count(model: SentenceTransformer, long_file: Path, stopped: Pa
         make(model, long_file, stopped, BulkOptions(prompt_name="document"))
 
 
-def test_vectors_that_lost_their_end(model: SentenceTransformer, long_file: Path, stopped: Path) -> None:
+def test_truncated_vectors(model: SentenceTransformer, long_file: Path, stopped: Path) -> None:
     os.truncate(stopped.with_name("stopped.npy.part"), 1000)
     with pytest.raises(InputError, match="is truncated"):
         make(model, long_file, stopped, BulkOptions(prompt_name="document"))
@@ -158,9 +160,7 @@ def test_vectors_that_lost_their_end(model: SentenceTransformer, long_file: Path
 
 
 @pytest.mark.parametrize("end", [".npy", ".jsonl"])
-def test_kills_at_random_moments_change_nothing(
-    folder: Path, long_file: Path, tmp_path: Path, end: str
-) -> None:
+def test_kills_at_random_times_lose_no_data(folder: Path, long_file: Path, tmp_path: Path, end: str) -> None:
     whole, output = tmp_path / f"whole{end}", tmp_path / f"out{end}"
     process = run_program(folder, long_file, whole)
     begun = wait_for_work(process, whole)
@@ -180,7 +180,7 @@ def test_kills_at_random_moments_change_nothing(
 
 
 def wait_for_work(process: subprocess.Popen[bytes], output: Path) -> float:
-    """Wait until a process has begun to make vectors; give the time."""
+    """Wait until a process has begun to encode; return the time."""
     while not output.with_name(f"{output.name}.part.lock").exists() and process.poll() is None:
         time.sleep(0.01)
     return time.monotonic()

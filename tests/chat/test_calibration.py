@@ -1,4 +1,4 @@
-"""A threshold parts what can be answered from what can't, as far as the held-out questions say."""
+"""A threshold separates answerable questions from others, according to the held-out questions."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from munjang.chat.calibration import calibrate
 SCORES = st.lists(st.floats(-1, 1), max_size=60)
 
 
-def test_two_kinds_that_can_be_told_apart() -> None:
+def test_two_separable_classes() -> None:
     found = calibrate(np.linspace(0.8, 0.9, 30).tolist(), np.linspace(0.5, 0.7, 30).tolist())
     assert found.probability(0.76) > found.threshold > found.probability(0.74)
     assert (found.refused, found.wrongly_answered) == (0, 0)
@@ -22,7 +22,7 @@ def test_two_kinds_that_can_be_told_apart() -> None:
     assert found.probability(0.5) < 0.05
 
 
-def test_the_threshold_is_the_best_there_is() -> None:
+def test_the_threshold_is_the_best() -> None:
     rng = np.random.default_rng(0)
     positive, negative = rng.normal(0.8, 0.1, 200), rng.normal(0.6, 0.1, 300)
     found = calibrate(positive.tolist(), negative.tolist())
@@ -34,8 +34,8 @@ def test_the_threshold_is_the_best_there_is() -> None:
 
 
 @pytest.mark.parametrize("sizes", [(200, 300), (3000, 500), (40, 4000)])
-def test_probabilities_are_the_parts_that_are_right(sizes: tuple[int, int]) -> None:
-    """Of what has a probability of about p, a part of about p is right, both kinds equally frequent."""
+def test_probabilities_are_calibrated(sizes: tuple[int, int]) -> None:
+    """Of the answers with a probability of about p, about p are right, if both kinds are equally frequent."""
     rng = np.random.default_rng(1)
     found = calibrate(rng.normal(0.08, 0.03, sizes[0]).tolist(), rng.normal(0.03, 0.03, sizes[1]).tolist())
     leads = np.concatenate([rng.normal(0.08, 0.03, 20_000), rng.normal(0.03, 0.03, 20_000)])
@@ -70,7 +70,7 @@ def test_without_answerable_questions_one_in_four_may_pass() -> None:
 
 
 @given(SCORES, SCORES)
-def test_whatever_there_is(answerable: list[float], unanswerable: list[float]) -> None:
+def test_any_scores_give_a_monotone_calibration(answerable: list[float], unanswerable: list[float]) -> None:
     found = calibrate(answerable, unanswerable)
     assert 0 <= found.threshold <= 1
     assert (found.answerable, found.unanswerable) == (len(answerable), len(unanswerable))

@@ -1,4 +1,4 @@
-"""The chatbot answers what is stored, says when it does not know, and tells how it came to its answer."""
+"""The chatbot answers stored questions, refuses unknown ones, and reports how it found its answer."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from munjang import ChatBot, Index, SentenceTransformer
 from munjang.chat.chatbot import needs_context, points_back
 from munjang.chat.retrieval import NearestQuestions
 from munjang.chat.turns import Neighbour, Turn
-from munjang.data.readers.question_answers import QuestionAnswer
+from munjang.data.readers.questions import QuestionAnswer
 from munjang.errors import DataFileError, InputError, InputTypeError
 from munjang.search.query import lead
 from support.tiny import tiny_sentence_model
@@ -86,7 +86,7 @@ def test_several_answers_take_turns(bot: ChatBot) -> None:
         ("What a long unrelated thing", "I do not know."),
     ],
 )
-def test_what_is_not_known_is_said(
+def test_unknown_questions_are_reported(
     question: str, reply: str, table: Path, model: SentenceTransformer
 ) -> None:
     strict = ChatBot.from_file(table, method="nearest", model=model, threshold=1.0)
@@ -98,7 +98,7 @@ def test_what_is_not_known_is_said(
     assert own(question) == "?"
 
 
-def test_the_threshold_is_found_out(bot: ChatBot, table: Path, model: SentenceTransformer) -> None:
+def test_the_threshold_is_learned(bot: ChatBot, table: Path, model: SentenceTransformer) -> None:
     assert bot.threshold == 0.0
     free = ChatBot.from_file(table, method="nearest", model=model)
     calibration = free.calibration
@@ -135,7 +135,7 @@ def test_held_out_confidence(model: SentenceTransformer) -> None:
 def test_few_stored_questions_get_their_answers(
     tmp_path: Path, model: SentenceTransformer, method: Any, pairs: list[tuple[str, str]]
 ) -> None:
-    """What is left of so few when some are held out is a bare similarity, which no lead ever reaches."""
+    """With so few questions, holding some out leaves only a similarity, and no lead reaches its level."""
     path = tmp_path / "few.csv"
     path.write_text("\n".join(["Q,A", *map(",".join, pairs)]), encoding="utf-8")
     index = tmp_path / "few.munjang" if method == "hybrid" else None
@@ -149,7 +149,7 @@ def test_few_stored_questions_get_their_answers(
 @pytest.mark.parametrize("method", ["nearest", "hybrid"])
 @pytest.mark.parametrize("count", [1, 2])
 @pytest.mark.parametrize("name", ["multilingual-e5-small", "all-MiniLM-L6-v2"])
-def test_one_or_two_stored_questions_answer_only_nearly_equal_ones(
+def test_with_one_or_two_stored_questions_only_nearly_equal_questions_are_answered(
     tmp_path: Path, method: Any, count: int, name: str
 ) -> None:
     pairs = [("How do I reset my password?", "Press reset."), ("When are you open?", "From nine to five.")]
@@ -167,7 +167,7 @@ def test_one_or_two_stored_questions_answer_only_nearly_equal_ones(
             assert 0.5 < turn.confidence < 1
 
 
-def test_what_stands_out() -> None:
+def test_lead_of_hits() -> None:
     surroundings = [0.5] * 5 + [0.4] * 20 + [0.1] * 30
     assert lead(0.9, [0.9, *surroundings]) == pytest.approx(0.5 - 0.005)  # the 6th is one of the five
     assert lead(0.9, [0.9, 0.7, 0.5]) == pytest.approx(0.3)
@@ -175,7 +175,7 @@ def test_what_stands_out() -> None:
     assert lead(0.9, [0.9, math.nan, 0.5]) == pytest.approx(0.4)
 
 
-def test_turns_are_written_down(table: Path, model: SentenceTransformer, tmp_path: Path) -> None:
+def test_turns_are_logged(table: Path, model: SentenceTransformer, tmp_path: Path) -> None:
     log = tmp_path / "turns.jsonl"
     bot = ChatBot.from_file(table, method="nearest", model=model, threshold=0.0, log=log)
     bot.ask("안녕")
@@ -221,16 +221,16 @@ def test_a_document_without_an_answer_is_no_answer(tmp_path: Path, model: Senten
         assert [one.question for one in bot.log[0].neighbours] == ["빵집은 언제 열어요?"]
 
 
-def test_short_questions_follow_up(table: Path, model: SentenceTransformer) -> None:
+def test_short_questions_are_follow_ups(table: Path, model: SentenceTransformer) -> None:
     bot = ChatBot.from_file(table, method="nearest", model=model, threshold=0.2)
     bot.ask("여권을 잃어버렸어요")
     turn = bot.ask("그럼 언제?")
     assert turn.searched == "여권을 잃어버렸어요 그럼 언제?"
     assert turn.follows_up
-    assert bot.ask("안녕").searched == "안녕"  # short, and known by itself
+    assert bot.ask("안녕").searched == "안녕"  # short, and stored as a question
 
 
-def test_what_can_stand_alone() -> None:
+def test_follow_ups_are_recognised_by_their_words() -> None:
     for short in ("그럼 비용은?", "언제요?", "and when?", "why?"):
         assert needs_context(short)
     for short in ("그럼 비용은?", "근데 어디서?", "And when?", "what about Monday?"):
@@ -270,7 +270,7 @@ def test_bad_calls(bot: ChatBot, table: Path, model: SentenceTransformer, tmp_pa
         ChatBot.from_index(place)
 
 
-def test_what_json_can_not_say_is_null() -> None:
+def test_values_that_json_lacks_are_null() -> None:
     turn = Turn(
         question="q",
         searched="q",

@@ -1,4 +1,4 @@
-"""A small Hugging Face hub on 127.0.0.1: the requests that fetching a model makes, and ways to go wrong."""
+"""A small Hugging Face hub on 127.0.0.1: the requests of a download, and its faults."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ MAIN_COMMIT = "a" * 40
 
 @dataclass
 class Repository:
-    """What the hub holds under one name, and how it misbehaves."""
+    """The files of one repository of the hub, and the faults that the hub simulates."""
 
     files: dict[str, bytes]
     commits: dict[str, str] = field(default_factory=lambda: {"main": MAIN_COMMIT})
@@ -57,7 +57,7 @@ class Request:
 
 
 class LoopbackHub:
-    """A running hub; ``requests`` are those it has seen."""
+    """A running hub; ``requests`` are the requests so far."""
 
     def __init__(self, repositories: dict[str, Repository]) -> None:
         self.repositories = repositories
@@ -210,7 +210,7 @@ def point_hub_library_at(patch: pytest.MonkeyPatch, endpoint: str, home: Path) -
     patch.setenv("MUNJANG_CACHE", str(home / "munjang"))
     patch.setattr(constants, "ENDPOINT", endpoint)
     template = endpoint + "/{repo_id}/resolve/{revision}/{filename}"
-    # Before 1.0 the module that downloads had a copy of its own.
+    # Before 1.0 the module that downloads had a separate copy.
     for module in (constants, file_download):
         patch.setattr(module, "HUGGINGFACE_CO_URL_TEMPLATE", template, raising=False)
     patch.setattr(constants, "HF_HUB_OFFLINE", False)
@@ -219,7 +219,7 @@ def point_hub_library_at(patch: pytest.MonkeyPatch, endpoint: str, home: Path) -
 
 
 def close_connections() -> None:
-    """Let go of the connections that ``huggingface_hub`` keeps open; before 1.0 it closed them itself."""
+    """Close the connections that ``huggingface_hub`` keeps open; before 1.0 it closed them itself."""
     close = getattr(huggingface_hub, "close_session", None)
     if close is not None:
         close()

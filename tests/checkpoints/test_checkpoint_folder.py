@@ -34,7 +34,7 @@ def test_a_home_folder_is_expanded(model: Path, monkeypatch: pytest.MonkeyPatch)
 
 
 @pytest.mark.parametrize("name", ["./nothing", "/no/such/folder", "~/nothing", "nothing/", "a/b/c", "../x"])
-def test_a_path_that_leads_nowhere_asks_no_hub(
+def test_a_missing_path_makes_no_hub_request(
     name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "inner").mkdir()
@@ -52,7 +52,7 @@ def test_a_path_object_is_never_a_repository() -> None:
 @pytest.mark.parametrize(
     "name", ["", " ", "a b", "klue/bert base", "x\0y", "a" * 5000 + "/b c", "모델", "\ud800", "a--b", "a..b"]
 )
-def test_names_that_nothing_can_have(name: str) -> None:
+def test_invalid_names(name: str) -> None:
     with pytest.raises(UnknownModelError, match="no repository can have this name"):
         open_checkpoint(name)
 
@@ -114,7 +114,7 @@ def test_modules_in_subfolders(model: Path) -> None:
 
 @pytest.mark.parametrize("path", ["../other", "/etc", "a/../../b", "a\0b"])
 def test_a_module_outside_the_folder_is_refused(model: Path, path: str) -> None:
-    with pytest.raises(CheckpointError, match="lies outside the checkpoint"):
+    with pytest.raises(CheckpointError, match="is outside the checkpoint"):
         Checkpoint(model, "m").sub(path)
 
 

@@ -32,7 +32,7 @@ def some_tensors() -> dict[str, NDArray[Any]]:
     }
 
 
-def test_what_was_saved_is_read_back(tmp_path: Path) -> None:
+def test_saved_files_are_read_back(tmp_path: Path) -> None:
     tensors = some_tensors()
     save_weights(tmp_path / "model.safetensors", tensors)
     weights = Checkpoint(tmp_path, "m").weights()
@@ -53,7 +53,7 @@ def test_other_libraries_read_what_was_saved(tmp_path: Path) -> None:
         assert file.metadata() == {"format": "pt"}
 
 
-def test_half_precisions_come_as_float32(tmp_path: Path) -> None:
+def test_half_precisions_are_read_as_float32(tmp_path: Path) -> None:
     values = torch.randn(4, 6, generator=torch.Generator().manual_seed(0))
     halves = {"f16": values.half(), "bf16": values.bfloat16(), "f64": values.double()}
     safetensors.torch.save_file(halves, tmp_path / "model.safetensors")
@@ -75,7 +75,7 @@ def test_float32_is_a_read_only_view_on_the_file(tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(not Path("/proc/self/smaps").exists(), reason="needs /proc")
-def test_pages_are_given_back_and_read_again(tmp_path: Path) -> None:
+def test_memory_pages_are_released_and_read_again(tmp_path: Path) -> None:
     path = tmp_path / "model.safetensors"
     big = np.random.default_rng(3).random((1024, 1024), dtype=np.float32)  # 4 MiB
     save_weights(path, {"big": big})
@@ -174,7 +174,7 @@ def test_a_wrong_index_is_named(tmp_path: Path, change: dict[str, object], messa
         Checkpoint(tmp_path, "m").weights()
 
 
-def test_no_weights_says_what_was_looked_for(tmp_path: Path) -> None:
+def test_the_error_for_missing_weights_lists_the_file_names(tmp_path: Path) -> None:
     with pytest.raises(CheckpointError, match=r"looked for model\.safetensors, .*pytorch_model\.bin"):
         Checkpoint(tmp_path, "m").weights()
 

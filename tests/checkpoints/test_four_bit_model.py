@@ -76,7 +76,7 @@ def test_transformers_opens_the_converted_folder(tmp_path: Path) -> None:
         assert torch.isfinite(model(**encoded).last_hidden_state).all()
 
 
-def test_the_converted_folder_says_how_sentences_are_made(tmp_path: Path) -> None:
+def test_the_converted_folder_has_pooling_and_prompts(tmp_path: Path) -> None:
     checkpoint = open_checkpoint(convert(tmp_path, FourBitModel()))
     assert [module["path"] for module in checkpoint.read_json_list("modules.json")] == [
         "",
@@ -144,7 +144,7 @@ def test_a_cut_off_file_is_an_error(tmp_path: Path, kept: int) -> None:
     assert [file.name for file in tmp_path.iterdir()] == ["model.bin"]
 
 
-def test_any_cut_is_noticed(tmp_path: Path) -> None:
+def test_any_truncation_is_detected(tmp_path: Path) -> None:
     path = write(tmp_path, FourBitModel())
     whole = path.read_bytes().rstrip(b"\0")
     for kept in range(0, len(whole), 61):

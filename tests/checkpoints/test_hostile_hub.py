@@ -1,4 +1,4 @@
-"""A hub that answers what no hub should: nothing of it may leave the cache, be recorded, or hang."""
+"""A hostile hub: its answers must not write outside the cache, be recorded, or cause a hang."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def hub(repository: Repository, tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
 
 
 def refused(tmp_path: Path, *words: str) -> str:
-    """Check that the model can't be opened, that nothing lies outside the cache, nothing is recorded."""
+    """Check that the model can't be opened, no file is outside the cache and no model is recorded."""
     with pytest.raises(FetchError) as error:
         open_checkpoint(NAME)
     message = str(error.value)
@@ -86,7 +86,7 @@ def listing(**changes: object) -> bytes:
     "sha",
     [ESCAPE, "main", "", "A" * 40, "a" * 39, "a" * 41, "a" * 40 + "\n", "/etc", None, 7, ["a" * 40], {}],
 )
-def test_a_commit_that_is_no_hash(
+def test_a_commit_that_is_not_a_hash(
     sha: object, hub: LoopbackHub, repository: Repository, tmp_path: Path
 ) -> None:
     repository.listing = listing(sha=sha)
@@ -138,7 +138,7 @@ def test_a_missing_file_of_a_commit_that_is_a_path(
 
 
 @pytest.mark.parametrize("folder", [ESCAPE, "/tmp", "..", "a\\..\\b", "a/../../b", "nul\0", "C:", ".", ""])
-def test_file_names_that_lead_out(
+def test_file_names_outside_the_folder(
     folder: str, hub: LoopbackHub, repository: Repository, tmp_path: Path
 ) -> None:
     repository.files["modules.json"] = json.dumps([{"path": folder}]).encode()
@@ -233,7 +233,7 @@ def test_a_file_of_another_hash_than_announced(
 
 
 def test_a_damaged_file_of_the_cache_is_fetched_again(hub: LoopbackHub, repository: Repository) -> None:
-    """As an earlier release, which compared nothing, may have left it."""
+    """A cache as an earlier release, which compared nothing, could leave it."""
     for file in ("config.json", "model.safetensors"):
         huggingface_hub.hf_hub_download(NAME, file, revision=MAIN_COMMIT)
     snapshot = Path(constants.HF_HUB_CACHE, "models--klue--bert-small", "snapshots", MAIN_COMMIT)
@@ -243,7 +243,7 @@ def test_a_damaged_file_of_the_cache_is_fetched_again(hub: LoopbackHub, reposito
 
 
 @pytest.mark.parametrize("file", ["config.json", "model.safetensors"])
-def test_silence_in_a_download_is_noticed(
+def test_a_stalled_download_times_out(
     file: str, hub: LoopbackHub, repository: Repository, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert constants.HF_HUB_DOWNLOAD_TIMEOUT <= 10
@@ -294,7 +294,7 @@ def test_redirects_to_nowhere(
     "revision",
     ["../../../escaped", "/etc", "a/../b", "a\0b", "a\\b", "x" * 300, "", ".", "a b", "a//b", "x.lock", "~1"],
 )
-def test_revisions_that_are_paths(revision: str, hub: LoopbackHub, tmp_path: Path) -> None:
+def test_revisions_that_look_like_paths(revision: str, hub: LoopbackHub, tmp_path: Path) -> None:
     for offline in (True, False):
         with pytest.raises(UnknownModelError, match="no branch, tag or commit can have this name"):
             open_checkpoint(NAME, revision=revision, offline=offline)
@@ -303,14 +303,14 @@ def test_revisions_that_are_paths(revision: str, hub: LoopbackHub, tmp_path: Pat
 
 
 @pytest.mark.parametrize("revision", ["refs/pr/1", "v1.0.2", "한글", "feature/a-b_c", "abcdef0"])
-def test_revisions_as_people_name_them(revision: str, hub: LoopbackHub, repository: Repository) -> None:
+def test_revisions_by_branch_and_tag(revision: str, hub: LoopbackHub, repository: Repository) -> None:
     repository.commits[revision] = MAIN_COMMIT
     assert open_checkpoint(NAME, revision=revision).path.name == MAIN_COMMIT
     assert open_checkpoint(NAME, revision=revision, offline=True).path.name == MAIN_COMMIT
 
 
 @pytest.mark.parametrize("content", [ESCAPE, "/etc", "", "..", ".", "\0", "a" * 5000])
-def test_a_ref_on_disk_that_is_a_path(content: str, hub: LoopbackHub, tmp_path: Path) -> None:
+def test_a_ref_file_that_contains_a_path(content: str, hub: LoopbackHub, tmp_path: Path) -> None:
     model = tmp_path / "a" / "b" / "c" / "d" / "home" / "hub" / "models--klue--bert-small"
     for file in ("config.json", "model.safetensors"):
         huggingface_hub.hf_hub_download(NAME, file)
@@ -333,7 +333,7 @@ def test_a_name_that_no_model_has_removes_nothing(name: str, hub: LoopbackHub) -
         remove_model(name)
 
 
-def test_a_record_that_names_another_folder_is_no_record(hub: LoopbackHub, tmp_path: Path) -> None:
+def test_a_record_of_another_folder_is_ignored(hub: LoopbackHub, tmp_path: Path) -> None:
     """Removing a model removes the folder two levels above the snapshot that its record names."""
     open_checkpoint(NAME)
     precious = tmp_path / "precious"
@@ -359,9 +359,7 @@ def test_a_record_that_names_another_folder_is_no_record(hub: LoopbackHub, tmp_p
         ({"token": "비밀"}, InputError),
     ],
 )
-def test_arguments_that_can_not_be(
-    arguments: dict[str, Any], kind: type[Exception], hub: LoopbackHub
-) -> None:
+def test_impossible_arguments(arguments: dict[str, Any], kind: type[Exception], hub: LoopbackHub) -> None:
     with pytest.raises(kind) as error:
         open_checkpoint(NAME, **arguments)
     assert "secret" not in str(error.value)

@@ -58,7 +58,7 @@ def test_a_repository_is_fetched(hub: LoopbackHub, capfd: pytest.CaptureFixture[
     assert capfd.readouterr().err == f"Fetching {NAME} (8 kB) from {hub.endpoint}.\n"
 
 
-def test_only_what_is_needed_is_fetched_weights_last(hub: LoopbackHub) -> None:
+def test_only_needed_files_are_fetched_and_weights_last(hub: LoopbackHub) -> None:
     open_checkpoint(NAME)
     files = [path.rpartition("/")[2] for path in hub.paths("GET") if "/resolve/" in path]
     assert files == ["config.json", "tokenizer_config.json", "vocab.txt", "model.safetensors"]
@@ -129,7 +129,7 @@ def test_offline_makes_no_request(
     assert hub.requests == []
 
 
-def test_what_another_program_fetched_serves_offline(hub: LoopbackHub) -> None:
+def test_models_fetched_by_another_program_open_offline(hub: LoopbackHub) -> None:
     for file in ("config.json", "model.safetensors"):
         huggingface_hub.hf_hub_download(NAME, file)
     hub.requests.clear()
@@ -137,7 +137,7 @@ def test_what_another_program_fetched_serves_offline(hub: LoopbackHub) -> None:
     assert hub.requests == []
 
 
-def test_half_of_a_model_does_not_serve_offline(hub: LoopbackHub) -> None:
+def test_an_incomplete_model_does_not_open_offline(hub: LoopbackHub) -> None:
     huggingface_hub.hf_hub_download(NAME, "config.json")
     with pytest.raises(OfflineError):
         open_checkpoint(NAME, offline=True)
@@ -156,7 +156,7 @@ def test_a_hub_that_is_down_leaves_the_copy(
     )
 
 
-def test_a_mistyped_name_is_guessed(hub: LoopbackHub) -> None:
+def test_a_mistyped_name_gets_a_suggestion(hub: LoopbackHub) -> None:
     with pytest.raises(UnknownModelError) as error:
         open_checkpoint("klue/bert-bse")
     assert str(error.value) == (
@@ -208,13 +208,13 @@ def test_a_hub_that_answers_with_an_error(hub: LoopbackHub, repository: Reposito
     assert status < 403 or f"error {status}" in str(error.value)
 
 
-def test_a_proxy_that_wants_a_login(hub: LoopbackHub, repository: Repository) -> None:
+def test_a_proxy_that_requires_a_login(hub: LoopbackHub, repository: Repository) -> None:
     repository.html = True
     with pytest.raises(FetchError, match="no whole answer from the hub"):
         open_checkpoint(NAME)
 
 
-def test_a_hub_that_is_not_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_unreachable_hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with LoopbackHub({}) as hub:
         endpoint = hub.endpoint
     point_hub_library_at(monkeypatch, endpoint, tmp_path)
@@ -222,7 +222,7 @@ def test_a_hub_that_is_not_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
         open_checkpoint(NAME)
 
 
-def test_a_hub_that_says_nothing(hub: LoopbackHub, repository: Repository) -> None:
+def test_a_hub_that_never_answers(hub: LoopbackHub, repository: Repository) -> None:
     repository.seconds = 2.0
     before = time.monotonic()
     with pytest.raises(FetchError, match="no whole answer"):
@@ -230,7 +230,7 @@ def test_a_hub_that_says_nothing(hub: LoopbackHub, repository: Repository) -> No
     assert time.monotonic() - before < 1.9
 
 
-def test_a_connection_that_breaks_off_leaves_no_half_model(hub: LoopbackHub, repository: Repository) -> None:
+def test_an_interrupted_download_leaves_no_partial_model(hub: LoopbackHub, repository: Repository) -> None:
     repository.cut = "model.safetensors"
     with pytest.raises(FetchError, match=rf"Can't fetch '{NAME}': no whole answer") as error:
         open_checkpoint(NAME)
@@ -317,7 +317,7 @@ def test_a_catalogue_model_comes_from_the_hub_where_there_is_one(hub: LoopbackHu
     assert not list_models()[0].present
 
 
-def test_the_environment_is_obeyed(hub: LoopbackHub, tmp_path: Path) -> None:
+def test_environment_variables_have_an_effect(hub: LoopbackHub, tmp_path: Path) -> None:
     code = f"from munjang.checkpoints import open_checkpoint; print(open_checkpoint({NAME!r}).path)"
     environment = os.environ | {
         "HF_ENDPOINT": hub.endpoint,

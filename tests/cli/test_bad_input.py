@@ -1,4 +1,4 @@
-"""Whatever a user gets wrong: one clear line on standard error, no traceback, nothing half-written."""
+"""Mistakes of users: one clear line on standard error, no traceback, no partial output."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def _offline(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def the_line(result: Any) -> str:
-    """The one line of an error; nothing is on standard output."""
+    """Return the only line of an error; check that standard output is empty."""
     assert result.exit_code == 1, result.output
     assert result.stdout == ""
     assert result.stderr.startswith("munjang: ")
@@ -79,14 +79,14 @@ def test_a_missing_file_and_a_folder(invoke: Invoke, tmp_path: Path) -> None:
     assert "is a folder" in the_line(invoke("search", "축구", "--file", tmp_path))
 
 
-def test_a_column_that_is_not_there(invoke: Invoke, tmp_path: Path) -> None:
+def test_a_missing_column(invoke: Invoke, tmp_path: Path) -> None:
     path = tmp_path / "a.csv"
     path.write_text("Q,A\n가,나\n", encoding="utf-8")
     line = the_line(invoke("search", "축구", "--file", path, "--column", "question"))
     assert "has no column 'question'; it has Q, A" in line
 
 
-def test_an_output_that_can_not_be(invoke: Invoke, sentences: Path, tmp_path: Path) -> None:
+def test_unusable_output_folders(invoke: Invoke, sentences: Path, tmp_path: Path) -> None:
     for output, message in (("out.txt", "must end in"), ("no/out.npy", "There is no folder")):
         assert message in the_line(invoke("encode", "--file", sentences, "--output", tmp_path / output))
 
@@ -135,7 +135,7 @@ def test_an_unknown_model(invoke: Invoke) -> None:
     assert "klue/bert-bse" in line
 
 
-def test_a_model_that_would_have_to_be_fetched(invoke: Invoke) -> None:
+def test_a_model_that_is_not_in_the_cache(invoke: Invoke) -> None:
     assert "multilingual-e5-small" in the_line(invoke("encode", "가", "--offline"))
 
 
@@ -217,7 +217,7 @@ def test_a_broken_model(
         ("poem",),
     ],
 )
-def test_options_that_make_no_sense(invoke: Invoke, arguments: tuple[str, ...]) -> None:
+def test_invalid_options(invoke: Invoke, arguments: tuple[str, ...]) -> None:
     result = invoke(*arguments)
     assert result.exit_code == 2, result.output
     assert "Usage: " in result.stderr
@@ -250,7 +250,7 @@ def test_a_warning_is_one_line(invoke: Invoke, tmp_path: Path) -> None:
     assert lines[1].startswith("munjang: 1 of 2 texts were longer than")
 
 
-def test_what_the_library_logs_is_one_line(invoke: Invoke, model: Path) -> None:
+def test_log_messages_of_the_library_are_one_line(invoke: Invoke, model: Path) -> None:
     result = invoke("encode", "가", "나", "--precision", "int8", "--json", "--model", model)
     assert result.exit_code == 0
     assert result.stderr.startswith("munjang: Quantising by the ranges of only 2 vectors")

@@ -23,7 +23,7 @@ def table(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return path
 
 
-def test_once(invoke: Invoke, table: Path, model: Path) -> None:
+def test_once_answers_a_single_question(invoke: Invoke, table: Path, model: Path) -> None:
     found = invoke("chat", table, "--once", "언제 도착해요?", "-m", model, "--threshold", "0", "--json")
     assert found.exit_code == 0, found.output
     turn = json.loads(found.stdout)
@@ -41,7 +41,7 @@ def test_the_index_in_the_cache_is_used_again(
     assert len(list((tmp_path / "cache" / "chat").glob("*.munjang"))) == 1
 
 
-def test_what_is_not_known(invoke: Invoke, table: Path, model: Path) -> None:
+def test_unknown_questions(invoke: Invoke, table: Path, model: Path) -> None:
     arguments = ("chat", table, "--method", "nearest", "-m", model, "--threshold", "1")
     found = invoke(*arguments, "--once", "비행기가 몇 시에 떠나나요?")
     lines = found.stdout.splitlines()
@@ -127,7 +127,7 @@ def test_a_conversation(table: Path, model: Path, capsys: pytest.CaptureFixture[
     assert bot.log == []
 
 
-def test_why_is_in_the_order_of_the_similarity(capsys: pytest.CaptureFixture[str]) -> None:
+def test_neighbours_are_ordered_by_similarity(capsys: pytest.CaptureFixture[str]) -> None:
     similarities = [0.8, 0.95, math.nan, 0.9]
     show_neighbours(
         [Neighbour(f"question {one}", ("answer",), 1 - place, one) for place, one in enumerate(similarities)]
@@ -138,7 +138,7 @@ def test_why_is_in_the_order_of_the_similarity(capsys: pytest.CaptureFixture[str
     assert [("→" in row) for row in rows[1:]] == [False, False, True, False]
 
 
-def test_a_conversation_about_nothing_known(
+def test_a_conversation_about_unknown_questions(
     table: Path, model: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     bot = ChatBot.from_file(table, method="nearest", model=str(model), threshold=1)
@@ -150,7 +150,7 @@ def test_a_conversation_about_nothing_known(
 
 
 @pytest.mark.filterwarnings("ignore::munjang.TruncationWarning")
-def test_a_conversation_goes_on_after_what_can_not_be_asked(
+def test_a_conversation_continues_after_an_invalid_question(
     table: Path, model: Path, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
     bot = ChatBot.from_file(table, model=str(model), index=tmp_path / "qa.munjang", threshold=0)

@@ -1,4 +1,4 @@
-"""``munjang evaluate TASK``: what is printed is what the library measures, and what bad input gets."""
+"""``munjang evaluate TASK``: it prints the measures of the library; errors for bad input."""
 
 from __future__ import annotations
 
@@ -162,7 +162,7 @@ def test_language_models(invoke: Invoke, model_for: Callable[[str], Path], tmp_p
         assert content == {**expected.to_dict(), "data": "texts.txt"}
 
 
-def test_progress_is_told(invoke: Invoke, classifier: Path, reviews: Path) -> None:
+def test_progress_is_reported(invoke: Invoke, classifier: Path, reviews: Path) -> None:
     found = invoke("evaluate", "classification", reviews, "-m", classifier, "--json", "--progress")
     assert "Measuring: 20 of 20 (100%)" in found.stderr
 
@@ -171,8 +171,8 @@ def test_progress_is_told(invoke: Invoke, classifier: Path, reviews: Path) -> No
     ("call", "code", "message"),
     [
         (("classification", "missing.tsv"), 1, "missing.tsv"),
-        (("classification", "{reviews}", "--json", "--markdown"), 2, "does not go together with --markdown"),
-        (("classification", "{reviews}", "--label", "id"), 1, "does not know the data's '0', '1'"),
+        (("classification", "{reviews}", "--json", "--markdown"), 2, "Use either --json or --markdown"),
+        (("classification", "{reviews}", "--label", "id"), 1, "does not have the data's '0', '1'"),
         (("classification", "{reviews}", "--limit", "0"), 2, "--limit"),
         (("entities", "{reviews}"), 1, "reviews.tsv"),
         (("answers", "{reviews}"), 1, "reviews.tsv"),

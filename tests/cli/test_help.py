@@ -1,4 +1,4 @@
-"""The help: its examples work, and docs/cli.md says the same."""
+"""The help: its examples work, and docs/cli.md has the same text."""
 
 from __future__ import annotations
 
@@ -140,7 +140,7 @@ def index_file(tmp_path_factory: pytest.TempPathFactory, model_for: Callable[[st
 
 @pytest.fixture(scope="module")
 def model_for(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
-    """A tiny model that a command can work with; made when it is first asked for."""
+    """A tiny model for a command; created at the first use."""
 
     @cache
     def make(name: str) -> Path:
@@ -150,7 +150,7 @@ def model_for(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]
 
 
 def with_tiny_model(example: str, model_for: Callable[[str], Path]) -> str:
-    """The same command with a tiny model, so that it runs anywhere."""
+    """Return the same command with a tiny model, so that it runs without the network."""
     command, redirection, file = re.split(r"(?:^|\| )munjang ", example)[-1].partition(" < ")
     words = shlex.split(command)
     names = (" ".join(words[:count]) for count in (3, 2))

@@ -67,7 +67,7 @@ def documents_in(path: Path) -> int:
 
 
 def content(path: Path) -> dict[Any, Any]:
-    """All documents, and where passages of a sample of words and of vectors are found."""
+    """All documents, and the passages found for a sample of words and of vectors."""
     with Index.open(path, create=False) as index:
         found: dict[Any, Any] = {document.id: document for document in index}
         for query in ("서울 7", "word13", "문장 4242"):
@@ -78,9 +78,7 @@ def content(path: Path) -> dict[Any, Any]:
         return found
 
 
-def test_a_build_that_is_killed_and_resumed_makes_the_same_index(
-    source: Path, model: Path, tmp_path: Path
-) -> None:
+def test_a_killed_and_resumed_build_creates_the_same_index(source: Path, model: Path, tmp_path: Path) -> None:
     whole, path = tmp_path / "whole.munjang", tmp_path / "killed.munjang"
     finish(whole, source, model, tmp_path)
     chance = random.Random(5)

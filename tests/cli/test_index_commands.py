@@ -1,4 +1,4 @@
-"""``munjang index`` and ``munjang search --index``: a life of an index on the command line."""
+"""``munjang index`` and ``munjang search --index``: an index built, changed and searched."""
 
 from __future__ import annotations
 
@@ -56,9 +56,7 @@ def refused(result: Any, status: int = 1) -> str:
 
 
 @pytest.mark.parametrize("fields", [("qestion",), ("question", "anser")])
-def test_a_field_that_no_column_holds(
-    invoke: Invoke, source: Path, model: Path, fields: tuple[str, ...]
-) -> None:
+def test_a_field_without_a_column(invoke: Invoke, source: Path, model: Path, fields: tuple[str, ...]) -> None:
     options = [part for name in fields for part in ("--field", name)]
     place = source.with_name("x.munjang")
     told = refused(invoke("index", "build", place, source, *options, "-m", model))
@@ -82,7 +80,7 @@ def test_a_second_build_changes_nothing(invoke: Invoke, place: Path, source: Pat
     assert (got["written"], got["unchanged"]) == (0, 4)
 
 
-def test_build_says_what_it_did(invoke: Invoke, place: Path, source: Path) -> None:
+def test_build_reports_its_work(invoke: Invoke, place: Path, source: Path) -> None:
     lines = source.read_text(encoding="utf-8").splitlines()
     source.write_text("\n".join(lines[1:]), encoding="utf-8")
     result = invoke("index", "build", place, source, "--prune")
@@ -167,7 +165,7 @@ def test_add_from_standard_input(invoke: Invoke, place: Path) -> None:
 
 
 @pytest.mark.parametrize(("given", "number"), [("7", 7), ('"7"', "7"), ("ko-1", "ko-1"), ("true", "true")])
-def test_ids_as_they_are_typed(given: str, number: object) -> None:
+def test_ids_on_the_command_line(given: str, number: object) -> None:
     assert read_id(given) == number
 
 
@@ -241,7 +239,7 @@ def test_rerank(invoke: Invoke, place: Path, cross_encoder: Path) -> None:
     assert [hit["score"] for hit in hits] == [hit["scores"]["rerank"] for hit in hits]
 
 
-def test_options_that_do_not_fit_together(invoke: Invoke, place: Path, source: Path) -> None:
+def test_conflicting_arguments(invoke: Invoke, place: Path, source: Path) -> None:
     refused(invoke("search", "x", "--index", place, "--file", source), 2)
     assert "not like lang=ko" in refused(invoke("search", "x", "--index", place, "--filter", "lang"))
     assert "There is no index" in refused(invoke("search", "x", "--index", source.with_name("none")))
@@ -288,7 +286,7 @@ def test_an_option_that_does_nothing_is_refused_by_name(
     assert f"Invalid value for {option}" in error or f"Invalid value for '{option}'" in error
 
 
-def test_scores_that_mean_something_are_shown(invoke: Invoke, place: Path) -> None:
+def test_scores_are_shown_if_they_are_similarities(invoke: Invoke, place: Path) -> None:
     columns = {
         "hybrid": ["similarity", "BM25"],
         "semantic": ["similarity"],
@@ -329,12 +327,12 @@ def test_export_writes_what_add_reads(invoke: Invoke, place: Path, model: Path, 
         (['{"a.b": ["x"], "c": null}'], {"a.b": {"in": ["x"]}, "c": {"eq": None}}),
     ],
 )
-def test_filters_as_they_are_typed(given: list[str] | None, wanted: object) -> None:
+def test_filters_on_the_command_line(given: list[str] | None, wanted: object) -> None:
     assert read_filters(given) == wanted
 
 
 @pytest.mark.parametrize("given", [["x"], ["{x}"], ["=3"], ["n>1", "n>2"]])
-def test_filters_that_are_none(given: list[str]) -> None:
+def test_invalid_filters(given: list[str]) -> None:
     with pytest.raises(InputError):
         read_filters(given)
 

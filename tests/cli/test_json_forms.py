@@ -1,4 +1,4 @@
-"""What --json prints is what the library's ``to_dict`` returns."""
+"""--json prints the value that the library's ``to_dict`` returns."""
 
 from __future__ import annotations
 

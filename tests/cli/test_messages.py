@@ -1,4 +1,4 @@
-"""Messages of the library name the options of the command that was called, and columns that it can name."""
+"""Messages of the library name the options of the command, and only columns that these can name."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def test_a_warning_names_the_option(invoke: Invoke, tmp_path: Path) -> None:
     assert "the mean is assumed; --pooling chooses another." in result.stderr
 
 
-def test_a_length_is_named_as_it_was_given(invoke: Invoke, model: Path) -> None:
+def test_an_invalid_length_is_quoted_unchanged(invoke: Invoke, model: Path) -> None:
     result = invoke("tokenize", "가", "--pad-to", 1, "--model", model)
     assert result.exit_code == 1
     assert result.stderr.startswith("munjang: --pad-to 1 leaves no room for the 2 special tokens")

@@ -1,4 +1,4 @@
-"""Where a model can't be had, the message names those that are here, and what trains one."""
+"""If a model is not available, the message lists the models that are, and the command that trains it."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def words(result: object) -> str:
 def hint(command: str, here: str) -> str:
     need, training = _NEEDS[command]
     made = f" `{training}` trains one; --model then takes its folder." if training else ""
-    return f"Models that are here: {here}. None of them has what `munjang {command}` needs ({need}).{made}"
+    return f"Models in the cache: {here}. None of them has what `munjang {command}` needs ({need}).{made}"
 
 
 @pytest.mark.parametrize("command", COMMANDS)
@@ -52,10 +52,10 @@ def test_without_a_hub(invoke: Invoke, command: str, model: tuple[str, ...]) -> 
     assert ("Did you mean 'klue/bert-base'?" in shown) == bool(model)
 
 
-def test_what_is_here_is_named_with_what_it_can_do(
+def test_local_models_are_listed_with_their_heads(
     invoke: Invoke, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A model of the catalogue, as it stands in a cache, with the heads of BERT."""
+    """A model of the catalogue in a cache, with the heads of BERT."""
     from munjang.checkpoints import library
 
     folder = MODEL_MAKERS["fill-mask"](tmp_path)
@@ -79,7 +79,7 @@ def test_a_model_without_the_head(invoke: Invoke, tmp_path: Path) -> None:
 def test_a_sentence_model(invoke: Invoke) -> None:
     result = invoke("similarity", "a", "b", "--model", "all-MiniLM-L6-v3")
     assert (result.exit_code, result.stderr.count("\n")) == (1, 1)
-    assert "Did you mean 'all-MiniLM-L6-v2'? Models that are here: none." in result.stderr
+    assert "Did you mean 'all-MiniLM-L6-v2'? Models in the cache: none." in result.stderr
 
 
 def test_every_need_is_a_head_and_every_training_a_command(invoke: Invoke) -> None:

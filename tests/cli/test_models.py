@@ -29,7 +29,7 @@ def test_models_are_listed(invoke: Invoke) -> None:
 
 
 @pytest.mark.usefixtures("empty_cache")
-def test_a_model_that_is_not_here(invoke: Invoke) -> None:
+def test_a_model_that_is_missing(invoke: Invoke) -> None:
     for arguments in (("get", "all-MiniLM-L6-v2", "--offline"), ("remove", "multilingual-e5-small")):
         result = invoke("models", *arguments)
         assert result.exit_code == 1

@@ -1,4 +1,4 @@
-"""The real program in a process of its own: exit codes, streams, interruptions, and how soon it starts."""
+"""The real program in a separate process: exit codes, streams, interruptions, time to start."""
 
 from __future__ import annotations
 
@@ -42,11 +42,11 @@ def test_the_version(program: Program) -> None:
     )
 
 
-def test_the_default_model_is_the_librarys() -> None:
+def test_the_default_model_equals_the_library_default() -> None:
     assert options.DEFAULT_MODEL == DEFAULT_MODEL
 
 
-def test_korean_under_a_locale_that_knows_none(program: Program, model: Path) -> None:
+def test_korean_under_a_locale_without_korean(program: Program, model: Path) -> None:
     locale = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
     arguments = ("tokenize", "-", "--model", model)
     done = program(*arguments, stdin="축구".encode(), environment=locale)
@@ -96,7 +96,7 @@ def test_nobody_reads_the_output(tmp_path: Path, model: Path) -> None:
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="this system has no full device")
-def test_the_output_is_full(tmp_path: Path, model: Path) -> None:
+def test_standard_output_is_on_a_full_disk(tmp_path: Path, model: Path) -> None:
     with Path("/dev/full").open("wb") as full:
         done = subprocess.run(
             [sys.executable, "-m", "munjang", "tokenize", "축구", "--model", str(model)],
@@ -122,7 +122,7 @@ def slow_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def stopped(command: list[str], home: Path, state: Path, rows: int, number: signal.Signals) -> str:
-    """Stop an encoding once so many rows are saved; return what it writes to standard error."""
+    """Stop an encoding when this number of rows is saved; return its standard error."""
     with subprocess.Popen(command, stderr=subprocess.PIPE, env=program_environment(home)) as process:
         while not state.exists() or json.loads(state.read_bytes())["rows"] < rows:
             assert process.poll() is None, "nothing was saved before the end"
@@ -134,7 +134,7 @@ def stopped(command: list[str], home: Path, state: Path, rows: int, number: sign
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_a_stopped_encoding_resumes_where_it_was(
+def test_a_stopped_encoding_resumes_at_its_row(
     tmp_path: Path, slow_model: Path, number: signal.Signals
 ) -> None:
     source, output, state = (tmp_path / name for name in ("long.txt", "out.npy", "out.npy.part.json"))

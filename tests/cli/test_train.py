@@ -1,4 +1,4 @@
-"""`munjang train`: a run from the command line, its options, going on with it, and stopping it.
+"""`munjang train`: a run from the command line, its options, stopping and resuming it.
 
 What can be wrong with what it is given is in test_train_bad_input.py; what is learned, in tests/training.
 """
@@ -72,7 +72,7 @@ def test_a_run_and_the_same_command_again(invoke: Invoke, start: Path, texts: Pa
     assert f"{result['metrics']['accuracy']:.4f}" in first.stdout
 
 
-def test_what_is_learned_and_measured(invoke: Invoke, start: Path, texts: Path, tmp_path: Path) -> None:
+def test_training_and_held_out_examples(invoke: Invoke, start: Path, texts: Path, tmp_path: Path) -> None:
     output = tmp_path / "out"
     more = ("--data", texts, "--dev", texts, "--limit", 50, "--labels", "bad,worst, good", "--max-length", 9)
     assert invoke(*command(start, texts, output, *more)).exit_code == 0
@@ -144,7 +144,7 @@ def test_defaults(path: tuple[str, ...], defaults: TrainingOptions) -> None:
 
 
 def test_a_default_that_depends_on_what_is_trained(invoke: Invoke, model: Path, tmp_path: Path) -> None:
-    """A student with the teacher's embeddings keeps them; one of its own does not, unless it is said."""
+    """The embeddings are frozen by default only in a student made of the teacher's layers."""
     (tmp_path / "texts.txt").write_text("가 나\n다 라\n", encoding="utf-8")
     given = ("--teacher", model, "--data", tmp_path / "texts.txt", "--kind", "texts", "--max-steps", 1)
     for name, more in {"layers": (), "own": ("--student", model), "said": ("--freeze-embeddings",)}.items():
@@ -154,7 +154,7 @@ def test_a_default_that_depends_on_what_is_trained(invoke: Invoke, model: Path, 
         assert identity(output)["freeze_embeddings"] is (name != "own")
 
 
-# Stopping and going on
+# Stopping and resuming
 
 
 def test_ctrl_c_and_the_same_command_again(invoke: Invoke, start: Path, texts: Path, tmp_path: Path) -> None:
@@ -174,11 +174,11 @@ def test_ctrl_c_and_the_same_command_again(invoke: Invoke, start: Path, texts: P
     assert out == ""
     last = rest.splitlines()[-1]
     assert last.startswith("Stopped after update ")
-    assert last.endswith("; the same command goes on.")
+    assert last.endswith("; the same command resumes the run.")
     number = int(last.split()[3].rstrip(";"))
     result = invoke(*given)
     assert result.exit_code == 0, result.output
-    assert result.stderr == f"Going on after update {number} of 150.\n"
+    assert result.stderr == f"Resuming after update {number} of 150.\n"
     steps = [line["step"] for line in read_log(tmp_path / "out" / "log.jsonl") if "loss" in line]
     assert steps == list(range(1, 151))
 
@@ -192,13 +192,13 @@ def test_ctrl_c_before_the_first_update(
     monkeypatch.setattr("munjang.training.tasks.classification.train", interrupted)
     result = invoke(*command(start, texts, tmp_path / "out"))
     assert result.exit_code == 130
-    assert result.stderr == "Stopped; the same command goes on after the last checkpoint.\n"
+    assert result.stderr == "Stopped; the same command resumes after the last checkpoint.\n"
 
 
 # Several processes
 
 
-def test_one_of_two_processes_speaks(start: Path, texts: Path, tmp_path: Path) -> None:
+def test_only_the_first_process_reports_progress(start: Path, texts: Path, tmp_path: Path) -> None:
     more = ("--dev", texts, "--max-steps", 4, "--json", "--progress")
     given = [part for part in command(start, texts, tmp_path / "out", *more) if part not in COMMON[:2]]
     launcher = ("-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "-m", "munjang")

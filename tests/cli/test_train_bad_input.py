@@ -1,4 +1,4 @@
-"""Whatever is wrong with what `munjang train` is given: one line on standard error, and no traceback.
+"""Bad input of `munjang train`: one line on standard error, and no traceback.
 
 What can be wrong: labels (outside of the map, one class), data (none, a missing column, tags beyond their
 text, answers that are not at their place), the output folder (another run, other files, not writable), the
@@ -43,7 +43,7 @@ def written(path: Path, rows: str, header: str = "text\tlabel\n") -> Path:
 
 
 def the_line(result: Any) -> str:
-    """The one line of an error; nothing is on standard output."""
+    """Return the only line of an error; check that standard output is empty."""
     assert result.exit_code == 1, result.output
     assert result.stdout == ""
     assert result.stderr.startswith("munjang: ")
@@ -52,7 +52,7 @@ def the_line(result: Any) -> str:
 
 
 def usage(result: Any) -> str:
-    """What typer says of options that do not fit, its box taken off."""
+    """Return typer's message about invalid options, without its box."""
     assert result.exit_code == 2, result.output
     assert result.stdout == ""
     return " ".join(result.stderr.replace("│", " ").split())
@@ -75,8 +75,8 @@ def train(invoke: Invoke, task: str, data: Path, output: Path, *more: object) ->
         ("가\t1\n나\t0\n", ("--label", "kind"), "has no column 'kind'"),
         ("가\t1\n나\t\n", (), "line 3"),
         ("가\t1\n나\tgood\n", ("--regression",), "'good'"),
-        ("가\t1\n나\t0\n", ("--dev-share", 0.9, "--limit", 1), "There is nothing to part: 1 example."),
-        ("가\t1\n나\t0\n", ("--dev-share", 1.5), "a share lies between 0 and 1"),
+        ("가\t1\n나\t0\n", ("--dev-share", 0.9, "--limit", 1), "Too few examples to split: 1 example."),
+        ("가\t1\n나\t0\n", ("--dev-share", 1.5), "a share must be between 0 and 1"),
     ],
     ids=["outside-the-map", "empty", "one-class", "column", "no-label", "no-number", "too-few", "share"],
 )
@@ -96,7 +96,7 @@ def test_labels_of_held_out_data(invoke: Invoke, start: Path, texts: Path, tmp_p
     assert not (tmp_path / "out" / "checkpoint").exists()
 
 
-def test_a_file_that_is_not_there(invoke: Invoke, start: Path, tmp_path: Path) -> None:
+def test_a_missing_file(invoke: Invoke, start: Path, tmp_path: Path) -> None:
     for task in ("classification", "entities", "relations", "answers", "reranker", "sentences"):
         result = train(invoke, task, tmp_path / "nothing.json", tmp_path / "out", "--model", start)
         assert "nothing.json" in the_line(result)
@@ -104,7 +104,7 @@ def test_a_file_that_is_not_there(invoke: Invoke, start: Path, tmp_path: Path) -
     assert "no.txt" in the_line(result)
 
 
-def test_tags_beyond_their_text(invoke: Invoke, start: Path, tmp_path: Path) -> None:
+def test_tags_outside_the_text(invoke: Invoke, start: Path, tmp_path: Path) -> None:
     data = tmp_path / "tags.jsonl"
     row = {"text": "서울에서", "entities": [[0, 9, "LC"]]}
     data.write_text(json.dumps(row) + "\n", encoding="utf-8")
@@ -119,7 +119,7 @@ def test_an_entity_of_another_type(invoke: Invoke, start: Path, tmp_path: Path) 
     assert "type 'PS'" in the_line(result)
 
 
-def test_an_answer_that_is_not_at_its_place(invoke: Invoke, start: Path, tmp_path: Path) -> None:
+def test_an_answer_that_is_not_at_its_offset(invoke: Invoke, start: Path, tmp_path: Path) -> None:
     answer = {"text": "서울", "answer_start": 0}
     questions = [{"id": "q1", "question": "어디?", "answers": [answer]}]
     document = {"data": [{"paragraphs": [{"context": "수도는 서울이다.", "qas": questions}]}]}
@@ -127,10 +127,10 @@ def test_an_answer_that_is_not_at_its_place(invoke: Invoke, start: Path, tmp_pat
     data.write_text(json.dumps(document), encoding="utf-8")
     line = the_line(train(invoke, "answers", data, tmp_path / "out", "--model", start))
     assert "question 'q1'" in line
-    assert "it stands at 4" in line
+    assert "it begins at 4" in line
 
 
-def test_labels_that_a_reranker_can_not_read(invoke: Invoke, start: Path, tmp_path: Path) -> None:
+def test_labels_that_are_not_scores(invoke: Invoke, start: Path, tmp_path: Path) -> None:
     rows = "서울\t수도\tyes\n밥\t수도\tno\n"
     data = written(tmp_path / "pairs.tsv", rows, header="sentence1\tsentence2\tlabel\n")
     assert "'yes'" in the_line(train(invoke, "reranker", data, tmp_path / "out", "--model", start))
@@ -144,7 +144,7 @@ def test_a_teacher_without_head(invoke: Invoke, start: Path, texts: Path, tmp_pa
     assert "classif" in the_line(result)
 
 
-def test_a_loss_that_is_no_number(invoke: Invoke, start: Path, texts: Path, tmp_path: Path) -> None:
+def test_a_nan_loss(invoke: Invoke, start: Path, texts: Path, tmp_path: Path) -> None:
     more = ("--learning-rate", 1e30, "--batch-size", 4, "--max-steps", 4, "--warmup-ratio", 0)
     result = train(invoke, "classification", texts, tmp_path / "out", "--model", start, *more)
     line = the_line(result)
@@ -170,12 +170,12 @@ def test_a_folder_with_other_files(invoke: Invoke, start: Path, texts: Path, tmp
     assert kept.read_text(encoding="utf-8").endswith("mine")
 
 
-def test_a_folder_that_can_not_be_written(invoke: Invoke, start: Path, texts: Path) -> None:
+def test_a_read_only_folder(invoke: Invoke, start: Path, texts: Path) -> None:
     result = train(invoke, "classification", texts, texts / "out", "--model", start)
     assert "Can't write into" in the_line(result)
 
 
-def test_mined_rows_that_can_not_be_written(invoke: Invoke, model: Path, tmp_path: Path) -> None:
+def test_mined_rows_in_a_missing_folder(invoke: Invoke, model: Path, tmp_path: Path) -> None:
     data = written(tmp_path / "qa.tsv", "".join(f"질문 {n}\t답 {n}\n" for n in range(6)), header="Q\tA\n")
     given = ("--data", data, "--output", tmp_path / "no" / "mined.jsonl", "--model", model)
     assert "mined.jsonl" in the_line(invoke("train", "mine", *given))
@@ -218,7 +218,7 @@ def test_no_gpu(invoke: Invoke, start: Path, texts: Path, tmp_path: Path) -> Non
     assert "--device cuda, but torch sees 0 GPUs." in line
 
 
-def test_options_that_do_not_go_together(invoke: Invoke, texts: Path, tmp_path: Path) -> None:
+def test_conflicting_options(invoke: Invoke, texts: Path, tmp_path: Path) -> None:
     for task, more, message in (
         ("classification", ("--schedule", "stepwise"), "'stepwise' is not one of 'linear', 'cosine'"),
         ("classification", ("--dev", texts, "--dev-share", 0.1), "It has no effect beside --dev."),
@@ -227,21 +227,21 @@ def test_options_that_do_not_go_together(invoke: Invoke, texts: Path, tmp_path: 
         ("sentences", ("--scale", 5), "CosineSimilarityLoss has none"),
         ("sentences", ("--margin", 5), "CosineSimilarityLoss has none"),
         ("sentences", ("--document-prompt", "a"), "It needs --prompt"),
-        ("sentences", ("--matryoshka", "64,all"), "'64,all' is no list of whole numbers"),
+        ("sentences", ("--matryoshka", "64,all"), "'64,all' is not a list of whole numbers"),
         ("sentences", ("--loss", "SoftmaxLoss", "--matryoshka", "64"), "compares no parts of vectors"),
-        ("language-model", (), "Give --tokenizer for a new model, or --model"),
-        ("distill classification", ("-t", "t", "--unlabelled", "--dev-share", 0.1), "give --dev a file"),
+        ("language-model", (), "Use --tokenizer for a new model, or --model"),
+        ("distill classification", ("-t", "t", "--unlabelled", "--dev-share", 0.1), "use --dev with a file"),
         (
             "distill classification",
             ("-t", "t", "--layer-map", "0"),
             "It needs --hidden-states or --attention",
         ),
-        ("distill sentences", ("-t", "t", "--kind", "texts", "--dev-share", 0.1), "Only pairs with scores"),
-        ("distill reranker", ("-t", "t", "--layers", "two"), "'two' is no list of whole numbers"),
+        ("distill sentences", ("-t", "t", "--kind", "texts", "--dev-share", 0.1), "needs pairs with scores"),
+        ("distill reranker", ("-t", "t", "--layers", "two"), "'two' is not a list of whole numbers"),
     ):
         data = texts
         if task == "distill reranker":
             data = written(tmp_path / "sts.tsv", "a\tb\t1\n", header="sentence1\tsentence2\tscore\n")
         assert message in usage(train(invoke, task, data, tmp_path / "out", *more)), task
     result = invoke("train", "add-tokens", "--output", tmp_path / "out")
-    assert "Give words, or a file of them." in usage(result)
+    assert "Write words, or name a file of them with --file." in usage(result)

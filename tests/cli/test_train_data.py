@@ -1,4 +1,4 @@
-"""`munjang train` around a run: negatives, vocabularies, tokens; and that each kind of data is read so."""
+"""The other commands of `munjang train`: negatives, vocabularies, tokens; and each kind of training data."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ def test_mined_negatives(invoke: Invoke, model: Path, pairs: Path, texts: Path, 
     assert all(len(one.negatives) == 2 for one in expected)
 
 
-def test_what_was_mined_is_learned_from(invoke: Invoke, model: Path, pairs: Path, tmp_path: Path) -> None:
+def test_mined_negatives_can_be_trained_on(invoke: Invoke, model: Path, pairs: Path, tmp_path: Path) -> None:
     mined = tmp_path / "mined.jsonl"
     given = ("--data", pairs, "--output", mined, "--negatives", 2, "--model", model)
     said = invoke("train", "mine", *given)
@@ -156,7 +156,7 @@ def test_a_student_of_texts_without_labels(invoke: Invoke, texts: Path, tmp_path
 # Vocabularies and language models
 
 
-def test_a_model_from_nothing(invoke: Invoke, texts: Path, tmp_path: Path) -> None:
+def test_pre_training_from_scratch(invoke: Invoke, texts: Path, tmp_path: Path) -> None:
     words = tmp_path / "words"
     given = ("--data", texts, "--size", 200, "--min-frequency", 1, "--output", words)
     got = answered(invoke("train", "vocabulary", *given, "--json"))

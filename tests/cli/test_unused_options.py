@@ -107,13 +107,13 @@ def test_a_wrong_value_is_explained_without_words_of_python(
     assert "parse" not in message
 
 
-def test_an_explanation_without_answers_takes_no_number_of_them(invoke: Invoke, model: Path) -> None:
+def test_an_explanation_without_answers_refuses_top(invoke: Invoke, model: Path) -> None:
     result = invoke("explain", "가", "--task", "tokenize", "--top", 3, "-m", model)
     assert result.exit_code == 2
     assert "--top" in result.stderr
 
 
-def test_more_numbers_than_a_vector_has(invoke: Invoke, model: Path, tmp_path: Path) -> None:
+def test_too_many_dimensions(invoke: Invoke, model: Path, tmp_path: Path) -> None:
     (tmp_path / "a.txt").write_text("가\n", encoding="utf-8")
     for more in (("가",), ("--file", tmp_path / "a.txt", "--output", tmp_path / "out.npy")):
         result = invoke("encode", *more, "--truncate-dim", 33, "--model", model)

@@ -1,4 +1,4 @@
-"""Users' files: every format gives the same rows, and whatever is wrong is said with its place."""
+"""Users' files: every format gives the same rows, and errors have the line or row."""
 
 from __future__ import annotations
 
@@ -102,7 +102,7 @@ def test_standard_input_is_text(monkeypatch: pytest.MonkeyPatch) -> None:
     assert texts(source) == ["가", "나"]
 
 
-def test_a_long_text_is_no_problem(tmp_path: Path) -> None:
+def test_a_long_text_is_fast(tmp_path: Path) -> None:
     long = "가나다 " * 400_000
     assert texts(write(tmp_path / "a.csv", f'text\n"{long}"\n')) == [long]
 
@@ -132,7 +132,7 @@ def test_an_encoding_that_ends_lines_with_another_byte(tmp_path: Path) -> None:
     assert texts(with_options(source, encoding="cp037")) == ["one", "two"]
 
 
-def test_bytes_that_are_no_punycode(tmp_path: Path) -> None:
+def test_bytes_that_are_not_punycode(tmp_path: Path) -> None:
     with pytest.raises(DataFileError, match="line 1 or soon after: not punycode"):
         texts(with_options(write(tmp_path / "a.txt", "a!\n"), encoding="punycode"))
 
@@ -190,14 +190,14 @@ def test_the_obvious_column(tmp_path: Path, header: str, column: str) -> None:
 
 
 @pytest.mark.parametrize("header", ["Q,A", "text,sentence,label", "sentence1,sentence2"])
-def test_no_obvious_column(tmp_path: Path, header: str) -> None:
+def test_no_usual_column_name(tmp_path: Path, header: str) -> None:
     values = ",".join("x" for _ in header.split(","))
     columns = header.replace(",", ", ")
     with pytest.raises(DataFileError, match=f"has the columns {columns}; .* --column"):
         list(write(tmp_path / "a.csv", f"{header}\n{values}\n"))
 
 
-def test_a_column_that_is_not_there(tmp_path: Path) -> None:
+def test_a_missing_column(tmp_path: Path) -> None:
     source = write(tmp_path / "a.csv", "Q,A\n가,나\n")
     with pytest.raises(DataFileError, match="has no column 'question'; it has Q, A"):
         list(with_options(source, column="question"))
@@ -237,6 +237,7 @@ def test_a_text_file_has_no_columns(tmp_path: Path) -> None:
         ("a.jsonl", '{"text": "가"}\n{"text": ["나"]}\n', "line 2: 'text' is a list, not a text"),
         ("a.jsonl", '{"text": "가"}\n{"text": "\\ud800"}\n', "line 2: 'text' holds half a surrogate pair"),
         ("a.jsonl", '{"id": 1, "text": "가"}\n{"text": "나"}\n', "line 2: 'id' is null"),
+        ("a.jsonl", '{"text": "가"}\n{"id": 1, "text": "나"}\n', "line 2: this row has an 'id'"),
         ("a.json", "[]", "can't be read as it is; save it as .txt"),
         ("a.xlsx", "PK", "can't be read as it is"),
         ("a.parquet", "PAR1", "Can't read"),

@@ -1,4 +1,4 @@
-"""What holds for every reader of labelled files.
+"""Properties of all readers of labelled files.
 
 Right: the same examples with CRLF line ends, a mark at the beginning, no line end at the end, packed as .gz.
 Bad: no such file, a folder, an empty file, bytes that are no UTF-8, a NUL, an archive that is cut short.
@@ -75,7 +75,7 @@ def reader(request: pytest.FixtureRequest) -> tuple[Read, str, str]:
     return READERS[str(request.param)]
 
 
-def test_every_reader_is_here() -> None:
+def test_every_reader_is_tested() -> None:
     names = {name for name in data.__all__ if name.startswith("read_")}
     assert {getattr(data, name) for name in names - {"read_texts", "read_question_answers"}} <= {
         read for read, _, _ in READERS.values()
@@ -128,7 +128,7 @@ def test_an_empty_file(reader: tuple[Read, str, str], content: str, tmp_path: Pa
     assert "empty" in message or "blank" in message
 
 
-def test_bytes_that_are_no_text(reader: tuple[Read, str, str], tmp_path: Path) -> None:
+def test_bytes_that_are_not_text(reader: tuple[Read, str, str], tmp_path: Path) -> None:
     read, name, content = reader
     (tmp_path / name).write_bytes(f"{content}\n한글\n".encode("cp949"))
     assert "line " in (message := refused(read, tmp_path / name))

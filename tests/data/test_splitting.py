@@ -1,4 +1,4 @@
-"""Parting examples, and texts out of several files.
+"""Splitting of examples, and texts of several files.
 
 Bad: a share that is none, a number that leaves nothing on one side, one key only, no examples; no files, a
 file of blank lines.
@@ -22,7 +22,7 @@ from munjang.errors import DataFileError, InputError
     share=st.floats(0.01, 0.99),
     seed=st.integers(0, 99),
 )
-def test_parts_make_up_the_whole(rows: list[int], share: float, seed: int) -> None:
+def test_parts_cover_all_examples(rows: list[int], share: float, seed: int) -> None:
     numbered = list(enumerate(rows))
     learnt, held = split(numbered, held_out=share, seed=seed)
     assert learnt == sorted(learnt)
@@ -49,14 +49,14 @@ def test_a_key_stays_on_one_side(rows: list[int], seed: int) -> None:
     assert len(held) - last < 2
 
 
-def test_the_seed_decides() -> None:
+def test_the_seed_determines_the_sample() -> None:
     parts = [split(range(100), held_out=10, seed=seed)[1] for seed in (0, 1, 0)]
     assert parts[0] == parts[2] != parts[1]
     assert split(range(100), held_out=10) == split(range(100), held_out=0.1)
     assert parts[0] != list(range(10))
 
 
-def test_a_small_share_is_one_at_least() -> None:
+def test_a_small_share_is_at_least_one_example() -> None:
     assert [len(part) for part in split("가나", held_out=0.01)] == [1, 1]
     assert [len(part) for part in split("가나", held_out=0.99)] == [1, 1]
 
@@ -67,20 +67,20 @@ def test_a_small_share_is_one_at_least() -> None:
         (0, "held_out is 0; of 10 examples, 1 to 9 can be held out"),
         (10, "held_out is 10; of 10"),
         (-1, "held_out is -1"),
-        (0.0, r"held_out is 0\.0; a share lies between 0 and 1"),
+        (0.0, r"held_out is 0\.0; a share must be between 0 and 1"),
         (1.0, r"held_out is 1\.0; a share"),
         (float("nan"), "held_out is nan; a share"),
         (True, "held_out is True; give a share"),
         ("0.1", "held_out is '0.1'; give a share"),
     ],
 )
-def test_nothing_to_hold_out(held_out: float, message: str) -> None:
+def test_invalid_held_out(held_out: float, message: str) -> None:
     with pytest.raises(InputError, match=message):
         split(range(10), held_out=held_out)
 
 
-def test_nothing_to_part() -> None:
-    with pytest.raises(InputError, match="nothing to part: 1 example"):
+def test_too_few_examples_to_split() -> None:
+    with pytest.raises(InputError, match="Too few examples to split: 1 example"):
         split(["가"], held_out=0.5)
     with pytest.raises(InputError, match="Holding out 3 of 10 examples with 1 different keys leaves none"):
         split(range(10), held_out=3, key=lambda _: "same")

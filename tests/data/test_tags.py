@@ -1,4 +1,4 @@
-"""Tags of characters, words and tokens come together, and the published Korean data does."""
+"""Conversion of tags between characters, words and tokens, also for the published Korean data."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ KINDS = {"PER", "FLD", "AFW", "ORG", "LOC", "CVL", "DAT", "TIM", "NUM", "EVT", "
 
 
 def encoding_of(spans: list[tuple[int, int]]) -> Encoding:
-    """Tokens at these places, between two special ones."""
+    """Tokens at these offsets, between two special tokens."""
     whole = [(0, 0), *spans, (0, 0)]
     count = len(whole)
     own = [None, *[0] * len(spans), None]
@@ -45,7 +45,7 @@ def encoding_of(spans: list[tuple[int, int]]) -> Encoding:
 
 @st.composite
 def tokens_and_entities(draw: st.DrawFn) -> tuple[str, Encoding, list[Entity]]:
-    """A text cut into tokens, with spaces here and there, and entities that begin and end where tokens do."""
+    """A text cut into tokens, with some spaces, and entities that begin and end at the edges of tokens."""
     lengths = draw(st.lists(st.integers(1, 3), min_size=1, max_size=12))
     spaces = draw(st.lists(st.integers(0, 2), min_size=len(lengths), max_size=len(lengths)))
     text, spans = "", []
@@ -110,7 +110,7 @@ def test_entities_outside_the_text() -> None:
         character_tags({"text": "가나", "entities": [(1, 3, "A")]})
 
 
-def test_how_tags_are_written() -> None:
+def test_tag_schemes() -> None:
     assert split_tag("B-PS") == ("B", "PS")
     assert split_tag("I-per-title") == ("I", "per-title")
     assert split_tag("NOUN") == ("I", "NOUN")
@@ -143,7 +143,7 @@ def test_reading_words(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("line", ["가나\tO", "가 O", "가\tPS-B", "\tO"])
-def test_a_line_that_is_no_character(line: str, tmp_path: Path) -> None:
+def test_malformed_character_lines(line: str, tmp_path: Path) -> None:
     path = tmp_path / "bad.tsv"
     path.write_text(f"가\tO\n{line}\n", encoding="utf-8")
     with pytest.raises(DataFileError, match="line 2"):
@@ -163,7 +163,7 @@ def test_words_without_their_tags(tmp_path: Path) -> None:
 
 
 def tokenizer_for(examples: list[TaggedText], folder: Path, *, whole: bool) -> Tokenizer:
-    """A WordPiece tokenizer that knows every letter of the data, and with ``whole`` its frequent words."""
+    """A WordPiece tokenizer with all letters of the data, and with ``whole`` its frequent words."""
     letters = {letter for example in examples for letter in example["text"] if not letter.isspace()}
     words: list[str] = []
     if whole:

@@ -51,7 +51,7 @@ def test_every_name_that_is_described_exists() -> None:
 
 
 def test_every_page_is_in_the_navigation() -> None:
-    """A page that the navigation lacks is built, but nobody finds it."""
+    """A page that is missing in the navigation is built, but no reader finds it."""
     navigation = (PROJECT / "mkdocs.yml").read_text(encoding="utf-8")
     for page in (PROJECT / "docs").rglob("*.md"):
         assert str(page.relative_to(PROJECT / "docs")) in navigation, page

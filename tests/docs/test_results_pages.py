@@ -43,7 +43,7 @@ def test_every_page_is_in_the_table() -> None:
         assert page.name == "README.md" or f"({page.name})" in table, page.name
 
 
-def test_what_can_be_wrong(tmp_path: Path) -> None:
+def test_invalid_arguments(tmp_path: Path) -> None:
     unknown = asked(tmp_path, "nsmc", "imdb")
     assert unknown.returncode == 2
     assert "there is no result 'imdb'; there are stsb" in unknown.stderr

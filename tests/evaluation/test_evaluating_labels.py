@@ -1,4 +1,4 @@
-"""Evaluating classifiers, taggers and extractors: the numbers are those of their own answers."""
+"""Evaluation of classifiers, taggers and extractors: the measures equal those of their answers."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ def test_a_head_without_names_takes_numbers(tmp_path: Path) -> None:
     for label in (guessed, f"LABEL_{guessed}"):
         found = evaluate_classification(unnamed, [LabelledText(TEXTS[0], None, label)])
         assert found.values["accuracy"] == 1
-    with pytest.raises(InputError, match="does not know the data's '2': its labels are 'LABEL_0', 'LABEL_1'"):
+    with pytest.raises(InputError, match="does not have the data's '2': its labels are 'LABEL_0', 'LABEL_1'"):
         evaluate_classification(unnamed, [LabelledText("a", None, "2"), LabelledText("b", None, "1")])
 
 
@@ -103,7 +103,7 @@ def test_regression(tmp_path: Path) -> None:
     json.dumps(constant.to_dict(), allow_nan=False)
 
 
-def test_one_class_only(classifier: TextClassification) -> None:
+def test_a_single_class(classifier: TextClassification) -> None:
     label = classifier(TEXTS[0])[0]["label"]
     found = evaluate_classification(classifier, [LabelledText(TEXTS[0], None, label)] * 3)
     assert found.values == {"accuracy": 1, "macro_f1": 1, "matthews": 0}
@@ -131,7 +131,7 @@ def test_bad_entities(tagger: TokenClassification) -> None:
     with pytest.raises(InputError, match="None of the 2 texts has an entity"):
         evaluate_entities(tagger, [TaggedText(text=text, entities=[]) for text in TEXTS[:2]])
     with pytest.raises(
-        InputError, match="does not know the data's 'OG': its types are 'PS', 'LC', the data's"
+        InputError, match="does not have the data's 'OG': its types are 'PS', 'LC', the data's"
     ):
         evaluate_entities(tagger, [TaggedText(text=TEXTS[0], entities=[(0, 3, "PS"), (5, 7, "OG")])])
     with pytest.raises(InputError, match="outside the text"):
@@ -149,7 +149,7 @@ def test_relations(extractor: RelationExtraction) -> None:
     kept = sorted({*gold, *predicted} - {"no_relation"})
     peer = sklearn.metrics.f1_score(gold, predicted, average="micro", labels=kept, zero_division=0)
     assert found.values["micro_f1"] == pytest.approx(peer)
-    with pytest.raises(InputError, match="does not know the data's 'per:title'"):
+    with pytest.raises(InputError, match="does not have the data's 'per:title'"):
         evaluate_relations(extractor, [RelationExample(TEXTS[0], (0, 3), (5, 7), "per:title")])
 
 
@@ -164,7 +164,7 @@ def test_data_without_examples(
         evaluate_relations(extractor, [])
 
 
-def test_scores_that_are_no_numbers(tmp_path: Path) -> None:
+def test_scores_that_are_not_numbers(tmp_path: Path) -> None:
     """A model that diverged has an answer to everything, and none of them counts."""
     folder = with_nan(labelled_model(tmp_path / "classifier", labels=LABELS), "classifier.bias")
     with pytest.raises(CheckpointError, match="holds nan at"):

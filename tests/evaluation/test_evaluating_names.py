@@ -12,7 +12,7 @@ from munjang.evaluation.evaluation import in_steps
 from support.processes import run_python
 
 
-def test_every_name_is_there() -> None:
+def test_every_public_name_exists() -> None:
     names = munjang.evaluation.__all__
     assert [getattr(munjang.evaluation, name).__name__ for name in names if name != "Statistic"]
     assert set(names) <= set(dir(munjang.evaluation))
@@ -33,7 +33,7 @@ print([name for name in sys.modules if name in heavy])
 
 
 def test_steps() -> None:
-    """All at once if nobody watches, in steps that add up if somebody does or memory is dear."""
+    """The inputs form a single step, or with a progress bar or bounded memory several steps."""
     for advance, bounded, sizes in (
         (None, False, [6000]),
         (None, True, [256] * 23 + [112]),

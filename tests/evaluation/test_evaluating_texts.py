@@ -153,7 +153,7 @@ def test_questions_without_an_answer(answerer: QuestionAnswering) -> None:
 
 def test_bad_questions(answerer: QuestionAnswering) -> None:
     moved = QuestionExample("q7", QUESTION, SHORT, (AnswerSpan("서울", 3),))
-    with pytest.raises(InputError, match="Question 'q7': the answer '서울' does not stand at 3"):
+    with pytest.raises(InputError, match="Question 'q7': the answer '서울' is not at offset 3"):
         evaluate_answers(answerer, [moved])
     with pytest.raises(InputError, match="Unknown normalization 'klue'"):
         evaluate_answers(answerer, [question(SHORT, "서울")], normalization="klue")  # type: ignore[arg-type]
@@ -215,7 +215,7 @@ def test_data_without_examples(encoder: SentenceTransformer, scorer: CrossEncode
         evaluate_language_model(scorer, ["a"])  # type: ignore[arg-type]
 
 
-def test_scores_that_are_no_numbers(tmp_path: Path) -> None:
+def test_scores_that_are_not_numbers(tmp_path: Path) -> None:
     encoder = SentenceTransformer(
         with_nan(tiny_sentence_model(tmp_path / "a"), "encoder.layer.0.output.dense.bias")
     )
@@ -247,7 +247,7 @@ def test_models_without_the_head(tmp_path: Path) -> None:
             opened(folder)
 
 
-def test_how_an_evaluation_is_written_down() -> None:
+def test_evaluation_as_text() -> None:
     metrics = {"f1": Estimate(0.51239, 0.4, 0.6), "perplexity": Estimate(12345.678)}
     found = Evaluation("answers", "korquad.json", 1500, metrics, "normalised as korquad")
     assert found.to_markdown().splitlines() == [

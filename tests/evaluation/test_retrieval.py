@@ -31,7 +31,7 @@ def the_task() -> RetrievalTask:
     )
 
 
-def test_words_are_found_where_they_are(model: SentenceTransformer) -> None:
+def test_documents_are_found_by_words(model: SentenceTransformer) -> None:
     done: list[int] = []
     with indexed(the_task(), model, analyzer="hangul-bigrams", advance=done.append) as index:
         [lexical, hybrid] = evaluate_retrieval(the_task(), index, ["lexical", "hybrid"], advance=done.append)

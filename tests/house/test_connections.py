@@ -78,7 +78,7 @@ def test_using_a_model_opens_no_connection(backend: str, tmp_path: Path, home: P
     assert list(home.rglob("*")) == []  # OpenVINO's telemetry would leave a client id here
 
 
-def test_the_watch_records_connections_and_processes(home: Path) -> None:
+def test_the_audit_hook_records_connections_and_processes(home: Path) -> None:
     code = """
 import os, socket, subprocess
 socket.socket(socket.AF_UNIX).close()
@@ -98,7 +98,7 @@ def can_trace() -> bool:
 
 
 @pytest.mark.skipif(not can_trace(), reason="strace is missing or may not trace processes")
-def test_the_kernel_sees_no_connection(tmp_path: Path, home: Path) -> None:
+def test_no_system_call_opens_a_connection(tmp_path: Path, home: Path) -> None:
     """Native code bypasses Python's audit hooks, so this test traces system calls."""
     make_checkpoint("bert", tmp_path / "model")
     trace = tmp_path / "trace"
@@ -129,7 +129,7 @@ def found_in(imported: set[str], modules: set[str]) -> set[str]:
     return {module for module in modules for name in imported if f"{name}.".startswith(f"{module}.")}
 
 
-def test_only_two_files_can_connect() -> None:
+def test_only_two_modules_import_network_code() -> None:
     for file in MAY_CONNECT:
         assert found_in(IMPORTED[file], CONNECTING)
     for file, imported in IMPORTED.items():

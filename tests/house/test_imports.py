@@ -96,7 +96,7 @@ def read_imports(module: str, path: Path) -> Iterator[Import]:
 IMPORTS = [found for module, path in MODULES.items() for found in read_imports(module, path)]
 
 
-def test_the_graph_was_read() -> None:
+def test_the_import_graph_is_complete() -> None:
     edges = {(found.importer, found.imported) for found in IMPORTS}
     assert ("munjang.models.roberta", "munjang.models.bert") in edges  # from a package, a submodule
     assert ("munjang.backends.registry", "munjang.backends.openvino") in edges  # inside a function
@@ -122,7 +122,7 @@ def test_imports_run_downward() -> None:
 
 
 @pytest.mark.parametrize("only_at_run_time", [True, False], ids=["run-time", "with-types"])
-def test_no_circle(only_at_run_time: bool) -> None:
+def test_no_import_cycle(only_at_run_time: bool) -> None:
     graph: dict[str, set[str]] = {module: set() for module in MODULES}
     for found in IMPORTS:
         if not (only_at_run_time and found.place.endswith("(for types only)")):

@@ -1,4 +1,4 @@
-"""Cells of lessons on `transformers`, with nothing but their import lines changed.
+"""Cells of lessons on `transformers`, with changed import lines only.
 
 Each runs with the other library and with `munjang.transformers` on the same small random checkpoint, and must
 print the same. Those that do not import torch themselves run a third time, in a process that has no torch.
@@ -459,7 +459,7 @@ def ours(program: str) -> str:
 
 
 def theirs(program: str) -> str:
-    """The cell for the other library, which no longer has TensorFlow's classes and some older names."""
+    """Return the cell for the other library, which lacks TensorFlow's classes and some older names."""
     program = program.replace(", from_pt=True", "").replace('return_tensors="tf"', 'return_tensors="pt"')
     program = program.replace(".batch_encode_plus(", "(").replace(".encode_plus(", "(")
     program = program.replace("pad_to_max_length=True", 'padding="max_length", truncation=True')
@@ -602,7 +602,7 @@ KOELECTRA = (
     ],
     ids=["tokens", "fill-mask", "next sentence", "paraphrases", "generate"],
 )
-def test_what_the_lessons_printed(program: str, expected: str, tmp_path: Path) -> None:
+def test_output_of_the_lessons(program: str, expected: str, tmp_path: Path) -> None:
     assert printed(ours(program), tmp_path) == expected
 
 

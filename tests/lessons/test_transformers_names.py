@@ -1,4 +1,4 @@
-"""`munjang.transformers`: what its classes open, what they refuse, and what their outputs are."""
+"""`munjang.transformers`: the checkpoints of its classes, errors, and outputs."""
 
 from __future__ import annotations
 
@@ -84,7 +84,7 @@ def test_another_family_or_no_such_head(
         getattr(names, name).from_pretrained(bert)
 
 
-def test_model_says_which_heads_it_leaves_out(bert: Path, recwarn: pytest.WarningsRecorder) -> None:
+def test_unused_heads_are_reported(bert: Path, recwarn: pytest.WarningsRecorder) -> None:
     with pytest.warns(AssumptionWarning, match=r"heads that it has \(masked-lm, next-sentence") as caught:
         assert Model.from_pretrained(bert).heads == ["masked-lm", "next-sentence-prediction"]
     assert caught[0].filename == __file__
@@ -145,7 +145,7 @@ def test_losses(bert: Path, tmp_path: Path) -> None:
         names.BertModel.from_pretrained(bert)(ids, labels=[1])
 
 
-def test_what_a_model_can_not_do(bert: Path) -> None:
+def test_heads_that_a_model_lacks(bert: Path) -> None:
     model = names.BertModel.from_pretrained(bert, from_pt=True)
     assert model.eval() is model.train(False) is model.to("cpu") is model.to(torch.device("cpu")) is model
     with pytest.raises(InputError, match="can't be trained"):
@@ -209,7 +209,7 @@ def test_ids_may_be_tensors(bert: Path) -> None:
 # Writing on
 
 
-def test_what_can_not_be_generated(gpt2: Path) -> None:
+def test_prompts_that_cannot_be_continued(gpt2: Path) -> None:
     model = names.GPT2LMHeadModel.from_pretrained(gpt2)
     for settings, error, message in (
         ({"num_beams": 4}, InputError, "num_beams=4 is not supported"),
@@ -299,7 +299,7 @@ def test_question_answering_pipeline(tmp_path: Path) -> None:
     assert answer({"question": question, "context": context}) == expected
 
 
-def test_writing_pipelines_need_a_model_that_writes(bert: Path, gpt2: Path) -> None:
+def test_text_generation_pipelines_need_a_causal_model(bert: Path, gpt2: Path) -> None:
     model = names.BertModel.from_pretrained(bert)
     with pytest.raises(InputError, match="BertModel can't generate"):
         names.TextGenerationPipeline(model, names.AutoTokenizer.from_pretrained(bert))

@@ -1,4 +1,4 @@
-"""A config and weights that do not fit, or that ask for something else, are refused by name."""
+"""A config that contradicts the weights or is unsupported is refused, with the key or tensor."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class Parts(NamedTuple):
 
 @pytest.fixture(scope="module")
 def parts(tmp_path_factory: pytest.TempPathFactory) -> Any:
-    """A sound checkpoint's config and weights, to spoil."""
+    """A valid checkpoint's config and weights, to be damaged by tests."""
 
     @cache
     def read(architecture: str, head: bool) -> Parts:
@@ -42,7 +42,7 @@ def parts(tmp_path_factory: pytest.TempPathFactory) -> Any:
 
 
 def refused(parts: Parts, kind: type[MunjangError], *words: str, head: str | None = None) -> None:
-    """Opening fails with one line that has all of the words."""
+    """Assert that opening fails with an error of one line that contains all of the words."""
     with pytest.raises(kind) as caught:
         Model(parts.config, parts.weights, head=head, backend="numpy")
     message = str(caught.value)
@@ -51,7 +51,7 @@ def refused(parts: Parts, kind: type[MunjangError], *words: str, head: str | Non
         assert word in message
 
 
-def test_the_sound_ones_open(parts: Any) -> None:
+def test_intact_models_open(parts: Any) -> None:
     for architecture in ("bert", "roberta", "electra", "distilbert"):
         Model(*parts(architecture))
         Model(*parts(architecture, head=True), head=HEAD)
@@ -176,7 +176,7 @@ HUGE: tuple[Any, ...] = (
 
 @pytest.mark.parametrize("value", HUGE, ids=[f"{i}" for i in range(len(HUGE))])
 @pytest.mark.parametrize("architecture", ["bert", "roberta", "electra", "distilbert"])
-def test_numbers_that_no_config_holds(architecture: str, value: Any, parts: Any) -> None:
+def test_impossible_numbers_in_a_config(architecture: str, value: Any, parts: Any) -> None:
     sound = parts(architecture, head=True).config
     numbers = [name for name, old in sound.items() if isinstance(old, (int, float)) and old is not True]
     messages: list[str] = []
@@ -193,7 +193,7 @@ def test_numbers_that_no_config_holds(architecture: str, value: Any, parts: Any)
     assert max(map(len, messages)) < 500
 
 
-def test_a_million_million_labels(parts: Any) -> None:
+def test_a_config_with_a_huge_number_of_labels(parts: Any) -> None:
     spoilt = parts(head=True)
     spoilt.config.update(id2label=None, num_labels=10**12)
     refused(spoilt, CheckpointError, "'num_labels' must be between 0 and 1000000", str(10**12), head=HEAD)
@@ -305,8 +305,8 @@ def test_embeddings_project_must_belong(parts: Any) -> None:
     refused(with_it, CheckpointError, "does not use", "embeddings_project.weight")
 
 
-def test_buffers_and_foreign_heads_are_let_be(parts: Any) -> None:
-    """What old versions of the reference wrote beside the weights, and heads that nobody asked for."""
+def test_buffers_and_unknown_heads_are_ignored(parts: Any) -> None:
+    """Buffers that old versions of the reference saved, and heads that were not requested."""
     extended = parts()
     extended.weights["embeddings.position_ids"] = np.arange(40)[None]
     extended.weights["embeddings.token_type_ids"] = np.zeros((1, 40), dtype=np.int64)
@@ -316,7 +316,7 @@ def test_buffers_and_foreign_heads_are_let_be(parts: Any) -> None:
 
 
 @pytest.mark.parametrize("backend", BACKENDS)
-def test_quantised_numbers_without_a_word_in_the_config(backend: str, parts: Any) -> None:
+def test_quantised_weights_without_a_config_key(backend: str, parts: Any) -> None:
     spoilt = parts()
     name = "encoder.layer.1.output.dense.weight"
     spoilt.weights[name] = np.ones(spoilt.weights[name].shape, dtype=np.int8)

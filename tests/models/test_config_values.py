@@ -1,4 +1,4 @@
-"""Every key of a config changes what we compute as it changes what the reference computes, or is refused.
+"""Every key of a config has the same effect as in the reference, or is refused.
 
 The weights stay as they are and one key of ``config.json`` changes at a time, among all that the reference's
 config classes have, the general names that they take for their own, and some of older versions.
@@ -168,7 +168,7 @@ class Subject:
         (self.folder / "config.json").write_text(json.dumps(raw))
 
     def theirs(self, raw: Mapping[str, Any]) -> NDArray[np.float32]:
-        """What the reference computes; it raises where the weights are not all that it needs."""
+        """Return the output of the reference; it raises if weights are missing."""
         prefix, _ = _FAMILIES[self.family]
         config = getattr(transformers, f"{prefix}Config").from_dict(dict(raw))
         config._attn_implementation = "eager"
@@ -233,7 +233,7 @@ def test_every_key_is_obeyed_or_refused(family: str, head: str, tmp_path: Path) 
 
 
 def test_general_names_are_read_as_the_architectures_own(tmp_path: Path) -> None:
-    """GPT-2 and DistilBERT have names of their own, and the reference takes the general ones for them."""
+    """GPT-2 and DistilBERT have their own key names, and the reference accepts the general names too."""
     for family, head in (("gpt2", "causal-lm"), ("distilbert", "masked-lm")):
         subject = Subject.make(tmp_path, family, head)
         own = getattr(transformers, f"{_FAMILIES[family][0]}Config").attribute_map
@@ -248,7 +248,7 @@ def test_general_names_are_read_as_the_architectures_own(tmp_path: Path) -> None
 
 @pytest.mark.parametrize(("family", "head"), [case for case in CASES if case[1] != "sequence-classification"])
 def test_heads_that_are_not_tied(family: str, head: str, tmp_path: Path) -> None:
-    """The matrix and the bias are the decoder's own then, on every executor."""
+    """The decoder then has a separate matrix and bias, on every executor."""
     subject = Subject.make(tmp_path, family, head, tie_word_embeddings=False)
     expected = subject.theirs(subject.raw)
     for backend in BACKENDS:
@@ -258,7 +258,7 @@ def test_heads_that_are_not_tied(family: str, head: str, tmp_path: Path) -> None
 
 
 @pytest.mark.parametrize(("family", "head"), [case for case in CASES if case[1] != "sequence-classification"])
-def test_a_head_that_is_not_tied_and_not_there_is_refused(family: str, head: str, tmp_path: Path) -> None:
+def test_a_missing_head_that_is_not_tied_is_refused(family: str, head: str, tmp_path: Path) -> None:
     subject = Subject.make(tmp_path, family, head)
     subject.write({**subject.raw, "tie_word_embeddings": False})
     with pytest.raises(CheckpointError, match=r"no tensor '.*(decoder|projector|lm_head)\.weight'"):
@@ -268,8 +268,8 @@ def test_a_head_that_is_not_tied_and_not_there_is_refused(family: str, head: str
         Model.from_pretrained(tmp_path, head=head)
 
 
-def test_a_decoder_of_its_own_is_used_though_the_config_ties(tmp_path: Path) -> None:
-    """As the reference does it where the two differ."""
+def test_a_separate_decoder_is_used_although_the_config_ties(tmp_path: Path) -> None:
+    """The saved decoder is used, as by the reference, although the config says that it is tied."""
     subject = Subject.make(tmp_path, "gpt2", "causal-lm", tie_word_embeddings=False)
     expected = subject.theirs(subject.raw)
     found = subject.ours({**subject.raw, "tie_word_embeddings": True})

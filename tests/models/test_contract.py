@@ -1,4 +1,4 @@
-"""What every architecture on every executor keeps to, whatever else is in the batch."""
+"""Properties of every architecture on every executor, for all batches."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ def widened(inputs: Inputs, columns: int, *, left: bool = False, pad: int = 1) -
 
 @pytest.mark.parametrize("backend", BACKENDS)
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
-def test_a_text_does_not_feel_its_batch(architecture: str, backend: str, peers: Any) -> None:
+def test_a_text_does_not_depend_on_its_batch(architecture: str, backend: str, peers: Any) -> None:
     """One alone, in another order, and with more padding: the same vectors."""
     model = Model.from_pretrained(peers(architecture).folder, backend=backend)
     inputs: Inputs = random_inputs(np.random.default_rng(6), texts=7)
@@ -105,7 +105,7 @@ def test_left_padding(architecture: str, backend: str, peers: Any) -> None:
 @pytest.mark.parametrize("backend", BACKENDS)
 @pytest.mark.parametrize("architecture", [name for name in ARCHITECTURES if "roberta" in name])
 def test_padding_token_inside_a_text(architecture: str, backend: str, peers: Any) -> None:
-    """RoBERTa counts positions over what is not padding, even where the mask leaves a padding token in."""
+    """RoBERTa's positions skip padding tokens, even if the mask includes a padding token."""
     peer, folder = peers(architecture)
     inputs: Inputs = random_inputs(np.random.default_rng(9))
     inputs["input_ids"][:, [2, 5]] = 1
@@ -132,8 +132,8 @@ def test_token_types_that_a_model_lacks_are_ignored(architecture: str, backend: 
 
 @pytest.mark.parametrize("backend", BACKENDS)
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
-def test_parts_asked_for_alone_are_the_same(architecture: str, backend: str, peers: Any) -> None:
-    """The short ways, where the last layer sees the first token alone, lead to the same values."""
+def test_values_requested_alone_are_equal(architecture: str, backend: str, peers: Any) -> None:
+    """The values are the same if only the first token's row goes through the last layer."""
     model = Model.from_pretrained(
         peers(architecture, head=True).folder, head="sequence-classification", backend=backend
     )

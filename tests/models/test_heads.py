@@ -141,7 +141,7 @@ VOCABULARY_HEADS = [(name, "masked-lm", heads["masked-lm"]) for name, heads in H
 
 
 @pytest.mark.parametrize(("architecture", "head", "class_name"), VOCABULARY_HEADS)
-def test_heads_grow_with_the_vocabulary(
+def test_heads_are_resized_with_the_vocabulary(
     architecture: str, head: str, class_name: str, tmp_path: Path
 ) -> None:
     peer_with_head(architecture, class_name, tmp_path)

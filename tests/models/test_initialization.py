@@ -28,6 +28,7 @@ from munjang.runtime.model import Model
 from munjang.training import TrainingOptions, make_student
 from munjang.training.loop.loop import train
 from munjang.training.options import ClassificationTask
+from munjang.training.pretraining.masked import with_masked_head
 from munjang.training.tasks.classification import TextClassificationObjective
 from support.learning import EXAMPLES, tiny_model
 from support.peers import ARCHITECTURES, random_peer
@@ -66,7 +67,7 @@ def test_the_tensors_are_those_of_the_reference(name: str, head: str | None, tmp
     assert found == expected
 
 
-def test_what_is_drawn() -> None:
+def test_initial_values_of_a_new_encoder() -> None:
     raw = {"model_type": "bert", "hidden_size": 64, "num_attention_heads": 2, "num_hidden_layers": 1}
     encoder = new_encoder({**raw, "initializer_range": 0.5}, seed=2)
     words = encoder["bert.embeddings.word_embeddings.weight"]
@@ -136,7 +137,7 @@ def folder(own: registry.Architecture, tmp_path: Path) -> Path:
     return path
 
 
-def test_an_architecture_of_ones_own_encodes(folder: Path) -> None:
+def test_a_custom_architecture_encodes(folder: Path) -> None:
     texts = [example.text for example in EXAMPLES[:5]]
     found = SentenceTransformer(folder, pooling="mean").encode(texts)
     exact = SentenceTransformer(folder, pooling="mean", backend="numpy").encode(texts)
@@ -145,7 +146,7 @@ def test_an_architecture_of_ones_own_encodes(folder: Path) -> None:
 
 
 @pytest.mark.parametrize("head", ["sequence-classification", "token-classification", "masked-lm"])
-def test_an_architecture_of_ones_own_gets_heads(folder: Path, head: str) -> None:
+def test_a_custom_architecture_gets_heads(folder: Path, head: str) -> None:
     raw = json.loads((folder / "config.json").read_text())
     made, tensors = with_head(raw, load_file(folder / "model.safetensors"), head, labels={0: "a", 1: "b"})
     assert made["architectures"] == [f"Own{HEADS[head]}"]
@@ -158,7 +159,7 @@ def test_an_architecture_of_ones_own_gets_heads(folder: Path, head: str) -> None
         with_head(raw, tensors, "question-answering")
 
 
-def test_an_architecture_of_ones_own_learns_above_frozen_layers(folder: Path, tmp_path: Path) -> None:
+def test_a_custom_architecture_learns_above_frozen_layers(folder: Path, tmp_path: Path) -> None:
     options = TrainingOptions(max_steps=3, batch_size=8, device="cpu", freeze_layers=1, evaluate_first=False)
     objective = TextClassificationObjective(folder, EXAMPLES, EXAMPLES[:8], ClassificationTask(), options)
     train(objective, tmp_path / "run", options)
@@ -168,7 +169,43 @@ def test_an_architecture_of_ones_own_learns_above_frozen_layers(folder: Path, tm
     assert all(name.startswith("own.blocks.1.") for name in changed)
 
 
-def test_an_architecture_of_ones_own_has_students(folder: Path, tmp_path: Path) -> None:
+def own_masked_lm(ops: Ops[A], root: Params[A], base: Params[A], config: EncoderConfig, x: A) -> A:
+    matrix, words = root.get("own_head.out"), base["embeddings.word_embeddings.weight"]
+    x = ops.linear(x, root / "own_head.narrow")
+    return ops.affine(x, words if matrix is None else matrix, root["own_head.bias"])
+
+
+def test_the_vocabulary_of_a_new_architecture_grows(
+    own: registry.Architecture, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    head = registry.Head(own_masked_lm, "chosen", "own_head.bias", "ForMaskedLM", "vocabulary")
+    for vocabulary in ((), ("own_head.out", "own_head.bias")):
+        made = replace(own, heads={"masked-lm": replace(head, vocabulary=vocabulary)})
+        monkeypatch.setattr(registry, "ARCHITECTURES", {**registry.ARCHITECTURES, "own": made})
+        raw = json.loads((folder / "config.json").read_text())
+        size, narrow = raw["vocab_size"], raw["wide"] // 2
+        tensors = load_file(folder / "model.safetensors")
+        tensors["own_head.narrow.weight"] = np.random.default_rng(0).normal(size=(narrow, raw["wide"]))
+        tensors["own_head.bias"] = np.arange(size) / size
+        tensors = {name: value.astype(np.float32) for name, value in tensors.items()}
+        model = Model(raw, tensors, head="masked-lm")
+        before = model(np.array([[5, 6, 7]])).logits
+        assert before is not None
+        if not vocabulary:  # the entry does not name the head's tensors
+            with pytest.raises(CheckpointError, match=r"own_head.bias"):
+                model.resize_token_embeddings(size + 3)
+            continue
+        model.resize_token_embeddings(size + 3)
+        after = model(np.array([[5, 6, 7]])).logits
+        assert after is not None
+        assert after.shape[-1] == size + 3
+        np.testing.assert_allclose(after[..., :size], before, atol=1e-5)
+        tensors["own_head.out"] = tensors["own.embeddings.word_embeddings.weight"]
+        with pytest.raises(InputError, match=r"separate matrix \('own_head.out'\)"):
+            with_masked_head({**raw, "tie_word_embeddings": False}, tensors, seed=0)
+
+
+def test_a_custom_architecture_has_students(folder: Path, tmp_path: Path) -> None:
     assert make_student(folder, tmp_path / "student", layers=[1]) == (1,)
     small = load_file(tmp_path / "student" / "model.safetensors")
     names = {name.removeprefix("own.") for name in small}

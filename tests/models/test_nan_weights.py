@@ -26,7 +26,7 @@ IDS = [[5, 6, 7]]
 
 @pytest.fixture
 def large_tables(monkeypatch: pytest.MonkeyPatch) -> None:
-    """As in a model of usual size, whose table of embeddings is not read when it is opened."""
+    """Skip the check at opening, as in a model of normal size, whose embedding table is not read then."""
     monkeypatch.setattr(executor, "_CHECKED_BYTES", 0)
 
 
@@ -86,12 +86,12 @@ def test_a_sentence_encoder(backend: str, tmp_path: Path) -> None:
     assert np.isfinite(model.encode(["abc"] * 40)).all()
     with pytest.raises(CheckpointError, match=f"'{EMBEDDINGS}' holds nan"):
         model.encode(["abc"] * 40 + ["학교"])
-    assert np.isfinite(model.encode(["abc"])).all()  # and goes on
+    assert np.isfinite(model.encode(["abc"])).all()  # and it can be used again
 
 
 @pytest.mark.usefixtures("large_tables")
 @pytest.mark.parametrize("backend", BACKENDS)
-def test_a_session_that_writes_on(backend: str, tmp_path: Path) -> None:
+def test_nan_weights_are_found_during_generation(backend: str, tmp_path: Path) -> None:
     folder = make_gpt2(tmp_path / "gpt2").folder
     spoilt(folder, "transformer.wpe.weight", 3, np.nan)
     writer = TextGeneration(folder, options=ModelOptions(backend=backend))
@@ -107,14 +107,14 @@ def test_finite_weights_that_overflow(backend: str, folder: Path) -> None:
         Model.from_pretrained(folder, backend=backend)(IDS)
 
 
-def test_large_finite_weights_are_let_be() -> None:
-    """Their sum overflows; each of them is finite."""
+def test_large_finite_weights_are_accepted() -> None:
+    """The sum overflows, but each value is finite."""
     executor.check_finite("a", np.full((4, 4), 3e38, np.float32))
     outputs = {"a": np.full((4, 4), 3e38, np.float32)}
     assert executor.check_outputs(outputs, {}) is outputs
 
 
-def test_every_tensor_is_looked_at_by_name(folder: Path) -> None:
+def test_every_tensor_is_checked_by_name(folder: Path) -> None:
     checkpoint = open_checkpoint(folder)
     config, weights = checkpoint.config(), dict(checkpoint.weights())
     for name, tensor in weights.items():

@@ -159,7 +159,7 @@ def test_gradients_of_activations(activation: str) -> None:
 
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
 def test_gradients(architecture: str, tmp_path: Path) -> None:
-    """Training sees the reference's gradients for every parameter, with dropout 0."""
+    """The gradients of all parameters equal the reference's, with dropout 0."""
     peer = random_peer(architecture, tmp_path, head=True)
     model = Model.from_pretrained(tmp_path, head="sequence-classification", backend="torch")
     inputs: dict[str, Any] = random_inputs(np.random.default_rng(4))

@@ -1,4 +1,4 @@
-"""Checkpoints as they are published, and as we write them: precisions, shards, prefixes, old names."""
+"""Published and saved checkpoints: precisions, shards, prefixes, old names."""
 
 from __future__ import annotations
 
@@ -73,8 +73,8 @@ def test_saved_and_loaded_again(architecture: str, head: str | None, tmp_path: P
         np.testing.assert_array_equal(value.numpy(), reference(peer, inputs)[name].numpy())
 
 
-def test_saving_over_what_is_open(tmp_path: Path) -> None:
-    """The file that is memory-mapped gives way to the new one only when that is whole."""
+def test_saving_over_an_open_model(tmp_path: Path) -> None:
+    """The memory-mapped file is replaced only when the new file is complete."""
     random_peer("bert", tmp_path)
     model = Model.from_pretrained(tmp_path)
     before = model(**inputs_for()).last_hidden_state
@@ -84,7 +84,7 @@ def test_saving_over_what_is_open(tmp_path: Path) -> None:
     np.testing.assert_array_equal(Model.from_pretrained(tmp_path)(**inputs_for()).last_hidden_state, before)
 
 
-def test_saving_where_nothing_can_be_written(tmp_path: Path) -> None:
+def test_saving_to_a_read_only_folder(tmp_path: Path) -> None:
     random_peer("bert", tmp_path / "model")
     (tmp_path / "file").write_text("not a folder")
     model = Model.from_pretrained(tmp_path / "model")

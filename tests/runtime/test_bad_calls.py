@@ -1,4 +1,4 @@
-"""Calls that can't be answered, each with one line that says why."""
+"""Invalid calls, each with an error of one line."""
 
 from __future__ import annotations
 
@@ -91,7 +91,7 @@ def test_masks_of_booleans_and_other_whole_numbers(open_model: Any) -> None:
         np.testing.assert_array_equal(output, expected)
 
 
-def test_roberta_counts_its_positions_from_the_padding_on(open_model: Any) -> None:
+def test_roberta_positions_start_after_the_padding_id(open_model: Any) -> None:
     with pytest.raises(InputError, match="Text 0 has 39 tokens, the model takes 38 at most"):
         open_model("roberta")([[5] * 39])
 
@@ -138,8 +138,8 @@ def texts(*lengths: int, ids: int = 5) -> list[TokenIds]:
     return [TokenIds([ids] * length) for length in lengths]
 
 
-def test_the_runner_names_the_caller_s_text(open_model: Any) -> None:
-    """The text's place is that in the caller's list, not that in a request of similar lengths."""
+def test_errors_of_the_runner_have_the_index_of_the_caller(open_model: Any) -> None:
+    """The index of the text is that in the caller's list, not that in a request of similar lengths."""
     runner: Runner = open_model().runner
     program = open_model().program(frozenset({"last_hidden_state"}))
     for given, words in (

@@ -1,4 +1,4 @@
-"""Many callers at once, callers that stop half-way, failures in the middle, and processes that fork."""
+"""Concurrent callers, callers that stop early, failures during a run, and forked processes."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ def test_several_threads_compile_at_once(folder: Path) -> None:
     assert all(close(logits, found[0]) for logits in found)
 
 
-def test_a_caller_that_stops_half_way(model: Model) -> None:
+def test_a_caller_that_stops_early(model: Model) -> None:
     expected = logits_of(model, TEXTS)
     program = model.program(frozenset({LOGITS}))
     for taken in (0, 1, 4):
@@ -124,7 +124,7 @@ def test_a_failure_while_results_are_used(failure: type[BaseException], model: M
 
 
 def test_a_failure_inside_the_engine(model: Model) -> None:
-    """Index arrays that do not fit never come from `pack`; an edit could make them."""
+    """`pack` never creates index arrays of a wrong shape; an edit of the batch could."""
     expected = logits_of(model, TEXTS)
 
     def spoil(batch: Any, _: Sequence[int]) -> Any:
@@ -150,7 +150,7 @@ def answer():
 
 
 def test_two_processes_at_once(folder: Path, tmp_path: Path) -> None:
-    """Each works on all cores, and both get on."""
+    """Each uses all cores, and both finish."""
     code = ENCODE + "print([answer() for _ in range(20)][-1])"
     running = [
         subprocess.Popen(
@@ -166,8 +166,8 @@ def test_two_processes_at_once(folder: Path, tmp_path: Path) -> None:
     assert answers[0] == answers[1] != ""
 
 
-def test_a_forked_process_goes_on(folder: Path, tmp_path: Path) -> None:
-    """The engine's threads do not come along; a server that loads a model and then forks must not hang."""
+def test_a_forked_process_can_run_the_model(folder: Path, tmp_path: Path) -> None:
+    """The engine's threads do not exist in the child; a server that loads a model and forks must not hang."""
     code = (
         ENCODE
         + """

@@ -1,4 +1,4 @@
-"""Every step of a model can be looked at by name, and each executor shows the same."""
+"""Every tap of a model can be requested, and all executors return the same values."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ def test_names_in_the_order_of_computation(architecture: str, tmp_path: Path) ->
 @pytest.mark.parametrize("backend", ["openvino", "torch"])
 @pytest.mark.parametrize("architecture", ["bert", "distilbert"])
 def test_taps_of_the_other_executors_agree(architecture: str, backend: str, tmp_path: Path) -> None:
-    """Asked for one by one, and all at once."""
+    """Each value requested alone, and all values together."""
     _, model = open_model(architecture, tmp_path, backend=backend)
     inputs: dict[str, Any] = random_inputs(np.random.default_rng(1), texts=3, longest=9)
     batch, mask = model._batch(**inputs)
@@ -81,7 +81,7 @@ def test_taps_of_the_other_executors_agree(architecture: str, backend: str, tmp_
         for name in taps
         if not name.startswith("classifier")  # on the way to the logits only
     }
-    visible = np.broadcast_to(mask[:, None, :, None], (3, 4, 9, 9))  # rows of padding are nobody's
+    visible = np.broadcast_to(mask[:, None, :, None], (3, 4, 9, 9))  # rows of padding belong to no text
     for found in (together, one_by_one):
         for name, value in found.items():
             difference = np.abs(value - expected[name])

@@ -46,7 +46,7 @@ def test_left_padded_arrays(architecture: str, backend: str, tmp_path: Path) -> 
     np.testing.assert_allclose(output.last_hidden_state[kept], expected[kept], atol=2e-5)
 
 
-def test_the_first_token_left_is_pooled(tmp_path: Path) -> None:
+def test_the_first_token_with_a_mask_is_pooled(tmp_path: Path) -> None:
     peer = random_peer("bert", tmp_path)
     inputs: dict[str, Any] = left(random_inputs(np.random.default_rng(2)))
     hidden = reference(peer, inputs)["last_hidden_state"]
@@ -74,7 +74,7 @@ def test_left_padded_gpt2(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("architecture", ["bert", "roberta", "electra"])
 def test_the_tokenizer_pads_on_the_left(architecture: str, tmp_path: Path) -> None:
-    """RoBERTa's values do not depend on the side; the others' do, as positions are those of columns."""
+    """RoBERTa's values do not depend on the side; the others' do, since positions are column numbers."""
     peer = random_peer(architecture, tmp_path)
     pad, unknown = ("[x]", "[PAD]") if architecture == "roberta" else ("[PAD]", "[x]")
     pieces = [pad, unknown, "[UNK]", "[CLS]", "[SEP]", "[MASK]", "the", "cat", "sat", "on", "mat"]

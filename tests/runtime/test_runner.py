@@ -1,4 +1,4 @@
-"""Whatever the lengths, the budget and the streams: each text gets its own result, and nothing piles up."""
+"""Each text gets its result for all lengths, budgets and streams, in bounded memory."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def texts_of(lengths: Sequence[int], seed: int = 0) -> list[TokenIds]:
 
 
 def in_order(results: Iterator[Done], count: int) -> tuple[Vectors, list[Vectors]]:
-    """Logits and token vectors of each text, at the caller's places."""
+    """Logits and token vectors of each text, in the caller's order."""
     logits = np.full((count, 3), np.nan, dtype=np.float32)
     tokens: list[Any] = [None] * count
     for done in results:
@@ -130,8 +130,8 @@ def test_small_calls_are_shared_out_over_the_streams() -> None:
 
 
 @pytest.mark.parametrize("backend", BACKENDS)
-def test_neither_texts_nor_results_pile_up(backend: str, models: Any) -> None:
-    """Batches are made as they are needed, and a result that the caller drops is gone."""
+def test_texts_and_results_are_not_accumulated(backend: str, models: Any) -> None:
+    """Batches are created when they are needed, and a result that the caller drops is freed."""
     model = models(backend)
     program = model.program(frozenset({LOGITS}))
     batch = pack(texts_of([7, 5]), model.runner.layout)
@@ -164,7 +164,7 @@ def test_a_program_is_compiled_once(models: Any) -> None:
 
 
 def test_a_caller_may_change_a_batch_before_it_runs(models: Any) -> None:
-    """The rows of the last layer that are wanted are the caller's choice: here each text's last token."""
+    """The caller chooses the rows of the last layer: here each text's last token."""
     model = models()
     texts = texts_of([9, 4, 17, 4])
     seen: list[int] = []
@@ -190,7 +190,7 @@ def test_a_caller_may_change_a_batch_before_it_runs(models: Any) -> None:
     assert np.abs(changed - expected).max() < 1e-5
 
 
-def test_equal_texts_are_told_by_ids_and_types() -> None:
+def test_equal_texts_are_recognised_by_ids_and_types() -> None:
     texts = [
         TokenIds([1, 2], None, 0),
         TokenIds([1, 2], [0, 1], 0),
@@ -205,7 +205,7 @@ def test_equal_texts_are_told_by_ids_and_types() -> None:
 
 
 class CountingExecutor(Executor):
-    """A real executor that remembers what it has compiled."""
+    """A real executor that records its compiled programs."""
 
     def __init__(self, executor: Any) -> None:
         self.executor = executor
@@ -216,7 +216,7 @@ class CountingExecutor(Executor):
         return self.executor.compile(program)
 
 
-def test_single_requests_that_keep_coming_get_every_core(models: Any) -> None:
+def test_repeated_single_requests_use_all_cores(models: Any) -> None:
     model = models("openvino")
     program = model.program(frozenset({LAST_HIDDEN_STATE}))
     many = CountingExecutor(model.runner.executor)
@@ -243,7 +243,7 @@ def test_single_requests_that_keep_coming_get_every_core(models: Any) -> None:
 
 
 def runner_in_the_middle(runner: Runner, program: Any, text: TokenIds) -> Any:
-    """A call that has given one result and has more to give."""
+    """A call that has yielded one result of several."""
     results = runner.run(program, [text] * 12, token_budget=40)
     next(results)
     return results

@@ -77,7 +77,7 @@ OURS, THEIRS = tensor(VALUES), torch.from_numpy(VALUES)
         "np.mean(np.asarray(x), axis=0)",
     ],
 )
-def test_a_line_means_the_same(line: str) -> None:
+def test_a_line_has_the_same_value_as_in_torch(line: str) -> None:
     ours, theirs = (eval(line, {"x": x, "torch": torch, "np": np}) for x in (OURS, THEIRS))
     assert np.shape(ours) == np.shape(theirs)
     np.testing.assert_allclose(np.asarray(ours), np.asarray(theirs), rtol=1e-5)
@@ -105,7 +105,7 @@ def test_numpy_is_not_disturbed() -> None:
     np.testing.assert_array_equal(again, VALUES)
 
 
-def test_what_cannot_be_done() -> None:
+def test_invalid_operations() -> None:
     with pytest.raises(InputError, match="topk needs a k of 0 to 4, got 5"):
         OURS.topk(5)
     with pytest.raises(InputError, match="'cuda'"):

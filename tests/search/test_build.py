@@ -1,4 +1,4 @@
-"""Filling an index from files: what is encoded, what goes on after a stop, and what is taken out."""
+"""Building an index from files: what is encoded, resuming after a stop, and the removal of documents."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def test_build_from_a_file(index: Index, tmp_path: Path) -> None:
     assert found.source == "faq.jsonl"
 
 
-def test_only_what_has_changed_is_written(index: Index, tmp_path: Path) -> None:
+def test_only_changes_are_written(index: Index, tmp_path: Path) -> None:
     path = faq_file(tmp_path)
     index.build(path)
     changed = [{**row, "answer": "달라졌어요."} if row["id"] == 2 else row for row in FAQ]
@@ -58,7 +58,7 @@ def test_only_what_has_changed_is_written(index: Index, tmp_path: Path) -> None:
     assert index.build(path) == Built(read=5, written=0, unchanged=5)
 
 
-def test_prune_takes_out_what_is_gone(index: Index, tmp_path: Path) -> None:
+def test_prune_deletes_missing_documents(index: Index, tmp_path: Path) -> None:
     folder = tmp_path / "docs"
     folder.mkdir()
     rows(folder / "a.jsonl", 3)
@@ -73,7 +73,7 @@ def test_prune_takes_out_what_is_gone(index: Index, tmp_path: Path) -> None:
     assert [document.id for document in index] == ["mine", 0, 1]
 
 
-def test_a_stopped_build_goes_on(index: Index, tmp_path: Path) -> None:
+def test_a_stopped_build_resumes(index: Index, tmp_path: Path) -> None:
     path = rows(tmp_path / "many.jsonl", 2500)
     done = [0]
 
@@ -96,7 +96,7 @@ with munjang.Index.open(sys.argv[1], model=sys.argv[2], fields=["question", "ans
 """
 
 
-def test_a_killed_build_goes_on(tmp_path: Path, folder: Path) -> None:
+def test_a_killed_build_resumes(tmp_path: Path, folder: Path) -> None:
     source, place = rows(tmp_path / "many.jsonl", 4000), tmp_path / "x.munjang"
     command = [sys.executable, "-c", KILLED, str(place), str(folder), str(source)]
     process = subprocess.Popen(
@@ -119,7 +119,7 @@ def test_a_killed_build_goes_on(tmp_path: Path, folder: Path) -> None:
         assert index.check() == []
 
 
-def test_an_id_that_stands_twice(index: Index, tmp_path: Path) -> None:
+def test_a_duplicate_id(index: Index, tmp_path: Path) -> None:
     path = tmp_path / "twice.jsonl"
     path.write_text('{"id": 1, "question": "a"}\n{"id": 1, "question": "b"}\n', encoding="utf-8")
     with pytest.raises(DataFileError, match="id 1 occurs twice"):
@@ -132,7 +132,9 @@ def test_equal_rows_without_an_id_are_one(index: Index, tmp_path: Path) -> None:
     assert index.build(path).written == 2
 
 
-def test_an_engine_does_the_same(index: Index, tmp_path: Path, model: SentenceTransformer) -> None:
+def test_an_engine_prepares_the_same_documents(
+    index: Index, tmp_path: Path, model: SentenceTransformer
+) -> None:
     path = rows(tmp_path / "many.jsonl", 1200)
     seen: list[int] = []
     built = index.build(Source(path=str(path)), engine=LocalEngine(model), advance=seen.append)
@@ -156,7 +158,7 @@ def test_a_full_write_is_one_transaction(
     assert sizes == [1000, 1000, 500]
 
 
-def test_markdown_hits_point_to_their_place(tmp_path: Path, model: SentenceTransformer) -> None:
+def test_markdown_hits_have_their_section(tmp_path: Path, model: SentenceTransformer) -> None:
     (tmp_path / "guide.md").write_text(
         "# 설치\n윈도우에서 설치해요.\n# 사용\n문장을 찾아요.", encoding="utf-8"
     )

@@ -1,4 +1,4 @@
-"""What may be an id, metadata or a filter: plain values are stored, the rest is refused by name."""
+"""Values of ids, metadata and filters: plain values are stored, others are refused by name."""
 
 from __future__ import annotations
 
@@ -98,7 +98,7 @@ def test_other_values_are_no_ids(index: Index, value: Any) -> None:
 @pytest.mark.parametrize(
     "value", [Decimal(1), Fraction(1, 2), b"1", {1}, date(2026, 1, 1), float("nan"), np.datetime64("2026")]
 )
-def test_metadata_that_json_can_not_hold_is_refused(value: Any) -> None:
+def test_metadata_that_json_lacks_is_refused(value: Any) -> None:
     with pytest.raises(InputTypeError, match=r"Document 1: metadata\.n holds .*, which JSON can't hold"):
         checked_document({"id": 1, "text": "a", "metadata": {"n": value}}, ["text"])
 

@@ -1,4 +1,4 @@
-"""`Index`: what it keeps, what it finds, and what it refuses."""
+"""`Index`: storage, searches and errors."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def index(path: Path, model: SentenceTransformer) -> Iterator[Index]:
 # Documents
 
 
-def test_documents_come_back_as_they_were(index: Index) -> None:
+def test_documents_are_returned_unchanged(index: Index) -> None:
     assert index.get("a") == Document(
         id="a",
         fields={"question": "Where is my parcel?", "answer": "It is on its way."},
@@ -74,7 +74,7 @@ def test_documents_come_back_as_they_were(index: Index) -> None:
     assert index.get(99) is None
 
 
-def test_an_index_lasts(index: Index, path: Path, folder: Path) -> None:
+def test_an_index_is_persistent(index: Index, path: Path, folder: Path) -> None:
     index.close()
     with Index.open(path) as again:
         assert len(again) == 4
@@ -82,7 +82,7 @@ def test_an_index_lasts(index: Index, path: Path, folder: Path) -> None:
         assert again.settings.model == str(folder)
 
 
-def test_add_refuses_what_is_there(index: Index) -> None:
+def test_add_refuses_existing_documents(index: Index) -> None:
     with pytest.raises(InputError, match="id 'b' is in the index already; use upsert"):
         index.add([{"id": "new", "question": "x"}, {"id": "b", "question": "x"}])
     assert "new" not in index
@@ -246,7 +246,7 @@ def test_hybrid_joins_both(index: Index) -> None:
     assert ids(index.search("서울에서 언제", weights={"semantic": 0.0})) == ids(lexical)
 
 
-def test_pages_fit_together(index: Index) -> None:
+def test_pages_are_consistent(index: Index) -> None:
     whole = index.search("언제 서울에서")
     pages = [index.search("언제 서울에서", limit=1, offset=offset)[0] for offset in range(len(whole))]
     assert pages == whole
@@ -385,7 +385,7 @@ def test_a_model_that_moved_is_the_same(index: Index, path: Path, folder: Path, 
         assert again.search("언제", mode="semantic")
 
 
-def test_a_model_that_is_gone(tmp_path: Path, path: Path) -> None:
+def test_a_deleted_model(tmp_path: Path, path: Path) -> None:
     gone = tiny_sentence_model(tmp_path / "gone")
     Index.open(path, model=gone).close()
     shutil.rmtree(gone)
@@ -434,7 +434,7 @@ def test_prompts_of_a_model_are_kept(path: Path, folder: Path) -> None:
         ({"analyzer": "mecab"}, "no analyser 'mecab'"),
     ],
 )
-def test_settings_that_make_no_sense_leave_no_file(
+def test_invalid_settings_leave_no_file(
     path: Path, model: SentenceTransformer, options: Any, message: str
 ) -> None:
     with pytest.raises(InputError, match=message):
@@ -448,7 +448,7 @@ def test_a_wrong_model_leaves_no_file(path: Path) -> None:
     assert not path.exists()
 
 
-def test_nothing_there(path: Path) -> None:
+def test_opening_a_missing_index(path: Path) -> None:
     with pytest.raises(StoreError, match="There is no index"):
         Index.open(path, create=False)
     with pytest.raises(StoreError, match="There is no index"):
@@ -466,7 +466,7 @@ def test_truncation_is_told(path: Path, folder: Path) -> None:
 # Moving
 
 
-def test_migrate_encodes_all_anew(index: Index, path: Path, other_folder: Path) -> None:
+def test_migrate_encodes_all_documents_again(index: Index, path: Path, other_folder: Path) -> None:
     seen: list[int] = []
     assert index.migrate(other_folder, advance=seen.append) == sum(seen) == 4
     other = SentenceTransformer(other_folder)
@@ -480,9 +480,7 @@ def test_migrate_encodes_all_anew(index: Index, path: Path, other_folder: Path) 
         assert len(again.search("서울", mode="lexical")) == 2
 
 
-def test_a_migration_that_was_stopped_goes_on(
-    path: Path, model: SentenceTransformer, other_folder: Path
-) -> None:
+def test_a_stopped_migration_resumes(path: Path, model: SentenceTransformer, other_folder: Path) -> None:
     with Index.open(path, model=model) as index:
         index.add(f"{number}번 문장" for number in range(2100))
         before = index.search("77번", limit=3)
@@ -527,7 +525,7 @@ def test_migrate_to_another_analyser(index: Index) -> None:
     assert index.search("있는", mode="lexical")[0].id == 2
 
 
-def test_others_notice_that_an_index_was_moved(index: Index, path: Path, other_folder: Path) -> None:
+def test_other_processes_detect_a_migration(index: Index, path: Path, other_folder: Path) -> None:
     with Index.open(path) as other:
         other.search("언제")
         index.migrate(other_folder)
@@ -550,7 +548,7 @@ def test_info_and_check(index: Index, path: Path, folder: Path) -> None:
 
 
 @pytest.mark.parametrize("kind", STORES, ids=[kind.name for kind in STORES])
-def test_every_store_gives_the_same(kind: Any, tmp_path: Path, model: SentenceTransformer) -> None:
+def test_all_stores_return_the_same_hits(kind: Any, tmp_path: Path, model: SentenceTransformer) -> None:
     store = kind.place(tmp_path).open()
     with Index.open(tmp_path / "x.munjang", model=model, fields=FIELDS) as index:
         index.add(DOCUMENTS)
@@ -582,7 +580,7 @@ def test_closed_twice(index: Index) -> None:
 
 
 @pytest.mark.parametrize("analyzer", ["hangul-bigrams", "kiwi"])
-def test_combining_marks_by_the_ten_thousand(
+def test_ten_thousand_combining_marks_are_fast(
     tmp_path: Path, model: SentenceTransformer, analyzer: str
 ) -> None:
     marks = "\u0301\u0323" * 15_000

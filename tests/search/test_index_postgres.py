@@ -1,4 +1,4 @@
-"""`Index` over PostgreSQL: the same index, elsewhere; its address is shown without the password."""
+"""`Index` over PostgreSQL: the same behaviour; its address is shown without the password."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def filled(postgres_url: str, folder: Path) -> str:
     return postgres_url
 
 
-def test_what_was_put_is_found(filled: str) -> None:
+def test_documents_that_were_put_are_found(filled: str) -> None:
     with Index.open(filled, create=False) as index:
         assert [hit.id for hit in index.search("시장", mode="lexical")] == ["부산"]
         assert {hit.id for hit in index.search("한강", limit=3, filter={"lang": "ko"})} == set(TEXTS)
@@ -35,7 +35,7 @@ def test_what_was_put_is_found(filled: str) -> None:
         assert index.check() == []
 
 
-def test_both_stores_find_the_same(filled: str, folder: Path, tmp_path: Path) -> None:
+def test_both_stores_return_the_same_hits(filled: str, folder: Path, tmp_path: Path) -> None:
     with (
         Index.open(filled) as there,
         Index.open(tmp_path / "here.munjang", model=folder, analyzer="hangul-bigrams") as here,
@@ -49,7 +49,7 @@ def test_both_stores_find_the_same(filled: str, folder: Path, tmp_path: Path) ->
             assert words[0] == words[1]
 
 
-def test_an_engine_builds_it(
+def test_an_index_built_by_an_engine(
     postgres_url: str, folder: Path, model: SentenceTransformer, tmp_path: Path
 ) -> None:
     file = tmp_path / "shard.jsonl"

@@ -1,4 +1,4 @@
-"""How far hits stand out from what is merely like the query, and when nothing fits well."""
+"""The lead of hits over other documents that are similar to the query, and queries without a good hit."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ UNRELATED = [
 ]
 
 
-def test_surroundings_are_the_sixth_to_the_twenty_fifth() -> None:
+def test_surroundings_are_ranks_six_to_twenty_five() -> None:
     similarities = [0.9, 0.8, 0.8, 0.8, 0.8, *[0.5] * 20, *[0.1] * 30]
     assert surroundings(similarities) == pytest.approx(0.5)
     leads = relative_leads(similarities)
@@ -34,13 +34,13 @@ def test_surroundings_are_the_sixth_to_the_twenty_fifth() -> None:
 
 
 @pytest.mark.parametrize("similarities", [[], [0.9], [0.9] * 10, [1.0] * 20])
-def test_too_few_or_all_the_same_have_no_leads(similarities: list[float]) -> None:
+def test_few_or_equal_scores_have_no_leads(similarities: list[float]) -> None:
     assert relative_leads(similarities) is None
 
 
 @pytest.mark.models
 @pytest.mark.parametrize("model", ["all-MiniLM-L6-v2", "multilingual-e5-small"])
-def test_nothing_fits_well_when_nothing_does(tmp_path: Path, model: str) -> None:
+def test_no_hit_is_good_for_an_unrelated_query(tmp_path: Path, model: str) -> None:
     with EXAMPLES.open(encoding="utf-8") as file:
         rows = [row for row in csv.DictReader(file) if row["lang"] == "en"][:80]
     documents = [{"id": row["id"], "question": row["question"], "answer": row["answer"]} for row in rows]

@@ -27,7 +27,7 @@ BATCHES = 12
 
 @pytest.fixture(scope="module")
 def ray_engine() -> Iterator[RayEngine]:
-    """An engine on a cluster of two workers, which lasts for the tests of this file."""
+    """An engine on a cluster of two workers, for all tests of this file."""
     ray = pytest.importorskip("ray", reason="Ray is not installed")
     engine = RayEngine(workers=2)
     before = set(descendants(os.getpid()))
@@ -90,11 +90,11 @@ def test_each_batch_comes_once(
     assert expected == {}
 
 
-def test_nothing_to_do(engine: Engine, settings: IndexSettings, folder: Path) -> None:
+def test_an_empty_input(engine: Engine, settings: IndexSettings, folder: Path) -> None:
     assert list(engine.run(settings, str(folder), [])) == []
 
 
-def test_batches_are_read_as_the_work_goes_on(engine: Engine, settings: IndexSettings, folder: Path) -> None:
+def test_batches_are_read_lazily(engine: Engine, settings: IndexSettings, folder: Path) -> None:
     read = 0
 
     def endless() -> Iterator[list[Document]]:
@@ -110,7 +110,7 @@ def test_batches_are_read_as_the_work_goes_on(engine: Engine, settings: IndexSet
     results.close()  # type: ignore[attr-defined] # of a generator
 
 
-def test_errors_come_home(engine: Engine, settings: IndexSettings, tmp_path: Path) -> None:
+def test_errors_of_workers_reach_the_caller(engine: Engine, settings: IndexSettings, tmp_path: Path) -> None:
     missing = str(tmp_path / "missing")
     with pytest.raises(UnknownModelError, match="missing"):
         list(engine.run(replace(settings, model=missing), missing, [batch(0)]))
@@ -125,13 +125,13 @@ def test_the_model_that_is_open_is_used(settings: IndexSettings, model: Sentence
 
 
 def began(log: Path) -> list[tuple[int, int]]:
-    """Which batch was begun by which process."""
+    """Return the batches with the processes that began them."""
     lines = [line.split() for line in log.read_text().splitlines()] if log.exists() else []
     return [(int(number), int(process)) for number, process in lines]
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
-def test_workers_that_are_killed_lose_nothing(
+def test_killed_workers_lose_no_document(
     ray_engine: RayEngine, settings: IndexSettings, folder: Path, tmp_path: Path
 ) -> None:
     log = tmp_path / "log"
@@ -165,7 +165,7 @@ def test_a_batch_that_ends_its_worker_is_named(
     assert 3 <= len(began(log)) <= 4  # the first time it may have been taken for the other batch's fault
 
 
-def test_a_worker_goes_on_after_a_batch_that_can_not_be_prepared(
+def test_a_worker_continues_after_a_failed_batch(
     ray_engine: RayEngine, settings: IndexSettings, folder: Path
 ) -> None:
     broken: Any = [Document(id="x", fields={"text": None})]  # type: ignore[dict-item]
@@ -183,12 +183,12 @@ def test_without_ray(monkeypatch: pytest.MonkeyPatch, settings: IndexSettings) -
         next(RayEngine().run(settings, "tiny", [batch(0)]))
 
 
-def test_workers_must_be_some() -> None:
+def test_the_number_of_workers_must_be_positive() -> None:
     with pytest.raises(InputError, match="at least 1, got 0"):
         RayEngine(workers=0)
 
 
-def test_nothing_is_sent_home(ray_engine: RayEngine) -> None:
+def test_no_telemetry_is_sent(ray_engine: RayEngine) -> None:
     from ray._common.usage.usage_lib import usage_stats_enabled
 
     assert not usage_stats_enabled()

@@ -52,7 +52,7 @@ def test_columns_ids_and_metadata_are_chosen(tmp_path: Path) -> None:
     assert found.metadata == {"label": 0}
 
 
-def test_a_field_that_the_first_row_lacks_is_read_of_the_others(tmp_path: Path) -> None:
+def test_a_field_missing_in_the_first_row_is_read_from_the_others(tmp_path: Path) -> None:
     path = write(tmp_path / "s.jsonl", '{"question": "언제?"}\n{"question": "Where?", "answer": "Here."}\n')
     first, second = read(path, FIELDS)
     assert (first.fields, first.metadata) == ({"question": "언제?"}, {})
@@ -79,7 +79,7 @@ def test_a_number_of_a_table_beyond_64_bits_is_a_text(tmp_path: Path) -> None:
     assert found.metadata == {"a": 2**63 - 1, "b": numbers[1], "c": -(2**63), "d": numbers[3]}
 
 
-def test_rows_without_an_id_have_one_of_their_content(tmp_path: Path) -> None:
+def test_rows_without_an_id_get_one_from_their_content(tmp_path: Path) -> None:
     before = read(write(tmp_path / "a.csv", "text,n\n가,1\n나,2\n"))
     after = read(write(tmp_path / "a.csv", "text,n\n다,3\n가,1\n나,2\n"))
     assert [document.id for document in before] == [document.id for document in after[1:]]
@@ -109,12 +109,12 @@ def test_rows_without_text_are_left_out(tmp_path: Path) -> None:
         ({"metadata": ["key"]}, "no column 'key'"),
     ],
 )
-def test_a_column_that_is_not_there(tmp_path: Path, options: dict[str, object], message: str) -> None:
+def test_a_missing_column(tmp_path: Path, options: dict[str, object], message: str) -> None:
     with pytest.raises(DataFileError, match=message):
         read(write(tmp_path / "faq.csv", CSV), FIELDS, **options)
 
 
-def test_fields_that_nobody_has(tmp_path: Path) -> None:
+def test_unknown_fields(tmp_path: Path) -> None:
     path = write(tmp_path / "faq.csv", "Q,A\n언제?,내일\n")
     with pytest.raises(DataFileError, match="columns"):
         read(path, FIELDS)
@@ -186,7 +186,7 @@ def test_markdown_has_a_document_for_each_section(tmp_path: Path) -> None:
     assert found[1].fields["text"] == "설치\n본문 하나\n\n```sh\n# not a heading\n```"
 
 
-def test_what_looks_like_a_heading_and_is_none() -> None:
+def test_lines_that_look_like_headings() -> None:
     text = "#hashtag\n\n- item\n---\n\n| a |\n|---|\n\nparagraph of\ntwo lines\n---"
     (section,) = sections(text)
     assert section.headings == ()
@@ -228,7 +228,7 @@ def test_a_folder_in_order_with_what_is_left_out(tmp_path: Path) -> None:
     assert source.skipped == {"hidden": 2, "empty": 1, "of another kind": 1, "binary": 1}
 
 
-def test_a_source_holds_its_own() -> None:
+def test_a_source_has_only_its_documents() -> None:
     source = Source(path="somewhere/docs")
     assert source.holds("docs")
     assert source.holds("docs/a.txt")
@@ -237,7 +237,7 @@ def test_a_source_holds_its_own() -> None:
     assert Source(path="x", name="mine").holds("mine/a.txt")
 
 
-def test_a_file_that_is_not_there(tmp_path: Path) -> None:
+def test_a_missing_file(tmp_path: Path) -> None:
     with pytest.raises(DataFileError, match="There is no file"):
         read(tmp_path / "none.txt")
     (tmp_path / "cp949.txt").write_bytes("한글".encode("cp949"))

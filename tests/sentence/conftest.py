@@ -1,4 +1,4 @@
-"""What several tests of sentences share."""
+"""Fixtures for the tests of sentence models."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`CrossEncoder` gives the scores of sentence-transformers, in every form they can be asked for."""
+"""`CrossEncoder` gives the scores of sentence-transformers, for all options."""
 
 from __future__ import annotations
 
@@ -124,7 +124,7 @@ def test_forms_of_output(one: Scorer, three: Scorer) -> None:
 def test_arrays_where_torch_was_not_imported(one: Scorer, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "torch", None)
     assert isinstance(one.ours.predict(PAIRS, convert_to_tensor=True), np.ndarray)
-    with pytest.raises(TypeError):  # nobody has a tensor to give to it
+    with pytest.raises(TypeError):  # without torch there is no tensor to pass
         one.ours.predict(PAIRS, activation_fn=torch.sigmoid)
 
 
@@ -148,7 +148,7 @@ def test_activations_by_name_and_of_torch(name: str, one: Scorer, three: Scorer)
     assert getattr(model.activation_fn, "__name__", None) == name.lower()  # what training records
 
 
-def test_activations_of_ones_own(three: Scorer) -> None:
+def test_custom_activations(three: Scorer) -> None:
     logits = three.ours.predict(PAIRS, activation_fn="identity")
     own: list[tuple[Any, Any]] = [
         (lambda x: x * 2, logits * 2),
@@ -195,7 +195,7 @@ PLACES: dict[str, tuple[str, Callable[[str], dict[str, Any]]]] = {
     ],
 )
 @pytest.mark.parametrize("place", PLACES)
-def test_the_activation_of_the_files(
+def test_the_activation_named_in_the_files(
     place: str, activation: str, labels: int, one: Scorer, three: Scorer, tmp_path: Path
 ) -> None:
     folder = tmp_path / "model"
@@ -207,7 +207,7 @@ def test_the_activation_of_the_files(
     assert_close(CrossEncoder(folder).predict(PAIRS), Peer(str(folder), device="cpu").predict(PAIRS))
 
 
-def test_its_own_file_goes_first(one: Scorer, tmp_path: Path) -> None:
+def test_the_file_of_sentence_transformers_has_priority(one: Scorer, tmp_path: Path) -> None:
     one.peer.save(str(tmp_path), create_model_card=False)
     modify_json(
         tmp_path / "config_sentence_transformers.json", activation_fn="torch.nn.modules.linear.Identity"
@@ -310,7 +310,7 @@ def test_max_length(length: int, one: Scorer) -> None:
     assert ours.max_length == MAX_TOKENS
 
 
-def test_max_lengths_that_cannot_be(one: Scorer) -> None:
+def test_invalid_max_lengths(one: Scorer) -> None:
     with pytest.raises(InputError, match="max_length must be at least 1, got 0"):
         CrossEncoder(one.folder, max_length=0)
     with pytest.raises(InputError, match="no room for the 3 special tokens"):
@@ -360,7 +360,7 @@ def test_odd_texts(one: Scorer) -> None:
         ),
     ],
 )
-def test_values_that_cannot_be_used(options: dict[str, Any], message: str, one: Scorer) -> None:
+def test_unusable_values(options: dict[str, Any], message: str, one: Scorer) -> None:
     with pytest.raises(InputError, match=message):
         one.ours.predict(PAIRS, **options)
 
@@ -384,7 +384,7 @@ def test_unknown_and_wrong_arguments(one: Scorer) -> None:
         CrossEncoder(one.folder, on_truncation="never")  # type: ignore[arg-type]
 
 
-def test_the_progress_bar_stands_on_standard_error(
+def test_the_progress_bar_is_on_standard_error(
     one: Scorer, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("FORCE_COLOR", "1")
@@ -403,7 +403,7 @@ def test_no_head(tmp_path: Path) -> None:
         CrossEncoder(tmp_path)
 
 
-def test_what_sentence_transformers_saved(one: Scorer, three: Scorer, tmp_path: Path) -> None:
+def test_folders_saved_by_sentence_transformers(one: Scorer, three: Scorer, tmp_path: Path) -> None:
     for scorer in (one, three):
         scorer.peer.save(str(tmp_path), create_model_card=False)
         assert (tmp_path / "modules.json").exists()
@@ -432,7 +432,7 @@ def test_keys_of_the_transformer(one: Scorer, tmp_path: Path) -> None:
         CrossEncoder(tmp_path)
 
 
-def test_modules_and_prompts_that_we_do_not_have(one: Scorer, tmp_path: Path) -> None:
+def test_unsupported_modules_and_prompts(one: Scorer, tmp_path: Path) -> None:
     one.peer.save(str(tmp_path), create_model_card=False)
     modules = json.loads((tmp_path / "modules.json").read_text())
     dense = {"idx": 1, "name": "1", "path": "1_Dense", "type": "sentence_transformers.models.Dense"}

@@ -60,7 +60,7 @@ STEPS: dict[str, Callable[[], list[Any]]] = {
 
 
 @pytest.mark.parametrize("steps", STEPS)
-def test_modules_after_pooling_there_and_back(steps: str, tmp_path: Path) -> None:
+def test_modules_after_pooling_survive_saving(steps: str, tmp_path: Path) -> None:
     torch.manual_seed(0)
     model = Trio.make(tmp_path / "theirs", modules=STEPS[steps]())
     expected = model.peer.encode(TEXTS)
@@ -74,7 +74,7 @@ def test_modules_after_pooling_there_and_back(steps: str, tmp_path: Path) -> Non
 
 
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
-def test_every_architecture_there_and_back(architecture: str, tmp_path: Path) -> None:
+def test_every_architecture_survives_saving(architecture: str, tmp_path: Path) -> None:
     model = Trio.make(tmp_path / "theirs", architecture, pooling=("lasttoken", "mean"))
     model.ours.save_pretrained(tmp_path / "ours")
     np.testing.assert_array_equal(
@@ -91,7 +91,7 @@ def test_every_architecture_there_and_back(architecture: str, tmp_path: Path) ->
 
 @pytest.mark.parametrize("pooling", ["cls", ("cls", "mean"), ("mean", "cls", "max")])
 @pytest.mark.parametrize("include_prompt", [True, False])
-def test_pooling_there_and_back(pooling: Any, include_prompt: bool, tmp_path: Path) -> None:
+def test_pooling_survives_saving(pooling: Any, include_prompt: bool, tmp_path: Path) -> None:
     model = Trio.make(tmp_path / "theirs", pooling=pooling, include_prompt=include_prompt)
     model.ours.save_pretrained(tmp_path / "ours")
     again = SentenceTransformer(tmp_path / "ours")
@@ -103,7 +103,7 @@ def test_pooling_there_and_back(pooling: Any, include_prompt: bool, tmp_path: Pa
 
 
 @pytest.mark.filterwarnings("ignore::munjang.runtime.notices.TruncationWarning")
-def test_settings_there_and_back(tmp_path: Path) -> None:
+def test_settings_survive_saving(tmp_path: Path) -> None:
     prompts = {"query": "질문: ", "passage": "글: "}
     chosen: dict[str, Any] = {
         "prompts": prompts,
@@ -129,7 +129,7 @@ def test_settings_there_and_back(tmp_path: Path) -> None:
 
 
 @pytest.mark.filterwarnings("ignore::munjang.runtime.notices.TruncationWarning")
-def test_what_was_changed_is_saved(bert: Trio, tmp_path: Path) -> None:
+def test_changed_settings_are_saved(bert: Trio, tmp_path: Path) -> None:
     model = SentenceTransformer(bert.folder, pooling="cls", prompts={"new": "n: "}, truncate_dim=9)
     model.max_seq_length = 12
     model.similarity_fn_name = "dot"
@@ -202,7 +202,7 @@ def test_half_precision_is_saved_as_it_is_computed(tmp_path: Path) -> None:
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """A folder with a Dense module, to be spoilt."""
+    """A folder with a Dense module, to be damaged by tests."""
     make_sentence_folder("bert", tmp_path / "model", modules=[parts.Dense(32, 20)])
     return tmp_path / "model"
 
@@ -334,7 +334,7 @@ def test_pooling_that_cannot_be_read(changes: dict[str, Any], message: str, fold
         ({"use_residual": "no"}, "'2_Dense/config.json': 'use_residual' must be true or false"),
     ],
 )
-def test_a_dense_layer_whose_config_is_of_another(
+def test_a_dense_layer_with_the_config_of_another(
     changes: dict[str, Any], message: str, folder: Path
 ) -> None:
     modify_json(folder / "2_Dense/config.json", **changes)
@@ -367,7 +367,7 @@ def test_routers_are_refused(folder: Path) -> None:
         ({"truncate_dim": "few"}, "truncate_dim must be a whole number, got 'few'"),
     ],
 )
-def test_settings_that_cannot_be_used(changes: dict[str, Any], message: str, folder: Path) -> None:
+def test_unusable_settings(changes: dict[str, Any], message: str, folder: Path) -> None:
     modify_json(folder / "config_sentence_transformers.json", **changes)
     with pytest.raises(CheckpointError, match=message):
         SentenceTransformer(folder)

@@ -1,4 +1,4 @@
-"""Programs as lessons on sentence vectors have them, with nothing but their import lines changed.
+"""Programs of lessons on sentence vectors, with changed import lines only.
 
 Each runs in up to three ways: with trained weights from the catalogue or the hub, to the digits that the
 lessons printed; and on a small random model, where the same program with the other library's imports must
@@ -131,7 +131,7 @@ print(*answer("기차 여행"))
 
 
 def printed(program: str, name: str | Path, case: dict[str, Any], library: str = "munjang") -> str:
-    """Run a lesson's program with another library in its import line; give what it printed."""
+    """Run a lesson's program with another library in its import line; return its output."""
     changed = re.sub(
         r"^from \w+ import (?=SentenceTransformer|CrossEncoder)",
         f"from {library} import ",
@@ -195,7 +195,7 @@ def test_lesson_on_cross_encoders(tmp_path: Path) -> None:
 
 
 def reference_vectors(folder: Path, texts: list[str], *, max_length: int, pooler: bool) -> Any:
-    """What the lessons compute with `transformers`: the pooler's output, or the first token's vector."""
+    """Return the lessons' vectors, by `transformers`: the pooler's output, or the first token's vector."""
     tokenizer = transformers.AutoTokenizer.from_pretrained(folder)
     model = transformers.AutoModel.from_pretrained(folder).eval()
     batch = tokenizer(texts, padding=True, truncation=True, max_length=max_length, return_tensors="pt")
@@ -215,7 +215,7 @@ def test_lesson_on_the_pooler(tmp_path: Path) -> None:
 
 
 def test_lesson_on_a_chatbot(tmp_path: Path) -> None:
-    # A byte-level vocabulary tells any two texts apart.
+    # A byte-level vocabulary gives different texts different ids.
     make_checkpoint("roberta", tmp_path, settings={"max_position_embeddings": 140})
     case = CASES["retrieval-chatbot"]
     lines = printed(CHATBOT, tmp_path, case).splitlines()

@@ -1,4 +1,4 @@
-"""Search, pairs and communities: what sentence-transformers finds, in bounded memory, with clear errors."""
+"""Search, pairs and communities: the results of sentence-transformers, bounded memory, errors."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def clustered(count: int, width: int = 16, centres: int = 12, seed: int = 0) -> 
 
 @pytest.fixture
 def small_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let small inputs, too, go through many blocks."""
+    """Reduce the block sizes, so that small inputs need many blocks."""
     monkeypatch.setattr(mining, "_QUERY_BLOCK", 7)
     monkeypatch.setattr(mining, "_CORPUS_BLOCK", 11)
 
@@ -104,12 +104,12 @@ def test_equal_scores_come_in_order_of_the_corpus(corpus: list[int], top_k: int,
     assert [hit["corpus_id"] for hit in hits] == expected
 
 
-def test_a_corpus_of_nothing_but_equals_gives_the_first() -> None:
+def test_a_corpus_of_equal_texts_returns_the_first() -> None:
     (hits,) = util.semantic_search([0.0, 0.0], np.zeros((20_000, 2)), top_k=3)
     assert hits == [{"corpus_id": index, "score": 0.0} for index in range(3)]
 
 
-def test_search_in_or_for_nothing_finds_nothing() -> None:
+def test_search_without_queries_or_documents_is_empty() -> None:
     assert util.semantic_search([], vectors(3, 8)) == []
     assert util.semantic_search(vectors(0, 8), vectors(3, 8)) == []
     assert util.semantic_search(vectors(2, 8), []) == [[], []]
@@ -204,7 +204,7 @@ def test_no_pairs_in_nothing_or_one() -> None:
 
 
 class LetterCounter:
-    """A model good enough to encode: how often each letter occurs."""
+    """A simple model: its vectors are the counts of each letter."""
 
     def encode(
         self,
@@ -336,7 +336,7 @@ def test_options_of_the_wrong_type_are_refused() -> None:
         util.semantic_search(["a text"], a)
 
 
-def test_widths_that_do_not_fit_are_named() -> None:
+def test_wrong_widths_are_named() -> None:
     with pytest.raises(InputError, match="semantic_search needs vectors of equal width, got 384 and 768"):
         util.semantic_search(vectors(2, 384), vectors(2, 768))
 
@@ -387,7 +387,7 @@ print(int(status.split("VmHWM:")[1].split()[0]) / 1024)
     ],
 )
 def test_memory_stays_far_below_the_full_matrix(call: str) -> None:
-    """All scores at once would take 1.5 GiB; the peak is the process's own, not what it was forked from."""
+    """All scores together would take 1.5 GiB; the peak is the process's own, not what it was forked from."""
     done = subprocess.run([sys.executable, "-c", MEASURE.format(call=call)], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert float(done.stdout) < 300

@@ -1,4 +1,4 @@
-"""Every way of pooling, alone and joined, with and without a prompt's tokens, as the reference does it."""
+"""All pooling modes, single and combined, with and without the prompt's tokens, as in the reference."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def assert_close(ours: Any, theirs: Any) -> None:
 
 @pytest.fixture(scope="module")
 def plain(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A BERT checkpoint that knows nothing of sentences."""
+    """A BERT checkpoint without the files of a sentence encoder."""
     folder = tmp_path_factory.mktemp("plain")
     make_checkpoint("bert", folder)
     return folder
@@ -122,7 +122,7 @@ def test_no_pooler(tmp_path: Path) -> None:
         SentenceTransformer(tmp_path, pooling="pooler")
 
 
-def test_a_choice_goes_before_the_files(bert: Trio, tmp_path: Path) -> None:
+def test_an_argument_overrides_the_files(bert: Trio, tmp_path: Path) -> None:
     model = SentenceTransformer(bert.folder, pooling=("max", "cls"))
     expected = Trio.make(tmp_path / "model", pooling=("max", "cls")).peer.encode(TEXTS)
     assert_close(model.encode(TEXTS), expected)
@@ -164,14 +164,14 @@ def flags(*modes: str) -> dict[str, bool]:
         ({**flags("mean"), "pooling_mode": "max"}, ("max",)),
     ],
 )
-def test_configs_of_both_forms(config: dict[str, Any], expected: tuple[str, ...]) -> None:
+def test_nested_and_flat_configs(config: dict[str, Any], expected: tuple[str, ...]) -> None:
     assert Pooling.from_config(config).modes == expected
     if list(config) == ["pooling_mode"]:
         assert np.atleast_1d(PeerPooling(32, **config).pooling_mode).tolist() == list(expected)
 
 
 @pytest.mark.parametrize("include_prompt", [True, False])
-def test_configs_come_back(include_prompt: bool) -> None:
+def test_configs_survive_saving(include_prompt: bool) -> None:
     for count in (1, 2, 3):
         for modes in itertools.permutations(POOLING_MODES, count):
             pooling = Pooling(modes, include_prompt)

@@ -144,7 +144,7 @@ def test_nan_has_no_sign_but_is_a_float() -> None:
 
 
 @pytest.mark.parametrize("precision", SCALAR)
-def test_a_copy_is_made_also_where_nothing_changes(precision: Precision) -> None:
+def test_a_copy_is_made_even_without_changes(precision: Precision) -> None:
     embeddings = vectors(3, 4)
     assert not np.shares_memory(quantize_embeddings(embeddings, "float32"), embeddings)
     constant = np.ones((3, 4), np.float32)

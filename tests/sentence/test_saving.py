@@ -1,4 +1,4 @@
-"""A save is whole or it did not happen, also over the files that the model was read from."""
+"""A save is atomic, also over the files that the model was read from."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def test_the_files(bert: Trio, tmp_path: Path) -> None:
     assert set(content(tmp_path / "new" / "folder")) == FILES
 
 
-def test_over_the_files_it_was_read_from(tmp_path: Path) -> None:
+def test_saving_over_the_files_of_the_model(tmp_path: Path) -> None:
     """The weights are memory-mapped from the very file that is replaced."""
     model = Trio.make(tmp_path / "model", modules=[parts.Dense(32, 20), parts.Normalize()])
     expected = model.peer.encode(TEXTS)
@@ -65,7 +65,7 @@ def test_over_the_files_it_was_read_from(tmp_path: Path) -> None:
 
 @contextmanager
 def a_disk_of(size: int) -> Iterator[None]:
-    """Let no file grow beyond so many bytes."""
+    """Limit the size of files to this number of bytes."""
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
     before = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
     resource.setrlimit(resource.RLIMIT_FSIZE, (size, limits[1]))
@@ -77,7 +77,7 @@ def a_disk_of(size: int) -> Iterator[None]:
 
 
 @pytest.mark.parametrize("size", [100, 5_000, 50_000])
-def test_no_room(size: int, tmp_path: Path) -> None:
+def test_a_full_disk_is_reported(size: int, tmp_path: Path) -> None:
     old = Trio.make(tmp_path / "old")
     make_sentence_folder("bert", tmp_path / "other", pooling="cls", seed=1)
     other = SentenceTransformer(tmp_path / "other")
@@ -99,7 +99,7 @@ def test_no_permission(bert: Trio, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("name", "reason"), [("a" * 300, "too long"), ("a\0b", "NUL character|null byte")])
-def test_no_folder_can_have_this_name(bert: Trio, tmp_path: Path, name: str, reason: str) -> None:
+def test_names_that_cannot_be_folders(bert: Trio, tmp_path: Path, name: str, reason: str) -> None:
     for part in (bert.ours, bert.ours.model, bert.ours.tokenizer):
         with pytest.raises(CheckpointError, match=f"Can't .*{reason}"):
             part.save_pretrained(tmp_path / name)
@@ -128,7 +128,7 @@ def test_pooler_output_cannot_be_saved(tmp_path: Path) -> None:
 
 
 def test_a_killed_save_leaves_a_whole_model(tmp_path: Path) -> None:
-    """A process that saves two models over each other, without end, is killed at some moment."""
+    """A process that alternately saves two models to one folder is killed at a random time."""
     for number in (0, 1):
         make_sentence_folder("bert", tmp_path / str(number), seed=number)
     models = [SentenceTransformer(tmp_path / str(number)) for number in (0, 1)]

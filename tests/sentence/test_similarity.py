@@ -169,7 +169,7 @@ def test_empty_lists_and_arrays_have_empty_scores() -> None:
         assert ours(name, vectors(0, 8), vectors(0, 8)).shape == (0,)
 
 
-def test_zero_vectors_are_like_nothing_and_nan_stays_nan() -> None:
+def test_similarity_of_zero_vectors_is_zero_and_of_nan_is_nan() -> None:
     a = vectors(3, 8)
     a[0] = 0
     a[1, 3] = np.nan
@@ -221,7 +221,7 @@ def test_similarity_functions_by_name(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", ALL_PAIRS + ROW_BY_ROW)
-def test_widths_that_do_not_fit_are_named(name: str) -> None:
+def test_wrong_widths_are_named(name: str) -> None:
     known = "cos_sim" if name == "pytorch_cos_sim" else name
     with pytest.raises(InputError, match=f"{known} needs vectors of equal width, got 384 and 768"):
         ours(name, vectors(2, 384), vectors(2, 768))
@@ -248,7 +248,9 @@ def test_numbers_of_rows_that_do_not_fit_are_named() -> None:
         (torch.eye(2).to_sparse(), InputTypeError, "can't read a Tensor"),
     ],
 )
-def test_what_is_no_vector_is_refused(name: str, value: Any, error: type[Exception], message: str) -> None:
+def test_values_that_are_not_vectors_are_refused(
+    name: str, value: Any, error: type[Exception], message: str
+) -> None:
     with pytest.raises(error, match=message):
         ours(name, value, [1.0, 2.0])
 

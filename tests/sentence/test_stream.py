@@ -1,4 +1,4 @@
-"""An iterator of texts in, an iterator of vectors out: in order, in bounded memory, as they are ready."""
+"""Encoding of an iterator of texts to an iterator of vectors: in order, in bounded memory."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from support.sentences import TEXTS, Trio
 
 
 class Pulled:
-    """Texts without an end, and how many were taken."""
+    """An endless iterator of texts, with the number of texts taken."""
 
     def __init__(self, text: str = "text") -> None:
         self.text = text
@@ -56,14 +56,14 @@ def test_no_more_is_read_than_a_chunk(bert: Trio) -> None:
 
 
 @pytest.mark.filterwarnings("ignore::munjang.runtime.notices.TruncationWarning")
-def test_long_texts_make_a_chunk_of_few(bert: Trio) -> None:
+def test_chunks_of_long_texts_have_fewer_texts(bert: Trio) -> None:
     texts = Pulled("a" * (CHUNK_CHARACTERS // 4))
     next(bert.ours.encode(iter(texts)))
     assert texts.count == 4
 
 
 def test_memory_does_not_grow(bert: Trio) -> None:
-    """Python's own memory while 12 chunks go by is that of 3."""
+    """Python's memory for 12 chunks is that for 3."""
 
     def peak(chunks: int) -> int:
         tracemalloc.start()
@@ -97,7 +97,7 @@ def test_every_option(bert: Trio) -> None:
     np.testing.assert_allclose(np.stack(list(queries)), bert.ours.encode_query(TEXTS), rtol=0, atol=3e-6)
 
 
-def test_wrong_options_are_told_at_once(bert: Trio) -> None:
+def test_wrong_options_are_reported_before_any_work(bert: Trio) -> None:
     with pytest.raises(InputError, match="precision 'int8' takes its ranges from all vectors"):
         bert.ours.encode(iter(TEXTS), precision="int8")
     with pytest.raises(InputError, match="no prompt named 'none'"):

@@ -1,4 +1,4 @@
-"""`SentenceTransformer.encode` gives the vectors of sentence-transformers, in every form there is."""
+"""`SentenceTransformer.encode` gives the vectors of sentence-transformers, for all options."""
 
 from __future__ import annotations
 
@@ -142,7 +142,7 @@ def test_token_embeddings(bert: Trio) -> None:
     close(bert.ours.encode(TEXTS[2], output_value="token_embeddings"), theirs[2])
 
 
-def test_everything_at_once(bert: Trio) -> None:
+def test_all_outputs_equal_the_reference(bert: Trio) -> None:
     ours, theirs = (model.encode(TEXTS, output_value=None) for model in (bert.ours, bert.peer))
     for some, others in zip(ours, theirs, strict=True):
         real = others["attention_mask"].bool()
@@ -185,7 +185,7 @@ def test_normalized_vectors_are_plain_arrays(bert: Trio) -> None:
     assert type(bert.ours.encode(TEXTS, normalize_embeddings=True)) is np.ndarray
 
 
-def test_the_progress_bar_stands_on_standard_error(
+def test_the_progress_bar_is_on_standard_error(
     bert: Trio, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("FORCE_COLOR", "1")  # draw it although the test has no terminal
@@ -215,7 +215,7 @@ def test_a_vector_does_not_depend_on_what_else_is_in_the_batch(architecture: str
 
 @pytest.mark.parametrize("architecture", ["bert", "roberta", "electra", "distilbert"])
 @pytest.mark.filterwarnings("ignore::munjang.runtime.notices.TruncationWarning")
-def test_texts_of_all_lengths_together(architecture: str, tmp_path: Path) -> None:
+def test_texts_of_all_lengths_in_a_batch(architecture: str, tmp_path: Path) -> None:
     """From no word to more tokens than the model reads, texts and pairs mixed, against the reference."""
     model = Trio.make(tmp_path / "model", architecture)
     generator = np.random.default_rng(7)

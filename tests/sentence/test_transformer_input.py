@@ -1,4 +1,4 @@
-"""What `encode` says to texts that are odd, too long or none: an answer or one clear line."""
+"""`encode` with unusual, too long or invalid texts: vectors, or a clear error of one line."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def test_ten_thousand_combining_marks(bert: Trio) -> None:
 
 
 def test_five_megabytes_of_text(bert: Trio) -> None:
-    """Only its beginning counts, and its length is told."""
+    """Only its beginning is encoded, and the warning has its length."""
     beginning = "The girl is carrying a baby. 축구는 정말 재미있는 일이다. "
     text = beginning * (5_000_000 // len(beginning.encode()))
     with pytest.warns(TruncationWarning, match="1 of 1 texts were longer than 48 tokens; [0-9]{6} tokens"):
@@ -53,7 +53,7 @@ def test_five_megabytes_of_text(bert: Trio) -> None:
         np.testing.assert_array_equal(vector, bert.ours.encode(beginning * 20))
 
 
-def test_a_lone_surrogate_is_named_with_its_place(bert: Trio) -> None:
+def test_a_lone_surrogate_is_reported_with_its_index(bert: Trio) -> None:
     texts = ["a", "a", "b", "ab\ud800"]
     with pytest.raises(InputError, match=r"^Text 3 has a lone surrogate U\+D800 at position 2, "):
         bert.ours.encode(texts)
@@ -121,7 +121,7 @@ def test_pairs(architecture: str, tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", ["encode", "encode_query", "encode_document"])
 @pytest.mark.filterwarnings("ignore::munjang.runtime.notices.TruncationWarning")
 def test_pairs_with_prompts(name: str, bert: Trio) -> None:
-    """A prompt stands before the first text alone."""
+    """A prompt is put before the first text only."""
     ours, theirs = getattr(bert.ours, name), getattr(bert.peer, name)
     assert_equal(ours(PAIRS), theirs(PAIRS))
     for options in ({"prompt": "A man "}, {"prompt_name": "odd"}, {"prompt": ""}):
@@ -203,7 +203,7 @@ def test_pairs_that_are_too_long_or_no_text(bert: Trio) -> None:
         ({"prompt_name": "nothing"}, "no prompt named 'nothing'"),
     ],
 )
-def test_values_that_cannot_be_used(options: dict[str, Any], message: str, bert: Trio) -> None:
+def test_unusable_values(options: dict[str, Any], message: str, bert: Trio) -> None:
     with pytest.raises(InputError, match=message):
         bert.ours.encode(["a", "b"], **options)
 
@@ -250,9 +250,9 @@ def test_unknown_arguments_are_refused(name: str, bert: Trio) -> None:
 # Texts that are too long
 
 
-def test_what_was_cut_is_told_once_a_call_at_the_line_that_called(bert: Trio) -> None:
+def test_truncation_warns_once_per_call_at_the_line_of_the_caller(bert: Trio) -> None:
     counts = [len(bert.ours.tokenizer.encode(text)) - MAX_TOKENS for text in (LONG, LONG + LONG)]
-    tokens = 2 * counts[0] + counts[1]  # one of them stands there twice
+    tokens = 2 * counts[0] + counts[1]  # one text occurs twice
     texts = [LONG, "short", LONG + LONG, LONG]
     for call in (
         lambda: bert.ours.encode(texts),

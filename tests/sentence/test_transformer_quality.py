@@ -22,7 +22,7 @@ pytestmark = pytest.mark.models
 
 @pytest.fixture(scope="module")
 def golden() -> dict[str, NDArray[Any]]:
-    """Texts, and their vectors by model, as this package once made them."""
+    """Texts, and their vectors by model, as computed by an earlier version of this package."""
     with np.load(GOLDEN) as file:
         return dict(file)
 

@@ -1,4 +1,4 @@
-"""What can be set on a loaded model, comparing, new words, threads and processes."""
+"""Attributes of a loaded model, similarity, new tokens, threads and processes."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def assert_close(ours: Any, theirs: Any, tolerance: float = 1e-5) -> None:
 # Settings
 
 
-def test_what_can_be_set(bert: Trio) -> None:
+def test_attributes_that_can_be_set(bert: Trio) -> None:
     model = SentenceTransformer(bert.folder)
     assert model.device == "cpu"
     assert model.prompts == bert.peer.prompts
@@ -48,7 +48,7 @@ def test_what_can_be_set(bert: Trio) -> None:
     assert model.on_truncation == "ignore"
 
 
-def test_what_cannot_be_set(bert: Trio) -> None:
+def test_attributes_that_cannot_be_set(bert: Trio) -> None:
     model = SentenceTransformer(bert.folder)
     with pytest.raises(InputError, match="no prompt named 'none'"):
         model.default_prompt_name = "none"
@@ -94,7 +94,7 @@ def test_what_cannot_be_set(bert: Trio) -> None:
         ({"threads": 1, "streams": 2}, r"streams \(2\) must not exceed threads \(1\)"),
     ],
 )
-def test_arguments_that_cannot_be_used(options: dict[str, Any], message: str, bert: Trio) -> None:
+def test_unusable_arguments(options: dict[str, Any], message: str, bert: Trio) -> None:
     with pytest.raises(InputError, match=message):
         SentenceTransformer(bert.folder, **options)
 
@@ -212,7 +212,7 @@ def test_add_tokens_more_than_once(bert: Trio) -> None:
     assert_close(model.encode("zebra giraffe"), once.encode("zebra giraffe"), 1e-6)
 
 
-def test_spare_rows_become_the_new_words(tmp_path: Path) -> None:
+def test_new_words_use_spare_rows(tmp_path: Path) -> None:
     """multilingual-e5 and others have more embedding rows than tokens; new ones still start from pieces."""
     make_checkpoint("bert", tmp_path, settings={"vocab_size": 400})
     model = SentenceTransformer(tmp_path, pooling="mean")
@@ -267,7 +267,7 @@ def test_threads_share_a_model(bert: Trio) -> None:
 
 
 def _in_a_child(task: Any, *args: Any) -> None:
-    """Run a task in a forked child; it must end well and soon."""
+    """Run a task in a forked child; it must succeed within a time limit."""
     process = multiprocessing.get_context("fork").Process(target=task, args=args)
     process.start()
     process.join(30)

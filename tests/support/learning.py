@@ -49,7 +49,7 @@ def classifier(
 
 
 def with_task(kind: type[Any], settings: Mapping[str, Any], name: str = "task") -> dict[str, Any]:
-    """Return the settings, those that are options of a task as one argument."""
+    """Return the settings, with the options of a task as one argument."""
     own = {field.name for field in fields(kind)}
     rest = {key: value for key, value in settings.items() if key not in own}
     return {**rest, name: kind(**{key: value for key, value in settings.items() if key in own})}

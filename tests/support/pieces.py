@@ -15,7 +15,7 @@ __all__ = ["learn_wordpieces"]
 
 
 def learn_wordpieces(backend: Tokenizer, texts: Sequence[str], special: Sequence[str], size: int) -> None:
-    """Give a tokenizer special tokens, all characters, frequent words and parts of words.
+    """Return a tokenizer with special tokens, all characters, frequent words and parts of words.
 
     Its normaliser and pre-tokeniser must be set before.
     """

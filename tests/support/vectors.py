@@ -82,7 +82,7 @@ def check(
 ) -> None:
     """Assert that a search finds the best of ``vectors``, which have ``numbers``, in order, with its scores.
 
-    Rows whose scores differ by less than float32 can tell apart may change places, but equal rows may not.
+    Rows whose scores differ by less than the precision of float32 may be swapped, but equal rows may not.
     """
     found, scores = made.search(query, limit, allowed=allowed)
     usable = np.ones(len(vectors), dtype=np.bool_) if allowed is None else np.isin(numbers, allowed)

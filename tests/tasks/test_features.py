@@ -35,7 +35,7 @@ def extract(folder: Path) -> FeatureExtraction:
 
 @pytest.fixture(scope="module")
 def theirs(folder: Path) -> Any:
-    """Give what the reference model returns for a text, with everything it can show."""
+    """Return the output of the reference model for a text, with hidden states and attention."""
     tokenizer = transformers.AutoTokenizer.from_pretrained(folder)
     model = transformers.BertModel.from_pretrained(folder, attn_implementation="eager").eval()
 

@@ -1,4 +1,4 @@
-"""What published lessons print for masks, next sentences and features.
+"""The output of published lessons for masks, next sentences and features.
 
 With the lessons' own models where a hub is reached; and each case's path, offline, on a random model of the
 same architecture whose vocabulary is the words of the case, against `transformers`.
@@ -30,7 +30,7 @@ def cases(task: str) -> pytest.MarkDecorator:
 
 
 def small_model(folder: Path, case: dict[str, Any], class_name: str, **settings: Any) -> Any:
-    """A random model that knows the words of a case, and some others."""
+    """A random model with the words of a case and some others in its vocabulary."""
     words = re.findall(
         r"\w+|[^\w\s]", f"{case['text']} {case.get('pair', '')}".lower().replace("[mask]", " ")
     )

@@ -106,7 +106,7 @@ def test_the_best_order_of_all(n: int) -> None:
     assert total == pytest.approx(gain[order[:-1], order[1:]].sum())
 
 
-def test_a_long_paragraph_is_put_in_an_obvious_order() -> None:
+def test_a_long_paragraph_is_ordered() -> None:
     n = EXACT + 6
     hidden = np.random.default_rng(0).permutation(n)
     gain = np.full((n, n), -5.0)

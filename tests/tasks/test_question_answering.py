@@ -1,4 +1,4 @@
-"""Answers are the best spans there are, by brute force over the reference implementation's logits."""
+"""Answers are the best spans of a brute-force search over the reference implementation's logits."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def task(tmp_path_factory: pytest.TempPathFactory) -> QuestionAnswering:
 
 
 def cut(encoding: Any, stride: int) -> Iterator[list[int]]:
-    """The windows by their definition: as many tokens as fit, and then on, until the context is through."""
+    """The windows by their definition: as many tokens as fit, then the next, to the end of the context."""
     context = [i for i, sequence in enumerate(encoding.sequence_ids) if sequence == 1]
     room = LENGTH - (len(encoding.input_ids) - len(context))
     start = 0
@@ -78,7 +78,7 @@ def brute_force(
 
 @pytest.mark.parametrize("longest", [1, 4, 30])
 @pytest.mark.parametrize("context", CONTEXTS)
-def test_the_best_spans_of_all(pair: Any, context: str, longest: int) -> None:
+def test_the_best_spans_of_all_windows(pair: Any, context: str, longest: int) -> None:
     task, peer = pair
     scores, none = brute_force(task.tokenizer, peer, context, stride=10, longest=longest)
     answers = task(QUESTION, context, top_k=8, max_answer_len=longest, doc_stride=10)
@@ -123,7 +123,7 @@ def test_batches(task: QuestionAnswering) -> None:
     assert task([], SHORT) == []
 
 
-def test_no_answer_competes_if_it_is_wanted(task: QuestionAnswering) -> None:
+def test_no_answer_competes_if_requested(task: QuestionAnswering) -> None:
     everything: Any = task(QUESTION, "서울", top_k=50, handle_impossible_answer=True)
     scores = [answer["score"] for answer in everything]
     assert scores == sorted(scores, reverse=True)
@@ -201,12 +201,14 @@ def test_particles_of_answers(task: QuestionAnswering) -> None:
         ({"question": QUESTION, "context": "\ud800"}, "surrogate"),
     ],
 )
-def test_what_can_not_be_answered(task: QuestionAnswering, call: dict[str, Any], message: str) -> None:
+def test_questions_that_cannot_be_answered(
+    task: QuestionAnswering, call: dict[str, Any], message: str
+) -> None:
     with pytest.raises(InputError, match=message):
         task(**call)
 
 
-def test_what_is_no_text(task: QuestionAnswering) -> None:
+def test_values_that_are_not_texts(task: QuestionAnswering) -> None:
     for question, context in ((3, SHORT), (QUESTION, None), ([QUESTION, 3], SHORT), (QUESTION, {"a": 1})):
         with pytest.raises(InputTypeError):
             task(question, context)  # type: ignore[arg-type]

@@ -1,4 +1,4 @@
-"""Relations between marked entities: the formula in torch, markers in the text, and what bad input gets."""
+"""Relations between marked entities: the formula in torch, markers in the text, and bad input."""
 
 from __future__ import annotations
 
@@ -111,7 +111,7 @@ def test_every_kind_of_markers(kind: Any, tmp_path: Path) -> None:
     assert by_label(relate(TEXT, SUBJECT, OBJECT, top_k=None)) == pytest.approx(expected, abs=1e-5)
 
 
-def test_the_object_may_stand_before_the_subject(folder: Path, relate: RelationExtraction) -> None:
+def test_the_object_may_precede_the_subject(folder: Path, relate: RelationExtraction) -> None:
     marked = "[E2]이순신[/E2]은 [E1]한성[/E1]에서 태어났다."
     expected = peer_scores(folder, marked, ("[E1]", "[E2]"))
     assert by_label(relate(TEXT, OBJECT, SUBJECT, top_k=None)) == pytest.approx(expected, abs=1e-5)
@@ -138,7 +138,7 @@ def test_a_sequence_classifier_on_marked_text(tmp_path: Path) -> None:
     loaded.model.save_pretrained(tmp_path)
     loaded.tokenizer.save_pretrained(tmp_path)
     config = json.loads((tmp_path / "config.json").read_text())
-    del config["relation_markers"]  # as in published checkpoints: the tokenizer alone tells
+    del config["relation_markers"]  # as in published checkpoints: only the tokenizer has the markers
     (tmp_path / "config.json").write_text(json.dumps(config))
     peer = transformers.AutoModelForSequenceClassification.from_pretrained(tmp_path).eval()
     inputs = transformers.AutoTokenizer.from_pretrained(tmp_path)(MARKED["klue"], return_tensors="pt")
@@ -190,7 +190,7 @@ def test_a_long_text_is_read_around_its_entities(folder: Path, relate: RelationE
         str(token).removeprefix("##") if str(token).startswith("##") else f" {token}" for token in kept
     )
     assert by_label(found) == pytest.approx(peer_scores(folder, marked, ("[E1]", "[E2]")), abs=1e-5)
-    with pytest.raises(InputError, match=r"stand \d+ tokens apart.*takes 38"):
+    with pytest.raises(InputError, match=r"are \d+ tokens apart.*takes 38"):
         relate(text, (0, 1), (len(text) - 1, len(text)))
 
 
@@ -231,7 +231,7 @@ def test_types_that_markers_need(typed: RelationExtraction) -> None:
         typed(TEXT, SUBJECT, (5, 7, "MISC"))
 
 
-def test_models_that_can_not_relate(tmp_path: Path, folder: Path) -> None:
+def test_models_without_a_relation_head(tmp_path: Path, folder: Path) -> None:
     labelled_model(tmp_path / "classes")
     with pytest.raises(CheckpointError, match=r"no such markers.*it has none"):
         RelationExtraction(tmp_path / "classes")

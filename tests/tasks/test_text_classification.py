@@ -1,4 +1,4 @@
-"""Labels for texts and pairs: the reference's values, windows over long texts, and what bad input gets."""
+"""Labels for texts and pairs: the reference's values, windows over long texts, and bad input."""
 
 from __future__ import annotations
 
@@ -69,13 +69,15 @@ def test_every_function(function: Any, folder: Path, classify: TextClassificatio
         ("regression", ("x", "y")),
     ],
 )
-def test_what_the_config_calls_for(problem_type: str | None, labels: tuple[str, ...], tmp_path: Path) -> None:
+def test_the_config_selects_the_function(
+    problem_type: str | None, labels: tuple[str, ...], tmp_path: Path
+) -> None:
     labelled_model(tmp_path, labels=labels, problem_type=problem_type)
     expected = peer_pipeline("text-classification", tmp_path)(TEXTS[1], top_k=None)
     assert_same(TextClassification(tmp_path)(TEXTS[1], top_k=None), expected)
 
 
-def test_one_label_by_default_and_lists_for_lists(classify: TextClassification) -> None:
+def test_one_label_by_default_and_a_list_for_a_list(classify: TextClassification) -> None:
     single = classify(TEXTS[0])
     assert len(single) == 1
     assert classify([TEXTS[0]]) == [single]

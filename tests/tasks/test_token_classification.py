@@ -1,4 +1,4 @@
-"""Entities in texts: the reference's groups and scores, places in the caller's own text, long texts."""
+"""Entities in texts: the reference's groups and scores, offsets in the caller's text, long texts."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ def test_values_of_the_reference_for_bytes(strategy: Any, tmp_path: Path) -> Non
         assert_same(found, theirs(text, aggregation_strategy=strategy), text)
 
 
-# A text as tokens: (token, whether it goes on with a word, label -> score)
+# A text as tokens: (token, whether it continues a word, label -> score)
 Made = tuple[str, bool, dict[str, float]]
 WRITTEN: dict[str, list[Made]] = {
     "two of one type, side by side": [
@@ -160,13 +160,13 @@ def test_groups_by_hand() -> None:
     assert entities("nothing but outside", "simple") == []
 
 
-def test_tags_with_the_letter_at_their_end(folder: Path, tmp_path: Path) -> None:
+def test_tags_with_a_suffix(folder: Path, tmp_path: Path) -> None:
     """Published Korean models have labels such as ``PER-B``; they are the same entities."""
     ner_model(tmp_path, labels=("O", "PS-B", "PS-I", "LC-B", "LC-I"))
     assert TokenClassification(tmp_path)(TEXTS) == TokenClassification(folder)(TEXTS)
 
 
-def test_places_are_in_the_text_as_given(tag: TokenClassification) -> None:
+def test_offsets_refer_to_the_given_text(tag: TokenClassification) -> None:
     composed = tag(TEXTS[0], ignore_labels=[])
     text = unicodedata.normalize("NFD", TEXTS[0])
     found = tag(text, ignore_labels=[])

@@ -1,4 +1,4 @@
-"""Labels of the caller's own: the reference's values, and what bad input gets."""
+"""Zero-shot labels: the reference's values, and bad input."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def test_values_of_the_reference(
         assert_same(found, expected)
 
 
-def test_own_template_and_labels_as_one_string(folder: Path, classify: ZeroShotClassification) -> None:
+def test_custom_template_and_labels_as_a_string(folder: Path, classify: ZeroShotClassification) -> None:
     settings = {"hypothesis_template": "이 글은 {}이다."}
     expected = peer_pipeline("zero-shot-classification", folder)(TEXTS[0], LABELS, **settings)
     assert_same(classify(TEXTS[0], "cat, 서울,weather", hypothesis_template="이 글은 {}이다."), expected)
@@ -83,7 +83,7 @@ def test_entailment_by_name() -> None:
     assert entailment_and_contradiction({0: "entailment", 1: "not_entailment"}) == (0, 1)
 
 
-def test_a_model_that_knows_no_entailment(tmp_path: Path) -> None:
+def test_a_model_without_an_entailment_label(tmp_path: Path) -> None:
     labelled_model(tmp_path, labels=("good", "bad"))
     with pytest.raises(CheckpointError, match="'entailment'; this one has good, bad"):
         ZeroShotClassification(tmp_path)

@@ -39,7 +39,7 @@ def write_json(folder: Path, **files: Any) -> None:
 
 @pytest.fixture
 def wordpiece_folder(tmp_path: Path) -> FolderMaker:
-    """A folder with a ``vocab.txt`` and what the caller wants in ``tokenizer_config.json``."""
+    """Return a folder with a ``vocab.txt`` and the given keys in ``tokenizer_config.json``."""
 
     def make(*, model_type: str = "bert", extra: list[str] | None = None, **config: Any) -> Path:
         pieces = [*SPECIAL, *WORDS, *PUNCTUATION, *LETTERS, *(f"##{piece}" for piece in [*ENDINGS, *LETTERS])]

@@ -1,4 +1,4 @@
-"""Tokens added to a tokeniser: ids after the vocabulary, matched whole, with the pieces they used to be."""
+"""Tokens added to a tokeniser: ids after the vocabulary, matched whole, with their former pieces."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def test_as_in_the_reference(ours: Tokenizer, theirs: Any) -> None:
             assert ours.decode(ids, skip_special_tokens=skip) == theirs.decode(ids, skip_special_tokens=skip)
 
 
-def test_the_former_pieces_are_recorded(small: Tokenizer) -> None:
+def test_the_former_pieces_of_new_words_are_recorded(small: Tokenizer) -> None:
     size = len(small)
     former = {text: small.encode(text, add_special_tokens=False) for text in ("서울은", "sats")}
     assert small.add_tokens(["서울은", "sats", "cat"]) == 3

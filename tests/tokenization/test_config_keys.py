@@ -31,7 +31,7 @@ MASK = {
     "normalized": False,
 }
 END = {**MASK, "content": "<|endoftext|>", "rstrip": False}
-ROBERTA_MASK = {**MASK, "content": "<mask>", "rstrip": False}  # the reference forgot this default of its own
+ROBERTA_MASK = {**MASK, "content": "<mask>", "rstrip": False}  # the reference does not apply its own default
 
 COMMON: list[dict[str, Any]] = [
     {},
@@ -248,7 +248,7 @@ def test_xlm_roberta(
     ],
     ids=str,
 )
-def test_what_would_change_the_tokens_is_refused(
+def test_settings_that_change_the_tokens_are_refused(
     wordpiece_folder: FolderMaker, change: dict[str, Any], message: str, small: Tokenizer
 ) -> None:
     folder = wordpiece_folder(**change)

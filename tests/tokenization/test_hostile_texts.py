@@ -1,4 +1,4 @@
-"""Texts made to take long: time stays linear in their length, and nothing but our own errors comes out."""
+"""Texts that could take long: time is linear in their length, and only `MunjangError` is raised."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ UNITS = {
 
 @pytest.mark.parametrize("unit", UNITS.values(), ids=list(UNITS))
 @pytest.mark.parametrize("folder", ["bert-uncased", "roberta", "unigram"], indirect=True)
-def test_time_is_linear(ours: Tokenizer, unit: str) -> None:
+def test_time_is_linear_in_the_length(ours: Tokenizer, unit: str) -> None:
     text = f"cat {unit * (LENGTH // len(unit))}x"
     started = time.process_time()
     (ids,) = ours.encode_ids([text], max_length=16)

@@ -1,4 +1,4 @@
-"""What published lessons print for texts as tokens and ids.
+"""The tokens and ids that published lessons print for texts.
 
 Each case runs on a vocabulary of its own pieces at their true ids, and the English ones also on the real one,
 which all-MiniLM-L6-v2 shares with bert-base-uncased.

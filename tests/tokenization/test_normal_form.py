@@ -1,4 +1,4 @@
-"""Text is composed first, and offsets still point into the text as it was written."""
+"""Text is composed first (NFC), and offsets refer to the original text."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ def test_a_syllable_maps_to_all_its_jamo() -> None:
     assert offsets.span(1, 1) == (1, 1)
 
 
-def test_marks_that_stay_keep_their_places() -> None:
+def test_kept_marks_keep_their_offsets() -> None:
     _, offsets = compose("e\u0301\u0301\u0301")
     assert offsets is not None
     assert [offsets.span(i, i + 1) for i in range(3)] == [(0, 2), (2, 3), (3, 4)]
@@ -117,7 +117,7 @@ def test_offsets_lie_in_the_text_in_order(small: Tokenizer, text: str, pair: str
 
 @relaxed
 @given(st.text(st.sampled_from("the cat 서울 CAFÉcafé은는이가.,  ") | st.sampled_from(TRICKY)))
-def test_the_written_range_spells_the_token(stripping: Tokenizer, text: str) -> None:
+def test_the_range_of_the_text_contains_the_token(stripping: Tokenizer, text: str) -> None:
     """In an uncased vocabulary that strips accents, the text of a token normalises to the token."""
     encoding = stripping.encode_batch([text])[0]
     normalizer = stripping.backend_tokenizer.normalizer

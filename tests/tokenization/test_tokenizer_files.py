@@ -1,4 +1,4 @@
-"""Which files a tokeniser is read from, what is wrong with broken ones, and saving in both directions."""
+"""The files of a tokeniser, errors of broken files, and saving for both libraries."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def _plain(rows: Any) -> Any:
     return [list(map(list, row)) if row and isinstance(row[0], (tuple, list)) else row for row in rows]
 
 
-def test_what_we_save_we_and_the_reference_read(ours: Tokenizer, tmp_path: Path) -> None:
+def test_both_libraries_read_what_munjang_saves(ours: Tokenizer, tmp_path: Path) -> None:
     ours.add_tokens(["munjang", "문장토큰"])
     ours.add_special_tokens({"additional_special_tokens": ["<e1>", "<e2>"]})
     saved = tmp_path / "saved" / "deeper"
@@ -69,7 +69,7 @@ def test_what_we_save_we_and_the_reference_read(ours: Tokenizer, tmp_path: Path)
     assert_equal(ours, transformers.AutoTokenizer.from_pretrained(saved))
 
 
-def test_what_the_reference_saves_we_read(theirs: Any, tmp_path: Path) -> None:
+def test_munjang_reads_what_the_reference_saves(theirs: Any, tmp_path: Path) -> None:
     theirs.add_tokens(["munjang", "문장토큰"])
     theirs.add_special_tokens({"additional_special_tokens": ["<e1>"]})
     theirs.save_pretrained(tmp_path / "saved")
@@ -77,7 +77,7 @@ def test_what_the_reference_saves_we_read(theirs: Any, tmp_path: Path) -> None:
     assert_equal(Tokenizer.from_pretrained(tmp_path / "saved"), theirs)
 
 
-def test_baked_in_padding_and_truncation_are_left_aside(small: Tokenizer, tmp_path: Path) -> None:
+def test_saved_padding_and_truncation_are_ignored(small: Tokenizer, tmp_path: Path) -> None:
     backend = tokenizers.Tokenizer.from_str(small.backend_tokenizer.to_str())
     backend.enable_truncation(4)
     backend.enable_padding(length=16)
@@ -88,7 +88,7 @@ def test_baked_in_padding_and_truncation_are_left_aside(small: Tokenizer, tmp_pa
 
 
 @pytest.mark.parametrize("named", [{}, {"truncation_side": "right", "padding_side": "right"}])
-def test_the_sides_of_baked_in_padding_and_truncation_hold_where_no_other_is_named(
+def test_sides_of_saved_padding_and_truncation_are_the_defaults(
     small: Tokenizer, tmp_path: Path, named: dict[str, str]
 ) -> None:
     small.save_pretrained(tmp_path)
@@ -110,7 +110,7 @@ def test_the_sides_of_baked_in_padding_and_truncation_hold_where_no_other_is_nam
 
 
 @pytest.mark.parametrize("lower", [False, True])
-def test_the_config_goes_before_the_tokenizer_json(small: Tokenizer, tmp_path: Path, lower: bool) -> None:
+def test_the_config_overrides_the_tokenizer_json(small: Tokenizer, tmp_path: Path, lower: bool) -> None:
     small.save_pretrained(tmp_path)
     (tmp_path / "vocab.txt").unlink()
     update(tmp_path, "tokenizer_config.json", do_lower_case=lower, tokenizer_class="BertTokenizer")
@@ -131,7 +131,7 @@ def test_a_roberta_with_a_bert_vocabulary(wordpiece_folder: FolderMaker) -> None
     assert Tokenizer.from_pretrained(folder).encode("서울") == ours.encode("서울")
 
 
-def test_a_tokenizer_json_alone_tells_its_family(small: Tokenizer, tmp_path: Path) -> None:
+def test_a_tokenizer_json_determines_its_family(small: Tokenizer, tmp_path: Path) -> None:
     alone = tmp_path / "alone"
     small.save_pretrained(alone)
     (alone / "tokenizer_config.json").unlink()
@@ -142,7 +142,7 @@ def test_a_tokenizer_json_alone_tells_its_family(small: Tokenizer, tmp_path: Pat
     assert again.encode(*PAIR) == small.encode(*PAIR)
 
 
-def test_a_byte_level_vocabulary_alone_tells_its_family(bpe_folder: FolderMaker) -> None:
+def test_a_byte_level_vocabulary_determines_its_family(bpe_folder: FolderMaker) -> None:
     for model_type, special in (("roberta", 4), ("gpt2", 0)):
         folder = bpe_folder(model_type=model_type)
         named = Tokenizer.from_pretrained(folder)

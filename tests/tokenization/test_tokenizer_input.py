@@ -1,4 +1,4 @@
-"""Odd and wrong input: either it works, or one line says what is wrong and where."""
+"""Unusual and wrong input: it is accepted, or the error of one line has the reason and the index."""
 
 from __future__ import annotations
 
@@ -132,7 +132,7 @@ assert "TOKENIZERS_PARALLELISM" not in os.environ
 
 
 @pytest.mark.skipif(not hasattr(__import__("os"), "fork"), reason="this system does not fork")
-def test_a_fork_is_silent_and_can_go_on(small: Tokenizer) -> None:
+def test_a_fork_is_silent_and_can_run_the_model(small: Tokenizer) -> None:
     run = [sys.executable, "-W", "ignore", "-c", FORK, small.name_or_path]
     # A pipeline of transformers, in an earlier test of this process, sets the variable.
     environment = {name: value for name, value in os.environ.items() if name != "TOKENIZERS_PARALLELISM"}

@@ -65,7 +65,7 @@ def test_one_text(ours: Tokenizer, theirs: Any, text: str) -> None:
     )
 
 
-def test_everything_about_a_pair(ours: Tokenizer, theirs: Any) -> None:
+def test_all_outputs_of_a_pair(ours: Tokenizer, theirs: Any) -> None:
     for pair, encoding in zip(PAIRS, ours.encode_batch(PAIRS), strict=True):
         expected = theirs([pair[0]], [pair[1]]).encodings[0]
         assert encoding.tokens == expected.tokens
@@ -114,7 +114,7 @@ def test_arrays(ours: Tokenizer, theirs: Any) -> None:
     assert ours("the cat", return_tensors="np").input_ids.ndim == 2
 
 
-def test_rows_that_are_asked_for(ours: Tokenizer, theirs: Any) -> None:
+def test_requested_rows(ours: Tokenizer, theirs: Any) -> None:
     assert ours.model_input_names == theirs.model_input_names
     options: dict[str, Any] = {"return_token_type_ids": True, "return_attention_mask": False}
     assert dict(ours("cat", "mat", **options)) == dict(theirs("cat", "mat", **options))

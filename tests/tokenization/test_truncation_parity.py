@@ -1,4 +1,4 @@
-"""Texts that are too long are cut as the reference cuts them, and the number of tokens cut off is told."""
+"""Texts that are too long are truncated as by the reference, and the number of removed tokens is reported."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ def test_single_texts_from_either_side(folder: Path, strategy: bool | str, side:
         assert our_ids(ours, text, **options) == their_ids(theirs, text, **options), (text, max_length)
 
 
-def test_everything_is_cut_alike(small: Tokenizer) -> None:
+def test_all_texts_are_truncated_alike(small: Tokenizer) -> None:
     encoding = small.encode_batch([("서울 은 cats", "the mat")], truncation=True, max_length=6)[0]
     assert encoding.tokens == ["[CLS]", "서울", "은", "[SEP]", "the", "[SEP]"]
     assert encoding.token_type_ids == [0, 0, 0, 0, 1, 1]
@@ -129,7 +129,7 @@ def test_max_length_must_be_an_integer(small: Tokenizer) -> None:
         small("cat", max_length="8")  # type: ignore[arg-type]
 
 
-def test_room_for_one_text_is_enough_for_one_text(small: Tokenizer) -> None:
+def test_a_single_text_needs_only_its_own_special_tokens(small: Tokenizer) -> None:
     assert small.encode_ids(["the cat"], max_length=2)[0] == ([2, 3], None, 2)
     with pytest.raises(InputError, match="3 special tokens"):
         small.encode_ids(["the cat", ("the", "cat")], max_length=2)

@@ -81,7 +81,7 @@ def test_lone_surrogates(wordpiece_folder: FolderMaker) -> None:
         Tokenizer.from_pretrained(folder)
 
 
-def test_the_other_files(wordpiece_folder: FolderMaker) -> None:
+def test_other_files_of_the_folder(wordpiece_folder: FolderMaker) -> None:
     folder = wordpiece_folder()
     (folder / "special_tokens_map.json").write_text('{"sep_token": [1]}')
     with pytest.raises(

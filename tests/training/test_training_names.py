@@ -8,7 +8,7 @@ import munjang
 from munjang import training
 
 
-def test_every_name_leads_somewhere() -> None:
+def test_every_public_name_loads() -> None:
     assert {"TrainingOptions", "losses", "train"} < set(training.__all__)
     assert training.__all__ == dir(training)
     for name in training.__all__:
@@ -16,6 +16,6 @@ def test_every_name_leads_somewhere() -> None:
     assert munjang.training is training
 
 
-def test_a_name_that_is_none() -> None:
+def test_an_unknown_name() -> None:
     with pytest.raises(AttributeError, match="no attribute 'train_everything'"):
         training.train_everything  # noqa: B018 - the access is the test

@@ -448,7 +448,7 @@ class _OpenVINOProgram:
         if self._stateful:
             return None
         runs = [values for _, values in self._run((n, probe()) for n in range(2 * self._streams))]
-        if any(differ(one, other) for run in runs for one, other in zip(run, runs[0], strict=True)):
+        if any(differ(values, first) for run in runs for values, first in zip(run, runs[0], strict=True)):
             return "two runs of one text differ"
         if reference is not None and len(runs[0]) > len(self._names) and differ(runs[0][-1], reference):
             return "the first layer differs from NumPy's"

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from munjang.chat.turns import Nearest, Neighbour
 from munjang.checkpoints import DEFAULT_MODEL, cache_root
 from munjang.choices import Method, Mode
-from munjang.data.readers.question_answers import QuestionAnswer, read_question_answers
+from munjang.data.readers.questions import QuestionAnswer, read_question_answers
 from munjang.errors import InputError, StoreError
 from munjang.progress import track
 from munjang.search.documents import Document, Hit

@@ -104,5 +104,5 @@ class Checkpoint:
         parts = Path(relative)
         if parts.is_absolute() or ".." in parts.parts or "\0" in relative or len(relative) > 1000:
             name = shortened(relative)
-            raise CheckpointError(f"'{self.path}' refers to '{name}', which lies outside the checkpoint.")
+            raise CheckpointError(f"'{self.path}' refers to '{name}', which is outside the checkpoint.")
         return self.path / parts

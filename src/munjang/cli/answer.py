@@ -6,13 +6,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 from munjang.cli.common.commands import command
-from munjang.cli.common.options import AsJson, Offline, TaskModel, argument, option
+from munjang.cli.common.options import AsJson, argument, option
 from munjang.cli.common.output import clean, joined, new_table, print_json, print_table
-from munjang.cli.common.texts import model_options, usage_error
+from munjang.cli.common.texts import TaskOpening, usage_error
 from munjang.errors import DataFileError
 
 if TYPE_CHECKING:
     from munjang.tasks.question_answering import Answer
+
+# The catalogue has no model with this head. This one knows Korean, and questions without an answer.
+_MODEL = "deepset/xlm-roberta-base-squad2"
 
 
 @command(
@@ -29,9 +32,7 @@ def answer(
     ] = False,
     trim_particles: Annotated[bool, option("Remove Korean particles: 서울에서 becomes 서울.")] = False,
     max_answer_len: Annotated[int, option("Maximum number of tokens of an answer.", "N", min=1)] = 30,
-    # The catalogue has no model with this head. This one knows Korean, and questions without an answer.
-    model: TaskModel = "deepset/xlm-roberta-base-squad2",
-    offline: Offline = None,
+    opening: TaskOpening = TaskOpening(model=_MODEL),
     as_json: AsJson = False,
 ) -> None:
     """Find the part of a text that answers a question; the text may be of any length.
@@ -42,8 +43,7 @@ def answer(
     from munjang.tasks.question_answering import QuestionAnswering
     from munjang.tasks.results import answer_to_dict
 
-    task = QuestionAnswering(model, options=model_options(offline))
-    result: Any = task(
+    result: Any = opening.open(QuestionAnswering)(
         question,
         text,
         top_k=top,
@@ -54,7 +54,7 @@ def answer(
     if as_json:
         print_json(answer_to_dict(result) if top == 1 else [answer_to_dict(each) for each in result])
     else:
-        _print_answers([result] if top == 1 else result, model)
+        _print_answers([result] if top == 1 else result, opening.model)
 
 
 def _context(context: str | None, file: Path | None) -> str:

@@ -13,17 +13,14 @@ from munjang.cli.chat import chat
 from munjang.cli.classify_relate import classify, relate
 from munjang.cli.common.commands import Commands, Group
 from munjang.cli.common.errors import explained
-from munjang.cli.common.options import examples
 from munjang.cli.encode import encode
-from munjang.cli.explain import explain
 from munjang.cli.features import features
-from munjang.cli.fill_mask import fill_mask
+from munjang.cli.fill_mask_next_sentence import fill_mask, next_sentence
 from munjang.cli.generate import generate
-from munjang.cli.next_sentence import next_sentence
 from munjang.cli.search_rerank import rerank, search
 from munjang.cli.similarity_pairs import pairs, similarity
 from munjang.cli.tag import tag
-from munjang.cli.tokenize import tokenize
+from munjang.cli.tokenize_explain import explain, tokenize
 
 
 class Program(Group):
@@ -36,16 +33,14 @@ class Program(Group):
 
 
 app = Commands(
+    'munjang search "밤에 잠들기가 어려워요" --file examples/everyday_questions.csv',
+    'munjang similarity "축구가 재미있어요." "I like football."',
+    "munjang search --help",
     cls=Program,
     no_args_is_help=True,
     rich_markup_mode="rich",
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
-    epilog=examples(
-        'munjang search "밤에 잠들기가 어려워요" --file examples/everyday_questions.csv',
-        'munjang similarity "축구가 재미있어요." "I like football."',
-        "munjang search --help",
-    ),
 )
 
 

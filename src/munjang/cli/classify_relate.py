@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Annotated
 
 from munjang.choices import MarkerKind
 from munjang.cli.common.commands import command
-from munjang.cli.common.options import AsJson, Offline, TaskModel, Text, argument, option
+from munjang.cli.common.options import AsJson, Text, argument, option
 from munjang.cli.common.output import clean, new_table, print_json, print_table
-from munjang.cli.common.texts import model_options, print_answers, refuse, text_or_lines
+from munjang.cli.common.texts import TaskOpening, print_answers, refuse, text_or_lines
 from munjang.errors import InputError
 from munjang.rounding import rounded_items
 
@@ -32,7 +32,7 @@ Top = Annotated[int | None, option("Number of labels.", "K", "-k", min=1, shown=
     'munjang classify "내일은 비가 온대요." -l 날씨 -l 운동 --template "이 글은 {}에 관한 것이다." -m MODEL',
 )
 def classify(
-    model: TaskModel,
+    opening: TaskOpening,
     text: Text = None,
     pair: Annotated[str | None, option("A second text, read with the first.", "TEXT", "-p")] = None,
     label: Annotated[
@@ -47,7 +47,6 @@ def classify(
     ] = False,
     windows: Annotated[bool, option("Read long texts in windows, instead of truncating them.")] = False,
     top: Top = None,
-    offline: Offline = None,
     as_json: AsJson = False,
 ) -> None:
     """Classify a text, or a pair of texts: print its labels, best first."""
@@ -57,9 +56,9 @@ def classify(
         refuse("without --label", "template", "multi_label")
     texts = text_or_lines(text)
     if label:
-        scores_of = _zero_shot(label, template, multi_label, model, offline)
+        scores_of = _zero_shot(label, template, multi_label, opening)
     else:
-        scores_of = _classifier(pair, windows, model, offline)
+        scores_of = _classifier(pair, windows, opening)
     print_answers(
         texts,
         lambda some: [scores[:top] for scores in scores_of(some)],
@@ -69,21 +68,19 @@ def classify(
     )
 
 
-def _classifier(pair: str | None, windows: bool, model: str, offline: bool | None) -> Classify:
+def _classifier(pair: str | None, windows: bool, opening: TaskOpening) -> Classify:
     from munjang.tasks.text_classification import TextClassification
 
-    classifier = TextClassification(model, options=model_options(offline))
+    classifier = opening.open(TextClassification)
     return lambda texts: classifier(
         [text if pair is None else (text, pair) for text in texts], top_k=None, windows=windows
     )
 
 
-def _zero_shot(
-    labels: list[str], template: str, multi_label: bool, model: str, offline: bool | None
-) -> Classify:
+def _zero_shot(labels: list[str], template: str, multi_label: bool, opening: TaskOpening) -> Classify:
     from munjang.tasks.zero_shot import ZeroShotClassification
 
-    classifier = ZeroShotClassification(model, options=model_options(offline))
+    classifier = opening.open(ZeroShotClassification)
 
     def scores_of(texts: Sequence[str]) -> list[list[LabelScore]]:
         results = classifier(list(texts), labels, hypothesis_template=template, multi_label=multi_label)
@@ -99,7 +96,7 @@ def _zero_shot(
 )
 def relate(
     text: Annotated[str, argument("A text with two entities.", "TEXT")],
-    model: TaskModel,
+    opening: TaskOpening,
     subject: Annotated[
         str, option("Its position, start:end or start:end:TYPE, or its words (:TYPE).", "SPAN")
     ],
@@ -108,7 +105,6 @@ def relate(
         MarkerKind | None, option("How entities are marked.", shown="from the model's files")
     ] = None,
     top: Top = None,
-    offline: Offline = None,
     as_json: AsJson = False,
 ) -> None:
     """Find the relation between the subject and the object of a text, most probable first.
@@ -118,8 +114,7 @@ def relate(
     spans = parse_span(subject, text, "subject"), parse_span(object, text, "object")
     from munjang.tasks.relation_extraction import RelationExtraction
 
-    extract = RelationExtraction(model, options=model_options(offline), markers=markers)
-    scores = extract(text, *spans, top_k=top)
+    scores = opening.open(RelationExtraction, markers=markers)(text, *spans, top_k=top)
     if as_json:
         print_json(_labels_to_json(scores))
     else:

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Annotated
 
 from munjang.choices import Weights
 from munjang.cli.common.commands import command
-from munjang.cli.common.options import MODEL, AsJson, Offline, TaskModel, argument, option
+from munjang.cli.common.options import MODEL, AsJson, argument, option
 from munjang.cli.common.output import clean, new_table, print_json, print_table, write_line
-from munjang.cli.common.texts import model_options, refuse
+from munjang.cli.common.texts import TaskOpening, refuse
 from munjang.rounding import rounded_items
 
 if TYPE_CHECKING:
@@ -46,8 +46,7 @@ def generate(
     stop: Annotated[list[str] | None, option("End before this text; may be repeated.", "TEXT")] = None,
     candidates: Annotated[bool, option("Show the most probable next tokens, and generate nothing.")] = False,
     weights: Annotated[Weights, option("int8 is faster and slightly less exact.", panel=MODEL)] = "float32",
-    model: TaskModel = "openai-community/gpt2",  # the catalogue has no model with this head
-    offline: Offline = None,
+    opening: TaskOpening = TaskOpening(model="openai-community/gpt2"),  # the catalogue has no such model
     as_json: AsJson = False,
 ) -> None:
     """Continue a prompt with a GPT-2 model; the text is printed while it is generated.
@@ -55,13 +54,12 @@ def generate(
     With --candidates, show the most probable next tokens, and which of them --top-k and --top-p keep.
     """
     if candidates:
-        unused = ("do_sample", "max_new_tokens", "repetition_penalty", "stop", "seed")
-        refuse("beside --candidates", *unused)
+        refuse("beside --candidates", "do_sample", "max_new_tokens", "repetition_penalty", "stop", "seed")
     elif do_sample is False:
         refuse("beside --greedy", "temperature", "top_k", "top_p", "seed")
     from munjang.tasks.generation.text_generation import TextGeneration
 
-    generator = TextGeneration(model, weights=weights, options=model_options(offline))
+    generator = opening.open(TextGeneration, weights=weights)
     if candidates:
         rows = generator.candidates(prompt, top_k=top_k, top_p=top_p, temperature=temperature)
         if as_json:

@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from munjang.cli.common.commands import Commands, command
-from munjang.cli.common.options import AsJson, Offline, argument, examples
-from munjang.cli.common.output import clean, new_table, print_json, print_table, write_line
+from munjang.cli.common.options import AsJson, Offline, argument
+from munjang.cli.common.output import clean, new_table, print_json, print_result, print_table
 from munjang.cli.common.texts import usage_error
+from munjang.progress import megabytes
 
 if TYPE_CHECKING:
     from rich.text import Text
@@ -17,10 +18,10 @@ if TYPE_CHECKING:
     from munjang.checkpoints import ModelInfo
 
 app = Commands(
+    "munjang models",
+    "munjang models get all-MiniLM-L6-v2",
+    "munjang models remove klue/bert-base",
     help="List, fetch and remove models.",
-    epilog=examples(
-        "munjang models", "munjang models get all-MiniLM-L6-v2", "munjang models remove klue/bert-base"
-    ),
 )
 
 Name = Annotated[str, argument("A name of the list, or a Hugging Face repository.", "NAME")]
@@ -55,10 +56,7 @@ def get(name: Name, offline: Offline = None, as_json: AsJson = False) -> None:
     from munjang.checkpoints import get_model
 
     info = get_model(name, offline=offline)
-    if as_json:
-        print_json(info.to_dict())
-    else:
-        write_line(f"{info.name} is here: {info.path} ({_size(info.size_bytes)})")
+    print_result(as_json, info.to_dict(), f"{info.name} is here: {info.path} ({megabytes(info.size_bytes)})")
 
 
 @command("munjang models remove all-MiniLM-L6-v2")
@@ -67,26 +65,19 @@ def remove(name: Name, as_json: AsJson = False) -> None:
     from munjang.checkpoints import remove_model
 
     info = remove_model(name)
-    if as_json:
-        print_json(info.to_dict())
-    else:
-        write_line(f"{info.name} is removed: {_size(info.size_bytes)} freed")
+    print_result(as_json, info.to_dict(), f"{info.name} is removed: {megabytes(info.size_bytes)} freed")
 
 
 app.add(None, list_, get, remove)
 
 
 def _print_table(infos: list[ModelInfo]) -> None:
-    table = new_table(lines=True)
-    table.add_column("model", ratio=1)
-    table.add_column("here")
-    table.add_column("dimension", justify="right")
-    table.add_column("size", justify="right", no_wrap=True)
-    table.add_column("licence")
+    table = new_table(None, "model", "here", ">dimension", ">size", "licence", lines=True)
     for info in infos:
         dimension = "" if info.dimension is None else str(info.dimension)
         here = "yes" if info.present else "no"
-        table.add_row(_described(info), here, dimension, _size(info.size_bytes), info.licence or "unknown")
+        size = megabytes(info.size_bytes)
+        table.add_row(_described(info), here, dimension, size, info.licence or "unknown")
     print_table(table)
 
 
@@ -103,7 +94,3 @@ def _where_from(info: ModelInfo) -> str:
     if info.present:
         return f"from {info.origin}"
     return f"can come from {' or '.join(source for source in info.sources if source != 'the cache')}"
-
-
-def _size(size: int) -> str:
-    return f"{size / 1e6:,.0f} MB" if size >= 1e6 else f"{size / 1e3:,.0f} kB"

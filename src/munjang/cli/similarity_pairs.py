@@ -7,15 +7,7 @@ from typing import Annotated
 from munjang.cli.common.commands import command
 from munjang.cli.common.options import AsJson, Progress, argument, option
 from munjang.cli.common.output import clean, console, new_table, print_json, print_table
-from munjang.cli.common.texts import (
-    Opening,
-    Prompting,
-    Reading,
-    file_or_stdin,
-    lines_of_stdin,
-    rows_with_text,
-    usage_error,
-)
+from munjang.cli.common.texts import Opening, Prompting, Reading, file_or_stdin, line_pairs, rows_with_text
 from munjang.data.files import STDIN, Row
 from munjang.progress import has_bar
 from munjang.rounding import rounded
@@ -39,20 +31,18 @@ def similarity(
 
     Typical values differ between models; compare only scores of the same model.
     """
-    if a == b == STDIN:
-        raise usage_error("Only one of the two can be standard input.", "A")
+    if b == STDIN:
+        a, b = b, a  # the order has no effect
     prompts = prompting.arguments()
-    piped = STDIN in (a, b)
-    lines = lines_of_stdin() if piped else [a]
-    other = a if b == STDIN else b
+    lines = [line for line, _ in line_pairs(a, b)]
     from munjang.sentence.similarity import cos_sim
 
-    vectors = opening.sentence_model().encode([*lines, other], **prompts)
+    vectors = opening.sentence_model().encode([*lines, b], **prompts)
     scores = [rounded(score) for score in cos_sim(vectors[:-1], vectors[-1:])[:, 0]]
     if as_json:
         for score in scores:
             print_json({"cos_sim": score})
-    elif piped:
+    elif a == STDIN:
         table = new_table(None, ">cos_sim", "text")
         for score, text in zip(scores, lines, strict=True):
             table.add_row(f"{score:.4f}", clean(text))

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Annotated, Any, cast
 
 from munjang.choices import Strategy
 from munjang.cli.common.commands import command
-from munjang.cli.common.options import AsJson, Offline, TaskModel, Text, option
+from munjang.cli.common.options import AsJson, Text, option
 from munjang.cli.common.output import clean, console, joined, new_table, print_table
-from munjang.cli.common.texts import model_options, print_answers, text_or_lines
+from munjang.cli.common.texts import TaskOpening, print_answers, text_or_lines
 from munjang.rounding import rounded_items
 
 if TYPE_CHECKING:
@@ -22,10 +22,9 @@ if TYPE_CHECKING:
     "munjang tag - --strategy first --json --model MODEL < sentences.txt",
 )
 def tag(
-    model: TaskModel,
+    opening: TaskOpening,
     text: Text = None,
     strategy: Annotated[Strategy, option("How tokens are joined to entities.", "-s")] = "simple",
-    offline: Offline = None,
     as_json: AsJson = False,
 ) -> None:
     """Find the entities of a text, such as people and places.
@@ -38,7 +37,7 @@ def tag(
     from munjang.tasks.results import entity_to_dict
     from munjang.tasks.token_classification import TokenClassification
 
-    tagger = TokenClassification(model, options=model_options(offline))
+    tagger = opening.open(TokenClassification)
     grouping = cast("Grouping", strategy)
     to_json, show = (
         (rounded_items, _print_tokens) if strategy == "none" else (entity_to_dict, _print_entities)

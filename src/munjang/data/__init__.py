@@ -32,17 +32,17 @@ if TYPE_CHECKING:
         ScoredPair as ScoredPair,
     )
     from munjang.data.files import DataFile as DataFile
-    from munjang.data.readers.contrasts import read_contrasts as read_contrasts
     from munjang.data.readers.labelled import (
         read_labelled_texts as read_labelled_texts,
     )
     from munjang.data.readers.labelled import (
         read_scored_pairs as read_scored_pairs,
     )
-    from munjang.data.readers.question_answers import read_question_answers as read_question_answers
+    from munjang.data.readers.questions import read_question_answers as read_question_answers
     from munjang.data.readers.questions import read_questions as read_questions
-    from munjang.data.readers.ranked import read_ranked_lists as read_ranked_lists
     from munjang.data.readers.relations import read_relations as read_relations
+    from munjang.data.readers.retrieval import read_contrasts as read_contrasts
+    from munjang.data.readers.retrieval import read_ranked_lists as read_ranked_lists
     from munjang.data.readers.tagged import read_tagged_texts as read_tagged_texts
     from munjang.data.readers.texts import read_texts as read_texts
     from munjang.data.splitting import split as split
@@ -62,12 +62,10 @@ __getattr__, __dir__ = lazy_names(
             "ScoredPair",
         ),
         "munjang.data.files": ("DataFile",),
-        "munjang.data.readers.contrasts": ("read_contrasts",),
         "munjang.data.readers.labelled": ("read_labelled_texts", "read_scored_pairs"),
-        "munjang.data.readers.question_answers": ("read_question_answers",),
-        "munjang.data.readers.questions": ("read_questions",),
-        "munjang.data.readers.ranked": ("read_ranked_lists",),
+        "munjang.data.readers.questions": ("read_question_answers", "read_questions"),
         "munjang.data.readers.relations": ("read_relations",),
+        "munjang.data.readers.retrieval": ("read_contrasts", "read_ranked_lists"),
         "munjang.data.readers.tagged": ("read_tagged_texts",),
         "munjang.data.readers.texts": ("read_texts",),
         "munjang.data.splitting": ("split",),

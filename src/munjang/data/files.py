@@ -244,6 +244,8 @@ class DataFile:
         column = self._choose_column(first)
         id_column = _id_column(first, column)
         for number, entry in enumerate(chain([first], entries)):
+            if id_column is None and entry.values.keys() != first.values.keys() and _id_column(entry, column):
+                raise entry.error("this row has an 'id', but the first row has none.")
             row_id = number if id_column is None else _id(entry, id_column)
             yield Row(number, row_id, entry.string(column), entry.values, column)
 

@@ -238,7 +238,7 @@ def csv_entries(
 def _check_unique(columns: Sequence[str], name: str) -> None:
     column, times = Counter(columns).most_common(1)[0]
     if times > 1:
-        raise DataFileError(f"{name} has {times} columns named '{column}'; give each its own name.")
+        raise DataFileError(f"{name} has {times} columns named '{column}'; column names must be unique.")
 
 
 def json_line_entries(lines: NumberedLines, name: str) -> Iterator[Entry]:

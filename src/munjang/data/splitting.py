@@ -51,10 +51,10 @@ def _wanted(held_out: object, number: int) -> int:
     if isinstance(held_out, bool) or not isinstance(held_out, int | float):
         raise InputError(f"held_out is {held_out!r}; give a share such as 0.1, or a number of examples.")
     if number < 2:
-        raise InputError(f"There is nothing to part: {number} example{'s' if number != 1 else ''}.")
+        raise InputError(f"Too few examples to split: {number} example{'s' if number != 1 else ''}.")
     if isinstance(held_out, float):
         if not 0 < held_out < 1:
-            raise InputError(f"held_out is {held_out}; a share lies between 0 and 1.")
+            raise InputError(f"held_out is {held_out}; a share must be between 0 and 1.")
         return min(max(1, round(held_out * number)), number - 1)
     if not 0 < held_out < number:
         raise InputError(f"held_out is {held_out}; of {number} examples, 1 to {number - 1} can be held out.")

@@ -30,7 +30,9 @@ class Table:
     """The rows of a file with columns: CSV, TSV, JSON, JSON Lines or parquet. Iterate over it once.
 
     ``quoting`` None means: quotes in a .csv quote fields; in a .tsv the content decides. The values of nested
-    objects are columns too, as ``labels.label`` in KLUE's ``{"labels": {"label": 3.7}}``.
+    objects are columns too, as ``labels.label`` in KLUE's ``{"labels": {"label": 3.7}}``. Where rows can have
+    different keys, ``columns`` has the keys of all rows, so that the choice of columns does not depend on the
+    order of the rows; all rows are then read into memory.
 
     Raises `DataFileError` for a file that is missing, empty, broken or without columns, `InputError` for an
     unknown encoding, and `MissingExtraError` for parquet without its package.
@@ -39,18 +41,32 @@ class Table:
     def __init__(
         self, path: FilePath, *, encoding: str = "utf-8", quoting: bool | None = None, header: bool = True
     ) -> None:
-        self._entries = map(_flat, _entries(os.fspath(path), encoding, quoting, header))
-        self.first = next(self._entries)
+        entries = map(_flat, _entries(os.fspath(path), encoding, quoting, header))
+        self.first = next(entries)
         self.name = self.first.file
-        self.columns = Columns(self.name, list(self.first.values))
+        self._entries: Iterable[Entry] = chain([self.first], entries)
+        names = self.first.values
+        if not _has_uniform_rows(os.fspath(path)):
+            self._entries = list(self._entries)
+            names = {name: None for entry in self._entries for name in entry.values}
+        self.columns = Columns(self.name, list(names))
 
     def __iter__(self) -> Iterator[Entry]:
         """Yield the entries in the order of the file."""
-        return chain([self.first], self._entries)
+        return iter(self._entries)
+
+
+def _suffix(path: str) -> str:
+    return PurePath(path.lower().removesuffix(".gz")).suffix
+
+
+def _has_uniform_rows(path: str) -> bool:
+    """Return whether all rows of the file format have the same columns; nested objects may differ."""
+    return _suffix(path) in (".csv", ".tsv")
 
 
 def _entries(path: str, encoding: str, quoting: bool | None, header: bool) -> Iterator[Entry]:
-    if PurePath(path.lower().removesuffix(".gz")).suffix == ".json":
+    if _suffix(path) == ".json":
         return json_entries(path, encoding)
     check_path(path)
     file = DataFile(path=path, encoding=encoding, header=header)
@@ -159,17 +175,17 @@ _LONGEST_PART = 60
 _MOST_OFFSETS = 3
 
 
-def check_place(entry: Entry, what: str, part: str, start: int, text: str) -> None:
+def check_offset(entry: Entry, what: str, part: str, start: int, text: str) -> None:
     """Raise `DataFileError` unless ``part`` occurs in ``text`` at the character offset ``start``.
 
     The message has the text at that offset, and the offsets at which the part does occur.
     """
     if text.startswith(part, start):
         return
-    there = text[start : start + len(part)]
-    stands = f"{_quoted(there)} stands there" if there else f"the text has {len(text)} characters"
+    actual = text[start : start + len(part)]
+    problem = f"{_quoted(actual)} is there" if actual else f"the text has {len(text)} characters"
     raise entry.error(
-        f"{what} {_quoted(part)} should begin at character {start}, but {stands}; {_elsewhere(part, text)}."
+        f"{what} {_quoted(part)} should begin at character {start}, but {problem}; {_elsewhere(part, text)}."
     )
 
 
@@ -180,10 +196,10 @@ def _elsewhere(part: str, text: str) -> str:
         offsets.append(offset)
         offset = text.find(part, offset + 1)
     if offsets:
-        return f"it stands at {', '.join(map(str, offsets))}" + (" and elsewhere" if offset >= 0 else "")
+        return f"it begins at {', '.join(map(str, offsets))}" + (" and elsewhere" if offset >= 0 else "")
     if unicodedata.normalize("NFC", part) in unicodedata.normalize("NFC", text):
-        return "it is there only in another normal form of Unicode (NFC or NFD)"
-    return "it is nowhere in the text"
+        return "it occurs only in another normal form of Unicode (NFC or NFD)"
+    return "it does not occur in the text"
 
 
 def _quoted(text: str) -> str:

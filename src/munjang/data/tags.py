@@ -100,7 +100,7 @@ def character_tags(example: TaggedText) -> list[str]:
     for start, end, kind in _checked(example["entities"]):
         if end > len(tags) or start < 0:
             raise InputError(
-                f"The entity {(start, end, kind)} lies outside the text of {len(tags)} characters."
+                f"The entity {(start, end, kind)} is outside the text of {len(tags)} characters."
             )
         tags[start:end] = [f"B-{kind}", *[f"I-{kind}"] * (end - start - 1)]
     return tags

@@ -38,7 +38,7 @@ def evaluate_answers(
     require_examples(questions)
     check_normalization(normalization)
     for question in questions:
-        check_places(question)
+        check_offsets(question)
     unanswerable = sum(not question.answers for question in questions)
 
     def ask(chunk: Sequence[QuestionExample]) -> list[Answer]:
@@ -63,12 +63,12 @@ def evaluate_answers(
     return Evaluation.of("answers", statistics, len(questions), intervals=intervals, notes=notes)
 
 
-def check_places(question: QuestionExample) -> None:
+def check_offsets(question: QuestionExample) -> None:
     """Raise `InputError` for an answer that is not at its offset in the context."""
     for answer in question.answers:
-        there = question.context[answer.start : answer.start + len(answer.text)]
-        if there != answer.text:
+        text = question.context[answer.start : answer.start + len(answer.text)]
+        if text != answer.text:
             raise InputError(
-                f"Question {question.id!r}: the answer {answer.text!r:.60} does not stand at {answer.start}, "
-                f"where there is {there!r:.60}."
+                f"Question {question.id!r}: the answer {answer.text!r:.60} is not at offset "
+                f"{answer.start}: the context has {text!r:.60} there."
             )

@@ -96,7 +96,7 @@ def labels_of_model(labels: Sequence[object], id2label: Mapping[int, str]) -> li
     unknown = [label for label in given if label not in names]
     if unknown:
         raise InputError(
-            f"The model does not know the data's {listed(unknown)}: its labels are "
+            f"The model does not have the data's {listed(unknown)}: its labels are "
             f"{listed(list(id2label.values()))}, the data's {listed(given)}. Choose another column or model."
         )
     return [names[str(label)] for label in labels]

@@ -83,6 +83,6 @@ def _check(tagger: TokenClassification, texts: Sequence[TaggedText]) -> None:
     unknown = [kind for kind in given if kind not in known]
     if unknown:
         raise InputError(
-            f"The model does not know the data's {listed(unknown)}: its types are {listed(known)}, the "
+            f"The model does not have the data's {listed(unknown)}: its types are {listed(known)}, the "
             f"data's {listed(given)}. Choose other data or another model."
         )

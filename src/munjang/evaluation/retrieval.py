@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, cast
 import numpy as np
 
 from munjang.data.files import DataFile
-from munjang.data.readers.question_answers import read_question_answers
+from munjang.data.readers.questions import read_question_answers
 from munjang.data.splitting import sample
 from munjang.errors import DataFileError, InputError
 from munjang.evaluation.measures.rankings import ranking_metrics
@@ -175,7 +175,7 @@ def chatbot_questions(
 
     One question in ten is held out, with a fixed seed; a held-out question whose answer no stored question
     has can't be found and is left out, as the notes say. Raises as
-    `munjang.data.readers.question_answers.read_question_answers`.
+    `munjang.data.readers.questions.read_question_answers`.
     """
     pairs = read_question_answers(str(path), question, answer)
     order = np.random.default_rng(_SEED).permutation(len(pairs)).tolist()

@@ -1,4 +1,4 @@
-"""Tensors that a model needs and a checkpoint lacks, drawn at random: a whole encoder, or a new head.
+"""Tensors and rows that a checkpoint lacks: an encoder or a head, drawn at random, and rows of new tokens.
 
 `munjang.models.shapes` checks a checkpoint by running its model on shapes. Here the same run also creates
 missing shapes: a width that is still unknown becomes equal to the first one that it is compared with, and one
@@ -8,7 +8,7 @@ that nothing constrains is that of the layer's input. Matrices are normal with t
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -216,3 +216,22 @@ def _prefixed(architecture: Architecture, weights: Mapping[str, NDArray[Any]]) -
     if architecture.base(Params(weights)).prefix:
         return {name: weights[name] for name in weights if name.startswith(prefix)}
     return {prefix + name: weights[name] for name in weights}
+
+
+def resized(
+    table: NDArray[np.float32], size: int, pieces: Mapping[int, Sequence[int]]
+) -> NDArray[np.float32]:
+    """Return a matrix ``[V, ...]``, or a bias ``[V]``, resized to ``[size, ...]``.
+
+    The row of a token in ``pieces`` becomes the mean of its pieces' rows, any other new row the mean of all.
+    So the initial score of a new token is the mean score of its pieces.
+    """
+    grown: NDArray[Any] = np.empty((size, *table.shape[1:]), dtype=np.float32)
+    kept = min(size, len(table))
+    grown[:kept] = table[:kept]
+    grown[kept:] = table.mean(axis=0) if size > kept else 0
+    for row, former in pieces.items():
+        known = [i for i in former if i < len(table)]
+        if row < size and known:
+            grown[row] = table[known].mean(axis=0)
+    return grown

@@ -59,6 +59,8 @@ class Head:
         tensor: a tensor that a checkpoint has only if it has this head.
         published: the suffix of the class name of this head in a config's ``architectures``.
         width: ``"labels"``, ``"vocabulary"``, or the number of outputs.
+        vocabulary: the head's tensors with a row per token of the vocabulary, if a checkpoint has them; the
+            first is its own matrix, in place of the word embeddings.
     """
 
     function: HeadFunction
@@ -66,6 +68,7 @@ class Head:
     tensor: str
     published: str
     width: Literal["labels", "vocabulary"] | int = "labels"
+    vocabulary: tuple[str, ...] = ()
 
     def outputs(self, config: EncoderConfig) -> int:
         """Return the number of logits for each row."""
@@ -124,6 +127,12 @@ class Architecture:
         below = "|".join(map(re.escape, self.embeddings))
         return 0 if re.search(rf"(?:^|\.)(?:{below})\.", name) else None
 
+    def vocabulary_tensors(self, root: Params[Any]) -> list[str]:
+        """Return the tensors of a checkpoint that have a row for every token of the vocabulary."""
+        names = [self.base(root).prefix + self.words]
+        names += [name for head in self.heads.values() for name in head.vocabulary]
+        return [name for name in dict.fromkeys(names) if name in root]
+
     def base(self, root: Params[A]) -> Params[A]:
         """Return the view of the encoder's tensors, with or without the base prefix."""
         prefixed = root / self.base_prefix
@@ -149,8 +158,8 @@ _EVERY_ENCODER = {
 }
 
 
-def _masked_lm(function: HeadFunction, tensor: str) -> dict[str, Head]:
-    return {MASKED_LM: Head(function, "chosen", tensor, "ForMaskedLM", "vocabulary")}
+def _masked_lm(function: HeadFunction, tensor: str, *vocabulary: str) -> dict[str, Head]:
+    return {MASKED_LM: Head(function, "chosen", tensor, "ForMaskedLM", "vocabulary", vocabulary)}
 
 
 def _sequence_classification(function: HeadFunction, tensor: str) -> dict[str, Head]:
@@ -167,7 +176,13 @@ _BERT = Architecture(
     heads={
         **_EVERY_ENCODER,
         **_sequence_classification(bert.classify, "classifier.weight"),
-        **_masked_lm(heads.bert_masked_lm, "cls.predictions.transform.dense.weight"),
+        **_masked_lm(
+            heads.bert_masked_lm,
+            "cls.predictions.transform.dense.weight",
+            "cls.predictions.decoder.weight",
+            "cls.predictions.decoder.bias",
+            "cls.predictions.bias",
+        ),
         NEXT_SENTENCE: Head(
             heads.next_sentence, "first", "cls.seq_relationship.weight", "ForNextSentencePrediction", 2
         ),
@@ -183,7 +198,13 @@ _ROBERTA = Architecture(
     heads={
         **_EVERY_ENCODER,
         **_sequence_classification(roberta.classify, "classifier.out_proj.weight"),
-        **_masked_lm(heads.roberta_masked_lm, "lm_head.dense.weight"),
+        **_masked_lm(
+            heads.roberta_masked_lm,
+            "lm_head.dense.weight",
+            "lm_head.decoder.weight",
+            "lm_head.decoder.bias",
+            "lm_head.bias",
+        ),
     },
 )
 _XLM_ROBERTA = replace(_ROBERTA, model_type="xlm-roberta", class_prefix="XLMRoberta")
@@ -196,7 +217,12 @@ _ELECTRA = Architecture(
     heads={
         **_EVERY_ENCODER,
         **_sequence_classification(electra.classify, "classifier.out_proj.weight"),
-        **_masked_lm(heads.electra_masked_lm, "generator_predictions.dense.weight"),
+        **_masked_lm(
+            heads.electra_masked_lm,
+            "generator_predictions.dense.weight",
+            "generator_lm_head.weight",
+            "generator_lm_head.bias",
+        ),
     },
 )
 _DISTILBERT = Architecture(
@@ -210,7 +236,12 @@ _DISTILBERT = Architecture(
     heads={
         **_EVERY_ENCODER,
         **_sequence_classification(distilbert.classify, "pre_classifier.weight"),
-        **_masked_lm(heads.distilbert_masked_lm, "vocab_transform.weight"),
+        **_masked_lm(
+            heads.distilbert_masked_lm,
+            "vocab_transform.weight",
+            "vocab_projector.weight",
+            "vocab_projector.bias",
+        ),
     },
 )
 _GPT2 = Architecture(
@@ -225,7 +256,11 @@ _GPT2 = Architecture(
     encode=gpt2.encode,
     encode_cached=gpt2.encode_cached,
     # The matrix of the head is tied to the word embeddings, so every checkpoint has it.
-    heads={CAUSAL_LM: Head(gpt2.language_model, "chosen", "wte.weight", "LMHeadModel", "vocabulary")},
+    heads={
+        CAUSAL_LM: Head(
+            gpt2.language_model, "chosen", "wte.weight", "LMHeadModel", "vocabulary", ("lm_head.weight",)
+        )
+    },
 )
 
 ARCHITECTURES: Mapping[str, Architecture] = {

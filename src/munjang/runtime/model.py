@@ -18,6 +18,7 @@ from munjang.backends.registry import make_executor
 from munjang.checkpoints import Checkpoint, OpenArguments, OpenOptions, open_checkpoint
 from munjang.errors import CheckpointError, InputError, InputTypeError
 from munjang.models.batch import TokenBatch
+from munjang.models.initialization import resized
 from munjang.models.params import Params
 from munjang.models.program import (
     LAST_HIDDEN_STATE,
@@ -30,7 +31,6 @@ from munjang.models.program import (
 )
 from munjang.models.registry import architecture_of
 from munjang.models.shapes import check_checkpoint
-from munjang.models.vocabulary import resized, vocabulary_tensors
 from munjang.runtime.notices import AssumptionWarning, notify
 from munjang.runtime.runner import Layout, Runner, unpad
 from munjang.validation import takes_keywords
@@ -400,14 +400,14 @@ class Model:
         """
         if new_size < 1:
             raise InputError(f"The vocabulary must keep at least one token, got {new_size}.")
-        words = self.architecture.base(Params(self.weights)).prefix + self.architecture.words
         grown = {
             name: resized(self.weights[name], new_size, pieces or {})
-            for name in vocabulary_tensors(self.weights, words)
+            for name in self.architecture.vocabulary_tensors(Params(self.weights))
         }
         self.weights = ChainMap(grown, self.weights)  # type: ignore[arg-type] # read, never written
         self.raw_config["vocab_size"] = new_size
         self.config = replace(self.config, vocab_size=new_size)
+        self.check(self.program(self._default_outputs()))
         self._start()
 
     def save_pretrained(self, folder: str | os.PathLike[str], *, without: Sequence[str] = ()) -> None:

@@ -129,18 +129,18 @@ def difference(old: IndexSettings, new: IndexSettings) -> str | None:
 
 def check_same_settings(stored: IndexSettings, requested: IndexSettings, location: str) -> None:
     """Raise `IndexMismatchError` with the first difference and the index's location, if settings differ."""
-    if found := difference(stored, requested):
+    if changed := difference(stored, requested):
         raise IndexMismatchError(
-            f"The index '{location}' was made with {found}. Open it with the settings that it was made with, "
-            "or migrate it to other settings with `munjang index migrate`."
+            f"The index '{location}' was made with {changed}. Open it with the settings that it was made "
+            "with, or migrate it to other settings with `munjang index migrate`."
         )
 
 
 def check_same_target(started: IndexSettings, target: IndexSettings) -> None:
     """Raise `IndexMismatchError` if a started migration has other target settings."""
-    if found := difference(started, target):
+    if changed := difference(started, target):
         raise IndexMismatchError(
-            f"A migration to the model '{started.model}' was started, with {found}. "
+            f"A migration to the model '{started.model}' was started, with {changed}. "
             "Finish it, or abandon it first."
         )
 

@@ -1,1 +1,1 @@
-"""What people want to know about sentences, one file per task; `munjang.pipeline` opens them by name."""
+"""Tasks of BERT and GPT models, one file or package per task; `munjang.pipeline` opens them by name."""

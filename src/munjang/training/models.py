@@ -109,17 +109,17 @@ def numbered(labels: Iterable[str], order: Sequence[str] | None = None) -> dict[
     Labels that are numbers are sorted by size, names alphabetically. Raises `InputError` for fewer than two
     labels, or for a label that is not in ``order``.
     """
-    found = set(labels)
+    different = set(labels)
     if order is not None:
-        unknown = sorted(found - set(order))
+        unknown = sorted(different - set(order))
         if unknown:
             raise InputError(f"The label {unknown[0]!r} is not one of {', '.join(map(repr, order))}.")
         return dict(enumerate(order))
-    if len(found) < 2:
+    if len(different) < 2:
         raise InputError(
-            f"Every example has the label {next(iter(found), None)!r}; there must be two labels at least."
+            f"Every example has the label {next(iter(different), None)!r}; there must be two labels at least."
         )
-    return dict(enumerate(sorted(found, key=_label_order)))
+    return dict(enumerate(sorted(different, key=_label_order)))
 
 
 def _label_order(label: str) -> tuple[bool, float, str]:

@@ -341,7 +341,7 @@ class PretrainingTask:
         if self.objective != "electra" and (self.generator is not None or self.generator_size is not None):
             raise InputError("A generator is part of objective='electra' only.")
         if self.generator is not None and self.generator_size is not None:
-            raise InputError("generator_size is that of a new generator; the one named has its own.")
+            raise InputError("generator_size is for a new generator; the named generator has a fixed size.")
 
 
 # The defaults of `train_masked_language_model` for a new model, and for a model that exists.

@@ -26,7 +26,7 @@ class Shape:
 
 @dataclass(frozen=True)
 class Settings:
-    """A dataclass of the library, which does not know typer."""
+    """A dataclass of the library, which does not depend on typer."""
 
     name: str = field(metadata={"help": "A name.", "metavar": "NAME"})
     rate: float = field(default=0.5, metadata={"help": "How fast.", "panel": "Speed", "max": 1})
@@ -41,7 +41,7 @@ app = Commands()
 @command("munjang draw x --top-k 3", "munjang draw [y]")
 def draw(
     text: Annotated[str, argument("A text.", "TEXT")],
-    settings: Annotated[Settings, Bundle(defaults=Settings("n", rate=0.25), shown={"steps": "as it fits"})],
+    settings: Annotated[Settings, Bundle(shown={"steps": "as it fits"})] = Settings("n", rate=0.25),
     top_k: Annotated[int, option("How many.", "K", "-k", min=1)] = 5,
     shape: Annotated[Shape, Bundle(without=("width",))] = Shape(),
     show: Annotated[bool | None, option("Show it.", shown="on a terminal")] = None,
@@ -125,7 +125,7 @@ def required(settings: Settings) -> None:
 
 @command("munjang shown")
 def shown(
-    settings: Annotated[Settings, Bundle(defaults=Settings("n", 0.125, steps=4), shown={"rate": "1/8"})],
+    settings: Annotated[Settings, Bundle(shown={"rate": "1/8"})] = Settings("n", 0.125, steps=4),
 ) -> None:
     """Show a default."""
     got.update(locals())

@@ -1,4 +1,4 @@
-"""Labelled texts and scored pairs: which columns are what, quotes that are letters, and bad rows.
+"""Labelled texts and scored pairs: the choice of columns, quotes as plain characters, and bad rows.
 
 Bad: a column that is not there, nothing but a header, too few fields, an empty text or label, a label that is
 no number where it should be, NaN, infinity, lists for texts, half a surrogate pair, a file without columns.
@@ -74,7 +74,7 @@ def test_the_gold_label_comes_before_those_of_the_annotators(tmp_path: Path) -> 
     assert read_labelled_texts(write(tmp_path / "mnli.tsv", content)) == [PAIR]
 
 
-def test_columns_that_are_named(tmp_path: Path) -> None:
+def test_named_columns(tmp_path: Path) -> None:
     path = write(tmp_path / "a.csv", "text,sentence1,sentence2,label,kind\n가,나,다,0,명사\n")
     assert read_labelled_texts(path, text="sentence1", label="kind") == [LabelledText("나", None, "명사")]
     named = read_labelled_texts(path, text="sentence2", text_pair="text")
@@ -94,7 +94,7 @@ def test_a_table_without_header(tmp_path: Path) -> None:
     ("value", "label"),
     [('"1"', "1"), ("1", "1"), ("1.5", "1.5"), ("true", "true"), ('" 긍정"', " 긍정")],
 )
-def test_labels_as_they_stand(value: str, label: str, tmp_path: Path) -> None:
+def test_labels_are_unchanged(value: str, label: str, tmp_path: Path) -> None:
     path = write(tmp_path / "a.jsonl", f'{{"text": "재미있다", "label": {value}}}')
     assert read_labelled_texts(path) == [LabelledText("재미있다", None, label)]
 
@@ -116,7 +116,7 @@ def test_parquet(tmp_path: Path) -> None:
     ]
 
 
-def test_texts_are_not_changed(tmp_path: Path) -> None:
+def test_texts_are_unchanged(tmp_path: Path) -> None:
     text = "  \u1112\u1161\u11ab\u1100\u1173\u11af \u3000"
     path = write(tmp_path / "a.tsv", f"text\tlabel\n{text}\t1\n")
     assert read_labelled_texts(path) == [LabelledText(text, None, "1")]
@@ -157,7 +157,7 @@ def test_scored_pairs_with_and_without_header(tmp_path: Path) -> None:
     ]
 
 
-def test_a_column_without_a_name_is_none_of_the_pair(tmp_path: Path) -> None:
+def test_a_column_without_a_name_is_not_part_of_the_pair(tmp_path: Path) -> None:
     path = write(tmp_path / "a.csv", ",one,two,score\n0,가,나,1\n")
     with pytest.raises(DataFileError, match="say which holds the first texts of the pairs"):
         read_scored_pairs(path)
@@ -165,7 +165,7 @@ def test_a_column_without_a_name_is_none_of_the_pair(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("score", ["", "viel", "nan", "inf", "-Infinity"])
-def test_scores_that_are_none(score: str, tmp_path: Path) -> None:
+def test_invalid_scores(score: str, tmp_path: Path) -> None:
     path = write(tmp_path / "a.csv", f"가,나,1\n다,라,{score}\n")
     with pytest.raises(DataFileError, match=r"a\.csv', line 2: '3' is .*(not a number|must be finite)"):
         read_scored_pairs(path)
@@ -190,7 +190,7 @@ def test_quotes_that_are_letters(tmp_path: Path) -> None:
         read_scored_pairs(path, quoting=True)
 
 
-def test_quotes_that_are_letters_and_would_swallow_a_line(tmp_path: Path) -> None:
+def test_unclosed_quotes_are_letters(tmp_path: Path) -> None:
     path = write(tmp_path / "a.tsv", 'text\tlabel\n나는 "말\t1\n"그는\t0\n우리는"\t1\n')
     assert [example.text for example in read_labelled_texts(path)] == ['나는 "말', '"그는', '우리는"']
     assert [example.text for example in read_labelled_texts(path, quoting=True)] == [
@@ -217,7 +217,7 @@ TEXTS = st.lists(
 
 
 @given(texts=TEXTS, end=st.sampled_from(["", "\n", "\n가"]))
-def test_what_a_writer_quotes_comes_back(texts: list[str], end: str) -> None:
+def test_quoted_values_are_read_back(texts: list[str], end: str) -> None:
     texts = [f"{text}{end}" for text in texts]
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "a.tsv"
@@ -227,7 +227,7 @@ def test_what_a_writer_quotes_comes_back(texts: list[str], end: str) -> None:
 
 
 @given(texts=TEXTS)
-def test_what_is_not_quoted_comes_back(texts: list[str]) -> None:
+def test_unquoted_values_are_read_back(texts: list[str]) -> None:
     texts = ['"한 낱말"로 시작', *texts]  # as quotes, these would be broken
     with tempfile.TemporaryDirectory() as folder:
         path = write(
@@ -259,7 +259,7 @@ def test_what_is_not_quoted_comes_back(texts: list[str]) -> None:
         (
             "a.jsonl",
             '{"text": "가", "label": 1}\n{"text": "나", "text_pair": "다", "label": 2}',
-            "line 2: 'text' and 'text_pair' are a pair, but the first row is a single text",
+            "line 1: there is no 'text_pair'",
         ),
         ("a.jsonl", '{"text": ["가"], "label": 1}', "line 1: 'text' is a list, not a text"),
         ("a.jsonl", '{"text": 3, "label": 1}', "line 1: 'text' is a number, not a text"),
@@ -283,7 +283,7 @@ def test_bad_files(name: str, content: str, message: str, tmp_path: Path) -> Non
 
 
 @pytest.mark.parametrize("options", [{"text": "글"}, {"label": "값"}, {"text": "text", "text_pair": "짝"}])
-def test_a_column_that_is_not_there(options: dict[str, str], tmp_path: Path) -> None:
+def test_a_missing_column(options: dict[str, str], tmp_path: Path) -> None:
     path = write(tmp_path / "a.csv", "id,text,label\n1,가,1\n")
     missing = [*options.values()][-1]
     with pytest.raises(DataFileError, match=f"has no column '{missing}'; it has id, text, label"):
@@ -311,7 +311,7 @@ def test_labels_that_are_no_numbers(value: str, message: str, tmp_path: Path) ->
         read_labelled_texts(path, numeric=True)
 
 
-def test_an_encoding_of_its_own(tmp_path: Path) -> None:
+def test_a_file_in_another_encoding(tmp_path: Path) -> None:
     path = tmp_path / "a.tsv"
     path.write_bytes("text\tlabel\n재미있다\t1\n".encode("cp949"))
     assert read_labelled_texts(path, encoding="cp949") == [SINGLE]

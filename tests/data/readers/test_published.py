@@ -1,4 +1,4 @@
-"""Published data, read with nothing said about it: as many examples as it has, and one known row of each."""
+"""Published data, read without options: the number of examples, and a known row of each file."""
 
 from __future__ import annotations
 

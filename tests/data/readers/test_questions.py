@@ -1,4 +1,4 @@
-"""Questions and the places of their answers.
+"""Questions with the offsets of their answers, and questions with answers in a table.
 
 Bad: no JSON, no "data", a part that is missing or of another type, an answer that is not at its place (it
 stands elsewhere, nowhere, in another normal form, behind the end), a place that is negative or no whole
@@ -16,6 +16,7 @@ import pytest
 
 from munjang.data import read_questions
 from munjang.data.examples import AnswerSpan, QuestionExample
+from munjang.data.readers.questions import QuestionAnswer, read_question_answers
 from munjang.errors import DataFileError
 
 CONTEXT = "서울은 한국의 수도다. 서울은 크다."
@@ -57,7 +58,7 @@ def test_other_names_of_the_id(tmp_path: Path) -> None:
     assert [one.id for one in found] == ["klue-mrc-1", "7"]
 
 
-def test_places_are_those_of_the_text_as_it_stands(tmp_path: Path) -> None:
+def test_offsets_refer_to_the_unchanged_text(tmp_path: Path) -> None:
     context, answer = (unicodedata.normalize("NFD", text) for text in ("나라의 수도는 서울", "서울"))
     start = context.index(answer)
     (found,) = read_questions(squad(tmp_path, question("q1", (answer, start)), context=context))
@@ -70,21 +71,21 @@ def test_places_are_those_of_the_text_as_it_stands(tmp_path: Path) -> None:
     [
         (
             ("서울", 1),
-            "the answer '서울' should begin at character 1, but '울은' stands there; it stands at 0, 13.",
+            "the answer '서울' should begin at character 1, but '울은' is there; it begins at 0, 13.",
         ),
         (
             ("수도다", 7),
-            "the answer '수도다' should begin at character 7, but ' 수도' stands there; it stands at 8.",
+            "the answer '수도다' should begin at character 7, but ' 수도' is there; it begins at 8.",
         ),
         (
             ("부산", 0),
-            "the answer '부산' should begin at character 0, but '서울' stands there; it is nowhere in",
+            "the answer '부산' should begin at character 0, but '서울' is there; it does not occur in",
         ),
         (
             ("크다", 99),
-            "'크다' should begin at character 99, but the text has 20 characters; it stands at 17.",
+            "'크다' should begin at character 99, but the text has 20 characters; it begins at 17.",
         ),
-        ((unicodedata.normalize("NFD", "한국"), 4), "it is there only in another normal form of Unicode"),
+        ((unicodedata.normalize("NFD", "한국"), 4), "it occurs only in another normal form of Unicode"),
         (("서울", -7), "'answer_start' is -7; offsets count from 0."),
         (("서울", "0"), "'answer_start' is '0', not a whole number."),
         (("서울", 0.5), "'answer_start' is 0.5, not a whole number."),
@@ -94,14 +95,14 @@ def test_places_are_those_of_the_text_as_it_stands(tmp_path: Path) -> None:
         ((["서울"], 0), "'text' is a list, not a text."),
     ],
 )
-def test_answers_that_are_not_at_their_place(
+def test_answers_that_are_not_at_their_offset(
     answer: tuple[object, object], message: str, tmp_path: Path
 ) -> None:
     check(squad(tmp_path, question("q0", ("크다", 17)), question("q1", answer)), "question 'q1': ", message)
 
 
-def test_an_answer_that_stands_at_many_places_and_a_long_one(tmp_path: Path) -> None:
-    check(squad(tmp_path, question("q", ("나", 0)), context="가나" * 5), "stands at 1, 3, 5 and elsewhere.")
+def test_an_answer_at_many_offsets_and_a_long_answer(tmp_path: Path) -> None:
+    check(squad(tmp_path, question("q", ("나", 0)), context="가나" * 5), "begins at 1, 3, 5 and elsewhere.")
     check(
         squad(tmp_path, question("q", ("나" * 500, 0)), context="가" * 600), f"'{'나' * 60}...' should begin"
     )
@@ -163,3 +164,56 @@ def check(path: Path, *parts: str) -> None:
     assert "\n" not in message
     for part in parts:
         assert part in message
+
+
+def write_table(folder: Path, name: str, content: str) -> str:
+    path = folder / name
+    path.write_text(content, encoding="utf-8")
+    return str(path)
+
+
+@pytest.mark.parametrize("header", ["question,answer", "Q,A", "질문,답변", "id,question,answer", "A,Q"])
+def test_question_answers_by_usual_column_names(header: str, tmp_path: Path) -> None:
+    columns = header.split(",")
+    row = {"id": "1", "question": "어디?", "Q": "어디?", "질문": "어디?"}
+    cells = ",".join(row.get(column, "여기") for column in columns)
+    path = write_table(tmp_path, "qa.csv", f"{header}\n{cells}\n")
+    assert read_question_answers(path) == [QuestionAnswer("어디?", "여기")]
+
+
+def test_question_answers_by_column_names_without_empty_cells(tmp_path: Path) -> None:
+    path = write_table(tmp_path, "qa.tsv", "kid\tgrown-up\n why? \tbecause\n\tnothing\nhow?\t \nwho?\tme\n")
+    found = read_question_answers(path, "kid", "grown-up")
+    assert found == [QuestionAnswer("why?", "because"), QuestionAnswer("who?", "me")]
+
+
+def test_question_answers_in_json_lines(tmp_path: Path) -> None:
+    path = write_table(tmp_path, "qa.jsonl", '{"Q": "a?", "A": "b"}\n{"Q": "c?", "A": null}\n')
+    assert read_question_answers(path) == [QuestionAnswer("a?", "b")]
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "columns", "message"),
+    [
+        ("qa.csv", "x,y\n1,2\n", (), "has the columns x, y; say which holds the questions: --question NAME"),
+        ("qa.csv", "Q,y\n1,2\n", (), "has the columns Q, y; say which holds the answers: --answer NAME"),
+        ("qa.csv", "Q,A\n1,2\n", ("frage",), "has no column 'frage'; it has Q, A"),
+        ("qa.csv", "Q,A\n1,2\n", ("Q", "antwort"), "has no column 'antwort'; it has Q, A"),
+        ("qa.csv", "Q,A\n,2\n1,\n", (), "no row with both a question and an answer"),
+        ("qa.csv", "", (), "it is empty"),
+        ("qa.txt", "why?\n", (), "has no columns"),
+        ("qa.jsonl", '{"Q": "a", "A": 3}\n', (), "line 1: 'A' is a number, not a text"),
+        ("-", "", (), "can't come from standard input"),
+    ],
+)
+def test_bad_files_of_question_answers(
+    name: str, content: str, columns: tuple[str, ...], message: str, tmp_path: Path
+) -> None:
+    path = name if name == "-" else write_table(tmp_path, name, content)
+    with pytest.raises(DataFileError, match=message):
+        read_question_answers(path, *columns)
+
+
+def test_missing_file_of_question_answers(tmp_path: Path) -> None:
+    with pytest.raises(DataFileError, match=r"missing\.csv"):
+        read_question_answers(str(tmp_path / "missing.csv"))

@@ -57,7 +57,7 @@ def test_types_may_be_missing(tmp_path: Path) -> None:
     assert read_relations(path) == [RelationExample(TEXT, (8, 10), (1, 5), "3")]
 
 
-def test_places_are_those_of_the_text_as_it_stands(tmp_path: Path) -> None:
+def test_offsets_refer_to_the_unchanged_text(tmp_path: Path) -> None:
     text = unicodedata.normalize("NFD", TEXT)
     word = unicodedata.normalize("NFD", "세종")
     start = text.index(word)
@@ -104,10 +104,10 @@ def test_a_part_that_is_missing(missing: str, tmp_path: Path) -> None:
     [
         (
             {"start_idx": 7, "end_idx": 8},
-            "'subject_entity': the word '세종' should begin at character 7, but ' 세' stands there; it",
+            "'subject_entity': the word '세종' should begin at character 7, but ' 세' is there; it",
         ),
         ({"end_idx": 10}, "'start_idx' 8 and 'end_idx' 10 hold 3 characters, but the word '세종' has 2."),
-        ({"start_idx": 30}, "but the text has 17 characters; it stands at 8."),
+        ({"start_idx": 30}, "but the text has 17 characters; it begins at 8."),
         ({"start_idx": -10}, "'start_idx' is -10; offsets count from 0."),
         ({"end_idx": "9"}, "'end_idx' is '9', not a whole number."),
         ({"word": ""}, "'word' is empty."),

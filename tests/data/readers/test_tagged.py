@@ -1,4 +1,4 @@
-"""Texts with entities: each format is recognised by its content, and places are those of the text as it is.
+"""Texts with entities: each format is recognised by its content, and offsets refer to the unchanged text.
 
 Bad: a file of no such format, more or fewer tags than words, a line without a tag, a tag that is none, only
 comments, an entity outside the text, empty, overlapping, of nothing but spaces, with places that are no
@@ -40,7 +40,7 @@ def test_characters(tmp_path: Path) -> None:
     ]
 
 
-def test_a_word_of_one_character_is_no_reason_for_characters(tmp_path: Path) -> None:
+def test_a_word_of_one_character_does_not_make_a_file_of_characters(tmp_path: Path) -> None:
     path = write(tmp_path / "a.tsv", "I\tO\nam\tO\n\nA\tB-PS\n")
     assert read_tagged_texts(path) == [
         {"text": "I am", "entities": []},
@@ -85,7 +85,7 @@ def test_an_entity_may_begin_without_its_first_tag(tmp_path: Path) -> None:
     ]
 
 
-def test_objects_keep_their_places(tmp_path: Path) -> None:
+def test_objects_keep_their_offsets(tmp_path: Path) -> None:
     text = unicodedata.normalize("NFD", "한글은 세종이")
     start = text.index(unicodedata.normalize("NFD", "세종"))
     example: dict[str, Any] = {"text": text, "entities": [[start, start + 5, "PS"], [0, 6, "CV"]]}

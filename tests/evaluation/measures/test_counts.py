@@ -46,7 +46,7 @@ def test_precision_recall_and_the_f1_of_one_label(pairs: list[tuple[str, str]]) 
             assert point(getattr(found, name), len(gold)) == pytest.approx(peer)
 
 
-def test_a_statistic_of_a_resample_is_the_measure_of_the_examples_drawn() -> None:
+def test_a_statistic_of_a_resample_is_the_measure_of_its_examples() -> None:
     rng = np.random.default_rng(2)
     gold, predicted = rng.integers(6, size=50).tolist(), rng.integers(6, size=50).tolist()
     drawn = rng.integers(50, size=(7, 50))
@@ -57,7 +57,7 @@ def test_a_statistic_of_a_resample_is_the_measure_of_the_examples_drawn() -> Non
         np.testing.assert_allclose(getattr(pairs, name)(weights), expected, atol=1e-12)
 
 
-def test_one_class_only() -> None:
+def test_a_single_class() -> None:
     assert accuracy(["a"] * 4, ["a"] * 4) == macro_f1(["a"] * 4, ["a"] * 4) == 1
     assert matthews(["a"] * 4, ["a"] * 4) == 0
 

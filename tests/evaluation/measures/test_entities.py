@@ -41,7 +41,7 @@ def tags_of(found: list[Entity]) -> list[str]:
 
 
 def read_as_seqeval(tags: list[str]) -> set[tuple[str, int, int]]:
-    """Chunks as seqeval's default mode defines them: by where one type begins, goes on and ends."""
+    """Chunks as seqeval's default mode defines them: by where a type begins, continues and ends."""
     chunks = set()
     begun = 0
     for place, (previous, tag) in enumerate(zip(["O", *tags], [*tags, "O"], strict=True)):

@@ -46,7 +46,7 @@ def test_large_numbers_and_float32(offset: float) -> None:
     assert pearson(gold, predicted) == pytest.approx(scipy.stats.pearsonr(gold, predicted)[0], abs=1e-9)
 
 
-def test_a_statistic_of_a_resample_is_the_measure_of_the_examples_drawn() -> None:
+def test_a_statistic_of_a_resample_is_the_measure_of_its_examples() -> None:
     rng = np.random.default_rng(2)
     gold, predicted = rng.integers(4, size=30).astype(float), rng.normal(size=30).round(1)
     drawn = rng.integers(30, size=(9, 30))

@@ -1,4 +1,4 @@
-"""Bootstrap intervals: what they hold, that they repeat, and that they are quick enough for any measure."""
+"""Bootstrap intervals: coverage, reproducibility, and speed for all measures."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def test_the_same_seed_and_no_intervals() -> None:
 
 
 def test_many_examples_give_the_samples_in_parts() -> None:
-    """The parts in which samples are drawn for the sake of memory change nothing but their number."""
+    """Drawing the samples in parts, to save memory, does not change the result."""
     count = 7000
     found = estimates({"mean": mean_of(np.arange(count, dtype=np.float64))}, count)["mean"]
     error = count / math.sqrt(12 * count)
@@ -55,7 +55,7 @@ def test_many_examples_give_the_samples_in_parts() -> None:
     assert found.high - found.low == pytest.approx(2 * 1.96 * error, rel=0.1)
 
 
-def test_what_is_not_defined_has_no_interval() -> None:
+def test_undefined_measures_have_no_interval() -> None:
     pairs = NumberPairs([1, 2, 3], [1, 1, 1])
     found = estimates({"pearson": pairs.pearson}, 3)["pearson"]
     assert math.isnan(found.value)

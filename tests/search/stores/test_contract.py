@@ -1,4 +1,4 @@
-"""What every store must do: each test runs on each kind of store of `support.stores.STORES`."""
+"""The contract of a store: each test runs on each kind of store of `support.stores.STORES`."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ def stored(store: Store) -> list[Document]:
 # Beginning
 
 
-def test_a_place_without_an_index_is_not_opened(place: StorePlace) -> None:
+def test_a_location_without_an_index_is_not_opened(place: StorePlace) -> None:
     with pytest.raises(StoreError, match="no index"):
         place.open(create=False)
 
@@ -106,12 +106,12 @@ def test_other_settings_are_refused(store: Store, changes: dict[str, object], me
     assert store.settings == SETTINGS
 
 
-def test_a_model_is_told_by_its_vectors_not_by_its_name(store: Store) -> None:
+def test_a_model_is_identified_by_its_vectors_not_by_its_name(store: Store) -> None:
     store.create(other_settings(model="the same, elsewhere", probe=(0.2500001, -0.5, 0.75)))
     assert store.settings == SETTINGS
 
 
-def test_nothing_is_found_in_a_store_that_is_not_begun(place: StorePlace) -> None:
+def test_a_new_store_has_no_hits(place: StorePlace) -> None:
     store = place.open()
     with store.snapshot() as reader:
         assert list(reader.documents()) == []
@@ -123,7 +123,7 @@ def test_nothing_is_found_in_a_store_that_is_not_begun(place: StorePlace) -> Non
     store.close()
 
 
-def test_a_closed_store_says_so(store: Store) -> None:
+def test_a_closed_store_raises_an_error(store: Store) -> None:
     store.close()
     with pytest.raises(StoreError, match="closed"), store.snapshot():
         pass
@@ -134,7 +134,7 @@ def test_a_closed_store_says_so(store: Store) -> None:
 # Documents
 
 
-def test_documents_come_back_as_they_were(place: StorePlace) -> None:
+def test_documents_are_returned_unchanged(place: StorePlace) -> None:
     given = [
         document(17, "number"),
         document("17", "text", metadata={"a": {"b": [1, 2.5, None, True, "가"]}, "큰": 2**70}),
@@ -166,13 +166,13 @@ def test_a_put_replaces(store: Store) -> None:
     assert store.check() == []
 
 
-def test_of_equal_ids_in_one_call_the_last_stays(store: Store) -> None:
+def test_of_equal_ids_in_a_call_the_last_is_kept(store: Store) -> None:
     put(store, document(1, "old"), document(2, "other"), document(1, "new"))
     assert stored(store) == [document(1, "new"), document(2, "other")]
     assert lexical(store, "old") == []
 
 
-def test_new_refuses_what_is_there_and_does_nothing(store: Store) -> None:
+def test_new_refuses_existing_documents_without_a_change(store: Store) -> None:
     put(store, document(17, "a"))
     added = [entry(document("17", "b")), entry(document(17, "c"))]
     with pytest.raises(InputError, match="17"):
@@ -206,7 +206,7 @@ def test_deleting(store: Store) -> None:
     assert store.check() == []
 
 
-def test_one_write_deletes_first_and_puts_then(store: Store) -> None:
+def test_a_write_deletes_before_it_puts(store: Store) -> None:
     put(store, document(1, "one"), document(2, "two"))
     assert store.write(Changes(delete=[1], put=[entry(document(1, "again"))], new=True)) == 1
     assert stored(store) == [document(2, "two"), document(1, "again")]
@@ -215,18 +215,6 @@ def test_one_write_deletes_first_and_puts_then(store: Store) -> None:
 def test_a_write_of_nothing(store: Store) -> None:
     assert store.write(Changes()) == 0
     assert stored(store) == []
-
-
-def test_documents_of_a_file(store: Store) -> None:
-    put(
-        store,
-        document(1, "a", source="a.md"),
-        document(2, "b", source="b.md"),
-        document("3", "c", source="a.md"),
-    )
-    with store.snapshot() as reader:
-        assert list(reader.ids_of_source("a.md")) == [1, "3"]
-        assert list(reader.ids_of_source("c.md")) == []
 
 
 @pytest.mark.parametrize(
@@ -240,7 +228,7 @@ def test_documents_of_a_file(store: Store) -> None:
         (document(1, "\ud800"), "Unicode"),
     ],
 )
-def test_what_can_not_be_kept_is_refused(store: Store, wrong: Document, message: str) -> None:
+def test_values_that_cannot_be_stored_are_refused(store: Store, wrong: Document, message: str) -> None:
     put(store, document(0, "before"))
     with pytest.raises(MunjangError, match=message):
         put(store, document(2, "good"), wrong)
@@ -248,7 +236,7 @@ def test_what_can_not_be_kept_is_refused(store: Store, wrong: Document, message:
 
 
 @pytest.mark.parametrize("vector", [np.zeros(3, np.float32), np.full(8, np.nan, np.float32)])
-def test_a_vector_that_does_not_fit_is_refused(store: Store, vector: np.ndarray) -> None:
+def test_a_vector_of_a_wrong_length_is_refused(store: Store, vector: np.ndarray) -> None:
     one = Passage(field="text", start=0, end=1, words=["a"], vector=vector)
     with pytest.raises(MunjangError, match="vector"):
         store.write(Changes(put=[Entry(document=document(1, "a"), digest=b"", passages=[one])]))
@@ -388,14 +376,14 @@ def test_filters(store: Store, where: dict[str, object], expected: set[DocumentI
 # Moments
 
 
-def test_a_snapshot_sees_one_moment(place: StorePlace, store: Store) -> None:
+def test_a_snapshot_is_consistent(place: StorePlace, store: Store) -> None:
     put(store, document(1, "red one"), document(2, "red two"))
     other = place.open(create=False)
     with store.snapshot() as reader:
         before = reader.semantic(vector_of("red one"), 5)
         put(store, document(2, "blue two"), document(3, "red three"))
         other.write(Changes(delete=[1]))
-        assert semantic(store, "blue two", 1) == [2]  # another reader goes on meanwhile
+        assert semantic(store, "blue two", 1) == [2]  # another reader continues meanwhile
         assert reader.count() == 2
         assert reader.get([1, 2, 3]) == {1: document(1, "red one"), 2: document(2, "red two")}
         assert ids(reader, list(reader.lexical(["red"], 5))) == [1, 2]
@@ -450,7 +438,7 @@ def stage(store: Store, documents: list[Document]) -> None:
     store.stage(OTHER, [entry(one, OTHER, size=2) for one in documents])
 
 
-def test_a_move_puts_everything_in_place_at_once(place: StorePlace, store: Store) -> None:
+def test_a_migration_is_one_transaction(place: StorePlace, store: Store) -> None:
     put(store, *PLACES, document("빈 것"))
     assert not store.switch(OTHER)
     first = list(store.unstaged(OTHER, 2))
@@ -458,7 +446,7 @@ def test_a_move_puts_everything_in_place_at_once(place: StorePlace, store: Store
     stage(store, first)
     assert not store.switch(OTHER)
     store.close()
-    again = place.open(create=False)  # a move goes on after a stop
+    again = place.open(create=False)  # a move resumes after a stop
     assert lexical(again, "남산") == ["서울"]
     rest = list(again.unstaged(OTHER, 2))
     assert rest == [document("빈 것")]
@@ -479,7 +467,7 @@ def test_a_move_puts_everything_in_place_at_once(place: StorePlace, store: Store
     again.close()
 
 
-def test_what_is_written_during_a_move_is_moved_too(store: Store) -> None:
+def test_writes_during_a_migration_are_migrated(store: Store) -> None:
     put(store, document(1, "a b"), document(2, "c d"), document(3, "e f"))
     stage(store, list(store.unstaged(OTHER, 10)))
     put(store, document(2, "new words"), document(4, "g h"))
@@ -507,7 +495,7 @@ def test_entries_of_deleted_documents_are_not_staged(store: Store) -> None:
     assert store.check() == []
 
 
-def test_a_move_is_abandoned(store: Store) -> None:
+def test_a_migration_is_abandoned(store: Store) -> None:
     put(store, *PLACES)
     stage(store, list(store.unstaged(OTHER, 1)))
     with pytest.raises(IndexMismatchError, match="larger"):
@@ -520,7 +508,7 @@ def test_a_move_is_abandoned(store: Store) -> None:
     assert store.check() == []
 
 
-def test_a_move_that_was_not_begun_can_not_be_staged(store: Store) -> None:
+def test_entries_are_not_staged_without_a_migration(store: Store) -> None:
     put(store, *PLACES)
     with pytest.raises(IndexMismatchError, match="started"):
         stage(store, PLACES)
@@ -529,7 +517,7 @@ def test_a_move_that_was_not_begun_can_not_be_staged(store: Store) -> None:
 # Keeping house
 
 
-def test_rebuild_changes_nothing_that_is_seen(store: Store) -> None:
+def test_rebuild_does_not_change_search_results(store: Store) -> None:
     put(store, *(document(n, f"a{n} common") for n in range(50)))
     store.write(Changes(delete=list(range(10, 40))))
     before = stored(store)

@@ -24,7 +24,7 @@ Answers = dict[str, Any]
 
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory: pytest.TempPathFactory, model: SentenceTransformer) -> Path:
-    """An index and its derived file that nobody has open."""
+    """An index and its derived file, both closed."""
     path = tmp_path_factory.mktemp("whole") / "a.munjang"
     with Index.open(path, model=model, fields=["title", "text"]) as index:
         index.add(
@@ -41,7 +41,7 @@ def whole(tmp_path_factory: pytest.TempPathFactory, model: SentenceTransformer) 
 
 
 def answers(path: Path, model: SentenceTransformer) -> Answers:
-    """What an index answers; a `MunjangError` in place of an answer."""
+    """Return the answers of an index; a `MunjangError` in place of an answer."""
     found: Answers = {}
 
     def ask(name: str, work: Callable[[], Any]) -> None:
@@ -72,7 +72,7 @@ def shown(index: Index, **options: Any) -> list[Any]:
 
 
 def changed(content: bytes, chance: random.Random) -> bytes:
-    """A copy with some bytes changed, a stretch set to zero, or the end cut off."""
+    """Return a copy with some bytes changed, a range set to zero, or the end truncated."""
     spoilt = bytearray(content)
     kind = chance.random()
     start = chance.randrange(len(spoilt))
@@ -115,7 +115,7 @@ def test_a_damaged_index_gives_right_answers_or_our_errors(
     assert unnoticed <= COPIES / 30
 
 
-def test_what_can_be_read_of_a_damaged_index_is_exported(
+def test_readable_documents_of_a_damaged_index_are_exported(
     whole: Path, model: SentenceTransformer, tmp_path: Path
 ) -> None:
     """A page of the table of documents is destroyed; the others are saved, and the check counts both."""
@@ -140,9 +140,7 @@ def test_what_can_be_read_of_a_damaged_index_is_exported(
     assert f"{COUNT - len(saved)} documents can't be read" in problems[-2]
 
 
-def test_a_changed_letter_is_found_by_the_digest(
-    whole: Path, model: SentenceTransformer, tmp_path: Path
-) -> None:
+def test_a_changed_letter_changes_the_digest(whole: Path, model: SentenceTransformer, tmp_path: Path) -> None:
     content = whole.read_bytes()
     path = tmp_path / "a.munjang"
     path.write_bytes(content.replace("도서관 39 번째".encode(), "도서실 39 번째".encode(), 1))
@@ -152,7 +150,7 @@ def test_a_changed_letter_is_found_by_the_digest(
 
 
 @pytest.mark.parametrize("kind", ["fifo", "folder", "device", "long", "NUL", "below a file", "empty"])
-def test_a_path_that_is_no_index(tmp_path: Path, model: SentenceTransformer, kind: str) -> None:
+def test_a_file_that_is_not_an_index(tmp_path: Path, model: SentenceTransformer, kind: str) -> None:
     path = tmp_path / "x.munjang"
     place = {
         "folder": str(tmp_path),
@@ -172,7 +170,7 @@ def test_a_path_that_is_no_index(tmp_path: Path, model: SentenceTransformer, kin
         assert len(str(caught.value)) < 1000
 
 
-def test_a_fifo_in_place_of_the_derived_file_is_passed_over(
+def test_a_fifo_instead_of_the_derived_file_is_ignored(
     whole: Path, model: SentenceTransformer, tmp_path: Path
 ) -> None:
     path = tmp_path / "a.munjang"

@@ -1,4 +1,4 @@
-"""What happens to an index when the disk, the folder, another writer or another program is in its way."""
+"""Faults of the disk, the folder, another writer or another program, and their effect on an index."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def files() -> Iterator[FaultyFiles]:
 
 @pytest.fixture
 def path(tmp_path: Path) -> Path:
-    """An index with documents that nobody has open."""
+    """A closed index with documents."""
     folder = tmp_path / "index"
     folder.mkdir()
     store = open_sqlite(folder / "a.munjang", create=True)
@@ -65,7 +65,7 @@ def move(store: Store) -> None:
 
 
 def check_usable(store: Store) -> None:
-    """The store is sound, and takes further writes."""
+    """Assert that the store is intact and accepts further writes."""
     assert store.check() == []
     settings = store.settings
     assert settings is not None
@@ -77,7 +77,7 @@ def check_usable(store: Store) -> None:
 
 
 def succeeded(work: Callable[[Store], None], store: Store) -> bool:
-    """Try work; whether it could be done. If not, the error must say what is wrong."""
+    """Return whether a write succeeded. If it failed, the error must name the reason."""
     try:
         work(store)
     except StoreError as error:
@@ -150,7 +150,7 @@ def test_a_disk_that_fails_while_an_index_is_made(files: FaultyFiles, tmp_path: 
     assert after > 2
 
 
-def test_a_power_cut_loses_no_acknowledged_write(files: FaultyFiles, tmp_path: Path) -> None:
+def test_a_power_failure_loses_no_acknowledged_write(files: FaultyFiles, tmp_path: Path) -> None:
     store = open_sqlite(tmp_path / "a.munjang", create=True, vfs=FaultyFiles.name)
     store.create(SETTINGS)
     for step in range(40):
@@ -228,7 +228,7 @@ def spoil_other_database(derived: Path, folder: Path) -> None:
 
 
 @pytest.mark.parametrize("spoil", [spoil_cut, spoil_empty, spoil_garbage, spoil_folder, spoil_other_database])
-def test_a_derived_file_that_is_spoilt_is_made_anew(
+def test_a_damaged_derived_file_is_rebuilt(
     path: Path, tmp_path: Path, spoil: Callable[[Path, Path], None]
 ) -> None:
     store = open_sqlite(path, create=False)
@@ -289,14 +289,14 @@ def test_a_derived_file_of_an_older_generation_catches_up(path: Path, tmp_path: 
 def test_a_derived_file_that_followed_another_copy_is_not_trusted(
     path: Path, tmp_path: Path, further: int
 ) -> None:
-    """A backup is restored, but beside it lies the derived file of what came after the backup."""
+    """A backup is restored beside a derived file that is newer than the backup."""
     store = open_sqlite(path, create=False)
     store.rebuild()
     store.close()
     shutil.copy(path, tmp_path / "backup")
     store = open_sqlite(path, create=False)
     store.write(Changes(put=[entry(document(n, f"lost{n} x y")) for n in range(10, 2000)]))
-    nearest(store)  # so many that the file is written
+    nearest(store)  # enough changes that the file is written
     store.close()
     shutil.copy(tmp_path / "backup", path)
     again = open_sqlite(path, create=False)
@@ -326,7 +326,7 @@ def test_an_index_of_a_newer_version(path: Path) -> None:
 
 
 @pytest.mark.parametrize("content", [b"id,text\n1,hello\n", b"x" * 5000, b"SQLite format 3\x00"])
-def test_a_file_that_is_no_database(tmp_path: Path, content: bytes) -> None:
+def test_a_file_that_is_not_a_database(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "a.munjang").write_bytes(content)
     refused(tmp_path / "a.munjang", "not an index")
 
@@ -351,7 +351,7 @@ def test_an_empty_file_becomes_an_index_only_if_asked(tmp_path: Path) -> None:
     store.close()
 
 
-def test_a_place_that_is_none(tmp_path: Path) -> None:
+def test_an_invalid_location(tmp_path: Path) -> None:
     with pytest.raises(StoreError, match="folder"):
         open_sqlite(tmp_path, create=True)
     with pytest.raises(StoreError, match="no folder"):
@@ -360,7 +360,7 @@ def test_a_place_that_is_none(tmp_path: Path) -> None:
         open_sqlite(tmp_path / "a.munjang", create=True, readonly=True)
 
 
-def test_a_damaged_file_is_told(path: Path) -> None:
+def test_a_damaged_file_is_reported(path: Path) -> None:
     content = bytearray(path.read_bytes())
     for at in range(len(content) // 4, len(content), 997):
         content[at] ^= 0xFF
@@ -412,7 +412,7 @@ except StoreError as error:
 
 @pytest.fixture
 def readonly_folder(path: Path) -> Iterator[Path]:
-    """A folder where everybody may read the index, and nobody may write."""
+    """A folder in which all users may read the index, and no user may write."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         shutil.copy(path, folder / path.name)
@@ -435,7 +435,7 @@ def test_an_index_in_a_read_only_folder_is_read(
 
 
 @pytest.mark.skipif(not hasattr(os, "geteuid"), reason="needs the permissions of a Unix system")
-def test_a_log_that_only_a_writer_can_take_over_is_told(
+def test_a_log_that_only_a_writer_can_recover_is_reported(
     readonly_folder: Path, path: Path, tmp_path: Path
 ) -> None:
     store = open_sqlite(path, create=False)

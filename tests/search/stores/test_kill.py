@@ -1,4 +1,4 @@
-"""A writer is killed at random moments, again and again on one file, and nothing is lost or half-written."""
+"""A writer is killed repeatedly at random times on one file, without lost or partial writes."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def writers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Writers]:
 
 
 def adapted(longest: float, steps: int) -> float:
-    """Let the next writer live longer after one that did little."""
+    """Increase the lifetime of the next writer after a writer that did little."""
     return min(longest * 1.15, 1.0) if steps < 3 else max(longest * 0.9, LONGEST / 2)
 
 
@@ -40,7 +40,7 @@ def stored(store: Store) -> dict[DocumentId, Document]:
 
 
 def check_searches(store: Store, documents: dict[DocumentId, Document], drawn: random.Random) -> None:
-    """Searches find what plain arithmetic and plain sets find."""
+    """Assert that searches agree with plain arithmetic and plain sets."""
     word = drawn.choice(WORDS)
     query = vector_of(f"question {drawn.random()}")
     with store.snapshot() as reader:
@@ -74,7 +74,7 @@ def test_killed_writers_lose_nothing(writers: Writers, tmp_path: Path) -> None:
             continue
         store = kept or open_sqlite(path, create=True)
         there = stored(store)
-        if there != documents:  # the write that nobody heard of, and all of it
+        if there != documents:  # the unacknowledged write, and all of it
             replay(documents, following)
             following += 1
             assert there == documents

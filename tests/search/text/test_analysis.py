@@ -1,4 +1,4 @@
-"""Words of texts: what is found by them, where they are, and that no text breaks an analyser."""
+"""Words of texts: matches, offsets, and that no text makes an analyser fail."""
 
 from __future__ import annotations
 
@@ -113,7 +113,7 @@ def test_other_scripts_are_words(analyzer: Analyzer, text: str, words: list[str]
     assert analyzer.words(text) == words
 
 
-def test_places_are_those_of_the_callers_string(analyzer: Analyzer) -> None:
+def test_offsets_refer_to_the_callers_string(analyzer: Analyzer) -> None:
     for form in (str, nfd):
         text = form("😀 서울에서 \ud800 맛있었어요 Café")
         found = [(word, unicodedata.normalize("NFC", text[a:b])) for word, a, b in analyzer.spans(text)]

@@ -1,4 +1,4 @@
-"""Sentences and passages: where texts may be cut, and that nothing is lost."""
+"""Sentences and passages: the positions of the cuts, and that no text is lost."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def split(text: str) -> list[str]:
         ["값은 U.S. 달러로 (약 3. 5배) 적는다.", "끝."],
     ],
 )
-def test_sentences_end_where_they_do(parts: list[str]) -> None:
+def test_sentence_ends(parts: list[str]) -> None:
     assert split(" ".join(parts)) == parts or split("\n".join(parts)) == parts
 
 
@@ -53,7 +53,7 @@ def test_lines_and_paragraphs_end_sentences() -> None:
     assert split("# 제목\n본문이 있다\n\n  다른 문단 \n") == ["# 제목", "본문이 있다", "다른 문단"]
 
 
-def test_a_quote_that_never_closes_hides_little() -> None:
+def test_an_unclosed_quote_hides_few_lines() -> None:
     text = '"열린 따옴표. ' + "문장이다. " * 100
     assert len(split(text)) > 50
 
@@ -99,7 +99,7 @@ def test_a_long_word_is_cut_between_characters(tokenizer: Tokenizer) -> None:
     assert cut(tokenizer, "가나다라마바사아자차 카", 4) == ["가나다라", "마바사아", "자차 카"]
 
 
-def test_places_in_decomposed_text(tokenizer: Tokenizer) -> None:
+def test_offsets_in_decomposed_text(tokenizer: Tokenizer) -> None:
     text = unicodedata.normalize("NFD", "가나다. 라마바. 사아자.")
     found = cut(tokenizer, text, 8)
     assert [unicodedata.normalize("NFC", part) for part in found] == ["가나다. 라마바.", "사아자."]
@@ -111,7 +111,7 @@ def test_places_in_decomposed_text(tokenizer: Tokenizer) -> None:
     st.integers(3, 30),
     st.integers(0, 10),
 )
-def test_nothing_is_lost_and_nothing_is_too_long(
+def test_passages_cover_the_text_and_fit_the_limit(
     tokenizer: Tokenizer, text: str, tokens: int, overlap: int
 ) -> None:
     (places,) = Chunker(tokenizer, tokens=tokens, overlap=overlap).cut([text])
@@ -172,6 +172,6 @@ def test_a_passage_has_a_limit_in_characters_and_any_text_is_cut_in_linear_time(
     assert not text[covered:].strip()
 
 
-def test_the_middle_of_a_run_of_dots_ends_no_sentence() -> None:
+def test_dots_inside_an_ellipsis_end_no_sentence() -> None:
     assert split("그래... 좋아...! 가자") == ["그래...", "좋아...!", "가자"]
     assert split("그래...좋아") == ["그래...좋아"]

@@ -1,4 +1,4 @@
-"""What of a passage is shown, and how rankings are joined."""
+"""Snippets of passages, and the fusion of rankings."""
 
 from __future__ import annotations
 
@@ -29,11 +29,11 @@ def test_a_short_text_is_shown_whole() -> None:
     assert found == Snippet("서울에서 만나요", [(0, 2)])
 
 
-def test_marks_that_touch_are_one() -> None:
+def test_adjacent_marks_are_joined() -> None:
     assert marked(snippet("대한민국 서울특별시", "서울특별시")) == ["서울특별시"]
 
 
-def test_the_stretch_with_most_of_the_words() -> None:
+def test_the_snippet_has_most_words() -> None:
     text = "사과 이야기. " + "채움 글월 " * 30 + "여기서 사과 배 포도 이야기가 나온다. " + "채움 글월 " * 30
     found = snippet(text, "사과 포도", 80)
     assert marked(found) == ["사과", "포도"]
@@ -42,13 +42,13 @@ def test_the_stretch_with_most_of_the_words() -> None:
     assert len(found.text) <= 82
 
 
-def test_it_is_cut_between_words() -> None:
+def test_snippets_are_cut_between_words() -> None:
     text = "alpha beta gamma delta " * 20 + "needle " + "alpha beta gamma delta " * 20
     found = snippet(text, "needle", 60)
     assert set(found.text.strip("…").split()) <= {"alpha", "beta", "gamma", "delta", "needle"}
 
 
-def test_without_a_word_it_is_the_beginning() -> None:
+def test_a_snippet_without_matches_is_the_beginning() -> None:
     found = snippet("처음부터 " * 50, "다른")
     assert found.text.startswith("처음부터 처음부터")
     assert found.text.endswith("처음부터…")
@@ -106,7 +106,7 @@ def test_a_fusion_by_name() -> None:
 
 
 def worth(found: list[tuple[int, int, str]], first: int, length: int) -> tuple[int, int]:
-    """How many different words and how many marks fit from a mark on, counted one by one."""
+    """Count the different words and the marks that fit, starting at a mark, one by one."""
     limit = found[first][0] + length - 48
     fitting = 1
     while first + fitting < len(found) and found[first + fitting][1] <= limit:
@@ -115,7 +115,7 @@ def worth(found: list[tuple[int, int, str]], first: int, length: int) -> tuple[i
 
 
 @given(st.lists(st.tuples(st.integers(0, 600), st.integers(1, 9), st.sampled_from("abcd"))))
-def test_the_stretch_with_most_words_and_marks_is_chosen(drawn: list[tuple[int, int, str]]) -> None:
+def test_the_snippet_has_most_words_and_marks(drawn: list[tuple[int, int, str]]) -> None:
     found = sorted((start, start + length, word) for start, length, word in drawn)
     expected = max(range(len(found)), key=lambda i: (*worth(found, i, 160), -i), default=None)
     assert _best_mark(found, 160) == expected

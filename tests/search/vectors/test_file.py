@@ -1,4 +1,4 @@
-"""The derived file: what is damaged or belongs to another index is never searched."""
+"""The derived file: a file that is damaged or belongs to another index is never searched."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def test_a_file_is_found_again(path: Path) -> None:
 
 
 @pytest.mark.parametrize("change", ["identity", "dimension", "similarity"])
-def test_the_file_of_something_else_is_passed_over_and_replaced(path: Path, change: str) -> None:
+def test_a_derived_file_of_another_program_is_ignored_and_replaced(path: Path, change: str) -> None:
     other = {"identity": IDENTITY, "dimension": 20, "similarity": "cosine"}
     other |= {change: {"identity": "another database", "dimension": 10, "similarity": "dot"}[change]}
     made = VectorMatrix(path, **other)  # type: ignore[arg-type]
@@ -49,7 +49,7 @@ def test_the_file_of_something_else_is_passed_over_and_replaced(path: Path, chan
     assert matrix(path, 20).stale is not None
 
 
-def test_a_file_that_is_newer_than_its_database_can_be_forgotten(path: Path) -> None:
+def test_a_derived_file_newer_than_its_database_can_be_deleted(path: Path) -> None:
     made = matrix(path, 20)
     made.clear()
     assert (len(made), made.generation) == (0, 0)
@@ -59,24 +59,24 @@ def test_a_file_that_is_newer_than_its_database_can_be_forgotten(path: Path) -> 
 
 
 @pytest.mark.parametrize("length", [0, 1, 63, 64, 1000, 100_000, -1])
-def test_a_file_that_was_cut_short_is_passed_over(path: Path, length: int) -> None:
+def test_a_truncated_derived_file_is_ignored(path: Path, length: int) -> None:
     content = path.read_bytes()
     path.write_bytes(content[:length])
     _made_anew(path)
 
 
-def test_a_file_that_is_too_long_is_passed_over(path: Path) -> None:
+def test_a_derived_file_that_is_too_long_is_ignored(path: Path) -> None:
     path.write_bytes(path.read_bytes() + b"\0")
     _made_anew(path)
 
 
 @pytest.mark.parametrize("content", [b"", b"\0" * 5000, b"SQLite format 3\0" * 300])
-def test_another_file_is_passed_over(path: Path, content: bytes) -> None:
+def test_a_file_with_other_content_is_ignored(path: Path, content: bytes) -> None:
     path.write_bytes(content)
     _made_anew(path)
 
 
-def test_a_folder_in_its_place_is_passed_over(tmp_path: Path) -> None:
+def test_a_folder_instead_of_the_derived_file_is_ignored(tmp_path: Path) -> None:
     (tmp_path / "faq").mkdir()
     made = filled(ROWS, tmp_path / "faq")
     assert not made.save()
@@ -84,8 +84,8 @@ def test_a_folder_in_its_place_is_passed_over(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("large", [True, False])
-def test_damage_anywhere_is_found(path: Path, large: bool, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Every part is hit: a changed bit is told at opening, or by reading all, or lies between the parts.
+def test_damage_at_any_offset_is_detected(path: Path, large: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A changed bit in any part is detected at opening or by a full read, or it is padding between the parts.
 
     A large file is read whole only when it is checked.
     """
@@ -106,7 +106,7 @@ def test_damage_anywhere_is_found(path: Path, large: bool, monkeypatch: pytest.M
     assert between <= 64
 
 
-def test_a_version_to_come_is_passed_over(path: Path) -> None:
+def test_a_file_of_a_newer_version_is_ignored(path: Path) -> None:
     import struct
     import zlib
 
@@ -130,7 +130,7 @@ def _made_anew(path: Path) -> None:
 # When it can't be written
 
 
-def test_a_folder_that_is_not_there_costs_no_search(tmp_path: Path) -> None:
+def test_a_missing_derived_file_does_not_affect_searches(tmp_path: Path) -> None:
     made = filled(ROWS, tmp_path / "nowhere" / "faq")
     assert not made.save()
     check(made, ROWS, range(5000), ROWS[3], 5)
@@ -138,7 +138,7 @@ def test_a_folder_that_is_not_there_costs_no_search(tmp_path: Path) -> None:
 
 @contextmanager
 def largest_file(size: int) -> Iterator[None]:
-    """Let the system refuse to write more than so many bytes into a file, as a full disk would."""
+    """Limit the size of files by the system, which fails then as a full disk does."""
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
     handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
     resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
@@ -161,7 +161,7 @@ def test_a_full_disk_leaves_the_old_file_and_the_new_rows(path: Path) -> None:
 
 
 def test_a_read_only_folder_costs_no_search(path: Path) -> None:
-    """As another user, as nothing is read-only for the superuser."""
+    """Run as another user, because nothing is read-only for the superuser."""
     path.parent.chmod(0o555)
     program = f"""
 import os, pathlib, sys
@@ -186,7 +186,7 @@ print(made.save(), made.search(np.ones(2, dtype=np.float32), 1)[0].tolist())
 # What writers that were killed leave
 
 
-def test_what_a_killed_writer_left_goes_after_an_hour(path: Path) -> None:
+def test_leftovers_of_a_killed_writer_are_deleted_after_an_hour(path: Path) -> None:
     old, new = (path.with_name(f".{path.name}.{name}.tmp") for name in ("0a", "0b"))
     for left in (old, new):
         left.write_bytes(b"half")

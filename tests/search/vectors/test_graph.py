@@ -1,4 +1,4 @@
-"""Approximate search: it finds nearly all, with exact scores, and gives way to exact search where it must."""
+"""Approximate search: high recall, exact scores, and the fallback to exact search."""
 
 from __future__ import annotations
 
@@ -59,8 +59,10 @@ def test_a_graph_finds_nearly_all_with_exact_scores(path: Path) -> None:
     assert recall(made, ROWS, list(range(6000))) > 0.95
 
 
-def test_the_graph_is_what_is_asked(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let the graph propose one row only, to see who asks it."""
+def test_exact_and_filtered_searches_do_not_use_the_graph(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Make the graph propose a single row, to see which searches use it."""
     made = approximate(path)
     monkeypatch.setattr("munjang.search.vectors.graph.Graph.propose", lambda *_: np.array([17]))
     query = ROWS[40]
@@ -70,7 +72,7 @@ def test_the_graph_is_what_is_asked(path: Path, monkeypatch: pytest.MonkeyPatch)
     assert made.search(query, 2)[0][0] == 40  # it proposed too few
 
 
-def test_what_is_newer_is_found_and_what_was_removed_is_not(path: Path) -> None:
+def test_new_rows_are_found_and_removed_rows_are_not(path: Path) -> None:
     made = approximate(path)
     more = sort_of("random", 700, 16, seed=5)
     gone = made.search(ROWS[3], 5)[0].tolist()
@@ -85,7 +87,7 @@ def test_what_is_newer_is_found_and_what_was_removed_is_not(path: Path) -> None:
     assert recall(approximate(path), rows, numbers) > 0.95
 
 
-def test_a_graph_that_has_become_old_is_not_used(path: Path) -> None:
+def test_an_outdated_graph_is_not_used(path: Path) -> None:
     made = approximate(path)
     more = sort_of("random", 2000, 16, seed=5)
     made.update(blobs(more, 6000), [], 4)
@@ -110,7 +112,7 @@ def test_a_graph_in_memory_is_used_too() -> None:
     assert made.graph is not None
 
 
-def test_damage_anywhere_is_found(path: Path, stored: dict[str, bytes]) -> None:
+def test_damage_at_any_offset_is_detected(path: Path, stored: dict[str, bytes]) -> None:
     graph, content = path.with_name("faq-graph"), stored["faq-graph"]
     assert approximate(path).graph is not None
     for place in range(0, len(content), 29_989):

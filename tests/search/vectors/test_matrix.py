@@ -1,4 +1,4 @@
-"""The matrix of all vectors: it finds what a comparison with every row finds, whatever the rows are like."""
+"""The matrix of all vectors: it agrees with a comparison with every row, for all kinds of rows."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from support.vectors import SORTS, blobs, check, filled, matrix, sort_of
 
 @pytest.fixture(params=["loose rows", "one segment", "many segments", "three threads"])
 def arrangement(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
-    """Make segments so small that few rows come in every arrangement that many have."""
+    """Reduce the size of segments, so that few rows form all layouts that many rows have."""
     name: str = request.param
     if name != "loose rows":
         monkeypatch.setattr(vector_rows, "_LOOSE_ROWS", 64)
@@ -56,7 +56,7 @@ def test_every_dimension_is_searched(dimension: int) -> None:
         check(made, rows, range(300), query, 10, similarity="dot")
 
 
-def test_as_many_rows_as_a_real_index_has_are_searched() -> None:
+def test_as_many_rows_as_in_a_real_index_are_searched() -> None:
     rows = sort_of("compressed", 150_000, 32)
     made = filled(rows)
     assert len(made) == 150_000
@@ -80,7 +80,7 @@ def test_an_empty_matrix_finds_nothing(tmp_path: Path) -> None:
 
 
 @pytest.mark.usefixtures("arrangement")
-def test_of_equal_rows_the_smaller_number_comes_first() -> None:
+def test_equal_rows_are_ordered_by_number() -> None:
     made = filled(np.tile(sort_of("random", 1, 20), (500, 1)))
     numbers, scores = made.search(sort_of("random", 1, 20, seed=1)[0], 7)
     assert numbers.tolist() == [0, 1, 2, 3, 4, 5, 6]
@@ -125,7 +125,7 @@ def test_a_removed_row_is_not_found_though_it_is_allowed(allowed: list[int]) -> 
 
 
 @pytest.mark.usefixtures("arrangement")
-def test_rows_come_and_go(tmp_path: Path) -> None:
+def test_rows_are_added_and_deleted(tmp_path: Path) -> None:
     rows = sort_of("random", 900, 24)
     made = filled(rows[:400], tmp_path / "vectors")
     query = sort_of("random", 1, 24, seed=1)[0]
@@ -145,7 +145,7 @@ def test_rows_come_and_go(tmp_path: Path) -> None:
 
 
 @pytest.mark.usefixtures("arrangement")
-def test_all_rows_may_go(tmp_path: Path) -> None:
+def test_all_rows_may_be_deleted(tmp_path: Path) -> None:
     made = filled(sort_of("random", 300, 4), tmp_path / "vectors")
     made.update([], range(300), 2)
     assert len(made.search(np.ones(4, dtype=np.float32), 5)[0]) == 0
@@ -154,7 +154,7 @@ def test_all_rows_may_go(tmp_path: Path) -> None:
 
 
 @pytest.mark.usefixtures("arrangement")
-def test_an_update_may_be_repeated() -> None:
+def test_repeated_updates_are_equal() -> None:
     rows = sort_of("random", 300, 8)
     made = filled(rows[:250])
     for _ in range(2):
@@ -165,7 +165,7 @@ def test_an_update_may_be_repeated() -> None:
     check(made, rows[left], left, rows[7], 20)
 
 
-def test_what_is_unsaved_is_counted(tmp_path: Path) -> None:
+def test_unsaved_changes_are_counted(tmp_path: Path) -> None:
     rows = sort_of("random", 100, 8)
     made = filled(rows[:80], tmp_path / "vectors")
     assert made.unsaved == 80
@@ -174,7 +174,7 @@ def test_what_is_unsaved_is_counted(tmp_path: Path) -> None:
     assert made.unsaved == 19 + 2
 
 
-def test_a_long_update_is_saved_on_its_way_under_the_old_generation(
+def test_a_long_update_is_saved_in_steps_with_the_old_generation(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(vector_rows, "rows_per_segment", lambda _: 100)
@@ -190,7 +190,7 @@ def test_a_long_update_is_saved_on_its_way_under_the_old_generation(
     check(again, rows, range(1000), rows[999], 20)
 
 
-def test_searches_go_on_while_rows_come_and_go(tmp_path: Path) -> None:
+def test_searches_work_while_rows_are_added_and_deleted(tmp_path: Path) -> None:
     rows = sort_of("random", 20_000, 16)
     made = filled(rows[:5000], tmp_path / "vectors")
     failures: list[BaseException] = []
@@ -200,7 +200,7 @@ def test_searches_go_on_while_rows_come_and_go(tmp_path: Path) -> None:
             for number in range(300):
                 numbers, scores = made.search(rows[number], 1)
                 assert (numbers[0], round(float(scores[0]), 5)) == (number, 1.0)
-        except BaseException as error:  # noqa: BLE001 - for the main thread to tell
+        except BaseException as error:  # noqa: BLE001 - reported by the main thread
             failures.append(error)
 
     threads = [threading.Thread(target=search) for _ in range(2)]
@@ -252,7 +252,7 @@ def test_a_matrix_is_a_dictionary_that_can_be_searched(
 
 @pytest.mark.parametrize("similarity", ["cosine", "dot"])
 @pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
-def test_what_is_not_finite_is_refused(bad: float, similarity: str) -> None:
+def test_values_that_are_not_finite_are_refused(bad: float, similarity: str) -> None:
     rows = sort_of("random", 10, 4)
     made = filled(rows, similarity=similarity)
     row = np.array([1, bad, 1, 1], dtype=np.float32)
@@ -263,7 +263,7 @@ def test_what_is_not_finite_is_refused(bad: float, similarity: str) -> None:
     assert (len(made), made.generation) == (10, 1)
 
 
-def test_huge_rows_are_compared_by_angle_and_refused_for_products() -> None:
+def test_huge_rows_are_accepted_for_cosines_and_refused_for_dot_products() -> None:
     row = np.full(4, 3e38, dtype=np.float32)
     numbers, scores = filled(np.stack([row, -row])).search(row, 2)
     assert numbers.tolist() == [0, 1]
@@ -286,7 +286,7 @@ def test_a_vector_of_another_length_is_refused() -> None:
 
 
 @pytest.mark.parametrize("numbers", [[12, 11], [12, 12], [5]])
-def test_numbers_must_grow(numbers: list[int]) -> None:
+def test_numbers_must_increase(numbers: list[int]) -> None:
     made = matrix(None, 1)
     made.update([(4, bytes(4)), (6, bytes(4))], [], 1)
     with pytest.raises(InputError, match="must grow"):
@@ -302,7 +302,7 @@ def test_an_unknown_similarity_is_refused() -> None:
 
 
 @pytest.mark.parametrize("sort", SORTS)
-def test_the_codes_are_as_close_as_they_say(sort: str) -> None:
+def test_quantization_error_is_within_its_bound(sort: str) -> None:
     rows = sort_of(sort, 400, 40)
     made = vector_rows.quantize(np.arange(400), rows)
     coded = made.scales.astype(np.float64)[:, None] * made.codes
@@ -311,7 +311,7 @@ def test_the_codes_are_as_close_as_they_say(sort: str) -> None:
     assert np.linalg.norm(coded, axis=1).max() <= made.reach
 
 
-def test_few_rows_are_read_in_full_though_all_are_much_alike(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_few_exact_rows_are_read_for_similar_vectors(monkeypatch: pytest.MonkeyPatch) -> None:
     rows = sort_of("compressed", 50_000, 128)
     made, read = filled(rows), list[int]()
     score = vector_scan._score

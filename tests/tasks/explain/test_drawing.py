@@ -1,4 +1,4 @@
-"""The drawings hold whatever a text may hold, load nothing, and fit their widths."""
+"""The drawings accept all texts, load nothing, and fit their widths."""
 
 from __future__ import annotations
 
@@ -19,8 +19,7 @@ from rich.cells import cell_len
 
 from munjang.tasks.explain.drawing.parts import signed, visible
 from munjang.tasks.explain.drawing.text import heat
-from munjang.tasks.explain.explain import explain
-from munjang.tasks.explain.explanation import Explanation
+from munjang.tasks.explain.explain import Explanation, explain
 from support.processes import run_python
 from support.wordpiece import model_with_words
 
@@ -29,7 +28,7 @@ _VOID = {"meta", "input"}
 
 
 class Reader(HTMLParser):
-    """What a browser would make of a page: its elements with their attributes, and the text."""
+    """The elements of a page with their attributes, and its text, as a browser parses them."""
 
     def __init__(self, page: str) -> None:
         super().__init__()
@@ -99,7 +98,7 @@ def test_heads_are_chosen_without_a_script(nasty: Explanation) -> None:
     assert ["open" in attributes for attributes in opened] == [False, True, False]
 
 
-def test_two_in_one_notebook_do_not_meet(nasty: Explanation) -> None:
+def test_two_drawings_in_one_notebook_are_independent(nasty: Explanation) -> None:
     names = [
         {attributes["name"] for tag, attributes in Reader(nasty._repr_html_()).elements if tag == "input"}
         for _ in range(2)
@@ -113,7 +112,7 @@ def test_long_texts_show_the_heads_of_one_layer(folder: Path, monkeypatch: pytes
     monkeypatch.setattr(attention, "_MOST_PIXELS", 10)
     read = Reader(explain("i love paris", model=folder, task="features").to_html(layer=0))
     assert len([tag for tag, _ in read.elements if tag == "input"]) == 3 * 2 + 4
-    assert "only layer 0 shows its heads" in "".join(read.text)
+    assert "only layer 0 has a matrix for each head" in "".join(read.text)
 
 
 def test_text_fits_the_width(folder: Path) -> None:
@@ -124,7 +123,7 @@ def test_text_fits_the_width(folder: Path) -> None:
         assert "…" not in drawn
 
 
-def test_columns_stand_under_one_another(folder: Path) -> None:
+def test_columns_are_aligned(folder: Path) -> None:
     """A Hangul letter takes two columns."""
     lines = explain("축구는 love 재미있는 a", model=folder, task="tokenize").to_text().splitlines()
     found = [re.search(r"\d+(?=\s+-\s)", line) for line in lines if re.match(r" \d", line)]

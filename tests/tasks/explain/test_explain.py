@@ -1,4 +1,4 @@
-"""Every step that `explain` shows is what the fast path computes, for every architecture and task."""
+"""All values of `explain` equal those of the fast path, for every architecture and task."""
 
 from __future__ import annotations
 
@@ -14,9 +14,7 @@ from tokenizers import pre_tokenizers
 
 import munjang
 from munjang.errors import CheckpointError, InputError, InputTypeError, TruncationError
-from munjang.tasks.explain.decisions import decide
-from munjang.tasks.explain.explain import explain
-from munjang.tasks.explain.explanation import Explanation
+from munjang.tasks.explain.explain import Explanation, decide, explain
 from munjang.tasks.loading import Loaded, ModelOptions, load
 from munjang.tasks.text_classification import TextClassification
 from support.wordpiece import model_with_words, roberta_with_bytes
@@ -72,7 +70,7 @@ def test_the_steps_are_those_of_the_fast_path(architecture: str, tmp_path: Path)
     assert output.last_hidden_state is not None
 
     states = [found.embeddings.result, *(layer.vectors for layer in found.layers)]
-    if architecture == "gpt2":  # its last hidden state is the one after the last norm
+    if architecture == "gpt2":  # its last hidden state is the output of the last norm
         states[-1] = found.last_hidden_state
     for ours, fast in zip(states, output.hidden_states, strict=True):
         assert np.abs(ours - fast[0]).max() < TOLERANCE
@@ -194,7 +192,7 @@ def test_next_token_of_gpt2(tmp_path: Path) -> None:
     draw(found)
 
 
-def test_open_models_are_taken_as_they_are(tmp_path: Path) -> None:
+def test_open_models_are_used_unchanged(tmp_path: Path) -> None:
     model_with_words(tmp_path)
     opened = load(tmp_path, "masked-lm", ModelOptions(backend="numpy"))
     assert isinstance(opened, Loaded)
@@ -239,7 +237,7 @@ def test_bad_input(tmp_path: Path) -> None:
         explain("a", model=tmp_path, task="tokenize").to_html(layer=0)
 
 
-def test_nothing_to_say(tmp_path: Path) -> None:
+def test_an_empty_text(tmp_path: Path) -> None:
     """An empty text has its special tokens."""
     model_with_words(tmp_path)
     found = explain("", model=tmp_path)

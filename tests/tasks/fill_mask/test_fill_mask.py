@@ -1,4 +1,4 @@
-"""Fill-mask against `transformers`, against a search of everything, and what bad input gets."""
+"""Fill-mask against `transformers` and against an exhaustive search, and bad input."""
 
 from __future__ import annotations
 
@@ -137,7 +137,7 @@ def test_a_leading_space_is_added_only_where_there_is_none(
     assert found[token] == expected
 
 
-def test_what_no_reader_can_use_is_never_offered(tmp_path: Path) -> None:
+def test_unusable_pieces_are_never_offered(tmp_path: Path) -> None:
     model_with_words(tmp_path, "BertForMaskedLM", rows=len(VOCABULARY) + 30)  # more rows than pieces
     fill = FillMask(tmp_path)
     found = fill(SOCCER, top_k=1000)
@@ -228,7 +228,7 @@ def test_targets_of_several_pieces(fill: FillMask, peer: Any) -> None:
 
 
 def test_a_target_right_behind_a_letter_continues_its_word(fill: FillMask) -> None:
-    (glued,) = fill("재미[MASK] 경기다", targets="있는")  # no piece of its own
+    (glued,) = fill("재미[MASK] 경기다", targets="있는")  # not a piece of the vocabulary
     assert glued["token"] == VOCABULARY.index("##있는")
     (longer,) = fill("재미[MASK] 경기다", targets="있는스")
     assert longer["tokens"] == [VOCABULARY.index("##있는"), VOCABULARY.index("##스")]
@@ -312,14 +312,14 @@ def test_a_long_text_with_its_mask_in_reach(fill: FillMask) -> None:
         ({"targets": {"축구"}}, InputTypeError, "targets must be"),
     ],
 )
-def test_settings_that_cannot_be_used(
+def test_unusable_settings(
     fill: FillMask, settings: dict[str, Any], error: type[Exception], message: str
 ) -> None:
     with pytest.raises(error, match=message):
         fill(SOCCER, **settings)
 
 
-def test_other_things_than_texts(fill: FillMask) -> None:
+def test_values_that_are_not_text(fill: FillMask) -> None:
     for wrong in (3, None, b"[MASK]", [SOCCER, 3]):
         with pytest.raises(InputTypeError):
             fill(wrong)  # type: ignore[arg-type]

@@ -1,4 +1,4 @@
-"""How the pieces of a Unigram vocabulary read: the kind of XLM-RoBERTa, with ▁ for a space."""
+"""The text of the pieces of a Unigram vocabulary, as in XLM-RoBERTa, with ▁ for a space."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def pieces(tmp_path: Path) -> Pieces:
     return Pieces(Tokenizer.from_pretrained(tmp_path), len(TOKENS) + 2)
 
 
-def test_how_pieces_read(pieces: Pieces) -> None:
+def test_text_of_pieces(pieces: Pieces) -> None:
     assert pieces[TOKENS.index("▁경기")] == Piece("경기", spaced=True)
     assert pieces[TOKENS.index("경기")] == Piece("경기", spaced=False)
     offered = [token for token, is_offered in zip(TOKENS, pieces.offered, strict=False) if is_offered]

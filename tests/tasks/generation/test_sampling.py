@@ -1,4 +1,4 @@
-"""The filters of sampling are those that were published, and those of the reference implementation."""
+"""The filters of sampling equal their published definitions and the reference implementation."""
 
 from __future__ import annotations
 
@@ -141,7 +141,7 @@ SETTINGS: list[dict[str, Any]] = [
 
 @pytest.mark.parametrize("chosen", SETTINGS)
 def test_the_same_uniform_numbers_draw_the_same_tokens(chosen: dict[str, Any]) -> None:
-    """Tokens are read off the distribution that the reference's processors leave, at the numbers drawn."""
+    """The tokens of the reference's filtered distribution for the same random numbers."""
     scores = random_scores(500, seed=7)
     ids = np.random.default_rng(1).integers(0, 500, size=(4, 12)).tolist()
     makers: dict[str, Any] = {
@@ -187,12 +187,12 @@ def test_draws_follow_the_probabilities() -> None:
         ({"do_sample": False, "repetition_penalty": 1.2}, False),
     ],
 )
-def test_when_tokens_are_drawn(given_settings: dict[str, Any], draws: bool) -> None:
+def test_when_tokens_are_sampled(given_settings: dict[str, Any], draws: bool) -> None:
     assert Sampling(**given_settings).draws is draws
 
 
 @pytest.mark.parametrize("name", ["temperature", "top_k", "top_p", "seed"])
-def test_what_matters_for_drawing_alone_is_refused_without_it(name: str) -> None:
+def test_sampling_options_are_refused_without_sampling(name: str) -> None:
     settings: dict[str, Any] = {name: 0.5 if name in ("temperature", "top_p") else 3}
     with pytest.raises(InputError, match=rf"^{name}=\S+ would have no effect with do_sample=False"):
         Sampling(do_sample=False, **settings)

@@ -1,4 +1,4 @@
-"""Text comes in pieces that never cut a character, and joined they are what the decoder gives."""
+"""Pieces of a stream never split a character, and joined they equal the decoder's text."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tokenizers import decoders, models, pre_tokenizers, trainers
 
 from munjang import Tokenizer
 from munjang.tasks.generation.streaming import StopStrings, text_stream
-from munjang.tokenization.bytes import BYTE_OF_LETTER
+from munjang.tokenization.pieces import BYTE_OF_LETTER
 from support.gpt2 import make_gpt2
 
 TEXTS = [
@@ -48,7 +48,7 @@ def test_whole_characters(tokenizer: Tokenizer, text: str) -> None:
     assert pieces[-1] == ""
 
 
-def test_a_syllable_comes_with_its_last_byte(tokenizer: Tokenizer) -> None:
+def test_a_syllable_is_streamed_with_its_last_byte(tokenizer: Tokenizer) -> None:
     characters = {byte: character for character, byte in BYTE_OF_LETTER.items()}
     vocabulary = tokenizer.get_vocab()
     ids = [vocabulary[characters[byte]] for byte in "값🐈‍⬛".encode()]  # one token per byte

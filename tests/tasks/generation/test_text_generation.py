@@ -1,4 +1,4 @@
-"""Text generation writes what the reference implementation writes, and refuses what can't be written."""
+"""Text generation agrees with the reference implementation, and invalid calls are refused."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def test_repetition_penalty(task: TextGeneration, peer: Gpt2, penalty: float) ->
 
 
 def test_an_end_token_ends_a_text_and_not_its_neighbours(peer: Gpt2, tmp_path: Path) -> None:
-    """The end token is one that the model likes, so texts end at different steps."""
+    """The end token is a probable token, so that texts end at different steps."""
     ids = peer.tokenizer(PROMPTS[0], return_tensors="pt")["input_ids"]
     liked = int(peer.model.generate(ids, max_new_tokens=3, do_sample=False, pad_token_id=0)[0, -1])
     other = make_gpt2(tmp_path, end=liked)
@@ -82,7 +82,7 @@ def test_max_length_counts_the_prompt(task: TextGeneration, peer: Gpt2) -> None:
     assert text_of(task, prompt, max_length=10) == peer.generate(prompt, max_length=10, do_sample=False)
 
 
-def test_the_text_ends_where_the_model_does(task: TextGeneration, peer: Gpt2) -> None:
+def test_generation_stops_at_the_model_s_length(task: TextGeneration, peer: Gpt2) -> None:
     for prompt in ("The cat", ""):
         start = max(1, len(peer.tokenizer(prompt)["input_ids"]))
         whole = peer.generate(prompt, max_new_tokens=48 - start, do_sample=False)
@@ -98,7 +98,7 @@ def test_prefix_and_the_prompt_itself(task: TextGeneration) -> None:
     assert text_of(task, " sat", prefix="The cat", max_new_tokens=6) == f" sat{new}"
 
 
-def test_decomposed_hangul_is_read_as_composed_and_given_back_as_written(task: TextGeneration) -> None:
+def test_decomposed_hangul_is_read_as_composed_and_returned_unchanged(task: TextGeneration) -> None:
     import unicodedata
 
     composed, decomposed = "고양이", unicodedata.normalize("NFD", "고양이")
@@ -106,7 +106,7 @@ def test_decomposed_hangul_is_read_as_composed_and_given_back_as_written(task: T
     assert text_of(task, decomposed, max_new_tokens=5) == decomposed + new
 
 
-def test_a_seed_repeats_and_company_does_not_matter(task: TextGeneration) -> None:
+def test_a_seed_is_reproducible_in_any_batch(task: TextGeneration) -> None:
     settings: dict[str, Any] = {"max_new_tokens": 8, "seed": 5, "temperature": 1.5}
     alone = text_of(task, PROMPTS[0], **settings)
     assert text_of(task, PROMPTS[0], **settings) == alone
@@ -260,14 +260,14 @@ def test_perplexity(task: TextGeneration, peer: Gpt2) -> None:
         task.perplexity("x")
 
 
-def test_pieces_of_a_long_text_give_the_same_losses(task: TextGeneration, monkeypatch: Any) -> None:
+def test_a_long_text_in_parts_has_the_same_perplexity(task: TextGeneration, monkeypatch: Any) -> None:
     text = "The cat sat on the mat. 고양이가 지붕 위에"
     whole = task.perplexity(text)
     monkeypatch.setattr("munjang.tasks.generation.causal._PIECE", 5)
     assert task.perplexity(text) == pytest.approx(whole, rel=1e-5)
 
 
-def test_eight_bits_are_what_they_say(peer: Gpt2, tmp_path: Path) -> None:
+def test_eight_bit_weights_equal_rounded_single_precision(peer: Gpt2, tmp_path: Path) -> None:
     """The same as single precision over the rounded matrices, except for looked-up rows."""
     task = TextGeneration(peer.folder, weights="int8")
     assert task.weights == "int8"
@@ -320,12 +320,12 @@ def test_rounding_to_eight_bits() -> None:
         ({"batch_size": 0}, "batch_size"),
     ],
 )
-def test_settings_that_can_not_be_used(task: TextGeneration, settings: dict[str, Any], message: str) -> None:
+def test_unusable_settings(task: TextGeneration, settings: dict[str, Any], message: str) -> None:
     with pytest.raises(InputError, match=message):
         task("The cat sat", **settings)
     if settings.keys() <= {"temperature", "top_p", "top_k", "stop", "max_length", "max_new_tokens", "seed"}:
         with pytest.raises(InputError, match=message):
-            task.stream("The cat sat", **settings)  # at once, not with the first piece
+            task.stream("The cat sat", **settings)  # by the call, not with the first piece
 
 
 @pytest.mark.parametrize(
@@ -337,7 +337,7 @@ def test_settings_of_a_wrong_type(task: TextGeneration, settings: dict[str, Any]
         task("The cat sat", **settings)
 
 
-def test_prompts_that_can_not_be_used(task: TextGeneration) -> None:
+def test_unusable_prompts(task: TextGeneration) -> None:
     for prompts in (3, None, ["a", 3], [("a", "b")], b"a"):
         with pytest.raises(InputTypeError):
             task(prompts)  # type: ignore[arg-type]
@@ -350,14 +350,14 @@ def test_prompts_that_can_not_be_used(task: TextGeneration) -> None:
     assert task([]) == []
 
 
-def test_an_empty_prompt_where_nothing_begins_a_text(peer: Gpt2) -> None:
+def test_an_empty_prompt_without_a_start_token(peer: Gpt2) -> None:
     task = TextGeneration(peer.folder)
     task._reader._starts.clear()
     with pytest.raises(InputError, match="empty"):
         task("")
 
 
-def test_a_model_that_can_not_write(tmp_path: Path) -> None:
+def test_a_model_without_a_causal_head(tmp_path: Path) -> None:
     from support.gpt2 import byte_level
 
     random_peer("bert", tmp_path)

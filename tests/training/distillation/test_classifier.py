@@ -52,7 +52,7 @@ def teacher_and_student(folder: Path) -> tuple[Path, Path]:
 def objective_on(
     teacher: Path, student: Path | None, task: ClassifierDistillationTask
 ) -> ClassifierDistillation:
-    """Our objective on the examples."""
+    """Create the objective for the examples."""
     opened = open_teacher_classifier(teacher)
     labels = opened.model.config.labels.id2label
     small = open_student_classifier(teacher, student, None, labels=labels, seed=1)
@@ -129,7 +129,7 @@ def probabilities(folder: Path, texts: Sequence[str]) -> np.ndarray[Any, np.dtyp
 
 
 @pytest.mark.parametrize("matching", [None, LayerMatching(hidden_states=0.3, attention=1.0)])
-def test_training_brings_a_student_to_its_teacher(matching: LayerMatching | None, tmp_path: Path) -> None:
+def test_a_trained_student_approximates_its_teacher(matching: LayerMatching | None, tmp_path: Path) -> None:
     """From plain texts alone; the saved student is the same in transformers and on OpenVINO."""
     teacher = labelled_model(tmp_path / "teacher", labels=LABELS, seed=1)
     modify_json(teacher / "config.json", **NO_DROPOUT)
@@ -161,7 +161,7 @@ def test_training_brings_a_student_to_its_teacher(matching: LayerMatching | None
 
 
 def test_a_student_of_another_vocabulary_learns_from_soft_labels(tmp_path: Path) -> None:
-    """Each reads with its own tokenizer, so that is fine; only layers can't be compared then."""
+    """Teacher and student use their own tokenizers; only layers can't be compared then."""
     teacher = labelled_model(tmp_path / "teacher", labels=LABELS)
     student = labelled_model(tmp_path / "student", "RobertaForSequenceClassification", LABELS, seed=3)
     objective = objective_on(teacher, student, ClassifierDistillationTask())
@@ -186,8 +186,8 @@ def test_settings_out_of_range(settings: dict[str, Any], says: str) -> None:
         ClassifierDistillationTask(**settings)
 
 
-def test_examples_that_teach_nothing(tmp_path: Path) -> None:
-    """No examples, empty texts, labels that the teacher does not know, and things that are no texts."""
+def test_unusable_examples(tmp_path: Path) -> None:
+    """No examples, empty texts, labels that the teacher does not have, and values that are not texts."""
     teacher = labelled_model(tmp_path / "teacher", labels=LABELS)
     where = tmp_path / "run"
     with pytest.raises(InputError, match="no examples"):
@@ -201,7 +201,7 @@ def test_examples_that_teach_nothing(tmp_path: Path) -> None:
     assert not where.exists()
 
 
-def test_teachers_that_can_not_teach(tmp_path: Path) -> None:
+def test_unusable_teachers(tmp_path: Path) -> None:
     """Without a head, with one output, or with labels that may hold together."""
     make_checkpoint("bert", tmp_path / "bare")
     with pytest.raises(CheckpointError, match="no trained sequence-classification head"):
@@ -214,10 +214,10 @@ def test_teachers_that_can_not_teach(tmp_path: Path) -> None:
         distill_classifier(tmp_path / "several", ["text"], output=tmp_path / "run")
 
 
-def test_students_that_can_not_be(tmp_path: Path) -> None:
-    """More layers than the teacher's, or two wishes at once."""
+def test_unusable_students(tmp_path: Path) -> None:
+    """More layers than the teacher has, or a student and layers together."""
     teacher = labelled_model(tmp_path / "teacher", labels=LABELS)
     with pytest.raises(InputError, match="1 to 3 of the teacher's 3 layers, got 4"):
         distill_classifier(teacher, ["text"], output=tmp_path / "run", layers=4)
-    with pytest.raises(InputError, match="Give student or layers, not both"):
+    with pytest.raises(InputError, match="Pass student or layers, not both"):
         distill_classifier(teacher, ["text"], output=tmp_path / "run", layers=2, student=teacher)

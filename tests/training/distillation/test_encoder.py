@@ -1,4 +1,4 @@
-"""A student that learns a teacher's vectors: the loss and its gradients, training, languages, bad input."""
+"""Distillation of a sentence encoder: the loss and its gradients, training, languages, bad input."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ PAIRS = [ScoredPair(a, b, score) for (a, b, _), score in zip(TEXTS, (5.0, 4.0, 1
 def objective_on(
     teacher: Path, student: Path, examples: Sequence[EncoderExample], **settings: Any
 ) -> EncoderDistillation:
-    """Our objective on a student's folder; a run of its own is not begun."""
+    """Create the objective for a student's folder, without starting a run."""
     encoder = open_student_encoder(teacher, student, None)
     options = TrainingOptions(device="cpu")
     return EncoderDistillation(teacher, encoder, examples, (), EncoderDistillationTask(**settings), options)
@@ -84,7 +84,7 @@ def test_the_mean_squared_error_is_that_of_sentence_transformers(tmp_path: Path)
 
 
 @pytest.mark.parametrize("gold", [0.0, 0.3, 1.0])
-def test_cosines_of_pairs_learn_people_and_the_teacher(gold: float, tmp_path: Path) -> None:
+def test_cosines_of_pairs_learn_human_scores_and_the_teacher(gold: float, tmp_path: Path) -> None:
     """Each pair brings the distance of its two vectors and the error of its cosine."""
     teacher, student = two_encoders(tmp_path)
     goals = Goals(vectors=0.7, pairs=2.0, gold=gold)
@@ -105,8 +105,8 @@ def test_cosines_of_pairs_learn_people_and_the_teacher(gold: float, tmp_path: Pa
 
 
 @pytest.mark.parametrize("matching", [None, LayerMatching(hidden_states=0.1)])
-def test_training_brings_a_student_to_its_teacher(matching: LayerMatching | None, tmp_path: Path) -> None:
-    """Half the layers come near to the teacher's vectors; both libraries load the result."""
+def test_a_trained_student_approximates_its_teacher(matching: LayerMatching | None, tmp_path: Path) -> None:
+    """Half of the layers approximate the teacher's vectors; both libraries load the result."""
     teacher = make_sentence_folder("bert", tmp_path / "teacher", seed=5)
     options = TrainingOptions(max_steps=100, batch_size=10, learning_rate=2e-3, device="cpu")
     examples: list[EncoderExample] = [*SENTENCES, *PAIRS]
@@ -141,7 +141,7 @@ def test_training_brings_a_student_to_its_teacher(matching: LayerMatching | None
 
 
 def test_a_translation_learns_the_vector_of_its_source(tmp_path: Path) -> None:
-    """The teacher is asked for the sources only, and its layers teach nothing about translations."""
+    """The teacher encodes the sources only, and its layers are not compared on translations."""
     teacher, student = two_encoders(tmp_path)
     parallel = [("A man is eating food.", "한 남자가 밥을 먹는다."), ("a", "하나")]
     objective = objective_on(teacher, student, parallel)
@@ -155,7 +155,7 @@ def test_a_translation_learns_the_vector_of_its_source(tmp_path: Path) -> None:
     assert more == pytest.approx((both[0] - both[1]) / 2, rel=1e-4)  # half of each example's texts
 
 
-def test_prompts_stand_before_the_texts_of_both(tmp_path: Path) -> None:
+def test_prompts_precede_the_texts_of_both_models(tmp_path: Path) -> None:
     """The model's own default, unless another is given."""
     folder = tiny_sentence_model(tmp_path / "model")
     modify_json(folder / "config.json", hidden_dropout_prob=0.0, attention_probs_dropout_prob=0.0)
@@ -168,7 +168,7 @@ def test_prompts_stand_before_the_texts_of_both(tmp_path: Path) -> None:
         assert ("ask" in first.replace(" ", "")) == (prompt is None)
 
 
-def test_longer_vectors_of_a_teacher_are_brought_down(tmp_path: Path) -> None:
+def test_longer_vectors_of_a_teacher_are_projected(tmp_path: Path) -> None:
     """Principal directions keep dot products; without them it is an error, and so is a wider student."""
     narrow = parts.Dense(in_features=32, out_features=4, activation_function=torch.nn.Identity())
     make_sentence_folder("bert", tmp_path / "wide")
@@ -188,7 +188,7 @@ def test_longer_vectors_of_a_teacher_are_brought_down(tmp_path: Path) -> None:
     assert np.square(reduced).sum() == pytest.approx(values[:4].sum(), rel=1e-4)  # as much as four can keep
 
 
-def test_many_vectors_stand_in_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_many_vectors_are_stored_in_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The numbers are the same, and nothing is left behind."""
     teacher, student = two_encoders(tmp_path)
     wanted = objective_on(teacher, student, SENTENCES)._targets(SENTENCES)
@@ -215,9 +215,7 @@ def test_many_vectors_stand_in_a_file(tmp_path: Path, monkeypatch: pytest.Monkey
         ([ScoredPair("a", "b", float("nan"))], InputError, "has the score nan"),
     ],
 )
-def test_examples_that_can_not_be_learned(
-    examples: Any, error: type[Exception], says: str, tmp_path: Path
-) -> None:
+def test_invalid_examples(examples: Any, error: type[Exception], says: str, tmp_path: Path) -> None:
     """With the number of the example."""
     teacher = make_sentence_folder("bert", tmp_path / "teacher") and tmp_path / "teacher"
     with pytest.raises(error, match=says):
@@ -241,13 +239,13 @@ def test_goals_out_of_range(settings: dict[str, Any], says: str) -> None:
         Goals(**settings)
 
 
-def test_students_that_can_not_be(tmp_path: Path) -> None:
-    """More layers than the teacher's, two wishes, or other tokens where layers are compared."""
+def test_unusable_students(tmp_path: Path) -> None:
+    """More layers than the teacher has, a student with layers, or other tokens when layers are compared."""
     make_sentence_folder("bert", tmp_path / "teacher")
     make_sentence_folder("roberta", tmp_path / "other")
     with pytest.raises(InputError, match="1 to 3 of the teacher's 3 layers, got 7"):
         distill_sentence_encoder(tmp_path / "teacher", ["a"], output=tmp_path / "run", layers=7)
-    with pytest.raises(InputError, match="Give student or layers, not both"):
+    with pytest.raises(InputError, match="Pass student or layers, not both"):
         distill_sentence_encoder(
             tmp_path / "teacher", ["a"], output=tmp_path / "run", layers=1, student=tmp_path / "other"
         )
@@ -268,8 +266,8 @@ def test_a_plain_bert_can_be_the_student(tmp_path: Path) -> None:
     assert munjang.SentenceTransformer(tmp_path / "run").pooling.modes == ("mean",)
 
 
-def test_the_same_call_finds_its_run_again(tmp_path: Path) -> None:
-    """A finished one is not trained again, and one with another aim is another run."""
+def test_the_same_call_resumes_its_run(tmp_path: Path) -> None:
+    """A finished run is not trained again, and a run with another goal is another run."""
     make_sentence_folder("bert", tmp_path / "teacher")
 
     def run(**goals: Any) -> TrainingResult:

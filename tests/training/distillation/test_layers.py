@@ -1,4 +1,4 @@
-"""Learning a teacher's layers: losses against transformers, projections, and maps that do not fit."""
+"""Distillation of layers: losses against transformers, projections, and invalid layer maps."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ class Both:
         return matcher(network.forward(program, batch), batch, network.more), network, matcher
 
     def reference(self, text: str) -> tuple[Any, Any]:
-        """What the reference's student and teacher compute for one text alone, without padding."""
+        """Return the outputs of the reference's student and teacher for a single text, without padding."""
         ids = torch.tensor([list(self.tokenizer.encode_ids([text])[0].input_ids)])
         wanted = {"output_hidden_states": True, "output_attentions": True}
         student = self.peers[0](ids, **wanted)
@@ -68,7 +68,7 @@ class Both:
 
 @pytest.mark.parametrize("architecture", ["bert", "roberta", "electra", "distilbert"])
 def test_losses_and_gradients_are_those_of_the_reference(architecture: str, tmp_path: Path) -> None:
-    """Hidden states, attention and embeddings, each text as if it stood alone."""
+    """Hidden states, attention and embeddings, with each text processed alone."""
     both = Both(tmp_path, {}, architecture)
     matching = LayerMatching(hidden_states=0.5, attention=2.0, embeddings=0.25)
     losses, network, _ = both.ours(matching)
@@ -100,8 +100,8 @@ def test_losses_and_gradients_are_those_of_the_reference(architecture: str, tmp_
 
 
 @pytest.mark.parametrize("values", ["probabilities", "scores"])
-def test_attention_leaves_padding_out(values: Literal["probabilities", "scores"], tmp_path: Path) -> None:
-    """A text's loss is the same beside longer ones; the scores before the softmax are those of the layers."""
+def test_attention_ignores_padding(values: Literal["probabilities", "scores"], tmp_path: Path) -> None:
+    """A text's loss does not depend on longer texts; the scores before the softmax are the layers'."""
     both = Both(tmp_path, {})
     matching = LayerMatching(hidden_states=0.0, attention=1.0, attention_values=values, layers=(0, 3))
     losses, _, matcher = both.ours(matching)
@@ -153,8 +153,8 @@ def test_a_student_like_its_teacher_has_no_loss(tmp_path: Path) -> None:
     np.testing.assert_allclose(matcher(found, batch, {}).detach(), 0, atol=1e-10)
 
 
-def test_layers_stand_for_equally_many_of_the_teachers() -> None:
-    """The last learns the last."""
+def test_student_layers_represent_equal_numbers_of_teacher_layers() -> None:
+    """The last layer is mapped to the teacher's last layer."""
     assert uniform_map(6, 12) == (1, 3, 5, 7, 9, 11)
     assert uniform_map(4, 6) == (0, 2, 3, 5)
     assert uniform_map(3, 3) == (0, 1, 2)
@@ -168,14 +168,14 @@ def test_layers_stand_for_equally_many_of_the_teachers() -> None:
         ((3,), "has 2 layers, but 1 are mapped"),
     ],
 )
-def test_maps_that_do_not_fit(layers: tuple[int, ...], says: str, tmp_path: Path) -> None:
-    """The numbers of layers are said."""
+def test_invalid_layer_maps(layers: tuple[int, ...], says: str, tmp_path: Path) -> None:
+    """The message has the numbers of layers."""
     both = Both(tmp_path, {})
     with pytest.raises(InputError, match=says):
         LayerMatcher(LayerMatching(layers=layers), both.student, both.teacher, seed=1)
 
 
-def test_students_that_can_not_be_compared(tmp_path: Path) -> None:
+def test_students_that_cannot_be_compared(tmp_path: Path) -> None:
     """More layers than the teacher without a map, or other attention heads."""
     both = Both(tmp_path, {"num_attention_heads": 2})
     with pytest.raises(InputError, match="has 2 attention heads, the teacher 4"):

@@ -1,4 +1,4 @@
-"""Students that begin with some of a teacher's layers, against the same made by hand with the reference."""
+"""Students made of some of a teacher's layers, compared with the reference's model cut by hand."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ KEPT = (0, 2)
 
 
 def cut_by_hand(model: Any, layers: Sequence[int]) -> Any:
-    """Take layers out of the reference's own encoder."""
+    """Remove layers from the reference's encoder."""
     base = model.base_model
     holder = base.transformer if hasattr(base, "transformer") else base.encoder
     holder.layer = torch.nn.ModuleList(holder.layer[i] for i in layers)
@@ -89,7 +89,7 @@ def test_a_student_cross_encoder_keeps_what_makes_scores_of_logits(tmp_path: Pat
     assert ours.min() < 0 or ours.max() > 1  # no sigmoid
 
 
-def test_all_layers_give_the_teacher_again(tmp_path: Path) -> None:
+def test_a_student_with_all_layers_equals_the_teacher(tmp_path: Path) -> None:
     """Tensors and config are the same."""
     make_sentence_folder("electra", tmp_path / "teacher")
     make_student(tmp_path / "teacher", tmp_path / "student", layers=3)
@@ -125,7 +125,7 @@ def test_layers_are_spread_evenly(of: int) -> None:
     ],
 )
 def test_layers_that_the_teacher_does_not_have(layers: int | list[int], says: str) -> None:
-    """The message says which there are."""
+    """The message lists the valid values."""
     with pytest.raises(InputError, match=says):
         choose_layers(layers, 3)
 
@@ -137,7 +137,7 @@ def test_layers_that_are_no_numbers(layers: Any) -> None:
         choose_layers(layers, 3)
 
 
-def test_a_folder_that_holds_something_is_left_alone(tmp_path: Path) -> None:
+def test_a_folder_with_files_is_not_changed(tmp_path: Path) -> None:
     """Also the teacher's own."""
     make_checkpoint("bert", tmp_path / "teacher")
     before = sorted(path.name for path in (tmp_path / "teacher").iterdir())
@@ -146,7 +146,7 @@ def test_a_folder_that_holds_something_is_left_alone(tmp_path: Path) -> None:
     assert sorted(path.name for path in (tmp_path / "teacher").iterdir()) == before
 
 
-def test_a_model_that_is_no_encoder(tmp_path: Path) -> None:
-    """GPT-2 has layers, but nothing here trains it."""
+def test_a_model_that_is_not_an_encoder(tmp_path: Path) -> None:
+    """GPT-2 has layers, but it can't be trained."""
     with pytest.raises(UnsupportedModelError, match="not of a model of type 'gpt2'"):
         make_student(make_gpt2(tmp_path / "teacher").folder, tmp_path / "student", layers=1)

@@ -1,4 +1,4 @@
-"""A cross-encoder's scores, learned by a smaller cross-encoder or by a sentence encoder."""
+"""Distillation of a cross-encoder's scores to a smaller cross-encoder or to a sentence encoder."""
 
 from __future__ import annotations
 
@@ -96,7 +96,7 @@ def test_losses_and_gradients_are_those_of_the_formula(kind: str, tmp_path: Path
 
 
 @pytest.mark.parametrize("kind", ["pairs", "contrasts"])
-def test_a_small_cross_encoder_comes_to_score_as_the_large_one(kind: str, tmp_path: Path) -> None:
+def test_a_small_cross_encoder_approximates_the_large_one(kind: str, tmp_path: Path) -> None:
     """Both libraries load it, with the teacher's activation."""
     teacher, _ = two_cross_encoders(tmp_path)
     modify_json(
@@ -172,9 +172,7 @@ def test_a_sentence_encoder_learns_scores(kind: str, tmp_path: Path) -> None:
         ([("a", "b"), Contrast("a", "b", ("c",))], InputTypeError, "two kinds"),
     ],
 )
-def test_examples_that_can_not_be_learned(
-    examples: Any, error: type[Exception], says: str, tmp_path: Path
-) -> None:
+def test_invalid_examples(examples: Any, error: type[Exception], says: str, tmp_path: Path) -> None:
     """For both kinds of student."""
     teacher, student = two_cross_encoders(tmp_path)
     with pytest.raises(error, match=says):
@@ -184,7 +182,7 @@ def test_examples_that_can_not_be_learned(
     assert not (tmp_path / "run").exists()
 
 
-def test_teachers_that_can_not_teach(tmp_path: Path) -> None:
+def test_unusable_teachers(tmp_path: Path) -> None:
     """Without a head, with several labels, or with scores that are no cosines."""
     make_checkpoint("bert", tmp_path / "bare")
     make_pair_checkpoint("bert", tmp_path / "three", labels=3)
@@ -201,7 +199,7 @@ def test_teachers_that_can_not_teach(tmp_path: Path) -> None:
         tmp_path / "one" / "config.json",
         sentence_transformers={"activation_fn": "torch.nn.modules.linear.Identity"},
     )
-    with pytest.raises(InputError, match="a cosine lies between -1 and 1; choose a larger divisor"):
+    with pytest.raises(InputError, match="a cosine is between -1 and 1; choose a larger divisor"):
         distill_scores(tmp_path / "one", PAIRS, model=tmp_path / "model", output=output, divisor=0.01)
     with pytest.raises(InputError, match="divisor must be more than 0"):
         distill_scores(tmp_path / "one", PAIRS, model=tmp_path / "model", output=output, divisor=0.0)

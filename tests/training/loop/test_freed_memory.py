@@ -1,4 +1,4 @@
-"""Memory that a training frees stays with it until its end."""
+"""Memory that a training run frees is kept until its end."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ print(faults, held - (pages_held() * PAGE >> 20))
 
 
 def megabytes(home: Path, context: str, **environment: str) -> tuple[int, int]:
-    """What had to be handed out anew by the system, and what it got back at the end."""
+    """Return the memory that the system supplied again, and the memory that was returned at the end."""
     faults, returned = run_python(SCRIPT % context, home=home, extra=environment).split()
     return int(faults), int(returned)
 
@@ -52,11 +52,11 @@ def test_freed_memory_is_used_again(tmp_path: Path) -> None:
     assert kept < 30
 
 
-def test_it_goes_back_at_the_end(tmp_path: Path) -> None:
+def test_freed_memory_is_returned_at_the_end(tmp_path: Path) -> None:
     _, returned = megabytes(tmp_path, "freed_memory_kept()")
     assert returned >= 80
 
 
-def test_what_the_environment_sets_is_respected(tmp_path: Path) -> None:
+def test_environment_variables_are_respected(tmp_path: Path) -> None:
     faults, _ = megabytes(tmp_path, "freed_memory_kept()", MALLOC_TRIM_THRESHOLD_="1000000")
     assert faults >= 300

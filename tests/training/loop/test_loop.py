@@ -1,4 +1,4 @@
-"""The loop: it learns, goes on exactly where it was stopped, and loses nothing when it fails.
+"""The loop: it learns, resumes exactly where it was stopped, and keeps its checkpoint when it fails.
 
 What can be wrong: the output folder (another run, other files, not writable), the examples (none), the loss
 (no number), memory (runs out), a kill, Ctrl-C.
@@ -73,7 +73,7 @@ def weights(folder: Path) -> dict[str, Any]:
     return dict(load_file(folder / "model.safetensors"))
 
 
-def test_a_run_learns_and_leaves_everything(whole_run: Path) -> None:
+def test_a_run_learns_and_writes_all_files(whole_run: Path) -> None:
     seen = [loss for _, loss in losses(whole_run)]
     assert [step for step, _ in losses(whole_run)] == list(range(1, STEPS + 1))
     assert np.mean(seen[-3:]) < 0.5 * np.mean(seen[:3])
@@ -87,8 +87,8 @@ def test_a_run_learns_and_leaves_everything(whole_run: Path) -> None:
     assert "munjang.pipeline" in report
 
 
-def test_the_report_compares_with_before_the_first_update(model: Path, whole_run: Path) -> None:
-    """What is measured before the first update is what an untrained model of the same seed gets."""
+def test_the_report_compares_with_the_measures_before_training(model: Path, whole_run: Path) -> None:
+    """The measure before the first update equals that of an untrained model with the same seed."""
     before = classifier(model).evaluate()
     first, *others = [line for line in read_log(whole_run / "log.jsonl") if "evaluation" in line]
     assert first == {"step": 0, "evaluation": before, "best": False}
@@ -100,8 +100,8 @@ def test_the_report_compares_with_before_the_first_update(model: Path, whole_run
     assert change in (whole_run / "report.md").read_text(encoding="utf-8")
 
 
-def test_a_run_may_leave_the_first_measurement_out(model: Path, whole_run: Path, tmp_path: Path) -> None:
-    """It decides nothing, so a run may be resumed with or without it."""
+def test_a_run_may_skip_the_first_evaluation(model: Path, whole_run: Path, tmp_path: Path) -> None:
+    """It has no effect on the training, so a run may be resumed with or without it."""
     options = replace(OPTIONS, evaluate_first=False)
     with pytest.raises(KeyboardInterrupt):
         train(classifier(model), tmp_path / "run", OPTIONS, watchers=[StopAfter(3, signal.SIGINT)])
@@ -112,7 +112,7 @@ def test_a_run_may_leave_the_first_measurement_out(model: Path, whole_run: Path,
 
 
 class Counted(TextClassificationObjective):
-    """Counts how often it is measured, and is killed in the first update if asked."""
+    """Counts its evaluations, and kills the process in the first update on request."""
 
     measured = 0
     stops = False
@@ -127,7 +127,7 @@ class Counted(TextClassificationObjective):
         return super().loss(examples, rng)
 
 
-def test_a_resumed_run_does_not_measure_the_beginning_again(model: Path, tmp_path: Path) -> None:
+def test_a_resumed_run_does_not_repeat_the_first_evaluation(model: Path, tmp_path: Path) -> None:
     options = replace(OPTIONS, max_steps=1)
     made = Counted(model, EXAMPLES, EXAMPLES[:8], ClassificationTask(), options)
     made.stops = True
@@ -142,7 +142,7 @@ def test_a_resumed_run_does_not_measure_the_beginning_again(model: Path, tmp_pat
     assert lines == [0, 1]
 
 
-def test_what_was_learned_is_served(whole_run: Path) -> None:
+def test_the_trained_model_is_loaded_by_the_pipeline(whole_run: Path) -> None:
     classify = munjang.pipeline("text-classification", str(whole_run))
     found = [classify(example.text)[0]["label"] for example in EXAMPLES]
     assert np.mean([a == b.label for a, b in zip(found, EXAMPLES, strict=True)]) > 0.9
@@ -157,7 +157,7 @@ def test_the_same_seed_gives_the_same_run(model: Path, whole_run: Path, tmp_path
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_a_stopped_run_goes_on_exactly(
+def test_a_stopped_run_resumes_exactly(
     model: Path, whole_run: Path, tmp_path: Path, number: signal.Signals
 ) -> None:
     output = tmp_path / "run"
@@ -175,7 +175,7 @@ def test_a_stopped_run_goes_on_exactly(
         assert np.array_equal(value, expected[name]), name
 
 
-def test_a_killed_run_goes_on_exactly(model: Path, whole_run: Path, tmp_path: Path) -> None:
+def test_a_killed_run_resumes_exactly(model: Path, whole_run: Path, tmp_path: Path) -> None:
     code = (
         "import sys, os, signal\n"
         "from dataclasses import replace\n"
@@ -208,7 +208,7 @@ def test_a_killed_run_goes_on_exactly(model: Path, whole_run: Path, tmp_path: Pa
 
 
 def test_a_full_disk_keeps_the_last_checkpoint(model: Path, whole_run: Path, tmp_path: Path) -> None:
-    """Files may not grow beyond what the first checkpoint needs less a bit, from the third update on."""
+    """From the third update, limit the size of files to slightly less than the first checkpoint."""
     code = (
         "import resource, sys\n"
         "from dataclasses import replace\n"
@@ -247,7 +247,7 @@ def test_a_full_disk_keeps_the_last_checkpoint(model: Path, whole_run: Path, tmp
     assert losses(output) == losses(whole_run)
 
 
-def test_a_finished_run_is_not_done_again(model: Path, whole_run: Path) -> None:
+def test_a_finished_run_is_not_repeated(model: Path, whole_run: Path) -> None:
     before = (whole_run / "model.safetensors").stat().st_mtime_ns
     began = time.perf_counter()
     result = train(classifier(model), whole_run, OPTIONS)
@@ -257,7 +257,7 @@ def test_a_finished_run_is_not_done_again(model: Path, whole_run: Path) -> None:
     assert time.perf_counter() - began < 30
 
 
-def test_another_run_is_not_written_over(model: Path, whole_run: Path) -> None:
+def test_another_run_is_not_overwritten(model: Path, whole_run: Path) -> None:
     other = replace(OPTIONS, learning_rate=3e-3)
     with pytest.raises(InputError, match=r"another run: 'learning_rate' is 0.003 here and 0.002 there"):
         train(classifier(model, other), whole_run, other)
@@ -265,20 +265,20 @@ def test_another_run_is_not_written_over(model: Path, whole_run: Path) -> None:
         train(classifier(model, examples=[*EXAMPLES[1:], EXAMPLES[1]]), whole_run, OPTIONS)
 
 
-def test_other_files_are_not_written_over(model: Path, tmp_path: Path) -> None:
+def test_other_files_are_not_overwritten(model: Path, tmp_path: Path) -> None:
     (tmp_path / "thesis.txt").write_text("years of work")
     with pytest.raises(InputError, match="is not empty"):
         train(classifier(model), tmp_path, OPTIONS)
 
 
-def test_a_folder_that_can_not_be_written(model: Path, tmp_path: Path) -> None:
+def test_a_read_only_folder(model: Path, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(CheckpointError, match="Can't write into"):
         train(classifier(model), tmp_path / "file" / "run", OPTIONS)
 
 
 class Broken(TextClassificationObjective):
-    """Loses its number in the fourth update."""
+    """Has a NaN loss in the fourth update."""
 
     updates = 0
 
@@ -300,7 +300,7 @@ def _made(kind: type[TextClassificationObjective], model: Path, options: Any) ->
     return kind(model, EXAMPLES, EXAMPLES[:8], ClassificationTask(), options)
 
 
-def test_a_loss_that_is_no_number_stops_the_run(model: Path, tmp_path: Path) -> None:
+def test_a_nan_loss_stops_the_run(model: Path, tmp_path: Path) -> None:
     options = replace(OPTIONS, checkpoint_steps=2)
     with pytest.raises(
         TrainingError, match=r"At update 4 \(epoch 1, examples .*\) the loss is nan; the last"
@@ -310,7 +310,7 @@ def test_a_loss_that_is_no_number_stops_the_run(model: Path, tmp_path: Path) -> 
     assert all(np.isfinite(loss) for _, loss in losses(tmp_path / "run"))
 
 
-def test_memory_that_runs_out_is_explained(model: Path, tmp_path: Path) -> None:
+def test_running_out_of_memory_is_explained(model: Path, tmp_path: Path) -> None:
     with pytest.raises(TrainingError, match="Memory ran out at update 1 with token_budget=8192; try 4096"):
         train(_made(Huge, model, OPTIONS), tmp_path / "run", OPTIONS)
 
@@ -336,7 +336,7 @@ def test_accumulated_and_cut_batches_learn_the_same(tmp_path: Path) -> None:
         np.testing.assert_allclose([x for _, x in found], [x for _, x in expected], atol=2e-5)
 
 
-def test_two_processes_learn_as_one(tmp_path: Path) -> None:
+def test_two_processes_train_like_a_single_process(tmp_path: Path) -> None:
     """Started as torchrun does it; without dropout, which each process draws for itself."""
     start = tiny_model(tmp_path / "model", dropout=0.0)
     train(classifier(start, CAREFUL), tmp_path / "one", CAREFUL)
@@ -367,7 +367,7 @@ def test_two_processes_learn_as_one(tmp_path: Path) -> None:
             np.testing.assert_allclose(two[name], value, atol=1e-5, err_msg=name)
 
 
-def test_the_log_of_a_killed_run_may_end_in_half_a_line(tmp_path: Path) -> None:
+def test_the_log_of_a_killed_run_may_have_a_truncated_line(tmp_path: Path) -> None:
     path = tmp_path / "log.jsonl"
     path.write_text(json.dumps({"step": 1, "loss": 1.0}) + '\n{"step": 2, "lo')
     assert read_log(path) == [{"step": 1, "loss": 1.0}]

@@ -1,4 +1,4 @@
-"""What learns, what stays, and how: frozen layers, rows of the embeddings, losses, gradients and updates."""
+"""Trained and frozen tensors: layers, rows of the embeddings, losses, gradients and updates."""
 
 from __future__ import annotations
 
@@ -82,9 +82,7 @@ def _compare(network: Network, peer: Mapping[str, torch.nn.Parameter], chosen: A
     assert seen > 20
 
 
-def test_rows_that_no_example_uses_stay_and_the_others_learn_as_in_a_whole_table(
-    model: Path, tmp_path: Path
-) -> None:
+def test_unused_rows_are_frozen_and_the_others_learn_as_in_a_full_table(model: Path, tmp_path: Path) -> None:
     options = replace(CAREFUL, weight_decay=0.0)
     train(classifier(model, options), tmp_path / "rows", options)
     whole = classifier(model, options)
@@ -163,7 +161,7 @@ def test_biases_and_norms_do_not_decay() -> None:
     assert not decays("encoder.layer.0.output.LayerNorm.weight", vector)
 
 
-def test_updates_are_those_of_adamw_by_hand(model: Path) -> None:
+def test_updates_equal_adamw_written_by_hand(model: Path) -> None:
     """One update of arXiv:1711.05101, algorithm 2, written out."""
     options = replace(CAREFUL, weight_decay=0.1, max_grad_norm=0.0)
     objective = classifier(model, options)
@@ -182,7 +180,7 @@ def test_updates_are_those_of_adamw_by_hand(model: Path) -> None:
         np.testing.assert_allclose(found, wanted, atol=2e-6, err_msg=name)
 
 
-def test_clipping_keeps_the_direction(model: Path) -> None:
+def test_clipping_keeps_the_direction_of_the_gradient(model: Path) -> None:
     options = replace(CAREFUL, max_grad_norm=1e-3)
     objective = classifier(model, options)
     optimizer = Optimizer(objective.network, options)
@@ -220,7 +218,7 @@ def test_learning_rates() -> None:
         ({"patience": 0}, "patience must be at least 1"),
     ],
 )
-def test_values_that_can_not_be(wrong: dict[str, Any], message: str) -> None:
+def test_impossible_values(wrong: dict[str, Any], message: str) -> None:
     with pytest.raises(InputError, match=message):
         TrainingOptions(**wrong)
 
@@ -231,7 +229,7 @@ def test_values_of_a_wrong_type(wrong: dict[str, Any]) -> None:
         TrainingOptions(**wrong)
 
 
-def test_devices_that_are_not_there(model: Path) -> None:
+def test_missing_devices(model: Path) -> None:
     for device, message in (("tpu", "Unknown device"), ("cuda:99", "torch sees")):
         with pytest.raises(InputError, match=message):
             classifier(model, replace(CAREFUL, device=device))

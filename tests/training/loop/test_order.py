@@ -1,4 +1,4 @@
-"""Batches: each example once an epoch, the same order for the same seed, and where a run goes on."""
+"""Batches: each example once per epoch, the same order for the same seed, and the start of a resumed run."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def test_every_example_once_an_epoch(
 
 
 @given(st.integers(1, 40), st.integers(0, 50))
-def test_a_run_goes_on_with_what_would_have_come(n: int, done: int) -> None:
+def test_a_resumed_run_continues_with_the_next_batches(n: int, done: int) -> None:
     order = Order(costs(n), TrainingOptions(epochs=3, batch_size=4))
     whole = list(order.updates())
     rest = list(order.updates(after=done))
@@ -52,7 +52,7 @@ def test_a_run_goes_on_with_what_would_have_come(n: int, done: int) -> None:
         assert all(np.array_equal(x, y) for x, y in zip(a.batches, b.batches, strict=True))
 
 
-def test_batches_of_tokens_are_about_as_large_as_asked() -> None:
+def test_batches_of_tokens_have_about_the_requested_size() -> None:
     sizes = costs(1000)
     batches = Order(sizes, TrainingOptions(batch_tokens=500)).batches(0)
     tokens = [int(sizes[batch].sum()) for batch in batches]
@@ -79,7 +79,7 @@ def test_parts_of_an_epoch(epochs: float, steps: int) -> None:
 
 
 @given(st.lists(st.integers(1, 30), min_size=0, max_size=40), st.integers(1, 60))
-def test_parts_keep_to_the_budget(sizes: list[int], budget: int) -> None:
+def test_parts_fit_the_budget(sizes: list[int], budget: int) -> None:
     array = np.array(sizes, dtype=np.intp)
     places = np.arange(len(sizes), dtype=np.intp)
     parts = list(cut_into_parts(places, array, budget))
@@ -88,6 +88,6 @@ def test_parts_keep_to_the_budget(sizes: list[int], budget: int) -> None:
         assert len(part) == 1 or array[part].sum() <= budget
 
 
-def test_random_numbers_depend_on_the_place_alone() -> None:
+def test_random_numbers_depend_only_on_the_position() -> None:
     assert generator(1, 5, 0).random() == generator(1, 5, 0).random()
     assert generator(1, 5, 0).random() != generator(1, 6, 0).random()

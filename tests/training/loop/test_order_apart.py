@@ -1,4 +1,4 @@
-"""Batches whose loss takes other examples as negatives hold no text twice where that is avoidable."""
+"""Batches for losses with in-batch negatives have no duplicate texts if that is avoidable."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def ones(count: int) -> NDArray[np.intp]:
     return np.ones(count, dtype=np.intp)
 
 
-def test_no_text_stands_twice_in_a_batch() -> None:
+def test_no_text_occurs_twice_in_a_batch() -> None:
     conflicts = np.array([[number, 1000 + number % 20] for number in range(200)])
     for epoch in range(3):
         batches = Order(ones(200), EIGHT, conflicts=conflicts).batches(epoch)
@@ -28,7 +28,7 @@ def test_no_text_stands_twice_in_a_batch() -> None:
     assert any(len(set(conflicts[batch].ravel())) < conflicts[batch].size for batch in without)
 
 
-def test_nothing_changes_where_nothing_conflicts() -> None:
+def test_the_order_is_unchanged_without_conflicts() -> None:
     conflicts = np.arange(60).reshape(30, 2)
     with_conflicts, without = Order(ones(30), EIGHT, conflicts=conflicts), Order(ones(30), EIGHT)
     for one, other in zip(with_conflicts.batches(1), without.batches(1), strict=True):

@@ -1,4 +1,4 @@
-"""The picture of a run: which scale a measure has, and a run without one, or without updates."""
+"""The chart of a run: the scales of its measures, and runs without measures or updates."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ STEPS: list[dict[str, Any]] = [{"step": number, "loss": 5.0 / number} for number
 
 
 @pytest.mark.parametrize(("metric", "scales"), [("loss", 1), ("accuracy", 2), (None, 1), ("recall", 1)])
-def test_a_measure_has_its_own_scale_and_a_loss_that_of_the_loss(
+def test_a_measure_has_its_own_scale_and_a_loss_the_scale_of_the_loss(
     tmp_path: Path, metric: str | None, scales: int
 ) -> None:
-    """Nothing is drawn of a measure that no evaluation gave."""
+    """A measure without values is not drawn."""
     log = [*STEPS, {"step": 20, "evaluation": {"loss": 0.4, "accuracy": 0.8}, "best": True}]
     assert draw_curves(log, tmp_path, metric)
     picture = (tmp_path / "curves.svg").read_text(encoding="utf-8")
@@ -26,7 +26,7 @@ def test_a_measure_has_its_own_scale_and_a_loss_that_of_the_loss(
 
 
 @pytest.mark.parametrize("updates", [1, 2, 3, 5, 29])
-def test_ticks_stand_at_whole_updates(tmp_path: Path, updates: int) -> None:
+def test_ticks_are_at_whole_updates(tmp_path: Path, updates: int) -> None:
     """The numbers below the axis are comments in the SVG, with the glyphs that draw them."""
     log = [{"step": 0, "evaluation": {"accuracy": 0.5}, "best": False}, *STEPS[:updates]]
     assert draw_curves(log, tmp_path, "accuracy")
@@ -37,6 +37,6 @@ def test_ticks_stand_at_whole_updates(tmp_path: Path, updates: int) -> None:
     assert all(label.isdigit() for label in labels)
 
 
-def test_nothing_to_draw(tmp_path: Path) -> None:
+def test_a_chart_without_values(tmp_path: Path) -> None:
     assert not draw_curves([], tmp_path, "loss")
     assert not any(tmp_path.iterdir())

@@ -146,7 +146,7 @@ def test_softmax(folder: Path) -> None:
         torch.testing.assert_close(mine.grad / 5, other.grad, atol=1e-5, rtol=1e-5)
 
 
-def test_many_anchors_are_scored_some_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_many_anchors_are_scored_in_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
     torch.manual_seed(3)
     columns = [torch.randn(23, 16, requires_grad=True) for _ in range(3)]
     texts = np.arange(69).reshape(3, 23)
@@ -161,7 +161,7 @@ def test_many_anchors_are_scored_some_at_a_time(monkeypatch: pytest.MonkeyPatch)
 
 
 def test_a_text_that_belongs_to_an_anchor_is_not_its_negative(folder: Path) -> None:
-    """Whatever stands twice counts as one that is not there, for the anchors that it belongs to."""
+    """A duplicate is left out of the negatives of the anchors that it belongs to."""
     repeated = [*PAIRS, PAIRS[0]]
     vectors = torch.tensor(np.random.default_rng(0).standard_normal((2, 6, 8)))
     vectors[:, 5] = vectors[:, 0]
@@ -195,7 +195,7 @@ def test_a_text_that_belongs_to_an_anchor_is_not_its_negative(folder: Path) -> N
 
 
 def test_cached_gradients_with_dropout_are_those_of_the_same_dropout(tmp_path: Path) -> None:
-    """A cached loss drops the same both times: one part gives what the uncached loss gives for its seed."""
+    """A cached loss uses the same dropout in both passes: one part equals the uncached loss for its seed."""
     from support.sentences import make_sentence_folder
 
     folder = tmp_path / "model"
@@ -214,7 +214,7 @@ def test_cached_gradients_with_dropout_are_those_of_the_same_dropout(tmp_path: P
 
 
 def test_a_cached_loss_needs_memory_for_one_part_only(folder: Path) -> None:
-    """However large the batch: what torch keeps for the gradients stays that of the token budget."""
+    """For all batch sizes, the tensors kept for the gradients are bounded by the token budget."""
 
     def kept(loss: SentenceLoss, repeats: int) -> int:
         objective = objective_on(folder, TRIPLETS * repeats, loss, token_budget=60)
@@ -242,7 +242,7 @@ def test_a_cached_loss_needs_memory_for_one_part_only(folder: Path) -> None:
 
 
 class _Kept:
-    """A tensor that is kept for the gradients; says when it is let go."""
+    """A tensor kept for the gradients; it reports when it is freed."""
 
     def __init__(self, tensor: torch.Tensor, forget: Callable[[int], None]) -> None:
         self.tensor, self._forget = tensor, forget

@@ -1,4 +1,4 @@
-"""Token ids on disk: the texts as they were, built whole or not at all, and once."""
+"""Token ids on disk: the unchanged texts, built atomically and once."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from tokenizers import decoders, models, pre_tokenizers, trainers
 
 from munjang import Tokenizer
 from munjang.errors import DataFileError, InputError
-from munjang.tokenization.word_starts import word_starts
+from munjang.tokenization.pieces import word_starts
 from munjang.training.options import VocabularyTask
 from munjang.training.pretraining import corpus as corpus_build
 from munjang.training.pretraining.corpus import Part, TokenCorpus
@@ -137,7 +137,9 @@ def test_a_failed_build_leaves_what_was_there(tmp_path: Path, tokenizer: Tokeniz
     assert not list(tmp_path.glob(".corpus-*"))
 
 
-def test_no_room(tmp_path: Path, tokenizer: Tokenizer, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_full_disk_is_reported(
+    tmp_path: Path, tokenizer: Tokenizer, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def full(self: Any, document: Any) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
@@ -172,7 +174,7 @@ def test_mistakes(tmp_path: Path, tokenizer: Tokenizer) -> None:
         TokenCorpus.open(tmp_path / "taken")
 
 
-def test_two_builders_build_once(tmp_path: Path, tokenizer: Tokenizer) -> None:
+def test_two_concurrent_builds_build_once(tmp_path: Path, tokenizer: Tokenizer) -> None:
     file = write(tmp_path / "a.txt", TEXTS * 200)
     read: list[int] = []
 
@@ -244,7 +246,7 @@ def trained(model: Any, trainer: Any, pre_tokenizer: Any, decoder: Any, folder: 
 
 
 def words_of(tokenizer: Tokenizer, text: str) -> list[str]:
-    """Put tokens together to words, by `word_starts`."""
+    """Join tokens to words with `word_starts`."""
     ids = tokenizer.encode(text, add_special_tokens=False)
     starts = word_starts(tokenizer)[ids]
     starts[0] = True
@@ -292,10 +294,8 @@ def test_a_vocabulary_without_marks(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("sentences", [False, True])
-def test_a_part_is_held_out_and_the_rest_is_learned_from(
-    tmp_path: Path, tokenizer: Tokenizer, sentences: bool
-) -> None:
-    """Documents are neither lost, nor cut, nor in both parts, whichever of several files they stand in."""
+def test_a_part_is_held_out_from_the_training(tmp_path: Path, tokenizer: Tokenizer, sentences: bool) -> None:
+    """No document of any file is lost, split or in both parts."""
     documents = [f"{TEXTS[i % 4]} {i}\n{TEXTS[0]} {i}" for i in range(60)]
     files = [tmp_path / "a.txt", tmp_path / "b.txt"]
     between = "\n\n" if sentences else "\n"
@@ -329,6 +329,6 @@ def test_a_part_without_text_is_refused(tmp_path: Path, tokenizer: Tokenizer) ->
     with pytest.raises(InputError, match="leaves none to learn from"):
         TokenCorpus.build(file, tokenizer, tmp_path / "corpus", part=Part(1 - 1e-6, held_out=False))
     for share in (0.0, 1.0, float("nan")):
-        with pytest.raises(InputError, match="lies between 0 and 1"):
+        with pytest.raises(InputError, match="must be between 0 and 1"):
             Part(share, held_out=True)
     assert not (tmp_path / "corpus").exists()

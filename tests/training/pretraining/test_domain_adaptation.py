@@ -1,4 +1,4 @@
-"""Going on with checkpoints of every family that fills masks: what they know is kept, and they learn."""
+"""Continued pre-training of all masked-LM architectures: the weights are kept, and the loss falls."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ FAMILIES: Mapping[str, Callable[[Path], None]] = {
 
 
 @pytest.mark.parametrize("family", FAMILIES)
-def test_a_published_model_gets_used_to_a_domain(family: str, tmp_path: Path) -> None:
+def test_a_published_model_adapts_to_a_domain(family: str, tmp_path: Path) -> None:
     FAMILIES[family](tmp_path / "model")
     file = write_documents(tmp_path / "a.txt")
     still = replace(OPTIONS, learning_rate=1e-12, max_steps=1)

@@ -23,7 +23,7 @@ from munjang.training.options import PretrainingTask, VocabularyTask
 from munjang.training.pretraining.corpus import TokenCorpus
 from munjang.training.pretraining.masked import MaskedLanguageObjective
 from munjang.training.pretraining.masking import Hider, Packed
-from munjang.training.pretraining.new_models import new_config
+from munjang.training.pretraining.train import new_config
 from support.pretraining import (
     OPTIONS,
     SIZES,
@@ -68,7 +68,7 @@ def objective(tokenizer: Tokenizer, corpus: TokenCorpus, **settings: Any) -> Mas
 
 @pytest.mark.parametrize("whole_words", [False, True])
 @pytest.mark.parametrize("model_type", CLASSES)
-def test_the_loss_and_its_gradients_are_the_reference_s(
+def test_the_loss_and_gradients_equal_the_reference(
     tokenizer: Tokenizer, corpus: TokenCorpus, tmp_path: Path, model_type: str, whole_words: bool
 ) -> None:
     made = objective(tokenizer, corpus, model_type=model_type, whole_words=whole_words)
@@ -87,14 +87,14 @@ def test_the_loss_and_its_gradients_are_the_reference_s(
     assert_same_gradients(made.network.trained, tally.count, gradients)
 
 
-def test_other_tokens_are_hidden_each_time(tokenizer: Tokenizer, corpus: TokenCorpus) -> None:
+def test_different_tokens_are_masked_each_time(tokenizer: Tokenizer, corpus: TokenCorpus) -> None:
     made = objective(tokenizer, corpus)
     examples = [made.examples[i] for i in range(20)]
     totals = [made.loss(examples, np.random.default_rng(seed)).total.item() for seed in (1, 2, 1)]
     assert totals[0] == totals[2] != totals[1]
 
 
-def test_measuring_is_the_reference_s_mean_and_repeats(
+def test_evaluation_equals_the_reference_and_is_reproducible(
     tokenizer: Tokenizer, corpus: TokenCorpus, tmp_path: Path
 ) -> None:
     made = objective(tokenizer, corpus, held_out=corpus, dropout=0.3)
@@ -113,7 +113,7 @@ def test_measuring_is_the_reference_s_mean_and_repeats(
 
 
 @pytest.mark.parametrize("model_type", CLASSES)
-def test_what_was_learned_is_served_by_every_library(
+def test_all_libraries_load_the_trained_model(
     tokenizer: Tokenizer, corpus: TokenCorpus, tmp_path: Path, model_type: str
 ) -> None:
     made = objective(tokenizer, corpus, model_type=model_type, held_out=corpus, dropout=0.1)
@@ -164,7 +164,7 @@ def test_a_corpus_of_another_vocabulary_is_refused(
     assert len(objective(Tokenizer.from_pretrained(tokenizer.name_or_path), corpus).examples)
 
 
-def test_the_run_is_known_by_texts_and_weights(
+def test_a_run_is_identified_by_texts_and_weights(
     tokenizer: Tokenizer, corpus: TokenCorpus, tmp_path: Path
 ) -> None:
     said = objective(tokenizer, corpus, held_out=corpus).describe()
@@ -180,8 +180,8 @@ def test_the_run_is_known_by_texts_and_weights(
     assert seeds[0]["model checksum"] != seeds[1]["model checksum"]
 
 
-def test_texts_with_nothing_to_hide(tokenizer: Tokenizer, tmp_path: Path) -> None:
-    """A text that the vocabulary does not know brings no loss; a corpus of such texts is refused."""
+def test_texts_without_maskable_tokens(tokenizer: Tokenizer, tmp_path: Path) -> None:
+    """A text of unknown tokens adds no loss; a corpus of such texts is refused."""
     lines = ["漢字只有"] * 8
     (tmp_path / "a.txt").write_text("\n".join(lines), encoding="utf-8")
     unknown = TokenCorpus.build(tmp_path / "a.txt", tokenizer, tmp_path / "corpus")
@@ -197,12 +197,12 @@ def test_texts_with_nothing_to_hide(tokenizer: Tokenizer, tmp_path: Path) -> Non
         objective(tokenizer, known, held_out=unknown)
 
 
-def test_a_head_with_a_matrix_of_its_own_is_refused(tokenizer: Tokenizer, corpus: TokenCorpus) -> None:
+def test_a_head_with_a_separate_matrix_is_refused(tokenizer: Tokenizer, corpus: TokenCorpus) -> None:
     made = objective(tokenizer, corpus)
     shared = made.model.weights["bert.embeddings.word_embeddings.weight"]
     weights = {**made.model.weights, "cls.predictions.decoder.weight": shared + 1}
     raw = {**made.model.raw_config, "tie_word_embeddings": False}
-    with pytest.raises(InputError, match=r"a matrix of its own \('cls.predictions.decoder.weight'\)"):
+    with pytest.raises(InputError, match=r"a separate matrix \('cls.predictions.decoder.weight'\)"):
         MaskedLanguageObjective(start_of(raw, tokenizer, weights), corpus, None, PretrainingTask(), OPTIONS)
     # A copy that is not used is no harm.
     start = start_of(made.model.raw_config, tokenizer, weights)

@@ -1,4 +1,4 @@
-"""Masked tokens: BERT's counts and shares, never a special token, whole words, the same draw again."""
+"""Masked tokens: BERT's counts and shares, no special tokens, whole words, reproducible samples."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ VOCABULARY = MaskingVocabulary(MASK, np.arange(5, SIZE), SPECIAL)
 
 
 def packed(rng: np.random.Generator, lengths: list[int]) -> NDArray[np.int64]:
-    """Texts of so many tokens, each with [CLS] and [SEP] around it where there is room."""
+    """Return texts with these numbers of tokens, [CLS] and [SEP] included if they fit."""
     texts = []
     for length in lengths:
         text = rng.integers(5, SIZE, size=length)
@@ -129,7 +129,7 @@ def test_each_call_draws_anew() -> None:
     assert not np.array_equal(first.positions, second.positions)
 
 
-def test_whole_words_reach_the_same_share() -> None:
+def test_whole_word_masking_reaches_the_same_share() -> None:
     rng = np.random.default_rng(3)
     lengths = [302] * 60
     ids = packed(rng, lengths)
@@ -148,7 +148,7 @@ def test_a_word_longer_than_the_count_is_masked_whole() -> None:
     assert mask(ids, 0, word_starts=starts).positions.tolist() == [1, 2, 3, 4]
 
 
-def test_nothing_to_mask() -> None:
+def test_no_maskable_tokens() -> None:
     for ids in (np.array([CLS, SEP]), np.zeros(0, dtype=np.int64)):
         for words in (None, np.ones(len(ids), dtype=bool)):
             masked = mask(ids, 0, word_starts=words)

@@ -19,9 +19,9 @@ from munjang.training.loop.loop import train
 from munjang.training.options import PretrainingTask
 from munjang.training.pretraining.corpus import TokenCorpus
 from munjang.training.pretraining.masking import Hider, Packed
-from munjang.training.pretraining.new_models import new_config
 from munjang.training.pretraining.next_sentence import NextSentenceObjective
 from munjang.training.pretraining.sentence_pairs import SentencePair, SentencePairs
+from munjang.training.pretraining.train import new_config
 from support.pretraining import (
     DOCUMENTS,
     OPTIONS,
@@ -66,7 +66,7 @@ def objective(tokenizer: Tokenizer, corpus: TokenCorpus, **settings: Any) -> Nex
 def drawn(
     corpus: TokenCorpus, tokenizer: Tokenizer, numbers: range, rng: np.random.Generator
 ) -> list[SentencePair]:
-    """The pairs that the objective draws first."""
+    """The first pairs that the objective samples."""
     pairs = SentencePairs(corpus, tokenizer, max_length=SIZES["max_length"], seed=OPTIONS.seed)
     draw = int(rng.integers(2**32))
     return [pairs.pair(draw, i) for i in numbers]
@@ -77,7 +77,7 @@ def packed_of(pairs: list[SentencePair]) -> Packed:
 
 
 @pytest.mark.parametrize("whole_words", [False, True])
-def test_the_loss_and_its_gradients_are_the_reference_s(
+def test_the_loss_and_gradients_equal_the_reference(
     tokenizer: Tokenizer, corpus: TokenCorpus, tmp_path: Path, whole_words: bool
 ) -> None:
     made = objective(tokenizer, corpus, whole_words=whole_words)
@@ -102,20 +102,20 @@ def test_the_loss_and_its_gradients_are_the_reference_s(
     assert_same_gradients(made.network.trained, tally.count, gradients)
 
 
-def test_pairs_are_drawn_anew_each_time(tokenizer: Tokenizer, corpus: TokenCorpus) -> None:
+def test_pairs_differ_between_epochs(tokenizer: Tokenizer, corpus: TokenCorpus) -> None:
     made = objective(tokenizer, corpus)
     totals = [made.loss(range(20), np.random.default_rng(seed)).total.item() for seed in (1, 2, 1)]
     assert totals[0] == totals[2] != totals[1]
 
 
-def test_new_heads_do_not_begin_alike(tokenizer: Tokenizer, corpus: TokenCorpus) -> None:
+def test_new_heads_have_different_initial_weights(tokenizer: Tokenizer, corpus: TokenCorpus) -> None:
     weights = objective(tokenizer, corpus).model.weights
     matrices = [weights["bert.pooler.dense.weight"], weights["cls.predictions.transform.dense.weight"]]
     assert matrices[0].shape == matrices[1].shape
     assert abs(np.corrcoef(matrices[0].ravel(), matrices[1].ravel())[0, 1]) < 0.2
 
 
-def test_what_was_learned_is_served_by_every_library(
+def test_all_libraries_load_the_trained_model(
     tokenizer: Tokenizer, corpus: TokenCorpus, tmp_path: Path
 ) -> None:
     made = objective(tokenizer, corpus, held_out=corpus, dropout=0.1)

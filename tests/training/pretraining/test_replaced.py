@@ -26,8 +26,8 @@ from munjang.training.options import PretrainingTask
 from munjang.training.pretraining import replaced as replaced_tokens
 from munjang.training.pretraining.corpus import TokenCorpus
 from munjang.training.pretraining.masking import Hider, Packed
-from munjang.training.pretraining.new_models import new_config
 from munjang.training.pretraining.replaced import ReplacedTokenObjective, generator_config, guesses
+from munjang.training.pretraining.train import new_config
 from support.pretraining import (
     OPTIONS,
     SIZES,
@@ -76,7 +76,7 @@ def judged_loss(packed: Packed, judged: NDArray[Any], guessed: NDArray[Any], log
 
 
 @pytest.mark.parametrize("whole_words", [False, True])
-def test_the_loss_and_its_gradients_are_the_reference_s(
+def test_the_loss_and_gradients_equal_the_reference(
     tokenizer: Tokenizer,
     corpus: TokenCorpus,
     tmp_path: Path,
@@ -120,7 +120,7 @@ def test_the_loss_and_its_gradients_are_the_reference_s(
     assert_same_gradients(made.network.trained, tally.count, gradients)
 
 
-def test_guesses_are_drawn_as_likely_as_they_are_held() -> None:
+def test_guesses_are_sampled_by_their_probability() -> None:
     probabilities = torch.tensor([0.5, 0.3, 0.2, 0.0])
     luck = torch.Generator().manual_seed(0)
     found = guesses(probabilities.log().expand(20_000, 4), luck)
@@ -129,10 +129,10 @@ def test_guesses_are_drawn_as_likely_as_they_are_held() -> None:
     assert guesses(torch.full((3, 4), float("nan"))).shape == (3,)  # the loss stops the run, not the draw
 
 
-def test_a_right_guess_counts_as_the_original(
+def test_a_right_guess_is_labelled_as_original(
     tokenizer: Tokenizer, corpus: TokenCorpus, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A generator that is always right leaves nothing to find."""
+    """With a generator that is always right, no token is replaced."""
     made = objective(tokenizer, corpus, held_out=corpus)
     packed = Packed.of(list(made.examples))
     hider = Hider(tokenizer, share_mask=1.0, share_random=0.0)
@@ -176,7 +176,7 @@ def test_both_models_are_saved_and_served(tokenizer: Tokenizer, corpus: TokenCor
     assert munjang.pipeline("fill-mask", tmp_path / "run" / "generator")("서울에서 기차를 [MASK].")
 
 
-def test_what_was_measured_is_what_the_reference_measures(
+def test_measures_equal_the_reference(
     tokenizer: Tokenizer, corpus: TokenCorpus, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     made = objective(tokenizer, corpus, held_out=corpus)
@@ -211,7 +211,7 @@ def test_a_generator_is_a_smaller_model(tokenizer: Tokenizer) -> None:
             generator_config(config(tokenizer), size=size)
 
 
-def test_models_that_do_not_fit_are_refused(tokenizer: Tokenizer, corpus: TokenCorpus) -> None:
+def test_unsuitable_models_are_refused(tokenizer: Tokenizer, corpus: TokenCorpus) -> None:
     bert = new_config(tokenizer, **SIZES)
     with pytest.raises(InputError, match="by a model of type 'electra', not 'bert'"):
         ReplacedTokenObjective(start_of(bert, tokenizer), corpus, None, PretrainingTask(), OPTIONS)

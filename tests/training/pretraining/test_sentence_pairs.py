@@ -1,4 +1,4 @@
-"""Next-sentence pairs: half follow, half are from elsewhere, and each can be drawn again."""
+"""Next-sentence pairs: half follow, half are random, and each pair is reproducible."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from munjang.training.pretraining.sentence_pairs import (
 )
 
 SPECIAL = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
-# Each sentence is a word of its own, so that its id tells where it stands.
+# Each sentence is a different word, so that its id identifies its position.
 DOCUMENTS = [["a0", "a1", "a2", "a3"], ["b0"], ["c0", "c1"], ["d0", "d1", "d2"]]
 
 
@@ -62,7 +62,7 @@ def test_every_pair(tmp_path: Path) -> None:
     assert not second
 
 
-def test_half_of_them_follow_and_the_others_are_uniform(tmp_path: Path) -> None:
+def test_half_of_the_pairs_follow_and_the_others_are_uniform(tmp_path: Path) -> None:
     corpus, tokenizer = make(tmp_path, DOCUMENTS)
     pairs = SentencePairs(corpus, tokenizer)
     drawn = [pairs.pair(epoch, 0) for epoch in range(3000)]

@@ -1,4 +1,4 @@
-"""Pre-training from files: one call from texts to a model, stopped and gone on with, or on from a checkpoint.
+"""Pre-training from files: from texts to a model in one call, stopped and resumed, or from a checkpoint.
 
 What can be wrong: the files (none, empty, one document), the share to hold out, settings that do not go
 together, the vocabulary, the output.
@@ -67,7 +67,7 @@ class StopAfter:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_stopped_run_goes_on_exactly(
+def test_a_stopped_run_resumes_exactly(
     tokenizer: Tokenizer, texts: list[Path], tmp_path: Path, kind: str
 ) -> None:
     def run(name: str, *watchers: StopAfter) -> None:
@@ -97,7 +97,7 @@ def test_a_stopped_run_goes_on_exactly(
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_checkpoint_gets_used_to_other_texts(
+def test_a_checkpoint_adapts_to_other_texts(
     tokenizer: Tokenizer, texts: list[Path], tmp_path: Path, kind: str
 ) -> None:
     """It begins with what the first run learned, the generator included."""
@@ -121,8 +121,10 @@ def test_a_checkpoint_gets_used_to_other_texts(
     assert munjang.pipeline("fill-mask", folder)("서울에서 기차를 [MASK].")
 
 
-def test_a_generator_is_found_named_or_begun(tokenizer: Tokenizer, texts: list[Path], tmp_path: Path) -> None:
-    """Published generators stand in folders of their own; without one, guesses begin at random."""
+def test_a_generator_is_found_named_or_created(
+    tokenizer: Tokenizer, texts: list[Path], tmp_path: Path
+) -> None:
+    """Published generators are in separate folders; without a generator, its weights start at random."""
     first = train_masked_language_model(
         texts,
         tokenizer=tokenizer,
@@ -165,7 +167,7 @@ def test_no_text_is_in_both_parts(tokenizer: Tokenizer, texts: list[Path], tmp_p
     assert held.fingerprint in report
 
 
-def test_another_run_is_not_gone_on_with(tokenizer: Tokenizer, texts: list[Path], tmp_path: Path) -> None:
+def test_another_run_is_not_resumed(tokenizer: Tokenizer, texts: list[Path], tmp_path: Path) -> None:
     def run(files: list[Path], **settings: Any) -> None:
         train_masked_language_model(
             files,
@@ -184,9 +186,7 @@ def test_another_run_is_not_gone_on_with(tokenizer: Tokenizer, texts: list[Path]
         run(texts, dropout=0.2)
 
 
-def test_settings_that_do_not_go_together_are_refused(
-    tokenizer: Tokenizer, texts: list[Path], tmp_path: Path
-) -> None:
+def test_conflicting_settings_are_refused(tokenizer: Tokenizer, texts: list[Path], tmp_path: Path) -> None:
     def run(**settings: Any) -> None:
         train_masked_language_model(texts, output=tmp_path / "run", options=SHORT, **run_of(settings))
 
@@ -203,8 +203,8 @@ def test_settings_that_do_not_go_together_are_refused(
         ({**new, "next_sentences": True, "model_type": "roberta"}, "of type 'bert', not 'roberta'"),
         ({**new, "model_type": "gpt2"}, "can't be of type 'gpt2'"),
         ({**new, "probability": 0.0}, "probability must be above 0"),
-        ({**new, "held_out": 1.5}, "lies between 0 and 1, got 1.5"),
-        ({**new, "held_out": True}, "lies between 0 and 1, got True"),
+        ({**new, "held_out": 1.5}, "must be between 0 and 1, got 1.5"),
+        ({**new, "held_out": True}, "must be between 0 and 1, got True"),
         ({**new, "held_out": 1e-9}, "leaves none to measure on"),
     ]
     for settings, message in wrong:

@@ -1,4 +1,4 @@
-"""Mining gives the negatives that sentence-transformers' mining gives, and never a text that belongs."""
+"""Mining returns the negatives of sentence-transformers, and never a positive."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ CORPUS = [f"{a} {b} 그리고 {a}" for a, b in product(WORDS[2:8], WORDS[3:7])]
 
 
 class Table(Mapping[str, Any]):
-    """As much of a `datasets.Dataset`, and of what pandas makes of it, as the peer's mining uses."""
+    """The parts of a `datasets.Dataset`, and of its pandas form, that the mining of the peer uses."""
 
     def __init__(self, columns: dict[str, list[Any]]) -> None:
         self.columns = columns
@@ -153,7 +153,7 @@ def test_as_the_peer_with_a_cross_encoder(
     assert ours
 
 
-def test_random_negatives_are_candidates_and_come_again(model: SentenceTransformer) -> None:
+def test_random_negatives_are_candidates_and_reproducible(model: SentenceTransformer) -> None:
     def mined(**settings: Any) -> list[Contrast]:
         task = MiningTask(range_min=2, range_max=12, output_format="n-tuple", **settings)
         return mine_hard_negatives(model, PAIRS, CORPUS, task=task)
@@ -170,7 +170,7 @@ def test_random_negatives_are_candidates_and_come_again(model: SentenceTransform
         assert order == sorted(order)
 
 
-def test_what_belongs_is_never_a_negative(model: SentenceTransformer) -> None:
+def test_positives_are_never_negatives(model: SentenceTransformer) -> None:
     """Neither another positive of the same anchor, nor the anchor, nor these in another Unicode form."""
     same = unicodedata.normalize("NFD", "한국 수도는")
     pairs = [Contrast("한국 수도는", "girl"), Contrast("한국 수도는", "한국"), Contrast("cat", "baby")]
@@ -185,7 +185,7 @@ def test_what_belongs_is_never_a_negative(model: SentenceTransformer) -> None:
     ]
 
 
-def test_blocks_do_not_change_what_is_found(
+def test_block_sizes_do_not_change_the_result(
     model: SentenceTransformer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     whole = mine_hard_negatives(

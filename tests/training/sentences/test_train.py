@@ -1,4 +1,4 @@
-"""Sentence encoders are trained the lessons' ways and today's, and the saved folder works everywhere."""
+"""Training of sentence encoders as in the lessons and with current losses; all libraries load the result."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ WAYS: dict[str, tuple[Sequence[Any], Sequence[Any], losses.SentenceLoss | None, 
 
 
 @pytest.mark.parametrize("way", WAYS)
-def test_every_way_lowers_the_loss(folder: Path, tmp_path: Path, way: str) -> None:
+def test_every_kind_of_training_lowers_the_loss(folder: Path, tmp_path: Path, way: str) -> None:
     examples, held_out, loss, metric = WAYS[way]
     result = train_sentence_transformer(
         examples, model=folder, output=tmp_path / "run", loss=loss, held_out=held_out, options=OPTIONS
@@ -148,7 +148,7 @@ def test_the_model_s_default_prompt_is_used(folder: Path, tmp_path: Path) -> Non
     assert_works_everywhere(alone.folder)
 
 
-def test_what_is_measured_is_what_the_evaluation_says(folder: Path, tmp_path: Path) -> None:
+def test_held_out_measures_equal_the_evaluation(folder: Path, tmp_path: Path) -> None:
     from munjang.evaluation.sentences import evaluate_similarity
 
     options = TrainingOptions(max_steps=3, learning_rate=1e-3, device="cpu")

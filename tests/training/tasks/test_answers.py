@@ -1,6 +1,6 @@
-"""Learning answers: windows as the pipeline cuts them, loss and gradients as those of `transformers`.
+"""Training of answers: the same windows as the pipeline, the same loss and gradients as `transformers`.
 
-What can be wrong: no questions, no answer at all, empty texts, answers that do not stand at their places,
+What can be wrong: no questions, no answer at all, empty texts, answers that are not at their offsets,
 questions that are too long, and numbers out of range.
 """
 
@@ -148,7 +148,7 @@ def test_windows_are_those_of_the_pipeline(model: Path) -> None:
 
 
 def test_answers_without_a_token(model: Path) -> None:
-    """A question whose answer the tokenizer drops teaches nothing."""
+    """A question whose answer the tokenizer drops is left out."""
     context = f"{SHORT} \u200b\u200b 끝"
     dropped = QuestionExample("q", QUESTION, context, (AnswerSpan("\u200b\u200b", context.index("\u200b")),))
     made = objective(model, examples=[GOOD, dropped])
@@ -179,7 +179,7 @@ def test_answers_inside_tokens_are_counted(model: Path) -> None:
     inside = QuestionExample("q", QUESTION, SHORT, (AnswerSpan(SHORT[start : end - 1], start),))
     (window,) = cutter.of([inside])
     assert (window.start, window.end, window.has_answer) == (at, at, True)
-    assert cutter.counts()["answers that tokens can't tell exactly"] == 1
+    assert cutter.counts()["answers with an edge inside a token"] == 1
 
 
 def test_decomposed_text(model: Path) -> None:
@@ -224,13 +224,13 @@ def wrong(start: int, text: str = "서울") -> QuestionExample:
     [
         ({"examples": []}, "no examples"),
         ({"examples": [question(None)] * 2}, "None of the 2 examples has an answer"),
-        ({"examples": [GOOD, wrong(3)]}, "Example 1: Question 'q7': the answer '서울' does not stand at 3"),
+        ({"examples": [GOOD, wrong(3)]}, "Example 1: Question 'q7': the answer '서울' is not at offset 3"),
         ({"examples": [GOOD, wrong(-5)]}, "Example 1: The answer '서울' begins at -5"),
-        ({"examples": [GOOD, wrong(900)]}, "Example 1: .* does not stand at 900"),
+        ({"examples": [GOOD, wrong(900)]}, "Example 1: .* is not at offset 900"),
         ({"examples": [GOOD, wrong(3, "")]}, "Example 1: An answer is empty"),
         ({"examples": [GOOD, QuestionExample("q", " ", SHORT, ())]}, "Example 1: The question is empty"),
         ({"examples": [GOOD, QuestionExample("q", "?", "", ())]}, "Example 1: The context is empty"),
-        ({"held_out": [GOOD, wrong(3)]}, "Held-out example 1: .* does not stand"),
+        ({"held_out": [GOOD, wrong(3)]}, "Held-out example 1: .* is not at offset"),
         ({"examples": [GOOD, question("서울", text="왜? " * 40)]}, "Example 1: .* leaves no room"),
         (
             {"held_out": [question("서울", text="왜? " * 40)]},

@@ -1,4 +1,4 @@
-"""Learning entities: characters become tokens, nothing is lost, gradients are those of `transformers`.
+"""Training of entities: targets of tokens, no entity lost, the gradients of `transformers`.
 
 What can be wrong: no texts, an empty one, no entity, entities that are empty, overlap, lie outside of their
 text or are of another type, in the examples or in the held-out ones; a window that is too short or too long.
@@ -96,7 +96,7 @@ def test_learns_and_serves(model: Path, tmp_path: Path) -> None:
     assert '"token-classification"' in (result.folder / "report.md").read_text(encoding="utf-8")
 
 
-def test_a_trained_head_goes_on(model: Path, tmp_path: Path) -> None:
+def test_a_trained_head_is_trained_further(model: Path, tmp_path: Path) -> None:
     train(objective(model, options=TrainingOptions(max_steps=2, device="cpu")), tmp_path / "run", LEARNING)
     before = munjang.Model.from_pretrained(tmp_path / "run", None).weights["classifier.weight"]
     again = objective(tmp_path / "run").loaded.model.weights["classifier.weight"]
@@ -119,7 +119,7 @@ def test_every_token_is_learned_once(model: Path, longest: int) -> None:
 
 @pytest.mark.parametrize("longest", [5, 12, 20])
 def test_windows_are_those_of_the_pipeline(longest: int, model: Path) -> None:
-    """A token is learned in the window that the pipeline takes its scores from."""
+    """A token is trained in the window from which the pipeline takes its scores."""
     text = " ".join(one["text"] for one in TEXTS)
     tokenizer = Tokenizer.from_pretrained(model)
     (encoding,) = tokenizer.encode_batch([text])
@@ -164,7 +164,7 @@ def test_spaces_belong_to_no_entity(tmp_path: Path) -> None:
     cutter = TaggedWindows(tokenizer, TAGS, 20)
     ((_, numbers),) = cutter.of([{"text": text, "entities": [(3, 5, "LC")]}])
     assert numbers == [NO_TAG, 0, TAGS.index("B-LC"), 0, 0, NO_TAG]
-    assert cutter.counts()["entities that tokens can't tell"] == 0
+    assert cutter.counts()["entities with an edge inside a token"] == 0
 
 
 def test_entities_inside_tokens_are_counted(tmp_path: Path) -> None:
@@ -173,7 +173,7 @@ def test_entities_inside_tokens_are_counted(tmp_path: Path) -> None:
     ((_, numbers),) = cutter.of([{"text": text, "entities": [(3, 5, "LC"), (6, 8, "DT")]}])
     assert numbers == [NO_TAG, 0, TAGS.index("B-LC"), TAGS.index("B-DT"), NO_TAG]
     assert cutter.counts()["entities"] == 2
-    assert cutter.counts()["entities that tokens can't tell"] == 1
+    assert cutter.counts()["entities with an edge inside a token"] == 1
 
 
 def test_decomposed_text(model: Path) -> None:

@@ -1,4 +1,4 @@
-"""Learning relations: entities get markers, loss and gradients are those of the same head by hand.
+"""Training of relations: markers of entities; loss and gradients equal those of a head written by hand.
 
 What can be wrong: no texts, one label only, labels that are not known, texts that are empty or hold a marker,
 entities outside of the text, overlapping or too far apart, types that are missing or new.
@@ -115,7 +115,7 @@ def test_parts_of_a_batch(model: Path) -> None:
     assert_cutting_changes_nothing(objective(model))
 
 
-def test_a_classifier_serves(model: Path, tmp_path: Path) -> None:
+def test_a_classifier_answers(model: Path, tmp_path: Path) -> None:
     result = train_relation_extraction(
         EXAMPLES,
         model=str(model),
@@ -148,7 +148,7 @@ def test_labels_in_the_order_given(model: Path) -> None:
 
 
 def test_a_regression_becomes_a_classifier(tmp_path: Path) -> None:
-    """What a model was before decides nothing about its scores."""
+    """The problem type of the base model has no effect on the scores of the trained model."""
     folder = tiny_model(tmp_path / "model", dropout=0.0)
     modify_json(folder / "config.json", problem_type="regression")
     made = objective(folder)
@@ -158,7 +158,7 @@ def test_a_regression_becomes_a_classifier(tmp_path: Path) -> None:
     assert sum(scores) == pytest.approx(1)
 
 
-def test_goes_on_with_its_own_markers(model: Path, tmp_path: Path) -> None:
+def test_a_trained_model_keeps_its_markers(model: Path, tmp_path: Path) -> None:
     made = objective(model, markers="typed")
     made.save(tmp_path / "first")
     again = objective(tmp_path / "first", markers="typed")
@@ -199,9 +199,9 @@ def relation(text: str, subject: Any = (0, 2, "LOC"), object: Any = (3, 5, "LOC"
         ),
         (
             {"examples": [*EXAMPLES, relation("man " * 60, (0, 3), (200, 203))]},
-            "Example 4: The entities stand .* apart",
+            "Example 4: The entities are .* apart",
         ),
-        ({"held_out": [relation("man " * 60, (0, 3), (200, 203))]}, "Held-out example 0: The entities stand"),
+        ({"held_out": [relation("man " * 60, (0, 3), (200, 203))]}, "Held-out example 0: The entities are"),
         ({"head": "masked-lm"}, "Unknown head 'masked-lm'"),
         ({"markers": "stars"}, "Unknown kind of markers 'stars'"),
     ],

@@ -1,4 +1,4 @@
-"""Learning to score pairs: losses and gradients as those of `sentence-transformers`, which loads the result.
+"""Training of cross-encoders: the losses and gradients of `sentence-transformers`, which loads the result.
 
 What can be wrong: no examples, several kinds of them, one text instead of two, labels that are neither 0 nor
 1, scores and grades that are negative, too high, no numbers or all the same, lists that are empty or lack
@@ -158,7 +158,7 @@ def test_activations(model: Path, tmp_path: Path) -> None:
         assert found.__name__ == wanted
 
 
-def test_a_trained_head_goes_on(model: Path, tmp_path: Path) -> None:
+def test_a_trained_head_is_trained_further(model: Path, tmp_path: Path) -> None:
     made = objective(model, SCORED)
     made.save(tmp_path / "first")
     again = objective(tmp_path / "first", LISTS)
@@ -167,7 +167,7 @@ def test_a_trained_head_goes_on(model: Path, tmp_path: Path) -> None:
 
 
 def test_long_pairs(model: Path, tmp_path: Path) -> None:
-    """The saved model reads as many tokens as it was trained with, and so does the held-out measurement."""
+    """The saved model and the held-out evaluation use the maximum length of the training."""
     made = objective(model, SCORED, held_out=SCORED, max_length=12)
     assert made.describe()["pairs cut"] == sum(
         len(made.loaded.tokenizer.encode(one.sentence1, one.sentence2)) > 12 for one in SCORED
@@ -189,7 +189,7 @@ def test_positive_labels(model: Path) -> None:
     assert set(made.evaluate()) == {"average_precision", "accuracy"}
 
 
-def test_lists_that_teach_nothing(model: Path) -> None:
+def test_lists_without_different_grades(model: Path) -> None:
     same = RankedList("food", ("a man", "two men"), (1, 1))
     made = objective(model, [*LISTS, same])
     assert len(made.examples) == 3
@@ -198,7 +198,7 @@ def test_lists_that_teach_nothing(model: Path) -> None:
 
 
 def test_other_held_out_examples(model: Path) -> None:
-    """Lists to learn from, scored pairs to measure on."""
+    """Ranked lists for training, scored pairs for the evaluation."""
     assert objective(model, LISTS, held_out=SCORED).metric == "spearman"
     assert objective(model, SCORED, held_out=LISTS).metric == "MRR@10"
     assert objective(model, SCORED).metric is None

@@ -1,4 +1,4 @@
-"""Words of a domain: which are suggested, and a model that knows them, in every reader."""
+"""Words of a domain: suggestions, and a model with them in its vocabulary, for all readers."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ def test_transformers_gives_the_same(kind: str, tmp_path: Path) -> None:
     assert np.abs(old.last_hidden_state - new.last_hidden_state).max() < 1e-6
 
 
-def test_a_sentence_encoder_stays_one(tmp_path: Path) -> None:
+def test_a_sentence_encoder_is_saved_as_sentence_encoder(tmp_path: Path) -> None:
     from sentence_transformers import SentenceTransformer as Reference
 
     MAKERS["unigram"](tmp_path / "model")
@@ -84,7 +84,7 @@ def test_a_sentence_encoder_stays_one(tmp_path: Path) -> None:
     assert np.abs(ours.encode(texts) - theirs).max() < 1e-5
 
 
-def test_mistakes_in_adding(tmp_path: Path) -> None:
+def test_invalid_words(tmp_path: Path) -> None:
     MAKERS["wordpiece"](tmp_path / "model")
     with pytest.raises(InputError, match="list is empty"):
         add_domain_tokens(tmp_path / "model", [], tmp_path / "new")
@@ -117,7 +117,7 @@ def letters(tmp_path: Path) -> Tokenizer:
     return Tokenizer.from_pretrained(tmp_path)
 
 
-def test_words_are_ranked_by_what_they_save(letters: Tokenizer) -> None:
+def test_words_are_ranked_by_saved_pieces(letters: Tokenizer) -> None:
     texts = [
         "심근경색은 심근경색의 진료",
         "심근경색에서 진료를",
@@ -148,7 +148,7 @@ def test_case_counts_where_the_tokenizer_keeps_it(tmp_path: Path) -> None:
     assert words == ["Stent", "stent"]
 
 
-def test_what_is_saved_is_saved(tmp_path: Path, letters: Tokenizer) -> None:
+def test_suggestions_save_the_reported_pieces(tmp_path: Path, letters: Tokenizer) -> None:
     text = "심근경색은 진료가 심근경색에서 좋아요"
     suggestions = suggest_tokens([text], letters, min_count=1)
     before = len(letters.encode(text))
@@ -156,7 +156,7 @@ def test_what_is_saved_is_saved(tmp_path: Path, letters: Tokenizer) -> None:
     assert before - len(letters.encode(text)) == sum(s.saved for s in suggestions)
 
 
-def test_mistakes_in_asking(letters: Tokenizer) -> None:
+def test_invalid_arguments_of_suggestions(letters: Tokenizer) -> None:
     with pytest.raises(InputError, match="limit must be at least 1"):
         suggest_tokens(["a"], letters, limit=0)
     with pytest.raises(InputError, match="min_count must be at least 1"):

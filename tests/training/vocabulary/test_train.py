@@ -37,7 +37,7 @@ def pieces_of(folder: Path) -> list[str]:
 
 
 def library_pieces(texts: list[str], size: int) -> set[str]:
-    """What the library's own trainer learns."""
+    """Return the pieces that the trainer of the library learns."""
     backend = tokenizers.Tokenizer(models.WordPiece(unk_token="[UNK]"))
     backend.normalizer = normalizers.BertNormalizer(strip_accents=False, lowercase=False)
     backend.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
@@ -61,7 +61,7 @@ def test_the_library_learns_the_same_pieces(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("lowercase", [False, True])
-def test_every_reader_gives_the_same_ids(tmp_path: Path, lowercase: bool) -> None:
+def test_all_readers_return_the_same_ids(tmp_path: Path, lowercase: bool) -> None:
     ours = train_wordpiece(
         None, tmp_path, texts=TEXTS, task=VocabularyTask(vocab_size=260, lowercase=lowercase)
     )
@@ -172,7 +172,7 @@ def test_symbols_beyond_the_first_plane(tmp_path: Path) -> None:
     assert "".join(tokenizer.tokenize("좋아요😀 𠀋")).replace("##", "") == "좋아요😀𠀋"
 
 
-def test_nothing_here_needs_torch(tmp_path: Path) -> None:
+def test_vocabularies_and_corpora_work_without_torch(tmp_path: Path) -> None:
     modules = [
         *("vocabulary.train", "vocabulary.trim", "vocabulary.add"),
         *("pretraining.corpus", "pretraining.masking", "pretraining.sentence_pairs"),

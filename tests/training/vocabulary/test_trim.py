@@ -46,7 +46,7 @@ def vectors(folder: Path, texts: list[str]) -> Any:
     return SentenceTransformer(folder, pooling="mean").encode(texts)
 
 
-def test_scripts_keep_every_text_as_it_was(former: Path, tmp_path: Path) -> None:
+def test_a_script_filter_keeps_texts_unchanged(former: Path, tmp_path: Path) -> None:
     done = trim_vocabulary(former, None, tmp_path / "new")
     before, after = Tokenizer.from_pretrained(former), Tokenizer.from_pretrained(tmp_path / "new")
     assert (done.before, done.after) == (len(before), len(after))
@@ -75,7 +75,7 @@ def test_any_text_in_the_scripts(former: Path, tmp_path_factory: pytest.TempPath
     same()
 
 
-def test_texts_keep_these_texts_as_they_were(former: Path, tmp_path: Path) -> None:
+def test_given_texts_keep_their_pieces(former: Path, tmp_path: Path) -> None:
     texts = [*KOREAN[:2], OTHER_LANGUAGES[0]]
     done = trim_vocabulary(former, iter(texts), tmp_path / "new")
     before, after = Tokenizer.from_pretrained(former), Tokenizer.from_pretrained(tmp_path / "new")
@@ -125,12 +125,12 @@ def test_transformers_gives_the_same_logits(former: Path, tmp_path: Path) -> Non
     assert np.abs(old[mask][:, done.kept] - new[mask]).max() < 1e-5
 
 
-def test_heads_stay(former: Path, tmp_path: Path) -> None:
+def test_heads_are_kept(former: Path, tmp_path: Path) -> None:
     trim_vocabulary(former, None, tmp_path)
     assert Model.from_pretrained(tmp_path, None).heads == Model.from_pretrained(former, None).heads
 
 
-def test_a_sentence_encoder_stays_one(tmp_path: Path) -> None:
+def test_a_sentence_encoder_is_saved_as_sentence_encoder(tmp_path: Path) -> None:
     from sentence_transformers import SentenceTransformer as Reference
 
     MAKERS["unigram"](tmp_path / "model")
@@ -190,7 +190,7 @@ def test_every_family_with_a_vocabulary(name: str, tmp_path: Path) -> None:
     assert np.abs(old[..., done.kept] - new).max() < 1e-5
 
 
-def test_any_texts_stay_as_they_were(former: Path) -> None:
+def test_any_texts_have_the_same_pieces(former: Path) -> None:
     before = Tokenizer.from_pretrained(former)
     words = sorted({word for text in (*KOREAN, *OTHER_LANGUAGES) for word in text.split()})
     letters = sorted({letter for word in words for letter in word})
@@ -210,7 +210,7 @@ def test_any_texts_stay_as_they_were(former: Path) -> None:
     same()
 
 
-def test_spare_merges_go(tmp_path: Path) -> None:
+def test_unused_merges_are_removed(tmp_path: Path) -> None:
     MAKERS["byte-level"](tmp_path / "model")
     trim_vocabulary(tmp_path / "model", KOREAN[:1], tmp_path / "new")
     old, new = (json.loads((tmp_path / name / "tokenizer.json").read_text()) for name in ("model", "new"))

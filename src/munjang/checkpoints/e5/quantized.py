@@ -120,16 +120,18 @@ class _Reader:
 
     def __init__(self, data: NDArray[np.uint8]) -> None:
         self.data = data
-        self.place = 0
+        self.offset = 0
 
     def take(self, length: int, what: str) -> NDArray[np.uint8]:
-        taken = self.at(self.place, length, what)
-        self.place += length
+        taken = self.at(self.offset, length, what)
+        self.offset += length
         return taken
 
     def at(self, offset: int, length: int, what: str) -> NDArray[np.uint8]:
         if length < 0 or offset < 0 or offset + length > len(self.data):
-            raise _BrokenError(f"{what} ({length} bytes at {offset}) lies beyond the end at {len(self.data)}")
+            raise _BrokenError(
+                f"{what} ({length} bytes at {offset}) is beyond the end of the file at {len(self.data)}"
+            )
         return self.data[offset : offset + length]
 
     def unpack(self, layout: str, what: str) -> tuple[Any, ...]:
@@ -186,7 +188,7 @@ def _read_normalization(reader: _Reader) -> dict[str, str]:
         character, outputs = table.unpack("<IB", "a normalisation entry")
         result = table.array("<u4", outputs, "a normalisation entry").tolist()
         normalization[_character(character)] = "".join(_character(code) for code in result)
-    if count < 0 or table.place != length:
+    if count < 0 or table.offset != length:
         raise _BrokenError(f"{count} normalisation entries do not fill their {length} bytes")
     return normalization
 

@@ -17,7 +17,8 @@ A command is a function whose parameters are declared with `option` and `argumen
 The help text is the function's docstring. A parameter whose type is a dataclass, such as ``Reading``, stands
 for options: one for each field that is annotated with `option`, or whose metadata are the arguments of
 `option` (``flags`` is a tuple). The command receives the dataclass. ``Annotated[Reading, Bundle(...)]``
-changes its options for one command.
+changes its options for one command. The parameter's default has the options' defaults, in place of
+the fields' own; a class attribute ``panel`` is the panel of all options that name no other.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ from __future__ import annotations
 import inspect
 import os
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from copy import copy
@@ -102,8 +103,9 @@ class Group(TyperGroup):
 class Commands(typer.Typer):
     """A program or a group of commands, whose help does not show the type of a flag."""
 
-    def __init__(self, *, cls: type[TyperGroup] = Group, **settings: Any) -> None:
-        super().__init__(cls=cls, **settings)
+    def __init__(self, *lines: str, cls: type[TyperGroup] = Group, **settings: Any) -> None:
+        """Create a group whose help page ends with these examples; `typer.Typer` has the ``settings``."""
+        super().__init__(cls=cls, epilog=examples(*lines) if lines else None, **settings)
 
     def command(self, name: str | None = None, **settings: Any) -> Callable[[Function], Function]:
         """Add a command, as `typer.Typer.command` does."""
@@ -143,18 +145,15 @@ class _Expansion:
     """The options that a parameter of a bundle's type stands for."""
 
     kind: type[Any]
-    bundle: Bundle
+    shown: Mapping[str, str]
+    defaults: Any  # an instance of ``kind``, or None
     parameters: list[inspect.Parameter]
 
     def take(self, values: dict[str, Any]) -> Any:
         """Remove the options' values from ``values``; return the dataclass that they make."""
         given = {parameter.name: values.pop(parameter.name) for parameter in self.parameters}
-        chosen = {
-            name: value for name, value in given.items() if value is not None or name not in self.bundle.shown
-        }
-        if self.bundle.defaults is None:
-            return self.kind(**chosen)
-        return replace(self.bundle.defaults, **chosen)
+        chosen = {name: value for name, value in given.items() if value is not None or name not in self.shown}
+        return self.kind(**chosen) if self.defaults is None else replace(self.defaults, **chosen)
 
 
 def _expanded(function: Callable[..., None]) -> Callable[..., None]:
@@ -162,7 +161,7 @@ def _expanded(function: Callable[..., None]) -> Callable[..., None]:
     parameters: list[inspect.Parameter] = []
     expansions: dict[str, _Expansion] = {}
     for parameter in inspect.signature(function, eval_str=True).parameters.values():
-        expansion = _expansion(parameter.annotation)
+        expansion = _expansion(parameter)
         if expansion is None:
             parameters.append(_with_flag(parameter))
         else:
@@ -180,40 +179,45 @@ def _expanded(function: Callable[..., None]) -> Callable[..., None]:
     return run
 
 
-def _expansion(annotation: Any) -> _Expansion | None:
+def _expansion(parameter: inspect.Parameter) -> _Expansion | None:
     """Return the options of a dataclass, or None for a parameter of another type."""
+    annotation = parameter.annotation
     bundles = [each for each in get_args(annotation)[1:] if isinstance(each, Bundle)]
     kind = get_args(annotation)[0] if bundles else annotation
     if not (isinstance(kind, type) and is_dataclass(kind)):
         return None
     bundle = bundles[0] if bundles else Bundle()
+    defaults = None if parameter.default is inspect.Parameter.empty else parameter.default
     hints = get_type_hints(kind, include_extras=True)
     parameters = [
-        _parameter_of(each, hints[each.name], bundle)
+        _parameter_of(each, hints[each.name], bundle.shown, defaults, getattr(kind, "panel", None))
         for each in fields(kind)
         if each.name not in bundle.without and ("help" in each.metadata or _option_of(hints[each.name]))
     ]
-    return _Expansion(kind, bundle, parameters)
+    return _Expansion(kind, bundle.shown, defaults, parameters)
 
 
-def _parameter_of(described_field: Field[Any], hint: Any, bundle: Bundle) -> inspect.Parameter:
+def _parameter_of(
+    described_field: Field[Any], hint: Any, shown: Mapping[str, str], defaults: Any, panel: str | None
+) -> inspect.Parameter:
     """Return the option of a field."""
     name, metadata = described_field.name, dict(described_field.metadata)
     if metadata:
         text, metavar, flags = (metadata.pop(key, None) for key in ("help", "metavar", "flags"))
         hint = _one_value(hint, option(str(text), metavar, *(flags or ()), **metadata))
-    if name in bundle.shown:
-        kind, declared = get_args(hint)[0], copy(_option_of(hint))
-        declared.show_default = bundle.shown[name]
-        hint, default = Annotated[kind | None, declared], None
-    elif bundle.defaults is not None:
-        default = getattr(bundle.defaults, name)
+    kind, declared = get_args(hint)[0], copy(_option_of(hint))
+    declared.rich_help_panel = declared.rich_help_panel or panel
+    if name in shown:
+        kind, declared.show_default, default = kind | None, shown[name], None
+    elif defaults is not None:
+        default = getattr(defaults, name)
     elif described_field.default_factory is not MISSING:
         default = described_field.default_factory()
     else:
         default = described_field.default
     if default is MISSING:
         default = inspect.Parameter.empty
+    hint = Annotated[kind, declared]
     return _with_flag(
         inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=hint)
     )
@@ -250,15 +254,11 @@ def _with_flag(parameter: inspect.Parameter) -> inspect.Parameter:
         return parameter
     kind = get_args(parameter.annotation)[0]
     long = parameter.name.strip("_").replace("_", "-")
-    negatable = declared.negatable
-    if negatable is None:
-        negatable = parameter.default is not False
+    negatable = parameter.default is not False if declared.negatable is None else declared.negatable
     is_flag = bool in (kind, *get_args(kind))
+    flag = f"--{long}/--no-{long}" if is_flag and negatable else f"--{long}"
     declared = copy(declared)
-    declared.param_decls = (
-        f"--{long}/--no-{long}" if is_flag and negatable else f"--{long}",
-        *declared.param_decls,
-    )
+    declared.param_decls = (flag, *declared.param_decls)
     return parameter.replace(annotation=Annotated[kind, declared])
 
 

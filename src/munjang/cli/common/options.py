@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Annotated, Any
+from typing import Annotated
 
-import typer
 from typer.models import ArgumentInfo, OptionInfo
 
 # Repeated here, because importing munjang.checkpoints would import NumPy before any help is shown.
@@ -77,35 +76,14 @@ class Bundle:
 
     Attributes:
         without: fields that are no options of this command; they keep their default.
-        defaults: an instance of the dataclass whose values are the defaults of this command.
         shown: field -> text that the help page shows as its default. Such an option has no default; if it is
-            not given, the field has its value in ``defaults``.
+            not given, the field keeps its default.
     """
 
     without: Sequence[str] = ()
-    defaults: Any = None
     shown: Mapping[str, str] = field(default_factory=dict)
 
 
-Model = Annotated[
-    str | None,
-    option(
-        "A folder, a name of `munjang models`, or a Hugging Face repository.",
-        "NAME",
-        "-m",
-        shown=DEFAULT_MODEL,
-        panel=MODEL,
-    ),
-]
-TaskModel = Annotated[
-    str,
-    option(
-        "A folder or a Hugging Face repository, with the head that the task needs.",
-        "NAME",
-        "-m",
-        panel=MODEL,
-    ),
-]
 # None if the option is not given: then the environment decides.
 Offline = Annotated[
     bool | None, option("Use only local files; open no connection.", "--offline", panel=MODEL)
@@ -146,19 +124,6 @@ Columns = Annotated[
         panel=READING,
     ),
 ]
-
-
-def named_columns(columns: str | None, names: Sequence[str], more: str | None = None) -> dict[str, Any]:
-    """Return name -> column for the columns of an option; further columns are a list named ``more``."""
-    if columns is None:
-        return {}
-    chosen = [column.strip() for column in columns.split(",")]
-    if len(chosen) < len(names) or (more is None and len(chosen) > len(names)):
-        raise typer.BadParameter(
-            f"It names {len(chosen)} columns in place of {', '.join(names)}.", param_hint="--columns"
-        )
-    rest = {} if more is None or len(chosen) == len(names) else {more: chosen[len(names) :]}
-    return {**dict(zip(names, chosen, strict=False)), **rest}
 
 
 def examples(*commands: str) -> str:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, TypeVar
 
 import typer
 
@@ -20,7 +20,6 @@ from munjang.cli.common.options import (
     Bundle,
     Column,
     Encoding,
-    Model,
     Offline,
     Pooling,
     option,
@@ -34,9 +33,7 @@ if TYPE_CHECKING:
     from munjang.sentence.transformer import SentenceTransformer
     from munjang.tasks.loading import ModelOptions
 
-_NO_QUOTING = "In CSV and TSV, quotation marks have no special meaning."
 _NO_HEADER = "In CSV and TSV, the first row is data; columns are called 1, 2, 3, ..."
-_PROMPT_NAME = "Which of the model's prompts to put before each text, such as query."
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -73,6 +70,15 @@ def is_piped() -> bool:
 def lines_of_stdin() -> list[str]:
     """Read standard input, one text per line."""
     return [row.text for row in DataFile(path=STDIN)]
+
+
+def line_pairs(a: str, b: str) -> list[tuple[str, str]]:
+    """Return the pair of two arguments, or a pair for each line of standard input if one of them is ``-``."""
+    if a == b == STDIN:
+        raise usage_error("Only one of the two can be standard input.", "A")
+    if a == STDIN:
+        return [(line, b) for line in lines_of_stdin()]
+    return [(a, line) for line in (lines_of_stdin() if b == STDIN else [b])]
 
 
 def queries_of(query: str) -> list[str]:
@@ -155,10 +161,11 @@ def file_or_stdin(file: str | None, name: str) -> str:
 class Reading:
     """Options: how a file of texts is read."""
 
+    panel: ClassVar = READING
     column: Column = None
     encoding: Encoding = "utf-8"
-    no_quoting: Annotated[bool, option(_NO_QUOTING, panel=READING)] = False
-    no_header: Annotated[bool, option(_NO_HEADER, panel=READING)] = False
+    no_quoting: Annotated[bool, option("In CSV and TSV, quotation marks have no special meaning.")] = False
+    no_header: Annotated[bool, option(_NO_HEADER)] = False
 
     def file(self, path: str) -> DataFile:
         """Return the file of texts; raise the usage error for an option that has no effect on this file."""
@@ -194,7 +201,16 @@ def rows_with_text(source: DataFile) -> list[Row]:
 class Opening:
     """Options: the model for sentence vectors, and how it is opened."""
 
-    model: Model = None
+    panel: ClassVar = MODEL
+    model: Annotated[
+        str | None,
+        option(
+            "A folder, a name of `munjang models`, or a Hugging Face repository.",
+            "NAME",
+            "-m",
+            shown=DEFAULT_MODEL,
+        ),
+    ] = None
     offline: Offline = None
     pooling: Pooling = None
 
@@ -205,7 +221,24 @@ class Opening:
 
     def sentence_model(self) -> SentenceTransformer:
         """Open the model."""
-        return sentence_model(self.model, offline=self.offline, pooling=self.pooling)
+        from munjang.sentence.transformer import SentenceTransformer
+
+        return SentenceTransformer(self.name, pooling=self.pooling, local_files_only=self.offline)
+
+
+@dataclass(frozen=True, kw_only=True)
+class TaskOpening:
+    """Options: the model of a task, and how it is opened."""
+
+    panel: ClassVar = MODEL
+    model: Annotated[
+        str, option("A folder or a Hugging Face repository, with the head that the task needs.", "NAME", "-m")
+    ]
+    offline: Offline = None
+
+    def open(self, task: Callable[..., T], **settings: Any) -> T:
+        """Open the model with the class of a task."""
+        return task(self.model, options=model_options(self.offline), **settings)
 
 
 # For commands that make no sentence vectors.
@@ -216,25 +249,17 @@ ModelOpening = Annotated[Opening, Bundle(without=("pooling",))]
 class Prompting:
     """Options: the text before each text."""
 
-    prompt_name: Annotated[str | None, option(_PROMPT_NAME, "NAME", panel=MODEL)] = None
-    prompt: Annotated[str | None, option("A text to put before each text.", "TEXT", panel=MODEL)] = None
+    panel: ClassVar = MODEL
+    prompt_name: Annotated[
+        str | None, option("Which of the model's prompts to put before each text, such as query.", "NAME")
+    ] = None
+    prompt: Annotated[str | None, option("A text to put before each text.", "TEXT")] = None
 
     def arguments(self) -> dict[str, Any]:
         """Return the arguments of `encode`; raise the usage error if both options are given."""
         if self.prompt is not None:
             refuse("beside --prompt", "prompt_name")
         return {"prompt_name": self.prompt_name, "prompt": self.prompt}
-
-
-def sentence_model(
-    model: str | None, *, offline: bool | None, pooling: str | None = None
-) -> SentenceTransformer:
-    """Open a model for sentence vectors."""
-    from munjang.sentence.transformer import SentenceTransformer
-
-    return SentenceTransformer(
-        DEFAULT_MODEL if model is None else model, pooling=pooling, local_files_only=offline
-    )
 
 
 def cross_encoder(name: str, *, offline: bool | None) -> CrossEncoder:

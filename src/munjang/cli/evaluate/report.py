@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, TypeVar
 
 from munjang.cli.common.options import AsJson, Progress, argument, option
-from munjang.cli.common.output import clean, console, new_table, print_json, write_line
+from munjang.cli.common.output import clean, console, new_table, print_json, print_table, write_line
 from munjang.cli.common.texts import usage_error
 from munjang.progress import has_bar, tracked
 
@@ -18,20 +18,15 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 Data = Annotated[Path, argument("The file with the labelled examples.", "DATA")]
-Limit = Annotated[int | None, option("Measure on a sample of so many.", "N", shown="all", min=1)]
-
-
-def sampled(examples: Sequence[T], limit: int | None) -> list[T]:
-    """Return a sample of at most ``limit`` examples."""
-    from munjang.data.splitting import sample
-
-    return sample(examples, limit)
 
 
 @dataclass(frozen=True)
 class Report:
-    """Options: whether progress is shown, and the form of the result."""
+    """Options: the size of the sample, whether progress is shown, and the form of the result."""
 
+    limit: Annotated[
+        int | None, option("Measure on a random sample of N examples.", "N", shown="all", min=1)
+    ] = None
     progress: Progress = None
     as_json: AsJson = False
     as_markdown: Annotated[bool, option("Print a table in Markdown, for a report.", "--markdown")] = False
@@ -39,7 +34,13 @@ class Report:
     def __post_init__(self) -> None:
         """Raise the usage error for two forms."""
         if self.as_json and self.as_markdown:
-            raise usage_error("It does not go together with --markdown.", "--json")
+            raise usage_error("Use either --json or --markdown.", "--json")
+
+    def sampled(self, examples: Sequence[T]) -> list[T]:
+        """Return the sample of the examples."""
+        from munjang.data.splitting import sample
+
+        return sample(examples, self.limit)
 
     def run(
         self,
@@ -67,14 +68,8 @@ class Report:
 
 
 def _print_table(evaluation: Evaluation) -> None:
-    table = new_table()
-    table.add_column("measure")
-    table.add_column("value", justify="right")
-    table.add_column("95% interval")
+    table = new_table(None, "measure", ">value", "95% interval")
     for name, value, interval in evaluation.rows():
         table.add_row(clean(name), value, interval)
-    out = console()
-    out.print(clean(evaluation.title), style="bold")  # rich would wrap a table's own title to its width
-    out.print(table)
-    if evaluation.notes:
-        out.print(clean(evaluation.notes), style="dim")
+    console().print(clean(evaluation.title), style="bold")  # rich would wrap a table's title to its width
+    print_table(table, clean(evaluation.notes))

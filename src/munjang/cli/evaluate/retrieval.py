@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 from munjang.cli.common.commands import command
-from munjang.cli.common.options import AsJson, Model, Offline, Pooling, Progress, argument, option
-from munjang.cli.common.output import console, new_table, print_json
-from munjang.cli.common.texts import cross_encoder, refuse, sentence_model, usage_error
+from munjang.cli.common.options import AsJson, Progress, argument, option
+from munjang.cli.common.output import new_table, print_json, print_table
+from munjang.cli.common.texts import Opening, cross_encoder, refuse, usage_error
 from munjang.progress import tracked
 
 if TYPE_CHECKING:
@@ -32,26 +32,29 @@ def retrieval(
     mode: Annotated[
         list[str] | None,
         option(
-            "semantic, lexical, hybrid or reranked; repeat it.", "MODE", shown="semantic, lexical, hybrid"
+            "semantic, lexical, hybrid or reranked; may be repeated.",
+            "MODE",
+            shown="semantic, lexical, hybrid",
         ),
     ] = None,
     rerank: Annotated[str | None, option("The cross-encoder for the mode reranked.", "NAME")] = None,
-    queries: Annotated[int | None, option("Ask a sample of so many.", "N", shown="all", min=1)] = None,
+    queries: Annotated[
+        int | None, option("Use a random sample of N queries.", "N", shown="all", min=1)
+    ] = None,
     analyzer: Annotated[
         str | None,
-        option("What makes words of texts: kiwi or hangul-bigrams.", "NAME", shown="kiwi if installed"),
+        option(
+            "How texts are split into words: kiwi or hangul-bigrams.", "NAME", shown="kiwi if it is installed"
+        ),
     ] = None,
-    model: Model = None,
-    pooling: Pooling = None,
-    offline: Offline = None,
+    opening: Opening = Opening(),
     progress: Progress = None,
     as_json: AsJson = False,
 ) -> None:
-    """Measure how high an index ranks what answers a query: MRR@10, nDCG@10, Recall@1 and Recall@10.
+    """Measure how high an index ranks the documents for a query: MRR@10, nDCG@10, Recall@1 and Recall@10.
 
-    Each comes with the interval that holds it with 95% confidence. KorQuAD: find the paragraph that a
-    question was asked about. Questions and answers: one in ten is held out, and a stored question with the
-    same answer is to be found.
+    Each has its 95% confidence interval. KorQuAD: the task is to find the paragraph that a question is about.
+    Questions and answers: a tenth is held out; the task is to find a stored question with the same answer.
     """
     from munjang.evaluation.retrieval import evaluate_retrieval, indexed
 
@@ -61,12 +64,12 @@ def retrieval(
     if modes == ["semantic"]:
         refuse("on --mode semantic, which compares no words", "analyzer")
     task = _task(data, queries)
-    encoder = sentence_model(model, offline=offline, pooling=pooling)
-    reranker = None if rerank is None else cross_encoder(rerank, offline=offline)
+    encoder = opening.sentence_model()
+    reranker = None if rerank is None else cross_encoder(rerank, offline=opening.offline)
     with ExitStack() as stack:
         with tracked(progress, len(task.documents), "Indexing") as advance:
             index = stack.enter_context(indexed(task, encoder, analyzer=analyzer, advance=advance))
-        with tracked(progress, len(modes) * len(task.queries), "Asking") as advance:
+        with tracked(progress, len(modes) * len(task.queries), "Searching") as advance:
             results = evaluate_retrieval(task, index, modes, rerank=reranker, advance=advance)
     if as_json:
         rows = [result.to_dict() for result in results]
@@ -89,13 +92,9 @@ def _task(data: str, queries: int | None) -> RetrievalTask:
 
 
 def _print_table(task: RetrievalTask, results: list[RetrievalResult]) -> None:
-    table = new_table(task.name)
-    table.add_column("mode")
-    for name in results[0].metrics:
-        table.add_column(name, justify="right")
-    table.add_column("ms/query", justify="right")
+    table = new_table(task.name, "mode", *(f">{name}" for name in results[0].metrics), ">ms/query")
     for result in results:
         cells = [f"{e.value:.3f}\n{e.low:.3f}–{e.high:.3f}" for e in result.metrics.values()]
         table.add_row(result.mode, *cells, f"{1000 * result.seconds_per_query:.1f}")
     table.caption = f"{task.notes}; below each mean its 95% interval"
-    console().print(table)
+    print_table(table)

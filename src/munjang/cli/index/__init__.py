@@ -12,11 +12,10 @@ import typer
 from munjang.cli.common.commands import Commands, command
 from munjang.cli.common.errors import tell
 from munjang.cli.common.hits import SearchOptions, open_index, search_index
-from munjang.cli.common.options import AsJson, Bundle, Model, Offline, Progress, argument, examples, option
-from munjang.cli.common.output import clean, console, joined, new_table, print_json, write_line
-from munjang.cli.common.texts import queries_of, refuse
-from munjang.cli.index.build import add, build, read_id
-from munjang.cli.index.options import Location, Passages, print_result
+from munjang.cli.common.options import AsJson, Bundle, Offline, Progress, argument, option
+from munjang.cli.common.output import clean, joined, new_table, print_json, print_result, print_table
+from munjang.cli.common.texts import ModelOpening, Opening, queries_of, refuse
+from munjang.cli.index.build import Location, Passages, add, build, read_id
 from munjang.errors import InputError
 from munjang.progress import tracked
 from munjang.search.stores import open_store, redact_password
@@ -36,14 +35,13 @@ def search(
     location: Location,
     query: Annotated[str, argument("The query; - for each line of standard input.", "QUERY")],
     options: SearchOptions = SearchOptions(),
-    model: Model = None,
-    offline: Offline = None,
+    opening: ModelOpening = Opening(),
     as_json: AsJson = False,
 ) -> None:
     """Find documents of an index; the same as `munjang search QUERY --index INDEX`."""
     queries = queries_of(query)
-    with open_index(location, model, offline=offline) as index:
-        search_index(index, queries, options, offline=offline, as_json=as_json)
+    with open_index(location, opening.model, offline=opening.offline) as index:
+        search_index(index, queries, options, offline=opening.offline, as_json=as_json)
 
 
 @command("munjang index info faq.munjang")
@@ -54,9 +52,7 @@ def info(location: Location, as_json: AsJson = False) -> None:
     if as_json:
         print_json(values)
         return
-    table = new_table(clean(values["location"]))
-    table.add_column("what")
-    table.add_column("value", ratio=1)
+    table = new_table(clean(values["location"]), "what", "value")
     for name in ("documents", "passages", "vectors"):
         table.add_row(name, f"{values[name]:,}")
     for name, size in values["bytes"].items():
@@ -64,7 +60,7 @@ def info(location: Location, as_json: AsJson = False) -> None:
     for name, value in {**values["settings"], **values["details"]}.items():
         if value is not None:
             table.add_row(clean(name), clean(_as_text(value)))
-    console().print(table)
+    print_table(table)
 
 
 def _as_text(value: Any) -> str:
@@ -86,7 +82,8 @@ def check(location: Location, as_json: AsJson = False) -> None:
         count = None if problems else len(index)  # may be unreadable in a damaged index
         name = index.location
     lines = [clean(problem) for problem in problems] or [f"{count:,} documents, no damage"]
-    print_result(name, as_json, {"documents": count, "problems": problems}, *lines)
+    values = {"index": name, "documents": count, "problems": problems}
+    print_result(as_json, values, *(f"{name}: {line}" for line in lines))
     if problems:
         raise typer.Exit(1)
 
@@ -115,11 +112,9 @@ def export(
             line = {"id": document.id, **document.fields, "metadata": document.metadata}
             output.write(f"{json.dumps(line, ensure_ascii=False)}\n".encode())
             written += 1
-    if as_json:
-        counts = {"written": written, "unreadable": unreadable}
-        print_json({"index": redact_password(location), "file": file, **counts})
-    else:
-        write_line(f"{file}: {written:,} documents written, {unreadable:,} can't be read")
+    name = redact_password(location)
+    values = {"index": name, "file": file, "written": written, "unreadable": unreadable}
+    print_result(as_json, values, f"{file}: {written:,} documents written, {unreadable:,} can't be read")
     if unreadable:
         raise typer.Exit(1)
 
@@ -151,9 +146,9 @@ def migrate(
         else:
             encoded = _migrate(index, model, passages, progress)
         settings, name = index.settings, index.location
-    values = {"encoded": encoded, "model": settings.model, "analyzer": settings.analyzer}
-    line = f"{encoded:,} documents encoded; {settings.model}, {settings.analyzer}"
-    print_result(name, as_json, values, line)
+    values = {"index": name, "encoded": encoded, "model": settings.model, "analyzer": settings.analyzer}
+    line = f"{name}: {encoded:,} documents encoded; {settings.model}, {settings.analyzer}"
+    print_result(as_json, values, line)
 
 
 def _migrate(index: Index, model: str | None, passages: Passages, progress: bool | None) -> int:
@@ -178,9 +173,9 @@ def rebuild(location: Location, as_json: AsJson = False) -> None:
         index.rebuild()
         after = sum(index.info()["bytes"].values())
         count, name = len(index), index.location
-    values = {"documents": count, "bytes_before": before, "bytes": after}
-    line = f"{count:,} documents, {before / 1e6:,.1f} MB → {after / 1e6:,.1f} MB"
-    print_result(name, as_json, values, line)
+    values = {"index": name, "documents": count, "bytes_before": before, "bytes": after}
+    line = f"{name}: {count:,} documents, {before / 1e6:,.1f} MB → {after / 1e6:,.1f} MB"
+    print_result(as_json, values, line)
 
 
 @command("munjang index delete faq.munjang ko-001 ko-002 --json")
@@ -196,8 +191,8 @@ def delete(
     with open_index(location, None, offline=True, readonly=False) as index:
         deleted = index.delete([_existing_id(index, text) for text in ids])
         count, name = len(index), index.location
-    values = {"deleted": deleted, "documents": count}
-    print_result(name, as_json, values, f"{deleted:,} deleted, {count:,} documents")
+    values = {"index": name, "deleted": deleted, "documents": count}
+    print_result(as_json, values, f"{name}: {deleted:,} deleted, {count:,} documents")
 
 
 def _existing_id(index: Index, text: str) -> DocumentId:
@@ -208,11 +203,9 @@ def _existing_id(index: Index, text: str) -> DocumentId:
 
 
 app = Commands(
+    "munjang index build faq.munjang examples/everyday_questions.csv --field question --field answer",
+    'munjang index search faq.munjang "여권을 잃어버렸어요"',
     help="Keep documents in an index, and find them by meaning and by word.",
     no_args_is_help=True,
-    epilog=examples(
-        "munjang index build faq.munjang examples/everyday_questions.csv --field question --field answer",
-        'munjang index search faq.munjang "여권을 잃어버렸어요"',
-    ),
 )
 app.add(None, build, add, search, info, check, export, migrate, rebuild, delete)

@@ -1,18 +1,20 @@
-"""``munjang index build`` and ``add``: write documents to an index."""
+"""``munjang index build`` and ``add``: write documents to an index, and the settings of a new index."""
 
 from __future__ import annotations
 
 import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 from munjang.cli.common.commands import command
 from munjang.cli.common.errors import tell
 from munjang.cli.common.hits import open_index
-from munjang.cli.common.options import READING, AsJson, Model, Offline, Progress, argument, option
-from munjang.cli.common.output import write_line
+from munjang.cli.common.options import READING, AsJson, Progress, argument, option
+from munjang.cli.common.output import print_result
 from munjang.cli.common.texts import (
+    ModelOpening,
+    Opening,
     Reading,
     TableReading,
     is_piped,
@@ -21,7 +23,6 @@ from munjang.cli.common.texts import (
     refuse_reading,
     usage_error,
 )
-from munjang.cli.index.options import Location, Passages, print_result
 from munjang.data.files import DataFile
 from munjang.errors import DataFileError
 from munjang.progress import has_bar, tracked
@@ -32,39 +33,67 @@ if TYPE_CHECKING:
     from munjang.search.prepare import Engine
     from munjang.search.sources import Source
 
+Location = Annotated[str, argument("A file, or postgresql://user:password@host/database.", "INDEX")]
+
+
+@dataclass(frozen=True)
+class Passages:
+    """Options: how texts are split into passages and words, and which fields are embedded."""
+
+    panel: ClassVar = "How a new index is made"
+    embed: Annotated[
+        list[str] | None,
+        option("A field that is searched by meaning; may be repeated.", "NAME", shown="all"),
+    ] = None
+    analyzer: Annotated[
+        str | None,
+        option(
+            "How texts are split into words: kiwi or hangul-bigrams.", "NAME", shown="kiwi if it is installed"
+        ),
+    ] = None
+    chunk_tokens: Annotated[
+        int | None,
+        option("Maximum tokens of a passage of a text.", "N", shown="256 or what the model reads", min=1),
+    ] = None
+    chunk_overlap: Annotated[
+        int | None,
+        option(
+            "Maximum tokens that a passage shares with the previous passage.", "N", shown="an eighth", min=0
+        ),
+    ] = None
+
+    def arguments(self) -> dict[str, Any]:
+        """Return the arguments of `Index.migrate`."""
+        return {
+            "analyzer": self.analyzer,
+            "chunk_tokens": self.chunk_tokens,
+            "chunk_overlap": self.chunk_overlap,
+        }
+
 
 @dataclass(frozen=True)
 class Documents:
     """Options: the documents of a file or folder."""
 
+    panel: ClassVar = READING
     field: Annotated[
         list[str] | None,
         option(
             "A field of the documents and the column that holds it; may be repeated.",
             "NAME[=COLUMN]",
             shown="text, from the obvious column",
-            panel=READING,
         ),
     ] = None
     id: Annotated[
-        str | None,
-        option("The column of the ids.", "COLUMN", shown="id, or made of the content", panel=READING),
+        str | None, option("The column of the ids.", "COLUMN", shown="id, or made of the content")
     ] = None
     metadata: Annotated[
         list[str] | None,
-        option(
-            "A column to keep for filters and display; may be repeated.",
-            "COLUMN",
-            shown="all others",
-            panel=READING,
-        ),
+        option("A column to keep for filters and display; may be repeated.", "COLUMN", shown="all others"),
     ] = None
-    lines: Annotated[bool, option("In text files, each line is a document.", panel=READING)] = False
+    lines: Annotated[bool, option("In text files, each line is a document.")] = False
     name: Annotated[
-        str | None,
-        option(
-            "The recorded source of the documents.", "NAME", shown="the file's or folder's", panel=READING
-        ),
+        str | None, option("The recorded source of the documents.", "NAME", shown="the file's or folder's")
     ] = None
 
     @property
@@ -116,8 +145,7 @@ def build(
         int | None,
         option("Number of Ray actors that encode.", "N", shown="one per CPU slot", min=1),
     ] = None,
-    model: Model = None,
-    offline: Offline = None,
+    opening: ModelOpening = Opening(),
     progress: Progress = None,
     as_json: AsJson = False,
 ) -> None:
@@ -134,20 +162,21 @@ def build(
     source = documents.source(path, reading)
     with Index.open(
         location,
-        model=model,
+        model=opening.model,
         fields=list(documents.columns) or None,
         embedded=passages.embed,
-        offline=offline,
+        offline=opening.offline,
         **passages.arguments(),
     ) as index:
         workers_engine = _ray_engine(workers) if engine == "ray" else None
         built = _build(index, source, prune=prune, engine=workers_engine, progress=progress)
         count, name = len(index), index.location
     done = f"{built.written:,} written, {built.unchanged:,} unchanged, {built.deleted:,} deleted"
-    print_result(name, as_json, {"documents": count, **asdict(built)}, f"{count:,} documents ({done})")
-    if built.skipped and not as_json:
+    lines = [f"{name}: {count:,} documents ({done})"]
+    if built.skipped:
         skipped = ", ".join(f"{number:,} {reason}" for reason, number in built.skipped.items())
-        write_line(f"left out of the folder: {skipped}")
+        lines.append(f"left out of the folder: {skipped}")
+    print_result(as_json, {"index": name, "documents": count, **asdict(built)}, *lines)
 
 
 def _ray_engine(workers: int | None) -> Engine:
@@ -184,8 +213,7 @@ def add(
     ] = None,
     metadata: Annotated[str | None, option("An object to store with the text.", "JSON")] = None,
     replace: Annotated[bool, option("Replace documents that exist already.")] = False,
-    model: Model = None,
-    offline: Offline = None,
+    opening: ModelOpening = Opening(),
     progress: Progress = None,
     as_json: AsJson = False,
 ) -> None:
@@ -195,16 +223,16 @@ def add(
     with the index's own fields, or a text.
     """
     if not text and not is_piped():
-        raise usage_error("Give texts, or pipe documents in.", "TEXT")
+        raise usage_error("Write texts, or pipe documents in.", "TEXT")
     if len(text or ()) != 1:
         refuse("without exactly one TEXT", "id", "metadata")
-    with open_index(location, model, offline=offline, readonly=False) as index:
+    with open_index(location, opening.model, offline=opening.offline, readonly=False) as index:
         documents = _from_arguments(index, text, id, metadata) if text else _from_stdin()
         with tracked(progress, len(documents), "Adding") as advance:
             written = (index.upsert if replace else index.add)(documents, advance=advance)
         count, name = len(index), index.location
-    values = {"written": written, "documents": count}
-    print_result(name, as_json, values, f"{written:,} written, {count:,} documents")
+    values = {"index": name, "written": written, "documents": count}
+    print_result(as_json, values, f"{name}: {written:,} written, {count:,} documents")
 
 
 def _from_arguments(index: Index, texts: list[str], id_: str | None, metadata: str | None) -> list[Any]:

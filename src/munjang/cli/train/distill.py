@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeAlias
+from typing import Annotated, Any, ClassVar, Literal, TypeAlias
 
 from munjang.cli.common.commands import Commands, given
-from munjang.cli.common.options import Bundle, Column, examples, option
+from munjang.cli.common.options import Bundle, Column, option
 from munjang.cli.common.texts import refuse, usage_error
 from munjang.cli.train.run import Run, RunWithoutModel, follow, numbers_of, trains
 from munjang.training.distillation.options import (
@@ -22,10 +22,8 @@ from munjang.training.distillation.options import (
 )
 from munjang.training.options import TrainingOptions
 
-_LAYERS = "What else of the teacher is learned"
 PairKind: TypeAlias = Literal["scores", "contrasts"]
 EncoderKind: TypeAlias = Literal["scores", "texts", "translations"]
-StudentOptions = Annotated[TrainingOptions, Bundle(defaults=CLASSIFIER_OPTIONS)]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,15 +58,15 @@ class Models:
 class MatchingOptions:
     """Options: what is learned from the teacher's layers."""
 
-    hidden_states: Annotated[float, option("The weight of the layers' outputs.", "X", panel=_LAYERS)] = 0.0
-    attention: Annotated[float, option("The weight of the attention.", "X", panel=_LAYERS)] = 0.0
+    panel: ClassVar = "What else of the teacher is learned"
+    hidden_states: Annotated[float, option("The weight of the layers' outputs.", "X")] = 0.0
+    attention: Annotated[float, option("The weight of the attention.", "X")] = 0.0
     layer_map: Annotated[
         str | None,
         option(
             "The teacher's layer, counted from 0, that each layer of the student learns.",
             "N,N",
             shown="evenly spread",
-            panel=_LAYERS,
         ),
     ] = None
 
@@ -88,17 +86,13 @@ class MatchingOptions:
 def _check_share(run: Run, kind: str) -> None:
     if run.dev_share is not None and kind != "scores":
         raise usage_error(
-            "Only pairs with scores can be measured on; give --dev a file of them.", "--dev-share"
+            "The measure needs pairs with scores; use --dev with a file of them.", "--dev-share"
         )
 
 
 Pairs = Annotated[
     PairKind,
     option("The data: pairs with scores, which are ignored, or contrasts: margins are learned.", "NAME"),
-]
-MaxLength = Annotated[
-    int | None,
-    option("The maximum length of a pair in tokens.", "N", min=1, shown="what the models take"),
 ]
 
 
@@ -109,9 +103,11 @@ MaxLength = Annotated[
 def reranker(
     run: RunWithoutModel,
     models: Models,
-    options: StudentOptions,
+    options: TrainingOptions = CLASSIFIER_OPTIONS,
     kind: Pairs = "scores",
-    max_length: MaxLength = None,
+    max_length: Annotated[
+        int | None, option("The maximum length of a pair in tokens.", "N", min=1, shown="the models' maximum")
+    ] = None,
 ) -> None:
     """Train a small cross-encoder to reproduce the scores of a large one.
 
@@ -155,10 +151,9 @@ def _pairs(run: Run, kind: PairKind) -> tuple[list[Any], list[Any]]:
 
     _check_share(run, kind)
     if kind == "scores":
-        learned, held_out = run.examples(read_scored_pairs, key=lambda example: example.sentence1)
+        learned, held_out = run.examples(read_scored_pairs)
         return [(example.sentence1, example.sentence2) for example in learned], held_out
-    read: Callable[[Path], Sequence[Any]] = read_contrasts
-    contrasts, held_out = run.examples(read, read_dev=read_scored_pairs)
+    contrasts, held_out = run.examples(read_contrasts, read_scored_pairs)
     if any(contrast.negatives for contrast in contrasts):
         return contrasts, held_out
     return [(contrast.anchor, contrast.positive) for contrast in contrasts], held_out
@@ -172,8 +167,8 @@ def classification(
     run: RunWithoutModel,
     models: Models,
     task: ClassifierDistillationTask,
-    options: StudentOptions,
-    matching: MatchingOptions,
+    options: TrainingOptions = CLASSIFIER_OPTIONS,
+    matching: MatchingOptions = MatchingOptions(),
     unlabelled: Annotated[bool, option("The data are texts without labels, one per line or row.")] = False,
     column: Column = None,
 ) -> None:
@@ -187,9 +182,7 @@ def classification(
     if unlabelled:
         refuse("on texts without labels", "alpha")
         if run.dev_share is not None:
-            raise usage_error(
-                "Texts without labels measure nothing; give --dev a file with labels.", "--dev-share"
-            )
+            raise usage_error("The measure needs labels; use --dev with a file that has them.", "--dev-share")
     else:
         refuse("without --unlabelled", "column")
     arguments = models.arguments()
@@ -198,7 +191,7 @@ def classification(
     def read(path: Path) -> Sequence[Any]:
         return list(read_texts(path, column=column)) if unlabelled else read_labelled_texts(path)
 
-    learned, held_out = run.examples(read, read_dev=read_labelled_texts, key=lambda example: example.text)
+    learned, held_out = run.examples(read, read_labelled_texts)
     train = partial(distill_classifier, models.teacher, learned, held_out=held_out, **arguments)
     follow(run, "Distillation", partial(train, task=task, options=options))
 
@@ -213,10 +206,9 @@ def sentences(
     goals: Goals,
     task: EncoderDistillationTask,
     options: Annotated[
-        TrainingOptions,
-        Bundle(defaults=ENCODER_OPTIONS, shown={"freeze_embeddings": "with the teacher's layers"}),
-    ],
-    matching: MatchingOptions,
+        TrainingOptions, Bundle(shown={"freeze_embeddings": "with the teacher's layers"})
+    ] = ENCODER_OPTIONS,
+    matching: MatchingOptions = MatchingOptions(),
     kind: Annotated[
         EncoderKind, option("The data: pairs with scores, texts, or texts with translations.", "NAME")
     ] = "scores",
@@ -250,21 +242,14 @@ def sentences(
             return list(read_texts(path, column=column))
         return [(row.anchor, row.positive) for row in read_contrasts(path)]
 
-    learned, held_out = run.examples(read, read_dev=read_scored_pairs, key=lambda example: example.sentence1)
+    learned, held_out = run.examples(read, read_scored_pairs)
     train = partial(distill_sentence_encoder, models.teacher, learned, held_out=held_out, **arguments)
     follow(run, "Distillation", partial(train, task=task, options=options))
 
 
-app = Commands(no_args_is_help=True)
-
-
-@app.callback(
-    epilog=examples(
-        "munjang train distill sentences --teacher my-encoder --data sts-train.tsv --layers 2 --output small"
-    )
+app = Commands(
+    "munjang train distill sentences --teacher my-encoder --data sts-train.tsv --layers 2 --output small",
+    help="Train a small model to reproduce the results of a large one.",
+    no_args_is_help=True,
 )
-def distill() -> None:
-    """Train a small model to reproduce the results of a large one."""
-
-
 app.add(None, classification, sentences, reranker, scores)

@@ -38,7 +38,7 @@ def language_model(
     run: Annotated[Run, Bundle(without=("model", "limit"))],
     task: PretrainingTask,
     new_model: NewModel,
-    options: Annotated[TrainingOptions, Bundle(defaults=_NEW, shown=_SHOWN)],
+    options: Annotated[TrainingOptions, Bundle(shown=_SHOWN)] = _NEW,
     tokenizer: Annotated[
         str | None, option("The vocabulary of a new model, as `train vocabulary` makes it.", "NAME")
     ] = None,
@@ -52,7 +52,7 @@ def language_model(
     Each line is a text; the files may be packed as .gz and larger than memory.
     """
     if (tokenizer is None) == (model is None):
-        raise usage_error("Give --tokenizer for a new model, or --model to go on with one.", "--tokenizer")
+        raise usage_error("Use --tokenizer for a new model, or --model to continue training.", "--tokenizer")
     if model is not None:
         refuse("beside --model", "model_type", "layers", "width", "heads", "intermediate", "dropout")
     if task.objective != "electra":

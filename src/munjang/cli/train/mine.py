@@ -3,20 +3,16 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 from munjang.cli.common.commands import command
 from munjang.cli.common.options import AsJson, Progress, column_of, option
-from munjang.cli.common.output import print_json, write_line
+from munjang.cli.common.output import print_result
 from munjang.cli.common.texts import Opening, Reading, TableReading, cross_encoder, refuse
 from munjang.progress import has_bar
 from munjang.training.options import MiningTask
-
-if TYPE_CHECKING:
-    from munjang.evaluation import Contrast
 
 
 @command(
@@ -24,11 +20,11 @@ if TYPE_CHECKING:
     "munjang train mine --data qa.csv --range-min 2 --relative-margin 0.05 --negatives 1 -o mined.jsonl",
 )
 def mine(
-    data: Annotated[list[Path], option("Texts and matching texts; repeat it.", "FILE")],
+    data: Annotated[list[Path], option("A file of texts and matching texts; may be repeated.", "FILE")],
     output: Annotated[Path, option("The file to write, JSON Lines.", "OUT", "-o")],
     task: MiningTask,
     corpus: Annotated[
-        list[Path] | None, option("More texts to find negatives in; repeat it.", "FILE")
+        list[Path] | None, option("A file of further candidates; may be repeated.", "FILE")
     ] = None,
     anchor: Annotated[str | None, column_of("--anchor", "the first texts")] = None,
     positive: Annotated[str | None, column_of("--positive", "the texts that match them")] = None,
@@ -40,7 +36,7 @@ def mine(
     progress: Progress = None,
     as_json: AsJson = False,
 ) -> None:
-    """Find hard negatives: the texts most like a text that do not belong to it.
+    """Find hard negatives: for each text the most similar texts that do not match it.
 
     The file has pairs of matching texts, such as questions and answers. The output is read by
     `train sentences` with a loss on contrasts, and by `train reranker --kind contrasts`.
@@ -48,6 +44,7 @@ def mine(
     if not random:
         refuse("without --random", "seed")
     settings = reading.arguments(*data, *(corpus or []))
+    from munjang.checkpoints.files import replacing
     from munjang.data import read_contrasts, read_texts
     from munjang.training import mine_hard_negatives
 
@@ -66,19 +63,7 @@ def mine(
         ),
         show_progress_bar=has_bar(progress),
     )
-    _write(mined, output)
-    if as_json:
-        print_json({"output": str(output), "pairs": len(pairs), "rows": len(mined)})
-    else:
-        write_line(f"{output}: {len(mined):,} rows from {len(pairs):,} pairs")
-
-
-def _write(contrasts: Sequence[Contrast], output: Path) -> None:
-    """Write contrasts as `read_contrasts` reads them."""
-    from munjang.checkpoints.files import replacing
-
     with replacing(output) as file:
-        for contrast in contrasts:
-            negatives = list(contrast.negatives)
-            row = {"anchor": contrast.anchor, "positive": contrast.positive, "negatives": negatives}
-            file.write(json.dumps(row, ensure_ascii=False).encode() + b"\n")
+        file.writelines(f"{json.dumps(asdict(each), ensure_ascii=False)}\n".encode() for each in mined)
+    result = {"output": str(output), "pairs": len(pairs), "rows": len(mined)}
+    print_result(as_json, result, f"{output}: {len(mined):,} rows from {len(pairs):,} pairs")

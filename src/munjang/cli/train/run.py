@@ -7,19 +7,19 @@ import math
 import os
 import sys
 import warnings
-from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import wraps
+from functools import partial, wraps
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias
 
 import typer
 
 from munjang.cli.common.commands import Group, command, given
 from munjang.cli.common.errors import FAILED, INTERRUPTED
 from munjang.cli.common.options import DEFAULT_MODEL, AsJson, Bundle, Offline, Progress, option
-from munjang.cli.common.output import clean, console, joined, new_table, print_json, write_line
+from munjang.cli.common.output import clean, joined, new_table, print_json, print_table, write_line
 from munjang.cli.common.texts import refuse, refuse_reading, usage_error
 from munjang.errors import MunjangError, TrainingError
 from munjang.rounding import rounded
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from munjang.training.loop.report import TrainingResult
     from munjang.training.loop.watchers import Step
 
-T = TypeVar("T")
+Kind: TypeAlias = Literal["scores", "labels", "lists", "contrasts"]
 _OFFLINE = "MUNJANG_OFFLINE"
 
 
@@ -45,7 +45,7 @@ def _tell(line: str) -> None:
 
 
 @contextmanager
-def _one_voice() -> Iterator[None]:
+def _one_reporter() -> Iterator[None]:
     """Suppress the messages of all processes but the leading one, which has the same errors."""
     if _leads():
         yield
@@ -70,14 +70,14 @@ class TrainingGroup(Group):
 
     def invoke(self, ctx: Any) -> Any:
         """Run the chosen command."""
-        with _one_voice():
+        with _one_reporter():
             return super().invoke(ctx)
 
 
 @contextmanager
 def without_connections(forbidden: bool | None) -> Iterator[None]:
     """Set the environment variable by which all parts of the library open no connection."""
-    before = os.environ.get(_OFFLINE)
+    before = {} if _OFFLINE not in os.environ else {_OFFLINE: os.environ[_OFFLINE]}
     if forbidden:
         os.environ[_OFFLINE] = "1"
     try:
@@ -85,15 +85,14 @@ def without_connections(forbidden: bool | None) -> Iterator[None]:
     finally:
         if forbidden:
             del os.environ[_OFFLINE]
-        if forbidden and before is not None:
-            os.environ[_OFFLINE] = before
+            os.environ.update(before)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Run:
     """Options: the files and the model of a run."""
 
-    data: Annotated[list[Path], option("The examples to learn from; repeat it.", "FILE")]
+    data: Annotated[list[Path], option("A file of training examples; may be repeated.", "FILE")]
     output: Annotated[
         Path, option("The folder of the run: the model, a report, the curves, a log.", "DIR", "-o")
     ]
@@ -105,13 +104,11 @@ class Run:
             "-m",
         ),
     ] = DEFAULT_MODEL
-    dev: Annotated[Path | None, option("Held-out examples to measure on.", "FILE")] = None
+    dev: Annotated[Path | None, option("A file of held-out examples for the evaluation.", "FILE")] = None
     dev_share: Annotated[
         float | None, option("Hold out this share of the data instead, such as 0.1.", "X")
     ] = None
-    limit: Annotated[
-        int | None, option("Use a random sample of so many examples.", "N", min=1, shown="all")
-    ] = None
+    limit: Annotated[int | None, option("Use a random sample of N examples.", "N", min=1, shown="all")] = None
     offline: Offline = None
     progress: Progress = None
     as_json: AsJson = False
@@ -122,21 +119,17 @@ class Run:
         return self.data if self.dev is None else [*self.data, self.dev]
 
     def examples(
-        self,
-        read: Callable[[Path], Sequence[T]],
-        *,
-        key: Callable[[T], Hashable] | None = None,
-        read_dev: Callable[[Path], Sequence[T]] | None = None,
-    ) -> tuple[list[T], list[T]]:
-        """Read the training and the held-out examples; examples with the same key are in the same part."""
+        self, read: Callable[[Path], Sequence[Any]], read_dev: Callable[[Path], Sequence[Any]] | None = None
+    ) -> tuple[list[Any], list[Any]]:
+        """Read the training and the held-out examples; examples with an equal text are in the same part."""
         from munjang.data.splitting import sample, split
 
-        found = sample([example for path in self.data for example in read(path)], self.limit)
+        examples = sample([example for path in self.data for example in read(path)], self.limit)
         if self.dev is not None:
-            return found, list((read_dev or read)(self.dev))
+            return examples, list((read_dev or read)(self.dev))
         if self.dev_share is not None:
-            return split(found, held_out=self.dev_share, key=key)
-        return found, []
+            return split(examples, held_out=self.dev_share, key=_text_of)
+        return examples, []
 
     def check(self) -> None:
         """Raise an error for an output folder that holds other files, and for options without effect."""
@@ -156,6 +149,39 @@ class Run:
 
 
 RunWithoutModel = Annotated[Run, Bundle(without=("model",))]
+
+
+def _text_of(example: Any) -> str:
+    """Return the text by which an example is held out: the context of a question, or the first text."""
+    if isinstance(example, Mapping):  # with tags
+        return str(example["text"])
+    names = ("context", "text", "sentence1", "anchor", "query")
+    return str(next(getattr(example, name) for name in names if hasattr(example, name)))
+
+
+# Kind of examples -> the function of `munjang.data` that reads them, its arguments for columns, and the
+# argument for all further columns.
+_READERS: Mapping[Kind, tuple[str, tuple[str, ...], str | None]] = {
+    "scores": ("read_scored_pairs", ("sentence1", "sentence2", "score"), None),
+    "labels": ("read_labelled_texts", ("text", "text_pair", "label"), None),
+    "lists": ("read_ranked_lists", ("query", "documents", "relevance"), None),
+    "contrasts": ("read_contrasts", ("anchor", "positive"), "negatives"),
+}
+
+
+def reader(kind: Kind, columns: str | None = None, **settings: Any) -> Callable[[Path], Sequence[Any]]:
+    """Return the function that reads a file of examples, with the columns of an option."""
+    from munjang import data
+
+    function, names, further = _READERS[kind]
+    if columns is not None:
+        chosen = [column.strip() for column in columns.split(",")]
+        if len(chosen) < len(names) or (further is None and len(chosen) > len(names)):
+            raise usage_error(f"It names {len(chosen)} columns in place of {', '.join(names)}.", "--columns")
+        settings |= dict(zip(names, chosen, strict=False))
+        if further is not None and len(chosen) > len(names):
+            settings[further] = chosen[len(names) :]
+    return partial(getattr(data, function), **settings)
 
 
 def trains(*lines: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
@@ -178,7 +204,7 @@ def numbers_of(numbers: str, flag: str) -> list[int]:
     try:
         return [int(number) for number in numbers.split(",")]
     except ValueError:
-        raise usage_error(f"'{numbers}' is no list of whole numbers such as 1,2,3.", flag) from None
+        raise usage_error(f"'{numbers}' is not a list of whole numbers such as 1,2,3.", flag) from None
 
 
 def follow(run: Run, title: str, train: Callable[..., TrainingResult]) -> None:
@@ -190,15 +216,20 @@ def follow(run: Run, title: str, train: Callable[..., TrainingResult]) -> None:
         with shown(run.progress if _leads() else False, title) as watchers:
             result = train(output=run.output, watchers=(reporter, *watchers))
     except KeyboardInterrupt as stopped:
-        reason = str(stopped)  # empty if asked twice, or before the first update
-        _tell(
-            f"{reason[0].upper()}{reason[1:]}."
-            if reason
-            else "Stopped; the same command goes on after the last checkpoint."
-        )
+        # The message is empty for a second Ctrl-C, and before the first update.
+        reason = str(stopped) or "stopped; the same command resumes after the last checkpoint"
+        _tell(f"{reason[0].upper()}{reason[1:]}.")
         raise typer.Exit(INTERRUPTED) from None
     if _leads():
         _show(result, run.as_json, finished_before=reporter.steps is None)
+
+
+def fit(
+    run: Run, title: str, train: Callable[..., TrainingResult], examples: tuple[Any, Any], **settings: Any
+) -> None:
+    """Train the model of a run on its examples and held-out examples, as `follow` does."""
+    learned, held_out = examples
+    follow(run, title, partial(train, learned, held_out=held_out, model=run.model, **settings))
 
 
 class _Reporter:
@@ -211,7 +242,7 @@ class _Reporter:
         """Report where the run is resumed."""
         self.steps = steps
         if done:
-            _tell(f"Going on after update {done:,} of {steps:,}.")
+            _tell(f"Resuming after update {done:,} of {steps:,}.")
 
     def step(self, step: Step) -> None:
         """Do nothing."""
@@ -226,35 +257,25 @@ def _number(value: float) -> float | None:
 
 def _show(result: TrainingResult, as_json: bool, *, finished_before: bool) -> None:
     if as_json:
-        print_json(
-            {
-                "output": str(result.folder),
-                "steps": result.steps,
-                "best_step": result.best_step,
-                "metrics": {name: _number(value) for name, value in result.metrics.items()},
-                "before": {name: _number(value) for name, value in result.before.items()},
-                "seconds": rounded(result.seconds),
-            }
-        )
+        values = {
+            "output": str(result.folder),
+            "steps": result.steps,
+            "best_step": result.best_step,
+            "metrics": {name: _number(value) for name, value in result.metrics.items()},
+            "before": {name: _number(value) for name, value in result.before.items()},
+            "seconds": rounded(result.seconds),
+        }
+        print_json(values)
         return
     if finished_before:
-        write_line(f"This run was finished before; '{result.folder}' holds what it gave.")
+        write_line(f"This run was finished before; '{result.folder}' has its result.")
     if result.metrics:
-        table = new_table()
-        table.add_column("measure")
-        if result.before:
-            table.add_column("before training", justify="right")
-        table.add_column("after" if result.before else "value", justify="right")
+        columns = (">before training", ">after") if result.before else (">value",)
+        table = new_table(None, "measure", *columns)
         for name, value in result.metrics.items():
             before = [f"{result.before.get(name, math.nan):.4f}"] if result.before else []
             table.add_row(clean(name), *before, f"{value:.4f}")
-        console().print(table)
-    write_line(
-        joined(
-            [
-                f"{result.folder}: the model of update {result.best_step:,} of {result.steps:,}",
-                f"{result.seconds:,.0f} s",
-                f"how to use it: {result.folder / 'report.md'}",
-            ]
-        )
-    )
+        print_table(table)
+    folder, kept = result.folder, f"the model of update {result.best_step:,} of {result.steps:,}"
+    parts = (f"{folder}: {kept}", f"{result.seconds:,.0f} s", f"how to use it: {folder / 'report.md'}")
+    write_line(joined(parts))

@@ -3,21 +3,18 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Sequence
 from dataclasses import replace
-from functools import partial
-from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias, get_args
+from typing import TYPE_CHECKING, Annotated, Literal, TypeAlias, get_args
 
-from munjang.cli.common.options import Bundle, Columns, Pooling, named_columns, option
+from munjang.cli.common.options import Bundle, Columns, Pooling, option
 from munjang.cli.common.texts import Reading, refuse, usage_error
-from munjang.cli.train.run import Run, follow, numbers_of, trains
+from munjang.cli.train.run import Run, fit, numbers_of, reader, trains
 from munjang.training.options import SentencesTask, TrainingOptions
 
 if TYPE_CHECKING:
     from munjang.training.losses.base import SentenceLoss
 
-Kind: TypeAlias = Literal["scores", "labels", "contrasts"]
+SentencesKind: TypeAlias = Literal["scores", "labels", "contrasts"]
 # The losses by their names in `sentence-transformers`.
 LossName: TypeAlias = Literal[
     "CosineSimilarityLoss",
@@ -45,8 +42,8 @@ def sentences(
         LossName, option(f"What is minimised: {', '.join(get_args(LossName))}.", "NAME")
     ] = "CosineSimilarityLoss",
     dev_kind: Annotated[
-        Kind | None,
-        option(f"The contents of the --dev file: {', '.join(get_args(Kind))}.", "NAME", shown="as --data"),
+        SentencesKind | None,
+        option("The contents of the --dev file: scores, labels, contrasts.", "NAME", shown="as --data"),
     ] = None,
     scale: Annotated[float | None, option("The factor of similarities in the loss.", "X", shown="20")] = None,
     margin: Annotated[
@@ -71,8 +68,8 @@ def sentences(
     """
     from munjang.training import losses, train_sentence_transformer
 
-    wanted = getattr(losses, loss).wants
-    kind: Kind = "scores" if wanted == "score" else "labels" if wanted == "label" else "contrasts"
+    kinds: dict[str, SentencesKind] = {"score": "scores", "label": "labels"}
+    kind = kinds.get(getattr(losses, loss).wants, "contrasts")
     chosen = _loss(loss, scale, margin, matryoshka)
     if document_prompt is not None and prompt is None:
         raise usage_error("It needs --prompt; an empty one is --prompt ''.", "--document-prompt")
@@ -85,37 +82,11 @@ def sentences(
     if chosen is not None and chosen.looks_at_batch and not chosen.cached:
         refuse(f"on {loss}, which needs each batch as a whole; lower --batch-size", "token_budget")
     settings = reading.arguments(*run.files)
-    same = dev_kind in (None, kind)
-    learned, held_out = run.examples(
-        _reader(kind, columns, settings),
-        key=_first_text,
-        read_dev=_reader(dev_kind or kind, columns if same else None, settings),
-    )
+    read_dev = reader(dev_kind, **settings) if dev_kind not in (None, kind) else None
+    examples = run.examples(reader(kind, columns, **settings), read_dev)
     both = prompt if prompt is None or document_prompt is None else (prompt, document_prompt)
     task = replace(task, pooling=pooling, prompt=both)
-    train = partial(train_sentence_transformer, learned, held_out=held_out, model=run.model)
-    follow(run, "Sentences", partial(train, loss=chosen, task=task, options=options))
-
-
-def _reader(kind: Kind, columns: str | None, settings: dict[str, Any]) -> Callable[[Path], Sequence[Any]]:
-    """Return the reader of a file of such examples."""
-    from munjang.data import read_contrasts, read_labelled_texts, read_scored_pairs
-
-    if kind == "scores":
-        named = named_columns(columns, ("sentence1", "sentence2", "score"))
-        return partial(read_scored_pairs, **named, **settings)
-    if kind == "labels":
-        named = named_columns(columns, ("text", "text_pair", "label"))
-        return partial(read_labelled_texts, **named, **settings)
-    named = named_columns(columns, ("anchor", "positive"), "negatives")
-    return partial(read_contrasts, **named, **settings)
-
-
-def _first_text(example: Any) -> str:
-    for name in ("sentence1", "anchor", "text"):
-        if hasattr(example, name):
-            return str(getattr(example, name))
-    raise TypeError(type(example))
+    fit(run, "Sentences", train_sentence_transformer, examples, loss=chosen, task=task, options=options)
 
 
 def _loss(

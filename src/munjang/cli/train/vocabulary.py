@@ -2,23 +2,20 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 from munjang.cli.common.commands import command
-from munjang.cli.common.options import AsJson, Bundle, Column, Encoding, Progress, argument, option
-from munjang.cli.common.output import clean, console, new_table, print_json, write_line
-from munjang.cli.common.texts import Opening, refuse, usage_error
+from munjang.cli.common.options import AsJson, Column, Encoding, Progress, argument, option
+from munjang.cli.common.output import clean, new_table, print_json, print_result, print_table
+from munjang.cli.common.texts import ModelOpening, Opening, refuse, usage_error
 from munjang.cli.train.run import without_connections
 from munjang.progress import has_bar
 from munjang.training.options import VocabularyTask
 
-if TYPE_CHECKING:
-    from munjang.training.vocabulary.add import Suggestion
-
-Texts = Annotated[list[Path], option("Text files; repeat it.", "FILE")]
+Texts = Annotated[list[Path], option("A text file; may be repeated.", "FILE")]
 Folder = Annotated[Path, option("The folder to write, new or empty.", "DIR", "-o")]
-ModelOnly = Annotated[Opening, Bundle(without=("pooling",))]
 
 
 @command(
@@ -33,7 +30,7 @@ def vocabulary(
     progress: Progress = None,
     as_json: AsJson = False,
 ) -> None:
-    """Train a WordPiece vocabulary, as BERT has it, from text files.
+    """Train a WordPiece vocabulary, as for BERT, from text files.
 
     Each line is a text; the files may be packed as .gz and larger than memory.
     """
@@ -42,10 +39,8 @@ def vocabulary(
     tokenizer = train_wordpiece(
         list(data), output, task=task, encoding=encoding, show_progress_bar=has_bar(progress)
     )
-    if as_json:
-        print_json({"output": str(output), "pieces": len(tokenizer)})
-    else:
-        write_line(f"{output}: {len(tokenizer):,} pieces")
+    result = {"output": str(output), "pieces": len(tokenizer)}
+    print_result(as_json, result, f"{output}: {len(tokenizer):,} pieces")
 
 
 @command(
@@ -54,7 +49,9 @@ def vocabulary(
 )
 def trim(
     output: Folder,
-    data: Annotated[list[Path] | None, option("Keep the pieces of these texts; repeat it.", "FILE")] = None,
+    data: Annotated[
+        list[Path] | None, option("A file whose pieces are kept; may be repeated.", "FILE")
+    ] = None,
     scripts: Annotated[
         str | None,
         option(
@@ -66,7 +63,7 @@ def trim(
     min_count: Annotated[int, option("The minimum number of occurrences of a piece in the texts.", "N")] = 1,
     column: Column = None,
     encoding: Encoding = "utf-8",
-    opening: ModelOnly = Opening(),
+    opening: ModelOpening = Opening(),
     as_json: AsJson = False,
 ) -> None:
     """Write a copy of a multilingual model with the pieces that the wanted languages use.
@@ -82,22 +79,19 @@ def trim(
     kept = None if scripts is None else [name.strip() for name in scripts.split(",")]
     with without_connections(opening.offline):
         trimmed = trim_vocabulary(opening.name, texts, output, scripts=kept, min_count=min_count)
-    if as_json:
-        print_json(
-            {
-                "output": str(output),
-                "pieces_before": trimmed.before,
-                "pieces": trimmed.after,
-                "parameters_before": trimmed.parameters_before,
-                "parameters": trimmed.parameters_after,
-                "same_for": trimmed.same_for,
-            }
-        )
-        return
-    write_line(
+    result = {
+        "output": str(output),
+        "pieces_before": trimmed.before,
+        "pieces": trimmed.after,
+        "parameters_before": trimmed.parameters_before,
+        "parameters": trimmed.parameters_after,
+        "same_for": trimmed.same_for,
+    }
+    line = (
         f"{output}: {trimmed.after:,} pieces of {trimmed.before:,}, {trimmed.parameters_after:,} parameters "
         f"of {trimmed.parameters_before:,}; the same as before for {trimmed.same_for}"
     )
+    print_result(as_json, result, line)
 
 
 @command(
@@ -110,12 +104,12 @@ def suggest_tokens(
     min_count: Annotated[int, option("The minimum number of occurrences of a word.", "N", min=1)] = 5,
     column: Column = None,
     encoding: Encoding = "utf-8",
-    opening: ModelOnly = Opening(),
+    opening: ModelOpening = Opening(),
     as_json: AsJson = False,
 ) -> None:
     """Suggest words of a domain that would save most tokens if they were tokens of a model.
 
-    Particles are taken off Korean words. `train add-tokens` adds the words that you choose.
+    Particles are removed from Korean words. `train add-tokens` adds the words that you choose.
     """
     from munjang.data import read_texts
     from munjang.tokenization import Tokenizer
@@ -124,26 +118,14 @@ def suggest_tokens(
     with without_connections(opening.offline):
         tokenizer = Tokenizer.from_pretrained(opening.name)
     texts = read_texts(data, column=column, encoding=encoding)
-    _show(suggest(texts, tokenizer, limit=top, min_count=min_count), as_json)
-
-
-def _show(suggestions: list[Suggestion], as_json: bool) -> None:
+    suggestions = suggest(texts, tokenizer, limit=top, min_count=min_count)
     if as_json:
-        print_json(
-            [
-                {"word": each.word, "count": each.count, "pieces": each.pieces, "saved": each.saved}
-                for each in suggestions
-            ]
-        )
+        print_json([asdict(each) for each in suggestions])
         return
-    table = new_table()
-    table.add_column("word")
-    table.add_column("seen", justify="right")
-    table.add_column("its pieces now")
-    table.add_column("tokens saved", justify="right")
+    table = new_table(None, "word", ">seen", "its pieces now", ">tokens saved")
     for each in suggestions:
         table.add_row(clean(each.word), f"{each.count:,}", clean(" ".join(each.pieces)), f"{each.saved:,}")
-    console().print(table)
+    print_table(table)
 
 
 @command(
@@ -154,7 +136,7 @@ def add_tokens(
     output: Folder,
     words: Annotated[list[str] | None, argument("The words to add.", "WORD")] = None,
     file: Annotated[Path | None, option("A file with a word in each line.", "FILE")] = None,
-    opening: ModelOnly = Opening(),
+    opening: ModelOpening = Opening(),
     as_json: AsJson = False,
 ) -> None:
     """Write a copy of a model with more words as tokens, each initialised with the mean of its pieces.
@@ -165,20 +147,11 @@ def add_tokens(
     from munjang.training import add_domain_tokens
 
     if bool(words) == (file is not None):
-        raise usage_error("Give words, or a file of them.", "WORD")
+        raise usage_error("Write words, or name a file of them with --file.", "WORD")
     wanted = words or [line.strip() for line in read_texts(file or Path())]
     with without_connections(opening.offline):
         added = add_domain_tokens(opening.name, wanted, output)
-    if as_json:
-        print_json(
-            {
-                "output": str(output),
-                "tokens": added.tokens,
-                "known": added.known,
-                "vocabulary_size": added.vocabulary_size,
-            }
-        )
-        return
     known = f", {len(added.known):,} known before" if added.known else ""
     count = f"{len(added.tokens):,} word{'' if len(added.tokens) == 1 else 's'}"
-    write_line(f"{output}: {count} added{known}, {added.vocabulary_size:,} pieces now")
+    line = f"{output}: {count} added{known}, {added.vocabulary_size:,} pieces now"
+    print_result(as_json, {"output": str(output), **asdict(added)}, line)

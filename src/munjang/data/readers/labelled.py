@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from munjang.data.examples import LabelledText, ScoredPair
-from munjang.data.records import Columns, Entry
 from munjang.data.tables import FilePath, Table
 from munjang.errors import InputError
 
@@ -55,29 +54,14 @@ def read_labelled_texts(
     else:
         texts = [*table.columns.usual_pair(PAIRS)] or [table.columns.choose(None, _TEXTS, "texts")]
     label = table.columns.choose(label, _NUMBERS if numeric else _LABELS, "labels")
-    examples = []
-    for entry in table:
-        if text is None and len(texts) == 1 and entry.values.keys() != table.first.values.keys():
-            _refuse_pair(entry)
-        pair = entry.text(texts[1]) if len(texts) > 1 else None
-        examples.append(
-            LabelledText(
-                text=entry.text(texts[0]),
-                text_pair=pair,
-                label=entry.number(label) if numeric else entry.label(label),
-            )
+    return [
+        LabelledText(
+            text=entry.text(texts[0]),
+            text_pair=entry.text(texts[1]) if len(texts) > 1 else None,
+            label=entry.number(label) if numeric else entry.label(label),
         )
-    return examples
-
-
-def _refuse_pair(entry: Entry) -> None:
-    """Raise `DataFileError` if a row of JSON Lines is a pair, although the first row is a single text."""
-    pair = Columns(entry.file, list(entry.values)).usual_pair(PAIRS)
-    if pair and entry.values[pair[1]] is not None:
-        raise entry.error(
-            f"'{pair[0]}' and '{pair[1]}' are a pair, but the first row is a single text; "
-            "make all rows pairs, or name the column of the texts to ignore the second."
-        )
+        for entry in table
+    ]
 
 
 def read_scored_pairs(

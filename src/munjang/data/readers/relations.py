@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from munjang.data.examples import RelationExample, Span
 from munjang.data.records import Entry
-from munjang.data.tables import FilePath, check_place, json_entries
+from munjang.data.tables import FilePath, check_offset, json_entries
 
 # KLUE-RE (arXiv:2105.09680, section 3.5): its relations, numbered as in the published data, and the types of
 # its entities.
@@ -84,7 +84,7 @@ def _klue_span(entry: Entry, key: str, text: str) -> Span:
     entity = Entry(entry.file, f"{entry.position}, '{key}'", values)
     word = entity.text("word")
     start, last = (entity.as_offset(entity.value(name), f"'{name}'") for name in ("start_idx", "end_idx"))
-    check_place(entity, "the word", word, start, text)
+    check_offset(entity, "the word", word, start, text)
     if last + 1 - start != len(word):
         raise entity.error(
             f"'start_idx' {start} and 'end_idx' {last} hold {last + 1 - start} characters, "

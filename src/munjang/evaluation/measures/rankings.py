@@ -18,24 +18,24 @@ _THRESHOLD = 0.5
 METRICS = ("MRR@10", "nDCG@10", "Recall@1", "Recall@10")
 
 
-def reciprocal_rank(found: Sequence[object], relevant: Collection[object], k: int = 10) -> float:
+def reciprocal_rank(ranking: Sequence[object], relevant: Collection[object], k: int = 10) -> float:
     """Return 1 / the rank of the first relevant item among the first ``k``, or 0 without one."""
-    return next((1 / rank for rank, item in enumerate(found[:k], start=1) if item in relevant), 0.0)
+    return next((1 / rank for rank, item in enumerate(ranking[:k], start=1) if item in relevant), 0.0)
 
 
-def ndcg(found: Sequence[object], relevant: Collection[object], k: int = 10) -> float:
+def ndcg(ranking: Sequence[object], relevant: Collection[object], k: int = 10) -> float:
     """Return the normalised discounted cumulative gain for relevance that is 0 or 1 (Jarvelin 2002).
 
     It is 0 without relevant items.
     """
-    gain = sum(1 / math.log2(rank + 1) for rank, item in enumerate(found[:k], start=1) if item in relevant)
+    gain = sum(1 / math.log2(rank + 1) for rank, item in enumerate(ranking[:k], start=1) if item in relevant)
     best = sum(1 / math.log2(rank + 1) for rank in range(1, min(len(relevant), k) + 1))
     return gain / best if best else 0.0
 
 
-def recall(found: Sequence[object], relevant: Collection[object], k: int) -> float:
+def recall(ranking: Sequence[object], relevant: Collection[object], k: int) -> float:
     """Return 1 if a relevant item is among the first ``k``, else 0: success, if a query needs one answer."""
-    return float(any(item in relevant for item in found[:k]))
+    return float(any(item in relevant for item in ranking[:k]))
 
 
 def ranking_metrics(

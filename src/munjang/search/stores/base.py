@@ -103,10 +103,6 @@ class Reader(Protocol):
         """Yield each document with its digest; ``None`` for an unreadable document."""
         ...
 
-    def ids_of_source(self, source: str) -> Sequence[DocumentId]:
-        """Return the ids of the documents that were read from a file."""
-        ...
-
     def count(self, where: Filter | None = None) -> int:
         """Count the documents that match a filter, or all documents."""
         ...

@@ -98,8 +98,8 @@ class KiwiMorphemes:
     def spans(self, text: str) -> list[Span]:
         """Return the words with their offsets in the text, in code points."""
         composed, back = compose(text)
-        (found,) = self._spans([composed])
-        return found if back is None else _mapped(found, back)
+        (spans,) = self._spans([composed])
+        return spans if back is None else _mapped(spans, back)
 
     def _spans(self, texts: Sequence[str]) -> Iterator[list[Span]]:
         """Yield the words of NFC texts with their offsets."""
@@ -214,10 +214,10 @@ class HangulBigrams:
     def spans(self, text: str) -> list[Span]:
         """Return the words with their offsets in the text, in code points."""
         composed, back = compose(text)
-        found = _bigram_spans(composed)
+        spans = _bigram_spans(composed)
         if back is None:
-            return list(found)
-        return [(word, *back.span(start, end)) for word, start, end in found]
+            return list(spans)
+        return [(word, *back.span(start, end)) for word, start, end in spans]
 
 
 def _bigram_spans(text: str) -> Iterator[Span]:

@@ -1,4 +1,4 @@
-"""`munjang.explain`: the computation of a model for a text, step by step.
+"""`munjang.explain`: the computation of a model for a text, from its tokens to its answer, step by step.
 
 The values are the taps of the numpy executor, which runs the same definition as every executor.
 """
@@ -6,7 +6,7 @@ The values are the taps of the numpy executor, which runs the same definition as
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -25,10 +25,22 @@ from munjang.runtime.model import Model
 from munjang.runtime.runner import pack
 from munjang.sentence.program import SENTENCE_EMBEDDING
 from munjang.sentence.transformer import SentenceTransformer
-from munjang.tasks.explain.decisions import decide, head_steps
-from munjang.tasks.explain.explanation import Explanation
-from munjang.tasks.explain.steps import Embeddings, Layer, Rows, SentenceVector, Step
+from munjang.tasks.explain.drawing.document import document
+from munjang.tasks.explain.drawing.page import fragment, page
+from munjang.tasks.explain.drawing.text import as_text
+from munjang.tasks.explain.steps import (
+    Choice,
+    Decision,
+    Embeddings,
+    Explained,
+    Layer,
+    Rows,
+    SentenceVector,
+    Step,
+)
+from munjang.tasks.fill_mask.pieces import Pieces
 from munjang.tasks.loading import Loaded, ModelOptions, load
+from munjang.tasks.scores import Function, choose_function, scores_of
 from munjang.tokenization import Encoding, Tokenizer
 
 Array = NDArray[Any]
@@ -43,12 +55,65 @@ EXPLAINED_TASKS: Mapping[str, str | None] = {
     "classify": SEQUENCE_CLASSIFICATION,
     "next-token": CAUSAL_LM,
 }
+_ON_THE_WAY = (POOLER_OUTPUT, "classifier.dense")
+_NEXT_SENTENCE = {0: "follows", 1: "unrelated"}
 _OTHER_NAMES = {
     "feature-extraction": "features",
     "next-sentence-prediction": "next-sentence",
     "text-classification": "classify",
     "text-generation": "next-token",
 }
+
+
+@dataclass(frozen=True, slots=True, eq=False, repr=False, kw_only=True)
+class Explanation(Explained):
+    """Every step from a text to an answer; made by `munjang.explain`.
+
+    A notebook shows it as HTML; elsewhere use `to_text`, `to_html` and `to_dict`.
+    """
+
+    def __repr__(self) -> str:
+        return (
+            f"<Explanation of {self.text!r}: task {self.task}, model {self.model!r}, "
+            f"{len(self.rows)} tokens, {len(self.layers)} layers>"
+        )
+
+    def check(self, layer: int | None, head: int | None) -> None:
+        """Raise `InputError` for a layer or head that the model does not have."""
+        heads = len(self.layers[0].attention) if self.layers else 0
+        for name, value, count in (("layer", layer, len(self.layers)), ("head", head, heads)):
+            if value is not None and not 0 <= value < count:
+                numbers = f"they are numbered 0 to {count - 1}" if count else "the model was not run"
+                raise InputError(f"There is no {name} {value}; {numbers}.")
+
+    def to_dict(self, *, layer: int | None = None, head: int | None = None) -> dict[str, Any]:
+        """Return the explanation as plain numbers and texts, for JSON; only one layer or head, if given.
+
+        The keys are described in `munjang.tasks.explain.drawing.document`. Raises `InputError` if there is no
+        such layer or head.
+        """
+        self.check(layer, head)
+        return document(self, layer=layer, head=head)
+
+    def to_html(self, *, layer: int | None = None, head: int | None = None) -> str:
+        """Return a self-contained HTML page, without script, font or connection; opened at a layer and head.
+
+        Raises `InputError` if there is no such layer or head.
+        """
+        self.check(layer, head)
+        return page(self, layer=layer, head=head)
+
+    def to_text(self, *, layer: int | None = None, head: int | None = None, width: int = 80) -> str:
+        """Return tables for a terminal of ``width`` columns, without colour; attention of one layer and head.
+
+        Raises `InputError` if there is no such layer or head.
+        """
+        self.check(layer, head)
+        return as_text(self, layer=layer, head=head, width=width)
+
+    def _repr_html_(self) -> str:
+        """Return the HTML for a notebook."""
+        return fragment(self)
 
 
 @dataclass(frozen=True, slots=True)
@@ -317,3 +382,60 @@ def _layers(values: Mapping[str, Array], count: int) -> tuple[Layer, ...]:
         Layer(i, values[names[i]], values[names[i + 1]], values[f"layer.{i}.attention.probabilities"][0])
         for i in range(count)
     )
+
+
+def head_steps(values: Mapping[str, Array], tokens: Sequence[int] | None) -> tuple[Step, ...]:
+    """Return the vectors between the last layer and the logits, for each of the tokens or for the text."""
+    last = values["last_hidden_state"]
+    if tokens is not None:
+        return tuple(Step(f"last_hidden_state[{token}]", last[token]) for token in tokens)
+    steps = tuple(Step(name, values[name][0]) for name in _ON_THE_WAY if name in values)
+    return (Step("last_hidden_state[0]", last[0]), *steps) if steps or LOGITS in values else ()
+
+
+def decide(
+    task: str,
+    values: Mapping[str, Array],
+    model: Model,
+    tokenizer: Tokenizer,
+    tokens: Sequence[int] | None,
+    top: int,
+) -> tuple[Decision, ...]:
+    """Return the decisions from a head's logits; none for a task without a head."""
+    if LOGITS not in values:
+        return ()
+    logits = values[LOGITS]
+    if tokens is not None:
+        pieces = logits.shape[-1]
+        mask = task == "fill-mask"
+        offered = Pieces(tokenizer, pieces).offered if mask else _ordinary(tokenizer, pieces)
+        return tuple(
+            _piece(row, token, tokenizer, offered, top) for row, token in zip(logits, tokens, strict=True)
+        )
+    labels = _NEXT_SENTENCE if task == "next-sentence" else model.config.labels.id2label
+    function = "softmax" if task == "next-sentence" else choose_function(model.config.labels, None)
+    return (_label(logits[0], labels, function),)
+
+
+def _label(logits: Array, labels: Mapping[int, str], function: Function) -> Decision:
+    [scores] = scores_of(function, logits[None, :])
+    order = np.argsort(-scores, kind="stable").tolist()
+    choices = tuple(Choice(i, labels[i], float(logits[i]), float(scores[i])) for i in order)
+    return Decision(None, logits, scores, function, choices)
+
+
+def _ordinary(tokenizer: Tokenizer, pieces: int) -> NDArray[np.bool_]:
+    """Mark the pieces that can be generated, parts of characters included, but not special or unused rows."""
+    offered = np.arange(pieces) < len(tokenizer)
+    special = [i for i in tokenizer.all_special_ids if i < pieces]
+    offered[special] = False
+    return offered
+
+
+def _piece(logits: Array, token: int, tokenizer: Tokenizer, offered: NDArray[np.bool_], top: int) -> Decision:
+    [scores] = scores_of("softmax", logits[None, :])
+    order = np.argsort(-np.where(offered, scores, -1), kind="stable")[: min(top, int(offered.sum()))]
+    choices = tuple(
+        Choice(i, tokenizer.decode([i]), float(logits[i]), float(scores[i])) for i in order.tolist()
+    )
+    return Decision(token, logits, scores, "softmax", choices, float(scores[~offered].sum()))

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from munjang.tokenization import Tokenizer
-from munjang.tokenization.bytes import BYTE_OF_LETTER
+from munjang.tokenization.pieces import BYTE_OF_LETTER
 
 _PLACEHOLDER = re.compile(r"\[unused\d+\]")
 _METASPACE = "▁"

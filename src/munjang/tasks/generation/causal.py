@@ -63,7 +63,7 @@ class GenerationOptions(Sampling):
                 "give one."
             )
         if "" in self.stops:
-            raise InputError("A stop string is empty, so it would end every text at once; drop it.")
+            raise InputError("A stop string is empty, so it would end every text immediately; remove it.")
 
     @property
     def stops(self) -> list[str]:

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from munjang.tokenization import Tokenizer
-from munjang.tokenization.bytes import BYTE_OF_LETTER
+from munjang.tokenization.pieces import BYTE_OF_LETTER
 
 _REPLACEMENT = "\ufffd"  # the replacement character for invalid bytes
 

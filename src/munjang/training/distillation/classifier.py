@@ -140,18 +140,18 @@ class ClassifierDistillation(TaskObjective[_Example]):
         )
         ids = student.tokenizer.encode_ids(texts, truncation=True, max_length=limit)
         labels = _label_numbers(examples, teacher.model.config.labels.id2label)
-        return [_Example((text,), *one) for text, *one in zip(ids, labels, logits, strict=True)]
+        return [_Example((text,), *rest) for text, *rest in zip(ids, labels, logits, strict=True)]
 
     def loss(self, examples: Sequence[_Example], rng: np.random.Generator) -> Loss:  # noqa: ARG002
         """Return the sum of `soft_label_loss` and, with ``matching``, of the loss on the layers."""
         batch = self.packed(examples)
-        found = self.network.forward(self._program, batch)
-        logits = found[LOGITS].float()
+        outputs = self.network.forward(self._program, batch)
+        logits = outputs[LOGITS].float()
         teacher = torch.from_numpy(np.stack([example.logits for example in examples])).to(logits.device)
         labels = torch.tensor([example.label for example in examples], device=logits.device)
         losses = soft_label_loss(logits, teacher, labels, self._task)
         if self._matcher is not None:
-            losses = losses + self._matcher(found, batch, self.network.more)
+            losses = losses + self._matcher(outputs, batch, self.network.more)
         return Loss(losses.sum(), len(examples))
 
     def evaluate(self) -> Mapping[str, float]:
@@ -225,10 +225,10 @@ def _label_numbers(examples: Sequence[LabelledText | Text], id2label: Mapping[in
     labelled = [index for index, example in enumerate(examples) if isinstance(example, LabelledText)]
     names = labels_of_model([_label(examples[index]) for index in labelled], id2label)
     numbers = {name: number for number, name in id2label.items()}
-    found = [_UNLABELLED] * len(examples)
+    by_example = [_UNLABELLED] * len(examples)
     for index, name in zip(labelled, names, strict=True):
-        found[index] = numbers[name]
-    return found
+        by_example[index] = numbers[name]
+    return by_example
 
 
 def _label(example: LabelledText | Text) -> str | float:
@@ -241,7 +241,8 @@ def _check_labels(teacher: Model) -> None:
     labels = teacher.config.labels
     if labels.num_labels < 2:
         raise InputError(
-            "The teacher has one output, no choice of labels; use distill_cross_encoder instead."
+            "The teacher has one output, so there are no labels to choose from; use distill_cross_encoder "
+            "instead."
         )
     if labels.problem_type == "multi_label_classification":
         raise InputError(

@@ -285,15 +285,15 @@ class EncoderDistillation(EncoderObjective[_Example]):
         """
         texts = list(chain.from_iterable(example.texts for example in examples))
         batch = self.packed(texts)
-        found = self.network.forward(self._program, batch, training=self._dropout)
-        vectors = found[SENTENCE_EMBEDDING].float()[:, : self.model.get_sentence_embedding_dimension()]
+        outputs = self.network.forward(self._program, batch, training=self._dropout)
+        vectors = outputs[SENTENCE_EMBEDDING].float()[:, : self.model.get_sentence_embedding_dimension()]
         sources = list(chain.from_iterable(example.sources for example in examples))
         targets = torch.from_numpy(self._targets(sources)).to(vectors.device)
         shares = vectors.new_tensor([1 / len(e.texts) for e in examples for _ in e.texts])
         total = self._goals.vectors * (shares * vector_errors(vectors, targets, self._goals.distance)).sum()
         total = total + self._goals.pairs * self._pairs(examples, vectors, targets)
         if self._matcher is not None:
-            total = total + self._layers(examples, found, batch, shares)
+            total = total + self._layers(examples, outputs, batch, shares)
         return Loss(total, len(examples))
 
     def _pairs(self, examples: Sequence[_Example], vectors: Tensor, targets: Tensor) -> Tensor:
@@ -308,7 +308,7 @@ class EncoderDistillation(EncoderObjective[_Example]):
     def _layers(
         self,
         examples: Sequence[_Example],
-        found: Mapping[str, Tensor],
+        outputs: Mapping[str, Tensor],
         batch: TokenBatch[NDArray[Any]],
         shares: Tensor,
     ) -> Tensor:
@@ -318,12 +318,11 @@ class EncoderDistillation(EncoderObjective[_Example]):
         """
         assert self._matcher is not None
         read = shares.new_tensor([float(is_read) for example in examples for is_read in example.read])
-        return (shares * read * self._matcher(found, batch, self.network.more)).sum()
+        return (shares * read * self._matcher(outputs, batch, self.network.more)).sum()
 
     def evaluate(self) -> Mapping[str, float]:
         """Return the correlation of the student's cosines with the human scores."""
-        found = evaluate_similarity(self.model, self._held_out, prompt=self._prompt, intervals=False)
-        return found.values
+        return evaluate_similarity(self.model, self._held_out, prompt=self._prompt, intervals=False).values
 
 
 def distill_sentence_encoder(

@@ -78,10 +78,10 @@ class LayerMatcher:
 
     def _taps(self, layers: Sequence[int]) -> frozenset[str]:
         matching = self._matching
-        found = {f"layer.{i}" for i in layers} if matching.hidden_states else set()
+        taps = {f"layer.{i}" for i in layers} if matching.hidden_states else set()
         if matching.attention:
-            found |= {f"layer.{i}.attention.{matching.attention_values}" for i in layers}
-        return frozenset(found | {"embeddings"} if matching.embeddings else found)
+            taps |= {f"layer.{i}.attention.{matching.attention_values}" for i in layers}
+        return frozenset(taps | {"embeddings"} if matching.embeddings else taps)
 
     def tensors(self) -> dict[str, NDArray[np.float32]]:
         """Return the trained projections, ``[teacher's width, student's width]``; none if these are equal."""
@@ -106,10 +106,10 @@ class LayerMatcher:
         assert isinstance(executor, TorchExecutor)  # the teacher's backend is torch
         return executor
 
-    def __call__(self, found: Mapping[str, Tensor], batch: Batch, own: Mapping[str, Tensor]) -> Tensor:
+    def __call__(self, outputs: Mapping[str, Tensor], batch: Batch, own: Mapping[str, Tensor]) -> Tensor:
         """Return the loss of each text, ``[B]``.
 
-        ``found`` is the student's output with its `taps`, ``batch`` its input, ``own`` the projections.
+        ``outputs`` is the student's output with its `taps`, ``batch`` its input, ``own`` the projections.
         """
         with torch.no_grad():
             wanted = self._executor.forward(self._program, batch)
@@ -118,17 +118,17 @@ class LayerMatcher:
         matching = self._matching
         total = torch.zeros(len(mask), device=mask.device)
         if matching.embeddings:
-            student = _projected(found["embeddings"].float(), own.get(_EMBEDDED))
+            student = _projected(outputs["embeddings"].float(), own.get(_EMBEDDED))
             total = total + matching.embeddings * _per_text(student, wanted["embeddings"], mask)
         for i, layer in enumerate(self._layers):
             share = 1 / len(self._layers)
             if matching.hidden_states:
-                student = _projected(found[f"layer.{i}"].float(), own.get(_HIDDEN))
+                student = _projected(outputs[f"layer.{i}"].float(), own.get(_HIDDEN))
                 error = _per_text(student, wanted[f"layer.{layer}"], mask)
                 total = total + share * matching.hidden_states * error
             if matching.attention:
                 seen = f"attention.{matching.attention_values}"
-                error = _per_view(found[f"layer.{i}.{seen}"], wanted[f"layer.{layer}.{seen}"], mask)
+                error = _per_view(outputs[f"layer.{i}.{seen}"], wanted[f"layer.{layer}.{seen}"], mask)
                 total = total + share * matching.attention * error
         return total
 

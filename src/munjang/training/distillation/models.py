@@ -75,14 +75,14 @@ def student_tensors(
         )
     prefix = f"{architecture.base(Params(weights)).prefix}{architecture.layers}."
     new = {str(old): str(number) for number, old in enumerate(layers)}
-    found: dict[str, NDArray[Any]] = {}
+    tensors: dict[str, NDArray[Any]] = {}
     for name in weights:
         number, _, rest = name.removeprefix(prefix).partition(".")
         if not name.startswith(prefix):
-            found[name] = weights[name]
+            tensors[name] = weights[name]
         elif number in new:
-            found[f"{prefix}{new[number]}.{rest}"] = weights[name]
-    return {**raw_config, architecture.layer_count_key: len(layers)}, found
+            tensors[f"{prefix}{new[number]}.{rest}"] = weights[name]
+    return {**raw_config, architecture.layer_count_key: len(layers)}, tensors
 
 
 def make_student(
@@ -155,7 +155,7 @@ def open_student_encoder(teacher: Name, student: Name | None, layers: Layers) ->
 
 def _one_of(student: Name | None, layers: Layers) -> Name | None:
     if student is not None and layers is not None:
-        raise InputError(f"Give student or layers, not both: got {os.fspath(student)!r} and {layers!r}.")
+        raise InputError(f"Pass student or layers, not both: got {os.fspath(student)!r} and {layers!r}.")
     return student
 
 

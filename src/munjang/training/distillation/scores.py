@@ -233,13 +233,13 @@ def _taught(
     if len(groups[0]) > 1:
         margins = _scores(teacher, groups, activation="identity")
         texts = [(group[0][0], *(document for _, document in group)) for group in groups]
-        found = zip(texts, margins, strict=True)
-        return [InputExample(text, scores / divisor) for text, scores in found], MarginMSELoss()
+        pairs = zip(texts, margins, strict=True)
+        return [InputExample(text, scores / divisor) for text, scores in pairs], MarginMSELoss()
     scores = np.concatenate(_scores(teacher, groups)) / divisor
     worst = int(np.abs(scores).argmax())
     if abs(scores[worst]) > 1:
         raise InputError(
-            f"The teacher scores pair {worst} {scores[worst]:.3g}, but a cosine lies between -1 and 1; "
+            f"The teacher scores pair {worst} {scores[worst]:.3g}, but a cosine is between -1 and 1; "
             "choose a larger divisor."
         )
     return [
@@ -259,10 +259,10 @@ def _scores(
 def _groups(examples: PairExamples) -> list[tuple[Pair, ...]]:
     """Return the pairs of each example: a single pair, or the pairs of the positive and the negatives."""
     require_examples(examples)
-    found = [_group(example, index) for index, example in enumerate(examples)]
-    if len({len(group) > 1 for group in found}) > 1:
+    groups = [_group(example, index) for index, example in enumerate(examples)]
+    if len({len(group) > 1 for group in groups}) > 1:
         raise InputTypeError("The examples are of two kinds; give only pairs, or only contrasts.")
-    return found
+    return groups
 
 
 def _group(example: Pair | Contrast, index: int) -> tuple[Pair, ...]:
@@ -281,12 +281,12 @@ def _tokenised(
     student: Loaded,
     longest: int,
 ) -> list[_Example]:
-    found: list[_Example] = []
+    tokenised: list[_Example] = []
     for chunk in in_chunks(zip(groups, scores, strict=True)):
         pairs = [pair for group, _ in chunk for pair in group]
         ids = iter(student.tokenizer.encode_ids(pairs, truncation=True, max_length=longest))
-        found += [_Example(tuple(next(ids) for _ in group), wanted) for group, wanted in chunk]
-    return found
+        tokenised += [_Example(tuple(next(ids) for _ in group), wanted) for group, wanted in chunk]
+    return tokenised
 
 
 def _check_one_label(teacher: CrossEncoder) -> None:

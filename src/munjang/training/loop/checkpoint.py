@@ -65,11 +65,11 @@ class RunFolder:
         check_output(self.folder)
         path = self.folder / RUN_FILE
         if path.is_file():
-            found = read_json(path)
-            other = found.get("identity") if isinstance(found, dict) else None
+            stored = read_json(path)
+            other = stored.get("identity") if isinstance(stored, dict) else None
             if other != self._identity:
                 raise InputError(f"'{self.folder}' holds another run: {self._difference(other)}. {ADVICE}")
-            return isinstance(found, dict) and bool(found.get("finished"))
+            return isinstance(stored, dict) and bool(stored.get("finished"))
         self._write(finished=False)
         return False
 
@@ -136,8 +136,8 @@ class RunFolder:
 
     def result(self) -> dict[str, Any]:
         """Return the contents of ``run.json``: for a finished run, its results."""
-        found = read_json(self.folder / RUN_FILE)
-        return found if isinstance(found, dict) else {}
+        stored = read_json(self.folder / RUN_FILE)
+        return stored if isinstance(stored, dict) else {}
 
 
 def _under(prefix: str, tensors: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:

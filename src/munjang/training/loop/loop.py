@@ -97,7 +97,9 @@ class _Run:
             if stopped or self._is_time_to_keep(update):
                 self._checkpoint()
             if stopped and not last:
-                raise KeyboardInterrupt(f"stopped after update {update.number}; the same command goes on")
+                raise KeyboardInterrupt(
+                    f"stopped after update {update.number}; the same command resumes the run"
+                )
 
     def _gave_up(self) -> bool:
         patience = self.options.patience
@@ -142,17 +144,17 @@ class _Run:
 
     def _gradients(self, update: Update) -> tuple[float, float]:
         total = count = 0.0
-        place = 0
+        index = 0
         for batch in update.batches:
             for part in self._parts(self.group.share(batch)):
-                seed = (update.number, self.group.rank, place)
+                seed = (update.number, self.group.rank, index)
                 rng = generator(self.options.seed, *seed)
                 torch.manual_seed(int(rng.integers(2**62)))  # seeds dropout
                 with self._memory(update):
                     tally = self.objective.accumulate(
                         [self.objective.examples[i] for i in part.tolist()], rng
                     )
-                total, count, place = total + tally.total, count + tally.count, place + 1
+                total, count, index = total + tally.total, count + tally.count, index + 1
         return total, count
 
     def _parts(self, share: NDArray[np.intp]) -> Iterator[NDArray[np.intp]]:

@@ -86,13 +86,13 @@ class Optimizer:
 
     def state(self) -> dict[str, NDArray[Any]]:
         """Return the optimizer state (moments and step counts) by name."""
-        found: dict[str, NDArray[Any]] = {}
+        state: dict[str, NDArray[Any]] = {}
         for name, value in self._trained.items():
             own = self._adam.state.get(value)
             if own:
-                found |= {f"{moment}/{name}": own[moment].cpu().numpy() for moment in _MOMENTS}
-                found[f"step/{name}"] = own["step"].cpu().numpy()
-        return found
+                state |= {f"{moment}/{name}": own[moment].cpu().numpy() for moment in _MOMENTS}
+                state[f"step/{name}"] = own["step"].cpu().numpy()
+        return state
 
     def load_state(self, state: Mapping[str, NDArray[Any]]) -> None:
         """Load a state that `state` returned."""
@@ -101,4 +101,4 @@ class Optimizer:
                 continue
             own = {moment: torch.from_numpy(np.array(state[f"{moment}/{name}"])) for moment in _MOMENTS}
             own["step"] = torch.from_numpy(np.array(state[f"step/{name}"])).reshape(())
-            self._adam.state[value] = {key: found.to(value.device) for key, found in own.items()}
+            self._adam.state[value] = {key: tensor.to(value.device) for key, tensor in own.items()}

@@ -17,9 +17,9 @@ _ORDER, _STEP = 0, 1  # the purpose of a generator, part of its seed
 _SIGHT = 20  # blocks of look-ahead in the search for an example without conflict
 
 
-def generator(seed: int, *place: int) -> np.random.Generator:
+def generator(seed: int, *position: int) -> np.random.Generator:
     """Return the random generator for one position in a run. It does not depend on earlier positions."""
-    return np.random.default_rng([seed, _STEP, *place])
+    return np.random.default_rng([seed, _STEP, *position])
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,11 +92,11 @@ class Order:
         accumulated = self._options.gradient_accumulation_steps
         for epoch in range(after // self.per_epoch, math.ceil(self.steps / self.per_epoch)):
             batches = self.batches(epoch)
-            for place in range(self.per_epoch):
-                number = epoch * self.per_epoch + place + 1
+            for index in range(self.per_epoch):
+                number = epoch * self.per_epoch + index + 1
                 if after < number <= self.steps:
-                    chosen = batches[place * accumulated : (place + 1) * accumulated]
-                    yield Update(number, epoch, chosen, place == self.per_epoch - 1)
+                    chosen = batches[index * accumulated : (index + 1) * accumulated]
+                    yield Update(number, epoch, chosen, index == self.per_epoch - 1)
 
 
 def _only_repeated(conflicts: Indices) -> list[frozenset[int]]:
@@ -112,7 +112,7 @@ def _kept_apart(order: Indices, conflicts: Sequence[frozenset[int]], size: int) 
     An example that conflicts with a block waits for the next block. If all examples within the look-ahead
     conflict, the block is filled with the examples that have waited longest.
     """
-    found: list[int] = []
+    apart: list[int] = []
     waiting = deque(order.tolist())
     while waiting:
         block: list[int] = []
@@ -126,6 +126,6 @@ def _kept_apart(order: Indices, conflicts: Sequence[frozenset[int]], size: int) 
             else:
                 passed.append(example)
         missing = size - len(block)
-        found += block + passed[:missing]
+        apart += block + passed[:missing]
         waiting.extendleft(reversed(passed[missing:]))
-    return np.array(found, dtype=np.intp)
+    return np.array(apart, dtype=np.intp)

@@ -86,9 +86,7 @@ def processes(device: torch.device) -> Iterator[Processes]:
     if device.type == "cuda":
         local = int(os.environ.get("LOCAL_RANK", "0"))
         if local >= torch.cuda.device_count():
-            raise TrainingError(
-                f"Process {local} has no GPU of its own: there are {torch.cuda.device_count()}."
-            )
+            raise TrainingError(f"Process {local} has no GPU: there are only {torch.cuda.device_count()}.")
         torch.cuda.set_device(local)
     distributed.init_process_group("nccl" if device.type == "cuda" else "gloo", timeout=_PATIENCE)
     try:

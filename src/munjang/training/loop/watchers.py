@@ -94,14 +94,14 @@ class Log:
 
 def read_log(path: Path) -> list[dict[str, Any]]:
     """Read a log up to the first line that is not valid JSON, such as a line truncated by a crash."""
-    found: list[dict[str, Any]] = []
+    events: list[dict[str, Any]] = []
     if path.is_file():
         for line in path.read_text(encoding="utf-8").splitlines():
             try:
-                found.append(json.loads(line))
+                events.append(json.loads(line))
             except ValueError:
                 break
-    return found
+    return events
 
 
 class _Bar:

@@ -109,15 +109,15 @@ class MultipleNegativesRankingLoss(SentenceLoss):
         scores = anchors @ candidates.T * self.scale
         if left_out is not None:
             scores = scores.masked_fill(left_out, -torch.inf)
-        own = torch.arange(start, start + len(anchors), device=scores.device)
-        return functional.cross_entropy(scores, own, reduction="sum")
+        targets = torch.arange(start, start + len(anchors), device=scores.device)
+        return functional.cross_entropy(scores, targets, reduction="sum")
 
     def _left_out(self, batch: Batch) -> Tensor | None:
         """Return a mask of the false negatives, ``[B, candidates]``; ``None`` if there are none."""
         if not self.skip_false_negatives or batch.texts is None:
             return None
-        found = _false_negatives(batch.texts)
-        return torch.from_numpy(found).to(batch.labels.device) if found.any() else None
+        mask = _false_negatives(batch.texts)
+        return torch.from_numpy(mask).to(batch.labels.device) if mask.any() else None
 
     def describe(self) -> str:
         """Return the name and the settings of the loss."""
@@ -139,7 +139,7 @@ def _false_negatives(texts: NDArray[np.intp]) -> NDArray[np.bool_]:
     count = texts.shape[1]
     anchors, positives = texts[0], texts[1]
     candidates = texts[1:].reshape(-1)
-    found: NDArray[np.bool_] = (candidates == positives[:, None]) | (candidates == anchors[:, None])
-    found[:, :count] |= anchors == anchors[:, None]
-    found[np.arange(count), np.arange(count)] = False
-    return found
+    excluded: NDArray[np.bool_] = (candidates == positives[:, None]) | (candidates == anchors[:, None])
+    excluded[:, :count] |= anchors == anchors[:, None]
+    excluded[np.arange(count), np.arange(count)] = False
+    return excluded

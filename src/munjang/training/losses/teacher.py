@@ -25,10 +25,10 @@ class MSELoss(SentenceLoss):
     def check(self, examples: Sequence[InputExample], width: int) -> None:
         """Raise `InputError` for a label whose width differs from the student's vectors."""
         for index, example in enumerate(examples):
-            found = len(label_vector("MSELoss", example, index))
-            if found != width:
+            length = len(label_vector("MSELoss", example, index))
+            if length != width:
                 raise InputError(
-                    f"The model makes vectors of {width} numbers, example {index} has a label of {found}."
+                    f"The model makes vectors of {width} numbers, example {index} has a label of {length}."
                 )
 
     def __call__(self, batch: Batch) -> Tensor:

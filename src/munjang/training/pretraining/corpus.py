@@ -26,7 +26,7 @@ from munjang.errors import CheckpointError, DataFileError, InputError, MunjangEr
 from munjang.progress import no_advance
 from munjang.tokenization import nfc
 from munjang.tokenization.limits import library_errors
-from munjang.tokenization.word_starts import word_starts
+from munjang.tokenization.pieces import word_starts
 
 if TYPE_CHECKING:
     from munjang.tokenization import Tokenizer
@@ -54,7 +54,7 @@ class Part:
 
     def __post_init__(self) -> None:
         if isinstance(self.share, bool) or not isinstance(self.share, float) or not 0 < self.share < 1:
-            raise InputError(f"The share to hold out lies between 0 and 1, got {self.share!r}.")
+            raise InputError(f"The share to hold out must be between 0 and 1, got {self.share!r}.")
 
     def of_files(self, files: Iterable[Iterator[str]], *, sentences: bool) -> Iterator[Iterator[str]]:
         """Yield the lines of each file, with blank lines instead of documents that are not in the part.
@@ -414,9 +414,9 @@ class TokenCorpus:
         lengths = np.diff(edges)
         counts = -(-lengths // longest)
         whole = np.repeat(np.arange(len(lengths)), counts)
-        place = np.arange(len(whole)) - np.repeat(np.cumsum(counts) - counts, counts)
-        first = edges[whole] + lengths[whole] * place // counts[whole]
-        last = edges[whole] + lengths[whole] * (place + 1) // counts[whole]
+        index = np.arange(len(whole)) - np.repeat(np.cumsum(counts) - counts, counts)
+        first = edges[whole] + lengths[whole] * index // counts[whole]
+        last = edges[whole] + lengths[whole] * (index + 1) // counts[whole]
         return np.stack([first, last], axis=1)
 
 

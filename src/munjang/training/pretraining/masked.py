@@ -20,7 +20,7 @@ from munjang.models.initialization import Tensors, new_encoder, with_head
 from munjang.models.ops import A, Ops
 from munjang.models.params import Params
 from munjang.models.program import ModelProgram
-from munjang.models.registry import MASKED_LM
+from munjang.models.registry import MASKED_LM, architecture_of
 from munjang.runtime.model import Model
 from munjang.tokenization import Tokenizer
 from munjang.training.loop.network import Network
@@ -33,12 +33,6 @@ from munjang.training.pretraining.masking import Hider, Packed, check_corpora
 _LOGITS = "masked"
 _EVALUATED_TOKENS = 8192  # per part
 _SIZES = ("model_type", "num_hidden_layers", "hidden_size", "intermediate_size", "vocab_size")
-_DECODERS = (
-    "cls.predictions.decoder.weight",
-    "lm_head.decoder.weight",
-    "generator_lm_head.weight",
-    "vocab_projector.weight",
-)
 E = TypeVar("E")
 
 
@@ -282,10 +276,11 @@ def with_masked_head(
 
     Raises `InputError` for a head that does not share the matrix of the word embeddings.
     """
-    own = [name for name in _DECODERS if weights is not None and name in weights]
+    matrices = architecture_of(raw_config).head(MASKED_LM).vocabulary[:1]
+    own = [name for name in matrices if weights is not None and name in weights]
     if own and raw_config.get("tie_word_embeddings") is False:
         raise InputError(
-            f"The checkpoint's masked-word head has a matrix of its own ('{own[0]}'), which can't be trained "
+            f"The checkpoint's masked-word head has a separate matrix ('{own[0]}'), which can't be trained "
             "here; choose a model whose head shares the word embeddings."
         )
     start = new_encoder(raw_config, seed=seed) if weights is None else weights

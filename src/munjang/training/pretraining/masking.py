@@ -18,7 +18,7 @@ from munjang.errors import InputError
 from munjang.models.batch import TokenBatch
 from munjang.models.config import EncoderConfig
 from munjang.runtime.runner import pack_arrays
-from munjang.tokenization.word_starts import word_starts
+from munjang.tokenization.pieces import word_starts
 from munjang.training.pretraining.corpus import TokenCorpus, vocabulary_mark
 
 if TYPE_CHECKING:

@@ -120,12 +120,12 @@ class NextSentenceObjective(Pretraining[int]):
         rows = np.concatenate([masked.positions, packed.starts])
         batch = packed.batch(self.model.config, rows, masked.input_ids)
         program = _BothHeads(self._program, len(masked.positions))
-        found = self.network.forward(program, batch, training=training)
-        device = found[_NEXT].device
+        logits = self.network.forward(program, batch, training=training)
+        device = logits[_NEXT].device
         return _Scores(
-            found[_MASKED].float(),
+            logits[_MASKED].float(),
             torch.from_numpy(masked.labels.astype(np.int64)).to(device),
-            found[_NEXT].float(),
+            logits[_NEXT].float(),
             torch.tensor([pair.label for pair in pairs], device=device),
         )
 

@@ -43,9 +43,7 @@ T = TypeVar("T")
 
 
 @dataclass(frozen=True)
-class GeneratorProgram:
-    """The generator up to the logits at the masked positions, with the discriminator's embeddings."""
-
+class _Program:
     architecture: Architecture
     config: EncoderConfig
 
@@ -53,6 +51,11 @@ class GeneratorProgram:
     def taps(self) -> frozenset[str]:
         """Return the empty set: the program has no taps."""
         return frozenset()
+
+
+@dataclass(frozen=True)
+class GeneratorProgram(_Program):
+    """The generator up to the logits at the masked positions, with the discriminator's embeddings."""
 
     def __call__(self, ops: Ops[A], root: Params[A], batch: TokenBatch[A]) -> dict[str, A]:
         """Compute the logits of the vocabulary at ``batch.rows``: ``[M, V]``."""
@@ -63,16 +66,8 @@ class GeneratorProgram:
 
 
 @dataclass(frozen=True)
-class DiscriminatorProgram:
+class DiscriminatorProgram(_Program):
     """The discriminator up to a logit for each of ``batch.rows``: high for a replaced token."""
-
-    architecture: Architecture
-    config: EncoderConfig
-
-    @property
-    def taps(self) -> frozenset[str]:
-        """Return the empty set: the program has no taps."""
-        return frozenset()
 
     def __call__(self, ops: Ops[A], root: Params[A], batch: TokenBatch[A]) -> dict[str, A]:
         """Compute the logits of tokens: ``[N, 1]``."""
@@ -152,10 +147,10 @@ def with_discriminator(
 def check_generator(generator: EncoderConfig, discriminator: EncoderConfig) -> None:
     """Raise `InputError` unless two models can share their embeddings."""
     for name in ("vocab_size", "embedding_size", "max_position_embeddings", "type_vocab_size"):
-        one, other = getattr(generator, name), getattr(discriminator, name)
-        if one != other:
+        generated, judged = getattr(generator, name), getattr(discriminator, name)
+        if generated != judged:
             raise InputError(
-                f"The generator's {name} is {one}, the discriminator's {other}; they must share their "
+                f"The generator's {name} is {generated}, the discriminator's {judged}; they must share their "
                 "embeddings."
             )
 
@@ -256,18 +251,18 @@ class ReplacedTokenObjective(Pretraining[NDArray[np.int32]]):
         packed = Packed.of(texts)
         masked = self._hider(packed, rng)
         batch = packed.batch(self._generator.config, masked.positions, masked.input_ids)
-        found = self.network.forward(self._generator, batch, training=training)[LOGITS].float()
+        logits = self.network.forward(self._generator, batch, training=training)[LOGITS].float()
         guessed = packed.ids.copy()
-        guessed[masked.positions] = guesses(found.detach(), luck)
+        guessed[masked.positions] = guesses(logits.detach(), luck)
         judged = np.flatnonzero(self._hider.vocabulary.maskable(packed.ids))
         batch = packed.batch(self.model.config, judged, guessed)
         replaced = self.network.forward(self._discriminator, batch, training=training)[LOGITS].float()
         labels = (guessed != packed.ids)[judged].astype(np.float32)
         return _Scores(
-            found,
-            torch.from_numpy(masked.labels.astype(np.int64)).to(found.device),
+            logits,
+            torch.from_numpy(masked.labels.astype(np.int64)).to(logits.device),
             replaced[:, 0],
-            torch.from_numpy(labels).to(found.device),
+            torch.from_numpy(labels).to(logits.device),
         )
 
     def _measured(self, part: Sequence[int], rng: np.random.Generator) -> Mapping[str, float]:

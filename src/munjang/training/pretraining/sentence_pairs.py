@@ -118,8 +118,8 @@ def _first_sentences(corpus: TokenCorpus) -> NDArray[np.int64]:
     """Return the indices of the sentences that are not the last of their document."""
     if not corpus.sentences:
         raise InputError(
-            "Next-sentence pairs need to know which lines are sentences of one document; build the corpus "
-            "with sentences=True."
+            "Next-sentence pairs need a corpus with documents of several sentences; build it with "
+            "sentences=True."
         )
     if len(corpus.documents) == 2:
         raise InputError(

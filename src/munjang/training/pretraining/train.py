@@ -29,9 +29,10 @@ from munjang.training.options import (
 from munjang.training.pretraining.corpus import Part, TokenCorpus
 from munjang.training.pretraining.masked import InitialModel, MaskedLanguageObjective, Pretraining
 from munjang.training.pretraining.masking import Hider
-from munjang.training.pretraining.new_models import new_config
 from munjang.training.pretraining.next_sentence import NextSentenceObjective
 from munjang.training.pretraining.replaced import ReplacedTokenObjective
+
+_NEW_MODEL_TYPES = ("bert", "electra", "roberta")
 
 
 def train_masked_language_model(
@@ -105,7 +106,7 @@ def _opened(model: Name, tokenizer: Name | Tokenizer | None, new_model: NewModel
 def _new(tokenizer: Name | Tokenizer | None, new_model: NewModel, task: PretrainingTask) -> InitialModel:
     """Return the config of a new model as the initial model."""
     if tokenizer is None:
-        raise InputError("Give the tokenizer of a new model, or a model to go on with.")
+        raise InputError("Pass the tokenizer of a new model, or a model to continue from.")
     opened = deepcopy(tokenizer) if isinstance(tokenizer, Tokenizer) else Tokenizer.from_pretrained(tokenizer)
     kind = {"model_type": "electra" if task.objective == "electra" else "bert"}
     raw = new_config(opened, max_length=task.max_length, **{**kind, **_given(new_model)})
@@ -117,21 +118,21 @@ def _new(tokenizer: Name | Tokenizer | None, new_model: NewModel, task: Pretrain
 def _added(tokenizer: Tokenizer) -> list[int]:
     """Return the ids of the words that were added to a vocabulary."""
     special = set(tokenizer.all_special_ids)
-    found = sorted(i for i in tokenizer.get_added_vocab().values() if i not in special)
-    if not found:
+    added = sorted(i for i in tokenizer.get_added_vocab().values() if i not in special)
+    if not added:
         raise InputError(f"No token was added to the vocabulary of {tokenizer.name_or_path!r}.")
-    return found
+    return added
 
 
 def _generator(
     model: Name | None, task: PretrainingTask
 ) -> tuple[Mapping[str, Any], Mapping[str, NDArray[Any]]] | None:
     """Return the config and weights of the existing generator, or ``None`` for a new generator."""
-    found = None if task.generator is None else open_checkpoint(task.generator)
-    if found is None and task.generator_size is None and model is not None:
+    checkpoint = None if task.generator is None else open_checkpoint(task.generator)
+    if checkpoint is None and task.generator_size is None and model is not None:
         checkpoint = open_checkpoint(model)
-        found = checkpoint.sub("generator") if checkpoint.has("generator/config.json") else None
-    return None if found is None else (found.config(), found.weights())
+        checkpoint = checkpoint.sub("generator") if checkpoint.has("generator/config.json") else None
+    return None if checkpoint is None else (checkpoint.config(), checkpoint.weights())
 
 
 def _corpora(
@@ -156,3 +157,43 @@ def _corpora(
         return built(files, "train"), built(held_out, "held-out")
     learned, measured = (Part(held_out, held, seed) for held in (False, True))
     return built(files, "train", learned), built(files, "held-out", measured)
+
+
+def new_config(
+    tokenizer: Tokenizer,
+    *,
+    model_type: str = "bert",
+    layers: int = 12,
+    width: int = 768,
+    heads: int | None = None,
+    intermediate: int | None = None,
+    max_length: int = 512,
+    dropout: float = 0.1,
+) -> dict[str, Any]:
+    """Return the content of ``config.json`` of a new model for a tokenizer's vocabulary.
+
+    ``heads`` is by default ``width // 64``, ``intermediate`` four times the width. Raises `InputError` for an
+    unsupported model type.
+    """
+    if model_type not in _NEW_MODEL_TYPES:
+        raise InputError(
+            f"A new model can't be of type {model_type!r}; there are {', '.join(_NEW_MODEL_TYPES)}."
+        )
+    first = (tokenizer.pad_token_id or 0) + 1 if model_type == "roberta" else 0
+    raw: dict[str, Any] = {
+        "model_type": model_type,
+        "vocab_size": len(tokenizer),
+        "hidden_size": width,
+        "num_hidden_layers": layers,
+        "num_attention_heads": heads or max(1, width // 64),
+        "intermediate_size": intermediate or 4 * width,
+        "hidden_act": "gelu",
+        "hidden_dropout_prob": dropout,
+        "attention_probs_dropout_prob": dropout,
+        "max_position_embeddings": max_length + first,
+        "type_vocab_size": 1 if model_type == "roberta" else 2,
+        "layer_norm_eps": 1e-12,
+        "initializer_range": 0.02,
+        "pad_token_id": tokenizer.pad_token_id or 0,
+    }
+    return raw | ({"embedding_size": min(width, 128)} if model_type == "electra" else {})

@@ -49,8 +49,7 @@ def measure_for(
 
 def _similarity(pairs: Sequence[ScoredPair], prompts: tuple[str, str]) -> Measure:
     def measure(model: SentenceTransformer, _: Mapping[str, Tensor]) -> dict[str, float]:
-        found = evaluate_similarity(model, pairs, prompt=prompts[0], intervals=False)
-        return found.values
+        return evaluate_similarity(model, pairs, prompt=prompts[0], intervals=False).values
 
     return measure
 
@@ -79,10 +78,10 @@ def reciprocal_rank(
             corpus.setdefault(negative, len(corpus))
     queries = model.encode(list(positives), prompt=prompts[0])
     documents = model.encode(list(corpus), prompt=prompts[1])
-    found = semantic_search(queries, documents, top_k=_DEPTH)
+    rankings = semantic_search(queries, documents, top_k=_DEPTH)
     ranks = [
         next((1 / rank for rank, hit in enumerate(hits, start=1) if hit["corpus_id"] in wanted), 0.0)
-        for hits, wanted in zip(found, positives.values(), strict=True)
+        for hits, wanted in zip(rankings, positives.values(), strict=True)
     ]
     return float(np.mean(ranks))
 

@@ -46,9 +46,9 @@ class MiningTexts:
                 texts.append(text)
         grouped: dict[str, list[int]] = {}
         for anchor, positive in both:
-            found = grouped.setdefault(anchor, [])
-            if (index := indices[nfc(positive)]) not in found:
-                found.append(index)
+            own = grouped.setdefault(anchor, [])
+            if (index := indices[nfc(positive)]) not in own:
+                own.append(index)
         return cls(
             list(grouped),
             texts,
@@ -185,12 +185,12 @@ def mine_hard_negatives(
     contrasts: list[Contrast] = []
     with track(shown, len(texts.queries), "Mining negatives") as advance:
         for start in range(0, len(texts.queries), _QUERIES_AT_ONCE):
-            some = range(start, min(start + _QUERIES_AT_ONCE, len(texts.queries)))
-            for query, candidates in zip(some, scored(queries, documents, some, rules), strict=True):
+            block = range(start, min(start + _QUERIES_AT_ONCE, len(texts.queries)))
+            for query, candidates in zip(block, scored(queries, documents, block, rules), strict=True):
                 chosen = _sampled(candidates, task.num_negatives, rng)
                 if len(chosen) == task.num_negatives or not together:
                     contrasts += texts.contrasts(query, chosen, together=together)
-            advance(len(some))
+            advance(len(block))
     return contrasts
 
 
@@ -213,12 +213,12 @@ class _Scores:
         rules: MiningRules,
     ) -> Iterator[NDArray[np.intp]]:
         """Yield for each query the corpus indices of its accepted candidates, nearest first."""
-        hits = semantic_search(
+        rankings = semantic_search(
             queries[some.start : some.stop], documents, top_k=rules.depth + 1, score_function=self._all
         )
-        for query, found in zip(some, hits, strict=True):
+        for query, hits in zip(some, rankings, strict=True):
             itself = self._texts.own[query]
-            row = [hit for hit in found if hit["corpus_id"] != itself][: rules.depth]
+            row = [hit for hit in hits if hit["corpus_id"] != itself][: rules.depth]
             indices = np.array([hit["corpus_id"] for hit in row], dtype=np.intp)
             positives = self._texts.positives[query]
             if self._judge is None:

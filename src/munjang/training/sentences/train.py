@@ -102,6 +102,6 @@ def _prompts(prompt: str | tuple[str, str] | None, encoder: SentenceTransformer)
         prompt = encoder.settings.prompt_text()
     if isinstance(prompt, str):
         return prompt, prompt
-    if len(prompt) != 2 or not all(isinstance(one, str) for one in prompt):
+    if len(prompt) != 2 or not all(isinstance(text, str) for text in prompt):
         raise InputTypeError(f"prompt must be a text, or two: for first and other texts. Got {prompt!r}.")
     return prompt[0], prompt[1]

@@ -16,7 +16,7 @@ from torch.nn.utils.rnn import pad_sequence
 from munjang.data.examples import AnswerSpan, QuestionExample
 from munjang.data.tags import trimmed
 from munjang.errors import InputError, InputTypeError
-from munjang.evaluation.answers import check_places, evaluate_answers
+from munjang.evaluation.answers import check_offsets, evaluate_answers
 from munjang.evaluation.measures.answers import check_normalization
 from munjang.models.registry import QUESTION_ANSWERING
 from munjang.tasks.loading import Loaded
@@ -95,7 +95,7 @@ class AnswerWindows:
         """Return the counts so far, with names for the report."""
         return {
             "questions without an answer": self._none,
-            "answers that tokens can't tell exactly": self._inexact,
+            "answers with an edge inside a token": self._inexact,
             "questions left out, as no token holds the answer": self._tokenless,
             "questions whose answer no window holds whole": self._too_long,
         }
@@ -118,9 +118,9 @@ class AnswerWindows:
             self._tokenless += 1
             return
         self._inexact += not _is_exact(answer, held, question.context)
-        found = [_target(window, answer, len(held)) for window in windows]
-        self._too_long += not any(window.has_answer for window in found)
-        yield from found
+        targets = [_target(window, answer, len(held)) for window in windows]
+        self._too_long += not any(window.has_answer for window in targets)
+        yield from targets
 
 
 def _holding(answer: AnswerSpan, offsets: Sequence[tuple[int, int]]) -> list[int]:
@@ -136,11 +136,11 @@ def _is_exact(answer: AnswerSpan, held: Sequence[tuple[int, int]], context: str)
 
 
 def _target(window: Window, answer: AnswerSpan, whole: int) -> AnswerWindow:
-    places = _holding(answer, window.offsets)
-    if len(places) < whole:
+    positions = _holding(answer, window.offsets)
+    if len(positions) < whole:
         return _without(window)
     texts = (ids_of(window.encoding),)
-    return AnswerWindow(texts, window.first + places[0], window.first + places[-1], has_answer=True)
+    return AnswerWindow(texts, window.first + positions[0], window.first + positions[-1], has_answer=True)
 
 
 def _without(window: Window) -> AnswerWindow:
@@ -235,10 +235,10 @@ class QuestionAnsweringObjective(TaskObjective[AnswerWindow]):
 
     def evaluate(self) -> Mapping[str, float]:
         """Return F1 and exact match on the held-out data."""
-        found = evaluate_answers(
+        evaluation = evaluate_answers(
             self._answerer, self._held_out, normalization=self._normalization, intervals=False
         )
-        return found.values
+        return evaluation.values
 
 
 def train_question_answering(
@@ -289,7 +289,7 @@ def _check(example: QuestionExample) -> None:
         check_text(answer.text, "An answer")
         if answer.start < 0:
             raise InputError(f"The answer {answer.text!r:.60} begins at {answer.start}.")
-    check_places(example)
+    check_offsets(example)
 
 
 def _check_questions(held_out: Sequence[QuestionExample], loaded: Loaded) -> None:

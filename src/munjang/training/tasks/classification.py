@@ -120,7 +120,7 @@ def _numbers(examples: Sequence[LabelledText], labels: Mapping[int, str]) -> lis
 
 
 def _values(examples: Sequence[LabelledText]) -> list[float]:
-    found = []
+    values = []
     for index, example in enumerate(examples):
         try:
             value = float(example.label)
@@ -128,8 +128,8 @@ def _values(examples: Sequence[LabelledText]) -> list[float]:
             value = math.nan
         if not math.isfinite(value):
             raise InputError(f"Example {index} has {example.label!r} in place of a number.")
-        found.append(value)
-    return found
+        values.append(value)
+    return values
 
 
 def train_text_classification(

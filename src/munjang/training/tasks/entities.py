@@ -71,7 +71,7 @@ class TaggedWindows:
             "texts cut into windows": self._cut,
             "texts without a token": self._empty,
             "entities": self._entities,
-            "entities that tokens can't tell": self._inexact,
+            "entities with an edge inside a token": self._inexact,
         }
 
     def _windows(self, encoding: Encoding, numbers: list[int]) -> Iterator[tuple[TokenIds, list[int]]]:
@@ -81,24 +81,24 @@ class TaggedWindows:
         parts = windows(encoding, self._longest)
         self._cut += len(parts) > 1
         best = _best_windows(encoding, parts)
-        for which, part in enumerate(parts):
+        for window, part in enumerate(parts):
             yield (
                 ids_of(part.encoding),
-                [numbers[position] if best[position] == which else NO_TAG for position in part.positions],
+                [numbers[position] if best[position] == window else NO_TAG for position in part.positions],
             )
 
 
 def _best_windows(encoding: Encoding, parts: Sequence[Window]) -> NDArray[np.intp]:
     """Return for each token the index of the first window in which it has most context, ``[L]``."""
-    own = np.array([position for position, sequence in enumerate(encoding.sequence_ids) if sequence == 0])
+    text_tokens = np.array([i for i, sequence in enumerate(encoding.sequence_ids) if sequence == 0])
     best = np.zeros(len(encoding), dtype=np.intp)
     most = np.full(len(encoding), -1, dtype=np.intp)
-    for which, part in enumerate(parts):
-        places = own[part.start : part.end]
-        context = np.fromiter(context_of(part, len(own)), dtype=np.intp, count=len(places))
-        better = context > most[places]
-        best[places[better]] = which
-        most[places[better]] = context[better]
+    for window, part in enumerate(parts):
+        indices = text_tokens[part.start : part.end]
+        context = np.fromiter(context_of(part, len(text_tokens)), dtype=np.intp, count=len(indices))
+        better = context > most[indices]
+        best[indices[better]] = window
+        most[indices[better]] = context[better]
     return best
 
 

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeAlias, cast
 
 import torch
+from torch import Tensor
+from torch.nn import functional
 
 from munjang.data.examples import LabelledText, RankedList, ScoredPair
 from munjang.errors import InputError, InputTypeError
@@ -29,14 +31,67 @@ from munjang.training.loop.loop import train
 from munjang.training.loop.objective import Loss, require_examples
 from munjang.training.loop.report import TrainingResult
 from munjang.training.loop.watchers import Watcher
-from munjang.training.losses.ranking import RANKING_LOSSES, RankingLoss
 from munjang.training.models import describe_run, in_chunks, open_for_training
 from munjang.training.options import RerankingTask, TrainingOptions
-from munjang.training.tasks.base import (
-    TaskObjective,
-    longest_of,
-    naming,
-)
+from munjang.training.tasks.base import TaskObjective, longest_of, naming
+
+_Function: TypeAlias = Callable[[Tensor, Tensor, list[int]], Loss]
+
+
+@dataclass(frozen=True, slots=True)
+class RankingLoss:
+    """A loss of a cross-encoder, on single pairs or on a query's list of documents.
+
+    Attributes:
+        function: the loss. Its arguments are the concatenated logits of all documents, ``[n]``, their
+            targets, ``[n]``, and the number of documents in each list. It returns the sum and the number of
+            summands.
+        compares: whether the loss compares documents of a list, so that it is not usable on single pairs.
+        activation: the activation that turns logits into scores at inference, by torch's name.
+    """
+
+    function: _Function
+    compares: bool
+    activation: str
+
+
+def binary_cross_entropy(logits: Tensor, targets: Tensor, sizes: list[int]) -> Loss:  # noqa: ARG001
+    """Compute the binary cross-entropy of each pair's sigmoid; targets are from 0 to 1."""
+    total = functional.binary_cross_entropy_with_logits(logits, targets, reduction="sum")
+    return Loss(total, len(logits))
+
+
+def mean_squared_error(logits: Tensor, targets: Tensor, sizes: list[int]) -> Loss:  # noqa: ARG001
+    """Compute the squared difference of each pair's logit and target."""
+    return Loss(functional.mse_loss(logits, targets, reduction="sum"), len(logits))
+
+
+def list_net(logits: Tensor, targets: Tensor, sizes: list[int]) -> Loss:
+    """Compute ListNet: the cross-entropy between softmax(grades) and softmax(logits) of a list (Cao 2007)."""
+    total = logits.new_zeros(())
+    for scores, grades in zip(torch.split(logits, sizes), torch.split(targets, sizes), strict=True):
+        # Not `@`: under autocast it would be computed in half precision.
+        total = total - (grades.softmax(dim=0) * scores.log_softmax(dim=0)).sum()
+    return Loss(total, len(sizes))
+
+
+def rank_net(logits: Tensor, targets: Tensor, sizes: list[int]) -> Loss:
+    """Compute RankNet: ``log(1 + exp(s_worse - s_better))`` over pairs of unequal grade (Burges 2005)."""
+    total, count = logits.new_zeros(()), 0
+    for scores, grades in zip(torch.split(logits, sizes), torch.split(targets, sizes), strict=True):
+        better = grades[:, None] > grades[None, :]
+        total = total + functional.softplus((scores[None, :] - scores[:, None])[better]).sum()
+        count += int(better.sum())
+    return Loss(total, count)
+
+
+_SIGMOID, _IDENTITY = "torch.nn.modules.activation.Sigmoid", "torch.nn.modules.linear.Identity"
+RANKING_LOSSES: Mapping[str, RankingLoss] = {
+    "binary-cross-entropy": RankingLoss(binary_cross_entropy, compares=False, activation=_SIGMOID),
+    "mean-squared-error": RankingLoss(mean_squared_error, compares=False, activation=_IDENTITY),
+    "listnet": RankingLoss(list_net, compares=True, activation=_IDENTITY),
+    "ranknet": RankingLoss(rank_net, compares=True, activation=_IDENTITY),
+}
 
 RankingExamples: TypeAlias = Sequence[LabelledText] | Sequence[ScoredPair] | Sequence[RankedList]
 _KINDS = (LabelledText, ScoredPair, RankedList)
@@ -99,21 +154,21 @@ def judged(
         raise InputError(f"positive={positive!r} has no effect on examples without labels; leave it out.")
     if highest is not None and kind is LabelledText:
         raise InputError(f"highest={highest} has no effect on examples with labels; leave it out.")
-    found: list[Judged] = []
+    judged: list[Judged] = []
     listed: Sequence[LabelledText | ScoredPair | RankedList] = examples
     for index, example in enumerate(listed):
         with naming(what, index):
-            found.append(_read(example, positive))
-    _require_two(what, found)
+            judged.append(_read(example, positive))
+    _require_two(what, judged)
     if isinstance(examples[0], LabelledText):
-        return found
-    best = max(max(each.targets) for each in found) if highest is None else highest
-    for index, each in enumerate(found):
+        return judged
+    best = max(max(each.targets) for each in judged) if highest is None else highest
+    for index, each in enumerate(judged):
         if max(each.targets) > best:
             raise InputError(f"{what} {index} has the score {max(each.targets):g}; the highest is {best:g}.")
     if not scaled:
-        return found
-    return [Judged(each.pairs, tuple(target / best for target in each.targets)) for each in found]
+        return judged
+    return [Judged(each.pairs, tuple(target / best for target in each.targets)) for each in judged]
 
 
 def _read(example: LabelledText | ScoredPair | RankedList, positive: str | None) -> Judged:
@@ -149,12 +204,12 @@ def _checked(number: float, what: str) -> float:
     return float(number)
 
 
-def _require_two(what: str, found: Sequence[Judged]) -> None:
-    numbers = {target for example in found for target in example.targets}
+def _require_two(what: str, examples: Sequence[Judged]) -> None:
+    numbers = {target for example in examples for target in example.targets}
     if len(numbers) < 2:
         raise InputError(
-            f"All of the {len(found)} {what.lower()}s have the number {numbers.pop():g}; there must be two "
-            "different ones at least."
+            f"All of the {len(examples)} {what.lower()}s have the number {numbers.pop():g}; at least "
+            "two different numbers are needed."
         )
 
 
@@ -284,10 +339,10 @@ def train_cross_encoder(
 def _loss_named(name: str, examples: RankingExamples) -> RankingLoss:
     if name not in RANKING_LOSSES:
         raise InputError(f"Unknown loss {name!r}; there are {', '.join(RANKING_LOSSES)}.")
-    found = RANKING_LOSSES[name]
-    if found.compares and kind_of(examples) is not RankedList:
+    loss = RANKING_LOSSES[name]
+    if loss.compares and kind_of(examples) is not RankedList:
         raise InputError(f"The loss {name!r} compares the documents of a list, and these are single pairs.")
-    return found
+    return loss
 
 
 def _name_activation(loaded: Loaded, activation: str) -> None:
@@ -298,9 +353,9 @@ def _name_activation(loaded: Loaded, activation: str) -> None:
 
 
 def _tokenised(lists: Sequence[Judged], loaded: Loaded, longest: int) -> list[_Example]:
-    found = []
+    tokenised: list[_Example] = []
     for chunk in in_chunks(lists):
         pairs = [pair for example in chunk for pair in example.pairs]
         ids = iter(loaded.tokenizer.encode_ids(pairs, truncation=True, max_length=longest))
-        found += [_Example(tuple(next(ids) for _ in example.pairs), example.targets) for example in chunk]
-    return found
+        tokenised += [_Example(tuple(next(ids) for _ in example.pairs), example.targets) for example in chunk]
+    return tokenised

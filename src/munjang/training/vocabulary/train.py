@@ -125,8 +125,8 @@ def learn_pieces(
     )
     with library_errors("The pieces can't be learned", InputError):
         backend.train_from_iterator(_repeated(counts), trainer)
-    found = backend.get_vocab()
-    return [_as_piece(piece) for piece in sorted(found, key=found.__getitem__)]
+    vocabulary = backend.get_vocab()
+    return [_as_piece(piece) for piece in sorted(vocabulary, key=vocabulary.__getitem__)]
 
 
 def _repeated(counts: Mapping[str, int], most: int = 1000) -> Iterator[str]:
@@ -154,7 +154,7 @@ def morpheme_starts(texts: Sequence[str]) -> Iterator[set[int]]:
     A stem and an ending that share a syllable, as in 봤, begin at the same position: a syllable is never
     split. Raises `MissingExtraError` without kiwipiepy.
     """
-    pieces = [[(found.start(), found[0]) for found in _PIECE.finditer(text)] for text in texts]
+    pieces = [[(match.start(), match[0]) for match in _PIECE.finditer(text)] for text in texts]
     plain = [_BEYOND.sub(_STAND_IN, piece) for several in pieces for _, piece in several]
     analysed = iter(_kiwi().tokenize(plain))
     for several in pieces:

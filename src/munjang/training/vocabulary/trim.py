@@ -22,11 +22,10 @@ from numpy.typing import NDArray
 
 from munjang.errors import CheckpointError, InputError, InputTypeError, UnsupportedModelError
 from munjang.models.params import Params
-from munjang.models.vocabulary import vocabulary_tensors
 from munjang.runtime.model import Model
 from munjang.tokenization import nfc
-from munjang.tokenization.bytes import BYTE_OF_LETTER
 from munjang.tokenization.limits import library_errors
+from munjang.tokenization.pieces import BYTE_OF_LETTER
 from munjang.training.models import open_model
 from munjang.training.output import check_empty
 
@@ -360,8 +359,8 @@ def _batches(texts: Iterable[str]) -> Iterator[list[str]]:
 
 
 def _cut(model: Model, kept: NDArray[np.int64]) -> Model:
-    words = model.architecture.base(Params(model.weights)).prefix + model.architecture.words
-    tables = {name: model.weights[name][kept] for name in vocabulary_tensors(model.weights, words)}
+    names = model.architecture.vocabulary_tensors(Params(model.weights))
+    tables = {name: model.weights[name][kept] for name in names}
     weights: Any = ChainMap(tables, model.weights)  # type: ignore[arg-type] # read, never written
     return Model(_config(model.raw_config, kept), weights, backend="numpy")
 

@@ -23,7 +23,7 @@ def index(postgres_url: str, model: SentenceTransformer) -> Iterator[Index]:
 
 
 def execute(url: str, command: str, *values: object) -> None:
-    """Change what is stored behind the index's back."""
+    """Change the stored data without using the index."""
     import psycopg
 
     head, _, schema = url.partition("&schema=")
@@ -154,7 +154,7 @@ def test_damaged_tables(
 
 
 def test_a_connection_that_is_cut_while_writing(index: Index, postgres_url: str) -> None:
-    """The server ends the connection in a transaction: nothing of it is kept, and the next one works."""
+    """The server ends the connection in a transaction: it is rolled back, and the next transaction works."""
     index.add([{"id": 1, "text": "서울"}])
     store: Any = index.store
 

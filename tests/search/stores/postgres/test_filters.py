@@ -1,4 +1,4 @@
-"""SQL over jsonb says just what `Filter.holds` says; texts that PostgreSQL can't hold keep their order."""
+"""SQL over jsonb agrees with `Filter.holds`; texts that PostgreSQL can't store keep their order."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def says(connection: Any, metadata: dict[str, Any], where: Filter) -> bool:
 
 @settings(max_examples=400, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
 @given(metadata=METADATA, conditions=st.lists(CONDITIONS, min_size=1, max_size=2))
-def test_sql_says_what_python_says(
+def test_sql_agrees_with_python(
     connection: Any, metadata: dict[str, Any], conditions: list[Condition]
 ) -> None:
     where = Filter(tuple(conditions))
@@ -62,7 +62,7 @@ def test_sql_says_what_python_says(
 @example(value=1e23, wanted=10**23, operator="eq")
 @example(value=0.1, wanted=0.1, operator="eq")
 @example(value="\ud800", wanted="\ue000", operator="lt")
-def test_one_value_with_another(connection: Any, value: Any, wanted: Any, operator: Any) -> None:
+def test_a_condition_on_any_pair_of_values(connection: Any, value: Any, wanted: Any, operator: Any) -> None:
     where = Filter((Condition(("a",), operator, wanted),))
     assert says(connection, {"a": value}, where) == where.holds({"a": value})
 

@@ -1,4 +1,4 @@
-"""What is special to PostgreSQL: servers that fail, several writers, HNSW, its limits on words."""
+"""Properties of PostgreSQL only: servers that fail, several writers, HNSW, its limits on words."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def stored(store: Store) -> list[Any]:
         f"postgresql://me:{SECRET}@127.0.0.1:99999/faq",
     ],
 )
-def test_a_server_that_is_not_there(url: str) -> None:
+def test_an_unreachable_server(url: str) -> None:
     with pytest.raises(StoreError, match=r"database 'faq'.*can't be reached") as error:
         open_postgres(url)
     assert SECRET not in str(error.value)
@@ -72,7 +72,7 @@ def test_a_server_that_is_not_there(url: str) -> None:
 @pytest.mark.parametrize(
     "url", [f"postgresql://me:{SECRET}@[broken/faq", f"postgresql://me:{SECRET}%zz@h/faq"]
 )
-def test_an_address_that_makes_no_sense(url: str) -> None:
+def test_an_invalid_address(url: str) -> None:
     with pytest.raises(InputError, match="is invalid") as error:
         open_postgres(url)
     assert SECRET not in str(error.value)
@@ -90,7 +90,7 @@ def test_a_wrong_password_is_not_shown(admin: Any, postgres_server: str) -> None
     assert SECRET not in str(error.value)
 
 
-def test_a_database_that_is_not_there(postgres_server: str) -> None:
+def test_a_missing_database(postgres_server: str) -> None:
     with pytest.raises(StoreError, match='database "missing" does not exist'):
         open_postgres(postgres_server.replace("/postgres?", "/missing?"))
 
@@ -155,7 +155,7 @@ def test_schemas_are_indexes(postgres_url: str) -> None:
 
 
 @pytest.mark.parametrize("name", ["pg_mine", "가" * 22, "a\x00"])
-def test_names_that_no_schema_has(postgres_server: str, name: str) -> None:
+def test_invalid_schema_names(postgres_server: str, name: str) -> None:
     with pytest.raises(InputError, match="is not a valid name of a schema"):
         open_postgres(postgres_server, schema=name)
 
@@ -200,7 +200,7 @@ def interrupted(number: int, happening: Any) -> Entry:
     )
 
 
-def test_a_connection_lost_in_a_write_loses_nothing(store: PostgresStore, admin: Any) -> None:
+def test_a_connection_lost_in_a_write_loses_no_data(store: PostgresStore, admin: Any) -> None:
     put(store, 1, 2)
     done: list[bool] = []
 
@@ -279,7 +279,7 @@ def test_a_writer_that_is_killed_loses_nothing(
         there = set(stored(store))
         deleted = {one - 10 for one in range(0, number, 20)}
         assert set(range(number)) - deleted <= there
-        assert len(there - set(range(number))) in (0, 20)  # the write that nobody heard of, or nothing of it
+        assert len(there - set(range(number))) in (0, 20)  # all of the unacknowledged write, or nothing of it
         assert store.check() == []
 
 
@@ -303,7 +303,7 @@ def test_writers_take_turns(store: PostgresStore, postgres_url: str) -> None:
     assert store.check() == []
 
 
-def test_a_writer_waits_only_so_long(store: PostgresStore, postgres_url: str) -> None:
+def test_a_writer_waits_for_a_limited_time(store: PostgresStore, postgres_url: str) -> None:
     other = open_postgres(postgres_url, busy_timeout=0.2)
 
     def wait() -> None:
@@ -335,7 +335,7 @@ def test_opening_at_the_same_time(postgres_url: str) -> None:
     assert failed == []
 
 
-def test_a_reader_of_the_time_before_a_switch_goes_on(store: PostgresStore, admin: Any) -> None:
+def test_a_snapshot_from_before_a_switch_stays_readable(store: PostgresStore, admin: Any) -> None:
     target = other_settings(dimension=4, probe=(1.0,))
     put(store, 1, 2)
     with store.snapshot() as reader:
@@ -344,7 +344,7 @@ def test_a_reader_of_the_time_before_a_switch_goes_on(store: PostgresStore, admi
         assert len(reader.semantic(vector_of("a"), 5)) == 2
         assert len(reader.lexical(["문서"], 5)) == 2
     assert [layout.rpartition("_")[2] for layout in layouts(store, admin)] == ["1", "2"]
-    store.rebuild()  # nobody looks at the old tables any more
+    store.rebuild()  # no reader uses the old tables any more
     assert [layout.rpartition("_")[2] for layout in layouts(store, admin)] == ["2"]
     assert store.check() == []
 
@@ -358,7 +358,7 @@ def layouts(store: PostgresStore, admin: Any) -> list[str]:
     return [row[0] for row in rows]
 
 
-def test_check_finds_what_is_wrong(store: PostgresStore, admin: Any, postgres_url: str) -> None:
+def test_check_reports_damage(store: PostgresStore, admin: Any, postgres_url: str) -> None:
     put(store, *range(5))
     schema = postgres_url.rpartition("=")[2]
     admin.execute(f"SET search_path TO {schema}, public")
@@ -433,7 +433,7 @@ def test_hnsw_finds_what_an_exact_search_finds(postgres_url: str, admin: Any, si
     assert eventually(lambda: admin.execute(used, [schema, "vectors_1_nearest"]).fetchone()[0] >= 20)
 
 
-def test_a_filter_that_little_fulfils_finds_all_of_it(postgres_url: str) -> None:
+def test_a_selective_filter_finds_all_matches(postgres_url: str) -> None:
     store = open_postgres(postgres_url, exact_below=0)
     store.create(other_settings(dimension=16))
     vectors = clusters(3000, 16)

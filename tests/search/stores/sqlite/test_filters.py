@@ -1,4 +1,4 @@
-"""SQL over JSON says just what `Filter.holds` says, for any metadata and any filter."""
+"""SQL over JSON agrees with `Filter.holds`, for any metadata and any filter."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def conditions() -> st.SearchStrategy[Condition]:
 
 
 def _paths(metadata: Any, before: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Any]]:
-    """Where something is in metadata, and what."""
+    """Paths in metadata with their values."""
     for name, value in metadata.items():
         yield (*before, name), value
         if isinstance(value, dict):
@@ -66,7 +66,7 @@ def _paths(metadata: Any, before: tuple[str, ...] = ()) -> Iterator[tuple[tuple[
 
 
 def _aimed(one: Condition, path: tuple[str, ...], value: Any, at: int) -> Condition:
-    """The condition for what is at a path, where it can be compared with that."""
+    """A condition on the value at a path, with a type that can be compared with it."""
     member = value[at % len(value)] if isinstance(value, list) and value else value
     ordered = (
         one.operator in ("gt", "gte", "lt", "lte") and member is not None and not isinstance(member, bool)
@@ -77,7 +77,7 @@ def _aimed(one: Condition, path: tuple[str, ...], value: Any, at: int) -> Condit
 
 @st.composite
 def cases(draw: st.DrawFn) -> tuple[dict[str, Any], Filter]:
-    """Metadata and a filter; one of the conditions asks for what is there."""
+    """Metadata and a filter; its first condition is on a value of the metadata, if there is any."""
     metadata = draw(METADATA)
     places = [(path, value) for path, value in _paths(metadata) if not isinstance(value, dict)]
     found = draw(st.lists(conditions(), min_size=1, max_size=3))
@@ -126,7 +126,7 @@ def one(path: str, operator: Any, value: Any) -> Filter:
 @example(({"a": "\U0001f600"}, one("a", "gt", "\uffff")))
 @example(({"a": 5e-324}, one("a", "gt", 0)))
 @example(({"a": [{"b": 1}]}, one("a.b", "exists", True)))
-def test_sql_says_what_python_says(connection: apsw.Connection, case: tuple[dict[str, Any], Filter]) -> None:
+def test_sql_agrees_with_python(connection: apsw.Connection, case: tuple[dict[str, Any], Filter]) -> None:
     metadata, where = case
     assert in_sql(connection, metadata, where) == where.holds(json.loads(json.dumps(metadata)))
 
@@ -163,6 +163,6 @@ def test_metadata_of_great_depth(connection: apsw.Connection) -> None:
 
 
 @pytest.mark.parametrize("metadata", [{"a": float("inf")}, {"a": b"x"}, {"a": {2: 1}}, {"a": [{None: 1}]}])
-def test_what_is_no_json_is_refused(metadata: dict[str, Any]) -> None:
+def test_invalid_json_is_refused(metadata: dict[str, Any]) -> None:
     with pytest.raises(InputTypeError, match="document 'seven'"):
         write_metadata(metadata, "seven")

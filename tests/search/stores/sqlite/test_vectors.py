@@ -1,4 +1,4 @@
-"""The matrix beside an SQLite index shows each snapshot its own moment, and its file keeps up."""
+"""The matrix beside an SQLite index is consistent with each snapshot, and its file is updated."""
 
 from __future__ import annotations
 

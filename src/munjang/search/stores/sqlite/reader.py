@@ -118,12 +118,6 @@ class SqliteReader:
                     yield document_and_digest
 
     @_reading
-    def ids_of_source(self, source: str) -> list[DocumentId]:
-        """Return the ids of the documents that were read from a file."""
-        rows = self.connection.execute("SELECT id FROM document WHERE source = ? ORDER BY number", (source,))
-        return [read_id(document) for (document,) in rows]
-
-    @_reading
     def count(self, where: Filter | None = None) -> int:
         """Count the documents that match a filter, or all documents."""
         condition, values = documents_where(where)
@@ -186,8 +180,8 @@ class SqliteReader:
     def _rows(self, columns: str, ids: Sequence[DocumentId]) -> Iterable[tuple[Any, ...]]:
         query = f"SELECT {columns} FROM document WHERE id IN (SELECT value FROM json_each(?))"  # noqa: S608
         for first in range(0, len(ids), _IDS):
-            some = ids_json(map(write_id, ids[first : first + _IDS]))
-            yield from self.connection.execute(query, (some,))
+            values = ids_json(map(write_id, ids[first : first + _IDS]))
+            yield from self.connection.execute(query, (values,))
 
     def _numbers(self) -> list[int]:
         """Return the document numbers reachable in the table or in its index by id, from either end."""

@@ -25,12 +25,12 @@ def attention_section(
     opened = layers[-1].number if layer is None else layer
     every_head = sum(each.attention.size for each in layers) <= _MOST_PIXELS
     text = (
-        "In each layer, each head shares every token's attention out over all tokens: a row is the token "
-        "that looks, a column the one looked at, and each row adds up to 1. The deeper the colour, the more "
-        "attention (the square root of its share of the head's largest, so that little can be seen too)."
+        "In each layer, each head distributes the attention of every token over all tokens: a row is the "
+        "query token, a column the key token, and each row adds up to 1. The deeper the colour, the more "
+        "attention (the square root of its ratio to the head's largest, so that small values are visible)."
     )
     if not every_head:
-        text += f" The text is long: only layer {opened} shows its heads one by one."
+        text += f" The text is long: only layer {opened} has a matrix for each head."
     body = "".join(
         _layer(each, rows, f"{prefix}-{each.number}", each.number == opened, every_head, head)
         for each in layers

@@ -93,8 +93,8 @@ def _tokens(rows: Rows) -> tuple[str, str, str]:
         for i in range(len(rows))
     ]
     body = table(head, lines, left=("token", "characters"))
-    text = "The text is cut into the pieces that the model knows, each with a number."
-    rest = f"<details><summary>The rows that the model is fed</summary>{body}</details>"
+    text = "The text is split into pieces of the vocabulary, each with an id."
+    rest = f"<details><summary>The input arrays of the model</summary>{body}</details>"
     return "Tokens", text, f'<ol class="tokens">{chips}</ol>{rest}'
 
 
@@ -120,7 +120,7 @@ def _embeddings(embeddings: Embeddings, rows: Rows) -> tuple[str, str, str]:
     bars["enters layer 0"] = (result, float(result.max()) or 1.0)
     columns["enters layer 0"] = embeddings.result
     text = (
-        f"Each token gets the sum of {len(embeddings.parts)} vectors, looked up by its id, its place"
+        f"Each token gets the sum of {len(embeddings.parts)} vectors, looked up by its id, its position"
         f"{' and its segment' if 'token_type' in embeddings.parts else ''}. The bars are their lengths."
     )
     rest = f"<details><summary>Their first numbers</summary>{_first_numbers(columns, rows)}</details>"
@@ -153,13 +153,13 @@ def _layers(layers: Sequence[Layer], rows: Rows) -> tuple[str, str, str]:
     turned = np.stack([layer.cos_to_before for layer in layers], axis=1)
     lengths = np.stack([norms(layers[0].before), *(norms(layer.vectors) for layer in layers)], axis=1)
     text = (
-        "Layer by layer, each token's vector takes in what the others know. The deeper the colour, the "
-        "further the layer turned the vector; the number is its cosine with the layer before."
+        "Each layer updates the vector of a token with the vectors of the others. The deeper the colour, the "
+        "more the direction changed; the number is the cosine with the vector of the layer before."
     )
     numbers = [str(layer.number) for layer in layers]
     first = _heat(rows, numbers, turned, 1 - turned)
     second = _heat(rows, ["in", *numbers], lengths, np.asarray(lengths / lengths.max(), dtype=np.float32))
-    rest = f"<details><summary>How long the vectors are</summary>{second}</details>"
+    rest = f"<details><summary>Lengths of the vectors</summary>{second}</details>"
     return "Layers", text, first + rest
 
 

@@ -1,4 +1,4 @@
-"""The pieces of a vocabulary that begin a word, for whole-word masking.
+"""What the pieces of a vocabulary represent: bytes, and the beginnings of words for whole-word masking.
 
 Words are separated by white space (and, for WordPiece, punctuation): in Korean a word is an eojeol, which
 is a word with its particles.
@@ -17,6 +17,16 @@ from munjang.errors import InputError
 
 if TYPE_CHECKING:
     from munjang.tokenization import Tokenizer
+
+
+def _byte_of_letter() -> dict[str, int]:
+    """Return letter -> byte: a printable byte is its own letter, the others are U+0100 and up, in order."""
+    printable = [*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100)]
+    others = [byte for byte in range(256) if byte not in printable]
+    return {chr(byte): byte for byte in printable} | {chr(256 + i): byte for i, byte in enumerate(others)}
+
+
+BYTE_OF_LETTER = _byte_of_letter()
 
 _METASPACE = "▁"
 _BYTE_SPACES = ("Ġ", "Ċ", "ĉ", "č")  # a space, a line feed, a tab, a carriage return as GPT-2 writes them

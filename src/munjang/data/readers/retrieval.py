@@ -1,11 +1,11 @@
-"""Readers of anchors with positives and negatives."""
+"""Readers of anchors with positives and negatives, and of queries with documents and their relevance."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
 
-from munjang.data.examples import Contrast
+from munjang.data.examples import Contrast, RankedList
 from munjang.data.records import Entry
 from munjang.data.tables import FilePath, Table
 from munjang.errors import DataFileError
@@ -20,6 +20,10 @@ _MEANINGS = {"entailment": "yes", "contradiction": "no", "neutral": "", "-": ""}
 # The numbers that data sets with premises use. In those with two sentences 0 and 1 mean other things.
 _NUMBERS = {"0": "yes", "1": "", "2": "no", "-1": ""}
 _SCORES = ("score", "is_duplicate", "similarity", "relevance")
+
+_QUERIES = ("query", "question", "anchor")
+_DOCUMENTS = ("documents", "passages", "docs", "document", "passage", "doc", "text")
+_RELEVANCE = ("relevance", "relevances", "scores", "labels", "label", "score")
 
 
 def read_contrasts(
@@ -102,3 +106,47 @@ def _inferred(table: Table, premise: str, hypothesis: str, label: str) -> list[C
             f"{table.name} has no row with the label 'entailment', so there are no positives."
         )
     return contrasts
+
+
+def read_ranked_lists(
+    path: FilePath,
+    *,
+    query: str | None = None,
+    documents: str | None = None,
+    relevance: str | None = None,
+    encoding: str = "utf-8",
+    quoting: bool | None = None,
+    header: bool = True,
+) -> list[RankedList]:
+    """Read queries, each with documents and their relevance, which is 1 and 0 or any finite numbers.
+
+    A row holds a whole list (JSON Lines: ``documents`` and ``relevance`` or ``scores``), or one document of
+    a query; rows of equal queries are then one list, in the order of the file.
+
+    Raises `DataFileError`, with the line, for an invalid file, a missing column, an empty text, an empty
+    list, relevance that is not a finite number, and lists of different length.
+    """
+    table = Table(path, encoding=encoding, quoting=quoting, header=header)
+    query = table.columns.choose(query, _QUERIES, "queries")
+    documents = table.columns.choose(documents, _DOCUMENTS, "documents")
+    relevance = table.columns.choose(relevance, _RELEVANCE, "relevance")
+    if isinstance(table.first.values.get(documents), list):
+        return [_whole_list(entry, query, documents, relevance) for entry in table]
+    lists: dict[str, list[tuple[str, float]]] = {}
+    for entry in table:
+        document = (entry.text(documents), entry.number(relevance))
+        lists.setdefault(entry.text(query), []).append(document)
+    return [
+        RankedList(text, tuple(document for document, _ in graded), tuple(grade for _, grade in graded))
+        for text, graded in lists.items()
+    ]
+
+
+def _whole_list(entry: Entry, query: str, documents: str, relevance: str) -> RankedList:
+    texts = entry.texts(documents)
+    values = [entry.as_number(value, f"an entry of '{relevance}'") for value in entry.items(relevance)]
+    if not texts:
+        raise entry.error(f"'{documents}' is an empty list.")
+    if len(texts) != len(values):
+        raise entry.error(f"'{documents}' has {len(texts)} entries, but '{relevance}' has {len(values)}.")
+    return RankedList(entry.text(query), tuple(texts), tuple(values))

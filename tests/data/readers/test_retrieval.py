@@ -1,4 +1,4 @@
-"""Texts with one that belongs to them and others that do not, and queries with ranked documents.
+"""Anchors with positives and negatives, and queries with ranked documents.
 
 Bad: a column that is not there, an empty text, a negative that is no text, scored pairs where contrasts are
 wanted, labels of inference that are none, inference without entailment; relevance that is no number, not
@@ -47,7 +47,7 @@ def test_negatives(tmp_path: Path) -> None:
     assert read_contrasts(write(tmp_path / "b.jsonl", nothing)) == expected[1:]
 
 
-def test_columns_that_are_named(tmp_path: Path) -> None:
+def test_named_columns(tmp_path: Path) -> None:
     path = write(tmp_path / "a.csv", "sentence1,sentence2,label,다른\n가,나,3,다\n")
     named = read_contrasts(path, anchor="sentence2", positive="sentence1", negatives=["다른", "label"])
     assert named == [Contrast("나", "가", ("다", "3"))]
@@ -125,6 +125,16 @@ def test_inference(columns: str, labels: tuple[str, str, str], tmp_path: Path) -
             "line 1: 'negative' is a number, not a text",
         ),
         ("a.jsonl", '{"query": "가", "positive": ["나"]}', "line 1: 'positive' is a list, not a text"),
+        (
+            "a.jsonl",
+            '{"query": "가", "answer": "나"}\n{"query": "가", "answer": "다", "score": 0}',
+            "has the column 'score', so that not every pair belongs",
+        ),
+        (
+            "a.json",
+            '[{"premise": "가", "hypothesis": "나"}, {"premise": "가", "hypothesis": "다", "label": "-"}]',
+            "entry 1: there is no 'label'",
+        ),
     ],
 )
 def test_bad_contrasts(name: str, content: str, message: str, tmp_path: Path) -> None:
@@ -200,6 +210,11 @@ def test_columns_of_lists_that_are_named(tmp_path: Path) -> None:
         ),
         ("a.jsonl", '{"query": "가", "documents": ["나"], "scores": 1}', "'scores' is a number, not a list"),
         ("a.jsonl", '{"query": "", "documents": ["나"], "scores": [1]}', "line 1: 'query' is empty"),
+        (
+            "a.jsonl",
+            '{"query": "가", "text": "나", "score": 1}\n{"query": "가", "documents": ["나"], "scores": [1]}',
+            "line 1: there is no 'documents'",
+        ),
     ],
 )
 def test_bad_lists(name: str, content: str, message: str, tmp_path: Path) -> None:

@@ -1,18 +1,20 @@
-"""``munjang train classification``, ``entities`` and ``relations``: models that predict labels."""
+"""``munjang train classification``, ``entities``, ``relations`` and ``answers``: models of a task."""
 
 from __future__ import annotations
 
 from functools import partial
-from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 from munjang.cli.common.options import column_of
 from munjang.cli.common.texts import Reading, TableReading, refuse
-from munjang.cli.train.run import Run, follow, trains
-from munjang.training.options import ClassificationTask, EntitiesTask, RelationsTask, TrainingOptions
-
-if TYPE_CHECKING:
-    from munjang.evaluation import LabelledText
+from munjang.cli.train.run import Run, fit, trains
+from munjang.training.options import (
+    AnswersTask,
+    ClassificationTask,
+    EntitiesTask,
+    RelationsTask,
+    TrainingOptions,
+)
 
 
 @trains(
@@ -39,16 +41,9 @@ def classification(
     from munjang.data import read_labelled_texts
     from munjang.training import train_text_classification
 
-    settings = reading.arguments(*run.files)
-
-    def read(path: Path) -> list[LabelledText]:
-        return read_labelled_texts(
-            path, text=text, text_pair=text_pair, label=label, numeric=task.regression, **settings
-        )
-
-    learned, held_out = run.examples(read, key=lambda example: example.text)
-    train = partial(train_text_classification, learned, held_out=held_out, model=run.model)
-    follow(run, "Classification", partial(train, task=task, options=options))
+    settings = {"numeric": task.regression, **reading.arguments(*run.files)}
+    read = partial(read_labelled_texts, text=text, text_pair=text_pair, label=label, **settings)
+    fit(run, "Classification", train_text_classification, run.examples(read), task=task, options=options)
 
 
 @trains(
@@ -63,9 +58,8 @@ def entities(run: Run, task: EntitiesTask, options: TrainingOptions) -> None:
     from munjang.data import read_tagged_texts
     from munjang.training import train_token_classification
 
-    learned, held_out = run.examples(read_tagged_texts, key=lambda example: example["text"])
-    train = partial(train_token_classification, learned, held_out=held_out, model=run.model)
-    follow(run, "Entities", partial(train, task=task, options=options))
+    examples = run.examples(read_tagged_texts)
+    fit(run, "Entities", train_token_classification, examples, task=task, options=options)
 
 
 @trains(
@@ -80,6 +74,21 @@ def relations(run: Run, task: RelationsTask, options: TrainingOptions) -> None:
     from munjang.data import read_relations
     from munjang.training import train_relation_extraction
 
-    learned, held_out = run.examples(read_relations, key=lambda example: example.text)
-    train = partial(train_relation_extraction, learned, held_out=held_out, model=run.model)
-    follow(run, "Relations", partial(train, task=task, options=options))
+    examples = run.examples(read_relations)
+    fit(run, "Relations", train_relation_extraction, examples, task=task, options=options)
+
+
+@trains(
+    "munjang train answers --data korquad.json --dev-share 0.1 --model klue/bert-base --output my-answers",
+    "munjang train answers --data korquad.json --negative-windows 0.5 --json --output my-answers",
+)
+def answers(run: Run, task: AnswersTask, options: TrainingOptions) -> None:
+    """Train a model to find the answers to questions in texts.
+
+    The file is in the layout of SQuAD, which KorQuAD has too; --dev-share holds whole contexts out.
+    """
+    from munjang.data import read_questions
+    from munjang.training import train_question_answering
+
+    examples = run.examples(read_questions)
+    fit(run, "Answers", train_question_answering, examples, task=task, options=options)
