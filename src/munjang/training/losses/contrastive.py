@@ -46,7 +46,7 @@ class TripletLoss(SentenceLoss):
 
     def describe(self) -> str:
         """Return the name, the distance and the margin."""
-        return f"TripletLoss({self.distance}, margin {self.margin:g})"
+        return f"TripletLoss({self.distance}, margin {self.margin:.12g})"
 
 
 class MultipleNegativesRankingLoss(SentenceLoss):
@@ -122,7 +122,7 @@ class MultipleNegativesRankingLoss(SentenceLoss):
     def describe(self) -> str:
         """Return the name and the settings of the loss."""
         kept = "" if self.skip_false_negatives else ", false negatives kept"
-        return f"{type(self).__name__}(scale {self.scale:g}, {self.similarity}{kept})"
+        return f"{type(self).__name__}(scale {self.scale:.12g}, {self.similarity}{kept})"
 
 
 class CachedMultipleNegativesRankingLoss(MultipleNegativesRankingLoss):

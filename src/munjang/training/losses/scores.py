@@ -54,7 +54,7 @@ class CoSENTLoss(SentenceLoss):
 
     def describe(self) -> str:
         """Return the name and the scale."""
-        return f"{type(self).__name__}(scale {self.scale:g})"
+        return f"{type(self).__name__}(scale {self.scale:.12g})"
 
 
 class AnglELoss(CoSENTLoss):
@@ -105,7 +105,7 @@ class ContrastiveLoss(SentenceLoss):
 
     def describe(self) -> str:
         """Return the name, the distance and the margin."""
-        return f"{type(self).__name__}({self.distance}, margin {self.margin:g})"
+        return f"{type(self).__name__}({self.distance}, margin {self.margin:.12g})"
 
 
 class OnlineContrastiveLoss(ContrastiveLoss):
