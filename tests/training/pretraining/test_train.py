@@ -192,7 +192,7 @@ def test_conflicting_settings_are_refused(tokenizer: Tokenizer, texts: list[Path
 
     new = {"tokenizer": tokenizer, **SIZES}
     wrong: list[tuple[Mapping[str, Any], str]] = [
-        ({}, "Give the tokenizer of a new model, or a model"),
+        ({}, "Pass the tokenizer of a new model, or a model"),
         ({**new, "model": tmp_path}, "give a tokenizer or a model, not both"),
         ({"model": tmp_path, "layers": 3}, "layers is for a new model"),
         ({**new, "objective": "gpt"}, "objective must be one of 'masked', 'electra', got 'gpt'"),

@@ -156,7 +156,7 @@ class CrossEncoderDistillationTask(Task):
     """The options of `distill_cross_encoder`."""
 
     max_length: int | None = setting(
-        None, "The maximum length of a pair in tokens.", min=1, shown="what the models take"
+        None, "The maximum length of a pair in tokens.", min=1, shown="the models' maximum"
     )
 
 
