@@ -186,6 +186,13 @@ def test_settings_out_of_range(settings: dict[str, Any], says: str) -> None:
         ClassifierDistillationTask(**settings)
 
 
+def test_a_length_above_the_maximum_of_the_models(tmp_path: Path) -> None:
+    teacher = labelled_model(tmp_path / "teacher", labels=LABELS)
+    task = ClassifierDistillationTask(max_length=900)
+    with pytest.raises(InputError, match=r"max_length=900, but the model takes .* tokens at most"):
+        distill_classifier(teacher, ["text"], output=tmp_path / "run", task=task)
+
+
 def test_unusable_examples(tmp_path: Path) -> None:
     """No examples, empty texts, labels that the teacher does not have, and values that are not texts."""
     teacher = labelled_model(tmp_path / "teacher", labels=LABELS)

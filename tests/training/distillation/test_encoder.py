@@ -223,6 +223,16 @@ def test_invalid_examples(examples: Any, error: type[Exception], says: str, tmp_
     assert not (tmp_path / "run").exists()
 
 
+def test_nothing_is_left_to_train(tmp_path: Path) -> None:
+    make_sentence_folder("bert", tmp_path / "teacher")
+    options = TrainingOptions(freeze_layers=1, device="cpu")
+    with pytest.raises(InputError, match="Nothing is left to train: freeze_layers=1 freezes all layers"):
+        distill_sentence_encoder(
+            tmp_path / "teacher", ["text"], output=tmp_path / "run", layers=1, options=options
+        )
+    assert not (tmp_path / "run").exists()
+
+
 @pytest.mark.parametrize(
     ("settings", "says"),
     [

@@ -200,6 +200,9 @@ def test_unusable_teachers(tmp_path: Path) -> None:
         tmp_path / "one" / "config.json",
         sentence_transformers={"activation_fn": "torch.nn.modules.linear.Identity"},
     )
+    too_long = CrossEncoderDistillationTask(max_length=900)
+    with pytest.raises(InputError, match=r"max_length=900, but the model takes .* tokens at most"):
+        distill_cross_encoder(tmp_path / "one", PAIRS, output=output, task=too_long)
     with pytest.raises(InputError, match="a cosine is between -1 and 1; choose a larger divisor"):
         distill_scores(
             tmp_path / "one",
