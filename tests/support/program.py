@@ -48,7 +48,7 @@ def invoke_here(*arguments: object, stdin: str | bytes | None = None) -> Any:
     from munjang.cli.app import app
 
     command = _command()
-    with mock.patch("typer.testing._get_command", lambda _: command):
+    with mock.patch("typer.testing._get_command", return_value=command):
         return CliRunner().invoke(app, [str(argument) for argument in arguments], input=stdin)
 
 

@@ -162,8 +162,8 @@ def _text_of(example: Any) -> str:
     return str(next(getattr(example, name) for name in names if hasattr(example, name)))
 
 
-# kind of examples -> the function of `munjang.data` that reads them, its arguments for columns, and the argument
-# for all further columns
+# Kind of examples -> the function of `munjang.data` that reads them, its arguments for columns, and the
+# argument for all further columns.
 _READERS: Mapping[Kind, tuple[str, tuple[str, ...], str | None]] = {
     "scores": ("read_scored_pairs", ("sentence1", "sentence2", "score"), None),
     "labels": ("read_labelled_texts", ("text", "text_pair", "label"), None),
