@@ -479,6 +479,35 @@ def test_truncation_is_told(path: Path, folder: Path) -> None:
         index.search("긴 질문 " * 40)
 
 
+@pytest.mark.parametrize("kind", ["open", "closed"])
+def test_the_reprs_show_what_was_opened(index: Index, path: Path, folder: Path, kind: str) -> None:
+    if kind == "closed":
+        index.close()
+    analyzer = index.settings.analyzer
+    assert repr(index) == (
+        f"Index('{path}', model='{folder}', dimension=32, fields=['question', 'answer'], "
+        f"embedded=['question', 'answer'], analyzer='{analyzer}', chunk_tokens={index.settings.chunk_tokens})"
+    )
+    model = SentenceTransformer(folder, truncate_dim=16)
+    assert repr(model) == (
+        f"SentenceTransformer('{folder}', modules=[Transformer(bert), Pooling(mean)], dimension=16, "
+        f"max_seq_length={MAX_TOKENS}, similarity_fn_name='cosine')"
+    )
+    config = model.model.config
+    assert repr(model.model) == (
+        f"Model('bert', head=None, layers={config.num_hidden_layers}, hidden_size=32, "
+        f"vocab_size={config.vocab_size}, backend='openvino')"
+    )
+
+
+def test_the_repr_of_a_cross_encoder(tmp_path: Path) -> None:
+    folder = tiny_cross_encoder(tmp_path / "pairs")
+    encoder = CrossEncoder(folder)
+    assert repr(encoder) == (
+        f"CrossEncoder('{folder}', architecture='bert', num_labels=1, max_length={encoder.max_length})"
+    )
+
+
 # Moving
 
 

@@ -96,6 +96,15 @@ class Index:
         self._offline = offline
         self._opening = threading.Lock()
 
+    def __repr__(self) -> str:
+        """Return the location and the settings, without reading the store."""
+        settings = self.settings
+        return (
+            f"Index({self.location!r}, model={settings.model!r}, dimension={settings.dimension}, "
+            f"fields={list(settings.fields)}, embedded={list(settings.embedded)}, "
+            f"analyzer={settings.analyzer!r}, chunk_tokens={settings.chunk_tokens})"
+        )
+
     @property
     def model(self) -> SentenceTransformer:
         """The model, opened at first use and checked to produce the same vectors as the index's model."""
