@@ -10,7 +10,7 @@ import subprocess
 import sys
 import warnings
 from collections.abc import Iterator
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
@@ -201,7 +201,8 @@ def test_invalid_options(model: SentenceTransformer, tmp_path: Path, options: Bu
     source = tmp_path / "one.txt"
     source.write_text("하나")
     with pytest.raises((InputError, InputTypeError)):
-        model.encode(["하나"], **options.arguments())
+        settings = asdict(options)
+        model.encode(["하나"], normalize_embeddings=settings.pop("normalize"), **settings)
     with pytest.raises((InputError, InputTypeError)):
         make(model, source, tmp_path / "out.npy", options)
     assert beside(tmp_path / "out.npy") == []

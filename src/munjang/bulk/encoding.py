@@ -44,17 +44,15 @@ class BulkOptions:
     precision: Precision = "float32"
     batch_size: int | None = None
 
-    def arguments(self) -> dict[str, Any]:
-        """Return the options as arguments of `SentenceTransformer.encode`."""
-        arguments = asdict(self)
-        arguments["normalize_embeddings"] = arguments.pop("normalize")
-        return arguments
-
     def encode_options(self, prompt: str) -> EncodeOptions:
         """Return the checked options, with the text of the prompt."""
-        arguments = self.arguments()
-        del arguments["prompt_name"]
-        return EncodeOptions(**{**arguments, "prompt": prompt})
+        return EncodeOptions(
+            prompt=prompt,
+            normalize_embeddings=self.normalize,
+            truncate_dim=self.truncate_dim,
+            precision=self.precision,
+            batch_size=self.batch_size,
+        )
 
 
 class BulkEncoding:

@@ -42,12 +42,7 @@ def encode(
     ] = None,
     batch_size: Annotated[
         int | None,
-        option(
-            "Approximate number of texts of 32 tokens in one request.",
-            "N",
-            min=1,
-            shown="automatic",
-        ),
+        option("Approximate number of texts of 32 tokens in one request.", "N", min=1, shown="automatic"),
     ] = None,
     reading: Reading = Reading(),
     opening: Opening = Opening(),
@@ -74,15 +69,10 @@ def encode(
     from munjang.bulk.encoding import BulkEncoding, BulkOptions
     from munjang.bulk.writers import json_numbers
 
-    options = BulkOptions(
-        **prompts,
-        normalize=normalize,
-        truncate_dim=truncate_dim,
-        precision=precision,
-        batch_size=batch_size,
-    )
+    settings = {**prompts, "truncate_dim": truncate_dim, "precision": precision, "batch_size": batch_size}
     source = reading.file(file or STDIN)
     if output is not None:
+        options = BulkOptions(normalize=normalize, **settings)
         work = BulkEncoding(source, output, options, restart=restart)
         try:
             with work:
@@ -94,7 +84,7 @@ def encode(
         print_result(as_json, made, f"{output}: {work.rows:,} vectors of {work.width} numbers")
         return
     given = texts if texts and texts != [STDIN] else [row.text for row in source]
-    vectors = opening.sentence_model().encode(given, **options.arguments())
+    vectors = opening.sentence_model().encode(given, normalize_embeddings=normalize, **settings)
     if as_json:
         write_line(f"[{', '.join(json_numbers(vector) for vector in vectors)}]")
     else:
