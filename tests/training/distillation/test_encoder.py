@@ -179,6 +179,8 @@ def test_longer_vectors_of_a_teacher_are_projected(tmp_path: Path) -> None:
         objective_on(tmp_path / "narrow", tmp_path / "wide", SENTENCES, reduce="pca")
     with pytest.raises(InputError, match="2 texts are too few"):
         objective_on(tmp_path / "wide", tmp_path / "narrow", SENTENCES[:2], reduce="pca")
+    with pytest.raises(InputError, match=r"reduce='pca' would have no effect: .* both have 32 numbers"):
+        objective_on(tmp_path / "wide", tmp_path / "wide", SENTENCES, reduce="pca")
     objective = objective_on(tmp_path / "wide", tmp_path / "narrow", SENTENCES, reduce="pca")
     texts = list(objective._targets.rows)
     vectors = munjang.SentenceTransformer(tmp_path / "wide").encode(texts)

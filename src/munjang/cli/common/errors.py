@@ -108,8 +108,11 @@ def _with_hint(error: MunjangError) -> str:
     parts = [str(error), *getattr(error, "__notes__", [])]
     if isinstance(error, DataFileError) and "say which holds" in parts[0] and "--column" not in parts[0]:
         parts.append(column_hint())
+    from munjang.checkpoints.catalogue import hint
+
     if isinstance(error, UnknownModelError | FetchError | MissingHeadError):
         command, name = path_and_model()
+        parts = [part for part in parts if part != hint(name or "")]  # the command lists the models itself
         has_one = "Did you mean" in parts[0] or isinstance(error, MissingHeadError)
         parts.append(model_hint(command, None if has_one else name))
     return " ".join(filter(None, parts))

@@ -139,6 +139,11 @@ class TeacherVectors:
 
 
 def _check_widths(student: int, teacher: int, reduce: str | None) -> None:
+    if student == teacher and reduce is not None:
+        raise InputError(
+            f"reduce={reduce!r} would have no effect: the vectors of teacher and student both have "
+            f"{teacher} numbers; leave it out."
+        )
     if student > teacher or (student < teacher and reduce is None):
         advice = "reduce='pca' brings them down" if student < teacher else "choose a narrower student"
         raise InputError(f"The teacher's vectors have {teacher} numbers, the student's {student}; {advice}.")
