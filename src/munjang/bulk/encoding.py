@@ -6,7 +6,7 @@ import hashlib
 import warnings
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -87,6 +87,9 @@ class BulkEncoding:
             resources.enter_context(exclusive_lock(self._output))
             if not self._source.rereadable:
                 self._source = resources.enter_context(spooled(self._source, self._output))
+            # Ids are written to other formats only; the quoting is part of the run's identity.
+            has_ids = self._output.suffix.lower() != ".npy"
+            self._source = replace(self._source.with_quoting(), ids=has_ids)
             self._stamp = _stamp(self._source)
             with Path(self._source.path).open("rb") as file:
                 self._digest = hashlib.file_digest(file, "sha256").hexdigest()

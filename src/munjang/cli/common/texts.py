@@ -176,15 +176,23 @@ class Reading:
             path=path,
             column=self.column,
             encoding=self.encoding,
-            quoting=not self.no_quoting,
+            quoting=self.quoting,
             header=not self.no_header,
         )
 
     def arguments(self, *paths: str | Path) -> dict[str, Any]:
-        """Return the arguments of the readers of `munjang.data` for these files, checked as in `file`."""
+        """Return the arguments of the readers of `munjang.data` for these files, checked as in `file`.
+
+        Without --no-header there is no argument ``header``: some readers can recognise a header.
+        """
         refuse_reading(*paths)
-        quoting = False if self.no_quoting else None
-        return {"encoding": self.encoding, "quoting": quoting, "header": not self.no_header}
+        header = {"header": False} if self.no_header else {}
+        return {"encoding": self.encoding, "quoting": self.quoting, **header}
+
+    @property
+    def quoting(self) -> bool | None:
+        """Whether quotes quote fields; with None the reader decides."""
+        return False if self.no_quoting else None
 
 
 # For commands whose columns have options of their own.
