@@ -20,7 +20,7 @@ PYTEST_WORKERS ?= 3
 
 PROCESSES ?= 20
 
-.PHONY: help demo test test-hub stress lint types format docs changelog bench results clean
+.PHONY: help demo test test-hub test-kills stress lint types format docs changelog bench results clean
 
 help: ## list the targets
 	@grep -E '^[a-z.-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -49,10 +49,14 @@ demo: $(VENV)/.runs ## search the example questions by meaning
 	@$(BIN)/python examples/demo.py
 
 test: $(VENV)/.develops ## run the tests, except those that need the hub
-	$(BIN)/python -m pytest -n $(PYTEST_WORKERS) --dist loadfile --no-loadscope-reorder -m 'not hub'
+	PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest -n $(PYTEST_WORKERS) --dist loadfile --no-loadscope-reorder -m 'not hub'
 
 test-hub: $(VENV)/.develops ## run the lesson cases that need trained weights from the hub
 	$(BIN)/python -m pytest -m hub -rs
+
+test-kills: $(VENV)/.develops ## kill writers, builds and encodings at many more random moments than the tests do
+	MUNJANG_KILLS=1000 MUNJANG_BUILD_KILLS=30 MUNJANG_ENCODE_KILLS=20 $(BIN)/python -m pytest \
+		tests/search/stores/test_kill.py tests/cli/test_index_build_killed.py tests/bulk/test_resume.py
 
 stress: $(VENV)/.develops ## compare streams in fresh processes; PROCESSES=600 for a long check
 	$(BIN)/python scripts/stress_streams.py --processes $(PROCESSES)

@@ -74,6 +74,20 @@ def _needs(request: pytest.FixtureRequest) -> None:
         pytest.skip("the real data is not here (MUNJANG_DATA)")
 
 
+@pytest.fixture(autouse=True)
+def _unrendered_curves(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Make the curves of a run in this process, but don't render them: that takes longer than the run.
+
+    Not for the tests of the report, and not for fixtures of a module or of the session, which run before.
+    """
+    folder = request.path.relative_to(Path(__file__).parent).parts[0]
+    if folder not in ("cli", "training") or request.path.name == "test_report.py":
+        return
+    from matplotlib.figure import Figure
+
+    monkeypatch.setattr(Figure, "savefig", lambda _, path, **__: Path(path).touch())
+
+
 # The files that take longest, measured on two cores. They are started first, so that at the end of a parallel
 # run no worker waits for another one's long file.
 LONGEST = (

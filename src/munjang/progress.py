@@ -66,14 +66,14 @@ def tracked(asked: bool | None, total: int, what: str) -> Iterator[Advance]:
 
 
 def _line_writer(total: int, what: str) -> Advance:
-    done = said = 0
+    done = reported = 0
 
     def advance(count: int) -> None:
-        nonlocal done, said
+        nonlocal done, reported
         done += count
         share = done * _LINES // total
-        if share > said:
-            said = share
+        if share > reported:
+            reported = share
             say(f"{what}: {done:,} of {total:,} ({done * 100 // total}%)")
 
     return advance

@@ -21,6 +21,7 @@ from munjang.errors import InputError
 from support.bulk import ROWS, StopError, beside, make
 from support.tiny import tiny_sentence_model
 
+KILLS = int(os.environ.get("MUNJANG_ENCODE_KILLS", "2"))
 SOURCE = Path(munjang.__file__).parents[1]
 
 
@@ -166,7 +167,7 @@ def test_kills_at_random_times_lose_no_data(folder: Path, long_file: Path, tmp_p
     assert process.wait() == 0
     seconds = time.monotonic() - begun
     generator = random.Random(end)
-    for _ in range(4):
+    for _ in range(KILLS):
         process = run_program(folder, long_file, output)
         wait_for_work(process, output)
         time.sleep(seconds * generator.uniform(0.0, 0.9))

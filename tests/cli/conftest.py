@@ -9,11 +9,20 @@ import pytest
 
 from support.program import SENTENCES, Invoke, Program, invoke_here, run_program
 from support.tiny import tiny_cross_encoder, tiny_sentence_model
+from support.wordpiece import bert_with_words
 
 
 @pytest.fixture(scope="session")
 def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tiny_sentence_model(tmp_path_factory.mktemp("models") / "tiny")
+
+
+@pytest.fixture(scope="session")
+def bert(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("words") / "bert"
+    folder.mkdir()
+    bert_with_words(folder, num_hidden_layers=4)
+    return folder
 
 
 @pytest.fixture(scope="session")

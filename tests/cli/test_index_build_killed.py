@@ -19,7 +19,7 @@ from munjang import Index
 from munjang.search.stores import open_store
 from support.program import program_environment
 
-KILLS = int(os.environ.get("MUNJANG_BUILD_KILLS", "6"))
+KILLS = int(os.environ.get("MUNJANG_BUILD_KILLS", "3"))
 ROWS = 6000
 SIGNALS = (signal.SIGKILL, signal.SIGTERM, signal.SIGINT)
 

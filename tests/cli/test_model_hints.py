@@ -39,7 +39,7 @@ def words(result: object) -> str:
 def hint(command: str, here: str) -> str:
     need, training = _NEEDS[command]
     made = f" `{training}` trains one; --model then takes its folder." if training else ""
-    return f"Models that are here: {here}. None of them has what `munjang {command}` needs ({need}).{made}"
+    return f"Models in the cache: {here}. None of them has what `munjang {command}` needs ({need}).{made}"
 
 
 @pytest.mark.parametrize("command", COMMANDS)
@@ -79,7 +79,7 @@ def test_a_model_without_the_head(invoke: Invoke, tmp_path: Path) -> None:
 def test_a_sentence_model(invoke: Invoke) -> None:
     result = invoke("similarity", "a", "b", "--model", "all-MiniLM-L6-v3")
     assert (result.exit_code, result.stderr.count("\n")) == (1, 1)
-    assert "Did you mean 'all-MiniLM-L6-v2'? Models that are here: none." in result.stderr
+    assert "Did you mean 'all-MiniLM-L6-v2'? Models in the cache: none." in result.stderr
 
 
 def test_every_need_is_a_head_and_every_training_a_command(invoke: Invoke) -> None:

@@ -158,7 +158,7 @@ def test_a_default_that_depends_on_what_is_trained(invoke: Invoke, model: Path, 
 
 
 def test_ctrl_c_and_the_same_command_again(invoke: Invoke, start: Path, texts: Path, tmp_path: Path) -> None:
-    given = command(start, texts, tmp_path / "out", "--dev", texts, "--epochs", 60)
+    given = command(start, texts, tmp_path / "out", "--dev", texts, "--epochs", 30)
     process = subprocess.Popen(
         [sys.executable, "-m", "munjang", *map(str, given), "--progress"],
         stderr=subprocess.PIPE,
@@ -178,9 +178,9 @@ def test_ctrl_c_and_the_same_command_again(invoke: Invoke, start: Path, texts: P
     number = int(last.split()[3].rstrip(";"))
     result = invoke(*given)
     assert result.exit_code == 0, result.output
-    assert result.stderr == f"Resuming after update {number} of 300.\n"
+    assert result.stderr == f"Resuming after update {number} of 150.\n"
     steps = [line["step"] for line in read_log(tmp_path / "out" / "log.jsonl") if "loss" in line]
-    assert steps == list(range(1, 301))
+    assert steps == list(range(1, 151))
 
 
 def test_ctrl_c_before_the_first_update(

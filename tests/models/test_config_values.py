@@ -324,18 +324,30 @@ UNUSUAL: list[tuple[str, dict[str, Any]]] = [
 ]
 
 
+@pytest.fixture(scope="module")
+def unusual(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> list[tuple[Subject, NDArray[np.float32]]]:
+    """A checkpoint for each head of a family, and what the reference computes; the same for every backend."""
+    family, settings = request.param
+    own = getattr(transformers, f"{_FAMILIES[family][0]}Config").attribute_map
+    renamed = {own.get(name, name): value for name, value in settings.items()}
+    subjects = [
+        Subject.make(tmp_path_factory.mktemp(head), family, head, **renamed)
+        for case, head in CASES
+        if case == family
+    ]
+    return [(subject, subject.theirs(subject.raw)) for subject in subjects]
+
+
 @pytest.mark.parametrize("backend", BACKENDS)
-@pytest.mark.parametrize(("family", "settings"), UNUSUAL, ids=str)
-def test_unusual_configs(family: str, settings: dict[str, Any], backend: str, tmp_path: Path) -> None:
-    for case, head in CASES:
-        if case != family:
-            continue
-        own = getattr(transformers, f"{_FAMILIES[family][0]}Config").attribute_map
-        renamed = {own.get(name, name): value for name, value in settings.items()}
-        subject = Subject.make(tmp_path, family, head, **renamed)
-        found = Model.from_pretrained(tmp_path, head=head, backend=backend)(**subject.inputs).logits
-        assert found is not None
-        assert subject.difference(found, subject.theirs(subject.raw)) < TOLERANCE
+@pytest.mark.parametrize("unusual", UNUSUAL, ids=str, indirect=True)
+def test_unusual_configs(unusual: list[tuple[Subject, NDArray[np.float32]]], backend: str) -> None:
+    for subject, theirs in unusual:
+        found = Model.from_pretrained(subject.folder, head=subject.head, backend=backend)
+        logits = found(**subject.inputs).logits
+        assert logits is not None
+        assert subject.difference(logits, theirs) < TOLERANCE
 
 
 def test_no_token_types_at_all_is_refused() -> None:

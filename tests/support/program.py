@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Callable, Mapping
@@ -21,6 +22,7 @@ __all__ = [
     "Invoke",
     "Program",
     "invoke_here",
+    "json_lines",
     "printed_json",
     "printed_text",
     "program_environment",
@@ -43,13 +45,24 @@ def _command() -> Any:
     return typer.main.get_command(app)
 
 
-def invoke_here(*arguments: object, stdin: str | bytes | None = None) -> Any:
-    """Run a command in this process; return its exit code, stdout and stderr."""
+def invoke_here(*arguments: object, stdin: str | bytes | None = None, columns: int | None = None) -> Any:
+    """Run a command in this process; return its exit code, stdout and stderr.
+
+    ``columns`` is the width of the terminal; by default the environment's, or 100.
+    """
     from munjang.cli.app import app
 
-    command = _command()
-    with mock.patch("typer.testing._get_command", return_value=command):
-        return CliRunner().invoke(app, [str(argument) for argument in arguments], input=stdin)
+    width = os.environ.get("COLUMNS", "100") if columns is None else str(columns)
+    with mock.patch("typer.testing._get_command", return_value=_command()):
+        runner = CliRunner(env={"COLUMNS": width})
+        return runner.invoke(app, [str(argument) for argument in arguments], input=stdin)
+
+
+def json_lines(*arguments: object, stdin: str | bytes | None = None) -> list[Any]:
+    """Run a command in this process with ``--json``; return the value of each line that it printed."""
+    result = invoke_here(*arguments, "--json", stdin=stdin)
+    assert result.exit_code == 0, result.output
+    return [json.loads(line) for line in result.stdout.splitlines()]
 
 
 def printed_json(result: Any) -> Any:

@@ -105,10 +105,10 @@ def _write_parquet(path: Path, blocks: Blocks, rows: Iterable[Row], count: int) 
     schema = arrow.schema([("id", ids), ("text", arrow.string()), ("embedding", vectors)])
     with parquet.ParquetWriter(path, schema) as writer:
         for block in _chain(first, blocks):
-            some = list(islice(source, len(block)))
+            batch = list(islice(source, len(block)))
             columns = [
-                arrow.array([row.id if ids == arrow.int64() else str(row.id) for row in some], ids),
-                arrow.array([row.text for row in some], arrow.string()),
+                arrow.array([row.id if ids == arrow.int64() else str(row.id) for row in batch], ids),
+                arrow.array([row.text for row in batch], arrow.string()),
                 arrow.FixedSizeListArray.from_arrays(arrow.array(block.reshape(-1)), type=vectors),
             ]
             writer.write_table(arrow.Table.from_arrays(columns, schema=schema))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import sys
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -47,19 +47,14 @@ def converse(bot: ChatBot, name: str) -> None:
     )
     session = _session()
     while (line := _read(session)) is not None:
-        if line.startswith("/"):
-            if _command(bot, line) is False:
-                break
-        elif line:
-            _ask(bot, line)
-
-
-def _ask(bot: ChatBot, question: str) -> None:
-    """Answer a question; an invalid question, for example of megabytes, does not end the conversation."""
-    try:
-        show(bot.ask(question))
-    except InputError as error:
-        console().print(str(error), style="yellow")
+        try:
+            if line.startswith("/"):
+                if not _command(bot, line):
+                    break
+            elif line:
+                show(bot.ask(line))
+        except InputError as error:  # an invalid question, for example of megabytes
+            screen.print(str(error), style="yellow")
 
 
 def _session() -> PromptSession[str]:
@@ -98,18 +93,19 @@ def show(turn: Turn) -> None:
 def _command(bot: ChatBot, line: str) -> bool:
     """Run a command line that begins with ``/``; return False to end the conversation."""
     word, _, rest = line.partition(" ")
-    if word in ("/quit", "/exit", "/q"):
-        return False
-    commands: dict[str, Callable[[str], None]] = {
-        "/why": lambda _: _why(bot),
-        "/top": lambda count: _top(bot, count),
-        "/new": lambda _: bot.reset(),
-        "/help": lambda _: console().print(_HELP),
-    }
-    if word in commands:
-        commands[word](rest.strip())
-    else:
-        console().print(f"There is no {clean(word)}. {_HELP}")
+    match word:
+        case "/quit" | "/exit" | "/q":
+            return False
+        case "/why":
+            _why(bot)
+        case "/top":
+            _top(bot, rest.strip())
+        case "/new":
+            bot.reset()
+        case "/help":
+            console().print(_HELP)
+        case _:
+            console().print(f"There is no {clean(word)}. {_HELP}")
     return True
 
 
@@ -117,12 +113,9 @@ def _top(bot: ChatBot, count: str) -> None:
     if not count.isdecimal() or int(count) < 1:
         console().print("Write a number, for example /top 10.", style="yellow")
         return
-    try:
-        if bot.log:
-            show_neighbours(bot.nearest(bot.log[-1].searched, int(count)))
-        bot.neighbours = int(count)
-    except InputError as error:
-        console().print(str(error), style="yellow")
+    if bot.log:
+        show_neighbours(bot.nearest(bot.log[-1].searched, int(count)))
+    bot.neighbours = int(count)
 
 
 def _why(bot: ChatBot) -> None:

@@ -17,7 +17,7 @@ from munjang.progress import tracked
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from munjang.bulk.encoding import BulkEncoding, BulkOptions
+    from munjang.bulk.encoding import BulkEncoding
     from munjang.sentence.transformer import SentenceTransformer
 
 _PRECISION = f"The type of the stored numbers: {', '.join(get_args(Precision))}."
@@ -42,12 +42,7 @@ def encode(
     ] = None,
     batch_size: Annotated[
         int | None,
-        option(
-            "Approximate number of texts of 32 tokens in one request.",
-            "N",
-            min=1,
-            shown="automatic",
-        ),
+        option("Approximate number of texts of 32 tokens in one request.", "N", min=1, shown="automatic"),
     ] = None,
     reading: Reading = Reading(),
     opening: Opening = Opening(),
@@ -74,15 +69,10 @@ def encode(
     from munjang.bulk.encoding import BulkEncoding, BulkOptions
     from munjang.bulk.writers import json_numbers
 
-    options = BulkOptions(
-        **prompts,
-        normalize=normalize,
-        truncate_dim=truncate_dim,
-        precision=precision,
-        batch_size=batch_size,
-    )
+    settings = {**prompts, "truncate_dim": truncate_dim, "precision": precision, "batch_size": batch_size}
     source = reading.file(file or STDIN)
     if output is not None:
+        options = BulkOptions(normalize=normalize, **settings)
         work = BulkEncoding(source, output, options, restart=restart)
         try:
             with work:
@@ -94,7 +84,7 @@ def encode(
         print_result(as_json, made, f"{output}: {work.rows:,} vectors of {work.width} numbers")
         return
     given = texts if texts and texts != [STDIN] else [row.text for row in source]
-    vectors = _vectors(opening.sentence_model(), given, options)
+    vectors = opening.sentence_model().encode(given, normalize_embeddings=normalize, **settings)
     if as_json:
         write_line(f"[{', '.join(json_numbers(vector) for vector in vectors)}]")
     else:
@@ -116,19 +106,6 @@ def _resume_hint(work: BulkEncoding) -> str:
     if work.done:
         return f"Stopped. The same command resumes at row {work.done:,} of {work.rows:,}."
     return "Stopped before any row was saved. The same command starts at the first row."
-
-
-def _vectors(encoder: SentenceTransformer, texts: list[str], options: BulkOptions) -> NDArray[Any]:
-    vectors: NDArray[Any] = encoder.encode(
-        texts,
-        prompt_name=options.prompt_name,
-        prompt=options.prompt,
-        batch_size=options.batch_size,
-        precision=options.precision,
-        normalize_embeddings=options.normalize,
-        truncate_dim=options.truncate_dim,
-    )
-    return vectors
 
 
 def _print_table(texts: list[str], vectors: NDArray[Any]) -> None:

@@ -13,6 +13,7 @@ from munjang.cli.common.output import (
     new_table,
     print_json,
     print_table,
+    text_cell,
     write_line,
 )
 from munjang.cli.common.texts import (
@@ -21,7 +22,6 @@ from munjang.cli.common.texts import (
     check_query,
     cross_encoder,
     file_or_stdin,
-    is_piped,
     queries_of,
     refuse,
     rows_with_text,
@@ -132,8 +132,7 @@ def rerank(
         refuse("with --document, only on a file", *_OF_ROWS)
         rows = [Row(number, number, text, {}, "text") for number, text in enumerate(document)]
     else:
-        path = STDIN if file is None and is_piped() else file_or_stdin(file, "--file")
-        rows = rows_with_text(reading.file(path))
+        rows = rows_with_text(reading.file(file_or_stdin(file, "--file")))
     check_query(query)
     encoder = cross_encoder(model, offline=offline)
     ranked = encoder.rank(query, [row.text for row in rows], top_k=top, show_progress_bar=has_bar(progress))
@@ -155,15 +154,11 @@ def _show(query: str, hits: list[Hit], as_json: bool) -> None:
 
 
 def _print_table(query: str, hits: list[Hit]) -> None:
-    from rich.text import Text
-
     table = new_table(clean(query), ">#", ">score", lines=any(_details(hit.row) for hit in hits))
     table.add_column("id", justify="right", style="dim", no_wrap=True)
-    table.add_column(hits[0].row.column, ratio=1, overflow="fold")
+    table.add_column(hits[0].row.column, overflow="fold")
     for rank, hit in enumerate(hits, 1):
-        text = Text(clean(hit.row.text))
-        for line in _details(hit.row):
-            text.append(f"\n{line}", style="dim")
+        text = text_cell(hit.row.text, _details(hit.row))
         table.add_row(str(rank), f"{hit.score:.4f}", clean(str(hit.row.id)), text)
     print_table(table)
 

@@ -7,14 +7,7 @@ from typing import Annotated
 from munjang.cli.common.commands import command
 from munjang.cli.common.options import AsJson, Progress, argument, option
 from munjang.cli.common.output import clean, console, new_table, print_json, print_table
-from munjang.cli.common.texts import (
-    Opening,
-    Prompting,
-    Reading,
-    file_or_stdin,
-    line_pairs,
-    rows_with_text,
-)
+from munjang.cli.common.texts import Opening, Prompting, Reading, file_or_stdin, line_pairs, rows_with_text
 from munjang.data.files import STDIN, Row
 from munjang.progress import has_bar
 from munjang.rounding import rounded

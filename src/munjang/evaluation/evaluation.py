@@ -78,9 +78,9 @@ class Evaluation:
         }
 
 
-def quantity(count: int, one: str, many: str) -> str:
+def quantity(count: int, singular: str, plural: str) -> str:
     """Return a number with its noun in the singular or plural."""
-    return f"{count:,} {one if count == 1 else many}"
+    return f"{count:,} {singular if count == 1 else plural}"
 
 
 def listed(labels: Sequence[object]) -> str:

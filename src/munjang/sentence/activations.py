@@ -81,13 +81,13 @@ def published_activation(checkpoint: Checkpoint, num_labels: int) -> Activation:
 
 
 def _published_name(checkpoint: Checkpoint) -> str | None:
-    own = {}
+    settings = {}
     if checkpoint.has("config_sentence_transformers.json"):
-        own = checkpoint.read_json("config_sentence_transformers.json")
+        settings = checkpoint.read_json("config_sentence_transformers.json")
     config = checkpoint.config()
     nested = config.get("sentence_transformers")
     name = (
-        own.get("activation_fn")
+        settings.get("activation_fn")
         or (nested.get("activation_fn") if isinstance(nested, dict) else None)
         or config.get("sbert_ce_default_activation_function")
     )

@@ -202,10 +202,11 @@ def _nearest(
     blocks = [queries[start : start + rows] for start in range(0, len(queries), rows)]
     bests = [Best(len(block), count) for block in blocks]
     for start in range(0, len(corpus), columns):
-        some = corpus[start : start + columns]
-        some = normalize_embeddings(some) if normalize else some
+        documents = corpus[start : start + columns]
+        if normalize:
+            documents = normalize_embeddings(documents)
         for block, best in zip(blocks, bests, strict=True):
-            best.add(_scores(score_function, block, some), start)
+            best.add(_scores(score_function, block, documents), start)
     return bests
 
 

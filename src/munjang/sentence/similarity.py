@@ -168,9 +168,9 @@ def manhattan_sim(a: ArrayLike, b: ArrayLike) -> FloatArray:
     scores = np.empty((len(left), len(right)), np.float32)
     step = max(1, _CACHED_CELLS // max(1, left.shape[1]))
     for column in range(0, len(right), step):
-        some = right[column : column + step]
+        block = right[column : column + step]
         for row, vector in enumerate(left):
-            scores[row, column : column + step] = -np.abs(some - vector).sum(axis=1)
+            scores[row, column : column + step] = -np.abs(block - vector).sum(axis=1)
     return scores
 
 

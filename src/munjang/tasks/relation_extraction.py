@@ -176,15 +176,15 @@ def _around(encoding: Encoding, markers: Sequence[int], limit: int) -> Encoding:
     """Cut an encoding that is too long at both ends, as evenly as it goes, around its markers."""
     if len(encoding) <= limit:
         return encoding
-    own = [at for at, sequence in enumerate(encoding.sequence_ids) if sequence is not None]
-    marked = [number for number, at in enumerate(own) if encoding.input_ids[at] in markers]
-    room = limit - (len(encoding) - len(own))
+    ordinary = [i for i, sequence in enumerate(encoding.sequence_ids) if sequence is not None]
+    marked = [number for number, i in enumerate(ordinary) if encoding.input_ids[i] in markers]
+    room = limit - (len(encoding) - len(ordinary))
     needed = marked[-1] - marked[0] + 1
     if needed > room:
         raise InputError(
             f"The entities are {needed} tokens apart, with their markers; the model takes {room} tokens of "
             "a text. Choose entities that are closer together."
         )
-    start = min(max(0, marked[0] - (room - needed) // 2), len(own) - room)
-    special = set(range(len(encoding))) - set(own)
-    return encoding.select(sorted([*special, *own[start : start + room]]))
+    start = min(max(0, marked[0] - (room - needed) // 2), len(ordinary) - room)
+    special = set(range(len(encoding))) - set(ordinary)
+    return encoding.select(sorted([*special, *ordinary[start : start + room]]))

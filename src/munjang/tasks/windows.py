@@ -30,10 +30,10 @@ def windows(encoding: Encoding, max_length: int) -> list[Window]:
     first text is split and every window has the whole second text. Raises `InputError` if the second text and
     the special tokens leave too little room.
     """
-    own = [at for at, sequence in enumerate(encoding.sequence_ids) if sequence == 0]
-    others = [at for at, sequence in enumerate(encoding.sequence_ids) if sequence != 0]
+    first_text = [i for i, sequence in enumerate(encoding.sequence_ids) if sequence == 0]
+    others = [i for i, sequence in enumerate(encoding.sequence_ids) if sequence != 0]
     if len(encoding) <= max_length:
-        return [Window(encoding, list(range(len(encoding))), 0, len(own))]
+        return [Window(encoding, list(range(len(encoding))), 0, len(first_text))]
     room = max_length - len(others)
     if room < 2:
         raise InputError(
@@ -42,8 +42,8 @@ def windows(encoding: Encoding, max_length: int) -> list[Window]:
             "second text."
         )
     parts = []
-    for start in _starts(len(own), room):
-        positions = sorted([*others, *own[start : start + room]])
+    for start in _starts(len(first_text), room):
+        positions = sorted([*others, *first_text[start : start + room]])
         parts.append(Window(encoding.select(positions), positions, start, start + room))
     return parts
 

@@ -16,7 +16,7 @@ from munjang.search.stores.sqlite.store import open_sqlite
 from support.store_writer import TARGETS, WORDS, Writers, replay
 from support.stores import SETTINGS, document, entry, similarities, vector_of
 
-KILLS = int(os.environ.get("MUNJANG_KILLS", "200"))  # of the writer; a tenth as many of a move
+KILLS = int(os.environ.get("MUNJANG_KILLS", "100"))  # of the writer; a tenth as many of a move
 LONGEST = (
     0.06  # seconds that a writer lives at most at first; on a busy machine more, so that it does something
 )

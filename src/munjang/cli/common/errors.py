@@ -90,17 +90,17 @@ def tell(message: str) -> None:
 def in_options(message: str) -> str:
     """Return a message of the library with its argument names replaced by the running command's options."""
 
-    def with_value(found: re.Match[str]) -> str:
-        value = found["value"].strip("'\"")
-        flag = flag_of(found["name"], value) or flag_of(_ALIASES.get(found["name"], ""), value)
+    def with_value(match: re.Match[str]) -> str:
+        name, value = match["name"], match["value"].strip("'\"")
+        flag = flag_of(name, value) or flag_of(_ALIASES.get(name, ""), value)
         if flag is None:
-            return f"{found[0]} (in Python)" if found["name"] in _PYTHON_ONLY else found[0]
+            return f"{match[0]} (in Python)" if name in _PYTHON_ONLY else match[0]
         return flag if value in ("True", "False", "...", "") else f"{flag} {value}"
 
-    def alone(found: re.Match[str]) -> str:
-        return flag_of(found[0]) or flag_of(_ALIASES.get(found[0], "")) or found[0]
+    def without_value(match: re.Match[str]) -> str:
+        return flag_of(match[0]) or flag_of(_ALIASES.get(match[0], "")) or match[0]
 
-    return _NAME.sub(alone, _SETTING.sub(with_value, message))
+    return _NAME.sub(without_value, _SETTING.sub(with_value, message))
 
 
 def _with_hint(error: MunjangError) -> str:

@@ -10,13 +10,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from munjang.choices import Mode
 from munjang.cli.common.options import option
-from munjang.cli.common.output import clean, console, detail_lines, new_table
+from munjang.cli.common.output import clean, console, detail_lines, new_table, print_table, text_cell
 from munjang.cli.common.texts import cross_encoder, print_answers
 from munjang.errors import InputError
 
 if TYPE_CHECKING:
-    from rich.text import Text
-
     from munjang.search.documents import Hit
     from munjang.search.index import Index
 
@@ -138,16 +136,14 @@ def _print_table(query: str, hits: list[Hit], columns: list[tuple[str, str]], *,
     if not hits:
         console().print(f"{clean(query)}: nothing found", style="dim")
         return
-    table = new_table(clean(query), lines=True)
-    table.add_column("#", justify="right")
-    for heading, _ in columns:
-        table.add_column(heading, justify="right", no_wrap=True)
+    table = new_table(clean(query), ">#", *(f">{heading}" for heading, _ in columns), lines=True)
     table.add_column("id", style="dim", overflow="fold", max_width=20)
-    table.add_column("text", ratio=1, overflow="fold")
+    table.add_column("text", overflow="fold")
     for hit in hits:
         scores = [f"{hit.scores[part]:.3f}" if part in hit.scores else "" for _, part in columns]
-        table.add_row(str(hit.rank), *scores, clean(str(hit.id)), _shown(hit, several=several))
-    console().print(table)
+        text = text_cell(hit.snippet, _details(hit, several=several), hit.marks)
+        table.add_row(str(hit.rank), *scores, clean(str(hit.id)), text)
+    print_table(table)
     from munjang.search.query import FITTING
 
     leads = [hit.lead for hit in hits if hit.lead is not None]
@@ -156,20 +152,6 @@ def _print_table(query: str, hits: list[Hit], columns: list[tuple[str, str]], *,
             "Nothing fits well: the best result is hardly more similar than the rest of the index.",
             style="yellow",
         )
-
-
-def _shown(hit: Hit, *, several: bool) -> Text:
-    from rich.text import Text
-
-    shown, at = Text(), 0
-    for start, end in hit.marks:
-        shown.append(clean(hit.snippet[at:start]))
-        shown.append(clean(hit.snippet[start:end]), style="bold cyan")
-        at = end
-    shown.append(clean(hit.snippet[at:]))
-    for line in _details(hit, several=several):
-        shown.append(f"\n{line}", style="dim")
-    return shown
 
 
 def _details(hit: Hit, *, several: bool) -> list[str]:

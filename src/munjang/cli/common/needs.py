@@ -47,7 +47,7 @@ def model_hint(command: str, name: str | None) -> str:
     listed = ", ".join(
         f"{model} ({', '.join(heads) or 'no trained head'})" for model, heads in cached.items()
     )
-    parts = [_did_you_mean(name), f"Models that are here: {listed or 'none'}."]
+    parts = [_did_you_mean(name), f"Models in the cache: {listed or 'none'}."]
     suitable = [model for model, heads in cached.items() if head in heads]
     if command.startswith("train"):
         return " ".join(filter(None, parts))

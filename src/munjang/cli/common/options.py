@@ -84,25 +84,6 @@ class Bundle:
     shown: Mapping[str, str] = field(default_factory=dict)
 
 
-Model = Annotated[
-    str | None,
-    option(
-        "A folder, a name of `munjang models`, or a Hugging Face repository.",
-        "NAME",
-        "-m",
-        shown=DEFAULT_MODEL,
-        panel=MODEL,
-    ),
-]
-TaskModel = Annotated[
-    str,
-    option(
-        "A folder or a Hugging Face repository, with the head that the task needs.",
-        "NAME",
-        "-m",
-        panel=MODEL,
-    ),
-]
 # None if the option is not given: then the environment decides.
 Offline = Annotated[
     bool | None, option("Use only local files; open no connection.", "--offline", panel=MODEL)

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Literal
 if TYPE_CHECKING:
     from rich.console import Console
     from rich.table import Table
+    from rich.text import Text
 
 _COMPONENTS = 4  # of a vector in a table
 _SHORT = 24  # characters of a value that shares its line with others
@@ -104,13 +105,28 @@ def vector_cell(vector: Iterable[float]) -> str:
     return "  ".join((*cells, "..."))
 
 
+def text_cell(text: str, details: Iterable[str], marks: Iterable[tuple[int, int]] = ()) -> Text:
+    """Return the cell of a text with its marked parts in bold, and details in lines below it."""
+    from rich.text import Text
+
+    cell, position = Text(), 0
+    for start, end in marks:
+        cell.append(clean(text[position:start]))
+        cell.append(clean(text[start:end]), style="bold cyan")
+        position = end
+    cell.append(clean(text[position:]))
+    for line in details:
+        cell.append(f"\n{line}", style="dim")
+    return cell
+
+
 def clean(text: str) -> str:
     """Return a text that is safe to print: white space as spaces, other control characters as escapes."""
-    return _CONTROL.sub(lambda found: " " if found[0].isspace() else _escaped(found[0]), text)
 
+    def escaped(match: re.Match[str]) -> str:
+        return " " if match[0].isspace() else match[0].encode("unicode_escape").decode("ascii")
 
-def _escaped(character: str) -> str:
-    return character.encode("unicode_escape").decode("ascii")
+    return _CONTROL.sub(escaped, text)
 
 
 def detail_lines(

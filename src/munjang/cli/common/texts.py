@@ -20,10 +20,8 @@ from munjang.cli.common.options import (
     Bundle,
     Column,
     Encoding,
-    Model,
     Offline,
     Pooling,
-    TaskModel,
     option,
 )
 from munjang.cli.common.output import print_json
@@ -211,7 +209,16 @@ def rows_with_text(source: DataFile) -> list[Row]:
 class Opening:
     """Options: the model for sentence vectors, and how it is opened."""
 
-    model: Model = None
+    panel: ClassVar = MODEL
+    model: Annotated[
+        str | None,
+        option(
+            "A folder, a name of `munjang models`, or a Hugging Face repository.",
+            "NAME",
+            "-m",
+            shown=DEFAULT_MODEL,
+        ),
+    ] = None
     offline: Offline = None
     pooling: Pooling = None
 
@@ -222,14 +229,19 @@ class Opening:
 
     def sentence_model(self) -> SentenceTransformer:
         """Open the model."""
-        return sentence_model(self.model, offline=self.offline, pooling=self.pooling)
+        from munjang.sentence.transformer import SentenceTransformer
+
+        return SentenceTransformer(self.name, pooling=self.pooling, local_files_only=self.offline)
 
 
 @dataclass(frozen=True, kw_only=True)
 class TaskOpening:
     """Options: the model of a task, and how it is opened."""
 
-    model: TaskModel
+    panel: ClassVar = MODEL
+    model: Annotated[
+        str, option("A folder or a Hugging Face repository, with the head that the task needs.", "NAME", "-m")
+    ]
     offline: Offline = None
 
     def open(self, task: Callable[..., T], **settings: Any) -> T:
@@ -256,17 +268,6 @@ class Prompting:
         if self.prompt is not None:
             refuse("beside --prompt", "prompt_name")
         return {"prompt_name": self.prompt_name, "prompt": self.prompt}
-
-
-def sentence_model(
-    model: str | None, *, offline: bool | None, pooling: str | None = None
-) -> SentenceTransformer:
-    """Open a model for sentence vectors."""
-    from munjang.sentence.transformer import SentenceTransformer
-
-    return SentenceTransformer(
-        DEFAULT_MODEL if model is None else model, pooling=pooling, local_files_only=offline
-    )
 
 
 def cross_encoder(name: str, *, offline: bool | None) -> CrossEncoder:

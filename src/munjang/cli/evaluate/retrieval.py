@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 from munjang.cli.common.commands import command
-from munjang.cli.common.options import AsJson, Model, Offline, Pooling, Progress, argument, option
+from munjang.cli.common.options import AsJson, Progress, argument, option
 from munjang.cli.common.output import new_table, print_json, print_table
-from munjang.cli.common.texts import cross_encoder, refuse, sentence_model, usage_error
+from munjang.cli.common.texts import Opening, cross_encoder, refuse, usage_error
 from munjang.progress import tracked
 
 if TYPE_CHECKING:
@@ -32,7 +32,9 @@ def retrieval(
     mode: Annotated[
         list[str] | None,
         option(
-            "semantic, lexical, hybrid or reranked; repeat it.", "MODE", shown="semantic, lexical, hybrid"
+            "semantic, lexical, hybrid or reranked; may be repeated.",
+            "MODE",
+            shown="semantic, lexical, hybrid",
         ),
     ] = None,
     rerank: Annotated[str | None, option("The cross-encoder for the mode reranked.", "NAME")] = None,
@@ -45,9 +47,7 @@ def retrieval(
             "How texts are split into words: kiwi or hangul-bigrams.", "NAME", shown="kiwi if it is installed"
         ),
     ] = None,
-    model: Model = None,
-    pooling: Pooling = None,
-    offline: Offline = None,
+    opening: Opening = Opening(),
     progress: Progress = None,
     as_json: AsJson = False,
 ) -> None:
@@ -64,12 +64,12 @@ def retrieval(
     if modes == ["semantic"]:
         refuse("on --mode semantic, which compares no words", "analyzer")
     task = _task(data, queries)
-    encoder = sentence_model(model, offline=offline, pooling=pooling)
-    reranker = None if rerank is None else cross_encoder(rerank, offline=offline)
+    encoder = opening.sentence_model()
+    reranker = None if rerank is None else cross_encoder(rerank, offline=opening.offline)
     with ExitStack() as stack:
         with tracked(progress, len(task.documents), "Indexing") as advance:
             index = stack.enter_context(indexed(task, encoder, analyzer=analyzer, advance=advance))
-        with tracked(progress, len(modes) * len(task.queries), "Asking") as advance:
+        with tracked(progress, len(modes) * len(task.queries), "Searching") as advance:
             results = evaluate_retrieval(task, index, modes, rerank=reranker, advance=advance)
     if as_json:
         rows = [result.to_dict() for result in results]

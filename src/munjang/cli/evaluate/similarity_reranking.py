@@ -60,11 +60,7 @@ def similarity(
 
 
 @command("munjang evaluate reranking lists.jsonl --model MODEL")
-def reranking(
-    data: Data,
-    opening: TaskOpening,
-    report: Report = Report(),
-) -> None:
+def reranking(data: Data, opening: TaskOpening, report: Report = Report()) -> None:
     """Measure how well a cross-encoder orders documents of known relevance: MRR@10 and nDCG@10.
 
     The file has a query with documents and their relevance in each row (JSON Lines), or a query, a document

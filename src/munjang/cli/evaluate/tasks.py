@@ -67,11 +67,7 @@ def entities(
 
 
 @command("munjang evaluate relations klue-re.json --model MODEL")
-def relations(
-    data: Data,
-    opening: TaskOpening,
-    report: Report = Report(),
-) -> None:
+def relations(data: Data, opening: TaskOpening, report: Report = Report()) -> None:
     """Measure an extractor of relations: micro F1 without no_relation, as in KLUE-RE, accuracy, macro F1.
 
     The file is KLUE-RE's, or JSON Lines with text, subject, object and label.

@@ -12,9 +12,9 @@ import typer
 from munjang.cli.common.commands import Commands, command
 from munjang.cli.common.errors import tell
 from munjang.cli.common.hits import SearchOptions, open_index, search_index
-from munjang.cli.common.options import AsJson, Bundle, Model, Offline, Progress, argument, option
+from munjang.cli.common.options import AsJson, Bundle, Offline, Progress, argument, option
 from munjang.cli.common.output import clean, joined, new_table, print_json, print_result, print_table
-from munjang.cli.common.texts import queries_of, refuse
+from munjang.cli.common.texts import ModelOpening, Opening, queries_of, refuse
 from munjang.cli.index.build import Location, Passages, add, build, read_id
 from munjang.errors import InputError
 from munjang.progress import tracked
@@ -35,14 +35,13 @@ def search(
     location: Location,
     query: Annotated[str, argument("The query; - for each line of standard input.", "QUERY")],
     options: SearchOptions = SearchOptions(),
-    model: Model = None,
-    offline: Offline = None,
+    opening: ModelOpening = Opening(),
     as_json: AsJson = False,
 ) -> None:
     """Find documents of an index; the same as `munjang search QUERY --index INDEX`."""
     queries = queries_of(query)
-    with open_index(location, model, offline=offline) as index:
-        search_index(index, queries, options, offline=offline, as_json=as_json)
+    with open_index(location, opening.model, offline=opening.offline) as index:
+        search_index(index, queries, options, offline=opening.offline, as_json=as_json)
 
 
 @command("munjang index info faq.munjang")

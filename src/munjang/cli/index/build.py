@@ -10,9 +10,11 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 from munjang.cli.common.commands import command
 from munjang.cli.common.errors import tell
 from munjang.cli.common.hits import open_index
-from munjang.cli.common.options import READING, AsJson, Model, Offline, Progress, argument, option
+from munjang.cli.common.options import READING, AsJson, Progress, argument, option
 from munjang.cli.common.output import print_result
 from munjang.cli.common.texts import (
+    ModelOpening,
+    Opening,
     Reading,
     TableReading,
     is_piped,
@@ -143,8 +145,7 @@ def build(
         int | None,
         option("Number of Ray actors that encode.", "N", shown="one per CPU slot", min=1),
     ] = None,
-    model: Model = None,
-    offline: Offline = None,
+    opening: ModelOpening = Opening(),
     progress: Progress = None,
     as_json: AsJson = False,
 ) -> None:
@@ -161,10 +162,10 @@ def build(
     source = documents.source(path, reading)
     with Index.open(
         location,
-        model=model,
+        model=opening.model,
         fields=list(documents.columns) or None,
         embedded=passages.embed,
-        offline=offline,
+        offline=opening.offline,
         **passages.arguments(),
     ) as index:
         workers_engine = _ray_engine(workers) if engine == "ray" else None
@@ -212,8 +213,7 @@ def add(
     ] = None,
     metadata: Annotated[str | None, option("An object to store with the text.", "JSON")] = None,
     replace: Annotated[bool, option("Replace documents that exist already.")] = False,
-    model: Model = None,
-    offline: Offline = None,
+    opening: ModelOpening = Opening(),
     progress: Progress = None,
     as_json: AsJson = False,
 ) -> None:
@@ -226,7 +226,7 @@ def add(
         raise usage_error("Write texts, or pipe documents in.", "TEXT")
     if len(text or ()) != 1:
         refuse("without exactly one TEXT", "id", "metadata")
-    with open_index(location, model, offline=offline, readonly=False) as index:
+    with open_index(location, opening.model, offline=opening.offline, readonly=False) as index:
         documents = _from_arguments(index, text, id, metadata) if text else _from_stdin()
         with tracked(progress, len(documents), "Adding") as advance:
             written = (index.upsert if replace else index.add)(documents, advance=advance)

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from munjang.cli.common.commands import Commands
 from munjang.cli.train import distill
-from munjang.cli.train.labels import classification, entities, relations
 from munjang.cli.train.language_model import language_model
 from munjang.cli.train.mine import mine
+from munjang.cli.train.reranker import reranker
 from munjang.cli.train.run import TrainingGroup
 from munjang.cli.train.sentences import sentences
-from munjang.cli.train.texts import answers, reranker
+from munjang.cli.train.tasks import answers, classification, entities, relations
 from munjang.cli.train.vocabulary import add_tokens, suggest_tokens, trim, vocabulary
 
 __all__ = ["app"]

@@ -94,10 +94,6 @@ Pairs = Annotated[
     PairKind,
     option("The data: pairs with scores, which are ignored, or contrasts: margins are learned.", "NAME"),
 ]
-MaxLength = Annotated[
-    int | None,
-    option("The maximum length of a pair in tokens.", "N", min=1, shown="what the models take"),
-]
 
 
 @trains(
@@ -109,7 +105,9 @@ def reranker(
     models: Models,
     options: TrainingOptions = CLASSIFIER_OPTIONS,
     kind: Pairs = "scores",
-    max_length: MaxLength = None,
+    max_length: Annotated[
+        int | None, option("The maximum length of a pair in tokens.", "N", min=1, shown="the models' maximum")
+    ] = None,
 ) -> None:
     """Train a small cross-encoder to reproduce the scores of a large one.
 

@@ -20,11 +20,11 @@ from munjang.training.options import MiningTask
     "munjang train mine --data qa.csv --range-min 2 --relative-margin 0.05 --negatives 1 -o mined.jsonl",
 )
 def mine(
-    data: Annotated[list[Path], option("Texts and matching texts; repeat it.", "FILE")],
+    data: Annotated[list[Path], option("A file of texts and matching texts; may be repeated.", "FILE")],
     output: Annotated[Path, option("The file to write, JSON Lines.", "OUT", "-o")],
     task: MiningTask,
     corpus: Annotated[
-        list[Path] | None, option("More texts to find negatives in; repeat it.", "FILE")
+        list[Path] | None, option("A file of further candidates; may be repeated.", "FILE")
     ] = None,
     anchor: Annotated[str | None, column_of("--anchor", "the first texts")] = None,
     positive: Annotated[str | None, column_of("--positive", "the texts that match them")] = None,
@@ -36,7 +36,7 @@ def mine(
     progress: Progress = None,
     as_json: AsJson = False,
 ) -> None:
-    """Find hard negatives: the texts most like a text that do not belong to it.
+    """Find hard negatives: for each text the most similar texts that do not match it.
 
     The file has pairs of matching texts, such as questions and answers. The output is read by
     `train sentences` with a loss on contrasts, and by `train reranker --kind contrasts`.

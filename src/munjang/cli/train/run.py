@@ -77,7 +77,7 @@ class TrainingGroup(Group):
 @contextmanager
 def without_connections(forbidden: bool | None) -> Iterator[None]:
     """Set the environment variable by which all parts of the library open no connection."""
-    before = os.environ.get(_OFFLINE)
+    before = {} if _OFFLINE not in os.environ else {_OFFLINE: os.environ[_OFFLINE]}
     if forbidden:
         os.environ[_OFFLINE] = "1"
     try:
@@ -85,15 +85,14 @@ def without_connections(forbidden: bool | None) -> Iterator[None]:
     finally:
         if forbidden:
             del os.environ[_OFFLINE]
-        if forbidden and before is not None:
-            os.environ[_OFFLINE] = before
+            os.environ.update(before)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Run:
     """Options: the files and the model of a run."""
 
-    data: Annotated[list[Path], option("The examples to learn from; repeat it.", "FILE")]
+    data: Annotated[list[Path], option("A file of training examples; may be repeated.", "FILE")]
     output: Annotated[
         Path, option("The folder of the run: the model, a report, the curves, a log.", "DIR", "-o")
     ]
@@ -105,7 +104,7 @@ class Run:
             "-m",
         ),
     ] = DEFAULT_MODEL
-    dev: Annotated[Path | None, option("Held-out examples to measure on.", "FILE")] = None
+    dev: Annotated[Path | None, option("A file of held-out examples for the evaluation.", "FILE")] = None
     dev_share: Annotated[
         float | None, option("Hold out this share of the data instead, such as 0.1.", "X")
     ] = None
@@ -120,9 +119,7 @@ class Run:
         return self.data if self.dev is None else [*self.data, self.dev]
 
     def examples(
-        self,
-        read: Callable[[Path], Sequence[Any]],
-        read_dev: Callable[[Path], Sequence[Any]] | None = None,
+        self, read: Callable[[Path], Sequence[Any]], read_dev: Callable[[Path], Sequence[Any]] | None = None
     ) -> tuple[list[Any], list[Any]]:
         """Read the training and the held-out examples; examples with an equal text are in the same part."""
         from munjang.data.splitting import sample, split

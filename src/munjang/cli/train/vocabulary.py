@@ -14,7 +14,7 @@ from munjang.cli.train.run import without_connections
 from munjang.progress import has_bar
 from munjang.training.options import VocabularyTask
 
-Texts = Annotated[list[Path], option("Text files; repeat it.", "FILE")]
+Texts = Annotated[list[Path], option("A text file; may be repeated.", "FILE")]
 Folder = Annotated[Path, option("The folder to write, new or empty.", "DIR", "-o")]
 
 
@@ -30,7 +30,7 @@ def vocabulary(
     progress: Progress = None,
     as_json: AsJson = False,
 ) -> None:
-    """Train a WordPiece vocabulary, as BERT has it, from text files.
+    """Train a WordPiece vocabulary, as for BERT, from text files.
 
     Each line is a text; the files may be packed as .gz and larger than memory.
     """
@@ -49,7 +49,9 @@ def vocabulary(
 )
 def trim(
     output: Folder,
-    data: Annotated[list[Path] | None, option("Keep the pieces of these texts; repeat it.", "FILE")] = None,
+    data: Annotated[
+        list[Path] | None, option("A file whose pieces are kept; may be repeated.", "FILE")
+    ] = None,
     scripts: Annotated[
         str | None,
         option(
@@ -107,7 +109,7 @@ def suggest_tokens(
 ) -> None:
     """Suggest words of a domain that would save most tokens if they were tokens of a model.
 
-    Particles are taken off Korean words. `train add-tokens` adds the words that you choose.
+    Particles are removed from Korean words. `train add-tokens` adds the words that you choose.
     """
     from munjang.data import read_texts
     from munjang.tokenization import Tokenizer

@@ -150,12 +150,14 @@ def matthews(gold: Sequence[Hashable], predicted: Sequence[Hashable]) -> float:
     return point(LabelPairs(gold, predicted).matthews, len(gold))
 
 
-def check_paired(one: str, first: Sized, other: str, second: Sized) -> None:
+def check_paired(first_name: str, first: Sized, second_name: str, second: Sized) -> None:
     """Raise `InputError` unless two sequences are equally long and not empty."""
     if len(first) != len(second):
-        raise InputError(f"There are {len(first)} {one}, but {len(second)} {other}; give as many of each.")
+        raise InputError(
+            f"There are {len(first)} {first_name}, but {len(second)} {second_name}; give as many of each."
+        )
     if not len(first):
-        raise InputError(f"There are no {one} to measure; give at least one example.")
+        raise InputError(f"There are no {first_name} to measure; give at least one example.")
 
 
 def _f1(sums: Sums, without: float) -> Counts:

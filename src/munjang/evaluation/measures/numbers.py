@@ -101,17 +101,17 @@ def mean_squared_error(gold: ArrayLike, predicted: ArrayLike) -> float:
     return point(pairs.mean_squared_error, pairs.count)
 
 
-def _read(numbers: ArrayLike, which: str) -> NDArray[np.float64]:
+def _read(numbers: ArrayLike, name: str) -> NDArray[np.float64]:
     try:
         values = np.asarray(numbers, dtype=np.float64)
     except (TypeError, ValueError):
-        raise InputError(f"The {which} numbers can't be read as numbers: {numbers!r:.80}.") from None
+        raise InputError(f"The {name} numbers can't be read as numbers: {numbers!r:.80}.") from None
     if values.ndim != 1:
-        raise InputError(f"The {which} numbers must be one row, got an array of shape {values.shape}.")
+        raise InputError(f"The {name} numbers must be one row, got an array of shape {values.shape}.")
     broken = np.flatnonzero(~np.isfinite(values))
     if len(broken):
         raise InputError(
-            f"The {which} number of example {broken[0]} is {values[broken[0]]}; {len(broken)} of "
+            f"The {name} number of example {broken[0]} is {values[broken[0]]}; {len(broken)} of "
             f"{len(values)} are not finite, and nothing can be measured with them."
         )
     return values

@@ -84,8 +84,8 @@ def _draw_measure(axes: Any, log: Sequence[Mapping[str, Any]], metric: str | Non
         else:  # it shares the axis of the training loss
             scale, label = axes, "held-out loss"
         values = [line["evaluation"][metric] for line in measured]
-        places = [line["step"] for line in measured]
-        lines += scale.plot(places, values, color="#c2410c", marker="o", markersize=4, label=label)
+        updates = [line["step"] for line in measured]
+        lines += scale.plot(updates, values, color="#c2410c", marker="o", markersize=4, label=label)
     names = [line.get_label() for line in lines]
     axes.legend(lines, names, loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=2, frameon=False)
 

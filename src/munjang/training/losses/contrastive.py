@@ -109,8 +109,8 @@ class MultipleNegativesRankingLoss(SentenceLoss):
         scores = anchors @ candidates.T * self.scale
         if left_out is not None:
             scores = scores.masked_fill(left_out, -torch.inf)
-        own = torch.arange(start, start + len(anchors), device=scores.device)
-        return functional.cross_entropy(scores, own, reduction="sum")
+        targets = torch.arange(start, start + len(anchors), device=scores.device)
+        return functional.cross_entropy(scores, targets, reduction="sum")
 
     def _left_out(self, batch: Batch) -> Tensor | None:
         """Return a mask of the false negatives, ``[B, candidates]``; ``None`` if there are none."""

@@ -185,12 +185,12 @@ def mine_hard_negatives(
     contrasts: list[Contrast] = []
     with track(shown, len(texts.queries), "Mining negatives") as advance:
         for start in range(0, len(texts.queries), _QUERIES_AT_ONCE):
-            some = range(start, min(start + _QUERIES_AT_ONCE, len(texts.queries)))
-            for query, candidates in zip(some, scored(queries, documents, some, rules), strict=True):
+            block = range(start, min(start + _QUERIES_AT_ONCE, len(texts.queries)))
+            for query, candidates in zip(block, scored(queries, documents, block, rules), strict=True):
                 chosen = _sampled(candidates, task.num_negatives, rng)
                 if len(chosen) == task.num_negatives or not together:
                     contrasts += texts.contrasts(query, chosen, together=together)
-            advance(len(some))
+            advance(len(block))
     return contrasts
 
 

@@ -136,11 +136,11 @@ def _is_exact(answer: AnswerSpan, held: Sequence[tuple[int, int]], context: str)
 
 
 def _target(window: Window, answer: AnswerSpan, whole: int) -> AnswerWindow:
-    places = _holding(answer, window.offsets)
-    if len(places) < whole:
+    positions = _holding(answer, window.offsets)
+    if len(positions) < whole:
         return _without(window)
     texts = (ids_of(window.encoding),)
-    return AnswerWindow(texts, window.first + places[0], window.first + places[-1], has_answer=True)
+    return AnswerWindow(texts, window.first + positions[0], window.first + positions[-1], has_answer=True)
 
 
 def _without(window: Window) -> AnswerWindow:

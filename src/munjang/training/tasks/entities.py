@@ -90,12 +90,12 @@ class TaggedWindows:
 
 def _best_windows(encoding: Encoding, parts: Sequence[Window]) -> NDArray[np.intp]:
     """Return for each token the index of the first window in which it has most context, ``[L]``."""
-    own = np.array([position for position, sequence in enumerate(encoding.sequence_ids) if sequence == 0])
+    text_tokens = np.array([i for i, sequence in enumerate(encoding.sequence_ids) if sequence == 0])
     best = np.zeros(len(encoding), dtype=np.intp)
     most = np.full(len(encoding), -1, dtype=np.intp)
     for window, part in enumerate(parts):
-        indices = own[part.start : part.end]
-        context = np.fromiter(context_of(part, len(own)), dtype=np.intp, count=len(indices))
+        indices = text_tokens[part.start : part.end]
+        context = np.fromiter(context_of(part, len(text_tokens)), dtype=np.intp, count=len(indices))
         better = context > most[indices]
         best[indices[better]] = window
         most[indices[better]] = context[better]

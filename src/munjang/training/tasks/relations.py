@@ -68,7 +68,7 @@ class RelationObjective(TaskObjective[_Example]):
     snippet = (
         "import munjang\n\n"
         'relate = munjang.pipeline("relation-extraction", "{folder}")\n'
-        'relate("...", subject=(0, 3), object=(5, 7))  # places in characters'
+        'relate("...", subject=(0, 3), object=(5, 7))  # offsets in characters'
     )
 
     def __init__(

@@ -245,13 +245,13 @@ def _ranked_words(
     A filter changes which passages are found, not their scores.
     """
     condition, filtered = only_documents("document", where)
-    each = range(len(words))
-    ranks = ", ".join(f"ts_rank('{{1,1,1,1}}', words, %s::tsquery) AS r{i}" for i in each)
+    indices = range(len(words))
+    ranks = ", ".join(f"ts_rank('{{1,1,1,1}}', words, %s::tsquery) AS r{i}" for i in indices)
     # Casts to float8, because a plain 0.5 is a numeric, with which arithmetic is ten times slower.
-    counts = (f"(count(*) FILTER (WHERE r{i} > 0))::float8 AS n{i}" for i in each)
-    rarities = (f"ln(1 + ({layout.passages} - n{i} + 0.5::float8) / (n{i} + 0.5::float8))" for i in each)
+    counts = (f"(count(*) FILTER (WHERE r{i} > 0))::float8 AS n{i}" for i in indices)
+    rarities = (f"ln(1 + ({layout.passages} - n{i} + 0.5::float8) / (n{i} + 0.5::float8))" for i in indices)
     weights = ", ".join(f"{rarity} AS w{i}" for i, rarity in enumerate(rarities))
-    total = " + ".join(f"w{i} * r{i}" for i in each)
+    total = " + ".join(f"w{i} * r{i}" for i in indices)
     scale = _FREQUENT * (1 + _SATURATION)
     start, growth = 1 + _SATURATION * (1 - _LENGTH), _SATURATION * _LENGTH * layout.passages / layout.words
     query = (

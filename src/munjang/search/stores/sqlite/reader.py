@@ -180,8 +180,8 @@ class SqliteReader:
     def _rows(self, columns: str, ids: Sequence[DocumentId]) -> Iterable[tuple[Any, ...]]:
         query = f"SELECT {columns} FROM document WHERE id IN (SELECT value FROM json_each(?))"  # noqa: S608
         for first in range(0, len(ids), _IDS):
-            some = ids_json(map(write_id, ids[first : first + _IDS]))
-            yield from self.connection.execute(query, (some,))
+            values = ids_json(map(write_id, ids[first : first + _IDS]))
+            yield from self.connection.execute(query, (values,))
 
     def _numbers(self) -> list[int]:
         """Return the document numbers reachable in the table or in its index by id, from either end."""

@@ -1,4 +1,4 @@
-"""`munjang classify`, `tag` and `relate`: the forms that scripts rely on, the tables, bad input."""
+"""`munjang classify` and `relate`: the forms that scripts rely on, the tables, bad input."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from typer.testing import CliRunner
 
 from munjang.cli.classify_relate import parse_span
 from munjang.errors import InputError
@@ -15,9 +14,10 @@ from munjang.tasks.loading import load
 from munjang.tasks.markers import add_markers
 from munjang.tasks.relation_extraction import RelationExtraction
 from munjang.tasks.text_classification import TextClassification
-from munjang.tasks.token_classification import TokenClassification
 from munjang.tasks.zero_shot import ZeroShotClassification
-from support.labelled import NER_LABELS, TEXTS, labelled_model
+from support.labelled import TEXTS, labelled_model
+from support.program import invoke_here as run
+from support.program import json_lines as lines
 
 TEXT = "이순신은 한성에서 태어났다."
 
@@ -30,13 +30,6 @@ def classifier(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def tagger(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return labelled_model(
-        tmp_path_factory.mktemp("models") / "ner", "BertForTokenClassification", NER_LABELS[1:]
-    )
-
-
-@pytest.fixture(scope="module")
 def relater(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = labelled_model(tmp_path_factory.mktemp("models") / "re")
     loaded = load(folder, "sequence-classification")
@@ -44,18 +37,6 @@ def relater(tmp_path_factory: pytest.TempPathFactory) -> Path:
     loaded.model.save_pretrained(folder)
     loaded.tokenizer.save_pretrained(folder)
     return folder
-
-
-def run(*arguments: object, stdin: str | None = None) -> Any:
-    from munjang.cli.app import app
-
-    return CliRunner(env={"COLUMNS": "100"}).invoke(app, [str(part) for part in arguments], input=stdin)
-
-
-def lines(*arguments: object, stdin: str | None = None) -> list[Any]:
-    result = run(*arguments, "--json", stdin=stdin)
-    assert result.exit_code == 0, result.output
-    return [json.loads(line) for line in result.stdout.splitlines()]
 
 
 def rounded(found: Any) -> Any:
@@ -95,27 +76,6 @@ def test_long_texts(classifier: Path) -> None:
     assert run("classify", TEXT * 6, "-m", classifier, "--json", "--windows").stderr == ""
 
 
-def test_tag(tagger: Path) -> None:
-    tag = TokenClassification(tagger)
-    (found,) = lines("tag", TEXTS[1], "-m", tagger)
-    assert found
-    assert [list(one) for one in found] == [["entity_group", "word", "start", "end", "score"]] * len(found)
-    assert found == rounded(tag(TEXTS[1]))
-    (found,) = lines("tag", TEXTS[1], "--strategy", "none", "-m", tagger)
-    assert found == rounded(tag(TEXTS[1], aggregation_strategy="none"))
-    (found,) = lines("tag", "-", "--strategy", "max", "-m", tagger, stdin=TEXTS[1])
-    assert found == rounded(tag(TEXTS[1], aggregation_strategy="max"))
-
-
-def test_tag_for_people(tagger: Path) -> None:
-    result = run("tag", TEXTS[1], "-m", tagger)
-    assert result.exit_code == 0
-    for entity in TokenClassification(tagger)(TEXTS[1]):
-        assert f"[{entity['word']} {entity['entity_group']}]" in result.stdout
-    result = run("tag", TEXTS[1], "--strategy", "none", "-m", tagger)
-    assert "index" in result.stdout
-
-
 def test_relate(relater: Path) -> None:
     relate = RelationExtraction(relater)
     expected = rounded(relate(TEXT, (0, 3, "PER"), (5, 7, "LOC"), top_k=None))
@@ -138,14 +98,9 @@ def test_reading_a_span() -> None:
         parse_span("서울:LOC", TEXT, "object")
 
 
-@pytest.mark.parametrize(
-    "options", [["classify"], ["classify", "-l", "서울", "-l", "시장"], ["tag"], ["tag", "-s", "none"]]
-)
-def test_a_bad_line_is_reported_and_the_others_are_answered(
-    classifier: Path, tagger: Path, options: list[str]
-) -> None:
-    asked = ("--json", "-m", classifier if options[0] == "classify" else tagger)
-    result = run(*options, "-", *asked, stdin="서울 시장\n \n한성에서\n")
+@pytest.mark.parametrize("options", [["classify"], ["classify", "-l", "서울", "-l", "시장"]])
+def test_a_bad_line_is_reported_and_the_others_are_answered(classifier: Path, options: list[str]) -> None:
+    result = run(*options, "-", "--json", "-m", classifier, stdin="서울 시장\n \n한성에서\n")
     assert result.exit_code == 1
     assert [json.loads(line) is None for line in result.stdout.splitlines()] == [False, True, False]
     assert result.stderr.startswith("munjang: standard input:2: ")
@@ -158,7 +113,6 @@ def test_a_bad_line_is_reported_and_the_others_are_answered(
         (["classify", " "], "The text is empty"),
         (["classify", "a", "-l", "b", "--template", "none"], "must have a {}"),
         (["relate", TEXT, "--subject", "0:3", "--object", "2:5"], "has no such markers"),
-        (["tag", "a"], "no trained token-classification head; it has sequence-classification"),
     ],
 )
 def test_bad_input_is_one_line(arguments: list[str], message: str, classifier: Path) -> None:
@@ -171,4 +125,3 @@ def test_bad_input_is_one_line(arguments: list[str], message: str, classifier: P
 def test_options_that_do_not_apply(classifier: Path) -> None:
     assert run("classify", "a").exit_code == 2  # no model
     assert run("classify", "a", "-l", "b", "--pair", "c", "-m", classifier).exit_code == 2
-    assert run("tag", "a", "--strategy", "last", "-m", classifier).exit_code == 2

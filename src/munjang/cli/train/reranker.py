@@ -1,4 +1,4 @@
-"""``munjang train answers`` and ``reranker``: models that process two texts together."""
+"""``munjang train reranker``: cross-encoders."""
 
 from __future__ import annotations
 
@@ -7,23 +7,7 @@ from typing import Annotated
 from munjang.cli.common.options import Columns, option
 from munjang.cli.common.texts import refuse
 from munjang.cli.train.run import Kind, Run, fit, reader, trains
-from munjang.training.options import AnswersTask, RerankingTask, TrainingOptions
-
-
-@trains(
-    "munjang train answers --data korquad.json --dev-share 0.1 --model klue/bert-base --output my-answers",
-    "munjang train answers --data korquad.json --negative-windows 0.5 --json --output my-answers",
-)
-def answers(run: Run, task: AnswersTask, options: TrainingOptions) -> None:
-    """Train a model to find the answers to questions in texts.
-
-    The file is in the layout of SQuAD, which KorQuAD has too; --dev-share holds whole contexts out.
-    """
-    from munjang.data import read_questions
-    from munjang.training import train_question_answering
-
-    examples = run.examples(read_questions)
-    fit(run, "Answers", train_question_answering, examples, task=task, options=options)
+from munjang.training.options import RerankingTask, TrainingOptions
 
 
 @trains(

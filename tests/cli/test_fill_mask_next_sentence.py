@@ -1,41 +1,18 @@
-"""`munjang fill-mask`, `next-sentence` and `features`: the forms that scripts rely on, tables, bad input."""
+"""`munjang fill-mask` and `next-sentence`: the forms that scripts rely on, tables, bad input."""
 
 from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
 
-import numpy as np
 import pytest
-from typer.testing import CliRunner
 
-from munjang.tasks.features import FeatureExtraction
 from munjang.tasks.fill_mask.fill_mask import FillMask
 from munjang.tasks.next_sentence import NextSentencePrediction
-from support.wordpiece import bert_with_words
+from support.program import invoke_here as run
+from support.program import json_lines as lines
 
 SOCCER = "축구는 정말 재미있는 [MASK]다."
-
-
-@pytest.fixture(scope="module")
-def bert(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("words") / "bert"
-    folder.mkdir()
-    bert_with_words(folder, num_hidden_layers=4)
-    return folder
-
-
-def run(*arguments: object, stdin: str | None = None) -> Any:
-    from munjang.cli.app import app
-
-    return CliRunner(env={"COLUMNS": "100"}).invoke(app, [str(part) for part in arguments], input=stdin)
-
-
-def lines(*arguments: object, stdin: str | None = None) -> list[Any]:
-    result = run(*arguments, "--json", stdin=stdin)
-    assert result.exit_code == 0, result.output
-    return [json.loads(line) for line in result.stdout.splitlines()]
 
 
 def test_fill_mask(bert: Path) -> None:
@@ -90,13 +67,6 @@ def test_answers_are_in_the_order_of_the_lines(bert: Path, command: tuple[str, .
     assert ("standard input:2: The second sentence is empty" in result.stderr) == refuses
 
 
-def test_an_error_of_every_line_is_reported_once(bert: Path) -> None:
-    result = run("features", "-", "--layers", "9", "-m", bert, stdin="a\nb\n")
-    assert (result.exit_code, result.stdout) == (1, "")
-    assert result.stderr.startswith("munjang: There is no layer 9")
-    assert result.stderr.count("\n") == 1
-
-
 def test_next_sentence(bert: Path) -> None:
     (found,) = lines("next-sentence", "the sky is blue.", "i love paris!", "-m", bert)
     assert list(found) == ["label", "follows", "unrelated"]
@@ -108,42 +78,12 @@ def test_next_sentence(bert: Path) -> None:
     assert both[0] == pytest.approx(found, rel=1e-5)
 
 
-def test_features(bert: Path) -> None:
-    extract = FeatureExtraction(bert)
-    (found,) = lines("features", "I love Paris", "--pad-to", 7, "--layers", "all", "-m", bert)
-    assert found["shape"] == [5, 1, 7, 32]
-    assert found["tokens"][:5] == ["[CLS]", "i", "love", "paris", "[SEP]"]
-    assert np.allclose(found["values"], extract("I love Paris", layers="all", pad_to=7), atol=1e-6)
-    for options, expected in (
-        (["--layers", "-2"], extract("I love Paris", layers=-2)),
-        (["--layers", "0,-1"], extract("I love Paris", layers=[0, -1])),
-        (["--combine", "0,0,0,1,1"], extract("I love Paris", combine=[0, 0, 0, 1, 1])),
-        (
-            ["--combine", "concat_last_four", "--level", "mean"],
-            extract("I love Paris", None, "concat_last_four", "mean"),
-        ),
-        (["--level", "word"], extract("I love Paris", level="word")),
-    ):
-        (one,) = lines("features", "I love Paris", "-m", bert, *options)
-        assert np.allclose(one["values"], expected, atol=1e-6)
-
-
 @pytest.mark.parametrize(
     ("arguments", "shown"),
     [
         (["fill-mask", SOCCER, "-t", "스포츠"], ["스포츠다.", "never offered"]),
         (["fill-mask", "[MASK] [MASK]", "-k", "1"], [" + "]),
         (["next-sentence", "the sky is blue", "i love paris"], ["follows", "the sky is blue"]),
-        (["features", "I love Paris"], ["[CLS]", "paris", "1 x 5 x 32 numbers"]),
-        (["features", "I love Paris", "--level", "cls"], ["(all)", "1 x 32 numbers"]),
-        (
-            ["features", "I love Paris", "--layers", "0,-1"],
-            ["layer 0, the embedding output", "layer 4", "2 x 1 x 5 x 32 numbers"],
-        ),
-        (
-            ["features", "I love Paris", "--layers", "all"],
-            ["layer 0, the embedding output", "layer 1", "layer 2", "layer 3", "layer 4"],
-        ),
     ],
 )
 def test_tables(bert: Path, arguments: list[str], shown: list[str]) -> None:
@@ -163,8 +103,6 @@ def test_tables(bert: Path, arguments: list[str], shown: list[str]) -> None:
         ),
         (["fill-mask", SOCCER, "-t", "qqq"], "can't write the targets 'qqq'"),
         (["next-sentence", "the sky", " "], "The second sentence is empty"),
-        (["features", "I love Paris", "--layers", "9"], "There is no layer 9"),
-        (["features", "I love Paris", "--combine", "product"], "Unknown combine 'product'"),
     ],
 )
 def test_invalid_calls_have_errors_of_one_line(bert: Path, arguments: list[str], line: str) -> None:
@@ -180,9 +118,6 @@ def test_invalid_calls_have_errors_of_one_line(bert: Path, arguments: list[str],
     [
         ["fill-mask", SOCCER, "--top", "0"],
         ["next-sentence", "-", "-"],
-        ["features", "I love Paris", "--layers", "first"],
-        ["features", "I love Paris", "--combine", "1,a"],
-        ["features", "I love Paris", "--level", "letter"],
     ],
 )
 def test_options_that_do_not_apply(bert: Path, arguments: list[str]) -> None:

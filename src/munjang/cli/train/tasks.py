@@ -1,4 +1,4 @@
-"""``munjang train classification``, ``entities`` and ``relations``: models that predict labels."""
+"""``munjang train classification``, ``entities``, ``relations`` and ``answers``: models of a task."""
 
 from __future__ import annotations
 
@@ -8,7 +8,13 @@ from typing import Annotated
 from munjang.cli.common.options import column_of
 from munjang.cli.common.texts import Reading, TableReading, refuse
 from munjang.cli.train.run import Run, fit, trains
-from munjang.training.options import ClassificationTask, EntitiesTask, RelationsTask, TrainingOptions
+from munjang.training.options import (
+    AnswersTask,
+    ClassificationTask,
+    EntitiesTask,
+    RelationsTask,
+    TrainingOptions,
+)
 
 
 @trains(
@@ -70,3 +76,19 @@ def relations(run: Run, task: RelationsTask, options: TrainingOptions) -> None:
 
     examples = run.examples(read_relations)
     fit(run, "Relations", train_relation_extraction, examples, task=task, options=options)
+
+
+@trains(
+    "munjang train answers --data korquad.json --dev-share 0.1 --model klue/bert-base --output my-answers",
+    "munjang train answers --data korquad.json --negative-windows 0.5 --json --output my-answers",
+)
+def answers(run: Run, task: AnswersTask, options: TrainingOptions) -> None:
+    """Train a model to find the answers to questions in texts.
+
+    The file is in the layout of SQuAD, which KorQuAD has too; --dev-share holds whole contexts out.
+    """
+    from munjang.data import read_questions
+    from munjang.training import train_question_answering
+
+    examples = run.examples(read_questions)
+    fit(run, "Answers", train_question_answering, examples, task=task, options=options)
