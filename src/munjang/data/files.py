@@ -152,7 +152,7 @@ def _not_decodable(
         return DataFileError(f"{position}; it looks like UTF-16: save it as UTF-8 or pass encoding='utf-16'.")
     if encoding.lower().replace("-", "") == "utf8" and _looks_like_cp949(raw):
         return DataFileError(f"{position}; it looks like CP949: save it as UTF-8 or pass encoding='cp949'.")
-    return DataFileError(f"{position}; save it as UTF-8 or pass encoding=NAME.")
+    return DataFileError(f"{position}; save it as UTF-8 or pass encoding=... with its name.")
 
 
 def _looks_like_cp949(raw: bytes) -> bool:

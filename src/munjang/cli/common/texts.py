@@ -167,7 +167,7 @@ class Reading:
     no_quoting: Annotated[bool, option("In CSV and TSV, quotation marks have no special meaning.")] = False
     no_header: Annotated[bool, option(_NO_HEADER)] = False
 
-    def file(self, path: str) -> DataFile:
+    def file(self, path: str, *, ids: bool = True) -> DataFile:
         """Return the file of texts; raise the usage error for an option that has no effect on this file."""
         refuse_reading(path)
         return DataFile(
@@ -176,6 +176,7 @@ class Reading:
             encoding=self.encoding,
             quoting=self.quoting,
             header=not self.no_header,
+            ids=ids,
         )
 
     def arguments(self, *paths: str | Path) -> dict[str, Any]:
