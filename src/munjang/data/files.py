@@ -27,7 +27,7 @@ from munjang.data.records import (
     parquet_entries,
     text_entries,
 )
-from munjang.errors import DataFileError, InputError
+from munjang.errors import DataFileError, InputError, InputTypeError
 
 STDIN = "-"
 _MARK = "\ufeff"
@@ -38,6 +38,13 @@ _UTF16_MARKS = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 def shown_name(path: str) -> str:
     """Return the name of a file for messages."""
     return "standard input" if path == STDIN else f"'{path}'"
+
+
+def path_text(path: object) -> str:
+    """Return a path as text; raise `InputTypeError` for anything that is no path, such as a `DataFile`."""
+    if not isinstance(path, (str, os.PathLike)):
+        raise InputTypeError(f"A file is named by a path, not by an object of type {type(path).__name__}.")
+    return os.fspath(path)
 
 
 def check_encoding(encoding: str) -> None:

@@ -17,6 +17,7 @@ from munjang.data.files import (
     check_path,
     numbered_lines,
     opened,
+    path_text,
     shown_name,
 )
 from munjang.data.records import Columns, Entry, json_line_entries, json_reason, parsed_json
@@ -40,12 +41,13 @@ class Table:
     def __init__(
         self, path: FilePath, *, encoding: str = "utf-8", quoting: bool | None = None, header: bool = True
     ) -> None:
-        entries = map(_flat, _entries(os.fspath(path), encoding, quoting, header))
+        file = path_text(path)
+        entries = map(_flat, _entries(file, encoding, quoting, header))
         self.first = next(entries)
         self.name = self.first.file
         self._entries: Iterable[Entry] = chain([self.first], entries)
         names = self.first.values
-        if not _has_uniform_rows(os.fspath(path)):
+        if not _has_uniform_rows(file):
             self._entries = list(self._entries)
             names = {name: None for entry in self._entries for name in entry.values}
         self.columns = Columns(self.name, list(names))
@@ -90,9 +92,10 @@ def text_lines(path: FilePath, encoding: str = "utf-8") -> tuple[str, list[tuple
 
     Raises `DataFileError` for a file that can't be read, and `InputError` for an unknown encoding.
     """
-    name = shown_name(os.fspath(path))
+    named = path_text(path)
+    name = shown_name(named)
     check_encoding(encoding)
-    with opened(os.fspath(path)) as file:
+    with opened(named) as file:
         return name, list(numbered_lines(file, name, encoding))
 
 

@@ -234,7 +234,7 @@ class Source:
     def _table(self, path: str, name: str, fields: Sequence[str]) -> Iterator[Document]:
         data = DataFile(
             path=path, encoding=self.encoding, quoting=self.quoting, header=self.header, ids=False
-        )
+        ).with_quoting()
         columns: dict[str, str] | None = None
         for row in replace(data, column=self._first_column(data, fields)):
             if columns is None:

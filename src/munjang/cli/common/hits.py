@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any
 
 from munjang.choices import Mode
+from munjang.cli.common.errors import tell
 from munjang.cli.common.options import option
 from munjang.cli.common.output import clean, console, detail_lines, new_table, print_table, text_cell
 from munjang.cli.common.texts import cross_encoder, print_answers
@@ -115,6 +116,8 @@ def search_index(
             rerank=reranker,
         )
 
+    if not len(index):
+        tell(f"The index {index.location} has no documents; `munjang index build` adds some.")
     several = len(index.settings.fields) > 1
     print_answers(
         queries,

@@ -13,6 +13,7 @@ from munjang.data.files import (
     check_path,
     numbered_lines,
     opened,
+    path_text,
     shown_name,
 )
 from munjang.data.tables import FilePath
@@ -42,7 +43,7 @@ def read_texts(
         raise InputError("There are no files to read texts from; name at least one.")
     for path in files:
         file = DataFile(
-            path=os.fspath(path),
+            path=path_text(path),
             column=column,
             encoding=encoding,
             quoting=quoting,
@@ -73,9 +74,7 @@ def file_list(files: Files) -> list[str]:
 
 
 def _checked(path: object) -> str:
-    if not isinstance(path, (str, os.PathLike)):
-        raise InputTypeError(f"A file is named by a path, not by {path!r} of type {type(path).__name__}.")
-    name = os.fspath(path)
+    name = path_text(path)
     if name == STDIN:
         raise InputError("Standard input can't be read twice; put the texts into a file.")
     check_path(name)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
@@ -42,6 +43,8 @@ from munjang.training.models import used_ids
 from munjang.training.options import Name, TrainingOptions
 from munjang.training.sentences.objective import EncoderObjective
 from munjang.validation import checked_choice
+
+_log = logging.getLogger(__name__)
 
 EncoderExample: TypeAlias = str | tuple[str, ...] | ScoredPair
 _CHUNK = 4096  # texts
@@ -146,6 +149,12 @@ def _check_widths(student: int, teacher: int, reduce: str | None) -> None:
     if student > teacher or (student < teacher and reduce is None):
         advice = "reduce='pca' brings them down" if student < teacher else "choose a narrower student"
         raise InputError(f"The teacher's vectors have {teacher} numbers, the student's {student}; {advice}.")
+    if student == teacher and reduce is not None:
+        _log.warning(
+            "reduce='%s' has no effect: the vectors of the teacher and of the student have %d numbers.",
+            reduce,
+            teacher,
+        )
 
 
 def _reduced(vectors: NDArray[np.float32], width: int) -> NDArray[np.float32]:
