@@ -200,8 +200,8 @@ def test_parquet_without_its_package(
 def test_invalid_options(model: SentenceTransformer, tmp_path: Path, options: BulkOptions) -> None:
     source = tmp_path / "one.txt"
     source.write_text("하나")
+    settings = asdict(options)
     with pytest.raises((InputError, InputTypeError)):
-        settings = asdict(options)
         model.encode(["하나"], normalize_embeddings=settings.pop("normalize"), **settings)
     with pytest.raises((InputError, InputTypeError)):
         make(model, source, tmp_path / "out.npy", options)

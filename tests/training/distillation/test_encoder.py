@@ -168,7 +168,7 @@ def test_prompts_precede_the_texts_of_both_models(tmp_path: Path) -> None:
         assert ("ask" in first.replace(" ", "")) == (prompt is None)
 
 
-def test_longer_vectors_of_a_teacher_are_projected(tmp_path: Path) -> None:
+def test_longer_vectors_of_a_teacher_are_projected(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     """Principal directions keep dot products; without them it is an error, and so is a wider student."""
     narrow = parts.Dense(in_features=32, out_features=4, activation_function=torch.nn.Identity())
     make_sentence_folder("bert", tmp_path / "wide")
