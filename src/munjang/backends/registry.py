@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import get_args
 
 from munjang.backends.executor import Array, Executor
+from munjang.choices import DType
 from munjang.errors import InputError, InputTypeError, MissingExtraError
 from munjang.validation import checked_choice, optional_count
 
 BACKENDS = ("openvino", "numpy", "torch")
-DTYPES = ("float32", "int8")
+DTYPES: tuple[str, ...] = get_args(DType)
 
 
 def make_executor(

@@ -176,7 +176,7 @@ class Model:
         return (
             f"Model({self.architecture.model_type!r}, head={self.head!r}, "
             f"layers={self.config.num_hidden_layers}, hidden_size={self.config.hidden_size}, "
-            f"vocab_size={self.config.vocab_size}, backend={self._backend!r})"
+            f"vocab_size={self.config.vocab_size}, backend={self.backend!r}, dtype={self.dtype!r})"
         )
 
     @classmethod
