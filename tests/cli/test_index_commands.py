@@ -209,6 +209,15 @@ def test_search_for_a_reader(invoke: Invoke, place: Path) -> None:
     assert nothing == "서울: nothing found\n"
 
 
+def test_an_empty_index_is_named_as_the_reason(invoke: Invoke, place: Path, tmp_path: Path) -> None:
+    model = read(invoke("index", "info", place, "--json"))["settings"]["model"]
+    empty = tmp_path / "empty.munjang"
+    Index.open(empty, model=model).close()
+    for arguments in (("index", "search", empty, "서울"), ("search", "서울", "--index", empty)):
+        assert invoke(*arguments).stdout == "서울: nothing found; the index has 0 documents\n"
+        assert invoke(*arguments, "--json").stdout == "[]\n"
+
+
 def test_search_each_line_of_standard_input(invoke: Invoke, place: Path) -> None:
     result = invoke("search", "-", "--index", place, "--json", stdin="서울\nparcel\n")
     assert [len(json.loads(line)) for line in result.stdout.splitlines()] == [4, 4]

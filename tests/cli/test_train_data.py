@@ -14,10 +14,22 @@ from munjang.data import read_contrasts
 from munjang.training import mine_hard_negatives
 from munjang.training.options import MiningTask
 from support.program import Invoke
-from support.tiny import tiny_cross_encoder
+from support.tiny import tiny_cross_encoder, tiny_sentence_model
 
 ROWS = [("밥", "쌀"), ("집", "방"), ("물", "강"), ("불", "열"), ("말", "글"), ("꽃", "잎"), ("산", "숲")]
 ONCE = ("--max-steps", 1, "--device", "cpu", "--json")
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A teacher whose students have fewer layers."""
+    folder = tmp_path_factory.mktemp("models") / "tiny"
+    return tiny_sentence_model(folder, settings={"num_hidden_layers": 3})
+
+
+@pytest.fixture(scope="module")
+def cross_encoder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tiny_cross_encoder(tmp_path_factory.mktemp("models") / "pairs", layers=3)
 
 
 @pytest.fixture

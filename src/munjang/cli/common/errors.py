@@ -124,7 +124,10 @@ def _with_hint(error: MunjangError) -> str:
         sources = filter(None, map(flag_of, ("file", "index", "document", "text")))
         parts.append(f"Standard input is read if there is none of {', '.join(sources)}.")
     if isinstance(error, UnknownModelError | FetchError | MissingHeadError):
+        from munjang.checkpoints.catalogue import hint
+
         command, name = path_and_model()
+        parts = [part for part in parts if part != hint(name or "")]  # the command lists the models itself
         has_one = "Did you mean" in parts[0] or isinstance(error, MissingHeadError)
         parts.append(model_hint(command, None if has_one else name))
     return " ".join(filter(None, parts))

@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any
 
 from munjang.choices import Mode
-from munjang.cli.common.errors import tell
 from munjang.cli.common.options import option
 from munjang.cli.common.output import clean, console, detail_lines, new_table, print_table, text_cell
 from munjang.cli.common.texts import cross_encoder, print_answers
@@ -116,15 +115,12 @@ def search_index(
             rerank=reranker,
         )
 
-    if not len(index):
-        tell(f"The index {index.location} has no documents; `munjang index build` adds some.")
-    several = len(index.settings.fields) > 1
     print_answers(
         queries,
         find,
         as_json,
         lambda hits: [hit.to_dict() for hit in hits],
-        lambda query, hits: _print_table(query, hits, _columns(options), several=several),
+        lambda query, hits: _print_hits(index, query, hits, _columns(options)),
     )
 
 
@@ -138,10 +134,12 @@ def _columns(options: SearchOptions) -> list[tuple[str, str]]:
     return parts
 
 
-def _print_table(query: str, hits: list[Hit], columns: list[tuple[str, str]], *, several: bool) -> None:
+def _print_hits(index: Index, query: str, hits: list[Hit], columns: list[tuple[str, str]]) -> None:
     if not hits:
-        console().print(f"{clean(query)}: nothing found", style="dim")
+        reason = "" if len(index) else "; the index has 0 documents"
+        console().print(f"{clean(query)}: nothing found{reason}", style="dim")
         return
+    several = len(index.settings.fields) > 1
     table = new_table(clean(query), ">#", *(f">{heading}" for heading, _ in columns), lines=True)
     table.add_column("id", style="dim", overflow="fold", max_width=20)
     table.add_column("text", overflow="fold")
