@@ -200,9 +200,10 @@ def test_parquet_without_its_package(
 def test_invalid_options(model: SentenceTransformer, tmp_path: Path, options: BulkOptions) -> None:
     source = tmp_path / "one.txt"
     source.write_text("하나")
+    settings = asdict(options)
+    settings["normalize_embeddings"] = settings.pop("normalize")
     with pytest.raises((InputError, InputTypeError)):
-        settings = asdict(options)
-        model.encode(["하나"], normalize_embeddings=settings.pop("normalize"), **settings)
+        model.encode(["하나"], **settings)
     with pytest.raises((InputError, InputTypeError)):
         make(model, source, tmp_path / "out.npy", options)
     assert beside(tmp_path / "out.npy") == []

@@ -48,7 +48,10 @@ def read_filters(texts: list[str] | None) -> dict[str, Any] | None:
     for text in texts or ():
         for name, operator, value in _conditions(text):
             if operator in conditions.setdefault(name, {}):
-                raise InputError(f"The filter for '{name}' has '{operator}' twice.")
+                raise InputError(
+                    f"The filter {text!r:.80} repeats a comparison with '{name}'; for one of several values "
+                    f'write {{"{name}": ["a", "b"]}}.'
+                )
             conditions[name][operator] = value
     return conditions or None
 
