@@ -173,10 +173,11 @@ class Model:
 
     def __repr__(self) -> str:
         """Return the name, the architecture, the head, the size and the backend."""
+        config = self.config
         return (
             f"Model({self.name_or_path!r}, architecture={self.architecture.model_type!r}, "
-            f"head={self.head!r}, layers={self.config.num_hidden_layers}, hidden_size={self.config.hidden_size}, "
-            f"vocab_size={self.config.vocab_size}, backend={self._backend!r})"
+            f"head={self.head!r}, layers={config.num_hidden_layers}, hidden_size={config.hidden_size}, "
+            f"vocab_size={config.vocab_size}, backend={self._backend!r})"
         )
 
     @classmethod
