@@ -7,8 +7,10 @@ import sys
 from collections.abc import Callable, Sequence
 from dataclasses import fields
 from functools import wraps
-from inspect import Parameter, signature
-from typing import ParamSpec, TypeVar
+from inspect import Parameter, isclass, signature
+from os import PathLike
+from types import NoneType, UnionType
+from typing import Any, Literal, ParamSpec, TypeVar, Union, get_args, get_origin, get_type_hints
 
 from munjang.errors import InputError, InputTypeError
 
@@ -118,6 +120,70 @@ def check_flags(**flags: object) -> None:
     """Raise `InputTypeError` for a value that is not True or False: ``"no"`` would be truthy."""
     for name, value in flags.items():
         checked_flag(name, value)
+
+
+def check_instance(name: str, value: object, kind: type) -> None:
+    """Raise `InputTypeError` unless a value is an instance of a class; the class itself is none."""
+    if not isinstance(value, kind):
+        got = f"the class {value.__name__}; call it" if isclass(value) else f"{shown_value(value)}"
+        raise InputTypeError(f"{name} must be a {kind.__name__}, got {got}.")
+
+
+def check_fields(options: Any) -> None:
+    """Check each field of a dataclass by its declared type; for ``__post_init__``.
+
+    Values of NumPy become plain ones, lists become tuples. A number is finite, and at least the ``min`` of
+    the field's metadata. Raises `InputTypeError` for a value of another type, `InputError` for another value.
+    """
+    hints = get_type_hints(type(options))
+    for each in fields(options):
+        declared = hints[each.name]
+        kinds = get_args(declared) if get_origin(declared) in (Union, UnionType) else (declared,)
+        value = _checked_field(each.name, getattr(options, each.name), kinds)
+        least = each.metadata.get("min")
+        if least is not None and value is not None and value < least:
+            raise InputError(f"{each.name} must be at least {least}, got {value}.")
+        object.__setattr__(options, each.name, value)  # also of a frozen dataclass
+
+
+def _checked_field(name: str, value: object, kinds: Sequence[Any]) -> Any:
+    for kind in kinds:
+        if get_origin(kind) is Literal and isinstance(value, str):
+            return checked_choice(name, value, get_args(kind))
+        if _is_of(value, kind):
+            if kind is float:
+                return checked_number(name, value)
+            if isinstance(value, Sequence) and not isinstance(value, str):
+                return tuple(plain_value(item) for item in value)
+            return plain_value(value)
+    wanted = " or ".join(_described(kind) for kind in kinds if kind is not NoneType)
+    raise InputTypeError(f"{name} must be {wanted}, got {shown_value(value)}.")
+
+
+def _is_of(value: object, kind: Any) -> bool:
+    origin, arguments = get_origin(kind) or kind, get_args(kind)
+    if origin is Sequence:
+        items = value if isinstance(value, Sequence) and not isinstance(value, str | bytes) else [None]
+        return all(_is_of(item, arguments[0]) for item in items)
+    if origin is tuple:
+        return isinstance(value, tuple) and tuple(map(type, value)) == arguments
+    plain = plain_value(value)
+    if isinstance(plain, bool) or origin is Literal:
+        return kind is bool
+    return isinstance(plain, int | float) if kind is float else isinstance(plain, origin)
+
+
+_TYPES = {bool: "True or False", int: "a whole number", float: "a number", str: "a text", PathLike: "a path"}
+
+
+def _described(kind: Any) -> str:
+    origin, arguments = get_origin(kind) or kind, get_args(kind)
+    if origin is Literal:
+        return f"one of {', '.join(map(repr, arguments))}"
+    if origin in (Sequence, tuple):
+        number = "a list of" if origin is Sequence else f"a tuple of {len(arguments)}"
+        return f"{number} {'texts' if arguments[0] is str else 'whole numbers'}"
+    return _TYPES.get(origin, f"a {origin.__name__}")
 
 
 def check_device(device: object) -> None:

@@ -201,9 +201,8 @@ def test_invalid_options(model: SentenceTransformer, tmp_path: Path, options: Bu
     source = tmp_path / "one.txt"
     source.write_text("하나")
     settings = asdict(options)
-    settings["normalize_embeddings"] = settings.pop("normalize")
     with pytest.raises((InputError, InputTypeError)):
-        model.encode(["하나"], **settings)
+        model.encode(["하나"], normalize_embeddings=settings.pop("normalize"), **settings)
     with pytest.raises((InputError, InputTypeError)):
         make(model, source, tmp_path / "out.npy", options)
     assert beside(tmp_path / "out.npy") == []

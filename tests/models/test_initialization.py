@@ -13,10 +13,12 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 import transformers
 from safetensors.numpy import load_file, save_file
 
 from munjang import SentenceTransformer
+from munjang.checkpoints import open_checkpoint
 from munjang.errors import CheckpointError, InputError, MunjangError
 from munjang.models import bert, registry
 from munjang.models.batch import TokenBatch
@@ -76,6 +78,64 @@ def test_initial_values_of_a_new_encoder() -> None:
     assert (encoder["bert.encoder.layer.0.output.dense.bias"] == 0).all()
     again = new_encoder({**raw, "initializer_range": 0.5}, seed=2)
     assert all(np.array_equal(encoder[name], again[name]) for name in encoder)
+
+
+OLD_HEADS = {"sequence-classification": "single_label_classification", "token-classification": None}
+AUTO = {"next-sentence-prediction": "ForNextSentencePrediction", **HEADS}
+
+
+@pytest.mark.parametrize("old", OLD_HEADS)
+@pytest.mark.parametrize("name", ["bert", "roberta", "xlm-roberta", "electra", "distilbert"])
+def test_transformers_opens_a_model_whose_head_was_changed(name: str, old: str, tmp_path: Path) -> None:
+    """Labels and the type of problem of the old head, here of three labels, do not stay in the config."""
+    random_peer(name, tmp_path / "bare")
+    raw = json.loads((tmp_path / "bare" / "config.json").read_text())
+    bare = load_file(tmp_path / "bare" / "model.safetensors")
+    three = {0: "a", 1: "b", 2: "c"}
+    raw, tensors = with_head(raw, bare, old, labels=three, problem_type=OLD_HEADS[old])
+    Model(raw, tensors, head=old, backend="numpy").save_pretrained(tmp_path / "old")
+    checkpoint = open_checkpoint(tmp_path / "old")
+    for head in registry.architecture_of(raw).heads:
+        if head not in AUTO:
+            continue  # only munjang has it
+        labels = {0: "x", 1: "y", 2: "z", 3: "w"} if head.endswith("classification") else None
+        made, weights = with_head(checkpoint.config(), checkpoint.weights(), head, labels=labels)
+        Model(made, weights, head=head, backend="numpy").save_pretrained(tmp_path / head)
+        peer, about = getattr(transformers, f"AutoModel{AUTO[head]}").from_pretrained(
+            tmp_path / head, output_loading_info=True
+        )
+        assert not about["missing_keys"], (head, about)
+        assert all(".pooler." in key for key in about["unexpected_keys"]), (head, about)
+        ids = np.array([[5, 6, 7]])
+        ours = Model.from_pretrained(tmp_path / head, head=head, backend="numpy")(ids).logits
+        with torch.no_grad():
+            theirs = peer.eval()(input_ids=torch.from_numpy(ids))
+        starts = theirs.start_logits if head == "question-answering" else theirs.logits
+        assert ours is not None
+        np.testing.assert_allclose(ours[..., 0] if head == "question-answering" else ours, starts, atol=2e-5)
+        if labels is not None:
+            assert peer.config.id2label == labels
+            assert peer.config.problem_type is None
+
+
+@pytest.mark.parametrize("value", [None, "x", [], True, -1, 2, float("nan"), float("inf"), 10**400])
+def test_an_initializer_range_that_is_no_number(value: Any) -> None:
+    """The error names the config, not the weights."""
+    raw = {"model_type": "bert", "hidden_size": 16, "num_attention_heads": 2, "num_hidden_layers": 1}
+    encoder = new_encoder(raw)
+    bad = {**raw, "initializer_range": value}
+    with pytest.raises(CheckpointError, match=r"config.json: 'initializer_range' must be"):
+        new_encoder(bad)
+    with pytest.raises(CheckpointError, match=r"config.json: 'initializer_range' must be"):
+        with_head(bad, encoder, "question-answering")
+
+
+def test_labels_of_the_old_head_that_are_no_labels() -> None:
+    raw = {"model_type": "bert", "hidden_size": 16, "num_attention_heads": 2, "num_hidden_layers": 1}
+    encoder = new_encoder(raw)
+    for key, value in (("id2label", ["a"]), ("num_labels", "three")):
+        with pytest.raises(CheckpointError, match=f"config.json: '{key}' must"):
+            with_head({**raw, key: value}, encoder, "sequence-classification", labels={0: "a", 1: "b"})
 
 
 def test_mistakes() -> None:

@@ -95,6 +95,9 @@ class BulkEncoding:
             resources.enter_context(exclusive_lock(self._output))
             if not self._source.rereadable:
                 self._source = resources.enter_context(spooled(self._source, self._output))
+            if self._output.suffix.lower() == ".npy":
+                self._source = replace(self._source, ids=False)  # the output has none
+            self._source = self._source.with_quoting()  # it is part of the run's identity
             self._stamp = _stamp(self._source)
             with Path(self._source.path).open("rb") as file:
                 self._digest = hashlib.file_digest(file, "sha256").hexdigest()

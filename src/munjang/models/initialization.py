@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from munjang.errors import CheckpointError
-from munjang.models.config import EncoderConfig
+from munjang.models.config import EncoderConfig, LabelConfig, check_range, number
 from munjang.models.params import Params
 from munjang.models.program import LAST_HIDDEN_STATE, LOGITS, ModelProgram
 from munjang.models.registry import Architecture, architecture_of
@@ -148,7 +148,7 @@ def drawn(
     shapes: Mapping[str, tuple[int, ...]], raw_config: Mapping[str, Any], rng: np.random.Generator
 ) -> Tensors:
     """Return tensors before training: ones for the scale of a norm, zeros for a bias, else normal numbers."""
-    scale = np.float32(raw_config.get("initializer_range", 0.02))
+    scale = np.float32(_initializer_range(raw_config))
     tensors: Tensors = {}
     for name, shape in shapes.items():
         if name.endswith("bias"):
@@ -158,6 +158,15 @@ def drawn(
         else:
             tensors[name] = (rng.standard_normal(shape, dtype=np.float32) * scale).astype(np.float32)
     return tensors
+
+
+def _initializer_range(raw_config: Mapping[str, Any]) -> float:
+    name = "initializer_range"
+    if raw_config.get(name, 0.0) is None:
+        raise CheckpointError(f"config.json: '{name}' must be of type float, got null.")
+    scale = number(raw_config, name, 0.02)
+    check_range(name, scale, 0.0, 1.0)
+    return scale
 
 
 def new_encoder(raw_config: Mapping[str, Any], *, seed: int = 1) -> Tensors:
@@ -178,22 +187,25 @@ def with_head(
 ) -> tuple[dict[str, Any], Tensors]:
     """Return a checkpoint's config and tensors with a head for a task, in the published layout.
 
-    A head that is there already is kept if it has the same labels. Other heads are left out. Raises
-    `InputError` if the architecture has no such head.
+    A head that is there already is kept if it has the same labels. Other heads are left out, and so are
+    labels and the type of problem of another head. Raises `InputError` if the architecture has no such head,
+    `CheckpointError` for values of the config that can't be used.
     """
     architecture = architecture_of(raw_config)
-    architecture.head(head)
+    width = architecture.head(head).width
     raw = {**raw_config, "architectures": [architecture.published_class(head)]}
+    if labels is not None or isinstance(width, int):
+        for name in ("id2label", "label2id", "num_labels", "problem_type"):
+            raw.pop(name, None)
     if labels is not None:
-        raw |= {"id2label": {str(i): name for i, name in labels.items()}}
+        raw["id2label"] = {str(i): name for i, name in labels.items()}
         raw["label2id"] = {name: i for i, name in labels.items()}
-        raw.pop("num_labels", None)
     if problem_type is not None:
         raw["problem_type"] = problem_type
     base = _prefixed(architecture, weights)
     config = architecture.read_config(raw)
     new = missing_shapes(architecture, config, {name: value.shape for name, value in base.items()}, head)
-    same = labels is None or _same_labels(raw_config, raw)
+    same = labels is None or LabelConfig.from_dict(raw_config).id2label == dict(labels)
     kept = {
         name: weights[name]
         for name, shape in new.items()
@@ -201,13 +213,6 @@ def with_head(
     }
     fresh = {name: shape for name, shape in new.items() if name not in kept}
     return raw, {**base, **kept, **drawn(fresh, raw, np.random.default_rng([seed, 7]))}
-
-
-def _same_labels(old: Mapping[str, Any], new: Mapping[str, Any]) -> bool:
-    def names(raw: Mapping[str, Any]) -> dict[str, str]:
-        return {str(i): str(name) for i, name in (raw.get("id2label") or {}).items()}
-
-    return names(old) == names(new)
 
 
 def _prefixed(architecture: Architecture, weights: Mapping[str, NDArray[Any]]) -> Tensors:

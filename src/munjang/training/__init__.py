@@ -18,9 +18,13 @@ if TYPE_CHECKING:
     from munjang.training.distillation.options import (
         ClassifierDistillationTask as ClassifierDistillationTask,
     )
+    from munjang.training.distillation.options import (
+        CrossEncoderDistillationTask as CrossEncoderDistillationTask,
+    )
     from munjang.training.distillation.options import EncoderDistillationTask as EncoderDistillationTask
     from munjang.training.distillation.options import Goals as Goals
     from munjang.training.distillation.options import LayerMatching as LayerMatching
+    from munjang.training.distillation.options import ScoreDistillationTask as ScoreDistillationTask
     from munjang.training.distillation.scores import distill_cross_encoder as distill_cross_encoder
     from munjang.training.distillation.scores import distill_scores as distill_scores
     from munjang.training.loop.loop import train as train
@@ -68,9 +72,11 @@ _load, __dir__ = lazy_names(
         "munjang.training.distillation.models": ("make_student",),
         "munjang.training.distillation.options": (
             "ClassifierDistillationTask",
+            "CrossEncoderDistillationTask",
             "EncoderDistillationTask",
             "Goals",
             "LayerMatching",
+            "ScoreDistillationTask",
         ),
         "munjang.training.distillation.scores": ("distill_cross_encoder", "distill_scores"),
         "munjang.training.loop.loop": ("train",),

@@ -23,6 +23,7 @@ from munjang.sentence.transformer import SentenceTransformer
 from munjang.tasks.loading import Loaded
 from munjang.tokenization import Tokenizer
 from munjang.tokenization.encoding import TokenIds
+from munjang.validation import checked_count
 
 T = TypeVar("T")
 _CROSS_ENCODER_FILE = "config_sentence_transformers.json"
@@ -127,6 +128,18 @@ def _label_order(label: str) -> tuple[bool, float, str]:
         return False, float(label), label
     except ValueError:
         return True, 0.0, label
+
+
+def longest_of(most: int, max_length: int | None, *, least: int = 1, name: str = "max_length") -> int:
+    """Return the maximum length in tokens: ``max_length`` if given, otherwise ``most``, the model's maximum.
+
+    Raises `InputError` if ``max_length`` is not from ``least`` to ``most``.
+    """
+    if max_length is None:
+        return most
+    if checked_count(name, max_length, least) > most:
+        raise InputError(f"{name}={max_length}, but the model takes {most} tokens at most.")
+    return max_length
 
 
 _CHUNK = 256  # examples that are tokenised at once: with offsets, a token takes far more memory than its id

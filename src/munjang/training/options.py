@@ -6,14 +6,14 @@ neither torch nor NumPy.
 
 from __future__ import annotations
 
-import math
 import os
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any, Literal
 
-from munjang.errors import InputError, InputTypeError
+from munjang.errors import InputError
+from munjang.validation import check_fields, checked_count, checked_number, optional_count
 
 
 def setting(default: Any, help: str, metavar: str | None = None, **metadata: object) -> Any:  # noqa: A002
@@ -50,11 +50,8 @@ _COUNTS = {
     "freeze_layers": 0,
     "seed": 0,
 }
-_WITHOUT_EFFECT = (
-    "evaluate_first",
-    "checkpoint_steps",
-    "device",
-)  # on the result, so a run may be resumed with other values
+# On the result; a run may be resumed with other values.
+WITHOUT_EFFECT = ("evaluate_first", "checkpoint_steps", "device")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -132,46 +129,37 @@ class TrainingOptions:
     )
 
     def __post_init__(self) -> None:
-        for each in fields(self):
-            value = getattr(self, each.name)
-            _check_type(each.name, value, str(each.type))
-            if value is not None:
-                _check_range(each.name, value)
-        if self.schedule not in get_args(Schedule):
-            raise InputError(
-                f"Unknown schedule {self.schedule!r}; there are {', '.join(get_args(Schedule))}."
-            )
+        check_fields(self)
+        for name in _POSITIVE:
+            check_positive(name, getattr(self, name))
+        for name, least in _COUNTS.items():
+            if getattr(self, name) is not None and getattr(self, name) < least:
+                raise InputError(f"{name} must be at least {least}, got {getattr(self, name)}.")
+        for name in _SHARES:
+            checked_number(name, getattr(self, name), least=0, most=1)
 
     def deciding(self) -> dict[str, Any]:
         """Return the settings that determine the result; a run can be resumed only with equal ones."""
-        return {name: value for name, value in asdict(self).items() if name not in _WITHOUT_EFFECT}
+        return {name: value for name, value in asdict(self).items() if name not in WITHOUT_EFFECT}
 
 
-def _check_type(name: str, value: object, declared: str) -> None:
-    kinds: dict[str, type | tuple[type, ...]] = {
-        "int": int, "float": (int, float), "bool": bool, "str": str, "Schedule": str,
-    }  # fmt: skip
-    wanted = declared.removesuffix(" | None")
-    if value is None and wanted != declared:
-        return
-    if not isinstance(value, kinds[wanted]) or (isinstance(value, bool) and wanted != "bool"):
-        raise InputTypeError(f"{name} must be of type {wanted}, got {value!r}.")
-    if isinstance(value, float) and not math.isfinite(value):
-        raise InputError(f"{name} must be a number, got {value}.")
-
-
-def _check_range(name: str, value: Any) -> None:
-    if name in _POSITIVE and value <= 0:
+def check_positive(name: str, value: float | None) -> None:
+    """Raise `InputError` for a number that is not above 0; None has no value to check."""
+    if value is not None and not value > 0:
         raise InputError(f"{name} must be more than 0, got {value}.")
-    if name in _COUNTS and value < _COUNTS[name]:
-        raise InputError(f"{name} must be at least {_COUNTS[name]}, got {value}.")
-    if name in _SHARES and not 0 <= value <= 1:
-        raise InputError(f"{name} must be between 0 and 1, got {value}.")
 
 
-def _max_length(help: str, default: int | None = None, **metadata: object) -> Any:  # noqa: A002
-    shown: dict[str, Any] = {"shown": "what the task and the model take"} if default is None else {}
-    return setting(default, help, min=1, **{**shown, **metadata})
+class Task:
+    """The base class of the options of a task: checks the types of all fields."""
+
+    __slots__ = ()
+
+    def __post_init__(self) -> None:
+        check_fields(self)
+
+
+def _max_length(help: str, **metadata: Any) -> Any:  # noqa: A002
+    return setting(None, help, min=1, **{"shown": "what the task and the model take", **metadata})
 
 
 def _labels(help: str) -> Any:  # noqa: A002
@@ -179,7 +167,7 @@ def _labels(help: str) -> Any:  # noqa: A002
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ClassificationTask:
+class ClassificationTask(Task):
     """The options of `train_text_classification`."""
 
     labels: Sequence[str] | None = _labels(
@@ -192,7 +180,7 @@ class ClassificationTask:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class EntitiesTask:
+class EntitiesTask(Task):
     """The options of `train_token_classification`."""
 
     types: Sequence[str] | None = _labels(
@@ -207,7 +195,7 @@ RelationHead = Literal["relation-extraction", "sequence-classification"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class RelationsTask:
+class RelationsTask(Task):
     """The options of `train_relation_extraction`."""
 
     markers: Literal["plain", "klue", "typed"] = setting(
@@ -225,7 +213,7 @@ class RelationsTask:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class AnswersTask:
+class AnswersTask(Task):
     """The options of `train_question_answering`."""
 
     doc_stride: int | None = setting(
@@ -244,12 +232,16 @@ class AnswersTask:
         "The maximum length of a window in tokens.", shown="384, or the model's if that is less"
     )
 
+    def __post_init__(self) -> None:
+        check_fields(self)
+        checked_number("negative_windows", self.negative_windows, least=0, most=1)
+
 
 RankingLossName = Literal["binary-cross-entropy", "mean-squared-error", "listnet", "ranknet"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class RerankingTask:
+class RerankingTask(Task):
     """The options of `train_cross_encoder`.
 
     For ``binary-cross-entropy`` and ``mean-squared-error``, scores and grades are divided by ``highest``;
@@ -269,9 +261,13 @@ class RerankingTask:
         "The maximum length of a pair in tokens; the saved model has the same limit."
     )
 
+    def __post_init__(self) -> None:
+        check_fields(self)
+        check_positive("highest", self.highest)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class SentencesTask:
+class SentencesTask(Task):
     """The options of `train_sentence_transformer`.
 
     ``pooling`` is ``mean``, ``cls``, ``max`` or a tuple of them; by default the pooling in the model's files,
@@ -292,12 +288,16 @@ class SentencesTask:
         None, "The score of texts with the same meaning.", shown="5, or 1 if none is above 1"
     )
 
+    def __post_init__(self) -> None:
+        check_fields(self)
+        check_positive("score_scale", self.score_scale)
+
 
 Name = str | os.PathLike[str]  # of a model: a folder, a catalogue name or a hub repository
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class PretrainingTask:
+class PretrainingTask(Task):
     """The options of `train_masked_language_model`."""
 
     objective: Literal["masked", "electra"] = setting(
@@ -313,9 +313,9 @@ class PretrainingTask:
     )
     whole_words: bool = setting(False, "Mask all pieces of a word together (arXiv:1906.08101).")
     probability: float = setting(0.15, "The fraction of the tokens that is masked.")
-    max_length: int = _max_length(
+    max_length: int | None = _max_length(
         "The maximum length in tokens, also of a new model; a longer text is split, a longer pair truncated.",
-        128,
+        shown="128, or the model's if that is less",
     )
     generator: Name | None = setting(
         None,
@@ -332,8 +332,6 @@ class PretrainingTask:
 
     def check(self) -> None:
         """Raise `InputError` for options that can't be combined."""
-        if self.objective not in ("masked", "electra"):
-            raise InputError(f"Unknown objective {self.objective!r}; there are masked and electra.")
         if self.next_sentences and self.objective == "electra":
             raise InputError("Next sentences are learned beside masked words, not with objective='electra'.")
         if self.added_tokens_only and (self.next_sentences or self.objective != "masked"):
@@ -353,7 +351,7 @@ _NEW_MODEL = {"panel": "A new model"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class NewModel:
+class NewModel(Task):
     """The config of a new model, for pre-training from scratch."""
 
     model_type: Literal["bert", "roberta", "electra"] | None = setting(
@@ -377,7 +375,7 @@ class NewModel:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class MiningTask:
+class MiningTask(Task):
     """The options of `mine_hard_negatives`: which candidates are accepted, and what is made of them.
 
     ``sampling_strategy`` is ``top``, the nearest candidates, or ``random``, a random sample of them.
@@ -415,7 +413,7 @@ class MiningTask:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class VocabularyTask:
+class VocabularyTask(Task):
     """The options of `train_wordpiece`."""
 
     vocab_size: int = setting(
@@ -436,3 +434,9 @@ class VocabularyTask:
     model_max_length: int = setting(
         512, "The maximum number of tokens of the model, written into the config.", flags=("--max-length",)
     )
+
+    def __post_init__(self) -> None:
+        check_fields(self)
+        for name in ("vocab_size", "min_frequency", "model_max_length"):
+            checked_count(name, getattr(self, name))
+        optional_count("limit_alphabet", self.limit_alphabet)

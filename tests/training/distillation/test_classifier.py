@@ -174,16 +174,23 @@ def test_a_student_of_another_vocabulary_learns_from_soft_labels(tmp_path: Path)
     ("settings", "says"),
     [
         ({"temperature": 0.0}, "temperature must be more than 0, got 0"),
-        ({"temperature": -1.0}, "temperature must be 0 or more, got -1"),
-        ({"alpha": 1.5}, "alpha must be between 0 and 1, got 1.5"),
-        ({"alpha": -0.1}, "alpha must be 0 or more, got -0.1"),
-        ({"alpha": float("nan")}, "alpha must be 0 or more, got nan"),
+        ({"temperature": -1.0}, "temperature must be more than 0, got -1"),
+        ({"alpha": 1.5}, "alpha must be a number from 0 to 1, got 1.5"),
+        ({"alpha": -0.1}, "alpha must be a number from 0 to 1, got -0.1"),
+        ({"alpha": float("nan")}, "alpha must be a number, got nan"),
     ],
 )
 def test_settings_out_of_range(settings: dict[str, Any], says: str) -> None:
     """Temperatures and weights of the teacher."""
     with pytest.raises(InputError, match=says):
         ClassifierDistillationTask(**settings)
+
+
+def test_a_length_above_the_maximum_of_the_models(tmp_path: Path) -> None:
+    teacher = labelled_model(tmp_path / "teacher", labels=LABELS)
+    task = ClassifierDistillationTask(max_length=900)
+    with pytest.raises(InputError, match=r"max_length=900, but the model takes .* tokens at most"):
+        distill_classifier(teacher, ["text"], output=tmp_path / "run", task=task)
 
 
 def test_unusable_examples(tmp_path: Path) -> None:
@@ -196,7 +203,7 @@ def test_unusable_examples(tmp_path: Path) -> None:
         distill_classifier(teacher, ["fine", " "], output=where)
     with pytest.raises(InputError, match="'excellent'"):
         distill_classifier(teacher, [LabelledText("a", None, "excellent")], output=where)
-    with pytest.raises(InputTypeError, match="The text must be a str"):
+    with pytest.raises(InputTypeError, match="Example 0 must be a LabelledText or str or tuple, got 3"):
         distill_classifier(teacher, [3], output=where)  # type: ignore[list-item]
     assert not where.exists()
 

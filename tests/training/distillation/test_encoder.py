@@ -168,7 +168,7 @@ def test_prompts_precede_the_texts_of_both_models(tmp_path: Path) -> None:
         assert ("ask" in first.replace(" ", "")) == (prompt is None)
 
 
-def test_longer_vectors_of_a_teacher_are_projected(tmp_path: Path) -> None:
+def test_longer_vectors_of_a_teacher_are_projected(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     """Principal directions keep dot products; without them it is an error, and so is a wider student."""
     narrow = parts.Dense(in_features=32, out_features=4, activation_function=torch.nn.Identity())
     make_sentence_folder("bert", tmp_path / "wide")
@@ -207,11 +207,11 @@ def test_many_vectors_are_stored_in_a_file(tmp_path: Path, monkeypatch: pytest.M
     ("examples", "error", "says"),
     [
         ([], InputError, "no examples"),
-        ("text", InputTypeError, "a list of texts, got one str"),
+        ("text", InputTypeError, "examples must be a list of str or tuple or ScoredPair, got 'text'"),
         (["fine", ""], InputError, "Example 1 has an empty text"),
         ([("a", "  ")], InputError, "Example 0 has an empty text"),
         ([()], InputTypeError, "Example 0 must be a text"),
-        ([b"text"], InputTypeError, "Example 0 must be a text"),
+        ([b"text"], InputTypeError, "Example 0 must be a str or tuple"),
         ([("a", 3)], InputTypeError, "Example 0 holds a int"),
         ([ScoredPair("a", "b", 5.5)], InputError, "has the score 5.5, outside 0 to 5"),
         ([ScoredPair("a", "b", float("nan"))], InputError, "has the score nan"),
@@ -225,11 +225,21 @@ def test_invalid_examples(examples: Any, error: type[Exception], says: str, tmp_
     assert not (tmp_path / "run").exists()
 
 
+def test_nothing_is_left_to_train(tmp_path: Path) -> None:
+    make_sentence_folder("bert", tmp_path / "teacher")
+    options = TrainingOptions(freeze_layers=1, device="cpu")
+    with pytest.raises(InputError, match="Nothing is left to train: freeze_layers=1 freezes all layers"):
+        distill_sentence_encoder(
+            tmp_path / "teacher", ["text"], output=tmp_path / "run", layers=1, options=options
+        )
+    assert not (tmp_path / "run").exists()
+
+
 @pytest.mark.parametrize(
     ("settings", "says"),
     [
         ({"vectors": 0.0, "pairs": 0.0}, "Nothing is to be learned"),
-        ({"gold": 1.1}, "gold must be between 0 and 1, got 1.1"),
+        ({"gold": 1.1}, "gold must be a number from 0 to 1, got 1.1"),
         ({"pairs": -1.0}, "pairs must be 0 or more, got -1"),
         ({"highest_score": 0.0}, "highest_score must be more than 0"),
         ({"distance": "dot"}, "distance must be one of 'cosine', 'mse'"),

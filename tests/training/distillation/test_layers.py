@@ -193,7 +193,7 @@ def test_weights_out_of_range() -> None:
         LayerMatching(attention=-1)
     with pytest.raises(InputTypeError, match="embeddings must be a number, got 'much'"):
         LayerMatching(embeddings="much")  # type: ignore[arg-type]
-    with pytest.raises(InputTypeError, match="layers must be whole numbers"):
+    with pytest.raises(InputTypeError, match="layers must be a list of whole numbers"):
         LayerMatching(layers=("last",))  # type: ignore[arg-type]
     with pytest.raises(InputError, match="attention_values must be one of"):
         LayerMatching(attention_values="weights")  # type: ignore[arg-type]

@@ -16,6 +16,7 @@ import munjang
 from munjang.data.examples import Contrast, ScoredPair
 from munjang.errors import CheckpointError, InputError, InputTypeError
 from munjang.training.distillation.models import make_student, open_student_classifier
+from munjang.training.distillation.options import CrossEncoderDistillationTask, ScoreDistillationTask
 from munjang.training.distillation.scores import (
     PairExamples,
     ScoreDistillation,
@@ -50,7 +51,9 @@ def objective_on(teacher: Path, student: Path, examples: PairExamples) -> ScoreD
     opened = munjang.CrossEncoder(teacher)
     labels = opened.model.config.labels.id2label
     small = open_student_classifier(teacher, student, None, labels=labels, seed=1)
-    return ScoreDistillation(opened, small, examples, (), TrainingOptions(device="cpu"))
+    return ScoreDistillation(
+        opened, small, examples, (), CrossEncoderDistillationTask(), TrainingOptions(device="cpu")
+    )
 
 
 def peer_logits(model: Any, folder: Path, pairs: list[tuple[str, str]]) -> torch.Tensor:
@@ -140,9 +143,7 @@ def test_a_sentence_encoder_learns_scores(kind: str, tmp_path: Path) -> None:
     encoder_without_dropout(tmp_path / "model")
     examples: PairExamples = PAIRS if kind == "pairs" else CONTRASTS
     large = munjang.CrossEncoder(teacher)
-    distill_scores(
-        teacher, examples, model=tmp_path / "model", output=tmp_path / "run", options=FAST, divisor=1.0
-    )
+    distill_scores(teacher, examples, model=tmp_path / "model", output=tmp_path / "run", options=FAST)
 
     def error(folder: Path) -> float:
         model = munjang.SentenceTransformer(folder)
@@ -167,7 +168,7 @@ def test_a_sentence_encoder_learns_scores(kind: str, tmp_path: Path) -> None:
     [
         ([], InputError, "no examples"),
         ([Contrast("a", "b")], InputError, "Example 0 has no negatives"),
-        ([("a", "b"), "c"], InputTypeError, "Example 1 must be a pair"),
+        ([("a", "b"), "c"], InputTypeError, "Example 1 must be a tuple or Contrast"),
         ([("a", "b", "c")], InputTypeError, "Example 0 must be a pair"),
         ([("a", "b"), Contrast("a", "b", ("c",))], InputTypeError, "two kinds"),
     ],
@@ -199,9 +200,18 @@ def test_unusable_teachers(tmp_path: Path) -> None:
         tmp_path / "one" / "config.json",
         sentence_transformers={"activation_fn": "torch.nn.modules.linear.Identity"},
     )
+    too_long = CrossEncoderDistillationTask(max_length=900)
+    with pytest.raises(InputError, match=r"max_length=900, but the model takes .* tokens at most"):
+        distill_cross_encoder(tmp_path / "one", PAIRS, output=output, task=too_long)
     with pytest.raises(InputError, match="a cosine is between -1 and 1; choose a larger divisor"):
-        distill_scores(tmp_path / "one", PAIRS, model=tmp_path / "model", output=output, divisor=0.01)
+        distill_scores(
+            tmp_path / "one",
+            PAIRS,
+            model=tmp_path / "model",
+            output=output,
+            task=ScoreDistillationTask(divisor=0.01),
+        )
     with pytest.raises(InputError, match="divisor must be more than 0"):
-        distill_scores(tmp_path / "one", PAIRS, model=tmp_path / "model", output=output, divisor=0.0)
+        ScoreDistillationTask(divisor=0.0)
     with pytest.raises(InputError, match="1 to 3 of the teacher's 3 layers, got 9"):
         distill_cross_encoder(tmp_path / "one", PAIRS, output=output, layers=9)

@@ -211,9 +211,9 @@ def test_learning_rates() -> None:
         ({"learning_rate": 0.0}, "learning_rate must be more than 0"),
         ({"epochs": -1}, "epochs must be more than 0"),
         ({"batch_size": 0}, "batch_size must be at least 1"),
-        ({"warmup_ratio": 1.5}, "warmup_ratio must be between 0 and 1"),
-        ({"layer_decay": 2.0}, "layer_decay must be between 0 and 1"),
-        ({"schedule": "steps"}, "Unknown schedule 'steps'; there are linear, cosine, constant"),
+        ({"warmup_ratio": 1.5}, "warmup_ratio must be a number from 0 to 1"),
+        ({"layer_decay": 2.0}, "layer_decay must be a number from 0 to 1"),
+        ({"schedule": "steps"}, "schedule must be one of 'linear', 'cosine', 'constant', got 'steps'"),
         ({"learning_rate": float("nan")}, "learning_rate must be a number"),
         ({"patience": 0}, "patience must be at least 1"),
     ],
@@ -225,8 +225,14 @@ def test_impossible_values(wrong: dict[str, Any], message: str) -> None:
 
 @pytest.mark.parametrize("wrong", [{"batch_size": "8"}, {"epochs": "many"}, {"bfloat16": 1}, {"seed": True}])
 def test_values_of_a_wrong_type(wrong: dict[str, Any]) -> None:
-    with pytest.raises(InputTypeError, match=f"{next(iter(wrong))} must be of type"):
+    with pytest.raises(InputTypeError, match=f"{next(iter(wrong))} must be"):
         TrainingOptions(**wrong)
+
+
+def test_more_frozen_layers_than_the_model_has(model: Path) -> None:
+    with pytest.raises(InputError, match="freeze_layers=4, but the model has 3 layers"):
+        classifier(model, replace(CAREFUL, freeze_layers=4))
+    classifier(model, replace(CAREFUL, freeze_layers=3))  # the head is left
 
 
 def test_missing_devices(model: Path) -> None:

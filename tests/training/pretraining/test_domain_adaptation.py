@@ -95,6 +95,22 @@ def test_the_embeddings_of_added_tokens_alone(tmp_path: Path) -> None:
     assert changed.tolist() == rows
 
 
+def test_options_that_leave_nothing_to_train_or_are_too_long(tmp_path: Path) -> None:
+    FAMILIES["bert"](tmp_path / "model")
+    file = write_documents(tmp_path / "a.txt")
+    add_domain_tokens(tmp_path / "model", ["축구"], tmp_path / "more")
+    frozen = replace(OPTIONS, freeze_embeddings=True)
+    added = PretrainingTask(added_tokens_only=True)
+    with pytest.raises(InputError, match="Nothing is left to train: the embeddings of the added tokens"):
+        train_masked_language_model(
+            file, model=tmp_path / "more", output=tmp_path / "run", task=added, options=frozen
+        )
+    with pytest.raises(InputError, match=r"max_length=9000, but the model takes .* tokens at most"):
+        train_masked_language_model(
+            file, model=tmp_path / "model", output=tmp_path / "run", task=PretrainingTask(max_length=9000)
+        )
+
+
 def test_a_vocabulary_to_which_nothing_was_added(tmp_path: Path) -> None:
     FAMILIES["bert"](tmp_path / "model")
     file = write_documents(tmp_path / "a.txt")

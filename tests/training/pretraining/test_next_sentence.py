@@ -159,7 +159,7 @@ def test_all_libraries_load_the_trained_model(
 def test_a_corpus_without_documents_is_refused(tokenizer: Tokenizer, tmp_path: Path) -> None:
     file = write_documents(tmp_path / "a.txt")
     plain = TokenCorpus.build(file, tokenizer, tmp_path / "plain")
-    with pytest.raises(InputError, match="which lines are sentences of one document"):
+    with pytest.raises(InputError, match="build it with sentences=True"):
         objective(tokenizer, plain)
     write_documents(tmp_path / "b.txt", [[line for document in DOCUMENTS for line in document]])
     one = TokenCorpus.build(tmp_path / "b.txt", tokenizer, tmp_path / "one", sentences=True)

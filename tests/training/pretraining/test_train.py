@@ -192,10 +192,10 @@ def test_conflicting_settings_are_refused(tokenizer: Tokenizer, texts: list[Path
 
     new = {"tokenizer": tokenizer, **SIZES}
     wrong: list[tuple[Mapping[str, Any], str]] = [
-        ({}, "Give the tokenizer of a new model, or a model"),
+        ({}, "Pass the tokenizer of a new model, or a model"),
         ({**new, "model": tmp_path}, "give a tokenizer or a model, not both"),
         ({"model": tmp_path, "layers": 3}, "layers is for a new model"),
-        ({**new, "objective": "gpt"}, "Unknown objective 'gpt'; there are masked and electra"),
+        ({**new, "objective": "gpt"}, "objective must be one of 'masked', 'electra', got 'gpt'"),
         ({**new, "objective": "electra", "next_sentences": True}, "not with objective='electra'"),
         ({**new, "generator_size": 0.5}, "A generator is part of objective='electra' only"),
         ({**new, "objective": "electra", "generator": "x", "generator_size": 0.5}, "has its own"),

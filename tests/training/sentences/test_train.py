@@ -207,6 +207,7 @@ def test_the_model_that_was_opened_has_pooler_output(folder: Path) -> None:
 
 FIRST = ROWS[0]
 ONE = TrainingOptions(batch_size=1, device="cpu")
+FROZEN = TrainingOptions(freeze_layers=3, device="cpu")
 BAD: dict[str, tuple[Sequence[Any], dict[str, Any], str]] = {
     "nothing": ([], {}, "no examples"),
     "nan": ([ScoredPair("a", "b", math.nan)], {}, "score nan"),
@@ -247,6 +248,19 @@ BAD: dict[str, tuple[Sequence[Any], dict[str, Any], str]] = {
     ),
     "held-out label": (LABELLED, {"held_out": [LabelledText("a", "b", "odd")]}, "'odd' is not one"),
     "held out without a classifier": (SCORED, {"held_out": LABELLED}, "classifies nothing"),
+    "all layers frozen": (SCORED, {"options": FROZEN}, "Nothing is left to train: freeze_layers=3"),
+    "all layers frozen below a classifier": (LABELLED, {"options": FROZEN}, "Nothing is left to train"),
+    "all layers frozen, in parts": (
+        CONTRASTS,
+        {"options": FROZEN, "loss": losses.CachedMultipleNegativesRankingLoss()},
+        "Nothing is left to train",
+    ),
+    "too many frozen layers": (
+        SCORED,
+        {"options": TrainingOptions(freeze_layers=99, device="cpu")},
+        "freeze_layers=99, but the model has 3 layers",
+    ),
+    "too long for the model": (SCORED, {"max_seq_length": 900}, "max_seq_length=900, but the model takes 48"),
     "empty held-out text": (SCORED, {"held_out": [ScoredPair("", "b", 1)]}, "is empty"),
 }
 
@@ -282,6 +296,17 @@ def test_wrong_types(folder: Path, tmp_path: Path, case: str) -> None:
         train_sentence_transformer(
             examples, model=folder, output=tmp_path / "run", **with_task(SentencesTask, settings)
         )
+
+
+def test_losses_refuse_settings_of_other_types() -> None:
+    for make in (
+        lambda: losses.MultipleNegativesRankingLoss(skip_false_negatives="no"),  # type: ignore[arg-type]
+        lambda: losses.MultipleNegativesRankingLoss("20"),  # type: ignore[arg-type]
+        lambda: losses.TripletLoss(margin="5"),  # type: ignore[arg-type]
+        lambda: losses.SoftmaxLoss("3"),  # type: ignore[arg-type]
+    ):
+        with pytest.raises(InputTypeError):
+            make()
 
 
 def test_losses_refuse_settings_that_make_no_sense() -> None:

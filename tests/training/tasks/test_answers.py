@@ -236,10 +236,10 @@ def wrong(start: int, text: str = "서울") -> QuestionExample:
             {"held_out": [question("서울", text="왜? " * 40)]},
             "Held-out example 0: the question has .* tokens",
         ),
-        ({"negative_windows": 1.5}, "negative_windows must be between 0 and 1, got 1.5"),
-        ({"negative_windows": float("nan")}, "negative_windows must be between 0 and 1, got nan"),
+        ({"negative_windows": 1.5}, "negative_windows must be a number from 0 to 1, got 1.5"),
+        ({"negative_windows": float("nan")}, "negative_windows must be a number, got nan"),
         ({"max_length": 500}, "the model takes 64 tokens"),
-        ({"normalization": "plain"}, "Unknown normalization 'plain'"),
+        ({"normalization": "plain"}, "normalization must be one of 'korquad', 'squad', got 'plain'"),
         ({"doc_stride": 60}, "Example 0: doc_stride=60"),
     ],
 )

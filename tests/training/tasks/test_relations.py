@@ -202,8 +202,11 @@ def relation(text: str, subject: Any = (0, 2, "LOC"), object: Any = (3, 5, "LOC"
             "Example 4: The entities are .* apart",
         ),
         ({"held_out": [relation("man " * 60, (0, 3), (200, 203))]}, "Held-out example 0: The entities are"),
-        ({"head": "masked-lm"}, "Unknown head 'masked-lm'"),
-        ({"markers": "stars"}, "Unknown kind of markers 'stars'"),
+        (
+            {"head": "masked-lm"},
+            "head must be one of 'relation-extraction', .*, got 'masked-lm'",
+        ),
+        ({"markers": "stars"}, "markers must be one of 'plain', 'klue', 'typed', got 'stars'"),
     ],
 )
 def test_bad_input(model: Path, settings: dict[str, Any], message: str) -> None:

@@ -49,8 +49,8 @@ def read_filters(texts: list[str] | None) -> dict[str, Any] | None:
         for name, operator, value in _conditions(text):
             if operator in conditions.setdefault(name, {}):
                 raise InputError(
-                    f"The filter {text!r:.80} repeats a comparison with '{name}'; for one of several values "
-                    f'write {{"{name}": ["a", "b"]}}.'
+                    f"The filter {text!r:.80} repeats the condition of an earlier one on '{name}', and "
+                    f"all must hold. For one of several values write JSON: {{{json.dumps(name)}: [1, 2]}}."
                 )
             conditions[name][operator] = value
     return conditions or None

@@ -16,9 +16,11 @@ from munjang.training.distillation.options import (
     CLASSIFIER_OPTIONS,
     ENCODER_OPTIONS,
     ClassifierDistillationTask,
+    CrossEncoderDistillationTask,
     EncoderDistillationTask,
     Goals,
     LayerMatching,
+    ScoreDistillationTask,
 )
 from munjang.training.options import TrainingOptions
 
@@ -103,11 +105,9 @@ Pairs = Annotated[
 def reranker(
     run: RunWithoutModel,
     models: Models,
+    task: CrossEncoderDistillationTask,
     options: TrainingOptions = CLASSIFIER_OPTIONS,
     kind: Pairs = "scores",
-    max_length: Annotated[
-        int | None, option("The maximum length of a pair in tokens.", "N", min=1, shown="the models' maximum")
-    ] = None,
 ) -> None:
     """Train a small cross-encoder to reproduce the scores of a large one.
 
@@ -118,7 +118,7 @@ def reranker(
 
     learned, held_out = _pairs(run, kind)
     train = partial(distill_cross_encoder, models.teacher, learned, held_out=held_out, **arguments)
-    follow(run, "Distillation", partial(train, options=options, max_length=max_length))
+    follow(run, "Distillation", partial(train, task=task, options=options))
 
 
 @trains(
@@ -127,11 +127,11 @@ def reranker(
 def scores(
     run: Run,
     models: Annotated[Models, Bundle(without=("student", "layers"))],
+    task: ScoreDistillationTask,
     options: TrainingOptions,
     kind: Pairs = "scores",
     prompt: Annotated[str, option("The prefix of the first text.", "TEXT")] = "",
     document_prompt: Annotated[str, option("The prefix of the other texts.", "TEXT")] = "",
-    divisor: Annotated[float, option("The divisor of the teacher's scores.", "X")] = 1.0,
 ) -> None:
     """Train a sentence encoder whose vectors reproduce the scores of a cross-encoder.
 
@@ -141,8 +141,8 @@ def scores(
 
     learned, held_out = _pairs(run, kind)
     train = partial(distill_scores, models.teacher, learned, model=run.model, held_out=held_out)
-    prompts = (prompt, document_prompt)
-    follow(run, "Distillation", partial(train, options=options, prompts=prompts, divisor=divisor))
+    task = replace(task, prompts=(prompt, document_prompt))
+    follow(run, "Distillation", partial(train, task=task, options=options))
 
 
 def _pairs(run: Run, kind: PairKind) -> tuple[list[Any], list[Any]]:

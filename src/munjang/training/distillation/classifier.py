@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from munjang.data.examples import LabelledText
-from munjang.errors import InputError, InputTypeError
+from munjang.errors import InputError
 from munjang.evaluation.classification import evaluate_classification, labels_of_model
 from munjang.models.program import LOGITS
 from munjang.runtime.model import Model
@@ -34,10 +34,12 @@ from munjang.training.distillation.options import (
     ClassifierDistillationTask,
     LayerMatching,
 )
+from munjang.training.examples import checked_examples
 from munjang.training.loop.loop import train
-from munjang.training.loop.objective import Loss, require_examples
+from munjang.training.loop.objective import Loss
 from munjang.training.loop.report import TrainingResult
 from munjang.training.loop.watchers import Watcher
+from munjang.training.models import longest_of
 from munjang.training.options import Name, TrainingOptions
 from munjang.training.tasks.base import TaskObjective
 from munjang.training.tasks.classification import TextClassificationObjective
@@ -85,7 +87,7 @@ class ClassifierDistillation(TaskObjective[_Example]):
         task: the options of the task.
         options: the options of the run.
 
-    Raises `InputError` if there are no examples, for a teacher with a single output or with multi-label
+    Raises `InputError` for a teacher with a single output or with multi-label
     classification, for labels that the teacher does not have, and with ``matching`` for tokenizers that
     differ.
     """
@@ -102,13 +104,15 @@ class ClassifierDistillation(TaskObjective[_Example]):
         task: ClassifierDistillationTask,
         options: TrainingOptions,
     ) -> None:
-        require_examples(examples)
         _check_labels(teacher.model)
         self._task, self._held_out = task, held_out
         self.metric = "accuracy" if held_out else None
         self._classifier = TextClassification(student)
         labels_of_model([e.label for e in held_out], teacher.model.config.labels.id2label)
-        self._max_length = min(student.max_length, teacher.max_length, task.max_length or _MAX_LENGTH)
+        most = min(student.max_length, teacher.max_length)
+        self._max_length = longest_of(most, task.max_length)
+        if task.max_length is None:
+            self._max_length = min(most, _MAX_LENGTH)
         prepared = self._prepared(teacher, student, examples)
         self._matcher = _matched(teacher, student, examples, task.matching, options.seed)
         description: dict[str, str | int | float] = {
@@ -203,6 +207,14 @@ def distill_classifier(
     Raises what `ClassifierDistillation`, `make_student` and `train` raise, and `CheckpointError` for a
     teacher without a classification head.
     """
+    examples, held_out = checked_examples(
+        examples,
+        held_out,
+        *(LabelledText, str, tuple),
+        task=(task, ClassifierDistillationTask),
+        options=options,
+        held_out_kinds=(LabelledText,),
+    )
     opened = open_teacher_classifier(teacher)
     small = open_student_classifier(
         teacher, student, layers, labels=opened.model.config.labels.id2label, seed=options.seed
@@ -222,19 +234,12 @@ def _sides(text: Text) -> tuple[str, ...]:
 
 
 def _label_numbers(examples: Sequence[LabelledText | Text], id2label: Mapping[int, str]) -> list[int]:
-    labelled = [index for index, example in enumerate(examples) if isinstance(example, LabelledText)]
-    names = labels_of_model([_label(examples[index]) for index in labelled], id2label)
+    labels = [example.label for example in examples if isinstance(example, LabelledText)]
+    names = iter(labels_of_model(labels, id2label))
     numbers = {name: number for number, name in id2label.items()}
-    by_example = [_UNLABELLED] * len(examples)
-    for index, name in zip(labelled, names, strict=True):
-        by_example[index] = numbers[name]
-    return by_example
-
-
-def _label(example: LabelledText | Text) -> str | float:
-    if not isinstance(example, LabelledText):
-        raise InputTypeError(f"{example!r:.80} has no label.")
-    return example.label
+    return [
+        numbers[next(names)] if isinstance(example, LabelledText) else _UNLABELLED for example in examples
+    ]
 
 
 def _check_labels(teacher: Model) -> None:

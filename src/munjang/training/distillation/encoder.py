@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
@@ -33,15 +34,17 @@ from munjang.training.distillation.models import (
     table,
 )
 from munjang.training.distillation.options import EncoderDistillationTask, LayerMatching, encoder_options
+from munjang.training.examples import checked_examples
 from munjang.training.loop.loop import train
 from munjang.training.loop.network import Network
-from munjang.training.loop.objective import Loss, require_examples
+from munjang.training.loop.objective import Loss
 from munjang.training.loop.report import TrainingResult
 from munjang.training.loop.watchers import Watcher
 from munjang.training.models import used_ids
 from munjang.training.options import Name, TrainingOptions
 from munjang.training.sentences.objective import EncoderObjective
-from munjang.validation import checked_choice
+
+_log = logging.getLogger(__name__)
 
 EncoderExample: TypeAlias = str | tuple[str, ...] | ScoredPair
 _CHUNK = 4096  # texts
@@ -66,12 +69,9 @@ def lessons_of(examples: Sequence[EncoderExample], highest_score: float) -> list
 
     The target of a single text is the teacher's vector of this text. In a tuple of a text and its
     translations, the target of all is the teacher's vector of the first text. In a pair with a score, each
-    text has its own target. Raises `InputError` if there are no examples and for empty texts or scores out of
-    range, `InputTypeError` for examples of other types.
+    text has its own target. Raises `InputError` for empty texts or scores out of range, `InputTypeError` for
+    examples of other types.
     """
-    if isinstance(examples, str):
-        raise InputTypeError("The examples must be a list of texts, got one str.")
-    require_examples(examples)
     return [_lesson(example, index, highest_score) for index, example in enumerate(examples)]
 
 
@@ -142,7 +142,6 @@ class TeacherVectors:
 
 
 def _check_widths(student: int, teacher: int, reduce: str | None) -> None:
-    checked_choice("reduce", reduce, (None, "pca"))
     if student == teacher and reduce is not None:
         raise InputError(
             f"reduce={reduce!r} would have no effect: the vectors of teacher and student both have "
@@ -248,6 +247,7 @@ class EncoderDistillation(EncoderObjective[_Example]):
             more=self._matcher.tensors() if self._matcher else None,
         )
         self._program: Program = student.program()
+        self.check_learns(self._program)
         if self._matcher is not None:
             self._matcher.to(self.network.device)
             self._program = _Tapped(student.program(tokens=True), self._matcher.taps)
@@ -358,6 +358,14 @@ def distill_sentence_encoder(
 
     Raises what `EncoderDistillation`, `make_student` and `train` raise.
     """
+    examples, held_out = checked_examples(
+        examples,
+        held_out,
+        *(str, tuple, ScoredPair),
+        task=(task, EncoderDistillationTask),
+        options=options,
+        held_out_kinds=(ScoredPair,),
+    )
     options = options or encoder_options(copied=student is None)
     encoder = open_student_encoder(teacher, student, layers)
     objective = EncoderDistillation(teacher, encoder, examples, held_out, task, options)

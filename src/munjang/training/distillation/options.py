@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from munjang.errors import InputError, InputTypeError
-from munjang.training.options import TrainingOptions, setting
-from munjang.validation import checked_choice
+from munjang.errors import InputError
+from munjang.training.options import Task, TrainingOptions, check_positive, setting
+from munjang.validation import check_fields, checked_number
 
 # The defaults for students that are classifiers or cross-encoders.
 CLASSIFIER_OPTIONS = TrainingOptions(learning_rate=5e-5)
@@ -26,12 +25,10 @@ def encoder_options(*, copied: bool) -> TrainingOptions:
     return ENCODER_OPTIONS if copied else replace(ENCODER_OPTIONS, freeze_embeddings=False)
 
 
-def check_weight(name: str, value: object) -> None:
-    """Raise `InputTypeError` unless a weight is a number, `InputError` if it is below 0 or not finite."""
-    if not isinstance(value, int | float) or isinstance(value, bool):
-        raise InputTypeError(f"{name} must be a number, got {value!r}.")
-    if not math.isfinite(value) or value < 0:
-        raise InputError(f"{name} must be 0 or more, got {value}.")
+def _check_weights(options: object, *names: str) -> None:
+    for name in names:
+        if getattr(options, name) < 0:
+            raise InputError(f"{name} must be 0 or more, got {getattr(options, name)}.")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,20 +52,17 @@ class LayerMatching:
     attention_values: Literal["probabilities", "scores"] = "probabilities"
 
     def __post_init__(self) -> None:
-        for name in ("hidden_states", "attention", "embeddings"):
-            check_weight(name, getattr(self, name))
+        check_fields(self)
+        _check_weights(self, "hidden_states", "attention", "embeddings")
         if not (self.hidden_states or self.attention or self.embeddings):
             raise InputError("Nothing is matched: hidden_states, attention and embeddings are all 0.")
-        if any(not isinstance(layer, int) or isinstance(layer, bool) for layer in self.layers or ()):
-            raise InputTypeError(f"layers must be whole numbers, got {self.layers!r}.")
-        checked_choice("attention_values", self.attention_values, ("probabilities", "scores"))
 
     def describe(self) -> str:
         """Return the settings in a single line."""
         layers = "uniform" if self.layers is None else ", ".join(map(str, self.layers))
         return (
-            f"layers {layers}; hidden states {self.hidden_states:g}, "
-            f"attention {self.attention:g} ({self.attention_values}), embeddings {self.embeddings:g}"
+            f"layers {layers}; hidden states {self.hidden_states:.12g}, "
+            f"attention {self.attention:.12g} ({self.attention_values}), embeddings {self.embeddings:.12g}"
         )
 
 
@@ -95,12 +89,9 @@ class ClassifierDistillationTask:
     )
 
     def __post_init__(self) -> None:
-        check_weight("temperature", self.temperature)
-        check_weight("alpha", self.alpha)
-        if self.temperature == 0:
-            raise InputError("temperature must be more than 0, got 0.")
-        if self.alpha > 1:
-            raise InputError(f"alpha must be between 0 and 1, got {self.alpha}.")
+        check_fields(self)
+        check_positive("temperature", self.temperature)
+        checked_number("alpha", self.alpha, least=0, most=1)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -127,26 +118,23 @@ class Goals:
     )
 
     def __post_init__(self) -> None:
-        checked_choice("distance", self.distance, ("cosine", "mse"))
-        for name in ("vectors", "pairs", "gold", "highest_score"):
-            check_weight(name, getattr(self, name))
+        check_fields(self)
+        _check_weights(self, "vectors", "pairs")
+        checked_number("gold", self.gold, least=0, most=1)
+        check_positive("highest_score", self.highest_score)
         if not (self.vectors or self.pairs):
             raise InputError("Nothing is to be learned: vectors and pairs are both 0.")
-        if self.gold > 1:
-            raise InputError(f"gold must be between 0 and 1, got {self.gold}.")
-        if self.highest_score == 0:
-            raise InputError("highest_score must be more than 0, got 0.")
 
     def describe(self) -> str:
         """Return the settings in a single line."""
         return (
-            f"vectors {self.vectors:g} ({self.distance}), pairs {self.pairs:g} ({self.gold:g} of it people's "
-            f"scores up to {self.highest_score:g})"
+            f"vectors {self.vectors:.12g} ({self.distance}), pairs {self.pairs:.12g} ({self.gold:.12g} of it "
+            f"people's scores up to {self.highest_score:.12g})"
         )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class EncoderDistillationTask:
+class EncoderDistillationTask(Task):
     """The options of `distill_sentence_encoder`.
 
     ``goals`` are the terms of the loss and their weights. With ``matching``, the student also learns from the
@@ -161,3 +149,29 @@ class EncoderDistillationTask:
     )
     dropout: bool = setting(False, "Use dropout in the student; it is off because the targets are exact.")
     reduce: Literal["pca"] | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CrossEncoderDistillationTask(Task):
+    """The options of `distill_cross_encoder`."""
+
+    max_length: int | None = setting(
+        None, "The maximum length of a pair in tokens.", min=1, shown="the models' maximum"
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ScoreDistillationTask(Task):
+    """The options of `distill_scores`.
+
+    ``prompts`` are the prefix of the first text of an example, and the prefix of its other texts. The
+    teacher's scores are divided by ``divisor``; otherwise vectors of length 1 can't reach the margins of
+    logits.
+    """
+
+    prompts: tuple[str, str] = ("", "")
+    divisor: float = setting(1.0, "The divisor of the teacher's scores.", "X")
+
+    def __post_init__(self) -> None:
+        check_fields(self)
+        check_positive("divisor", self.divisor)

@@ -25,18 +25,23 @@ from munjang.sentence.transformer import SentenceTransformer
 from munjang.tasks.loading import Loaded
 from munjang.tokenization.encoding import TokenIds
 from munjang.training.distillation.models import Layers, describe_distillation, open_student_classifier
-from munjang.training.distillation.options import CLASSIFIER_OPTIONS, check_weight
+from munjang.training.distillation.options import (
+    CLASSIFIER_OPTIONS,
+    CrossEncoderDistillationTask,
+    ScoreDistillationTask,
+)
+from munjang.training.examples import checked_examples
 from munjang.training.loop.loop import train
-from munjang.training.loop.objective import Loss, require_examples
+from munjang.training.loop.objective import Loss
 from munjang.training.loop.report import TrainingResult
 from munjang.training.loop.watchers import Watcher
 from munjang.training.losses.base import CosineSimilarityLoss, InputExample, SentenceLoss
 from munjang.training.losses.teacher import MarginMSELoss
-from munjang.training.models import checksum, fingerprint_of_texts, in_chunks
+from munjang.training.models import checksum, fingerprint_of_texts, longest_of
 from munjang.training.options import Name, TrainingOptions
 from munjang.training.sentences.objective import SentenceObjective
 from munjang.training.sentences.train import open_encoder
-from munjang.training.tasks.base import TaskObjective
+from munjang.training.tasks.base import TaskObjective, name_activation, tokenised_pairs
 
 Pair: TypeAlias = tuple[str, str]
 PairExamples: TypeAlias = Sequence[Pair | Contrast]
@@ -71,11 +76,11 @@ class ScoreDistillation(TaskObjective[_Example]):
         student: a model with a head of a single label and the backend ``torch``.
         examples: pairs, or contrasts with negatives.
         held_out: scored pairs for the evaluation.
+        task: the options of the task.
         options: the options of the run.
-        max_length: the maximum length of a pair in tokens.
 
-    Raises `InputError` if there are no examples, for a contrast without negatives and for a teacher with
-    several labels, `InputTypeError` for examples of other types.
+    Raises `InputError` for a contrast without negatives and for a teacher with several labels,
+    `InputTypeError` for examples of other types.
     """
 
     name = "score-distillation"
@@ -87,18 +92,17 @@ class ScoreDistillation(TaskObjective[_Example]):
         student: Loaded,
         examples: PairExamples,
         held_out: Sequence[ScoredPair],
+        task: CrossEncoderDistillationTask,
         options: TrainingOptions,
-        *,
-        max_length: int | None = None,
     ) -> None:
         groups = _groups(examples)
-        _check_one_label(teacher)
         self._held_out = held_out
         self.metric = "spearman" if held_out else None
-        longest = min(student.max_length, teacher.max_length, max_length or student.max_length)
+        longest = longest_of(min(student.max_length, teacher.max_length), task.max_length)
         teacher.max_length = longest
         scores = _scores(teacher, groups, activation="identity")
-        activation = _name_activation(teacher, student)
+        activation = _activation_of(teacher)
+        name_activation(student, activation)
         description: dict[str, str | int | float] = {
             **describe_distillation(
                 (student.tokenizer.name_or_path, student.model),
@@ -108,7 +112,9 @@ class ScoreDistillation(TaskObjective[_Example]):
             ),
             "longest pair in tokens": longest,
         }
-        super().__init__(student, _tokenised(groups, scores, student, longest), options, description)
+        ids = tokenised_pairs(groups, student, longest)
+        prepared = [_Example(*each) for each in zip(ids, scores, strict=True)]
+        super().__init__(student, prepared, options, description)
         self._encoder = CrossEncoder.of(
             student.model,
             student.tokenizer,
@@ -140,8 +146,8 @@ def distill_cross_encoder(
     student: Name | None = None,
     layers: Layers = None,
     held_out: Sequence[ScoredPair] = (),
+    task: CrossEncoderDistillationTask = CrossEncoderDistillationTask(),
     options: TrainingOptions = CLASSIFIER_OPTIONS,
-    max_length: int | None = None,
     watchers: Sequence[Watcher] = (),
 ) -> TrainingResult:
     """Train a small cross-encoder to reproduce the scores of a large cross-encoder.
@@ -153,17 +159,17 @@ def distill_cross_encoder(
         student: the model to train; by default a copy of some of the teacher's layers.
         layers: without ``student``: the number or the indices of these layers, by default half of them.
         held_out: scored pairs for the evaluation.
+        task: the options of the task.
         options: the options of the run; by default three epochs at a learning rate of 5e-5.
-        max_length: the maximum length of a pair in tokens, by default that of the models.
         watchers: observers of the run.
 
     Raises what `ScoreDistillation`, `make_student`, `munjang.CrossEncoder` and `train` raise.
     """
-    opened = CrossEncoder(teacher, on_truncation="ignore")
-    _check_one_label(opened)
+    examples, held_out = _checked(examples, held_out, (task, CrossEncoderDistillationTask), options)
+    opened = _open_teacher(teacher)
     labels = opened.model.config.labels.id2label
     small = open_student_classifier(teacher, student, layers, labels=labels, seed=options.seed)
-    objective = ScoreDistillation(opened, small, examples, held_out, options, max_length=max_length)
+    objective = ScoreDistillation(opened, small, examples, held_out, task, options)
     return train(objective, Path(output), options, watchers=watchers)
 
 
@@ -174,9 +180,8 @@ def distill_scores(
     model: Name,
     output: str | Path,
     held_out: Sequence[ScoredPair] = (),
+    task: ScoreDistillationTask = ScoreDistillationTask(),
     options: TrainingOptions = TrainingOptions(),
-    prompts: tuple[str, str] = ("", ""),
-    divisor: float = 1.0,
     watchers: Sequence[Watcher] = (),
 ) -> TrainingResult:
     """Train a sentence encoder whose similarities reproduce the scores of a cross-encoder.
@@ -189,23 +194,18 @@ def distill_scores(
         model: the sentence encoder to train.
         output: the folder of the run.
         held_out: scored pairs for the evaluation.
+        task: the options of the task.
         options: the options of the run.
-        prompts: the prefix of the first text of an example, and the prefix of its other texts.
-        divisor: the teacher's scores are divided by it; otherwise vectors of length 1 can't reach the margins
-            of logits.
         watchers: observers of the run.
 
     Raises `InputError` for scores out of range, and what `SentenceObjective` and `train` raise.
     """
-    check_weight("divisor", divisor)
-    if divisor == 0:
-        raise InputError("divisor must be more than 0, got 0.")
-    opened = CrossEncoder(teacher, on_truncation="ignore")
-    _check_one_label(opened)
-    taught, loss = _taught(opened, _groups(examples), divisor)
+    examples, held_out = _checked(examples, held_out, (task, ScoreDistillationTask), options)
+    opened = _open_teacher(teacher)
+    taught, loss = _taught(opened, _groups(examples), task.divisor)
 
     def measure(encoder: SentenceTransformer, _: Mapping[str, Tensor]) -> Mapping[str, float]:
-        return evaluate_similarity(encoder, held_out, prompt=prompts[0], intervals=False).values
+        return evaluate_similarity(encoder, held_out, prompt=task.prompts[0], intervals=False).values
 
     objective = SentenceObjective(
         open_encoder(model),
@@ -214,13 +214,13 @@ def distill_scores(
         options,
         measure=measure if held_out else None,
         metric="spearman",
-        prompts=prompts,
+        prompts=task.prompts,
         description={
             "teacher": str(teacher),
             "teacher checksum": checksum(opened.model.weights),
             "held out": len(held_out),
             "held-out checksum": fingerprint_of_texts(held_out),
-            "divisor": divisor,
+            "divisor": task.divisor,
         },
     )
     return train(objective, Path(output), options, watchers=watchers)
@@ -258,7 +258,6 @@ def _scores(
 
 def _groups(examples: PairExamples) -> list[tuple[Pair, ...]]:
     """Return the pairs of each example: a single pair, or the pairs of the positive and the negatives."""
-    require_examples(examples)
     groups = [_group(example, index) for index, example in enumerate(examples)]
     if len({len(group) > 1 for group in groups}) > 1:
         raise InputTypeError("The examples are of two kinds; give only pairs, or only contrasts.")
@@ -275,34 +274,30 @@ def _group(example: Pair | Contrast, index: int) -> tuple[Pair, ...]:
     raise InputTypeError(f"Example {index} must be a pair of texts or a Contrast, got {example!r:.80}.")
 
 
-def _tokenised(
-    groups: Sequence[tuple[Pair, ...]],
-    scores: Sequence[NDArray[np.float32]],
-    student: Loaded,
-    longest: int,
-) -> list[_Example]:
-    tokenised: list[_Example] = []
-    for chunk in in_chunks(zip(groups, scores, strict=True)):
-        pairs = [pair for group, _ in chunk for pair in group]
-        ids = iter(student.tokenizer.encode_ids(pairs, truncation=True, max_length=longest))
-        tokenised += [_Example(tuple(next(ids) for _ in group), wanted) for group, wanted in chunk]
-    return tokenised
+def _checked(
+    examples: PairExamples,
+    held_out: Sequence[ScoredPair],
+    task: tuple[object, type],
+    options: TrainingOptions,
+) -> tuple[PairExamples, list[ScoredPair]]:
+    return checked_examples(
+        examples, held_out, tuple, Contrast, task=task, options=options, held_out_kinds=(ScoredPair,)
+    )
 
 
-def _check_one_label(teacher: CrossEncoder) -> None:
+def _open_teacher(name: Name) -> CrossEncoder:
+    teacher = CrossEncoder(name, on_truncation="ignore")
     if teacher.num_labels != 1:
         raise InputError(
             f"The teacher has {teacher.num_labels} labels, and a score is one number; "
             "use distill_classifier for it."
         )
+    return teacher
 
 
-def _name_activation(teacher: CrossEncoder, student: Loaded) -> str:
-    """Write the teacher's activation into the student's config, since the student learns the logits."""
+def _activation_of(teacher: CrossEncoder) -> str:
+    """Return the name of the teacher's activation; the student learns the logits and needs the same."""
     name = getattr(teacher.activation_fn, "__name__", "")
     if name not in _ACTIVATIONS:
         raise InputError(f"The teacher's activation {teacher.activation_fn!r} can't be saved with a student.")
-    raw = student.model.raw_config
-    raw.pop("sbert_ce_default_activation_function", None)  # the key of older versions
-    raw["sentence_transformers"] = {"activation_fn": _ACTIVATIONS[name]}
-    return name
+    return _ACTIVATIONS[name]

@@ -32,7 +32,8 @@ class Network:
     Args:
         model: a model with the backend ``torch``. It computes with the trained values; with ``used_ids``, its
             word embeddings are updated by `settle`.
-        options: the frozen layers, the device and the precision.
+        options: the frozen layers, the device and the precision. `InputError` for more frozen layers than the
+            model has.
         used_ids: the ids that occur in the examples; ``None`` if any id may occur.
         only_rows: rows of the word embeddings. Only these are trained, without weight decay.
         more: further trained tensors, such as those of a loss, by name.
@@ -52,6 +53,9 @@ class Network:
             raise InputError("A model is trained by torch: open it with backend='torch'.")
         self.model = model
         self.options = options
+        layers = model.config.num_hidden_layers
+        if options.freeze_layers > layers:
+            raise InputError(f"freeze_layers={options.freeze_layers}, but the model has {layers} layers.")
         self._executor = executor
         self.device = choose_device(options.device)
         _check_bfloat16(options, self.device)
@@ -66,6 +70,8 @@ class Network:
         self.trained = {name: value for name, value in executor.parameters.items() if self._learns(name)}
         self.undecayed: frozenset[str] = frozenset()
         if only_rows is not None:
+            if options.freeze_layers or options.freeze_embeddings:
+                raise InputError("Nothing is left to train: the embeddings of the added tokens are frozen.")
             self.trained = {self._words: executor.parameters[self._words]}
             self.undecayed = frozenset(self.trained)  # or the other rows would decay
         for name, value in executor.parameters.items():

@@ -19,6 +19,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from munjang.errors import InputError, InputTypeError
+from munjang.validation import checked_count
 
 Label: TypeAlias = float | Sequence[float] | NDArray[np.floating]
 Wanted: TypeAlias = Literal["score", "label", "nothing", "vector"]
@@ -128,14 +129,6 @@ def label_vector(loss: str, example: InputExample, index: int) -> NDArray[np.flo
     return vector
 
 
-def choose_distance(name: str) -> Distance:
-    """Return the name of a distance, checked. Raises `InputError` for an unknown name."""
-    for known in ("cosine", "euclidean", "manhattan"):
-        if name == known:
-            return known
-    raise InputError(f"Unknown distance {name!r}; there are cosine, euclidean, manhattan.")
-
-
 def columns_of(vectors: Tensor, count: int) -> tuple[Tensor, ...]:
     """Split vectors ``[columns * count, d]`` into columns ``[count, d]``."""
     return tuple(vectors[start : start + count] for start in range(0, len(vectors), count))
@@ -169,9 +162,7 @@ class SoftmaxLoss(SentenceLoss):
     _BIAS: ClassVar[str] = "softmax_loss.bias"
 
     def __init__(self, num_labels: int) -> None:
-        if num_labels < 2:
-            raise InputError(f"SoftmaxLoss needs two labels at least, got {num_labels}.")
-        self.num_labels = num_labels
+        self.num_labels = checked_count("num_labels", num_labels, 2)
 
     def check(self, examples: Sequence[InputExample], width: int) -> None:  # noqa: ARG002
         """Raise `InputError` for a label that is not an integer from 0 to ``num_labels - 1``."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Literal, get_args
 
 import numpy as np
 import torch
@@ -11,8 +11,9 @@ from torch import Tensor
 from torch.nn import functional
 from torch.utils.checkpoint import checkpoint
 
-from munjang.errors import InputError
-from munjang.training.losses.base import Batch, Distance, SentenceLoss, choose_distance
+from munjang.training.losses.base import Batch, Distance, SentenceLoss
+from munjang.training.options import check_positive
+from munjang.validation import checked_choice, checked_flag, checked_number
 
 _SCORES_AT_ONCE = 2**22  # 16 MiB
 
@@ -27,8 +28,8 @@ class TripletLoss(SentenceLoss):
     columns = 3
 
     def __init__(self, distance: Distance = "euclidean", margin: float = 5.0) -> None:
-        self.distance = choose_distance(distance)
-        self.margin = margin
+        self.distance = checked_choice("distance", distance, get_args(Distance))
+        self.margin = checked_number("margin", margin)
 
     def _distances(self, u: Tensor, v: Tensor) -> Tensor:
         if self.distance == "cosine":
@@ -46,7 +47,7 @@ class TripletLoss(SentenceLoss):
 
     def describe(self) -> str:
         """Return the name, the distance and the margin."""
-        return f"TripletLoss({self.distance}, margin {self.margin:g})"
+        return f"TripletLoss({self.distance}, margin {self.margin:.12g})"
 
 
 class MultipleNegativesRankingLoss(SentenceLoss):
@@ -75,12 +76,10 @@ class MultipleNegativesRankingLoss(SentenceLoss):
         *,
         skip_false_negatives: bool = True,
     ) -> None:
-        if not scale > 0:
-            raise InputError(f"scale must be more than 0, got {scale}.")
-        if similarity not in ("cosine", "dot"):
-            raise InputError(f"Unknown similarity {similarity!r}; there are cosine, dot.")
-        self.scale, self.similarity = scale, similarity
-        self.skip_false_negatives = skip_false_negatives
+        self.scale = checked_number("scale", scale)
+        check_positive("scale", self.scale)
+        self.similarity = checked_choice("similarity", similarity, ("cosine", "dot"))
+        self.skip_false_negatives = checked_flag("skip_false_negatives", skip_false_negatives)
 
     def __call__(self, batch: Batch) -> Tensor:
         """Return the sum over the anchors. Scores are computed for a limited number of anchors at a time."""
@@ -122,7 +121,7 @@ class MultipleNegativesRankingLoss(SentenceLoss):
     def describe(self) -> str:
         """Return the name and the settings of the loss."""
         kept = "" if self.skip_false_negatives else ", false negatives kept"
-        return f"{type(self).__name__}(scale {self.scale:g}, {self.similarity}{kept})"
+        return f"{type(self).__name__}(scale {self.scale:.12g}, {self.similarity}{kept})"
 
 
 class CachedMultipleNegativesRankingLoss(MultipleNegativesRankingLoss):

@@ -13,6 +13,7 @@ from torch.nn import functional
 
 from munjang.errors import InputError
 from munjang.training.losses.base import Batch, InputExample, SentenceLoss
+from munjang.validation import check_instance
 
 
 class MatryoshkaLoss(SentenceLoss):
@@ -35,6 +36,7 @@ class MatryoshkaLoss(SentenceLoss):
         matryoshka_dims: Sequence[int],
         matryoshka_weights: Sequence[float] | None = None,
     ) -> None:
+        check_instance("loss", loss, SentenceLoss)
         dims, weights = list(matryoshka_dims), matryoshka_weights
         if not dims or min(dims) < 1 or len(set(dims)) < len(dims):
             raise InputError(f"matryoshka_dims must be different lengths of 1 or more, got {dims}.")
@@ -69,7 +71,7 @@ class MatryoshkaLoss(SentenceLoss):
 
     def describe(self) -> str:
         """Return the name, the inner loss and the dimensions."""
-        steps = ", ".join(f"{dim}" if weight == 1 else f"{dim} x {weight:g}" for dim, weight in self.steps)
+        steps = ", ".join(f"{dim}" if weight == 1 else f"{dim} x {weight:.12g}" for dim, weight in self.steps)
         return f"MatryoshkaLoss({self.loss.describe()}, {steps})"
 
 

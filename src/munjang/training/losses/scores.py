@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import get_args
 
 import torch
 from torch import Tensor
@@ -15,8 +16,9 @@ from munjang.training.losses.base import (
     InputExample,
     SentenceLoss,
     check_labels,
-    choose_distance,
 )
+from munjang.training.options import check_positive
+from munjang.validation import checked_choice, checked_number
 
 
 class CoSENTLoss(SentenceLoss):
@@ -29,9 +31,8 @@ class CoSENTLoss(SentenceLoss):
     looks_at_batch = True
 
     def __init__(self, scale: float = 20.0) -> None:
-        if not scale > 0:
-            raise InputError(f"scale must be more than 0, got {scale}.")
-        self.scale = scale
+        self.scale = checked_number("scale", scale)
+        check_positive("scale", self.scale)
 
     def check(self, examples: Sequence[InputExample], width: int) -> None:
         """Raise `InputError` if all scores are equal."""
@@ -54,7 +55,7 @@ class CoSENTLoss(SentenceLoss):
 
     def describe(self) -> str:
         """Return the name and the scale."""
-        return f"{type(self).__name__}(scale {self.scale:g})"
+        return f"{type(self).__name__}(scale {self.scale:.12g})"
 
 
 class AnglELoss(CoSENTLoss):
@@ -83,8 +84,8 @@ class ContrastiveLoss(SentenceLoss):
     wants = "label"
 
     def __init__(self, distance: Distance = "cosine", margin: float = 0.5) -> None:
-        self.distance = choose_distance(distance)
-        self.margin = margin
+        self.distance = checked_choice("distance", distance, get_args(Distance))
+        self.margin = checked_number("margin", margin)
 
     def check(self, examples: Sequence[InputExample], width: int) -> None:  # noqa: ARG002
         """Raise `InputError` for a label that is neither 0 nor 1."""
@@ -105,7 +106,7 @@ class ContrastiveLoss(SentenceLoss):
 
     def describe(self) -> str:
         """Return the name, the distance and the margin."""
-        return f"{type(self).__name__}({self.distance}, margin {self.margin:g})"
+        return f"{type(self).__name__}({self.distance}, margin {self.margin:.12g})"
 
 
 class OnlineContrastiveLoss(ContrastiveLoss):

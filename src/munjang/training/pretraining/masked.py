@@ -25,11 +25,12 @@ from munjang.runtime.model import Model
 from munjang.tokenization import Tokenizer
 from munjang.training.loop.network import Network
 from munjang.training.loop.objective import Loss, Objective, cut_into_parts
-from munjang.training.models import checksum, fingerprint_of_texts
+from munjang.training.models import checksum, fingerprint_of_texts, longest_of
 from munjang.training.options import PretrainingTask, TrainingOptions
 from munjang.training.pretraining.corpus import TokenCorpus
 from munjang.training.pretraining.masking import Hider, Packed, check_corpora
 
+LONGEST_TEXT = 128  # tokens, unless the task or the model states another maximum
 _LOGITS = "masked"
 _EVALUATED_TOKENS = 8192  # per part
 _SIZES = ("model_type", "num_hidden_layers", "hidden_size", "intermediate_size", "vocab_size")
@@ -122,7 +123,9 @@ class Pretraining(Objective[E]):
             **(masking or {}),
         )
         check_corpora(start.tokenizer, model.config.vocab_size, corpus, held_out)
-        longest = min(task.max_length, model.config.max_length)
+        longest = longest_of(model.config.max_length, task.max_length)
+        if task.max_length is None:
+            longest = min(longest, LONGEST_TEXT)
         self._learned = self._texts(corpus, longest, seed)
         self._held_out = None if held_out is None else self._texts(held_out, longest, 0)
         self._lengths: NDArray[np.intp] = self._learned.costs()
@@ -187,16 +190,20 @@ class Pretraining(Objective[E]):
         )
 
 
-@dataclass(frozen=True)
-class _Masked:
-    """The model up to the logits at the masked positions."""
-
-    model: ModelProgram
+class WithoutTaps:
+    """The base class of a program without taps."""
 
     @property
     def taps(self) -> frozenset[str]:
-        """Return the empty set: the program has no taps."""
+        """Return the empty set."""
         return frozenset()
+
+
+@dataclass(frozen=True)
+class _Masked(WithoutTaps):
+    """The model up to the logits at the masked positions."""
+
+    model: ModelProgram
 
     def __call__(self, ops: Ops[A], root: Params[A], batch: TokenBatch[A]) -> dict[str, A]:
         """Compute the logits of the vocabulary at ``batch.rows``."""

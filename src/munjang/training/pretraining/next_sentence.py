@@ -23,7 +23,13 @@ from munjang.runtime.model import Model
 from munjang.training.loop.network import Network
 from munjang.training.loop.objective import Loss
 from munjang.training.options import PretrainingTask, TrainingOptions
-from munjang.training.pretraining.masked import InitialModel, Pretraining, masked_sums, with_masked_head
+from munjang.training.pretraining.masked import (
+    InitialModel,
+    Pretraining,
+    WithoutTaps,
+    masked_sums,
+    with_masked_head,
+)
 from munjang.training.pretraining.masking import Packed
 from munjang.training.pretraining.sentence_pairs import (
     SentencePair,
@@ -37,7 +43,7 @@ _MASKED, _NEXT = "masked", "next"
 
 
 @dataclass(frozen=True)
-class _BothHeads:
+class _BothHeads(WithoutTaps):
     """The model with both heads: the logits at the masked positions and of the pairs.
 
     The batch's rows are first the masked tokens (``masked`` is their number), then each text's first token.
@@ -45,11 +51,6 @@ class _BothHeads:
 
     model: ModelProgram
     masked: int
-
-    @property
-    def taps(self) -> frozenset[str]:
-        """Return the empty set: the program has no taps."""
-        return frozenset()
 
     def __call__(self, ops: Ops[A], root: Params[A], batch: TokenBatch[A]) -> dict[str, A]:
         """Compute the logits of the vocabulary, ``[M, V]``, and of "the second text follows", ``[B, 2]``."""

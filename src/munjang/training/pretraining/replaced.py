@@ -24,14 +24,14 @@ from munjang.models.initialization import Tensors, drawn, new_encoder, with_head
 from munjang.models.ops import A, Ops
 from munjang.models.params import Params
 from munjang.models.program import LOGITS
-from munjang.models.registry import MASKED_LM, Architecture
+from munjang.models.registry import MASKED_LM, Architecture, architecture_of
 from munjang.runtime.model import Model
 from munjang.training.loop.network import Network
 from munjang.training.loop.objective import Loss
 from munjang.training.models import checksum, fingerprint_of_texts
 from munjang.training.options import PretrainingTask, TrainingOptions
 from munjang.training.pretraining.corpus import TokenCorpus
-from munjang.training.pretraining.masked import InitialModel, Pretraining, masked_sums
+from munjang.training.pretraining.masked import InitialModel, Pretraining, WithoutTaps, masked_sums
 from munjang.training.pretraining.masking import Packed
 
 _HEAD = "discriminator_predictions"
@@ -43,14 +43,9 @@ T = TypeVar("T")
 
 
 @dataclass(frozen=True)
-class _Program:
+class _Program(WithoutTaps):
     architecture: Architecture
     config: EncoderConfig
-
-    @property
-    def taps(self) -> frozenset[str]:
-        """Return the empty set: the program has no taps."""
-        return frozenset()
 
 
 @dataclass(frozen=True)
@@ -85,13 +80,14 @@ def generator_config(raw_config: Mapping[str, Any], *, size: float = _GENERATOR_
     """
     if not 0 < size <= 1:
         raise InputError(f"generator_size must be above 0 and at most 1, got {size}.")
-    width, heads = int(raw_config["hidden_size"]), int(raw_config["num_attention_heads"])
+    config = architecture_of(raw_config).read_config(raw_config)
+    width, heads = config.hidden_size, config.num_attention_heads
     fewer = max(1, round(heads * size))
     return {
         **raw_config,
         "hidden_size": width // heads * fewer,
         "num_attention_heads": fewer,
-        "intermediate_size": max(1, int(raw_config["intermediate_size"]) * fewer // heads),
+        "intermediate_size": max(1, config.intermediate_size * fewer // heads),
     }
 
 

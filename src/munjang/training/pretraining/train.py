@@ -27,10 +27,16 @@ from munjang.training.options import (
     TrainingOptions,
 )
 from munjang.training.pretraining.corpus import Part, TokenCorpus
-from munjang.training.pretraining.masked import InitialModel, MaskedLanguageObjective, Pretraining
+from munjang.training.pretraining.masked import (
+    LONGEST_TEXT,
+    InitialModel,
+    MaskedLanguageObjective,
+    Pretraining,
+)
 from munjang.training.pretraining.masking import Hider
 from munjang.training.pretraining.next_sentence import NextSentenceObjective
 from munjang.training.pretraining.replaced import ReplacedTokenObjective
+from munjang.validation import check_instance
 
 _NEW_MODEL_TYPES = ("bert", "electra", "roberta")
 
@@ -67,6 +73,10 @@ def train_masked_language_model(
     Raises `InputError` for settings that can't be combined, what `TokenCorpus.build` raises for the files,
     and what the objective and `train` raise.
     """
+    check_instance("task", task, PretrainingTask)
+    check_instance("new_model", new_model, NewModel)
+    if options is not None:
+        check_instance("options", options, TrainingOptions)
     task.check()
     start = _new(tokenizer, new_model, task) if model is None else _opened(model, tokenizer, new_model)
     if task.next_sentences and start.kind != "bert":
@@ -109,9 +119,10 @@ def _new(tokenizer: Name | Tokenizer | None, new_model: NewModel, task: Pretrain
         raise InputError("Pass the tokenizer of a new model, or a model to continue from.")
     opened = deepcopy(tokenizer) if isinstance(tokenizer, Tokenizer) else Tokenizer.from_pretrained(tokenizer)
     kind = {"model_type": "electra" if task.objective == "electra" else "bert"}
-    raw = new_config(opened, max_length=task.max_length, **{**kind, **_given(new_model)})
+    longest = LONGEST_TEXT if task.max_length is None else task.max_length
+    raw = new_config(opened, max_length=longest, **{**kind, **_given(new_model)})
     # The tokenizer is saved with the model and must state the model's maximum length.
-    opened.model_max_length = min(opened.model_max_length, task.max_length)
+    opened.model_max_length = min(opened.model_max_length, longest)
     return InitialModel(raw, None, opened)
 
 

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
 from munjang.data.examples import Contrast, LabelledText, ScoredPair
 from munjang.errors import InputError, InputTypeError
-from munjang.training.loop.objective import require_examples
+from munjang.training.examples import kind_of
 from munjang.training.losses.base import (
     CosineSimilarityLoss,
     InputExample,
@@ -19,15 +18,16 @@ from munjang.training.losses.base import (
 )
 from munjang.training.losses.contrastive import MultipleNegativesRankingLoss
 from munjang.training.models import numbered
+from munjang.validation import check_instance
 
 SentenceSource: TypeAlias = ScoredPair | LabelledText | Contrast | InputExample
 
-_KINDS = (ScoredPair, LabelledText, Contrast, InputExample)
+KINDS = (ScoredPair, LabelledText, Contrast, InputExample)
 _USUAL_SCALE = 5.0  # of the STS benchmarks
 _WANTED: Mapping[Wanted, str] = {
     "score": "pairs with scores",
     "label": "pairs with labels",
-    "nothing": "texts with one that belongs to each",
+    "nothing": "contrasts (an anchor, a positive and negatives)",
     "vector": "InputExample(texts, label) with a vector as label",
 }
 
@@ -65,7 +65,9 @@ def prepare(
     missing second texts, a single label, a label that is not in ``labels``, scores outside the scale, and a
     loss that does not suit the examples.
     """
-    kind = kind_of(examples)
+    if loss is not None:
+        check_instance("loss", loss, SentenceLoss)
+    kind = kind_of(examples, *KINDS)
     for name, value, needed in (("score_scale", score_scale, ScoredPair), ("labels", labels, LabelledText)):
         if value is not None and kind is not needed:
             raise InputError(
@@ -85,26 +87,6 @@ def prepare(
     return data
 
 
-def kind_of(examples: Sequence[object]) -> type[SentenceSource]:
-    """Return the class of all examples. Raises `InputTypeError` if it is not supported or they differ."""
-    require_examples(examples)
-    for kind in _KINDS:
-        if isinstance(examples[0], kind):
-            break
-    else:
-        raise InputTypeError(
-            f"A sentence encoder learns from ScoredPair, LabelledText, Contrast or InputExample, "
-            f"got {type(examples[0]).__name__}."
-        )
-    for index, example in enumerate(examples):
-        if not isinstance(example, kind):
-            raise InputTypeError(
-                f"Example 0 is a {kind.__name__}, example {index} a {type(example).__name__}; "
-                "train on one kind after the other."
-            )
-    return kind
-
-
 def check_texts(rows: Sequence[Sequence[str]]) -> None:
     """Raise `InputError` for an empty text, `InputTypeError` for a value that is not a text."""
     for index, texts in enumerate(rows):
@@ -121,8 +103,6 @@ def _scored(pairs: Sequence[ScoredPair], loss: SentenceLoss | None, scale: float
     chosen = _suited(loss or CosineSimilarityLoss(), "score")
     if scale is None:
         scale = _USUAL_SCALE if any(pair.score > 1 for pair in pairs) else 1.0
-    elif not 0 < scale < math.inf:
-        raise InputError(f"score_scale must be more than 0, got {scale}.")
     for index, pair in enumerate(pairs):
         if not 0 <= pair.score <= scale:
             raise InputError(
@@ -162,5 +142,7 @@ def _contrasts(contrasts: Sequence[Contrast], loss: SentenceLoss | None) -> Sent
 
 def _suited(loss: SentenceLoss, given: Wanted) -> SentenceLoss:
     if loss.wants != given:
-        raise InputError(f"{loss.describe()} learns from {_WANTED[loss.wants]}, these are {_WANTED[given]}.")
+        raise InputError(
+            f"{loss.describe()} learns from {_WANTED[loss.wants]}, but these are {_WANTED[given]}."
+        )
     return loss

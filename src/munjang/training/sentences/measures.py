@@ -13,9 +13,10 @@ from munjang.errors import InputError, InputTypeError
 from munjang.evaluation.sentences import evaluate_similarity
 from munjang.sentence.mining import semantic_search
 from munjang.sentence.transformer import SentenceTransformer
+from munjang.training.examples import kind_of
 from munjang.training.losses.base import SentenceLoss, SoftmaxLoss
 from munjang.training.models import numbered
-from munjang.training.sentences.data import SentenceSource, check_texts, kind_of
+from munjang.training.sentences.data import KINDS, SentenceSource, check_texts
 from munjang.training.sentences.objective import Measure
 
 _DEPTH = 10
@@ -33,7 +34,7 @@ def measure_for(
     among all held-out positives and negatives. Pairs with labels: ``accuracy`` of the softmax classifier.
     Raises `InputTypeError` for other examples, `InputError` for texts and labels that can't be evaluated.
     """
-    kind = kind_of(held_out)
+    kind = kind_of(held_out, *KINDS)
     if kind is ScoredPair:
         scored = [e for e in held_out if isinstance(e, ScoredPair)]
         check_texts([(e.sentence1, e.sentence2) for e in scored])

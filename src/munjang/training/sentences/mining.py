@@ -18,7 +18,7 @@ from munjang.sentence.similarity import SimilarityFunction
 from munjang.sentence.transformer import SentenceTransformer
 from munjang.tokenization import nfc
 from munjang.training.options import MiningTask
-from munjang.validation import checked_choice
+from munjang.validation import check_instance
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,13 +91,8 @@ class MiningRules:
     def of(cls, task: MiningTask, most: int, *, reranked: bool) -> MiningRules:
         """Return the rules of checked options; an anchor has at most ``most`` positives.
 
-        Raises `InputError` for numbers out of range and for a range with too few candidates.
+        Raises `InputError` for a range with too few candidates.
         """
-        if task.num_negatives < 1 or task.range_min < 0:
-            raise InputError(
-                f"num_negatives must be 1 or more and range_min 0 or more, got {task.num_negatives} and "
-                f"{task.range_min}."
-            )
         last = task.range_max
         if last is None:
             # Without a cross-encoder the hits are sorted by score, so min_score alone refuses only the tail.
@@ -158,8 +153,7 @@ def mine_hard_negatives(
     Raises `InputError` if there are no pairs, if ranges leave too few candidates, or if the cross-encoder has
     several labels; `InputTypeError` for a value that is not a pair.
     """
-    checked_choice("sampling_strategy", task.sampling_strategy, ("top", "random"))
-    checked_choice("output_format", task.output_format, ("triplet", "n-tuple"))
+    check_instance("task", task, MiningTask)
     if cross_encoder is not None and cross_encoder.num_labels != 1:
         raise InputError(f"A cross-encoder with one label is needed, this has {cross_encoder.num_labels}.")
     shown = bool(show_progress_bar)

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from munjang.errors import InputError
 from munjang.models.batch import TokenBatch
+from munjang.models.program import Program
 from munjang.runtime.runner import pack
 from munjang.sentence.program import SENTENCE_EMBEDDING
 from munjang.sentence.transformer import SentenceTransformer
@@ -113,6 +114,16 @@ class EncoderObjective(Objective[X]):
         """Return the total number of tokens in the texts of each example."""
         return costs_of(self.examples)
 
+    def check_learns(self, program: Program) -> None:
+        """Raise `InputError` if none of the tensors that determine a vector is trained."""
+        shortest = self.examples[int(self.costs().argmin())].texts[:1]
+        vectors = self.network.forward(program, self.packed(shortest), training=False)[SENTENCE_EMBEDDING]
+        if not vectors.requires_grad:
+            frozen = self.network.options.freeze_layers
+            raise InputError(
+                f"Nothing is left to train: freeze_layers={frozen} freezes all layers; freeze fewer."
+            )
+
     def save(self, folder: Path) -> None:
         """Write the model in the format that this library and `sentence-transformers` load."""
         self.model.model.set_weights(self.network.weights())
@@ -200,6 +211,7 @@ class SentenceObjective(EncoderObjective[_Tokenised]):
         own = loss.tensors(model.width, options.seed)
         self.network = Network(model.model, options, used_ids=ids, more=own)
         self._program = model.program()
+        self.check_learns(self._program)
 
     @property
     def memory_setting(self) -> str:

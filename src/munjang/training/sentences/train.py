@@ -8,17 +8,18 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from munjang.errors import InputError, InputTypeError
+from munjang.errors import InputError
 from munjang.runtime.notices import AssumptionWarning
 from munjang.sentence.program import POOLER
 from munjang.sentence.transformer import SentenceTransformer
+from munjang.training.examples import checked_examples
 from munjang.training.loop.loop import train
 from munjang.training.loop.report import TrainingResult
 from munjang.training.loop.watchers import Watcher
 from munjang.training.losses.base import SentenceLoss
-from munjang.training.models import fingerprint_of_texts
+from munjang.training.models import fingerprint_of_texts, longest_of
 from munjang.training.options import SentencesTask, TrainingOptions
-from munjang.training.sentences.data import SentenceSource, prepare
+from munjang.training.sentences.data import KINDS, SentenceSource, prepare
 from munjang.training.sentences.measures import measure_for
 from munjang.training.sentences.objective import SentenceObjective
 
@@ -52,6 +53,9 @@ def train_sentence_transformer(
 
     Raises what `SentenceTransformer`, `prepare`, `SentenceObjective`, `measure_for` and `train` raise.
     """
+    examples, held_out = checked_examples(
+        examples, held_out, *KINDS, task=(task, SentencesTask), options=options
+    )
     data = prepare(examples, loss, labels=task.labels, score_scale=task.score_scale)
     encoder = open_encoder(model, pooling=task.pooling, max_seq_length=task.max_seq_length)
     prompts = _prompts(task.prompt, encoder)
@@ -93,7 +97,8 @@ def open_encoder(
     if encoder.pooling.modes == (POOLER,):
         raise InputError("A model that pools by the pooler output can't be saved; choose another pooling.")
     if max_seq_length is not None:
-        encoder.max_seq_length = max_seq_length
+        most = encoder.model.config.max_length
+        encoder.max_seq_length = longest_of(most, max_seq_length, name="max_seq_length")
     return encoder
 
 
@@ -102,6 +107,4 @@ def _prompts(prompt: str | tuple[str, str] | None, encoder: SentenceTransformer)
         prompt = encoder.settings.prompt_text()
     if isinstance(prompt, str):
         return prompt, prompt
-    if len(prompt) != 2 or not all(isinstance(text, str) for text in prompt):
-        raise InputTypeError(f"prompt must be a text, or two: for first and other texts. Got {prompt!r}.")
-    return prompt[0], prompt[1]
+    return prompt

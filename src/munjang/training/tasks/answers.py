@@ -15,9 +15,8 @@ from torch.nn.utils.rnn import pad_sequence
 
 from munjang.data.examples import AnswerSpan, QuestionExample
 from munjang.data.tags import trimmed
-from munjang.errors import InputError, InputTypeError
+from munjang.errors import InputError
 from munjang.evaluation.answers import check_offsets, evaluate_answers
-from munjang.evaluation.measures.answers import check_normalization
 from munjang.models.registry import QUESTION_ANSWERING
 from munjang.tasks.loading import Loaded
 from munjang.tasks.question_answering import LONGEST_QUESTION, LONGEST_WINDOW, QuestionAnswering
@@ -25,16 +24,16 @@ from munjang.tasks.scores import check_text
 from munjang.tasks.spans import Window, windows_of
 from munjang.tokenization import Tokenizer
 from munjang.tokenization.encoding import Encoding, TokenIds
+from munjang.training.examples import checked_examples
 from munjang.training.loop.loop import train
-from munjang.training.loop.objective import Loss, require_examples
+from munjang.training.loop.objective import Loss
 from munjang.training.loop.report import TrainingResult
 from munjang.training.loop.watchers import Watcher
-from munjang.training.models import describe_run, in_chunks, open_for_training
+from munjang.training.models import describe_run, in_chunks, longest_of, open_for_training
 from munjang.training.options import AnswersTask, TrainingOptions
 from munjang.training.tasks.base import (
     TaskObjective,
     ids_of,
-    longest_of,
     naming,
 )
 
@@ -156,14 +155,6 @@ def with_part_of_negatives(all_windows: list[AnswerWindow], part: float, seed: i
     return [window for index, window in enumerate(all_windows) if window.has_answer or index in kept]
 
 
-def check_part(part: object) -> None:
-    """Raise `InputTypeError` or `InputError` unless ``part`` is a number from 0 to 1."""
-    if not isinstance(part, int | float) or isinstance(part, bool):
-        raise InputTypeError(f"negative_windows must be a number, got {part!r}.")
-    if not 0 <= part <= 1:  # also refuses NaN
-        raise InputError(f"negative_windows must be between 0 and 1, got {part}.")
-
-
 class QuestionAnsweringObjective(TaskObjective[AnswerWindow]):
     """The mean of two cross-entropies: of the answer's start and of its end (arXiv:1810.04805).
 
@@ -197,12 +188,13 @@ class QuestionAnsweringObjective(TaskObjective[AnswerWindow]):
         task: AnswersTask,
         options: TrainingOptions,
     ) -> None:
+        examples, held_out = checked_examples(
+            examples, held_out, QuestionExample, task=(task, AnswersTask), options=options
+        )
         _check_all(examples, held_out)
-        check_part(task.negative_windows)
-        check_normalization(task.normalization)
         loaded = open_for_training(model, QUESTION_ANSWERING, seed=options.seed)
         _check_questions(held_out, loaded)
-        longest = longest_of(loaded, task.max_length)
+        longest = longest_of(loaded.max_length, task.max_length)
         if task.max_length is None:
             longest = min(longest, LONGEST_WINDOW)
         cutter = AnswerWindows(loaded.tokenizer, longest, task.doc_stride)
@@ -215,6 +207,8 @@ class QuestionAnsweringObjective(TaskObjective[AnswerWindow]):
         description = {
             **describe_run(model, loaded.model, examples, held_out),
             "longest window in tokens": longest,
+            "tokens shared by windows": "default" if task.doc_stride is None else task.doc_stride,
+            "normalization": task.normalization,
             "windows": len(kept),
             "windows with an answer": sum(window.has_answer for window in kept),
             "windows without an answer, left out": len(all_windows) - len(kept),
@@ -273,7 +267,6 @@ def _span_loss(logits: Tensor, lengths: list[int], targets: Tensor) -> Tensor:
 
 
 def _check_all(examples: Sequence[QuestionExample], held_out: Sequence[QuestionExample]) -> None:
-    require_examples(examples)
     for what, questions in (("Example", examples), ("Held-out example", held_out)):
         for index, example in enumerate(questions):
             with naming(what, index):

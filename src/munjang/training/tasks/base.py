@@ -21,9 +21,8 @@ from munjang.tasks.loading import Loaded
 from munjang.tokenization.encoding import Encoding, TokenIds
 from munjang.training.loop.network import Network
 from munjang.training.loop.objective import Objective, Tokenised, costs_of, require_examples
-from munjang.training.models import used_ids
+from munjang.training.models import in_chunks, used_ids
 from munjang.training.options import TrainingOptions
-from munjang.validation import checked_count
 
 X = TypeVar("X", bound=Tokenised)
 
@@ -96,18 +95,23 @@ class TaskObjective(Objective[X]):
         return self.snippet.replace("{folder}", str(folder))
 
 
-def longest_of(loaded: Loaded, max_length: int | None, *, least: int = 1) -> int:
-    """Return the maximum length in tokens: ``max_length`` if given, otherwise the model's maximum.
+def tokenised_pairs(
+    groups: Sequence[Sequence[tuple[str, str]]], loaded: Loaded, longest: int
+) -> list[tuple[TokenIds, ...]]:
+    """Return the ids of the pairs of texts of each group, truncated to ``longest`` tokens."""
+    tokenised: list[tuple[TokenIds, ...]] = []
+    for chunk in in_chunks(groups):
+        pairs = [pair for group in chunk for pair in group]
+        ids = iter(loaded.tokenizer.encode_ids(pairs, truncation=True, max_length=longest))
+        tokenised += [tuple(next(ids) for _ in group) for group in chunk]
+    return tokenised
 
-    Raises `InputTypeError` or `InputError` if ``max_length`` is not a number from ``least`` to the model's
-    maximum.
-    """
-    most = loaded.max_length
-    if max_length is None:
-        return most
-    if checked_count("max_length", max_length, least) > most:
-        raise InputError(f"max_length={max_length}, but the model takes {most} tokens at most.")
-    return max_length
+
+def name_activation(loaded: Loaded, activation: str) -> None:
+    """Write a cross-encoder's activation into the config, as `sentence-transformers` reads it."""
+    raw = loaded.model.raw_config
+    raw.pop("sbert_ce_default_activation_function", None)  # the key of older versions
+    raw["sentence_transformers"] = {"activation_fn": activation}
 
 
 def ids_of(encoding: Encoding) -> TokenIds:

@@ -17,15 +17,15 @@ from munjang.evaluation.classification import evaluate_classification
 from munjang.models.registry import SEQUENCE_CLASSIFICATION
 from munjang.tasks.text_classification import TextClassification
 from munjang.tokenization.encoding import TokenIds
+from munjang.training.examples import checked_examples
 from munjang.training.loop.loop import train
-from munjang.training.loop.objective import Loss, require_examples
+from munjang.training.loop.objective import Loss
 from munjang.training.loop.report import TrainingResult
 from munjang.training.loop.watchers import Watcher
-from munjang.training.models import describe_run, numbered, open_for_training
+from munjang.training.models import describe_run, longest_of, numbered, open_for_training
 from munjang.training.options import ClassificationTask, TrainingOptions
 from munjang.training.tasks.base import (
     TaskObjective,
-    longest_of,
 )
 
 
@@ -64,7 +64,9 @@ class TextClassificationObjective(TaskObjective[_Example]):
         task: ClassificationTask,
         options: TrainingOptions,
     ) -> None:
-        require_examples(examples)
+        examples, held_out = checked_examples(
+            examples, held_out, LabelledText, task=(task, ClassificationTask), options=options
+        )
         regression = task.regression
         if regression and task.labels is not None:
             raise InputError(f"labels={list(task.labels)} has no effect with regression=True; leave it out.")
@@ -80,7 +82,7 @@ class TextClassificationObjective(TaskObjective[_Example]):
             seed=options.seed,
         )
         texts = [e.text if e.text_pair is None else (e.text, e.text_pair) for e in examples]
-        longest = longest_of(loaded, task.max_length)
+        longest = longest_of(loaded.max_length, task.max_length)
         ids = loaded.tokenizer.encode_ids(texts, truncation=True, max_length=longest)
         description = describe_run(model, loaded.model, examples, held_out) | {
             "labels": ", ".join(names.values()),

@@ -22,16 +22,16 @@ from munjang.tasks.token_classification import TokenClassification
 from munjang.tasks.windows import Window, context_of, windows
 from munjang.tokenization import Tokenizer
 from munjang.tokenization.encoding import Encoding, TokenIds
+from munjang.training.examples import checked_examples
 from munjang.training.loop.loop import train
-from munjang.training.loop.objective import Loss, require_examples
+from munjang.training.loop.objective import Loss
 from munjang.training.loop.report import TrainingResult
 from munjang.training.loop.watchers import Watcher
-from munjang.training.models import describe_run, in_chunks, open_for_training
+from munjang.training.models import describe_run, in_chunks, longest_of, open_for_training
 from munjang.training.options import EntitiesTask, TrainingOptions
 from munjang.training.tasks.base import (
     TaskObjective,
     ids_of,
-    longest_of,
     naming,
 )
 
@@ -143,13 +143,16 @@ class TokenClassificationObjective(TaskObjective[_Example]):
         task: EntitiesTask,
         options: TrainingOptions,
     ) -> None:
+        examples, held_out = checked_examples(
+            examples, held_out, TaggedText, task=(task, EntitiesTask), options=options
+        )
         known = _checked(examples, held_out, task.types)
         tags = [OUTSIDE, *chain.from_iterable((f"B-{kind}", f"I-{kind}") for kind in known)]
         loaded = open_for_training(
             model, TOKEN_CLASSIFICATION, labels=dict(enumerate(tags)), seed=options.seed
         )
         least = loaded.tokenizer.num_special_tokens_to_add() + _FEWEST
-        longest = longest_of(loaded, task.max_length, least=least)
+        longest = longest_of(loaded.max_length, task.max_length, least=least)
         description = describe_run(model, loaded.model, examples, held_out)
         windows = TaggedWindows(loaded.tokenizer, tags, longest)
         prepared = [
@@ -202,7 +205,6 @@ def _checked(
     examples: Sequence[TaggedText], held_out: Sequence[TaggedText], types: Sequence[str] | None
 ) -> list[str]:
     """Check every text before training. Return the entity types."""
-    require_examples(examples)
     for index, example in enumerate(examples):
         _check("Example", index, example)
     known = _types_of(examples) if types is None else list(dict.fromkeys(types))

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Literal, get_args
+from typing import Literal
 
 import torch
 from torch.nn import functional
@@ -22,16 +22,16 @@ from munjang.tasks.markers import Marked, Markers, add_markers, mark, markers_of
 from munjang.tasks.relation_extraction import RelationExtraction, point_at_markers, with_markers
 from munjang.tasks.scores import check_text
 from munjang.tokenization.encoding import Encoding, TokenIds
+from munjang.training.examples import checked_examples
 from munjang.training.loop.loop import train
-from munjang.training.loop.objective import Loss, require_examples
+from munjang.training.loop.objective import Loss
 from munjang.training.loop.report import TrainingResult
 from munjang.training.loop.watchers import Watcher
-from munjang.training.models import describe_run, in_chunks, numbered, open_for_training
-from munjang.training.options import RelationHead, RelationsTask, TrainingOptions
+from munjang.training.models import describe_run, in_chunks, longest_of, numbered, open_for_training
+from munjang.training.options import RelationsTask, TrainingOptions
 from munjang.training.tasks.base import (
     TaskObjective,
     ids_of,
-    longest_of,
     naming,
 )
 
@@ -79,16 +79,16 @@ class RelationObjective(TaskObjective[_Example]):
         task: RelationsTask,
         options: TrainingOptions,
     ) -> None:
-        require_examples(examples)
+        examples, held_out = checked_examples(
+            examples, held_out, RelationExample, task=(task, RelationsTask), options=options
+        )
         numbers = _numbered(examples, held_out, task.labels)
-        if task.head not in get_args(RelationHead):
-            raise InputError(f"Unknown head {task.head!r}; there are {', '.join(get_args(RelationHead))}.")
         loaded = open_for_training(
             model, task.head, labels=numbers, problem_type="single_label_classification", seed=options.seed
         )
         description = describe_run(model, loaded.model, examples, held_out)
         self._points = task.head == RELATION_EXTRACTION
-        longest = longest_of(loaded, task.max_length)
+        longest = longest_of(loaded.max_length, task.max_length)
         _add_markers(loaded, task.markers, examples)
         targets = {label: number for number, label in numbers.items()}
         read = _read("Example", examples, loaded, longest)

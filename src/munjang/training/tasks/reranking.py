@@ -14,7 +14,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from munjang.data.examples import LabelledText, RankedList, ScoredPair
-from munjang.errors import InputError, InputTypeError
+from munjang.errors import InputError
 from munjang.evaluation.evaluation import Evaluation
 from munjang.evaluation.measures.counts import check_paired
 from munjang.evaluation.sentences import (
@@ -25,15 +25,15 @@ from munjang.evaluation.sentences import (
 )
 from munjang.models.registry import SEQUENCE_CLASSIFICATION
 from munjang.sentence.cross_encoder import CrossEncoder
-from munjang.tasks.loading import Loaded
 from munjang.tokenization.encoding import TokenIds
+from munjang.training.examples import checked_examples, kind_of
 from munjang.training.loop.loop import train
-from munjang.training.loop.objective import Loss, require_examples
+from munjang.training.loop.objective import Loss
 from munjang.training.loop.report import TrainingResult
 from munjang.training.loop.watchers import Watcher
-from munjang.training.models import describe_run, in_chunks, open_for_training
+from munjang.training.models import describe_run, longest_of, open_for_training
 from munjang.training.options import RerankingTask, TrainingOptions
-from munjang.training.tasks.base import TaskObjective, longest_of, naming
+from munjang.training.tasks.base import TaskObjective, name_activation, naming, tokenised_pairs
 
 _Function: TypeAlias = Callable[[Tensor, Tensor, list[int]], Loss]
 
@@ -110,21 +110,6 @@ class Judged:
         return len(set(self.targets)) > 1
 
 
-def kind_of(examples: RankingExamples) -> type[LabelledText | ScoredPair | RankedList]:
-    """Return the class of the examples. Raises `InputTypeError`, with the number, if the classes differ."""
-    kind = type(examples[0])
-    names = ", ".join(known.__name__ for known in _KINDS)
-    for index, example in enumerate(examples):
-        if not isinstance(example, _KINDS):
-            raise InputTypeError(f"Example {index} is a {type(example).__name__}; there must be {names}.")
-        if type(example) is not kind:
-            raise InputTypeError(
-                f"Example {index} is a {type(example).__name__}, the first is a {kind.__name__}; "
-                "give examples of one kind."
-            )
-    return kind
-
-
 def judged(
     examples: RankingExamples,
     *,
@@ -146,10 +131,7 @@ def judged(
     that is not a number, negative or above ``highest``, a missing second text, and a list without documents
     or with a different number of grades; and if all examples have the same target.
     """
-    require_examples(examples)
-    if highest is not None and not 0 < highest < math.inf:
-        raise InputError(f"highest must be a number above 0, got {highest}.")
-    kind = kind_of(examples)
+    kind = kind_of(examples, *_KINDS)
     if positive is not None and kind is not LabelledText:
         raise InputError(f"positive={positive!r} has no effect on examples without labels; leave it out.")
     if highest is not None and kind is LabelledText:
@@ -255,34 +237,41 @@ class CrossEncoderObjective(TaskObjective[_Example]):
         task: RerankingTask,
         options: TrainingOptions,
     ) -> None:
-        require_examples(examples)
-        chosen = task.loss or ("listnet" if kind_of(examples) is RankedList else "binary-cross-entropy")
-        self._loss = _loss_named(chosen, examples)
+        examples, held_out = cast(
+            tuple[RankingExamples, RankingExamples],
+            checked_examples(examples, held_out, *_KINDS, task=(task, RerankingTask), options=options),
+        )
+        kind = kind_of(examples, *_KINDS)
+        chosen = task.loss or ("listnet" if kind is RankedList else "binary-cross-entropy")
+        self._loss = RANKING_LOSSES[chosen]
+        if self._loss.compares and kind is not RankedList:
+            raise InputError(f"The loss {chosen!r} compares the documents of a list; these are single pairs.")
         lists = judged(examples, positive=task.positive, highest=task.highest, scaled=not self._loss.compares)
         useful = [example for example in lists if example.differs] if self._loss.compares else lists
         if not useful:
             raise InputError(f"In none of the {len(lists)} lists is a document better than another.")
         if len(held_out):
-            own = task.positive if kind_of(held_out) is LabelledText else None
+            own = task.positive if kind_of(held_out, *_KINDS) is LabelledText else None
             judged(held_out, what="Held-out example", positive=own, scaled=False)
         loaded = open_for_training(model, SEQUENCE_CLASSIFICATION, labels=_LABELS, seed=options.seed)
         description = describe_run(model, loaded.model, examples, held_out)
-        longest = longest_of(loaded, task.max_length)
+        longest = longest_of(loaded.max_length, task.max_length)
         if task.max_length is not None:
             loaded.tokenizer.model_max_length = task.max_length
-        _name_activation(loaded, self._loss.activation)
-        prepared = _tokenised(useful, loaded, longest)
+        name_activation(loaded, self._loss.activation)
+        ids = tokenised_pairs([example.pairs for example in useful], loaded, longest)
+        prepared = [_Example(texts, each.targets) for texts, each in zip(ids, useful, strict=True)]
         description |= {
             "loss": chosen,
             "highest score": "that of the examples" if task.highest is None else task.highest,
-            "positive label": task.positive or "1",
+            "positive label": "1" if task.positive is None else task.positive,
             "longest pair in tokens": longest,
             "pairs cut": sum(text.truncated > 0 for example in prepared for text in example.texts),
             "lists left out, as no document is better": len(lists) - len(useful),
         }
         super().__init__(loaded, prepared, options, description)
-        self._held_out, self._positive = held_out, task.positive or "1"
-        self.metric = _METRICS[kind_of(held_out)] if len(held_out) else None
+        self._held_out, self._positive = held_out, "1" if task.positive is None else task.positive
+        self.metric = _METRICS[kind_of(held_out, *_KINDS)] if len(held_out) else None
         self._encoder = CrossEncoder.of(
             loaded.model,
             loaded.tokenizer,
@@ -302,7 +291,7 @@ class CrossEncoderObjective(TaskObjective[_Example]):
         return self._measured().values
 
     def _measured(self) -> Evaluation:
-        kind, held_out = kind_of(self._held_out), self._held_out
+        kind, held_out = kind_of(self._held_out, *_KINDS), self._held_out
         if kind is RankedList:
             return evaluate_reranking(self._encoder, cast(Sequence[RankedList], held_out), intervals=False)
         if kind is ScoredPair:
@@ -334,28 +323,3 @@ def train_cross_encoder(
         options,
         watchers=watchers,
     )
-
-
-def _loss_named(name: str, examples: RankingExamples) -> RankingLoss:
-    if name not in RANKING_LOSSES:
-        raise InputError(f"Unknown loss {name!r}; there are {', '.join(RANKING_LOSSES)}.")
-    loss = RANKING_LOSSES[name]
-    if loss.compares and kind_of(examples) is not RankedList:
-        raise InputError(f"The loss {name!r} compares the documents of a list, and these are single pairs.")
-    return loss
-
-
-def _name_activation(loaded: Loaded, activation: str) -> None:
-    """Write the activation into the config, under the key that `sentence-transformers` reads."""
-    raw = loaded.model.raw_config
-    raw.pop("sbert_ce_default_activation_function", None)  # the key of older versions
-    raw["sentence_transformers"] = {"activation_fn": activation}
-
-
-def _tokenised(lists: Sequence[Judged], loaded: Loaded, longest: int) -> list[_Example]:
-    tokenised: list[_Example] = []
-    for chunk in in_chunks(lists):
-        pairs = [pair for example in chunk for pair in example.pairs]
-        ids = iter(loaded.tokenizer.encode_ids(pairs, truncation=True, max_length=longest))
-        tokenised += [_Example(tuple(next(ids) for _ in example.pairs), example.targets) for example in chunk]
-    return tokenised

@@ -35,7 +35,7 @@ from munjang.tokenization.limits import library_errors
 from munjang.tokenization.special_tokens import BERT
 from munjang.training.options import VocabularyTask
 from munjang.training.output import check_empty
-from munjang.validation import checked_count, optional_count
+from munjang.validation import check_instance
 
 PREFIX = "##"
 BREAK = "\x1f"  # a control character, which occurs in no word
@@ -208,9 +208,7 @@ def train_wordpiece(
     empty, a vocabulary too small for its characters and other invalid values, `MissingExtraError` for
     morphemes without the extra ``ko``, `CheckpointError` if the folder can't be written.
     """
-    for name in ("vocab_size", "min_frequency"):
-        checked_count(name, getattr(task, name))
-    optional_count("limit_alphabet", task.limit_alphabet)
+    check_instance("task", task, VocabularyTask)
     check_empty(Path(folder))
     lines = _lines(files, texts, encoding)
     normalizer, splitter = _normalizer(task.lowercase), _splitter()
