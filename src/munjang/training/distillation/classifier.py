@@ -220,7 +220,7 @@ def distill_classifier(
         teacher, student, layers, labels=opened.model.config.labels.id2label, seed=options.seed
     )
     objective = ClassifierDistillation(opened, small, examples, held_out, task, options)
-    return train(objective, Path(output), options, watchers=watchers)
+    return train(objective, output, options, watchers=watchers)
 
 
 def _text(example: LabelledText | Text) -> Text:

@@ -361,4 +361,4 @@ def distill_sentence_encoder(
     options = options or encoder_options(copied=student is None)
     encoder = open_student_encoder(teacher, student, layers)
     objective = EncoderDistillation(teacher, encoder, examples, held_out, task, options)
-    return train(objective, Path(output), options, watchers=watchers)
+    return train(objective, output, options, watchers=watchers)
