@@ -21,7 +21,7 @@ from munjang.checkpoints import (
 )
 from munjang.errors import InputError, InputTypeError
 from munjang.search.query import SearchArguments, SearchOptions
-from munjang.search.settings import IndexArguments, RequestedSettings
+from munjang.search.settings import IndexArguments
 from munjang.sentence.settings import OpenEncoderArguments, open_options
 from munjang.tasks.generation.causal import GenerationArguments, GenerationOptions
 from munjang.tasks.generation.text_generation import TextGeneration
@@ -29,12 +29,11 @@ from munjang.tasks.generation.text_generation import TextGeneration
 PAIRS = [
     (FetchArguments, FetchOptions, set()),
     (OpenArguments, OpenOptions, set()),
-    (IndexArguments, RequestedSettings, set()),
     (SearchArguments, SearchOptions, {"where", "shares"}),  # computed
     (ChatArguments, ChatOptions, set()),
     (GenerationArguments, GenerationOptions, {"no_repeat_ngram_size"}),  # of `munjang.transformers` only
 ]
-FUNCTIONS: list[tuple[Callable[..., Any], type, type]] = [
+FUNCTIONS: list[tuple[Callable[..., Any], type, type | None]] = [
     (open_checkpoint, FetchArguments, FetchOptions),
     (get_model, FetchArguments, FetchOptions),
     (Tokenizer.from_pretrained, FetchArguments, FetchOptions),
@@ -42,7 +41,7 @@ FUNCTIONS: list[tuple[Callable[..., Any], type, type]] = [
     (pipeline, OpenArguments, OpenOptions),
     (SentenceTransformer, OpenEncoderArguments, OpenOptions),
     (CrossEncoder, OpenEncoderArguments, OpenOptions),
-    (Index.open, IndexArguments, RequestedSettings),
+    (Index.open, IndexArguments, None),
     (Index.search, SearchArguments, SearchOptions),
     (Index.search_batch, SearchArguments, SearchOptions),
     (ChatBot, ChatArguments, ChatOptions),
@@ -59,16 +58,20 @@ def test_arguments_are_the_fields(arguments: type, options: type, without: set[s
 
 
 @pytest.mark.parametrize(("function", "arguments", "options"), FUNCTIONS)
-def test_signatures_list_the_arguments(function: Callable[..., Any], arguments: type, options: type) -> None:
+def test_signatures_list_the_arguments(
+    function: Callable[..., Any], arguments: type, options: type | None
+) -> None:
     parameters = signature(function).parameters
-    defaults = {field.name: field.default for field in fields(options)}
+    defaults = {} if options is None else {field.name: field.default for field in fields(options)}
     for name in arguments.__annotations__:
         assert parameters[name].default == defaults.get(name), name
     assert "options" not in parameters or parameters["options"].kind != parameters["options"].VAR_KEYWORD
 
 
 @pytest.mark.parametrize(("function", "arguments", "options"), FUNCTIONS)
-def test_another_keyword_is_refused(function: Callable[..., Any], arguments: type, options: type) -> None:
+def test_another_keyword_is_refused(
+    function: Callable[..., Any], arguments: type, options: type | None
+) -> None:
     with pytest.raises(TypeError, match="unexpected keyword argument 'ofline'"):
         function("a", ofline=True)
 

@@ -48,14 +48,19 @@ def checked_text(value: object, what: str) -> str:
     value = str.__str__(value)
     if "\0" in value:
         raise InputError(f"{what} has a NUL character at position {value.index(chr(0))}; take it out.")
+    refuse_surrogates(value, what)
+    return value
+
+
+def refuse_surrogates(text: str, what: str) -> None:
+    """Raise `InputError` for a text with a lone surrogate."""
     try:
-        value.encode()
+        text.encode()
     except UnicodeEncodeError as error:
         raise InputError(
-            f"{what} has a lone surrogate U+{ord(value[error.start]):04X} at position {error.start}, "
+            f"{what} has a lone surrogate U+{ord(text[error.start]):04X} at position {error.start}, "
             "which is no character; read it with its right encoding."
         ) from None
-    return value
 
 
 def checked_choice(name: str, value: object, choices: Sequence[C]) -> C:
@@ -66,14 +71,20 @@ def checked_choice(name: str, value: object, choices: Sequence[C]) -> C:
     raise InputError(f"{name} must be one of {', '.join(map(repr, choices))}, got {shown_value(value)}.")
 
 
-def checked_count(name: str, value: object, least: int = 1) -> int:
-    """Return an integer that is at least ``least``."""
+def checked_integer(name: str, value: object) -> int:
+    """Return an integer of any size."""
     plain = plain_value(value)
     if isinstance(plain, bool) or not isinstance(plain, int):
         raise InputTypeError(f"{name} must be a whole number, got {shown_value(value)}.")
-    if plain < least:
-        raise InputError(f"{name} must be at least {least}, got {shown_value(value)}.")
     return plain
+
+
+def checked_count(name: str, value: object, least: int = 1) -> int:
+    """Return an integer that is at least ``least``."""
+    number = checked_integer(name, value)
+    if number < least:
+        raise InputError(f"{name} must be at least {least}, got {shown_value(value)}.")
+    return number
 
 
 def optional_count(name: str, value: object, least: int = 1) -> int | None:

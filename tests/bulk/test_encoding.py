@@ -10,7 +10,7 @@ import subprocess
 import sys
 import warnings
 from collections.abc import Iterator
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
@@ -21,7 +21,7 @@ from munjang import SentenceTransformer
 from munjang.bulk.encoding import BulkEncoding, BulkOptions
 from munjang.choices import Precision
 from munjang.data.files import DataFile
-from munjang.errors import DataFileError, InputError, MissingExtraError, MunjangError
+from munjang.errors import DataFileError, InputError, InputTypeError, MissingExtraError, MunjangError
 from munjang.runtime.notices import TruncationWarning
 from munjang.util import quantize_embeddings
 from support.bulk import ROWS, StopError, beside, make, text
@@ -191,12 +191,19 @@ def test_parquet_without_its_package(
         BulkOptions(truncate_dim=0),
         BulkOptions(batch_size=0),
         BulkOptions(precision="int8"),
+        BulkOptions(precision="int4"),  # type: ignore[arg-type]
+        BulkOptions(normalize="no"),  # type: ignore[arg-type]
+        BulkOptions(prompt="x", prompt_name="query"),
+        BulkOptions(prompt_name=""),
     ],
 )
 def test_invalid_options(model: SentenceTransformer, tmp_path: Path, options: BulkOptions) -> None:
     source = tmp_path / "one.txt"
     source.write_text("하나")
-    with pytest.raises(InputError):
+    settings = asdict(options)
+    with pytest.raises((InputError, InputTypeError)):
+        model.encode(["하나"], normalize_embeddings=settings.pop("normalize"), **settings)
+    with pytest.raises((InputError, InputTypeError)):
         make(model, source, tmp_path / "out.npy", options)
     assert beside(tmp_path / "out.npy") == []
 

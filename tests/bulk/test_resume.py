@@ -87,8 +87,11 @@ def test_an_output_that_exists_is_replaced_at_the_end(
     ("options", "message"),
     [
         (BulkOptions(prompt_name="query"), "was begun with the prompt 'say: ', now 'ask: '"),
-        (BulkOptions(prompt_name="document", normalize=True), "begun with normalize=False, now True"),
-        (BulkOptions(prompt_name="document", truncate_dim=3), "begun with truncate_dim=None, now 3"),
+        (BulkOptions(prompt_name="document", normalize=True), "begun with normalization off, now on"),
+        (
+            BulkOptions(prompt_name="document", truncate_dim=3),
+            "vectors cut to all components, now to 3",
+        ),
         (BulkOptions(prompt_name="document", precision="int8"), "begun with precision float32, now int8"),
     ],
 )

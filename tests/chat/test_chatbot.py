@@ -33,7 +33,9 @@ PAIRS = [
 
 @pytest.fixture(scope="module")
 def model(tmp_path_factory: pytest.TempPathFactory) -> SentenceTransformer:
-    return SentenceTransformer(tiny_sentence_model(tmp_path_factory.mktemp("model") / "tiny"))
+    folder = tmp_path_factory.mktemp("model") / "tiny"
+    # With other layers the random vectors would be others, and some questions would not be known.
+    return SentenceTransformer(tiny_sentence_model(folder, settings={"num_hidden_layers": 3}))
 
 
 @pytest.fixture
@@ -247,6 +249,42 @@ def test_a_threshold_is_a_probability(table: Path, model: SentenceTransformer, t
         ChatBot.from_file(table, method="nearest", model=model, threshold=threshold)
 
 
+@pytest.mark.parametrize(
+    ("option", "value", "message"),
+    [
+        ("seed", [1], "seed must be a whole number"),
+        ("seed", "7", "seed must be a whole number"),
+        ("seed", True, "seed must be a whole number"),
+        ("log", 5, "log must be the path of a file"),
+        ("unknown", 5, "unknown must be a text"),
+        ("unknown", "\ud800", "unknown has a lone surrogate"),
+        ("neighbours", "5", "neighbours must be a whole number"),
+        ("rerank", "model", "rerank must be an opened CrossEncoder"),
+    ],
+)
+def test_options_are_checked_before_the_file_is_read(
+    tmp_path: Path, option: str, value: Any, message: str
+) -> None:
+    wrong: Any = {option: value}
+    for make in (ChatBot.from_file, ChatBot.from_index):
+        with pytest.raises((InputError, InputTypeError), match=message):
+            make(tmp_path / "missing", **wrong)
+
+
+def test_an_unknown_mode_is_refused_at_once(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="mode must be one of"):
+        ChatBot.from_index(tmp_path / "missing", mode="fuzzy")  # type: ignore[arg-type]
+
+
+def test_seeds_of_any_size(table: Path, model: SentenceTransformer) -> None:
+    seeds: list[Any] = [-5, -5, np.int64(-5), 10**30]
+    answers = [
+        ChatBot.from_file(table, method="nearest", model=model, threshold=0, seed=seed)("안녕")
+        for seed in seeds
+    ]
+    assert len({*answers[:3]}) == 1
+
+
 def test_bad_calls(bot: ChatBot, table: Path, model: SentenceTransformer, tmp_path: Path) -> None:
     with pytest.raises(InputError, match="The question is empty"):
         bot.ask("  ")
@@ -256,7 +294,7 @@ def test_bad_calls(bot: ChatBot, table: Path, model: SentenceTransformer, tmp_pa
         ChatBot.from_file(table, method="nearest", model=model, neighbours=0)
     with pytest.raises(InputError, match="limit must be at least 1"):
         bot.nearest("안녕", 0)
-    with pytest.raises(InputError, match="Unknown method 'best'"):
+    with pytest.raises(InputError, match="method must be one of 'hybrid', 'nearest', got 'best'"):
         ChatBot.from_file(table, method="best")  # type: ignore[arg-type]
     with pytest.raises(InputError, match="no index and no reranking"):
         ChatBot.from_file(table, method="nearest", model=model, index=tmp_path / "i.munjang")

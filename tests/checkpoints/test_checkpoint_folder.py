@@ -59,7 +59,7 @@ def test_invalid_names(name: str) -> None:
 
 @pytest.mark.parametrize("name", [None, 3, b"bytes", ["klue/bert-base"]])
 def test_wrong_types(name: object) -> None:
-    with pytest.raises(InputTypeError, match="named by a string or a path"):
+    with pytest.raises(InputTypeError, match="name of a model must be a string or a path"):
         open_checkpoint(name)  # type: ignore[arg-type]
 
 

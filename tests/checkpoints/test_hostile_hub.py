@@ -250,7 +250,7 @@ def test_a_stalled_download_times_out(
     monkeypatch.setattr(constants, "HF_HUB_DOWNLOAD_TIMEOUT", 0.3)
     repository.silent = file
     before = time.monotonic()
-    refused(tmp_path, "no whole answer")
+    refused(tmp_path, "incomplete response")
     assert time.monotonic() - before < 20  # six attempts and more with the library's own patience
     attempts = [path for path in hub.paths("GET") if path.endswith(file)]
     assert len(attempts) == 1

@@ -210,7 +210,7 @@ def test_a_hub_that_answers_with_an_error(hub: LoopbackHub, repository: Reposito
 
 def test_a_proxy_that_requires_a_login(hub: LoopbackHub, repository: Repository) -> None:
     repository.html = True
-    with pytest.raises(FetchError, match="no whole answer from the hub"):
+    with pytest.raises(FetchError, match="incomplete response from the hub"):
         open_checkpoint(NAME)
 
 
@@ -218,21 +218,33 @@ def test_an_unreachable_hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     with LoopbackHub({}) as hub:
         endpoint = hub.endpoint
     point_hub_library_at(monkeypatch, endpoint, tmp_path)
-    with pytest.raises(FetchError, match=rf"no whole answer from the hub at {endpoint} .*HF_ENDPOINT"):
+    with pytest.raises(FetchError, match=rf"incomplete response from the hub at {endpoint} .*HF_ENDPOINT"):
         open_checkpoint(NAME)
+
+
+def test_a_misspelt_name_of_an_unreachable_hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with LoopbackHub({}) as hub:
+        endpoint = hub.endpoint
+    point_hub_library_at(monkeypatch, endpoint, tmp_path)
+    for offline in (None, True):
+        with pytest.raises(FetchError) as error:
+            open_checkpoint("all-MiniLM-L6", offline=offline)
+        assert error.value.__notes__ == [
+            "Did you mean 'all-MiniLM-L6-v2'? `munjang models` lists what is here."
+        ]
 
 
 def test_a_hub_that_never_answers(hub: LoopbackHub, repository: Repository) -> None:
     repository.seconds = 2.0
     before = time.monotonic()
-    with pytest.raises(FetchError, match="no whole answer"):
+    with pytest.raises(FetchError, match="incomplete response"):
         fetch_snapshot(HubModel(repository=NAME), patience=0.2)
     assert time.monotonic() - before < 1.9
 
 
 def test_an_interrupted_download_leaves_no_partial_model(hub: LoopbackHub, repository: Repository) -> None:
     repository.cut = "model.safetensors"
-    with pytest.raises(FetchError, match=rf"Can't fetch '{NAME}': no whole answer") as error:
+    with pytest.raises(FetchError, match=rf"Can't fetch '{NAME}': incomplete response") as error:
         open_checkpoint(NAME)
     assert "\n" not in str(error.value)
     with pytest.raises(OfflineError):

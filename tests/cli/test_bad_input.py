@@ -228,7 +228,7 @@ def test_invalid_options(invoke: Invoke, arguments: tuple[str, ...]) -> None:
     [
         (("encode", "가", "--prompt-name", "poem"), "no prompt named 'poem'"),
         (("encode", "가", "--pooling", "median"), "Unknown pooling 'median'"),
-        (("encode", "가", "--precision", "int8"), "single vector"),
+        (("encode", "가", "--precision", "int8"), "--precision int8 needs the range"),
         (("tokenize", "가", "--pad-to", "1"), "no room"),
         (("similarity", "가", "-"), "empty"),
     ],

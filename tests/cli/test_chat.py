@@ -51,7 +51,7 @@ def test_unknown_questions(invoke: Invoke, table: Path, model: Path) -> None:
 
 
 def test_one_bad_question_of_many_is_reported_and_the_others_are_answered(
-    program: Program, invoke: Invoke, table: Path, model: Path
+    program: Program, table: Path, model: Path
 ) -> None:
     arguments = ("chat", table, "--method", "hybrid", "-m", model, "--threshold", "0")
     given = "안녕\n\n\xff\n언제 도착해요?\n".encode().replace("\xff".encode(), b"\xff")
@@ -61,7 +61,7 @@ def test_one_bad_question_of_many_is_reported_and_the_others_are_answered(
     assert (
         found.stderr.decode().splitlines()[-1].startswith("munjang: standard input:3: The query has a lone")
     )
-    answers = [json.loads(line) for line in invoke(*arguments, "--json", stdin=given).stdout.splitlines()]
+    answers = [json.loads(line) for line in program(*arguments, "--json", stdin=given).stdout.splitlines()]
     assert [answer and answer["answer"] for answer in answers] == ["안녕하세요!", None, "이틀 걸려요."]
 
 

@@ -10,6 +10,8 @@ import numpy as np
 import pytest
 
 from munjang import SentenceTransformer
+from munjang.bulk.encoding import BulkEncoding, BulkOptions
+from munjang.data.files import DataFile
 from support.program import SENTENCES, Invoke, printed_json, printed_text
 
 
@@ -58,3 +60,27 @@ def test_encode_standard_input_to_a_file(invoke: Invoke, model: Path, tmp_path: 
     rows = [json.loads(line) for line in output.read_text(encoding="utf-8").splitlines()]
     assert [(row["id"], row["text"]) for row in rows] == [(0, "가"), (1, "나 다")]
     assert sorted(path.name for path in tmp_path.iterdir()) == ["out.jsonl"]
+
+
+def test_options_of_an_unfinished_run(invoke: Invoke, model: Path, table: Path, tmp_path: Path) -> None:
+    output = tmp_path / "out.npy"
+    source, options = DataFile(path=str(table), column="question"), BulkOptions(normalize=False)
+    with BulkEncoding(source, output, options) as work:
+        work.start(SentenceTransformer(model), str(model))
+        work.run(lambda _: None)
+    arguments = ("encode", "--file", table, "--output", output, "--column", "question", "--model", model)
+    result = invoke(*arguments, "--truncate-dim", 4)
+    assert result.exit_code == 1
+    assert "was begun with no --truncate-dim, now 4." in result.stderr
+    assert "was begun with no --normalize, now True." in invoke(*arguments, "--normalize").stderr
+
+
+def test_ids_matter_where_they_are_written(invoke: Invoke, model: Path, tmp_path: Path) -> None:
+    path = tmp_path / "a.jsonl"
+    path.write_text('{"text": "가"}\n{"text": "나", "id": 5}\n', encoding="utf-8")
+    arguments = ("encode", "--file", path, "--model", model)
+    for output in ((), ("--output", tmp_path / "out.npy")):
+        assert invoke(*arguments, *output).exit_code == 0
+    result = invoke(*arguments, "--output", tmp_path / "out.jsonl")
+    assert result.exit_code == 1
+    assert "line 2: this row has an 'id', but the first row has none." in result.stderr

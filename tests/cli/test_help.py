@@ -89,9 +89,8 @@ FILES = {
     "words.txt": "심근경색\n고지혈증\n",
     "reviews.tsv": "id\tdocument\tlabel\n" + "".join(f"{n}\t재미{n}\t{n % 2}\n" for n in range(20)),
     "pairs.csv": "one,other,same\n언제 와요?,언제 오나요?,1\n언제 와요?,누구세요?,0\n",
-    "klue-ner.tsv": "".join(
-        f"이\tB-PS\n순\tI-PS\n신\tI-PS\n은\tO\n{end}\tO\n한\tB-LC\n성\tI-LC\n\n" for end in "가나다라"
-    ),
+    "klue-ner.tsv": "## 이순신은 한성\n"
+    + "".join(f"이\tB-PS\n순\tI-PS\n신\tI-PS\n은\tO\n{end}\tO\n한\tB-LC\n성\tI-LC\n\n" for end in "가나다라"),
     "klue-re.json": json.dumps(
         [
             {

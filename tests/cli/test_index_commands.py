@@ -209,6 +209,15 @@ def test_search_for_a_reader(invoke: Invoke, place: Path) -> None:
     assert nothing == "서울: nothing found\n"
 
 
+def test_an_empty_index_is_named_as_the_reason(invoke: Invoke, place: Path, tmp_path: Path) -> None:
+    model = read(invoke("index", "info", place, "--json"))["settings"]["model"]
+    empty = tmp_path / "empty.munjang"
+    Index.open(empty, model=model).close()
+    for arguments in (("index", "search", empty, "서울"), ("search", "서울", "--index", empty)):
+        assert invoke(*arguments).stdout == "서울: nothing found; the index has 0 documents\n"
+        assert invoke(*arguments, "--json").stdout == "[]\n"
+
+
 def test_search_each_line_of_standard_input(invoke: Invoke, place: Path) -> None:
     result = invoke("search", "-", "--index", place, "--json", stdin="서울\nparcel\n")
     assert [len(json.loads(line)) for line in result.stdout.splitlines()] == [4, 4]
@@ -376,3 +385,19 @@ def test_rebuild(invoke: Invoke, place: Path) -> None:
     assert "4 documents" in invoke("index", "rebuild", place).stdout
     assert read(invoke("index", "search", place, "언제", "--json")) == before
     assert invoke("index", "rebuild", place.with_name("gone.munjang")).exit_code == 1
+
+
+def test_two_filters_of_one_kind_on_one_name() -> None:
+    with pytest.raises(
+        InputError, match="The filter 'lang=en' repeats the condition of an earlier one on 'lang'"
+    ):
+        read_filters(["lang=ko", "lang=en"])
+    assert read_filters(['{"lang": ["ko", "en"]}']) == {"lang": {"in": ["ko", "en"]}}
+
+
+def test_search_in_an_index_without_documents(invoke: Invoke, model: Path, tmp_path: Path) -> None:
+    place = tmp_path / "empty.munjang"
+    Index.open(str(place), model=str(model)).close()
+    result = invoke("index", "search", place, "가", "--json")
+    assert (result.exit_code, result.stdout) == (0, "[]\n")
+    assert f"The index {place} has no documents; `munjang index build` adds some." in result.stderr

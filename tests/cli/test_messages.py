@@ -83,8 +83,7 @@ def test_columns_of_any_name(invoke: Invoke, start: Path, tmp_path: Path, task: 
     run = ("--epochs", 1, "--device", "cpu", "--offline", "--pooling", "mean")[: None if kind == () else -2]
     result = invoke(*given, *run)
     assert result.exit_code == 1
-    assert "say which holds the first texts of the pairs." in result.stderr
-    assert "Options that name columns: --columns." in result.stderr
+    assert "say which holds the first texts of the pairs: --columns A,B,C." in result.stderr
     result = invoke(*given, *run, "--columns", "left,right")
     assert result.exit_code == 2
     assert "2 columns in place of sentence1, sentence2, score" in " ".join(
@@ -98,3 +97,55 @@ def test_no_message_tells_to_install_from_an_index() -> None:
     """The package is not on one; `MissingExtraError.of` names what is missing."""
     for path in sorted((ROOT / "src").rglob("*.py")):
         assert not re.search(r"install '?munjang", path.read_text(encoding="utf-8")), path
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("train", "classification", "--data", "{data}", "-o", "{out}"), "holds the texts: --text NAME."),
+        (("train", "distill", "sentences", "-t", "t", "--data", "{data}", "-o", "{out}"),
+         "which holds the first texts of the pairs: sentence1=NAME (in Python)."),
+        (("chat", "{data}", "--once", "a"), "which holds the questions: --question NAME."),
+        (("search", "a", "--file", "{data}"), "which holds the texts: --column NAME."),
+        (("train", "mine", "--data", "{data}", "-o", "{out}"), "which holds the anchors: --anchor NAME."),
+        (("index", "build", "{out}", "{data}"), "which holds the texts: --field NAME."),
+        (("train", "entities", "--data", "{cp949}", "-o", "{out}"), "or pass encoding='cp949' (in Python)."),
+        (("train", "classification", "--data", "{cp949}", "-o", "{out}"), "or pass --encoding cp949."),
+        (("search", "a", "--file", "{broken}"), "If its quotes are letters, pass --no-quoting."),
+        (("encode", "안녕", "--precision", "int8"),
+         "--precision int8 needs the range of several vectors, but there is only one."),
+    ],
+)  # fmt: skip
+def test_a_message_about_a_file_names_the_option(
+    invoke: Invoke, model: Path, tmp_path: Path, arguments: tuple[str, ...], message: str
+) -> None:
+    files = {
+        "data": written(tmp_path / "a.csv", "left,right", "a man,two men"),
+        "broken": written(tmp_path / "b.tsv", "left\ttext", "a\tb\tc"),
+        "cp949": tmp_path / "c.tsv",
+        "out": tmp_path / "out",
+    }
+    files["cp949"].write_bytes("글".encode("cp949"))
+    more = ("--model", model) if arguments[0] in ("encode", "search", "index") else ()
+    result = invoke(*(argument.format(**files) for argument in arguments), *more)
+    assert result.exit_code == 1
+    assert message in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "hint"),
+    [
+        (("chat", "a.csv", "여권을 도둑맞았어요"), "An option for a text: --once QUESTION"),
+        (("answer", "언제?", "어제"), "An option for a text: --context TEXT"),
+    ],
+)
+def test_an_extra_text_needs_an_option(invoke: Invoke, arguments: tuple[str, ...], hint: str) -> None:
+    result = invoke(*arguments)
+    assert result.exit_code == 2
+    assert hint in " ".join(result.stderr.replace("│", " ").split())
+
+
+def test_empty_standard_input(invoke: Invoke, model: Path) -> None:
+    result = invoke("search", "여권", "--model", model, stdin="")
+    assert result.exit_code == 1
+    assert "it is empty. Standard input is read if there is none of --file, --index." in result.stderr

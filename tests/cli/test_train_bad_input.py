@@ -114,7 +114,7 @@ def test_tags_outside_the_text(invoke: Invoke, start: Path, tmp_path: Path) -> N
 
 
 def test_an_entity_of_another_type(invoke: Invoke, start: Path, tmp_path: Path) -> None:
-    data = written(tmp_path / "ner.tsv", "서\tB-LC\n울\tI-LC\n\n이\tB-PS\n\n", header="")
+    data = written(tmp_path / "ner.tsv", "서\tB-LC\n울\tI-LC\n\n이\tB-PS\n\n", header="## 서울\n")
     result = train(invoke, "entities", data, tmp_path / "out", "--model", start, "--types", "LC")
     assert "type 'PS'" in the_line(result)
 

@@ -14,10 +14,22 @@ from munjang.data import read_contrasts
 from munjang.training import mine_hard_negatives
 from munjang.training.options import MiningTask
 from support.program import Invoke
-from support.tiny import tiny_cross_encoder
+from support.tiny import tiny_cross_encoder, tiny_sentence_model
 
 ROWS = [("밥", "쌀"), ("집", "방"), ("물", "강"), ("불", "열"), ("말", "글"), ("꽃", "잎"), ("산", "숲")]
 ONCE = ("--max-steps", 1, "--device", "cpu", "--json")
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A teacher whose students have fewer layers."""
+    folder = tmp_path_factory.mktemp("models") / "tiny"
+    return tiny_sentence_model(folder, settings={"num_hidden_layers": 3})
+
+
+@pytest.fixture(scope="module")
+def cross_encoder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tiny_cross_encoder(tmp_path_factory.mktemp("models") / "pairs", layers=3)
 
 
 @pytest.fixture
@@ -48,6 +60,34 @@ def identity(output: Path) -> dict[str, Any]:
 
 
 # Hard negatives
+
+
+def test_a_corpus_without_header(invoke: Invoke, model: Path, tmp_path: Path) -> None:
+    data, corpus, output = (tmp_path / name for name in ("data.tsv", "corpus.tsv", "mined.jsonl"))
+    data.write_text("밥 먹자\t밥 줘\n집에 가자\t집이야\n", encoding="utf-8")
+    corpus.write_text('"밥 먹을래\n집에 갈래\n밥 주세요"\n집이 멀다\n', encoding="utf-8")
+    options = (
+        "--anchor",
+        "1",
+        "--positive",
+        "2",
+        "--no-header",
+        "--no-quoting",
+        "--negatives",
+        5,
+        "--together",
+    )
+    files = ("--data", data, "--corpus", corpus, "--output", output, "--model", model)
+    assert answered(invoke("train", "mine", *files, *options, "--json"))["rows"] == 2
+    for line in output.read_text(encoding="utf-8").splitlines():
+        assert {'"밥 먹을래', "집에 갈래", '밥 주세요"', "집이 멀다"} <= {*json.loads(line)["negatives"]}
+
+
+def test_pairs_and_scores_without_header(invoke: Invoke, model: Path, tmp_path: Path) -> None:
+    path = tmp_path / "bare.tsv"
+    path.write_text("".join(f"{a}\t{b}\t{n % 5}\n" for n, (a, b) in enumerate(ROWS)), encoding="utf-8")
+    options = ("--data", path, "--model", model, "--output", tmp_path / "out", *ONCE)
+    assert answered(invoke("train", "sentences", *options))["steps"] == 1
 
 
 def test_mined_negatives(invoke: Invoke, model: Path, pairs: Path, texts: Path, tmp_path: Path) -> None:

@@ -5,6 +5,9 @@ from __future__ import annotations
 import gzip
 import io
 import json
+import re
+import unicodedata
+from itertools import permutations
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -12,6 +15,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from munjang.data import read_labelled_texts, read_texts
 from munjang.data.files import DataFile, Row
 from munjang.errors import DataFileError, InputError, MissingExtraError
 
@@ -193,7 +197,7 @@ def test_the_obvious_column(tmp_path: Path, header: str, column: str) -> None:
 def test_no_usual_column_name(tmp_path: Path, header: str) -> None:
     values = ",".join("x" for _ in header.split(","))
     columns = header.replace(",", ", ")
-    with pytest.raises(DataFileError, match=f"has the columns {columns}; .* --column"):
+    with pytest.raises(DataFileError, match=f"has the columns {columns}; .* column=NAME"):
         list(write(tmp_path / "a.csv", f"{header}\n{values}\n"))
 
 
@@ -223,7 +227,7 @@ def test_a_text_file_has_no_columns(tmp_path: Path) -> None:
         (
             "a.tsv",
             "text\tn\n가\t1\t2\n",
-            "3 fields instead of 2. If its quotes are letters, pass --no-quoting",
+            "3 fields instead of 2. If its quotes are letters, pass quoting=False",
         ),
         ("a.csv", 'text,n\n가,1\n"나,2\n다,3\n', "the row that begins in line 3 is broken"),
         ("a.csv", 'text,n\n"가"나,1\n', "the row that begins in line 2 is broken"),
@@ -304,3 +308,117 @@ def test_a_file_that_may_not_be_read(tmp_path: Path) -> None:
         pass
     with pytest.raises(DataFileError, match=r"Can't read .*Permission denied"):
         list(source)
+
+
+# The choice of the column and of the ids does not depend on the order of the rows
+
+
+def in_all_orders(path: Path, lines: list[str]) -> list[str]:
+    """Return the errors of a file of JSON Lines with these rows, in every order."""
+    errors = []
+    for order in permutations(lines):
+        with pytest.raises(DataFileError) as caught:
+            list(write(path, "\n".join(order)))
+        errors.append(str(caught.value))
+    return errors
+
+
+@pytest.mark.parametrize(
+    "lines",
+    [
+        ['{"text": null, "summary": "S1"}', '{"text": "본문", "summary": "S2"}'],
+        ['{"title": "T"}', '{"text": "본문", "title": "T2"}'],
+        ['{"title": "T", "note": null}', '{"title": "T2", "note": "N"}', '{"title": "T3"}'],
+        ['{"text": "가"}', '{"text": "나", "question": "다"}'],
+        ['{"text": ["가"], "summary": "S1"}', '{"text": "나", "summary": "S2"}'],
+        ['{"summary": "S1"}', '{"text": null, "summary": "S2"}'],
+    ],
+)
+def test_a_row_contradicts_the_choice_of_the_column(tmp_path: Path, lines: list[str]) -> None:
+    for error in in_all_orders(tmp_path / "a.jsonl", lines):
+        assert re.search("unclear which column|say which holds|'text' is|there is no 'text'", error)
+
+
+def test_a_later_column_that_is_no_text_column_of_its_own(tmp_path: Path) -> None:
+    lines = ['{"text": "가"}', '{"text": "나", "title": "T", "label": 3}']
+    assert texts(write(tmp_path / "a.jsonl", "\n".join(lines))) == ["가", "나"]
+    assert texts(write(tmp_path / "b.jsonl", "\n".join(reversed(lines)))) == ["나", "가"]
+
+
+def test_a_null_hides_no_column_of_parquet(tmp_path: Path) -> None:
+    path = tmp_path / "a.parquet"
+    pq.write_table(pa.table({"text": [None, "본문"], "summary": ["S1", "S2"]}), path)
+    with pytest.raises(DataFileError, match="row 1: 'text' is null"):
+        list(DataFile(path=str(path)))
+    assert texts(DataFile(path=str(path), column="summary")) == ["S1", "S2"]
+
+
+@pytest.mark.parametrize(
+    "lines",
+    [
+        ['{"id": null, "text": "가"}', '{"id": 77, "text": "나"}'],
+        ['{"id": "", "text": "가"}', '{"id": "b", "text": "나"}'],
+        ['{"text": "가"}', '{"text": "나", "ID": 5}'],
+        ['{"id": 1.5, "text": "가"}', '{"id": 2.0, "text": "나"}'],
+        ['{"id": true, "text": "가"}', '{"id": 2, "text": "나"}'],
+        ['{"id": [1], "text": "가"}', '{"text": "나"}'],
+    ],
+)
+def test_ids_that_not_all_rows_have(tmp_path: Path, lines: list[str]) -> None:
+    for error in in_all_orders(tmp_path / "a.jsonl", lines):
+        assert re.search("'(id|ID)'", error)
+    source = write(tmp_path / "a.jsonl", "\n".join(lines))
+    assert [row.id for row in with_options(source, ids=False)] == [0, 1]
+    assert list(read_texts(source.path)) == ["가", "나"]
+
+
+def test_without_any_id_the_rows_are_numbered(tmp_path: Path) -> None:
+    assert [row.id for row in write(tmp_path / "a.csv", "id,text\n,가\n,나\n")] == [0, 1]
+    with pytest.raises(DataFileError, match="line 3: 'id' is empty, but the first row has one"):
+        list(write(tmp_path / "b.csv", "id,text\na,가\n,나\n"))
+
+
+def test_float_ids_in_parquet(tmp_path: Path) -> None:
+    path = tmp_path / "a.parquet"
+    pq.write_table(pa.table({"id": [1.5, 2.5], "text": ["가", "나"]}), path)
+    with pytest.raises(DataFileError, match=r"row 1: 'id' is 1\.5, neither an integer nor a text"):
+        list(DataFile(path=str(path)))
+
+
+# Quotes of TSV are decided by the content, as for labelled texts
+
+
+def test_quotes_of_the_text_in_tsv(tmp_path: Path) -> None:
+    source = write(tmp_path / "a.tsv", 'label\ttext\n1\t"가\n2\t나\n3\t다"\n4\t라\n')
+    assert texts(source) == ['"가', "나", '다"', "라"]
+    assert [example.text for example in read_labelled_texts(source.path)] == texts(source)
+    assert source.with_quoting().quoting is False
+    assert texts(with_options(source, quoting=True)) == ["가\n2\t나\n3\t다", "라"]
+    assert write(tmp_path / "b.tsv", 'n\ttext\n1\t"가\n나"\n2\t다\n').with_quoting().quoting is True
+
+
+# Names
+
+
+def test_column_names_in_both_normal_forms(tmp_path: Path) -> None:
+    decomposed = unicodedata.normalize("NFD", "질문,답변\n어디?,여기\n")
+    source = write(tmp_path / "a.csv", decomposed)
+    assert source.columns() == ["질문", "답변"]
+    assert [(row.column, dict(row.values)) for row in source] == [
+        (
+            "질문",
+            {"질문": unicodedata.normalize("NFD", "어디?"), "답변": unicodedata.normalize("NFD", "여기")},
+        )
+    ]
+    named = with_options(source, column=unicodedata.normalize("NFD", "답변"))
+    assert texts(named) == [unicodedata.normalize("NFD", "여기")]
+    lines = write(tmp_path / "a.jsonl", unicodedata.normalize("NFD", '{"본문": "가"}') + '\n{"본문": "나"}')
+    assert [unicodedata.normalize("NFC", text) for text in texts(lines)] == ["가", "나"]
+    path = tmp_path / "a.parquet"
+    pq.write_table(pa.table({unicodedata.normalize("NFD", "본문"): ["가"], "kind": ["x"]}), path)
+    assert [row.column for row in DataFile(path=str(path))] == ["본문"]
+
+
+def test_a_key_that_occurs_twice(tmp_path: Path) -> None:
+    with pytest.raises(DataFileError, match=r"line 2: an object has the key 'text' twice\."):
+        list(write(tmp_path / "a.jsonl", '{"text": "가"}\n{"text": "나", "text": "다"}'))

@@ -29,7 +29,7 @@ from munjang.data import (
     read_tagged_texts,
     read_texts,
 )
-from munjang.errors import DataFileError
+from munjang.errors import DataFileError, InputTypeError
 
 Read = Callable[[Path], Sequence[Any]]
 
@@ -135,6 +135,12 @@ def test_bytes_that_are_not_text(reader: tuple[Read, str, str], tmp_path: Path) 
     assert "not UTF-8" in message
     (tmp_path / name).write_bytes(f"{content}\0\n".encode())
     assert "NUL" in refused(read, tmp_path / name)
+
+
+def test_a_path_is_a_path(reader: tuple[Read, str, str]) -> None:
+    read: Any = reader[0]
+    with pytest.raises(InputTypeError, match="A file is named by a path, not by an object of type"):
+        read([data.DataFile(path="a.tsv")])
 
 
 def test_an_archive_that_is_cut_short(reader: tuple[Read, str, str], tmp_path: Path) -> None:

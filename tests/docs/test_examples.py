@@ -27,8 +27,12 @@ def run(page: Path, codes: list[str], capsys: pytest.CaptureFixture[str]) -> Non
             assert expected.split(": ")[0] in printed, f"{page.name}: {expected!r} was not printed"
 
 
+# Pages with the very same examples, their comments included, are run once: docs/lessons.md and lessons.ko.md.
+DISTINCT = {tuple(codes): page for page in PAGES if (codes := blocks(page, hub=False))}
+
+
 @pytest.mark.models
-@pytest.mark.parametrize("page", [p for p in PAGES if blocks(p, hub=False)], ids=lambda p: p.name)
+@pytest.mark.parametrize("page", DISTINCT.values(), ids=lambda p: p.name)
 def test_examples(
     page: Path, capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

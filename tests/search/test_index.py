@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import unicodedata
 from collections.abc import Iterator
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,7 @@ from munjang.errors import (
 )
 from munjang.search.documents import Document
 from munjang.search.stores.base import Changes
+from munjang.search.text.analysis import analyzer_named
 from support.documents import FAQ
 from support.stores import STORES
 from support.tiny import MAX_TOKENS, PROMPTS, tiny_cross_encoder, tiny_sentence_model
@@ -246,6 +248,20 @@ def test_hybrid_joins_both(index: Index) -> None:
     assert ids(index.search("서울에서 언제", weights={"semantic": 0.0})) == ids(lexical)
 
 
+@pytest.mark.parametrize("weight", [1.0, 2.5])
+def test_a_weight_of_0_keeps_the_scale_of_hybrid_scores(index: Index, weight: float) -> None:
+    words = index.search("서울에서 언제", mode="lexical")
+    for hits in (
+        index.search("서울에서 언제", weights={"semantic": 0, "lexical": weight}),
+        index.search("서울에서 언제", weights={"semantic": 0, "lexical": weight}, min_score=0.01),
+    ):
+        assert [hit.score for hit in hits] == pytest.approx([hit.score / words[0].score for hit in words])
+    hits = index.search("서울에서 언제", weights={"semantic": weight, "lexical": 0})
+    assert (hits[0].score, hits[-1].score) == pytest.approx((1, 0))
+    ranks = index.search("서울에서 언제", weights={"semantic": 0, "lexical": weight}, fusion="ranks")
+    assert [hit.score for hit in ranks] == pytest.approx([weight / (60 + hit.rank) for hit in ranks])
+
+
 def test_pages_are_consistent(index: Index) -> None:
     whole = index.search("언제 서울에서")
     pages = [index.search("언제 서울에서", limit=1, offset=offset)[0] for offset in range(len(whole))]
@@ -463,6 +479,35 @@ def test_truncation_is_told(path: Path, folder: Path) -> None:
         index.search("긴 질문 " * 40)
 
 
+@pytest.mark.parametrize("kind", ["open", "closed"])
+def test_the_reprs_show_what_was_opened(index: Index, path: Path, folder: Path, kind: str) -> None:
+    if kind == "closed":
+        index.close()
+    analyzer = index.settings.analyzer
+    assert repr(index) == (
+        f"Index('{path}', model='{folder}', dimension=32, fields=['question', 'answer'], "
+        f"embedded=['question', 'answer'], analyzer='{analyzer}', chunk_tokens={index.settings.chunk_tokens})"
+    )
+    model = SentenceTransformer(folder, truncate_dim=16)
+    assert repr(model) == (
+        f"SentenceTransformer('{folder}', modules=[Transformer(bert), Pooling(mean)], dimension=16, "
+        f"max_seq_length={MAX_TOKENS}, similarity_fn_name='cosine')"
+    )
+    config = model.model.config
+    assert repr(model.model) == (
+        f"Model('bert', head=None, layers={config.num_hidden_layers}, hidden_size=32, "
+        f"vocab_size={config.vocab_size}, backend='openvino')"
+    )
+
+
+def test_the_repr_of_a_cross_encoder(tmp_path: Path) -> None:
+    folder = tiny_cross_encoder(tmp_path / "pairs")
+    encoder = CrossEncoder(folder)
+    assert repr(encoder) == (
+        f"CrossEncoder('{folder}', architecture='bert', num_labels=1, max_length={encoder.max_length})"
+    )
+
+
 # Moving
 
 
@@ -508,6 +553,84 @@ def test_migrate_keeps_the_prompts_of_the_index(tmp_path: Path, model: SentenceT
         index.add("서울에서 만나요.")
         index.migrate(analyzer="hangul-bigrams")
         assert index.settings.prompts == prompts
+
+
+CHANGES: list[dict[str, Any]] = [
+    {},
+    {"analyzer": "kiwi"},
+    {"chunk_tokens": 20},
+    {"chunk_overlap": 3},
+    {"chunk_tokens": 25, "chunk_overlap": 2},
+]
+
+
+@pytest.mark.parametrize("change", CHANGES)
+@pytest.mark.parametrize("overlap", [0, 7])
+def test_migrate_keeps_every_omitted_setting(
+    path: Path, folder: Path, change: dict[str, Any], overlap: int
+) -> None:
+    model = SentenceTransformer(folder, pooling="cls", similarity_fn_name="dot", truncate_dim=16)
+    model.max_seq_length = 34
+    settings: dict[str, Any] = {
+        "fields": FIELDS,
+        "embedded": ["answer"],
+        "analyzer": "hangul-bigrams",
+        "chunk_tokens": 21,
+        "chunk_overlap": overlap,
+        "prompts": {"query": "ask: ", "document": "tell: "},
+    }
+    with Index.open(path, model=model, **settings) as index:
+        index.add(DOCUMENTS)
+        before = asdict(index.settings)
+    with Index.open(path) as index:
+        index.migrate(**change)
+        after = asdict(index.settings)
+    if "analyzer" in change:
+        change = {"analyzer": analyzer_named("kiwi").name}
+    if change == {"chunk_tokens": 20}:  # shorter passages have shorter overlaps
+        change = {"chunk_tokens": 20, "chunk_overlap": overlap * 20 // 21}
+    assert after == {**before, **change}
+
+
+def test_migrate_to_a_model_keeps_the_other_settings(path: Path, folder: Path, other_folder: Path) -> None:
+    settings: dict[str, Any] = {"embedded": ["answer"], "analyzer": "hangul-bigrams", "chunk_tokens": 20}
+    with Index.open(path, model=folder, fields=FIELDS, chunk_overlap=0, **settings) as index:
+        index.add(DOCUMENTS)
+        before = asdict(index.settings)
+        index.migrate(other_folder)
+        after = asdict(index.settings)
+    assert {name for name, value in after.items() if value != before[name]} == {"model", "probe"}
+
+
+LONG_PROMPT = "가" * 20  # 20 tokens, and two special tokens
+LONGEST = MAX_TOKENS - 22 - 1  # tokens of a passage with this prompt
+
+
+@pytest.mark.filterwarnings("error::munjang.runtime.notices.TruncationWarning")
+def test_passages_leave_room_for_the_prompt_of_the_index(path: Path, folder: Path) -> None:
+    texts = ["나" * 33 + "다", "나" * 33 + "라"]  # they differ at the end only
+    with Index.open(path, model=folder, prompts={"document": LONG_PROMPT}) as index:
+        index.add(texts)
+        assert index.settings.chunk_tokens == LONGEST
+        assert len({hit.score for hit in index.search("다", mode="semantic")}) == 2
+    with Index.open(path) as index:
+        index.add("나" * 34)
+        index.migrate(chunk_overlap=1)
+        assert index.settings.chunk_tokens == LONGEST
+        with pytest.raises(InputError, match=f"the model can read {LONGEST} tokens"):
+            index.migrate(chunk_tokens=LONGEST + 1)
+
+
+def test_passages_may_be_longer_with_a_shorter_prompt(path: Path, folder: Path) -> None:
+    with Index.open(path, model=folder, prompts={"document": ""}) as index:
+        assert index.settings.chunk_tokens == MAX_TOKENS - 2 - 1
+
+
+def test_a_prompt_that_leaves_no_tokens_is_refused(path: Path, folder: Path) -> None:
+    model = SentenceTransformer(folder, on_truncation="ignore")
+    with pytest.raises(InputError, match="the prompt for documents leaves none"):
+        Index.open(path, model=model, prompts={"document": "가" * MAX_TOKENS})
+    assert not path.exists()
 
 
 @pytest.mark.parametrize("call", [Index.search, Index.search_batch])

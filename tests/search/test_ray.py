@@ -18,7 +18,7 @@ from munjang.errors import InputError, MissingExtraError, UnknownModelError
 from munjang.search.documents import Document, Entry
 from munjang.search.prepare import Engine, LocalEngine, Preparer
 from munjang.search.ray import RayEngine
-from munjang.search.settings import IndexSettings, settings_for
+from munjang.search.settings import IndexSettings, new_index
 from munjang.search.text.analysis import analyzer_named
 from support.engines import DeadlyBatch, WatchedBatch, descendants
 
@@ -49,16 +49,9 @@ def engine(request: pytest.FixtureRequest) -> Engine:
 
 
 @pytest.fixture(scope="module")
-def settings(model: SentenceTransformer, folder: Path) -> IndexSettings:
-    return settings_for(
-        model,
-        str(folder),
-        fields=("text",),
-        embedded=("text",),
-        analyzer="hangul-bigrams/1",
-        chunk_tokens=None,
-        chunk_overlap=None,
-    )
+def settings(folder: Path) -> IndexSettings:
+    _, settings = new_index({"model": folder, "analyzer": "hangul-bigrams"})
+    return settings
 
 
 def batch(number: int, size: int = 5) -> list[Document]:

@@ -409,7 +409,7 @@ def test_broken_dense_modules(folder: Path, tmp_path: Path) -> None:
 
     with pytest.raises(CheckpointError, match="2_Dense' holds no weights"):
         SentenceTransformer(spoilt(lambda path: (path / "model.safetensors").unlink()))
-    with pytest.raises(CheckpointError, match=r"2_Dense/config.json' must give in_features"):
+    with pytest.raises(CheckpointError, match=r"2_Dense/config.json' must have in_features"):
         SentenceTransformer(spoilt(lambda path: (path / "config.json").unlink()))
     with pytest.raises(CheckpointError, match="safetensors"):
         SentenceTransformer(spoilt(lambda path: (path / "model.safetensors").write_bytes(b"12345")))

@@ -94,7 +94,7 @@ def test_few_vectors_are_reported(caplog: pytest.LogCaptureFixture) -> None:
 @pytest.mark.parametrize(
     ("value", "error", "message"),
     [
-        (vectors(1, 4), InputError, "from a single vector; give ranges or calibration_embeddings"),
+        (vectors(1, 4), InputError, "from a single vector; pass ranges or calibration_embeddings"),
         (vectors(4), InputError, "from a single vector"),
         (vectors(2, 3, 4), InputError, r"got the shape \(2, 3, 4\)"),
         ([[1.0], [2.0, 3.0]], InputError, "equal width, got 1 and 2"),

@@ -58,6 +58,9 @@ MODEL_MAKERS: Mapping[str, Callable[[Path], Path]] = {
     "evaluate answers": _answerer,
     "evaluate language-model": _words,
     "train distill classification": lambda folder: labelled_model(folder, labels=("LABEL_0", "LABEL_1")),
-    "train distill reranker": lambda folder: tiny_cross_encoder(folder / "model"),
-    "train distill scores": lambda folder: tiny_cross_encoder(folder / "model"),
+    "train distill sentences": lambda folder: tiny_sentence_model(
+        folder / "model", settings={"num_hidden_layers": 3}
+    ),
+    "train distill reranker": lambda folder: tiny_cross_encoder(folder / "model", layers=3),
+    "train distill scores": lambda folder: tiny_cross_encoder(folder / "model", layers=3),
 }

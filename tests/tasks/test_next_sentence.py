@@ -124,8 +124,8 @@ def test_a_long_paragraph_is_ordered() -> None:
         (([("the sky", "is"), ("blue",)],), InputTypeError, "Pair 1 must be two texts"),
         ((["the sky", "is blue"],), InputTypeError, "Pair 0 must be two texts"),
         (([("the sky", 3)],), InputTypeError, "The second sentence is a int"),
-        (("the sky",), InputTypeError, "Give two texts"),
-        (([("the sky", "is")], "blue"), InputTypeError, "Give two texts"),
+        (("the sky",), InputTypeError, "Pass two texts"),
+        (([("the sky", "is")], "blue"), InputTypeError, "Pass two texts"),
     ],
 )
 def test_bad_input(

@@ -36,6 +36,11 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return labelled_model(tmp_path_factory.mktemp("models") / "bert")
 
 
+def test_a_pipeline_needs_a_model() -> None:
+    with pytest.raises(InputError, match=r"pipeline\('sentiment-analysis'\) needs a model"):
+        munjang.pipeline("sentiment-analysis")
+
+
 @pytest.fixture(scope="module")
 def classify(folder: Path) -> TextClassification:
     return TextClassification(folder)

@@ -79,8 +79,8 @@ _WHAT = {
     "prompt": "the prompt {old!r}, now {new!r}",
     "pooling": "pooling {old}, now {new}",
     "max_seq_length": "texts cut at {old} tokens, now at {new}",
-    "normalize": "normalize={old}, now {new}",
-    "truncate_dim": "truncate_dim={old}, now {new}",
+    "normalize": "normalization {old}, now {new}",
+    "truncate_dim": "vectors cut to {old} components, now to {new}",
     "precision": "precision {old}, now {new}",
     "column": "the column '{old}', now '{new}'",
 }
@@ -178,7 +178,8 @@ class Staging:
         for key, old in before.items():
             new = self._identity.get(key)
             if old != new:
-                raise self._mismatch(_WHAT.get(key, f"{key} {{old}}, now {{new}}").format(old=old, new=new))
+                what = _WHAT.get(key, f"{key} {{old}}, now {{new}}")
+                raise self._mismatch(what.format(old=_shown(old), new=_shown(new)))
         if not same_probe(state["probe"], self._probe):
             old_model = state["model"]
             also = "" if old_model != self._model else " of other weights"
@@ -205,6 +206,13 @@ class Staging:
             os.fsync(file.fileno())
         self._new_state.replace(self._state)
         flush(self._state.parent)
+
+
+def _shown(value: Any) -> str:
+    """Return a setting as text; the only setting that may be ``None`` is a number without a limit."""
+    if isinstance(value, bool):
+        return "on" if value else "off"
+    return "all" if value is None else str(value)
 
 
 def _header(shape: tuple[int, int]) -> bytes:

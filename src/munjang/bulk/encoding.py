@@ -6,7 +6,7 @@ import hashlib
 import warnings
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -22,7 +22,6 @@ from munjang.runtime.notices import TruncationWarning
 from munjang.sentence.encoding import EncodeOptions, chunks
 from munjang.sentence.similarity import PROBE
 from munjang.sentence.transformer import EncodeCall, SentenceTransformer
-from munjang.validation import optional_count
 
 if TYPE_CHECKING:
     from munjang.choices import Precision
@@ -44,6 +43,16 @@ class BulkOptions:
     truncate_dim: int | None = None
     precision: Precision = "float32"
     batch_size: int | None = None
+
+    def encode_options(self, prompt: str) -> EncodeOptions:
+        """Return the checked options, with the text of the prompt."""
+        return EncodeOptions(
+            prompt=prompt,
+            normalize_embeddings=self.normalize,
+            truncate_dim=self.truncate_dim,
+            precision=self.precision,
+            batch_size=self.batch_size,
+        )
 
 
 class BulkEncoding:
@@ -80,13 +89,15 @@ class BulkEncoding:
 
     def __enter__(self) -> BulkEncoding:
         """Check the files, and count the rows."""
-        for name in ("truncate_dim", "batch_size"):
-            optional_count(name, getattr(self._options, name))
+        self._options.encode_options("")  # raises the errors of invalid options before the input is read
         check_output(self._output)
         with self._resources as resources, translated_errors(self._output):
             resources.enter_context(exclusive_lock(self._output))
             if not self._source.rereadable:
                 self._source = resources.enter_context(spooled(self._source, self._output))
+            if self._output.suffix.lower() == ".npy":
+                self._source = replace(self._source, ids=False)  # the output has none
+            self._source = self._source.with_quoting()  # it is part of the run's identity
             self._stamp = _stamp(self._source)
             with Path(self._source.path).open("rb") as file:
                 self._digest = hashlib.file_digest(file, "sha256").hexdigest()
@@ -110,18 +121,14 @@ class BulkEncoding:
     def start(self, model: SentenceTransformer, model_name: str) -> int:
         """Start or resume; return the number of rows that exist already."""
         options = self._options
-        name = None if options.prompt is not None else options.prompt_name or None
-        prompt = model.settings.prompt_text(name, options.prompt)
-        if options.precision in ("int8", "uint8") and self.rows < 2:
-            raise InputError(
-                f"{options.precision} needs the range of several vectors, but there is only one."
-            )
+        prompt = model.settings.prompt_text(options.prompt_name, options.prompt)
+        checked = options.encode_options(prompt)
+        checked.check_ranges(self.rows)
         # Vectors are staged truncated and normalised, not quantised.
-        chosen = EncodeOptions(
-            prompt=prompt,
-            batch_size=options.batch_size,
-            normalize_embeddings=options.normalize,
-            truncate_dim=options.truncate_dim or model.get_sentence_embedding_dimension(),
+        chosen = replace(
+            checked,
+            precision="float32",
+            truncate_dim=checked.truncate_dim or model.get_sentence_embedding_dimension(),
         )
         self._call = EncodeCall(model, chosen)
         (probe,) = EncodeCall(model, chosen).stream([PROBE], no_advance)

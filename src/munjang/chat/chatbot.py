@@ -9,18 +9,29 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
-from typing import TypedDict, Unpack
+from typing import TypedDict, Unpack, get_args
 
 from munjang.chat.calibration import Calibration, calibrate
-from munjang.chat.retrieval import IndexedQuestions, Retriever, open_file
+from munjang.chat.retrieval import IndexedQuestions, NearestQuestions, Retriever, cached_index, index_pairs
 from munjang.chat.turns import Nearest, Neighbour, Turn, TurnLog
+from munjang.checkpoints import DEFAULT_MODEL
 from munjang.choices import Method, Mode
+from munjang.data.readers.questions import read_question_answers
 from munjang.errors import InputError, InputTypeError
 from munjang.search.index import Index
+from munjang.search.query import SearchOptions
 from munjang.sentence.cross_encoder import CrossEncoder
 from munjang.sentence.transformer import SentenceTransformer
 from munjang.tokenization import nfc
-from munjang.validation import checked_count, checked_number, takes_keywords
+from munjang.validation import (
+    checked_choice,
+    checked_count,
+    checked_integer,
+    checked_number,
+    checked_text,
+    shown_value,
+    takes_keywords,
+)
 
 _SAMPLE = 300  # held-out questions
 _KOREAN_UNKNOWN = "잘 모르겠어요."
@@ -68,6 +79,12 @@ class ChatOptions:
             threshold = checked_number("threshold", self.threshold, least=0, most=1)
             object.__setattr__(self, "threshold", threshold)
         object.__setattr__(self, "neighbours", checked_count("neighbours", self.neighbours, 1))
+        if self.unknown is not None:
+            object.__setattr__(self, "unknown", checked_text(self.unknown, "unknown"))
+        if self.seed is not None:
+            object.__setattr__(self, "seed", checked_integer("seed", self.seed))
+        if not isinstance(self.log, str | os.PathLike | None):
+            raise InputTypeError(f"log must be the path of a file, got {shown_value(self.log)}.")
 
 
 class ChatBot:
@@ -138,18 +155,24 @@ class ChatBot:
         contradict each other.
         """
         ChatOptions(**options)  # raises errors before questions are encoded
-        retriever = open_file(
-            os.fspath(path),
-            question=question,
-            answer=answer,
-            method=method,
-            model=model,
-            pooling=pooling,
-            index=index,
-            rerank=rerank,
-            offline=offline,
-            show_progress_bar=show_progress_bar,
-        )
+        checked_choice("method", method, get_args(Method))
+        SearchOptions(rerank=rerank)
+        if method == "nearest" and (index is not None or rerank is not None):
+            raise InputError("The method 'nearest' has no index and no reranking; use method='hybrid'.")
+        file = os.fspath(path)
+        pairs = read_question_answers(file, question, answer)
+        if not isinstance(model, SentenceTransformer):
+            local = True if offline else None
+            model = SentenceTransformer(model or DEFAULT_MODEL, pooling=pooling, local_files_only=local)
+        elif pooling is not None:
+            raise InputError("pooling is set when a model is opened; this model is open already.")
+        retriever: Retriever
+        if method == "nearest":
+            retriever = NearestQuestions(pairs, model, show_progress_bar=show_progress_bar)
+        else:
+            location = Path(index) if index is not None else cached_index(file, model)
+            opened = index_pairs(pairs, model, location, show_progress_bar=show_progress_bar)
+            retriever = IndexedQuestions(opened, rerank=rerank)
         return cls(retriever, **options)
 
     @classmethod
@@ -171,6 +194,7 @@ class ChatBot:
         of opening an index.
         """
         ChatOptions(**options)  # raises errors before the index is opened
+        SearchOptions(mode=mode, rerank=rerank)
         if not isinstance(index, Index):
             index = Index.open(os.fspath(index), create=False, offline=offline or None)
         return cls(

@@ -13,9 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from munjang.chat.turns import Nearest, Neighbour
-from munjang.checkpoints import DEFAULT_MODEL, cache_root
-from munjang.choices import Method, Mode
-from munjang.data.readers.questions import QuestionAnswer, read_question_answers
+from munjang.checkpoints import cache_root
+from munjang.choices import Mode
+from munjang.data.readers.questions import QuestionAnswer
 from munjang.errors import InputError, StoreError
 from munjang.progress import track
 from munjang.search.documents import Document, Hit
@@ -253,7 +253,7 @@ def _check_fields(index: Index, question: str, answer: str) -> None:
         raise InputError(f"The index's field '{question}' is not embedded; it is searched by word only.")
 
 
-# Retrievers of files
+# Indexes of files
 
 
 def is_index(location: str) -> bool:
@@ -261,46 +261,7 @@ def is_index(location: str) -> bool:
     return is_database(location) or Path(location).suffix == ".munjang"
 
 
-def open_file(
-    path: str,
-    *,
-    question: str | None,
-    answer: str | None,
-    method: Method,
-    model: str | SentenceTransformer | None,
-    pooling: str | None,
-    index: str | os.PathLike[str] | None,
-    rerank: CrossEncoder | None,
-    offline: bool | None,
-    show_progress_bar: bool,
-) -> Retriever:
-    """Read a file of questions and answers, and return a retriever for them."""
-    if method not in ("nearest", "hybrid"):
-        raise InputError(f"Unknown method '{method}'; the methods are nearest and hybrid.")
-    if method == "nearest" and (index is not None or rerank is not None):
-        raise InputError("The method 'nearest' has no index and no reranking; use method='hybrid'.")
-    pairs = read_question_answers(path, question, answer)
-    if not isinstance(model, SentenceTransformer):
-        local = True if offline else None
-        model = SentenceTransformer(model or DEFAULT_MODEL, pooling=pooling, local_files_only=local)
-    elif pooling is not None:
-        raise InputError("pooling is set when a model is opened; this model is open already.")
-    if method == "nearest":
-        return NearestQuestions(pairs, model, show_progress_bar=show_progress_bar)
-    location = Path(index) if index is not None else _cached(path, model)
-    try:
-        location.parent.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        reason = f"'{location.parent!s:.300}' can't be created: {error.strerror}"
-        raise StoreError(f"The folder of the index {reason}.") from error
-    # A question is compared with questions, so both have the prompt for queries.
-    prompts = {"document": model.prompts["query"]} if "query" in model.prompts else None
-    opened = Index.open(location, model=model, fields=_FIELDS, embedded=_FIELDS[:1], prompts=prompts)
-    _synchronize(opened, pairs, show_progress_bar)
-    return IndexedQuestions(opened, rerank=rerank)
-
-
-def _cached(path: str, model: SentenceTransformer) -> Path:
+def cached_index(path: str, model: SentenceTransformer) -> Path:
     """Return the path of the cached index for this file, model and analyzer."""
     vector = model.encode(["munjang"])[0]
     identity = hashlib.sha256(os.path.realpath(path).encode("utf-8", "surrogateescape"))
@@ -308,8 +269,18 @@ def _cached(path: str, model: SentenceTransformer) -> Path:
     return Path(cache_root(None)) / "chat" / f"{identity.hexdigest()[:20]}.munjang"
 
 
-def _synchronize(index: Index, pairs: list[QuestionAnswer], show_progress_bar: bool) -> None:
-    """Add new pairs to the index, and delete pairs that are not in the file any more."""
+def index_pairs(
+    pairs: Sequence[QuestionAnswer], model: SentenceTransformer, location: Path, *, show_progress_bar: bool
+) -> Index:
+    """Open an index of questions and answers; add new pairs, and delete pairs that are not in the list."""
+    try:
+        location.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        reason = f"'{location.parent!s:.300}' can't be created: {error.strerror}"
+        raise StoreError(f"The folder of the index {reason}.") from error
+    # A question is compared with questions, so both have the prompt for queries.
+    prompts = {"document": model.prompts["query"]} if "query" in model.prompts else None
+    index = Index.open(location, model=model, fields=_FIELDS, embedded=_FIELDS[:1], prompts=prompts)
     documents = [
         Document(id=_id(question, answer), fields={"question": question, "answer": answer})
         for question, answers in _grouped(pairs).items()
@@ -322,6 +293,7 @@ def _synchronize(index: Index, pairs: list[QuestionAnswer], show_progress_bar: b
     new = index.changed(documents)
     with track(show_progress_bar and bool(new), len(new), "Encoding") as advance:
         index.upsert(new, advance=advance)
+    return index
 
 
 def _id(question: str, answer: str) -> str:

@@ -161,10 +161,13 @@ def closest(name: str) -> str | None:
     return known[close[0]] if close and known[close[0]] != name else None
 
 
-def unknown_model(name: str, why: str) -> UnknownModelError:
-    """Return the error for an unknown name: the reason ``why``, and the closest known name."""
+def hint(name: str) -> str:
+    """Return a hint for a model that can't be opened: the closest known name, and how to list models."""
     suggestion = closest(name)
-    hint = f" Did you mean '{suggestion}'?" if suggestion else ""
-    return UnknownModelError(
-        f"Model '{shortened(name)}' was not found: {why}.{hint} `munjang models` lists what is here."
-    )
+    meant = f"Did you mean '{suggestion}'? " if suggestion else ""
+    return f"{meant}`munjang models` lists what is here."
+
+
+def unknown_model(name: str, why: str) -> UnknownModelError:
+    """Return the error for an unknown name: the reason ``why``, and a `hint`."""
+    return UnknownModelError(f"Model '{shortened(name)}' was not found: {why}. {hint(name)}")

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Unpack
 
 from munjang.checkpoints.cache import cached_model, install_model
-from munjang.checkpoints.catalogue import find_entry, shortened, unknown_model
+from munjang.checkpoints.catalogue import find_entry, hint, shortened, unknown_model
 from munjang.checkpoints.files import write_json
 from munjang.checkpoints.folder import Checkpoint
 from munjang.checkpoints.hub.errors import not_here
@@ -19,7 +19,7 @@ from munjang.checkpoints.hub.records import HubModel, is_repository, read_record
 from munjang.checkpoints.settings import FetchArguments, FetchOptions, cache_root, is_offline
 from munjang.errors import CheckpointError, FetchError, InputTypeError, UnknownModelError
 from munjang.progress import say
-from munjang.validation import takes_keywords
+from munjang.validation import shown_value, takes_keywords
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -51,7 +51,7 @@ def open_checkpoint(
     ``FetchError`` if a download fails, and its subclass ``OfflineError`` if a download is forbidden.
     """
     if not isinstance(name, (str, os.PathLike)):
-        raise InputTypeError(f"A model is named by a string or a path, not by {type(name).__name__}.")
+        raise InputTypeError(f"The name of a model must be a string or a path, got {shown_value(name)}.")
     options = replace(options or FetchOptions(), **changes)
     text = os.fsdecode(name)
     if "\0" in text:
@@ -74,7 +74,11 @@ def open_checkpoint(
         )
         for repository in ([entry.repository] if entry else _repositories(text))
     ]
-    path = _from_hub(models, offline=is_offline(options.offline), quiet=not progress)
+    try:
+        path = _from_hub(models, offline=is_offline(options.offline), quiet=not progress)
+    except FetchError as error:
+        error.add_note(hint(text))
+        raise
     return Checkpoint(path, text, options.allow_pickle, entry.prompts if entry else {})
 
 

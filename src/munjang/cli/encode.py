@@ -12,6 +12,7 @@ from munjang.cli.common.options import AsJson, Progress, argument, option
 from munjang.cli.common.output import clean, new_table, print_result, print_table, vector_cell, write_line
 from munjang.cli.common.texts import Opening, Prompting, Reading, is_piped, refuse, usage_error
 from munjang.data.files import STDIN
+from munjang.errors import InputError
 from munjang.progress import tracked
 
 if TYPE_CHECKING:
@@ -70,7 +71,7 @@ def encode(
     from munjang.bulk.writers import json_numbers
 
     settings = {**prompts, "truncate_dim": truncate_dim, "precision": precision, "batch_size": batch_size}
-    source = reading.file(file or STDIN)
+    source = reading.file(file or STDIN, ids=output is not None)
     if output is not None:
         options = BulkOptions(normalize=normalize, **settings)
         work = BulkEncoding(source, output, options, restart=restart)
@@ -84,6 +85,8 @@ def encode(
         print_result(as_json, made, f"{output}: {work.rows:,} vectors of {work.width} numbers")
         return
     given = texts if texts and texts != [STDIN] else [row.text for row in source]
+    if precision in ("int8", "uint8") and len(given) < 2:
+        raise InputError(f"precision={precision} needs the range of several vectors, but there is only one.")
     vectors = opening.sentence_model().encode(given, normalize_embeddings=normalize, **settings)
     if as_json:
         write_line(f"[{', '.join(json_numbers(vector) for vector in vectors)}]")

@@ -72,7 +72,7 @@ def pairs(
     Lines or parquet, depending on its name.
     """
     prompts = prompting.arguments()
-    rows = rows_with_text(reading.file(file_or_stdin(file, "FILE")))
+    rows = rows_with_text(reading.file(file_or_stdin(file, "FILE"), ids=False))
     encoder = opening.sentence_model()
     from munjang.sentence.mining import paraphrase_mining_embeddings
 

@@ -3,27 +3,31 @@
 from __future__ import annotations
 
 import codecs
+import csv
 import gzip
 import os
 import sys
 import zlib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import chain
 from pathlib import Path, PurePath
 from typing import IO, Any, cast
 
 from munjang.data.records import (
+    LONGEST_FIELD,
     Columns,
     Entry,
+    NumberedLines,
     csv_entries,
+    folded,
     json_line_entries,
     json_type,
     parquet_entries,
     text_entries,
 )
-from munjang.errors import DataFileError, InputError
+from munjang.errors import DataFileError, InputError, InputTypeError
 
 STDIN = "-"
 _MARK = "\ufeff"
@@ -34,6 +38,13 @@ _UTF16_MARKS = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 def shown_name(path: str) -> str:
     """Return the name of a file for messages."""
     return "standard input" if path == STDIN else f"'{path}'"
+
+
+def path_text(path: object) -> str:
+    """Return a path as text; raise `InputTypeError` for anything that is no path, such as a `DataFile`."""
+    if not isinstance(path, (str, os.PathLike)):
+        raise InputTypeError(f"A file is named by a path, not by an object of type {type(path).__name__}.")
+    return os.fspath(path)
 
 
 def check_encoding(encoding: str) -> None:
@@ -145,10 +156,10 @@ def _not_decodable(
 ) -> DataFileError:
     position = f"{name}, line {number}: not {encoding.upper()} (byte 0x{raw[error.start]:02x})"
     if number == 1 and raw.startswith(_UTF16_MARKS):
-        return DataFileError(f"{position}; it looks like UTF-16: save it as UTF-8 or pass --encoding utf-16.")
+        return DataFileError(f"{position}; it looks like UTF-16: save it as UTF-8 or pass encoding='utf-16'.")
     if encoding.lower().replace("-", "") == "utf8" and _looks_like_cp949(raw):
-        return DataFileError(f"{position}; it looks like CP949: save it as UTF-8 or pass --encoding cp949.")
-    return DataFileError(f"{position}; save it as UTF-8 or pass --encoding NAME.")
+        return DataFileError(f"{position}; it looks like CP949: save it as UTF-8 or pass encoding='cp949'.")
+    return DataFileError(f"{position}; save it as UTF-8 or pass encoding=... with its name.")
 
 
 def _looks_like_cp949(raw: bytes) -> bool:
@@ -160,7 +171,7 @@ def _looks_like_cp949(raw: bytes) -> bool:
 
 
 _ID = "id"
-_OBVIOUS = ("text", "question", "sentence", "document")
+_OBVIOUS = ("text", "question", "sentence", "document", "텍스트", "질문", "문장", "문서", "본문")
 _DELIMITERS = {".csv": ",", ".tsv": "\t"}
 _JSON_LINES = (".jsonl", ".ndjson")
 _PARQUET = ".parquet"
@@ -173,8 +184,9 @@ _KNOWN = ".txt, .csv, .tsv, .jsonl or .parquet"
 class Row:
     """One text of a file.
 
-    ``number`` counts rows from 0. ``id`` is the row's own ``id`` where the file has such a column, else the
-    number. ``values`` are all its columns; for a text file, the text alone.
+    ``number`` counts rows from 0. ``id`` is the row's own ``id`` if the rows of the file have one, else the
+    number. ``values`` are all its columns, with names in the normal form NFC; for a text file, the
+    text alone.
     """
 
     number: int
@@ -194,23 +206,28 @@ class DataFile:
 
     Args:
         path: the file.
-        column: the column or key of the texts; optional if there is only one candidate.
+        column: the column or key of the texts; optional if all rows together have only one candidate: a
+            column of texts with a usual name such as ``text``, or the only column of texts beside ``id``.
         encoding: the character encoding; a UTF-8 byte order mark is not part of the text.
-        quoting: whether quotes in CSV and TSV quote fields, or are ordinary characters.
+        quoting: whether quotes in CSV and TSV quote fields, or are ordinary characters; with None they quote
+            fields in CSV, and in TSV the content decides.
         header: whether the first row of CSV and TSV names the columns; if not, they are 1, 2, 3, ...
         nested: whether the columns of parquet that hold lists or structs are read too.
+        ids: whether rows have the ids of a column ``id``; if not, they have their numbers.
         called: the name of the file in messages; by default its path.
 
-    Iterating raises `DataFileError` with the line for an invalid file, `InputError` for an unknown encoding,
-    and `MissingExtraError` for parquet without its package.
+    Iterating raises `DataFileError` with the line for an invalid file, a row that makes another column the
+    candidate, and ids that not all rows have or that are neither integers nor texts; `InputError` for an
+    unknown encoding, and `MissingExtraError` for parquet without its package.
     """
 
     path: str
     column: str | None = None
     encoding: str = "utf-8"
-    quoting: bool = True
+    quoting: bool | None = None
     header: bool = True
     nested: bool = False
+    ids: bool = True
     called: str | None = None
 
     @property
@@ -241,13 +258,27 @@ class DataFile:
         """Yield the rows in order."""
         entries = self.records()
         first = next(entries)
-        column = self._choose_column(first)
+        choice = _Choice()
+        column = self._choose_column(first, choice)
         id_column = _id_column(first, column)
+        can_change = self.column is None and self.kind not in _DELIMITERS
         for number, entry in enumerate(chain([first], entries)):
-            if id_column is None and entry.values.keys() != first.values.keys() and _id_column(entry, column):
-                raise entry.error("this row has an 'id', but the first row has none.")
-            row_id = number if id_column is None else _id(entry, id_column)
+            if can_change and choice.after(entry) != column:
+                raise entry.error(
+                    "this row makes it unclear which column holds the texts; those of the rows before it are "
+                    f"in '{column}'. Name the column: column=NAME."
+                )
+            row_id = _id(entry, id_column, column, number) if self.ids else number
             yield Row(number, row_id, entry.string(column), entry.values, column)
+
+    def with_quoting(self) -> DataFile:
+        """Return this file with ``quoting`` decided, which may take reading it once."""
+        if self.quoting is not None:
+            return self
+        check_encoding(self.encoding)
+        check_path(self.path)
+        is_tsv = self.kind == ".tsv" and self.rereadable
+        return replace(self, quoting=_has_quoted_fields(self) if is_tsv else True)
 
     def _entries(self) -> Iterator[Entry]:
         check_path(self.path)
@@ -262,7 +293,7 @@ class DataFile:
                     lines,
                     self.name,
                     delimiter=_DELIMITERS[kind],
-                    quoting=self.quoting,
+                    quoting=self.with_quoting().quoting is not False,
                     header=self.header,
                 )
             elif kind in _JSON_LINES:
@@ -288,31 +319,82 @@ class DataFile:
         """Whether this file format has columns; a text file has none."""
         return self.kind in (*_DELIMITERS, *_JSON_LINES, _PARQUET)
 
-    def _choose_column(self, first: Entry) -> str:
-        if self.column is None:
-            texts = [name for name, value in first.values.items() if isinstance(value, str)]
-            others = [name for name in texts if name.casefold() != _ID]
-            obvious = [name for name in texts if name.casefold() in _OBVIOUS]
-            for candidates in (texts, others, obvious):
-                if len(candidates) == 1:
-                    return candidates[0]
-        elif not self.has_columns:
+    def _choose_column(self, first: Entry, choice: _Choice) -> str:
+        if self.column is not None and not self.has_columns:
             raise DataFileError(f"{self.name} is a text file, one text per line; it has no columns.")
-        return Columns(self.name, list(first.values)).choose(self.column, (), "texts", "--column")
+        if self.column is None and (column := choice.after(first)):
+            return column
+        return Columns(self.name, list(first.values)).choose(self.column, (), "texts", "column")
 
 
-def _id_column(first: Entry, column: str) -> str | None:
-    names = (name for name in first.values if name.casefold() == _ID and name != column)
-    return next((name for name in names if _is_id(first.values[name])), None)
+class _Choice:
+    """The choice of the column of texts from the rows so far, which does not depend on their order."""
+
+    def __init__(self) -> None:
+        self._texts: set[str] = set()  # columns that hold a text in some row
+        self._nulls: set[str] = set()  # columns with an obvious name that are null in some row
+
+    def after(self, entry: Entry) -> str | None:
+        """Return the only candidate after one more row, or None if there are none or several."""
+        for name, value in entry.values.items():
+            if isinstance(value, str):
+                self._texts.add(name)
+            elif value is None and folded(name) in _OBVIOUS:
+                self._nulls.add(name)
+        obvious = {name for name in self._texts if folded(name) in _OBVIOUS} or self._nulls
+        others = {name for name in self._texts if folded(name) != _ID}
+        candidates = obvious or others or self._texts
+        return next(iter(candidates)) if len(candidates) == 1 else None
 
 
-def _id(entry: Entry, column: str) -> int | str:
-    value = entry.values.get(column)
-    if not _is_id(value):
-        raise entry.error(f"'{column}' is {json_type(value)}, not a number or text.")
-    assert isinstance(value, (int, str))
+def _id_column(entry: Entry, column: str) -> str | None:
+    """Return the column that holds this row's id, or None."""
+    names = (name for name in entry.values if name != column and folded(name) == _ID)
+    return next((name for name in names if not _is_empty(entry.values[name])), None)
+
+
+def _id(entry: Entry, id_column: str | None, column: str, number: int) -> int | str:
+    """Return a row's id; either all rows have one, or none, as the first row (``id_column``) decides."""
+    if id_column is None:
+        if own := _id_column(entry, column):
+            raise entry.error(f"this row has an '{own}', but the first row has none.")
+        return number
+    value = entry.values.get(id_column)
+    if isinstance(value, float):
+        raise entry.error(f"'{id_column}' is {value}, neither an integer nor a text.")
+    if isinstance(value, bool) or not isinstance(value, (int, str)):
+        raise entry.error(f"'{id_column}' is {json_type(value)}, not a number or text.")
+    if _is_empty(value):
+        raise entry.error(f"'{id_column}' is empty, but the first row has one.")
     return value
 
 
-def _is_id(value: object) -> bool:
-    return isinstance(value, (int, str)) and not isinstance(value, bool)
+def _is_empty(value: object) -> bool:
+    return value is None or (isinstance(value, str) and not value.strip())
+
+
+def _has_quoted_fields(file: DataFile) -> bool:
+    """Return whether the quotes in a file of tab-separated values are those of RFC 4180, by its content.
+
+    KorSTS and KorNLI, for instance, have fields that begin with a quotation mark of the text. Quotes are
+    ordinary characters if reading them as quotes fails, or joins lines that are complete rows already.
+    """
+    rows = 0
+    widths: set[int] = set()
+
+    def counted(lines: NumberedLines) -> Iterator[str]:
+        nonlocal rows
+        for _, line in lines:
+            if line != "\n":
+                rows += 1
+                widths.add(line.count("\t") + 1)
+            yield line
+
+    csv.field_size_limit(LONGEST_FIELD)
+    with opened(file.path) as content:
+        lines = counted(numbered_lines(content, file.name, file.encoding))
+        try:
+            quoted_rows = sum(1 for fields in csv.reader(lines, delimiter="\t", strict=True) if fields)
+        except csv.Error:
+            return False
+    return quoted_rows == rows or len(widths) > 1

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import math
+import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -18,6 +19,12 @@ TEXT = "text"  # the only column of a text file
 LONGEST_FIELD = 2**31 - 1  # a text may have megabytes; the limit of the csv module is 128 KiB
 _LONGEST_SHOWN = 40
 _PARQUET_ROWS = 1024
+_LEAST_INEXACT = 2**53  # from here on, a float may stand for another integer
+
+
+def nfc(text: str) -> str:
+    """Return the text in the normal form NFC; files of macOS can have NFD."""
+    return unicodedata.normalize("NFC", text)
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,15 +57,20 @@ class Entry:
         """Return a text that is not blank, unchanged."""
         return self.as_text(self.value(key), f"'{key}'")
 
-    def label(self, key: str) -> str:
-        """Return a label unchanged: a name, or an integer or boolean in its JSON form."""
+    def identifier(self, key: str) -> str:
+        """Return a name unchanged, or a number or boolean in its JSON form; 1.0 is the integer 1."""
         value = self.value(key)
         if isinstance(value, bool):
             return "true" if value else "false"
         if isinstance(value, int | float):
             self.as_number(value, f"'{key}'")
-            return str(value)
+            is_integer = isinstance(value, float) and value.is_integer() and abs(value) < _LEAST_INEXACT
+            return str(int(value) if is_integer else value)
         return self.as_text(value, f"'{key}'")
+
+    def label(self, key: str) -> str:
+        """Return a label as `identifier` does, in the normal form NFC."""
+        return nfc(self.identifier(key))
 
     def number(self, key: str) -> float:
         """Return a finite number."""
@@ -135,6 +147,11 @@ class Entry:
         return start, end
 
 
+def folded(name: str) -> str:
+    """Return the form of a column name in which it is compared with the usual names."""
+    return nfc(name).strip().casefold()
+
+
 @dataclass(frozen=True, slots=True)
 class Columns:
     """The column names of a file, from which a caller's names or the usual names are chosen."""
@@ -143,8 +160,8 @@ class Columns:
     names: Sequence[str]
 
     def usual(self, wanted: Sequence[str]) -> list[str]:
-        """Return the columns whose case-folded names are wanted, in the order of ``wanted``."""
-        by_name = {name.strip().casefold(): name for name in reversed(self.names)}
+        """Return the columns whose `folded` names are wanted, in the order of ``wanted``."""
+        by_name = {folded(name): name for name in reversed(self.names)}
         return [by_name[name] for name in wanted if name in by_name]
 
     def usual_pair(self, wanted: Sequence[tuple[str, str]]) -> tuple[()] | tuple[str, str]:
@@ -154,17 +171,18 @@ class Columns:
 
     def find(self, named: str | None, usual: Sequence[str]) -> str | None:
         """Return the named column, which must exist, or the first usual name that exists, or ``None``."""
-        if named is not None and named not in self.names:
+        if named is None:
+            return next(iter(self.usual(usual)), None)
+        if (column := nfc(named)) not in self.names:
             raise DataFileError(f"{self.file} has no column {named!r}; it has {self._shown()}.")
-        return named or next(iter(self.usual(usual)), None)
+        return column
 
-    def choose(self, named: str | None, usual: Sequence[str], what: str, option: str = "") -> str:
-        """Return a column as `find` does; raise `DataFileError`, with the option, if none is found."""
+    def choose(self, named: str | None, usual: Sequence[str], what: str, argument: str) -> str:
+        """Return a column as `find` does; raise `DataFileError`, with the argument, if none is found."""
         column = self.find(named, usual)
         if column is None:
-            hint = f": {option} NAME" if option else ""
             raise DataFileError(
-                f"{self.file} has the columns {self._shown()}; say which holds the {what}{hint}."
+                f"{self.file} has the columns {self._shown()}; say which holds the {what}: {argument}=NAME."
             )
         return column
 
@@ -204,7 +222,7 @@ def csv_entries(
     with the line's number for a row with more or fewer fields than the first, and for broken quotes.
     """
     csv.field_size_limit(LONGEST_FIELD)
-    hint = " If its quotes are letters, pass --no-quoting." if quoting and delimiter == "\t" else ""
+    hint = " If its quotes are letters, pass quoting=False." if quoting and delimiter == "\t" else ""
     reader = csv.reader(
         (line for _, line in lines),
         delimiter=delimiter,
@@ -225,7 +243,7 @@ def csv_entries(
         if not fields:
             continue
         if not columns:
-            columns = fields if header else [str(number) for number in range(1, len(fields) + 1)]
+            columns = [*map(nfc, fields)] if header else [str(number) for number in range(1, len(fields) + 1)]
             _check_unique(columns, name)
             if header:
                 continue
@@ -241,19 +259,46 @@ def _check_unique(columns: Sequence[str], name: str) -> None:
         raise DataFileError(f"{name} has {times} columns named '{column}'; column names must be unique.")
 
 
-def json_line_entries(lines: NumberedLines, name: str) -> Iterator[Entry]:
+class _RepeatedKeyError(ValueError):
+    """An object of JSON has a key twice, so that one of the values would be lost."""
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    values = {nfc(name): value for name, value in pairs}
+    if len(values) < len(pairs):
+        name = Counter(nfc(name) for name, _ in pairs).most_common(1)[0][0]
+        raise _RepeatedKeyError(f"an object has the key '{name}' twice")
+    return values
+
+
+def parsed_json(text: str) -> Any:
+    """Return the value of a JSON text, with the keys of objects in the normal form NFC.
+
+    Raises `ValueError` and `RecursionError`; `json_reason` words them.
+    """
+    return json.loads(text, object_pairs_hook=_object)
+
+
+def json_reason(error: Exception, layout: str = "") -> str:
+    """Return what is wrong with a JSON text; ``layout`` is the sentence part that names what is expected."""
+    if isinstance(error, _RepeatedKeyError):
+        return str(error)
+    reason = error.msg if isinstance(error, json.JSONDecodeError) else str(error)
+    return f"not JSON: {reason}" + (f"; {layout}" if layout else "")
+
+
+def json_line_entries(lines: NumberedLines, name: str, layout: str = "") -> Iterator[Entry]:
     """Read one JSON object, or one JSON string, per line; empty lines are skipped.
 
-    Raises `DataFileError` with the line's number for anything else.
+    Raises `DataFileError` with the line's number for anything else; ``layout`` as in `json_reason`.
     """
     for number, line in lines:
         if not line.strip():
             continue
         try:
-            value = json.loads(line)
+            value = parsed_json(line)
         except (ValueError, RecursionError) as error:
-            reason = error.msg if isinstance(error, json.JSONDecodeError) else str(error)
-            raise DataFileError(f"{name}, line {number}: not JSON: {reason}.") from None
+            raise DataFileError(f"{name}, line {number}: {json_reason(error, layout)}.") from None
         if isinstance(value, str):
             value = {TEXT: value}
         if not isinstance(value, dict):
@@ -275,12 +320,13 @@ def parquet_entries(path: str, name: str, *, nested: bool) -> Iterator[Entry]:
             columns = [
                 field.name for field in file.schema_arrow if nested or not arrow.types.is_nested(field.type)
             ]
+            names = [*map(nfc, columns)]
             if columns:
-                _check_unique(columns, name)
+                _check_unique(names, name)
             start = 1
             for batch in file.iter_batches(batch_size=_PARQUET_ROWS, columns=columns):
                 for number, values in enumerate(batch.to_pylist(), start):
-                    yield Entry(name, f"row {number}", values)
+                    yield Entry(name, f"row {number}", dict(zip(names, values.values(), strict=True)))
                 start += batch.num_rows
     except (arrow.ArrowException, OSError) as error:
         reason = str(error).splitlines()[0].rstrip(".")

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import csv
-import json
 import os
 import unicodedata
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from itertools import chain
+from json import JSONDecodeError
 from pathlib import PurePath
 from typing import Any, TypeAlias
 
@@ -18,9 +17,10 @@ from munjang.data.files import (
     check_path,
     numbered_lines,
     opened,
+    path_text,
     shown_name,
 )
-from munjang.data.records import LONGEST_FIELD, Columns, Entry, NumberedLines, json_line_entries
+from munjang.data.records import Columns, Entry, json_line_entries, json_reason, parsed_json
 from munjang.errors import DataFileError
 
 FilePath: TypeAlias = str | os.PathLike[str]
@@ -29,10 +29,10 @@ FilePath: TypeAlias = str | os.PathLike[str]
 class Table:
     """The rows of a file with columns: CSV, TSV, JSON, JSON Lines or parquet. Iterate over it once.
 
-    ``quoting`` None means: quotes in a .csv quote fields; in a .tsv the content decides. The values of nested
-    objects are columns too, as ``labels.label`` in KLUE's ``{"labels": {"label": 3.7}}``. Where rows can have
-    different keys, ``columns`` has the keys of all rows, so that the choice of columns does not depend on the
-    order of the rows; all rows are then read into memory.
+    ``quoting`` is as in `DataFile`. The values of nested objects are columns too, as ``labels.label`` in
+    KLUE's ``{"labels": {"label": 3.7}}``. Where rows can have different keys, ``columns`` has the keys of all
+    rows, so that the choice of columns does not depend on the order of the rows; all rows are then read into
+    memory.
 
     Raises `DataFileError` for a file that is missing, empty, broken or without columns, `InputError` for an
     unknown encoding, and `MissingExtraError` for parquet without its package.
@@ -41,12 +41,13 @@ class Table:
     def __init__(
         self, path: FilePath, *, encoding: str = "utf-8", quoting: bool | None = None, header: bool = True
     ) -> None:
-        entries = map(_flat, _entries(os.fspath(path), encoding, quoting, header))
+        file = path_text(path)
+        entries = map(_flat, _entries(file, encoding, quoting, header))
         self.first = next(entries)
         self.name = self.first.file
         self._entries: Iterable[Entry] = chain([self.first], entries)
         names = self.first.values
-        if not _has_uniform_rows(os.fspath(path)):
+        if not _has_uniform_rows(file):
             self._entries = list(self._entries)
             names = {name: None for entry in self._entries for name in entry.values}
         self.columns = Columns(self.name, list(names))
@@ -69,15 +70,10 @@ def _entries(path: str, encoding: str, quoting: bool | None, header: bool) -> It
     if _suffix(path) == ".json":
         return json_entries(path, encoding)
     check_path(path)
-    file = DataFile(path=path, encoding=encoding, header=header)
+    file = DataFile(path=path, encoding=encoding, quoting=quoting, header=header, nested=True)
     if not file.has_columns:
-        raise DataFileError(
-            f"{file.name} has no columns; labelled texts come as .csv, .tsv, .json, .jsonl or .parquet."
-        )
-    if quoting is None:
-        check_encoding(encoding)
-        quoting = file.kind != ".tsv" or not file.rereadable or _has_quoted_fields(file)
-    return replace(file, quoting=quoting, nested=True).records()
+        raise DataFileError(f"{file.name} has no columns; save it as .csv, .tsv, .json, .jsonl or .parquet.")
+    return file.records()
 
 
 def _flat(entry: Entry) -> Entry:
@@ -91,67 +87,42 @@ def _flat(entry: Entry) -> Entry:
     return replace(entry, values={**entry.values, **inner}) if inner else entry
 
 
-def _has_quoted_fields(file: DataFile) -> bool:
-    """Return whether the quotes in a file of tab-separated values are those of RFC 4180, by its content.
-
-    KorSTS and KorNLI, for instance, have fields that begin with a quotation mark of the text. Quotes are
-    ordinary characters if reading them as quotes fails, or joins lines that are complete rows already.
-    """
-    rows = 0
-    widths: set[int] = set()
-
-    def counted(lines: NumberedLines) -> Iterator[str]:
-        nonlocal rows
-        for _, line in lines:
-            if line != "\n":
-                rows += 1
-                widths.add(line.count("\t") + 1)
-            yield line
-
-    csv.field_size_limit(LONGEST_FIELD)
-    with opened(file.path) as content:
-        lines = counted(numbered_lines(content, file.name, file.encoding))
-        try:
-            quoted_rows = sum(1 for fields in csv.reader(lines, delimiter="\t", strict=True) if fields)
-        except csv.Error:
-            return False
-    return quoted_rows == rows or len(widths) > 1
-
-
 def text_lines(path: FilePath, encoding: str = "utf-8") -> tuple[str, list[tuple[int, str]]]:
     """Return a file's name for messages, and all its lines with their numbers; ``.gz`` is unpacked.
 
     Raises `DataFileError` for a file that can't be read, and `InputError` for an unknown encoding.
     """
-    name = shown_name(os.fspath(path))
+    named = path_text(path)
+    name = shown_name(named)
     check_encoding(encoding)
-    with opened(os.fspath(path)) as file:
+    with opened(named) as file:
         return name, list(numbered_lines(file, name, encoding))
 
 
-def json_document(path: FilePath) -> tuple[str, Any]:
+def json_document(path: FilePath, encoding: str, layout: str) -> tuple[str, Any]:
     """Read a file that is one JSON value, ``.gz`` or not; return its name for messages, and the value.
 
-    Raises `DataFileError`, with the line, for a file that can't be read or is not JSON.
+    Raises `DataFileError`, with the line and the expected ``layout``, for a file that can't be read or is not
+    JSON, and `InputError` for an unknown encoding.
     """
-    name, lines = text_lines(path)
-    return name, _parsed(lines, name)
+    name, lines = text_lines(path, encoding)
+    return name, _parsed(lines, name, layout)
 
 
-def json_entries(path: FilePath, encoding: str = "utf-8") -> Iterator[Entry]:
+def json_entries(path: FilePath, encoding: str = "utf-8", layout: str = "") -> Iterator[Entry]:
     """Read objects from JSON Lines or from one JSON list, whichever the file is.
 
-    Raises `DataFileError`, with the line or the number of the entry, for anything else, and `InputError` for
-    an unknown encoding.
+    Raises `DataFileError`, with the line or the number of the entry and the expected ``layout``, for anything
+    else, and `InputError` for an unknown encoding.
     """
     name, lines = text_lines(path, encoding)
     first = next((line for _, line in lines if line.strip()), None)
     if first is None:
         raise DataFileError(f"{name} has no entries: it is empty.")
     if not first.lstrip().startswith("["):
-        yield from json_line_entries(lines, name)
+        yield from json_line_entries(lines, name, layout)
         return
-    values = _parsed(lines, name)
+    values = _parsed(lines, name, layout)
     if not values:
         raise DataFileError(f"{name} has no entries: its list is empty.")
     for number, value in enumerate(values, 1):
@@ -159,16 +130,15 @@ def json_entries(path: FilePath, encoding: str = "utf-8") -> Iterator[Entry]:
         yield replace(entry, values=entry.as_object(value, "the entry"))
 
 
-def _parsed(lines: Iterable[tuple[int, str]], name: str) -> Any:
+def _parsed(lines: Iterable[tuple[int, str]], name: str, layout: str) -> Any:
     content = "".join(line for _, line in lines)
     if not content.strip():
         raise DataFileError(f"{name} is empty.")
     try:
-        return json.loads(content)
-    except json.JSONDecodeError as error:
-        raise DataFileError(f"{name}, line {error.lineno}: not JSON: {error.msg}.") from None
+        return parsed_json(content)
     except (ValueError, RecursionError) as error:
-        raise DataFileError(f"{name} can't be read as JSON: {error}.") from None
+        position = f", line {error.lineno}" if isinstance(error, JSONDecodeError) else ""
+        raise DataFileError(f"{name}{position}: {json_reason(error, layout)}.") from None
 
 
 _LONGEST_PART = 60

@@ -241,7 +241,7 @@ def _paragraphs(path: Path) -> list[Mapping[str, Any]]:
 
 
 def _json_lines(path: Path) -> list[Mapping[str, Any]]:
-    rows = list(DataFile(path=str(path), column="text"))
+    rows = list(DataFile(path=str(path), column="text", ids=False))
     for row in rows:
         if not isinstance(row.values.get("_id"), str):
             raise DataFileError(f"'{path}', line {row.number + 1}: there is no '_id'.")

@@ -169,6 +169,14 @@ class Model:
         self.check(self.program(self._default_outputs()))
         self._start()
 
+    def __repr__(self) -> str:
+        """Return the architecture, the head, the size and the backend."""
+        return (
+            f"Model({self.architecture.model_type!r}, head={self.head!r}, "
+            f"layers={self.config.num_hidden_layers}, hidden_size={self.config.hidden_size}, "
+            f"vocab_size={self.config.vocab_size}, backend={self._backend!r})"
+        )
+
     @classmethod
     @takes_keywords(OpenArguments, OpenOptions)
     def from_pretrained(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from itertools import islice
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, Unpack
@@ -22,12 +22,14 @@ from munjang.search.query import SEMANTIC, SearchArguments, SearchOptions, check
 from munjang.search.settings import (
     IndexArguments,
     IndexSettings,
-    RequestedSettings,
+    check_arguments,
     check_model,
-    max_text_tokens,
+    chunk_settings,
     migrated_error,
+    model_settings,
+    new_index,
     open_model,
-    settings_for,
+    opened_model,
 )
 from munjang.search.sources import Source
 from munjang.search.stores import is_new_file, open_store, redact_password
@@ -94,6 +96,15 @@ class Index:
         self._offline = offline
         self._opening = threading.Lock()
 
+    def __repr__(self) -> str:
+        """Return the location and the settings, without reading the store."""
+        settings = self.settings
+        return (
+            f"Index({self.location!r}, model={settings.model!r}, dimension={settings.dimension}, "
+            f"fields={list(settings.fields)}, embedded={list(settings.embedded)}, "
+            f"analyzer={settings.analyzer!r}, chunk_tokens={settings.chunk_tokens})"
+        )
+
     @property
     def model(self) -> SentenceTransformer:
         """The model, opened at first use and checked to produce the same vectors as the index's model."""
@@ -115,7 +126,7 @@ class Index:
         return analyzer_named(self.settings.analyzer)
 
     @classmethod
-    @takes_keywords(IndexArguments, RequestedSettings)
+    @takes_keywords(IndexArguments)
     def open(
         cls,
         location: str | os.PathLike[str],
@@ -142,25 +153,24 @@ class Index:
         Raises `IndexMismatchError` if the recorded settings differ from the arguments, `StoreError` if the
         index does not exist and ``create`` is false, and the errors of opening a model.
         """
-        requested = RequestedSettings(**settings)
         create = checked_flag("create", create) and not checked_flag("readonly", readonly)
         busy_timeout = checked_number("busy_timeout", busy_timeout, least=0, most=_LONGEST_WAIT)
         # Create the file after its settings, so that no file is left behind when the model can't be opened.
-        new = requested.new_index() if create and is_new_file(location) else None
+        new = new_index(settings) if create and is_new_file(location) else None
         store = open_store(location, create=create, readonly=readonly, busy_timeout=busy_timeout)
         name = redact_password(location)
         try:
             if store.settings is None and create:
-                new = new or requested.new_index()
+                new = new or new_index(settings)
                 store.create(new[1])
             recorded = store.settings
             if recorded is None:
                 raise InputError(f"The index '{name}' has no settings yet: open it with create=True.")
-            model = requested.check(recorded, name) if new is None else new[0]
+            model = check_arguments(settings, recorded, name) if new is None else new[0]
         except BaseException:
             store.close()
             raise
-        return cls(name, store, recorded, model=model, offline=requested.offline)
+        return cls(name, store, recorded, model=model, offline=settings.get("offline"))
 
     # Documents
 
@@ -443,27 +453,24 @@ class Index:
         """Encode all documents again, with another model, analyzer or passage length.
 
         Omitted arguments keep their settings, except that passages are shortened to what the model can read.
-        Another model uses its own prompts. Entries are staged in the store, and searches use the old index
-        until all documents are staged, also documents written during the migration. Call it again with the
-        same arguments to resume an interrupted migration. Returns the number of documents encoded by this
-        call. Raises `IndexMismatchError` if a migration to other settings was started.
+        The overlap of shortened passages is shortened in proportion. Another model uses its own prompts. An
+        analyzer that is kept is replaced by its installed version.
+
+        Entries are staged in the store, and searches use the old index until all documents are staged, also
+        documents written during the migration. Call it again with the same arguments to resume an interrupted
+        migration. Returns the number of documents encoded by this call. Raises `IndexMismatchError` if a
+        migration to other settings was started.
         """
-        settings = self.settings
+        kept = self.settings
         if model is None:
-            opened, name = self.model, settings.model
+            opened = self.model
         else:
-            opened, name = RequestedSettings(model=model, offline=self._offline).open_model(settings.model)
-        if chunk_tokens is None:
-            chunk_tokens = min(settings.chunk_tokens, max_text_tokens(opened))
-        target = settings_for(
-            opened,
-            name,
-            fields=settings.fields,
-            embedded=settings.embedded,
-            analyzer=analyzer_named(analyzer or settings.analyzer.partition("/")[0]).name,
-            chunk_tokens=chunk_tokens,
-            chunk_overlap=chunk_overlap,
-            prompts=settings.prompts if model is None else None,
+            opened, name = opened_model(model, self._offline)
+            kept = replace(kept, **model_settings(opened, name))
+        target = replace(
+            kept,
+            analyzer=analyzer_named(analyzer or kept.analyzer.partition("/")[0]).name,
+            **chunk_settings(opened, kept.prompts["document"], chunk_tokens, chunk_overlap, kept),
         )
         preparer = Preparer(target, opened, analyzer_named(target.analyzer))
         done = 0

@@ -306,12 +306,10 @@ def _candidates(
     best_passages: dict[DocumentId, Found] = {}
     for passage, _ in fuse(options.fusion, matches, options.shares, _LOWEST):  # best first
         best_passages.setdefault(locations[passage].document, locations[passage])
-    if len(best) == 1:
-        ((part, single),) = best.items()
-        ranking = list(single.items())
-    else:
-        listed = {part: list(scores.items()) for part, scores in best.items()}
-        ranking = fuse(options.fusion, listed, options.shares, _LOWEST)
+    listed = {part: list(scores.items()) for part, scores in best.items()}
+    # Also fused with a weight of 0, so that the scores of hybrid mode have the same scale with any weights.
+    hybrid = options.mode == "hybrid"
+    ranking = fuse(options.fusion, listed, options.shares, _LOWEST) if hybrid else listed[options.parts[0]]
     return [
         _Candidate(
             document,

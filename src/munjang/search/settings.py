@@ -16,7 +16,7 @@ from munjang.search.documents import TEXT
 from munjang.search.text.analysis import analyzer_named
 from munjang.sentence.settings import DOCUMENT_PROMPTS
 from munjang.sentence.similarity import PROBE, same_probe
-from munjang.validation import checked_count, checked_text, shown_value
+from munjang.validation import checked_count, checked_text, optional_count, shown_value
 
 if TYPE_CHECKING:
     from munjang.sentence.transformer import SentenceTransformer
@@ -103,6 +103,7 @@ def _check_settings(settings: IndexSettings) -> None:
         all(isinstance(text, str) for text in (*texts, *names, settings.revision or ""))
         and all(type(number) is int and 0 <= number < _LARGEST for number in numbers)
         and settings.dimension > 0
+        and settings.chunk_tokens > 0
         and type(settings.normalize) is bool
         and settings.similarity in ("cosine", "dot")
         and {"query", "document"} <= {*settings.prompts}
@@ -157,21 +158,12 @@ def _shown(value: object) -> str:
     return f"'{value}'" if isinstance(value, str) else str(value)
 
 
-def settings_for(
-    model: SentenceTransformer,
-    name: str,
-    *,
-    fields: tuple[str, ...],
-    embedded: tuple[str, ...],
-    analyzer: str,
-    chunk_tokens: int | None,
-    chunk_overlap: int | None,
-    prompts: Mapping[str, str] | None = None,
-) -> IndexSettings:
-    """Return the settings that determine an index's vectors and words.
+def model_settings(
+    model: SentenceTransformer, name: str, prompts: Mapping[str, str] | None = None
+) -> dict[str, Any]:
+    """Return the settings of an index that depend on its model; ``prompts`` override the model's own prompts.
 
-    Raises `InputError` for passages longer than the model's maximum length, and for a model whose similarity
-    is not cosine or dot product.
+    Raises `InputError` for a model whose similarity is not cosine or dot product.
     """
     similarity = model.similarity_fn_name
     if similarity not in _SIMILARITIES:
@@ -183,25 +175,19 @@ def settings_for(
         "document": model.settings.first_prompt(*DOCUMENT_PROMPTS),
     }
     prompts = {**defaults, **_checked_prompts(prompts)}
-    tokens, overlap = _chunk_settings(model, chunk_tokens, chunk_overlap)
-    settings = IndexSettings(
-        model=_stored_name(name),
-        revision=_revision(name),
-        dimension=model.get_sentence_embedding_dimension(),
-        pooling="+".join(model.pooling.modes),
-        prompts=prompts,
-        normalize=similarity == "cosine",
-        similarity=similarity,
-        max_seq_length=model.max_seq_length,
-        fields=fields,
-        embedded=embedded,
-        analyzer=analyzer,
-        chunk_tokens=tokens,
-        chunk_overlap=overlap,
-        probe=(),
-    )
-    vector = model.encode(PROBE, prompt=prompts["document"], normalize_embeddings=settings.normalize)
-    return replace(settings, probe=tuple(round(float(value), 7) for value in vector))
+    normalize = similarity == "cosine"
+    vector = model.encode(PROBE, prompt=prompts["document"], normalize_embeddings=normalize)
+    return {
+        "model": _stored_name(name),
+        "revision": _revision(name),
+        "dimension": model.get_sentence_embedding_dimension(),
+        "pooling": "+".join(model.pooling.modes),
+        "prompts": prompts,
+        "normalize": normalize,
+        "similarity": similarity,
+        "max_seq_length": model.max_seq_length,
+        "probe": tuple(round(float(value), 7) for value in vector),
+    }
 
 
 def _checked_prompts(prompts: Mapping[str, str] | None) -> dict[str, str]:
@@ -230,29 +216,42 @@ def _revision(name: str) -> str | None:
     return match[1] if match else None
 
 
-def max_text_tokens(model: SentenceTransformer) -> int:
-    """Return the maximum number of tokens of a text, without the prompt and the special tokens."""
-    prompt = model.settings.first_prompt(*DOCUMENT_PROMPTS)
+def chunk_settings(
+    model: SentenceTransformer,
+    prompt: str,
+    tokens: int | None,
+    overlap: int | None,
+    recorded: IndexSettings | None = None,
+) -> dict[str, Any]:
+    """Return the tokens of a passage and of its overlap; the defaults are those of ``recorded`` settings.
+
+    Without ``recorded``, a passage has 256 tokens and an eighth of it overlaps. By default passages are
+    shortened to what the model can read after the ``prompt`` of documents, and the overlap in proportion.
+    Raises `InputError` for longer passages and overlaps, and for a prompt that leaves no tokens.
+    """
+    tokens, overlap = optional_count("chunk_tokens", tokens), optional_count("chunk_overlap", overlap, 0)
     # One token less, because the end of the prompt and the start of the text may be tokenized together.
-    return model.max_seq_length - len(model.tokenizer.encode(prompt)) - 1
-
-
-def _chunk_settings(model: SentenceTransformer, tokens: int | None, overlap: int | None) -> tuple[int, int]:
-    """Return the tokens of a passage and of its overlap; `InputError` if they exceed the model's limit."""
-    most = max_text_tokens(model)
-    tokens = None if tokens is None else checked_count("chunk_tokens", tokens, 1)
-    overlap = None if overlap is None else checked_count("chunk_overlap", overlap, 0)
+    most = model.max_seq_length - len(model.tokenizer.encode(prompt)) - 1
+    if most < 1:
+        raise InputError(
+            f"The model can read {model.max_seq_length} tokens, and the prompt for documents leaves none of "
+            f"them for a text: {shown_value(prompt)}."
+        )
     if tokens is not None and tokens > most:
         raise InputError(
             f"chunk_tokens is {shown_value(tokens)}, but the model can read {most} tokens besides its prompt."
         )
-    tokens = max(1, min(_PASSAGE, most)) if tokens is None else tokens
-    overlap = tokens // _OVERLAP if overlap is None else overlap
+    if tokens is None:
+        tokens = min(recorded.chunk_tokens if recorded else _PASSAGE, most)
+    if overlap is None and recorded:
+        overlap = recorded.chunk_overlap * min(tokens, recorded.chunk_tokens) // recorded.chunk_tokens
+    elif overlap is None:
+        overlap = tokens // _OVERLAP
     if overlap >= tokens:
         raise InputError(
             f"chunk_overlap is {shown_value(overlap)}; it must be less than chunk_tokens, {tokens}."
         )
-    return tokens, overlap
+    return {"chunk_tokens": tokens, "chunk_overlap": overlap}
 
 
 def _checked_fields(fields: object, embedded: object) -> tuple[tuple[str, ...], tuple[str, ...]]:
@@ -337,92 +336,73 @@ class IndexArguments(TypedDict, total=False):
     offline: bool | None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RequestedSettings:
-    """`IndexArguments` with ``None`` for omitted arguments."""
+def opened_model(
+    model: str | os.PathLike[str] | SentenceTransformer, offline: bool | None
+) -> tuple[SentenceTransformer, str]:
+    """Return a model and its name; a name or a folder is opened."""
+    from munjang.sentence.transformer import SentenceTransformer
 
-    model: str | os.PathLike[str] | SentenceTransformer | None = None
-    fields: Sequence[str] | None = None
-    embedded: Sequence[str] | None = None
-    analyzer: str | None = None
-    chunk_tokens: int | None = None
-    chunk_overlap: int | None = None
-    prompts: Mapping[str, str] | None = None
-    offline: bool | None = None
-
-    def open_model(self, default: str) -> tuple[SentenceTransformer, str]:
-        """Return the model and its name; a name or a folder is opened."""
-        from munjang.sentence.transformer import SentenceTransformer
-
-        if isinstance(self.model, SentenceTransformer):
-            return self.model, self.model.tokenizer.name_or_path
-        name = default if self.model is None else self._name(self.model)
-        return SentenceTransformer(name, local_files_only=self.offline), name
-
-    def new_index(self) -> tuple[SentenceTransformer, IndexSettings]:
-        """Return the open model and the settings of a new index."""
-        from munjang.checkpoints.catalogue import DEFAULT_MODEL
-
-        fields, embedded = _checked_fields((TEXT,) if self.fields is None else self.fields, self.embedded)
-        analyzer = analyzer_named(self.analyzer).name
-        model, name = self.open_model(DEFAULT_MODEL)
-        settings = settings_for(
-            model,
-            name,
-            fields=fields,
-            embedded=embedded,
-            analyzer=analyzer,
-            chunk_tokens=self.chunk_tokens,
-            chunk_overlap=self.chunk_overlap,
-            prompts=self.prompts,
+    if isinstance(model, SentenceTransformer):
+        return model, model.tokenizer.name_or_path
+    if not isinstance(model, str | os.PathLike):
+        raise InputTypeError(
+            f"model must be a name, a folder or a SentenceTransformer, got {shown_value(model)}."
         )
-        return model, settings
+    name = os.fspath(model)
+    return SentenceTransformer(name, local_files_only=offline), name
 
-    def check(self, recorded: IndexSettings, location: str) -> SentenceTransformer | None:
-        """Raise `IndexMismatchError` unless the recorded settings match; return the model if it is open.
 
-        A model with the recorded name is not opened yet.
-        """
-        requested: dict[str, object] = {}
-        if self.fields is not None or self.embedded is not None:
-            fields = recorded.fields if self.fields is None else self.fields
-            requested["fields"], embedded = _checked_fields(fields, self.embedded)
-            if self.embedded is not None:
-                requested["embedded"] = embedded
-        if self.analyzer is not None:
-            requested["analyzer"] = analyzer_named(self.analyzer).name
-        for name, least in (("chunk_tokens", 1), ("chunk_overlap", 0)):
-            if (value := getattr(self, name)) is not None:
-                requested[name] = checked_count(name, value, least)
-        if self.prompts is not None:
-            requested["prompts"] = {**recorded.prompts, **_checked_prompts(self.prompts)}
-        check_same_settings(recorded, replace(recorded, **requested), location)  # type: ignore[arg-type]
-        if self.model is None or self.model == recorded.model:
-            return None
-        model, name = self.open_model(recorded.model)
-        check_model(recorded, model, name, location)
-        return model
+def new_index(arguments: IndexArguments) -> tuple[SentenceTransformer, IndexSettings]:
+    """Return the open model and the settings of a new index."""
+    from munjang.checkpoints.catalogue import DEFAULT_MODEL
 
-    @staticmethod
-    def _name(model: object) -> str:
-        if not isinstance(model, str | os.PathLike):
-            raise InputTypeError(
-                f"model must be a name, a folder or a SentenceTransformer, got {shown_value(model)}."
-            )
-        return os.fspath(model)
+    given = _given(arguments)
+    fields, embedded = _checked_fields(given.get("fields", (TEXT,)), given.get("embedded"))
+    analyzer = analyzer_named(given.get("analyzer")).name
+    model, name = opened_model(given.get("model", DEFAULT_MODEL), given.get("offline"))
+    of_model = model_settings(model, name, given.get("prompts"))
+    lengths = chunk_settings(
+        model, of_model["prompts"]["document"], given.get("chunk_tokens"), given.get("chunk_overlap")
+    )
+    settings = IndexSettings(fields=fields, embedded=embedded, analyzer=analyzer, **of_model, **lengths)
+    return model, settings
+
+
+def check_arguments(
+    arguments: IndexArguments, recorded: IndexSettings, location: str
+) -> SentenceTransformer | None:
+    """Raise `IndexMismatchError` unless the recorded settings match; return the model if it is open.
+
+    A model with the recorded name is not opened yet.
+    """
+    given = _given(arguments)
+    requested: dict[str, Any] = {}
+    if "fields" in given or "embedded" in given:
+        fields, embedded = _checked_fields(given.get("fields", recorded.fields), given.get("embedded"))
+        requested["fields"] = fields
+        if "embedded" in given:
+            requested["embedded"] = embedded
+    if "analyzer" in given:
+        requested["analyzer"] = analyzer_named(given["analyzer"]).name
+    for name, least in (("chunk_tokens", 1), ("chunk_overlap", 0)):
+        if name in given:
+            requested[name] = checked_count(name, given[name], least)
+    if "prompts" in given:
+        requested["prompts"] = {**recorded.prompts, **_checked_prompts(given["prompts"])}
+    check_same_settings(recorded, replace(recorded, **requested), location)
+    if given.get("model", recorded.model) == recorded.model:
+        return None
+    model, name = opened_model(given["model"], given.get("offline"))
+    check_model(recorded, model, name, location)
+    return model
+
+
+def _given(arguments: IndexArguments) -> dict[str, Any]:
+    """Return the arguments that are not ``None``."""
+    return {name: value for name, value in arguments.items() if value is not None}
 
 
 def check_model(recorded: IndexSettings, model: SentenceTransformer, name: str, location: str) -> None:
     """Raise `IndexMismatchError` unless a model produces the same vectors as the index's model."""
-    settings = settings_for(
-        model,
-        name,
-        fields=recorded.fields,
-        embedded=recorded.embedded,
-        analyzer=recorded.analyzer,
-        chunk_tokens=None,
-        chunk_overlap=None,
-        prompts=recorded.prompts,
-    )
-    same = {"chunk_tokens": recorded.chunk_tokens, "chunk_overlap": recorded.chunk_overlap}
-    check_same_settings(recorded, replace(settings, **same), location)  # type: ignore[arg-type]
+    settings = replace(recorded, **model_settings(model, name, recorded.prompts))
+    check_same_settings(recorded, settings, location)

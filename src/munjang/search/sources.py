@@ -127,7 +127,7 @@ class Source:
     metadata: Sequence[str] | None = None
     lines: bool = False
     encoding: str = "utf-8"
-    quoting: bool = True
+    quoting: bool | None = None
     header: bool = True
     name: str | None = None
     skipped: Counter[str] = field(default_factory=Counter)
@@ -232,7 +232,9 @@ class Source:
             yield _checked(number, {field_name: section.text}, metadata, name, [field_name])
 
     def _table(self, path: str, name: str, fields: Sequence[str]) -> Iterator[Document]:
-        data = DataFile(path=path, encoding=self.encoding, quoting=self.quoting, header=self.header)
+        data = DataFile(
+            path=path, encoding=self.encoding, quoting=self.quoting, header=self.header, ids=False
+        ).with_quoting()
         columns: dict[str, str] | None = None
         for row in replace(data, column=self._first_column(data, fields)):
             if columns is None:

@@ -23,7 +23,7 @@ from munjang.sentence.activations import (
     published_activation,
     softmax,
 )
-from munjang.sentence.encoding import TOKENS_PER_TEXT, chunks, refuse_surrogates, text_length
+from munjang.sentence.encoding import TOKENS_PER_TEXT, chunks, refuse_surrogates_in, text_length
 from munjang.sentence.settings import (
     OpenEncoderArguments,
     check_model_type,
@@ -117,6 +117,14 @@ class CrossEncoder(OnTruncation):
     def _begin(self, model: Model, tokenizer: Tokenizer, max_length: int | None) -> None:
         self.model, self.tokenizer = model, tokenizer
         self.max_length = tokenizer.model_max_length if max_length is None else max_length
+
+    def __repr__(self) -> str:
+        """Return the name, the architecture, the number of labels and the maximum length."""
+        architecture = self.model.architecture.model_type
+        return (
+            f"CrossEncoder({self.tokenizer.name_or_path!r}, architecture={architecture!r}, "
+            f"num_labels={self.num_labels}, max_length={self.max_length})"
+        )
 
     @property
     def num_labels(self) -> int:
@@ -248,7 +256,7 @@ class CrossEncoder(OnTruncation):
         try:
             return self.tokenizer.encode_ids(pairs, truncation=True, max_length=self.max_length)
         except InputError:
-            refuse_surrogates(pairs, first)
+            refuse_surrogates_in(pairs, first)
             raise
 
 

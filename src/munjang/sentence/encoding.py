@@ -16,7 +16,7 @@ from munjang.sentence.program import SENTENCE_EMBEDDING, TOKEN_EMBEDDINGS
 from munjang.sentence.quantization import quantize_embeddings
 from munjang.sentence.similarity import normalize_embeddings
 from munjang.tokenization.inputs import TextOrPair
-from munjang.validation import check_flags, checked_choice, optional_count
+from munjang.validation import check_flags, checked_choice, optional_count, refuse_surrogates
 
 T = TypeVar("T")
 OutputValue: TypeAlias = Literal["sentence_embedding", "token_embeddings"]
@@ -62,7 +62,15 @@ class EncodeOptions:
         if self.precision in ("int8", "uint8"):
             raise InputError(
                 f"precision {self.precision!r} takes its ranges from all vectors, which an iterator never "
-                "shows together; give a list, or use quantize_embeddings with ranges."
+                "shows together; use a list, or `quantize_embeddings` with ranges."
+            )
+
+    def check_ranges(self, count: int) -> None:
+        """Raise `InputError` if quantization needs the ranges of several vectors, but there are fewer."""
+        if self.precision in ("int8", "uint8") and self.output_value == SENTENCE_EMBEDDING and count < 2:
+            raise InputError(
+                f"precision {self.precision!r} needs the range of each component in several vectors, but "
+                "there is only one text; use more texts, or binary, ubinary or float32."
             )
 
     def finish(self, vectors: NDArray[Any]) -> NDArray[Any]:
@@ -149,14 +157,7 @@ def text_length(text: TextOrPair) -> int:
     return len(text) if isinstance(text, str) else len(text[0]) + len(text[1])
 
 
-def refuse_surrogates(texts: Iterable[TextOrPair], first: int) -> None:
+def refuse_surrogates_in(texts: Iterable[TextOrPair], first: int) -> None:
     """Raise `InputError` for a text with a lone surrogate; ``first`` is the index of the first text."""
     for position, text in enumerate(texts, start=first):
-        text = text if isinstance(text, str) else "".join(text)
-        try:
-            text.encode()
-        except UnicodeEncodeError as error:
-            raise InputError(
-                f"Text {position} has a lone surrogate U+{ord(text[error.start]):04X} at position "
-                f"{error.start}, which is no character; read it with its right encoding."
-            ) from None
+        refuse_surrogates(text if isinstance(text, str) else "".join(text), f"Text {position}")

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from munjang.errors import InputError, InputTypeError
+from munjang.progress import tracked
 from munjang.sentence.similarity import (
     FloatArray,
     ScoreFunction,
@@ -299,10 +300,13 @@ def paraphrase_mining_embeddings(
     pairs = Pairs(len(vectors), checked_count("max_pairs", max_pairs))
     if score_function is cos_sim:
         vectors, score_function = normalize_embeddings(vectors), dot_score
-    for start in _progress(range(0, len(vectors), rows), "Comparing sentences", show_progress_bar):
-        # One more neighbour than requested: a vector is its own nearest neighbour.
-        (best,) = _nearest(vectors[start : start + rows], vectors, top_k + 1, rows, columns, score_function)
-        pairs.add(best, start)
+    with tracked(show_progress_bar, len(vectors), "Comparing sentences") as advance:
+        for start in range(0, len(vectors), rows):
+            block = vectors[start : start + rows]
+            # One more neighbour than requested: a vector is its own nearest neighbour.
+            (best,) = _nearest(block, vectors, top_k + 1, rows, columns, score_function)
+            pairs.add(best, start)
+            advance(len(block))
     return pairs.result()
 
 
@@ -334,9 +338,13 @@ def community_detection(
     check_flags(show_progress_bar=show_progress_bar)
     _check_threshold(threshold, caller)
     least = np.float32(threshold)
-    starts = _progress(range(0, len(vectors), rows), "Finding communities", show_progress_bar)
-    sizes = [_neighbourhood_sizes(vectors[start : start + rows], vectors, least) for start in starts]
-    largest_first = _candidates(np.concatenate([np.empty(0, np.int64), *sizes]), smallest)
+    sizes = np.empty(len(vectors), np.int64)
+    with tracked(show_progress_bar, len(vectors), "Finding communities") as advance:
+        for start in range(0, len(vectors), rows):
+            block = vectors[start : start + rows]
+            sizes[start : start + rows] = _neighbourhood_sizes(block, vectors, least)
+            advance(len(block))
+    largest_first = _candidates(sizes, smallest)
     return sorted(_communities(vectors, largest_first, least, smallest), key=len, reverse=True)
 
 
@@ -402,12 +410,3 @@ def _block_sizes(query_chunk_size: int, corpus_chunk_size: int) -> tuple[int, in
     rows = checked_count("query_chunk_size", query_chunk_size)
     columns = checked_count("corpus_chunk_size", corpus_chunk_size)
     return min(rows, _QUERY_BLOCK), min(columns, _CORPUS_BLOCK)
-
-
-def _progress(steps: Sequence[int], description: str, show: bool) -> Iterable[int]:
-    if not show:
-        return steps
-    from rich.console import Console
-    from rich.progress import track
-
-    return track(steps, description=description, console=Console(stderr=True))

@@ -216,7 +216,7 @@ def read_module(kind: str, prefix: str, config: Mapping[str, Any]) -> Module:
         return Module(kind, prefix, config=raw)  # type: ignore[arg-type] # narrowed above
     for name in ("in_features", "out_features"):
         if not isinstance(config.get(name), int):
-            raise CheckpointError(f"'{prefix}/config.json' must give in_features and out_features.")
+            raise CheckpointError(f"'{prefix}/config.json' must have in_features and out_features.")
     for name in ("bias", "use_residual"):
         if not isinstance(config.get(name, False), bool):
             raise CheckpointError(f"'{prefix}/config.json': '{name}' must be true or false.")

@@ -123,12 +123,16 @@ def _observed_ranges(vectors: NDArray[Any], calibration: ArrayLike | None) -> ND
     if calibration is None and (sample.ndim == 1 or len(sample) == 1):
         raise InputError(
             f"{_CALLER} cannot take the ranges of the components from a single vector; "
-            "give ranges or calibration_embeddings"
+            "pass ranges or calibration_embeddings"
         )
     if not len(sample):
         raise InputError(f"{_CALLER} got no vectors in calibration_embeddings")
     if calibration is None and len(sample) < _ENOUGH:
-        _log.warning("Quantising by the ranges of only %d vectors; more would be steadier.", len(sample))
+        _log.warning(
+            "The ranges for quantization are computed from only %d vectors; at least %d are recommended.",
+            len(sample),
+            _ENOUGH,
+        )
     return np.vstack((sample.min(axis=0), sample.max(axis=0)))
 
 

@@ -35,7 +35,7 @@ from munjang.sentence.encoding import (
     check_truncation,
     checked_texts,
     chunks,
-    refuse_surrogates,
+    refuse_surrogates_in,
     text_length,
 )
 from munjang.sentence.program import (
@@ -131,6 +131,17 @@ class SentenceTransformer(OnTruncation):
         _check_published_width(checkpoint.name, published.truncate_dim, self.width)
         check_truncation(self.settings.truncate_dim, self.width)
         self.max_seq_length = self.settings.max_seq_length or self.tokenizer.model_max_length
+
+    def __repr__(self) -> str:
+        """Return the name, the modules, the dimension and the maximum length."""
+        kinds = [module.kind for module in self.settings.modules]
+        encoder = f"Transformer({self.model.architecture.model_type})"
+        modules = ", ".join([encoder, f"Pooling({'+'.join(self.pooling.modes)})", *kinds])
+        return (
+            f"SentenceTransformer({self.tokenizer.name_or_path!r}, modules=[{modules}], "
+            f"dimension={self.get_sentence_embedding_dimension()}, max_seq_length={self.max_seq_length}, "
+            f"similarity_fn_name={self.similarity_fn_name!r})"
+        )
 
     def _add_modules(self, checkpoint: Checkpoint) -> int:
         """Add the tensors of the modules after pooling to the encoder's; return the width of the vectors."""
@@ -301,6 +312,8 @@ class SentenceTransformer(OnTruncation):
             raise InputTypeError(f"encode needs a text or a list of texts, got a {type(sentences).__name__}.")
         single = isinstance(sentences, str | Mapping)
         texts = [sentences] if single else list(sentences)
+        if texts:
+            options.check_ranges(len(texts))
         with track(shown, len(texts), "Encoding") as advance:
             results = call.all(texts, advance)
         return results[0] if single else results
@@ -500,7 +513,7 @@ class EncodeCall:
         try:
             return encoder.tokenizer.encode_ids(prompted, truncation=True, max_length=encoder.max_seq_length)
         except InputError:
-            refuse_surrogates(texts, self._truncation.texts)
+            refuse_surrogates_in(texts, self._truncation.texts)
             raise
 
 

@@ -15,7 +15,7 @@ from munjang.errors import CheckpointError, InputError, InputTypeError
 from munjang.models.program import LAST_HIDDEN_STATE, POOLER_OUTPUT
 from munjang.runtime.notices import warn_truncated
 from munjang.runtime.runner import Done
-from munjang.tasks.loading import Task
+from munjang.tasks.loading import Task, text_list
 from munjang.tokenization import Encoding
 from munjang.validation import optional_count
 
@@ -67,7 +67,7 @@ def plan_layers(count: int, layers: Layers | None, combine: Combine | None) -> P
     if isinstance(layers, int) and not isinstance(layers, bool):
         return Plan(_names(count, [layers]), "only")
     if not isinstance(layers, list | tuple | range):
-        raise InputError(f"layers is {layers!r}; give 'last', 'all', a number, or a list of numbers.")
+        raise InputError(f"layers is {layers!r}; it must be 'last', 'all', a number, or a list of numbers.")
     if not layers:
         raise InputError("layers is empty; name at least one.")
     return Plan(_names(count, layers), "stack")
@@ -77,7 +77,7 @@ def _combined(count: int, combine: Combine) -> Plan:
     if isinstance(combine, str):
         return _named(count, combine)
     if not isinstance(combine, list | tuple | np.ndarray):
-        raise InputError(f"combine is {combine!r}; give {', '.join(_NAMES)}, or a weight for each layer.")
+        raise InputError(f"combine is {combine!r}; use {', '.join(_NAMES)}, or a weight per layer.")
     if len(combine) != count + 1:
         raise InputError(
             f"combine has {len(combine)} weights; the embedding output and {count} layers need {count + 1}."
@@ -258,7 +258,7 @@ class FeatureExtraction(Task):
         `InputError` for invalid or contradictory values, `InputTypeError` for values other than texts,
         `CheckpointError` for ``"pooler"`` without a trained pooler.
         """
-        listed = _checked_texts(text)
+        listed = text_list("text", [text] if isinstance(text, str) else text)
         if level not in _LEVELS:
             raise InputError(f"Unknown level {level!r}; there are {', '.join(_LEVELS)}.")
         plan = plan_layers(self.model.config.num_hidden_layers, layers, combine)
@@ -368,14 +368,3 @@ def _means(values: Array, words: Sequence[Sequence[int]]) -> Array:
     for number, pieces in enumerate(words):
         merged[..., number, :] = values[..., pieces, :].mean(axis=-2)
     return merged
-
-
-def _checked_texts(text: str | Texts) -> list[str]:
-    if isinstance(text, str):
-        return [text]
-    if not isinstance(text, list | tuple):
-        raise InputTypeError(f"Give a text or a list of texts, not a {type(text).__name__}.")
-    for index, item in enumerate(text):
-        if not isinstance(item, str):
-            raise InputTypeError(f"Text {index} is a {type(item).__name__}, not a str.")
-    return list(text)

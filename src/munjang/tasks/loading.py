@@ -1,4 +1,4 @@
-"""Opening a model and its tokenizer for a task, and the base of the task classes."""
+"""Opening a model and its tokenizer for a task, the base of the task classes, and their lists of texts."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from munjang.checkpoints import OpenOptions, open_checkpoint
-from munjang.errors import InputError
+from munjang.errors import InputError, InputTypeError
 from munjang.runtime.model import Model
 from munjang.tokenization import Tokenizer
 
@@ -96,3 +96,13 @@ class Task:
     def max_length(self) -> int:
         """The longest input in tokens, special tokens included."""
         return self._loaded.max_length
+
+
+def text_list(name: str, value: object) -> list[str]:
+    """Return an argument's texts as plain str; `InputTypeError` unless it is a list or a tuple of texts."""
+    if not isinstance(value, list | tuple):
+        raise InputTypeError(f"{name} must be a text or a list of texts, got a {type(value).__name__}.")
+    for index, text in enumerate(value):
+        if not isinstance(text, str):
+            raise InputTypeError(f"{name}[{index}] must be a text, got a {type(text).__name__}.")
+    return [str.__str__(text) for text in value]  # an Enum's own __str__ returns another text

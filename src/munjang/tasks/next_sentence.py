@@ -135,7 +135,7 @@ class NextSentencePrediction(Task, OnTruncation):
         if isinstance(first, str) and isinstance(second, str):
             return self._judged(_checked_pairs([(first, second)]))[0]
         if isinstance(first, str) or second is not None:
-            raise InputTypeError("Give two texts, or a list of pairs of texts.")
+            raise InputTypeError("Pass two texts, or a list of pairs of texts.")
         return self._judged(_checked_pairs(first))
 
     def order(self, sentences: Sequence[str]) -> Ordering:

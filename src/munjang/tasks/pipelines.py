@@ -31,7 +31,7 @@ _OTHER_NAMES = {"sentiment-analysis": "text-classification", "ner": "token-class
 @takes_keywords(OpenArguments, OpenOptions)
 def pipeline(
     task: str,
-    model: str | os.PathLike[str] | Model | Loaded,
+    model: str | os.PathLike[str] | Model | Loaded | None = None,
     tokenizer: str | os.PathLike[str] | Tokenizer | None = None,
     **options: Unpack[OpenArguments],
 ) -> Any:
@@ -41,11 +41,14 @@ def pipeline(
     the tokenizer is the model's own, unless one is named. The other options are those of
     `Model.from_pretrained`.
 
-    Raises `InputError` for an unknown task, and what `Model.from_pretrained` raises.
+    Raises `InputError` for an unknown task and without a model (there is no default model), and what
+    `Model.from_pretrained` raises.
     """
     known = _OTHER_NAMES.get(task, task)
     if known not in TASKS:
         raise InputError(f"Unknown task '{task}'; there are {', '.join(TASKS)}.")
+    if model is None:
+        raise InputError(f"pipeline({task!r}) needs a model: name one with model=...")
     module, _, name = TASKS[known].partition(":")
     chosen = ModelOptions(tokenizer=tokenizer, **options)
     return getattr(import_module(f"munjang.tasks.{module}"), name)(model, options=chosen)

@@ -211,7 +211,7 @@ def _pairs(question: str | Sequence[str], context: str | Sequence[str]) -> list[
         contexts *= len(questions)
     if len(questions) != len(contexts):
         raise InputError(
-            f"{len(questions)} questions and {len(contexts)} contexts do not pair up; give as many of each."
+            f"{len(questions)} questions and {len(contexts)} contexts do not pair up; pass as many of each."
         )
     return list(zip(questions, contexts, strict=True))
 

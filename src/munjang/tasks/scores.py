@@ -78,5 +78,5 @@ def check_text(text: object, name: str) -> str:
     if not isinstance(text, str):
         raise InputTypeError(f"{name} must be a str, got a {type(text).__name__}.")
     if not text.strip():
-        raise InputError(f"{name} is empty; give it at least one word.")
+        raise InputError(f"{name} is empty; write at least one word.")
     return text

@@ -51,7 +51,7 @@ def windows_of(
     """
     context = [at for at, sequence in enumerate(encoding.sequence_ids) if sequence == 1]
     if not context:
-        raise InputError("The context has no tokens; give it some text.")
+        raise InputError("The context has no tokens; write some text.")
     room = max_length - (len(encoding) - len(context))
     if room < 1:
         raise InputError(

@@ -135,7 +135,7 @@ def _labels(labels: str | Sequence[str]) -> list[str]:
     if isinstance(labels, str):
         listed = [label.strip() for label in listed if label.strip()]
     if not listed:
-        raise InputError("There are no candidate labels; give at least one.")
+        raise InputError("There are no candidate labels; pass at least one.")
     return [check_text(label, f"Candidate label {index}") for index, label in enumerate(listed)]
 
 

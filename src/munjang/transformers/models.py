@@ -17,11 +17,8 @@ from munjang.errors import InputError, InputTypeError
 from munjang.models.registry import (
     ARCHITECTURES,
     CAUSAL_LM,
-    MASKED_LM,
-    NEXT_SENTENCE,
     QUESTION_ANSWERING,
-    SEQUENCE_CLASSIFICATION,
-    TOKEN_CLASSIFICATION,
+    RELATION_EXTRACTION,
     architecture_of,
 )
 from munjang.runtime.model import Model, ModelOutput, whole_numbers
@@ -32,14 +29,12 @@ from munjang.tasks.generation.decoding import Session, Writer, write
 from munjang.tasks.generation.sampling import Sampling
 from munjang.validation import check_device, checked_count
 
-_ENDINGS = {
-    None: "Model",
-    MASKED_LM: "ForMaskedLM",
-    NEXT_SENTENCE: "ForNextSentencePrediction",
-    SEQUENCE_CLASSIFICATION: "ForSequenceClassification",
-    TOKEN_CLASSIFICATION: "ForTokenClassification",
-    QUESTION_ANSWERING: "ForQuestionAnswering",
-    CAUSAL_LM: "LMHeadModel",
+# head -> how the published classes end; a relation-extraction head has no class in `transformers`
+_ENDINGS: Mapping[str | None, str] = {None: "Model"} | {
+    name: head.published
+    for architecture in ARCHITECTURES.values()
+    for name, head in architecture.heads.items()
+    if name != RELATION_EXTRACTION
 }
 AUTO_HEADS = (*_ENDINGS,)
 """The heads that have a class for any architecture; None is the bare encoder."""
@@ -394,12 +389,7 @@ class GenerationModel(PreTrainedModel):
         mask = _mask(rows, attention_mask, padding, ends)
         longest = self._longest(rows.shape[1], wanted)
         sampling = _sampling(wanted, settings)
-        copies = checked_count("num_return_sequences", wanted.get("num_return_sequences", 1))
-        if copies > 1 and not sampling.draws:
-            raise InputError(
-                f"num_return_sequences={copies} without sampling would return {copies} times the same text; "
-                "set do_sample=True."
-            )
+        copies = sampling.checked_copies(wanted.get("num_return_sequences", 1))
         prompts = [row[kept].tolist() for row, kept in zip(rows, mask, strict=True)]
         writers = [
             Writer(prompt, limit=len(prompt) + longest, ends=ends, stream=_Silent(), stops=())
@@ -435,7 +425,7 @@ class GenerationModel(PreTrainedModel):
             return np.array([starts[:1]])
         rows = whole_numbers("input_ids", _array(input_ids))
         if not rows.shape[1]:
-            raise InputError("The prompts have no tokens; give them at least one.")
+            raise InputError("The prompts have no tokens; pass at least one.")
         return rows
 
     def _longest(self, length: int, wanted: Mapping[str, Any]) -> int:

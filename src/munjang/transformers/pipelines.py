@@ -18,8 +18,7 @@ from munjang.models.registry import (
 from munjang.runtime.tensors import installed_torch
 from munjang.tasks.features import FeatureExtraction
 from munjang.tasks.fill_mask.fill_mask import FillMask
-from munjang.tasks.generation.causal import checked_texts
-from munjang.tasks.loading import Loaded, ModelOptions, load
+from munjang.tasks.loading import Loaded, ModelOptions, load, text_list
 from munjang.tasks.question_answering import QuestionAnswering
 from munjang.tasks.text_classification import TextClassification
 from munjang.tasks.token_classification import TokenClassification
@@ -170,7 +169,7 @@ class TextGenerationPipeline:
         """
         chosen = {**self._defaults, **settings}
         single = isinstance(text_inputs, str)
-        texts = checked_texts([text_inputs] if single else text_inputs)
+        texts = text_list("text_inputs", [text_inputs] if single else text_inputs)
         results = [self._written(prefix, text, return_full_text, truncation, chosen) for text in texts]
         return results[0] if single else results
 

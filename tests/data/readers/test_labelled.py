@@ -9,6 +9,7 @@ from __future__ import annotations
 import csv
 import json
 import tempfile
+import unicodedata
 from pathlib import Path
 
 import pyarrow as pa
@@ -97,6 +98,38 @@ def test_a_table_without_header(tmp_path: Path) -> None:
 def test_labels_are_unchanged(value: str, label: str, tmp_path: Path) -> None:
     path = write(tmp_path / "a.jsonl", f'{{"text": "재미있다", "label": {value}}}')
     assert read_labelled_texts(path) == [LabelledText("재미있다", None, label)]
+
+
+def test_one_label_in_two_forms(tmp_path: Path) -> None:
+    lines = [json.dumps({"text": "가", "label": label}) for label in (1, 1.0, -0.0, 1e300, 0.5)]
+    labels = [example.label for example in read_labelled_texts(write(tmp_path / "a.jsonl", "\n".join(lines)))]
+    assert labels == ["1", "1", "0", "1e+300", "0.5"]
+    forms = [unicodedata.normalize(form, "긍정") for form in ("NFC", "NFD")]
+    path = write(tmp_path / "a.csv", "".join(["text,label\n", *(f"{form},{form}\n" for form in forms)]))
+    assert read_labelled_texts(path) == [LabelledText(form, None, "긍정") for form in forms]
+
+
+@pytest.mark.parametrize("form", ["NFC", "NFD"])
+@pytest.mark.parametrize(
+    ("columns", "pair"),
+    [
+        ("번호,문장,라벨", False),
+        ("번호,텍스트,레이블", False),
+        ("번호,리뷰,감정", False),
+        ("전제,가설,라벨", True),
+    ],
+)
+def test_korean_names_of_columns(columns: str, pair: bool, form: str, tmp_path: Path) -> None:
+    decomposed = unicodedata.normalize(form, columns)  # type: ignore[arg-type]
+    path = write(tmp_path / "a.csv", f"{decomposed}\n가,나,1\n")
+    expected = LabelledText("가", "나", "1") if pair else LabelledText("나", None, "1")
+    assert read_labelled_texts(path) == [expected]
+
+
+def test_korean_names_of_scores(tmp_path: Path) -> None:
+    path = write(tmp_path / "a.csv", "문장1,문장2,점수\n가,나,1.5\n")
+    assert read_scored_pairs(path) == [ScoredPair("가", "나", 1.5)]
+    assert read_labelled_texts(path, numeric=True) == [LabelledText("가", "나", 1.5)]
 
 
 def test_labels_that_are_numbers(tmp_path: Path) -> None:
@@ -269,7 +302,7 @@ def test_unquoted_values_are_read_back(texts: list[str]) -> None:
         ("a.jsonl", '{"text": "가\\ud83d", "label": 1}', "line 1: 'text' holds half a surrogate pair"),
         ("a.jsonl", '{"text": "가", "label": 1}\n{', "line 2: not JSON"),
         ("a.jsonl", "[1]", "line 1: a list; each line must be an object"),
-        ("a.txt", "가\t1\n", "has no columns; labelled texts come as"),
+        ("a.txt", "가\t1\n", "has no columns; save it as .csv"),
         ("a.json", "[]", "has no entries: its list is empty"),
         ("a.json", '[{"text": "가", "label": 1}, {"text": "나"}]', "entry 2: there is no 'label'"),
         ("a.xlsx", "", "can't be read as it is"),

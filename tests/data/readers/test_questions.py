@@ -148,10 +148,22 @@ def test_two_questions_of_one_id(tmp_path: Path) -> None:
     check(path, "question 'q1': there is another with this id.")
 
 
+def test_an_id_is_unchanged(tmp_path: Path) -> None:
+    name = unicodedata.normalize("NFD", "질문-1")
+    assert [example.id for example in read_questions(squad(tmp_path, question(name)))] == [name]
+
+
+def test_another_encoding(tmp_path: Path) -> None:
+    path = squad(tmp_path, question("q1", ("서울", 0)))
+    path.write_bytes(path.read_text(encoding="utf-8").encode("cp949"))
+    check(path, "line 1: not UTF-8", "it looks like CP949: save it as UTF-8 or pass encoding='cp949'.")
+    assert [example.context for example in read_questions(path, encoding="cp949")] == [CONTEXT]
+
+
 def test_no_json(tmp_path: Path) -> None:
     path = tmp_path / "a.json"
     path.write_text('{"data": [\n{"paragraphs": }]}', encoding="utf-8")
-    check(path, "line 2: not JSON: Expecting value.")
+    check(path, "line 2: not JSON: Expecting value; questions come as JSON in the layout of SQuAD")
     path.write_text("[" * 200_000, encoding="utf-8")
     check(path, "JSON")
 
@@ -190,13 +202,28 @@ def test_question_answers_by_column_names_without_empty_cells(tmp_path: Path) ->
 def test_question_answers_in_json_lines(tmp_path: Path) -> None:
     path = write_table(tmp_path, "qa.jsonl", '{"Q": "a?", "A": "b"}\n{"Q": "c?", "A": null}\n')
     assert read_question_answers(path) == [QuestionAnswer("a?", "b")]
+    path = write_table(
+        tmp_path, "qb.jsonl", '{"Q": null, "A": "b"}\n{"Q": "c?", "A": "d"}\n{"Q": " ", "A": ""}'
+    )
+    assert read_question_answers(path) == [QuestionAnswer("c?", "d")]
+
+
+def test_question_answers_by_the_keys_of_all_rows(tmp_path: Path) -> None:
+    lines = ['{"Q": "a?", "A": "b"}', '{"question": "c?", "answer": "d"}']
+    for order in (lines, lines[::-1]):
+        path = write_table(tmp_path, "qa.jsonl", "\n".join(order))
+        with pytest.raises(DataFileError, match="there is no 'question'"):
+            read_question_answers(path)
+    path = write_table(tmp_path, "qb.jsonl", '{"Q": "a?"}\n{"Q": "c?", "A": "d"}')
+    with pytest.raises(DataFileError, match="line 1: there is no 'A'"):
+        read_question_answers(path)
 
 
 @pytest.mark.parametrize(
     ("name", "content", "columns", "message"),
     [
-        ("qa.csv", "x,y\n1,2\n", (), "has the columns x, y; say which holds the questions: --question NAME"),
-        ("qa.csv", "Q,y\n1,2\n", (), "has the columns Q, y; say which holds the answers: --answer NAME"),
+        ("qa.csv", "x,y\n1,2\n", (), "has the columns x, y; say which holds the questions: question=NAME"),
+        ("qa.csv", "Q,y\n1,2\n", (), "has the columns Q, y; say which holds the answers: answer=NAME"),
         ("qa.csv", "Q,A\n1,2\n", ("frage",), "has no column 'frage'; it has Q, A"),
         ("qa.csv", "Q,A\n1,2\n", ("Q", "antwort"), "has no column 'antwort'; it has Q, A"),
         ("qa.csv", "Q,A\n,2\n1,\n", (), "no row with both a question and an answer"),

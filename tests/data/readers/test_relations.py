@@ -43,7 +43,11 @@ def written(path: Path, *entries: object, lines: bool = False, indent: int | Non
     return path
 
 
-@pytest.mark.parametrize("entry", [PLAIN, KLUE, {**KLUE, "label": 27}], ids=["plain", "klue", "number"])
+@pytest.mark.parametrize(
+    "entry",
+    [PLAIN, KLUE, {**KLUE, "label": 27}, {**KLUE, "label": 27.0}],
+    ids=["plain", "klue", "number", "float"],
+)
 @pytest.mark.parametrize("lines", [True, False])
 def test_both_layouts(entry: dict[str, Any], lines: bool, tmp_path: Path) -> None:
     path = written(tmp_path / "a.json", entry, entry, lines=lines, indent=1)
@@ -146,3 +150,14 @@ def check(path: Path, *parts: str) -> None:
     assert "\n" not in message
     for part in parts:
         assert part in message
+
+
+def test_another_format_and_encoding(tmp_path: Path) -> None:
+    path = tmp_path / "a.tsv"
+    path.write_text("text\tlabel\n가\t1\n", encoding="utf-8")
+    with pytest.raises(
+        DataFileError, match=r"line 1: not JSON: .*; relations come as JSON Lines or a JSON list"
+    ):
+        read_relations(path)
+    path.write_bytes(json.dumps(PLAIN, ensure_ascii=False).encode("cp949", errors="replace"))
+    assert read_relations(path, encoding="cp949")[0].label == "per:product"

@@ -15,7 +15,7 @@ import pytest
 
 from munjang.data import read_contrasts, read_ranked_lists
 from munjang.data.examples import Contrast, RankedList
-from munjang.errors import DataFileError
+from munjang.errors import DataFileError, InputTypeError
 
 
 def write(path: Path, content: str) -> Path:
@@ -83,6 +83,72 @@ def test_inference(columns: str, labels: tuple[str, str, str], tmp_path: Path) -
         Contrast("비가 온다", "날이 궂다", against),
         Contrast("비가 온다", "비다", against),
     ]
+
+
+@pytest.mark.parametrize("columns", ["premise\thypothesis\tlabel", "sentence1\tsentence2\tgold_label"])
+@pytest.mark.parametrize("both", [True, False])
+def test_inference_with_named_columns(columns: str, both: bool, tmp_path: Path) -> None:
+    path = write(tmp_path / "a.tsv", f"{columns}\n가\t나\tcontradiction\n가\t다\tentailment\n")
+    anchor, positive, _ = columns.split("\t")
+    expected = [Contrast("가", "다", ("나",))]
+    assert read_contrasts(path, anchor=anchor, positive=positive if both else None) == expected
+    with pytest.raises(DataFileError, match="has labels of inference in"):
+        read_contrasts(path, anchor=positive, positive=anchor)
+    with pytest.raises(DataFileError, match="has labels of inference in"):
+        read_contrasts(path, anchor=anchor, positive=positive, negatives=[positive])
+
+
+def test_numbers_of_inference_with_named_columns(tmp_path: Path) -> None:
+    path = write(tmp_path / "a.tsv", "premise\thypothesis\tlabel\n가\t나\t2\n가\t다\t0\n가\t라\t1\n")
+    named = read_contrasts(path, anchor="premise", positive="hypothesis")
+    assert named == read_contrasts(path) == [Contrast("가", "다", ("나",))]
+
+
+@pytest.mark.parametrize(
+    ("labels", "shown"),
+    [
+        ("1 0", "with 0 and 1,"),
+        ("0 0", "with 0,"),
+        ("1.0 0.0", "with 0 and 1,"),
+        ("yes no", "with no and yes,"),
+        ("0.5 3.25 1", "with numbers,"),
+    ],
+)
+@pytest.mark.parametrize("columns", ["question,document_title,answer,label", "질문,제목,답변,라벨"])
+def test_labels_that_may_be_judgements(labels: str, shown: str, columns: str, tmp_path: Path) -> None:
+    rows = [f"가{number},T,나{number},{label}" for number, label in enumerate(labels.split())]
+    path = write(tmp_path / "a.csv", "\n".join([columns, *rows]))
+    anchor, _, positive, _ = columns.split(",")
+    for named in (None, anchor):
+        with pytest.raises(DataFileError, match=shown):
+            read_contrasts(path, anchor=named)
+    assert len(read_contrasts(path, anchor=anchor, positive=positive)) == len(rows)
+
+
+def test_labels_that_are_topics(tmp_path: Path) -> None:
+    rows = "".join(f"가{label},나{label},{label}\n" for label in range(3))
+    assert len(read_contrasts(write(tmp_path / "a.csv", f"Q,A,label\n{rows}"))) == 3
+    assert len(read_contrasts(write(tmp_path / "b.csv", f"question,positive,label\n{rows[:14]}"))) == 2
+    assert len(read_contrasts(write(tmp_path / "c.csv", "Q,A,label\n가,나,1\n다,라,1\n"))) == 2
+
+
+def test_scores_in_an_object(tmp_path: Path) -> None:
+    line = '{"sentence1": "가", "sentence2": "나", "labels": {"label": 0.2}}'  # KLUE-STS
+    with pytest.raises(DataFileError, match=r"has the column 'labels\.label', so that not every"):
+        read_contrasts(write(tmp_path / "a.jsonl", line))
+
+
+def test_negatives_that_are_a_text(tmp_path: Path) -> None:
+    path = write(tmp_path / "a.csv", "anchor,positive,negative_1\n가,나,다\n")
+    with pytest.raises(InputTypeError, match="negatives is a list of column names, not"):
+        read_contrasts(path, negatives="negative_1")
+
+
+def test_korean_names_of_columns(tmp_path: Path) -> None:
+    path = write(tmp_path / "a.csv", "질의,정답,오답_1\n가,나,다\n")
+    assert read_contrasts(path) == [Contrast("가", "나", ("다",))]
+    path = write(tmp_path / "b.csv", "질의,문서,관련도\n가,나,1\n")
+    assert read_ranked_lists(path) == [RankedList("가", ("나",), (1.0,))]
 
 
 @pytest.mark.parametrize(

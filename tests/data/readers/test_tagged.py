@@ -137,6 +137,7 @@ def test_bad_lines(content: str, message: str, tmp_path: Path) -> None:
         ([[0, 2]], r"an entity is \[0, 2\], not a list \[start, end, type\]"),
         ([[0, 2, "LC", 1]], "an entity is .*, not a list"),
         ([[0, 2, " "]], "the type of an entity is empty"),
+        ([[0, 2, "O"]], "the type of an entity is 'O', the tag of text outside of entities"),
         ([[0, 2, 3]], "the type of an entity is a number, not a text"),
         (["서울"], "an entity is '서울', not a list"),
         ([{"start": 0, "end": 2}], "an entity is .*, not a list"),
@@ -177,3 +178,47 @@ def test_a_no_break_space_is_part_of_a_word(tmp_path: Path) -> None:
         {"text": "New\u00a0York is", "entities": [(0, 8, "LOC")]},
         {"text": "Seoul", "entities": [(0, 5, "LOC")]},
     ]
+
+
+def test_characters_without_a_space(tmp_path: Path) -> None:
+    rows = "I\tB-PER\na\tO\n\nb\tO\n"
+    check(write(tmp_path / "a.tsv", rows), "has a character and a tag in each line, and no line for a space")
+    expected = [("Ia", [(0, 1, "PER")]), ("b", [])]
+    found = read_tagged_texts(write(tmp_path / "b.tsv", f"## 1\n{rows}"))
+    assert [(example["text"], example["entities"]) for example in found] == expected
+    found = read_tagged_texts(write(tmp_path / "c.txt", rows.replace("\t", " ")))
+    assert [example["text"] for example in found] == ["I a", "b"]
+    late = "".join(f"{letter}\tO\n" for letter in "가" * 3000) + f" \tO\n{rows}"
+    assert len(read_tagged_texts(write(tmp_path / "d.tsv", late))[0]["text"]) == 3003
+
+
+@pytest.mark.parametrize("tags", ["O B-LC O", "O LC-B O"])
+def test_one_word_in_each_line(tags: str, tmp_path: Path) -> None:
+    rows = "".join(
+        f"{word}\t{tag}\n" for word, tag in zip(("안녕", "서울", "부산"), tags.split(), strict=True)
+    )
+    check(write(tmp_path / "a.tsv", rows), "has a word and a tag in each line, and no blank line")
+    expected = [{"text": "안녕 서울 부산", "entities": [(3, 5, "LC")]}]
+    assert read_tagged_texts(write(tmp_path / "b.tsv", f"{rows}\n")) == expected
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        "서\tB-인물\n울\tI-{}\n \tO\n",
+        "서울 역\tB-인물 I-{}\n",
+        "서울 B-인물\n역 I-{}\n",
+        "서울 인물-B\n역 {}-I\n",
+        '{{"text": "서울 ", "entities": [[0, 2, "{}"]]}}\n',
+    ],
+)
+def test_types_in_both_normal_forms(content: str, tmp_path: Path) -> None:
+    path = write(tmp_path / "a.txt", content.format(unicodedata.normalize("NFD", "인물")))
+    (example,) = read_tagged_texts(path)
+    assert example["entities"] == [(0, len(example["text"].strip()), "인물")]
+
+
+def test_another_encoding(tmp_path: Path) -> None:
+    path = tmp_path / "a.tsv"
+    path.write_bytes("이순신 장군\tPER-B O\n".encode("cp949"))
+    assert [example["text"] for example in read_tagged_texts(path, encoding="cp949")] == ["이순신 장군"]

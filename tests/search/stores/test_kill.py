@@ -16,7 +16,7 @@ from munjang.search.stores.sqlite.store import open_sqlite
 from support.store_writer import TARGETS, WORDS, Writers, replay
 from support.stores import SETTINGS, document, entry, similarities, vector_of
 
-KILLS = int(os.environ.get("MUNJANG_KILLS", "100"))  # of the writer; a tenth as many of a move
+KILLS = int(os.environ.get("MUNJANG_KILLS", "100"))  # of the writer; a fifth as many of a move
 LONGEST = (
     0.06  # seconds that a writer lives at most at first; on a busy machine more, so that it does something
 )
@@ -98,7 +98,7 @@ def test_killed_moves_lose_nothing(writers: Writers, tmp_path: Path) -> None:
     store.create(SETTINGS)
     store.write(Changes(put=[entry(one) for one in documents]))
     move, longest = 1, 3 * LONGEST
-    for _ in range(KILLS // 10):
+    for _ in range(KILLS // 5):
         steps = writers.run(path, "move", move, drawn.uniform(0, longest))
         longest = adapted(longest, 3 * len(steps))
         assert steps == list(range(move, move + len(steps)))

@@ -313,7 +313,7 @@ def test_rounding_to_eight_bits() -> None:
         ({"num_return_sequences": 0}, "at least 1"),
         ({"do_sample": False, "top_k": 5}, "top_k=5 would have no effect"),
         ({"max_new_tokens": 0}, "max_new_tokens must be at least 1"),
-        ({"max_new_tokens": 5, "max_length": 9}, "give one"),
+        ({"max_new_tokens": 5, "max_length": 9}, "pass only one"),
         ({"max_length": 2}, "counts the prompt"),
         ({"stop": ""}, "empty"),
         ({"stop": ["a", ""]}, "empty"),

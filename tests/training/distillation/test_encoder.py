@@ -168,7 +168,7 @@ def test_prompts_precede_the_texts_of_both_models(tmp_path: Path) -> None:
         assert ("ask" in first.replace(" ", "")) == (prompt is None)
 
 
-def test_longer_vectors_of_a_teacher_are_projected(tmp_path: Path) -> None:
+def test_longer_vectors_of_a_teacher_are_projected(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     """Principal directions keep dot products; without them it is an error, and so is a wider student."""
     narrow = parts.Dense(in_features=32, out_features=4, activation_function=torch.nn.Identity())
     make_sentence_folder("bert", tmp_path / "wide")
@@ -179,6 +179,8 @@ def test_longer_vectors_of_a_teacher_are_projected(tmp_path: Path) -> None:
         objective_on(tmp_path / "narrow", tmp_path / "wide", SENTENCES, reduce="pca")
     with pytest.raises(InputError, match="2 texts are too few"):
         objective_on(tmp_path / "wide", tmp_path / "narrow", SENTENCES[:2], reduce="pca")
+    with pytest.raises(InputError, match=r"reduce='pca' would have no effect: .* both have 32 numbers"):
+        objective_on(tmp_path / "wide", tmp_path / "wide", SENTENCES, reduce="pca")
     objective = objective_on(tmp_path / "wide", tmp_path / "narrow", SENTENCES, reduce="pca")
     texts = list(objective._targets.rows)
     vectors = munjang.SentenceTransformer(tmp_path / "wide").encode(texts)

@@ -33,7 +33,7 @@ def explain_hub_error(error: Exception, model: HubModel, endpoint: str) -> Munja
         return not_here(name)
     if isinstance(error, errors.GatedRepoError):
         return FetchError(
-            f"Access to '{name}' is restricted: accept its terms on the hub, then give a token (token=..., or"
+            f"Access to '{name}' is restricted: accept its terms on the hub, then pass a token (token=..., or"
             " HF_TOKEN)."
         )
     if isinstance(error, (errors.RepositoryNotFoundError, errors.HFValidationError)):
@@ -56,7 +56,7 @@ def not_here(name: str) -> OfflineError:
 def _what_happened(error: Exception, endpoint: str) -> str:
     status = getattr(getattr(error, "response", None), "status_code", None)
     if status in (401, 403):
-        return f"the hub at {endpoint} refused access (error {status}). Give a token that may read it."
+        return f"the hub at {endpoint} refused access (error {status}). Pass a token that may read it."
     if status is not None:
         return f"the hub at {endpoint} answered with error {status}. Try again later."
     root = _root_cause(error)
@@ -66,7 +66,8 @@ def _what_happened(error: Exception, endpoint: str) -> str:
     line = "".join(filter(str.isprintable, (str(root).splitlines() or [""])[0])).strip()
     reason = line[:200] or type(root).__name__
     return (
-        f"no whole answer from the hub at {endpoint} ({reason}). Check the network or HF_ENDPOINT, try again."
+        f"incomplete response from the hub at {endpoint} ({reason}). Check the network or HF_ENDPOINT, "
+        "try again."
     )
 
 

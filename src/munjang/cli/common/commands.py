@@ -78,13 +78,26 @@ class _Command(TyperCommand):
                 vars(error)["message"] = model_hint(" ".join(path.split()[1:]), None)
             elif isinstance(message := vars(error).get("message"), str):
                 # Recent releases of typer check values with pydantic, whose messages use Python terms.
-                message = message.removeprefix("Value error, ")
-                vars(error)["message"] = message.partition(", unable to parse string")[0]
+                message = message.removeprefix("Value error, ").partition(", unable to parse string")[0]
+                is_extra = message.startswith("Got unexpected extra argument")
+                vars(error)["message"] = message + (_text_options(self.params) if is_extra else "")
             raise
 
     def invoke(self, ctx: Any) -> Any:
         _running.set(ctx)
         return super().invoke(ctx)
+
+
+def _text_options(params: Sequence[Any]) -> str:
+    """Return a hint: the options that take a text, which may have been written without its option."""
+    flags = [
+        f"{param.opts[0]} {param.metavar}"
+        for param in params
+        if param.metavar in ("TEXT", "QUESTION")
+        and param.opts[0].startswith("-")
+        and "prompt" not in param.name
+    ]
+    return f". An option for a text: {', '.join(flags)}" if flags else ""
 
 
 class Group(TyperGroup):
@@ -269,11 +282,15 @@ def _flags_without_type(params: list[Any]) -> list[Any]:
     return params
 
 
-def flag_of(name: str, value: object = None) -> str | None:
-    """Return the flag of a parameter of the running command, in the form for this value."""
+def _parameter(name: str) -> Any:
     ctx = _running.get(None)
     params = ctx.command.params if ctx else []
-    param = next((each for each in params if each.name == name), None)
+    return next((each for each in params if each.name == name), None)
+
+
+def flag_of(name: str, value: object = None) -> str | None:
+    """Return the flag of a parameter of the running command, in the form for this value."""
+    param = _parameter(name)
     if param is None:
         return None
     if not param.opts[0].startswith("-"):
@@ -282,12 +299,18 @@ def flag_of(name: str, value: object = None) -> str | None:
     return str(param.secondary_opts[0] if negated else param.opts[0])
 
 
-def column_hint() -> str:
-    """Return the options of the running command that name columns."""
-    ctx = _running.get(None)
-    params = ctx.command.params if ctx else []
-    flags = [param.opts[0] for param in params if str(getattr(param, "help", "")).startswith("The column")]
-    return f"Options that name columns: {', '.join(flags)}." if flags else ""
+def option_with(name: str, value: str) -> str | None:
+    """Return a parameter of the running command with this value, as a user writes it; None if there is none.
+
+    The values ``...`` and the empty text stand for any value.
+    """
+    flag, param = flag_of(name, value), _parameter(name)
+    if flag is None:
+        return None
+    is_flag = bool(getattr(param, "is_flag", False))
+    if value == "None" or (is_flag and value == "False" and flag == param.opts[0]):
+        return f"no {flag}"
+    return flag if is_flag or value in ("True", "False", "...", "") else f"{flag} {value}"
 
 
 def path_and_model() -> tuple[str, str | None]:

@@ -18,8 +18,9 @@ from types import FrameType
 
 import typer
 
-from munjang.cli.common.commands import column_hint, flag_of, let_go_of_stdout, path_and_model
+from munjang.cli.common.commands import flag_of, let_go_of_stdout, option_with, path_and_model
 from munjang.cli.common.needs import model_hint
+from munjang.data.files import STDIN, shown_name
 from munjang.errors import DataFileError, FetchError, MissingHeadError, MunjangError, UnknownModelError
 
 FAILED = 1
@@ -40,7 +41,17 @@ _ALIASES = {
     "max_seq_length": "max_length",
     "max_length": "pad_to",
 }
-_PYTHON_ONLY = ("allow_pickle", "token", "cache_dir", "truncation", "padding", "activation_fn")
+_INVERSE = {"quoting": "no_quoting", "header": "no_header"}
+_PYTHON_ONLY = (
+    "encoding",
+    "quoting",
+    "allow_pickle",
+    "token",
+    "cache_dir",
+    "truncation",
+    "padding",
+    "activation_fn",
+)
 
 
 @contextmanager
@@ -92,10 +103,13 @@ def in_options(message: str) -> str:
 
     def with_value(match: re.Match[str]) -> str:
         name, value = match["name"], match["value"].strip("'\"")
-        flag = flag_of(name, value) or flag_of(_ALIASES.get(name, ""), value)
-        if flag is None:
-            return f"{match[0]} (in Python)" if name in _PYTHON_ONLY else match[0]
-        return flag if value in ("True", "False", "...", "") else f"{flag} {value}"
+        if name in _INVERSE and value == "False":
+            name, value = _INVERSE[name], "True"
+        option = option_with(name, value) or option_with(_ALIASES.get(name, ""), value)
+        if option is None and value == "NAME":  # a column
+            option = option_with("columns", "A,B,C") or option_with("field", value)
+        is_foreign = name in _PYTHON_ONLY or value == "NAME"
+        return option or (f"{match[0]} (in Python)" if is_foreign else match[0])
 
     def without_value(match: re.Match[str]) -> str:
         return flag_of(match[0]) or flag_of(_ALIASES.get(match[0], "")) or match[0]
@@ -106,10 +120,14 @@ def in_options(message: str) -> str:
 def _with_hint(error: MunjangError) -> str:
     """Return the message with its notes, and for an unavailable model with a list of available models."""
     parts = [str(error), *getattr(error, "__notes__", [])]
-    if isinstance(error, DataFileError) and "say which holds" in parts[0] and "--column" not in parts[0]:
-        parts.append(column_hint())
+    if isinstance(error, DataFileError) and parts[0].startswith(f"{shown_name(STDIN)} has no rows"):
+        sources = filter(None, map(flag_of, ("file", "index", "document", "text")))
+        parts.append(f"Standard input is read if there is none of {', '.join(sources)}.")
     if isinstance(error, UnknownModelError | FetchError | MissingHeadError):
+        from munjang.checkpoints.catalogue import hint
+
         command, name = path_and_model()
+        parts = [part for part in parts if part != hint(name or "")]  # the command lists the models itself
         has_one = "Did you mean" in parts[0] or isinstance(error, MissingHeadError)
         parts.append(model_hint(command, None if has_one else name))
     return " ".join(filter(None, parts))

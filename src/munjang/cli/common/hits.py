@@ -48,7 +48,10 @@ def read_filters(texts: list[str] | None) -> dict[str, Any] | None:
     for text in texts or ():
         for name, operator, value in _conditions(text):
             if operator in conditions.setdefault(name, {}):
-                raise InputError(f"The filter for '{name}' has '{operator}' twice.")
+                raise InputError(
+                    f"The filter {text!r:.80} repeats the condition of an earlier one on '{name}', and "
+                    f"all must hold. For one of several values write JSON: {{{json.dumps(name)}: [1, 2]}}."
+                )
             conditions[name][operator] = value
     return conditions or None
 
@@ -112,13 +115,12 @@ def search_index(
             rerank=reranker,
         )
 
-    several = len(index.settings.fields) > 1
     print_answers(
         queries,
         find,
         as_json,
         lambda hits: [hit.to_dict() for hit in hits],
-        lambda query, hits: _print_table(query, hits, _columns(options), several=several),
+        lambda query, hits: _print_hits(index, query, hits, _columns(options)),
     )
 
 
@@ -132,10 +134,12 @@ def _columns(options: SearchOptions) -> list[tuple[str, str]]:
     return parts
 
 
-def _print_table(query: str, hits: list[Hit], columns: list[tuple[str, str]], *, several: bool) -> None:
+def _print_hits(index: Index, query: str, hits: list[Hit], columns: list[tuple[str, str]]) -> None:
     if not hits:
-        console().print(f"{clean(query)}: nothing found", style="dim")
+        reason = "" if len(index) else "; the index has 0 documents"
+        console().print(f"{clean(query)}: nothing found{reason}", style="dim")
         return
+    several = len(index.settings.fields) > 1
     table = new_table(clean(query), ">#", *(f">{heading}" for heading, _ in columns), lines=True)
     table.add_column("id", style="dim", overflow="fold", max_width=20)
     table.add_column("text", overflow="fold")

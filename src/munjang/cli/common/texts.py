@@ -167,22 +167,31 @@ class Reading:
     no_quoting: Annotated[bool, option("In CSV and TSV, quotation marks have no special meaning.")] = False
     no_header: Annotated[bool, option(_NO_HEADER)] = False
 
-    def file(self, path: str) -> DataFile:
+    def file(self, path: str, *, ids: bool = True) -> DataFile:
         """Return the file of texts; raise the usage error for an option that has no effect on this file."""
         refuse_reading(path)
         return DataFile(
             path=path,
             column=self.column,
             encoding=self.encoding,
-            quoting=not self.no_quoting,
+            quoting=self.quoting,
             header=not self.no_header,
+            ids=ids,
         )
 
     def arguments(self, *paths: str | Path) -> dict[str, Any]:
-        """Return the arguments of the readers of `munjang.data` for these files, checked as in `file`."""
+        """Return the arguments of the readers of `munjang.data` for these files, checked as in `file`.
+
+        Without --no-header there is no argument ``header``: some readers can recognise a header.
+        """
         refuse_reading(*paths)
-        quoting = False if self.no_quoting else None
-        return {"encoding": self.encoding, "quoting": quoting, "header": not self.no_header}
+        header = {"header": False} if self.no_header else {}
+        return {"encoding": self.encoding, "quoting": self.quoting, **header}
+
+    @property
+    def quoting(self) -> bool | None:
+        """Whether quotes quote fields; with None the reader decides."""
+        return False if self.no_quoting else None
 
 
 # For commands whose columns have options of their own.

@@ -46,7 +46,7 @@ def similarity(
         if opening.model is None:
             raise usage_error("It needs --model: no cross-encoder is the default.", "--cross-encoder")
     prompts = prompting.arguments()
-    how = {**reading.arguments(data), "header": False if reading.no_header else None}
+    how = reading.arguments(data)
     from munjang.data import read_scored_pairs
     from munjang.evaluation.sentences import evaluate_scored_pairs, evaluate_similarity
 

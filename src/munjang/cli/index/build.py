@@ -115,7 +115,7 @@ class Documents:
             metadata=self.metadata,
             lines=self.lines,
             encoding=reading.encoding,
-            quoting=not reading.no_quoting,
+            quoting=reading.quoting,
             header=not reading.no_header,
             name=self.name,
         )

@@ -54,7 +54,7 @@ def mine(
     mined = mine_hard_negatives(
         opening.sentence_model(),
         pairs,
-        list(read_texts(corpus, encoding=reading.encoding)) if corpus else None,
+        list(read_texts(corpus, **settings)) if corpus else None,
         cross_encoder=None if rerank is None else cross_encoder(rerank, offline=opening.offline),
         task=replace(
             task,

@@ -15,11 +15,27 @@ PAIRS = (
     ("text_a", "text_b"),
     ("text1", "text2"),
     ("text", "text_pair"),
+    ("문장1", "문장2"),
+    ("전제", "가설"),
+    ("질문1", "질문2"),
+    ("텍스트1", "텍스트2"),
 )
-_TEXTS = ("text", "document", "sentence", "review", "comment", "utterance", "title", "question", "q")
-_LABELS = ("gold_label", "label", "labels", "is_duplicate", "category", "class", "intent", "sentiment")
-_NUMBERS = ("score", "labels.label", "label", "labels", "rating", "similarity", "value")
-_SCORES = ("score", "similarity_score", "similarity", "labels.label", "label", "labels")
+_TEXTS = (
+    *("text", "document", "sentence", "review", "comment", "utterance", "title", "question", "q"),
+    *("텍스트", "문서", "문장", "본문", "내용", "리뷰", "댓글", "발화", "제목", "질문"),
+)
+_LABELS = (
+    *("gold_label", "label", "labels", "is_duplicate", "category", "class", "intent", "sentiment"),
+    *("라벨", "레이블", "분류", "범주", "의도", "감정", "감성"),
+)
+_NUMBERS = (
+    *("score", "labels.label", "label", "labels", "rating", "similarity", "value"),
+    *("점수", "라벨", "레이블", "평점", "별점", "유사도", "값"),
+)
+_SCORES = (
+    *("score", "similarity_score", "similarity", "labels.label", "label", "labels"),
+    *("점수", "유사도", "라벨", "레이블"),
+)
 
 
 def read_labelled_texts(
@@ -35,12 +51,14 @@ def read_labelled_texts(
 ) -> list[LabelledText]:
     """Read texts or pairs of texts with their labels from CSV, TSV, JSON (Lines) or parquet, ``.gz`` or not.
 
-    Columns that are not named are found by the names that published data has: those of NSMC, KorNLI, XNLI,
-    MNLI, question pairs, KLUE, GLUE. With ``text`` alone there are no pairs. Without a ``header`` the columns
-    are called 1, 2, 3, ...; a value in a nested JSON object has a name such as ``labels.label``.
+    Columns that are not named are found by the names that published data has (those of NSMC, KorNLI, XNLI,
+    MNLI, question pairs, KLUE, GLUE), and by Korean names such as 문장 and 라벨. With ``text`` alone
+    there are no pairs. Without a ``header`` the columns are called 1, 2, 3, ...; a value in a nested JSON
+    object has a name such as ``labels.label``.
 
-    Labels are texts, unchanged; with ``numeric`` they are numbers, for regression. ``quoting`` is whether
-    quotes quote fields; with None the content of the file decides.
+    Labels are texts in the normal form NFC, otherwise unchanged; with ``numeric`` they are numbers, for
+    regression. ``quoting`` is whether quotes quote fields; with None they do in CSV, and in TSV the content
+    of the file decides.
 
     Raises `DataFileError`, with the line, for an invalid file, a missing column, an empty text or label, and
     with ``numeric`` a label that is not a finite number; `InputError` for ``text_pair`` without ``text``.
@@ -50,10 +68,10 @@ def read_labelled_texts(
     table = Table(path, encoding=encoding, quoting=quoting, header=header)
     if text is not None:
         named = [name for name in (text, text_pair) if name is not None]
-        texts = [table.columns.choose(name, (), "texts") for name in named]
+        texts = [table.columns.choose(name, (), "texts", "text") for name in named]
     else:
-        texts = [*table.columns.usual_pair(PAIRS)] or [table.columns.choose(None, _TEXTS, "texts")]
-    label = table.columns.choose(label, _NUMBERS if numeric else _LABELS, "labels")
+        texts = [*table.columns.usual_pair(PAIRS)] or [table.columns.choose(None, _TEXTS, "texts", "text")]
+    label = table.columns.choose(label, _NUMBERS if numeric else _LABELS, "labels", "label")
     return [
         LabelledText(
             text=entry.text(texts[0]),
@@ -86,9 +104,9 @@ def read_scored_pairs(
     columns = table.columns
     is_numbered = not header and len(columns.names) == 3
     usual = ("1", "2") if is_numbered else columns.usual_pair(PAIRS)
-    sentence1 = columns.choose(sentence1, usual[:1], "first texts of the pairs")
-    sentence2 = columns.choose(sentence2, usual[1:], "second texts of the pairs")
-    score = columns.choose(score, ("3",) if is_numbered else _SCORES, "scores")
+    sentence1 = columns.choose(sentence1, usual[:1], "first texts of the pairs", "sentence1")
+    sentence2 = columns.choose(sentence2, usual[1:], "second texts of the pairs", "sentence2")
+    score = columns.choose(score, ("3",) if is_numbered else _SCORES, "scores", "score")
     return [ScoredPair(entry.text(sentence1), entry.text(sentence2), entry.number(score)) for entry in table]
 
 

@@ -6,25 +6,27 @@ from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
 from munjang.data.examples import AnswerSpan, QuestionExample
-from munjang.data.files import STDIN, DataFile
-from munjang.data.records import Columns, Entry
-from munjang.data.tables import FilePath, check_offset, json_document
+from munjang.data.files import STDIN
+from munjang.data.records import Entry
+from munjang.data.tables import FilePath, Table, check_offset, json_document
 from munjang.errors import DataFileError
 
 # Usual names of the columns of questions and answers, in order of preference; case-insensitive.
 _QUESTIONS = ("question", "q", "질문", "questions", "query", "문의")
 _ANSWERS = ("answer", "a", "답변", "답", "answers", "reply", "response")
+_LAYOUT = "questions come as JSON in the layout of SQuAD or KorQuAD"
 
 
-def read_questions(path: FilePath) -> list[QuestionExample]:
+def read_questions(path: FilePath, *, encoding: str = "utf-8") -> list[QuestionExample]:
     """Read the questions of a file in the layout of SQuAD 1.1, SQuAD 2.0, KorQuAD 1.0 or KLUE-MRC.
 
     A question that the context does not answer (``is_impossible``) has no answers.
 
     Raises `DataFileError` for a file that is missing, not JSON or in another layout, a duplicate id, and an
-    answer that is not at its offset: with the question's id, the text there, and the answer's offsets.
+    answer that is not at its offset: with the question's id, the text there, and the answer's offsets; and
+    `InputError` for an unknown encoding.
     """
-    name, document = json_document(path)
+    name, document = json_document(path, encoding, _LAYOUT)
     if not isinstance(document, dict) or "data" not in document:
         raise DataFileError(f"{name} has no 'data'; it is not in the layout of SQuAD or KorQuAD.")
     questions: dict[str, QuestionExample] = {}
@@ -54,7 +56,7 @@ def _questions(paragraph: Entry) -> Iterator[QuestionExample]:
 
 
 def _id(question: Entry) -> str:
-    return question.label("guid" if "id" not in question.values and "guid" in question.values else "id")
+    return question.identifier("guid" if "id" not in question.values and "guid" in question.values else "id")
 
 
 def _answers(question: Entry, context: str) -> tuple[AnswerSpan, ...]:
@@ -85,24 +87,20 @@ def read_question_answers(
 ) -> list[QuestionAnswer]:
     """Read CSV, TSV, JSON Lines or parquet with a column of questions and a column of answers.
 
-    Columns that are not named are found by their usual names (question, Q, 질문; answer, A, 답변). Rows with
-    an empty question or answer are left out. Raises `DataFileError` for an invalid file, missing columns, or
-    a file without a row that has both.
+    Columns that are not named are found by their usual names (question, Q, 질문; answer, A, 답변). Rows whose
+    question or answer is null or blank are left out. Raises `DataFileError` for an invalid file, missing
+    columns or keys, or a file without a row that has both.
     """
     if path == STDIN:
         raise DataFileError("Questions and answers can't come from standard input, where you will ask.")
-    file = DataFile(path=path, encoding=encoding)
-    if not file.has_columns:
-        raise DataFileError(
-            f"'{path}' has no columns; questions and answers come as .csv, .tsv, .jsonl or .parquet."
-        )
-    columns = Columns(file.name, file.columns())
-    question = columns.choose(question, _QUESTIONS, "questions", "--question")
-    answer = columns.choose(answer, _ANSWERS, "answers", "--answer")
+    table = Table(path, encoding=encoding)
+    columns = [
+        table.columns.choose(question, _QUESTIONS, "questions", "question"),
+        table.columns.choose(answer, _ANSWERS, "answers", "answer"),
+    ]
     pairs: list[QuestionAnswer] = []
-    for entry in file.records():
-        has_answer = entry.values.get(answer) is not None
-        texts = (entry.string(question).strip(), entry.string(answer).strip() if has_answer else "")
+    for entry in table:
+        texts = ["" if entry.value(name) is None else entry.string(name).strip() for name in columns]
         if all(texts):
             pairs.append(QuestionAnswer(*texts))
     if not pairs:

@@ -40,11 +40,12 @@ KLUE_RE_LABELS = (
     "per:religion",
     "per:title",
 )
+_LAYOUT = "relations come as JSON Lines or a JSON list, as those of KLUE-RE"
 KLUE_RE_SUBJECT_TYPES = ("PER", "ORG")
 KLUE_RE_OBJECT_TYPES = ("PER", "ORG", "LOC", "DAT", "POH", "NOH")
 
 
-def read_relations(path: FilePath) -> list[RelationExample]:
+def read_relations(path: FilePath, *, encoding: str = "utf-8") -> list[RelationExample]:
     """Read relations from JSON Lines or a JSON list, in either of two layouts.
 
     KLUE-RE (arXiv:2105.09680): ``sentence``, ``subject_entity`` and ``object_entity`` with ``word``,
@@ -53,10 +54,12 @@ def read_relations(path: FilePath) -> list[RelationExample]:
     behind the last character and the type may be missing.
 
     Raises `DataFileError`, with the line or the number of the entry, for anything else, for offsets that are
-    outside the text, overlap or do not match the word, and for an empty label.
+    outside the text, overlap or do not match the word, and for an empty label; and `InputError` for an
+    unknown encoding.
     """
     return [
-        _klue(entry) if "subject_entity" in entry.values else _plain(entry) for entry in json_entries(path)
+        _klue(entry) if "subject_entity" in entry.values else _plain(entry)
+        for entry in json_entries(path, encoding, _LAYOUT)
     ]
 
 
@@ -64,6 +67,8 @@ def _klue(entry: Entry) -> RelationExample:
     text = entry.text("sentence")
     subject, object_ = (_klue_span(entry, key, text) for key in ("subject_entity", "object_entity"))
     label = entry.value("label")
+    if isinstance(label, float) and label.is_integer():
+        label = int(label)
     if isinstance(label, int) and not isinstance(label, bool):
         if not 0 <= label < len(KLUE_RE_LABELS):
             raise entry.error(

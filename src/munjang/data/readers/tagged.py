@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import groupby, pairwise
 from typing import TypeAlias
 
-from munjang.data.records import Entry, json_line_entries
+from munjang.data.records import Entry, json_line_entries, nfc
 from munjang.data.tables import FilePath, text_lines
 from munjang.data.tags import OUTSIDE, Entity, TaggedText, entities_of_tags, has_suffixes, split_tag
 from munjang.errors import DataFileError
@@ -20,12 +20,13 @@ _TAG = re.compile(r"O|[BI]-\S+|\S+[-_][BI]")
 _OBJECT = re.compile(r"\s*\{[^\t]")
 _SPACE = re.compile(r"\s\t\S+")
 _CHARACTER = re.compile(r".\t\S+")
-_EXAMINED_LINES = 2000
+_ONE_WORD = re.compile(r"\S+\t\S+")
+_COMMENT = "##"
 _DOCUMENT = "-DOCSTART-"
 
 
-def read_tagged_texts(path: FilePath) -> list[TaggedText]:
-    """Read texts with entities; the format is recognised from the first lines. ``.gz`` is unpacked.
+def read_tagged_texts(path: FilePath, *, encoding: str = "utf-8") -> list[TaggedText]:
+    """Read texts with entities; the format is recognised from the lines. ``.gz`` is unpacked.
 
     - KLUE-NER (arXiv:2105.09680): a character, a tab and its tag per line, spaces too; a blank line between
       texts. Lines that begin with ``##`` are comments.
@@ -35,11 +36,13 @@ def read_tagged_texts(path: FilePath) -> list[TaggedText]:
       words is ignored.
     - JSON Lines: ``{"text": ..., "entities": [[start, end, type], ...]}``.
 
-    Tags are ``O``, ``B-PS``, ``I-PS`` or ``PS-B``, ``PS_I``. Raises `DataFileError`, with the line, for a
-    file of another format, tags that do not match their words, and entities that lie outside the text, are
-    empty or overlap.
+    Tags are ``O``, ``B-PS``, ``I-PS`` or ``PS-B``, ``PS_I``; types are read in the normal form NFC.
+
+    Raises `DataFileError`, with the line, for a file of another format or that could be of two formats, tags
+    that do not match their words, and entities that lie outside the text, are empty or overlap; `InputError`
+    for an unknown encoding.
     """
-    name, raw_lines = text_lines(path)
+    name, raw_lines = text_lines(path, encoding)
     lines = [(number, line.removesuffix("\n")) for number, line in raw_lines]
     texts = list(_reader(lines, name)(lines, name))
     if not texts:
@@ -49,16 +52,31 @@ def read_tagged_texts(path: FilePath) -> list[TaggedText]:
 
 def _reader(lines: Sequence[Line], name: str) -> Reader:
     """Return the reader of a file's format, recognised by features unique to the format."""
-    examined = [line for line in lines[:_EXAMINED_LINES] if line[1].strip() and not line[1].startswith("##")]
+    rows = [line for line in lines if line[1].strip()]
+    examined = [line for line in rows if not line[1].startswith(_COMMENT)]
     if not examined:
         raise DataFileError(f"{name} has no texts: it is empty.")
     texts = [text for _, text in examined]
     if _OBJECT.match(texts[0]):
         return _object_texts
-    if any(map(_SPACE.fullmatch, texts)) or all(map(_CHARACTER.fullmatch, texts)):
+    if any(map(_SPACE.fullmatch, texts)):
+        return klue_texts
+    if all(map(_CHARACTER.fullmatch, texts)):
+        if len(rows) == len(examined):
+            raise DataFileError(
+                f"{name} has a character and a tag in each line, and no line for a space. If they are the "
+                "characters of a text (KLUE-NER), begin the file with a comment, a line that begins with ##. "
+                "If they are words (CoNLL), separate word and tag by a space."
+            )
         return klue_texts
     if any(map(_is_sentence, texts)):
         return naver_texts
+    is_unbroken = len(rows) == len(lines) > 1
+    if is_unbroken and all(map(_ONE_WORD.fullmatch, texts)) and all(map(_is_word, texts)):
+        raise DataFileError(
+            f"{name} has a word and a tag in each line, and no blank line. If they are the words of one text "
+            "(CoNLL), end it with a blank line; if each line is a text (Naver NER), use JSON Lines."
+        )
     if any(map(_is_word, texts)):
         return _conll_texts
     raise DataFileError(
@@ -90,7 +108,7 @@ def klue_texts(lines: Iterable[Line], name: str) -> Iterator[TaggedText]:
 
     Raises `DataFileError`, with the line, for a line that is no character, tab and tag.
     """
-    kept = (line for line in lines if not line[1].startswith("##"))
+    kept = (line for line in lines if not line[1].startswith(_COMMENT))
     for is_blank, group in groupby(kept, key=lambda line: not line[1]):
         if not is_blank:
             rows = [_character_and_tag(line, name) for line in group]
@@ -105,7 +123,7 @@ def _character_and_tag(line: Line, name: str) -> tuple[str, str]:
         raise DataFileError(
             f"{name}, line {line[0]}: {line[1]!r:.40} is not a character, a tab and a tag (B-PS or O)."
         )
-    return character, tag
+    return character, nfc(tag)
 
 
 def naver_texts(lines: Iterable[Line], name: str) -> Iterator[TaggedText]:
@@ -117,7 +135,7 @@ def naver_texts(lines: Iterable[Line], name: str) -> Iterator[TaggedText]:
         if not line.strip():
             continue
         text, _, tagged = line.partition("\t")
-        words, tags = list(_WORD.finditer(text)), tagged.split()
+        words, tags = list(_WORD.finditer(text)), nfc(tagged).split()
         if len(words) != len(tags):
             raise DataFileError(f"{name}, line {number}: {len(words)} words, but {len(tags)} tags.")
         spans = ((word.start(), word.end(), tag) for word, tag in zip(words, tags, strict=True))
@@ -136,7 +154,7 @@ def _conll_texts(lines: Sequence[Line], name: str) -> Iterator[TaggedText]:
         for columns in sentence:
             start = len(text) + 1 if text else 0
             text = f"{text} {columns[word]}" if text else columns[word]
-            spans.append((start, len(text), columns[-1]))
+            spans.append((start, len(text), nfc(columns[-1])))
         yield TaggedText(text=text, entities=entities_of_tags(spans, suffixed=suffixed))
 
 
@@ -172,4 +190,7 @@ def _entity(entry: Entry, value: object, text: str) -> Entity:
     start, end = entry.as_span(value, "an entity", text)
     if not isinstance(value, list) or len(value) != 3:
         raise entry.error(f"an entity is {value!r:.40}, not a list [start, end, type].")
-    return start, end, entry.as_text(value[2], "the type of an entity")
+    kind = nfc(entry.as_text(value[2], "the type of an entity"))
+    if kind == OUTSIDE:
+        raise entry.error(f"the type of an entity is {kind!r}, the tag of text outside of entities.")
+    return start, end, kind

@@ -13,6 +13,7 @@ from munjang.data.files import (
     check_path,
     numbered_lines,
     opened,
+    path_text,
     shown_name,
 )
 from munjang.data.tables import FilePath
@@ -22,19 +23,33 @@ Files: TypeAlias = FilePath | Sequence[FilePath]
 
 
 def read_texts(
-    paths: FilePath | Iterable[FilePath], *, column: str | None = None, encoding: str = "utf-8"
+    paths: FilePath | Iterable[FilePath],
+    *,
+    column: str | None = None,
+    encoding: str = "utf-8",
+    quoting: bool | None = None,
+    header: bool = True,
 ) -> Iterator[str]:
     """Yield the texts of one file or several files in order; blank lines are left out.
 
     A file has one text per line, or is CSV, TSV, JSON Lines or parquet with a ``column`` of texts; all but
-    parquet may be packed as ``.gz``. Raises `DataFileError`, with the line, for a file that is missing,
-    broken or without a text, and `InputError` if there is no file.
+    parquet may be packed as ``.gz``. The options are those of `munjang.data.DataFile`.
+
+    Raises `DataFileError`, with the line, for a file that is missing, broken or without a text, and
+    `InputError` if there is no file.
     """
     files = [paths] if isinstance(paths, str | os.PathLike) else list(paths)
     if not files:
         raise InputError("There are no files to read texts from; name at least one.")
     for path in files:
-        file = DataFile(path=os.fspath(path), column=column, encoding=encoding)
+        file = DataFile(
+            path=path_text(path),
+            column=column,
+            encoding=encoding,
+            quoting=quoting,
+            header=header,
+            ids=False,
+        )
         empty = True
         for row in file:
             if row.text.strip():
@@ -59,9 +74,7 @@ def file_list(files: Files) -> list[str]:
 
 
 def _checked(path: object) -> str:
-    if not isinstance(path, (str, os.PathLike)):
-        raise InputTypeError(f"A file is named by a path, not by {path!r} of type {type(path).__name__}.")
-    name = os.fspath(path)
+    name = path_text(path)
     if name == STDIN:
         raise InputError("Standard input can't be read twice; put the texts into a file.")
     check_path(name)

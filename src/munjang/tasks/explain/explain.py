@@ -42,6 +42,7 @@ from munjang.tasks.fill_mask.pieces import Pieces
 from munjang.tasks.loading import Loaded, ModelOptions, load
 from munjang.tasks.scores import Function, choose_function, scores_of
 from munjang.tokenization import Encoding, Tokenizer
+from munjang.validation import checked_count
 
 Array = NDArray[Any]
 Batch = TokenBatch[Array]
@@ -159,7 +160,7 @@ def explain(
     opened = _open(model, chosen, options or ModelOptions())
     chosen = chosen or _fitting_task(opened, text, pair)
     if chosen == "next-sentence" and pair is None:
-        raise InputError("Next-sentence prediction needs two texts; give the second as pair.")
+        raise InputError("Next-sentence prediction needs two texts; pass the second as pair.")
     if opened.sentence is not None:
         text = opened.sentence.settings.prompt_text() + text
     encoding = _encode(opened, text, pair)
@@ -170,8 +171,7 @@ def _check(text: str, pair: str | None, top: int) -> None:
     for name, value in (("text", text), ("pair", pair)):
         if not isinstance(value, str) and not (name == "pair" and value is None):
             raise InputTypeError(f"{name} must be a text, got a {type(value).__name__}.")
-    if isinstance(top, bool) or not isinstance(top, int) or top < 1:
-        raise InputError(f"top must be a whole number from 1 on, got {top!r}.")
+    checked_count("top", top)
 
 
 def _task(name: str) -> str:

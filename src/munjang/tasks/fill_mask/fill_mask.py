@@ -10,12 +10,12 @@ from typing import NotRequired, TypeAlias, TypedDict, overload
 
 import numpy as np
 
-from munjang.errors import CheckpointError, InputError, InputTypeError
+from munjang.errors import CheckpointError, InputError
 from munjang.models.registry import MASKED_LM
 from munjang.runtime.notices import TruncationReport
 from munjang.tasks.fill_mask.pieces import Piece, Pieces
 from munjang.tasks.fill_mask.search import Choice, Filled, MaskedText, fill_with, search
-from munjang.tasks.loading import Loaded, ModelOptions, Task
+from munjang.tasks.loading import Loaded, ModelOptions, Task, text_list
 from munjang.tasks.scores import name_of_text
 from munjang.tokenization import Encoding
 from munjang.validation import optional_count
@@ -119,12 +119,12 @@ class FillMask(Task):
         """
         count = optional_count("top_k", _TOP_K if top_k is None and targets is None else top_k)
         width = max(optional_count("beam", beam) or 1, count or 1)
-        listed = [text] if isinstance(text, str) else _checked_texts("texts", text)
+        listed = text_list("text", [text] if isinstance(text, str) else text)
         masked = self._read(listed)
         if targets is None:
             fills = self._search(masked, self._choices(masked, filter), width, count or _TOP_K)
         else:
-            words = [targets] if isinstance(targets, str) else _checked_texts("targets", targets)
+            words = text_list("targets", [targets] if isinstance(targets, str) else targets)
             fills = self._among(masked, _checked_words(words), filter, width, count)
         return fills[0] if isinstance(text, str) else fills
 
@@ -283,20 +283,11 @@ def _splice(text: str, spans: Sequence[tuple[int, int]], pieces: Sequence[Piece]
     return result + text[last:]
 
 
-def _checked_texts(name: str, value: Texts) -> list[str]:
-    if not isinstance(value, list | tuple):
-        raise InputTypeError(f"{name} must be a str or a list of str, got a {type(value).__name__}.")
-    for index, item in enumerate(value):
-        if not isinstance(item, str):
-            raise InputTypeError(f"{name}[{index}] is a {type(item).__name__}, not a str.")
-    return list(value)
-
-
 def _checked_words(words: list[str]) -> list[str]:
     if not words:
-        raise InputError("targets is empty; give words, or None for the whole vocabulary.")
+        raise InputError("targets is empty; pass words, or None for the whole vocabulary.")
     if not all(word.strip() for word in words):
-        raise InputError("A target is empty; give words.")
+        raise InputError("A target is empty; pass words.")
     return list(dict.fromkeys(words))
 
 

@@ -10,14 +10,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from munjang.choices import Weights
-from munjang.errors import InputError, InputTypeError
+from munjang.errors import InputError
 from munjang.models.program import LOGITS
 from munjang.runtime.model import Model
 from munjang.runtime.runner import Runner
 from munjang.tasks.generation.decoding import Session, Writer, write
 from munjang.tasks.generation.sampling import Sampling
 from munjang.tasks.generation.streaming import text_stream
-from munjang.tasks.loading import Loaded
+from munjang.tasks.loading import Loaded, text_list
 from munjang.validation import optional_count
 
 DEFAULT_NEW_TOKENS = 50
@@ -60,7 +60,7 @@ class GenerationOptions(Sampling):
         if self.max_new_tokens is not None and self.max_length is not None:
             raise InputError(
                 f"max_new_tokens={self.max_new_tokens} and max_length={self.max_length} exclude each other; "
-                "give one."
+                "pass only one of them."
             )
         if "" in self.stops:
             raise InputError("A stop string is empty, so it would end every text immediately; remove it.")
@@ -70,7 +70,7 @@ class GenerationOptions(Sampling):
         """The stop strings."""
         if self.stop is None:
             return []
-        return checked_texts([self.stop] if isinstance(self.stop, str) else self.stop, "Stop string")
+        return text_list("stop", [self.stop] if isinstance(self.stop, str) else self.stop)
 
 
 class Reader:
@@ -92,7 +92,7 @@ class Reader:
         largest = max((max(ids, default=0) for ids in rows), default=0)
         if largest >= self._vocab_size:
             raise InputError(
-                f"The tokenizer gives the id {largest}, but the model's vocabulary ends at "
+                f"The tokenizer produces the id {largest}, but the model's vocabulary ends at "
                 f"{self._vocab_size - 1}; they do not belong together."
             )
         return rows
@@ -103,7 +103,7 @@ class Reader:
         Raises `InputError` for a prompt as long as the model's maximum, and for an empty prompt if the model
         has no beginning-of-text token.
         """
-        [prefix] = checked_texts([prefix], "The prefix")
+        [prefix] = text_list("prefix", [prefix])
         prompts = self.encode([prefix + text for text in texts])
         for number, ids in enumerate(prompts):
             if not ids:
@@ -118,7 +118,7 @@ class Reader:
     def _beginning(self, number: int) -> list[int]:
         if not self._starts:
             raise InputError(
-                f"Prompt {number} is empty, and the model has no token that starts a text; give it a word."
+                f"Prompt {number} is empty, and the model has no token that starts a text; write a word."
             )
         return self._starts[:1]
 
@@ -223,15 +223,3 @@ def token_ids(configured: Any, named: int | None) -> list[int]:
     """Read a token id, or several, from a config; by default the tokenizer's."""
     given = named if configured is None else configured
     return [int(token) for token in (given if isinstance(given, list) else [given]) if token is not None]
-
-
-def checked_texts(texts: Sequence[object], what: str = "Prompt") -> list[str]:
-    """Return a list of texts; `InputTypeError` for other values in it."""
-    if not isinstance(texts, (list, tuple)):
-        raise InputTypeError(f"A list of texts is expected, not a value of type {type(texts).__name__}.")
-    for number, text in enumerate(texts):
-        if not isinstance(text, str):
-            raise InputTypeError(
-                f"{what} {number} must be a text, got a value of type {type(text).__name__}."
-            )
-    return [str(text) for text in texts]

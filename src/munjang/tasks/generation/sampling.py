@@ -13,9 +13,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from munjang.errors import InputError, InputTypeError
+from munjang.errors import InputError
 from munjang.sentence.activations import softmax
-from munjang.validation import checked_count
+from munjang.validation import checked_count, checked_number
 
 Scores = NDArray[np.float32]
 
@@ -93,9 +93,9 @@ class Sampling:
         _check_temperature(self.temperature)
         if self.top_k is not None:
             checked_count("top_k", self.top_k)
-        if self.top_p is not None and not 0 < _real("top_p", self.top_p) <= 1:
+        if self.top_p is not None and not 0 < checked_number("top_p", self.top_p) <= 1:
             raise InputError(f"top_p must be above 0 and at most 1, got {self.top_p}.")
-        if not 0 < _real("repetition_penalty", self.repetition_penalty) < math.inf:
+        if not 0 < checked_number("repetition_penalty", self.repetition_penalty) < math.inf:
             raise InputError(
                 f"repetition_penalty must be above 0 (1 has no effect), got {self.repetition_penalty}."
             )
@@ -107,6 +107,16 @@ class Sampling:
             raise InputError(
                 f"{' and '.join(chosen)} would have no effect with do_sample=False; leave one out."
             )
+
+    def checked_copies(self, copies: object) -> int:
+        """Return a number of texts per prompt; `InputError` if they would be equal for lack of sampling."""
+        count = checked_count("num_return_sequences", copies)
+        if count > 1 and not self.draws:
+            raise InputError(
+                f"num_return_sequences={count} without sampling would return {count} times the same text; "
+                "set do_sample=True."
+            )
+        return count
 
     def _for_drawing(self) -> list[str]:
         """Return the chosen settings that only affect sampling."""
@@ -148,16 +158,7 @@ class Sampling:
 
 
 def _check_temperature(temperature: float) -> None:
-    if _real("temperature", temperature) == 0:
+    if checked_number("temperature", temperature) == 0:
         raise InputError("temperature 0 would divide by zero; for the best token each time, do_sample=False.")
     if not 0 < temperature < math.inf:
         raise InputError(f"temperature must be above 0, got {temperature}.")
-
-
-def _real(name: str, value: object) -> float:
-    if not isinstance(value, (int, float, np.floating)) or isinstance(value, bool):
-        raise InputTypeError(f"{name} must be a number, got {value!r}.")
-    try:
-        return float(value)
-    except OverflowError:  # a whole number of more than 308 digits
-        raise InputError(f"{name} is a whole number beyond what can be computed with.") from None

@@ -14,9 +14,9 @@ from munjang.choices import Weights
 from munjang.errors import InputError
 from munjang.models.registry import CAUSAL_LM
 from munjang.sentence.activations import softmax
-from munjang.tasks.generation.causal import GenerationArguments, GenerationOptions, Reader, checked_texts
+from munjang.tasks.generation.causal import GenerationArguments, GenerationOptions, Reader
 from munjang.tasks.generation.sampling import Sampling, keep_top_k, keep_top_p
-from munjang.tasks.loading import Loaded, ModelOptions, Task
+from munjang.tasks.loading import Loaded, ModelOptions, Task, text_list
 from munjang.validation import checked_count, takes_keywords
 
 
@@ -122,14 +122,9 @@ class TextGeneration(Task):
         settings; `InputTypeError` for values other than texts and numbers.
         """
         chosen = GenerationOptions(**options)
-        copies = checked_count("num_return_sequences", num_return_sequences)
-        if copies > 1 and not chosen.draws:
-            raise InputError(
-                f"num_return_sequences={copies} without sampling would give {copies} times the same text; "
-                "set do_sample=True."
-            )
+        copies = chosen.checked_copies(num_return_sequences)
         single = isinstance(prompts, str)
-        texts = checked_texts([prompts] if single else prompts)
+        texts = text_list("prompts", [prompts] if single else prompts)
         batch_size = checked_count("batch_size", batch_size)
         written = self._reader.write(self._reader.prompts(texts, chosen.prefix), chosen, copies, batch_size)
         starts = texts if chosen.return_full_text else [""] * len(texts)
@@ -148,7 +143,7 @@ class TextGeneration(Task):
         iteration, which may be stopped at any time.
         """
         chosen = GenerationOptions(**options)
-        [text] = checked_texts([prompt])
+        [text] = text_list("prompt", [prompt])
         prompts = self._reader.prompts([text], chosen.prefix)
         pieces = self._reader.pieces(prompts, chosen, 1, chosen.generators(1))
         return _joined(text if chosen.return_full_text else "", pieces)
@@ -169,7 +164,7 @@ class TextGeneration(Task):
         """
         sampling = Sampling(temperature=temperature, top_k=top_k, top_p=top_p)
         shown = checked_count("rows", (top_k or 10) if rows is None else rows)
-        logits = self._reader.session().read(self._reader.prompts(checked_texts([prompt]), ""))
+        logits = self._reader.session().read(self._reader.prompts(text_list("prompt", [prompt]), ""))
         scores = logits / np.float32(sampling.temperature)
         probabilities = softmax(scores)[0]
         by_k = (scores if top_k is None else keep_top_k(scores, top_k))[0] > -np.inf
@@ -205,7 +200,7 @@ class TextGeneration(Task):
 
         A text of one token has none. Raises `InputTypeError` for values other than texts.
         """
-        return self._reader.losses(checked_texts(texts, "Text"))
+        return self._reader.losses(text_list("texts", texts))
 
 
 def _joined(start: str, pieces: Iterator[tuple[int, str]]) -> Iterator[str]:

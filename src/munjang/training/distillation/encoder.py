@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
@@ -42,6 +43,8 @@ from munjang.training.loop.watchers import Watcher
 from munjang.training.models import used_ids
 from munjang.training.options import Name, TrainingOptions
 from munjang.training.sentences.objective import EncoderObjective
+
+_log = logging.getLogger(__name__)
 
 EncoderExample: TypeAlias = str | tuple[str, ...] | ScoredPair
 _CHUNK = 4096  # texts
@@ -139,6 +142,11 @@ class TeacherVectors:
 
 
 def _check_widths(student: int, teacher: int, reduce: str | None) -> None:
+    if student == teacher and reduce is not None:
+        raise InputError(
+            f"reduce={reduce!r} would have no effect: the vectors of teacher and student both have "
+            f"{teacher} numbers; leave it out."
+        )
     if student > teacher or (student < teacher and reduce is None):
         advice = "reduce='pca' brings them down" if student < teacher else "choose a narrower student"
         raise InputError(f"The teacher's vectors have {teacher} numbers, the student's {student}; {advice}.")
