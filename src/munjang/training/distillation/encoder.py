@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
@@ -43,8 +42,6 @@ from munjang.training.loop.watchers import Watcher
 from munjang.training.models import used_ids
 from munjang.training.options import Name, TrainingOptions
 from munjang.training.sentences.objective import EncoderObjective
-
-_log = logging.getLogger(__name__)
 
 EncoderExample: TypeAlias = str | tuple[str, ...] | ScoredPair
 _CHUNK = 4096  # texts
