@@ -210,7 +210,9 @@ def distill_classifier(
     examples, held_out = checked_examples(
         examples,
         held_out,
-        *(LabelledText, str, tuple),
+        LabelledText,
+        str,
+        tuple,
         task=(task, ClassifierDistillationTask),
         options=options,
         held_out_kinds=(LabelledText,),

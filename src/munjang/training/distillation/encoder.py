@@ -358,7 +358,9 @@ def distill_sentence_encoder(
     examples, held_out = checked_examples(
         examples,
         held_out,
-        *(str, tuple, ScoredPair),
+        str,
+        tuple,
+        ScoredPair,
         task=(task, EncoderDistillationTask),
         options=options,
         held_out_kinds=(ScoredPair,),
