@@ -358,7 +358,9 @@ def distill_sentence_encoder(
     examples, held_out = checked_examples(
         examples,
         held_out,
-        *(str, tuple, ScoredPair),
+        str,
+        tuple,
+        ScoredPair,
         task=(task, EncoderDistillationTask),
         options=options,
         held_out_kinds=(ScoredPair,),
@@ -366,4 +368,4 @@ def distill_sentence_encoder(
     options = options or encoder_options(copied=student is None)
     encoder = open_student_encoder(teacher, student, layers)
     objective = EncoderDistillation(teacher, encoder, examples, held_out, task, options)
-    return train(objective, Path(output), options, watchers=watchers)
+    return train(objective, output, options, watchers=watchers)
