@@ -72,6 +72,7 @@ def test_options_of_an_unfinished_run(invoke: Invoke, model: Path, table: Path, 
     result = invoke(*arguments, "--truncate-dim", 4)
     assert result.exit_code == 1
     assert "was begun with no --truncate-dim, now 4." in result.stderr
+    assert "or pass --restart to start again." in result.stderr
     assert "was begun with no --normalize, now True." in invoke(*arguments, "--normalize").stderr
 
 

@@ -98,6 +98,14 @@ def test_inference_with_named_columns(columns: str, both: bool, tmp_path: Path) 
         read_contrasts(path, anchor=anchor, positive=positive, negatives=[positive])
 
 
+def test_inference_in_columns_of_any_name(tmp_path: Path) -> None:
+    rows = "가\t나\tContradiction\n가\t다\tEntailment\n"
+    expected = [Contrast("가", "다", ("나",))]
+    path = write(tmp_path / "a.tsv", rows)
+    assert read_contrasts(path, anchor="1", positive="2", header=False) == expected
+    assert read_contrasts(write(tmp_path / "b.tsv", f"전제\t가설\t관계\n{rows}")) == expected
+
+
 def test_numbers_of_inference_with_named_columns(tmp_path: Path) -> None:
     path = write(tmp_path / "a.tsv", "premise\thypothesis\tlabel\n가\t나\t2\n가\t다\t0\n가\t라\t1\n")
     named = read_contrasts(path, anchor="premise", positive="hypothesis")
