@@ -140,6 +140,11 @@ def test_labels_that_are_topics(tmp_path: Path) -> None:
     assert len(read_contrasts(write(tmp_path / "c.csv", "Q,A,label\n가,나,1\n다,라,1\n"))) == 2
 
 
+def test_sentiments_are_no_inference(tmp_path: Path) -> None:
+    path = write(tmp_path / "a.csv", "Q,A,label\n가,나,긍정\n다,라,중립\n마,바,부정\n")
+    assert len(read_contrasts(path)) == len(read_contrasts(path, anchor="Q", positive="A")) == 3
+
+
 def test_scores_in_an_object(tmp_path: Path) -> None:
     line = '{"sentence1": "가", "sentence2": "나", "labels": {"label": 0.2}}'  # KLUE-STS
     with pytest.raises(DataFileError, match=r"has the column 'labels\.label', so that not every"):

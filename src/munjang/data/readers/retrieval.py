@@ -33,6 +33,7 @@ _MEANINGS = {
     "-": "",  # people disagreed
 }
 _NAMES = frozenset(_MEANINGS) - {"-"}
+_DECISIVE = _NAMES - {"neutral", "중립"}  # those can be sentiments too
 # The numbers that data sets with premises use. In those with two sentences 0 and 1 mean other things.
 _NUMBERS = {"0": "yes", "1": "", "2": "no", "-1": ""}
 # Columns by which some pairs may not belong together: always, or depending on their values.
@@ -155,7 +156,7 @@ def _is_inference(entries: Sequence[Entry], relation: str, is_premise: bool) -> 
     """Return whether the labels are those of inference: names, or in a file of premises also numbers."""
     values = (entry.values.get(relation) for entry in entries)
     labels = {folded(str(value)) for value in values if _is_label(value)}
-    return not labels.isdisjoint(_NAMES) or (is_premise and bool(labels) and labels <= _NUMBERS.keys())
+    return not labels.isdisjoint(_DECISIVE) or (is_premise and bool(labels) and labels <= _NUMBERS.keys())
 
 
 def _is_negative(column: str) -> bool:
