@@ -102,7 +102,7 @@ def test_other_settings_do_not_resume(
     with pytest.raises(InputError) as error:
         make(model, long_file, stopped, options)
     assert message in str(error.value)
-    assert "--restart" in str(error.value)
+    assert "pass restart=True" in str(error.value)
     assert beside(stopped) == before
 
 
@@ -149,7 +149,7 @@ def test_an_existing_file_is_not_touched(
 @pytest.mark.parametrize("content", ["", "[]", '{"version": 99}'])
 def test_a_broken_count(model: SentenceTransformer, long_file: Path, stopped: Path, content: str) -> None:
     stopped.with_name("stopped.npy.part.json").write_text(content)
-    with pytest.raises(InputError, match="can't be read; pass --restart"):
+    with pytest.raises(InputError, match="can't be read; pass restart=True"):
         make(model, long_file, stopped, BulkOptions(prompt_name="document"))
 
 

@@ -288,7 +288,7 @@ def test_seeds_of_any_size(table: Path, model: SentenceTransformer) -> None:
 def test_bad_calls(bot: ChatBot, table: Path, model: SentenceTransformer, tmp_path: Path) -> None:
     with pytest.raises(InputError, match="The question is empty"):
         bot.ask("  ")
-    with pytest.raises(InputTypeError, match="must be a str, got a int"):
+    with pytest.raises(InputTypeError, match="must be a str, got 3"):
         bot.ask(3)  # type: ignore[arg-type]
     with pytest.raises(InputError, match="neighbours must be at least 1"):
         ChatBot.from_file(table, method="nearest", model=model, neighbours=0)

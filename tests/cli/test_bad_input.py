@@ -253,5 +253,5 @@ def test_a_warning_is_one_line(invoke: Invoke, tmp_path: Path) -> None:
 def test_log_messages_of_the_library_are_one_line(invoke: Invoke, model: Path) -> None:
     result = invoke("encode", "가", "나", "--precision", "int8", "--json", "--model", model)
     assert result.exit_code == 0
-    assert result.stderr.startswith("munjang: Quantising by the ranges of only 2 vectors")
+    assert result.stderr.startswith("munjang: The ranges for quantization are computed from only 2 vectors")
     assert result.stderr.count("\n") == 1

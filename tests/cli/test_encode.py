@@ -71,8 +71,9 @@ def test_options_of_an_unfinished_run(invoke: Invoke, model: Path, table: Path, 
     arguments = ("encode", "--file", table, "--output", output, "--column", "question", "--model", model)
     result = invoke(*arguments, "--truncate-dim", 4)
     assert result.exit_code == 1
-    assert "was begun with no --truncate-dim, now 4." in result.stderr
-    assert "was begun with no --normalize, now True." in invoke(*arguments, "--normalize").stderr
+    assert "was begun with vectors cut to all components, now to 4." in result.stderr
+    assert "or pass --restart to start again." in result.stderr
+    assert "was begun with normalization off, now on." in invoke(*arguments, "--normalize").stderr
 
 
 def test_ids_matter_where_they_are_written(invoke: Invoke, model: Path, tmp_path: Path) -> None:

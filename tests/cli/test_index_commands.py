@@ -393,11 +393,3 @@ def test_two_filters_of_one_kind_on_one_name() -> None:
     ):
         read_filters(["lang=ko", "lang=en"])
     assert read_filters(['{"lang": ["ko", "en"]}']) == {"lang": {"in": ["ko", "en"]}}
-
-
-def test_search_in_an_index_without_documents(invoke: Invoke, model: Path, tmp_path: Path) -> None:
-    place = tmp_path / "empty.munjang"
-    Index.open(str(place), model=str(model)).close()
-    result = invoke("index", "search", place, "가", "--json")
-    assert (result.exit_code, result.stdout) == (0, "[]\n")
-    assert f"The index {place} has no documents; `munjang index build` adds some." in result.stderr

@@ -113,7 +113,7 @@ def test_no_message_tells_to_install_from_an_index() -> None:
         (("train", "classification", "--data", "{cp949}", "-o", "{out}"), "or pass --encoding cp949."),
         (("search", "a", "--file", "{broken}"), "If its quotes are letters, pass --no-quoting."),
         (("encode", "안녕", "--precision", "int8"),
-         "--precision int8 needs the range of several vectors, but there is only one."),
+         "--precision int8 needs the range of several vectors, not of a single vector."),
     ],
 )  # fmt: skip
 def test_a_message_about_a_file_names_the_option(

@@ -199,7 +199,7 @@ def test_an_unknown_model(invoke: Invoke, texts: Path, tmp_path: Path, option: s
         ("--epochs", -2, "epochs must be more than 0, got -2"),
         ("--learning-rate", -1e-5, "--learning-rate must be more than 0"),
         ("--weight-decay", -0.1, "--weight-decay must be at least 0"),
-        ("--warmup-ratio", 2, "--warmup-ratio must be between 0 and 1"),
+        ("--warmup-ratio", 2, "--warmup-ratio must be a number from 0 to 1"),
         ("--seed", -3, "seed must be at least 0, got -3."),
         ("--device", "gpu", "Unknown device 'gpu'; there are auto, cpu, cuda and cuda:N."),
     ],

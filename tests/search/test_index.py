@@ -168,7 +168,7 @@ BAD: list[tuple[Any, type[Exception], str]] = [
     ({"id": 9, "question": "x", "metadata": {3: "x"}}, InputTypeError, "name 3"),
     ({"id": 9, "question": "x", "metadata": ["x"]}, InputTypeError, "must be a dictionary"),
     ({"id": 9, "question": "x", "metadata": {"a": {"b": ["\ud800"]}}}, InputError, "surrogate"),
-    (17, InputTypeError, "got a int"),
+    (17, InputTypeError, "got 17"),
 ]
 
 
@@ -495,8 +495,8 @@ def test_the_reprs_show_what_was_opened(index: Index, path: Path, folder: Path, 
     )
     config = model.model.config
     assert repr(model.model) == (
-        f"Model('bert', head=None, layers={config.num_hidden_layers}, hidden_size=32, "
-        f"vocab_size={config.vocab_size}, backend='openvino')"
+        f"Model('{folder}', architecture='bert', head=None, layers={config.num_hidden_layers}, "
+        f"hidden_size=32, vocab_size={config.vocab_size}, backend='openvino')"
     )
 
 

@@ -244,3 +244,18 @@ def test_a_missing_file(tmp_path: Path) -> None:
     with pytest.raises(DataFileError, match="looks like CP949"):
         read(tmp_path / "cp949.txt")
     assert read(tmp_path / "cp949.txt", encoding="cp949")[0].fields["text"] == "한글"
+
+
+def test_quotes_of_tsv_are_decided_by_the_content(tmp_path: Path) -> None:
+    path = write(tmp_path / "a.tsv", 'label\ttext\n1\t"가\n2\t나\n3\t다"\n4\t라\n')
+    assert [document.fields["text"] for document in read(path)] == ['"가', "나", '다"', "라"]
+    assert len(read(path, quoting=True)) == 2
+
+
+def test_rows_without_an_id_have_one_of_their_content(tmp_path: Path) -> None:
+    lines = ['{"id": 7, "text": "가"}', '{"text": "나"}', '{"id": null, "text": "다"}']
+    for order in (lines, lines[::-1]):
+        documents = read(write(tmp_path / "a.jsonl", "\n".join(order)))
+        assert {document.fields["text"] for document in documents} == {"가", "나", "다"}
+        assert {document.id for document in documents if document.fields["text"] == "가"} == {7}
+        assert len({document.id for document in documents}) == 3

@@ -88,7 +88,7 @@ def test_an_empty_list_stays_one() -> None:
 
 def test_few_vectors_are_reported(caplog: pytest.LogCaptureFixture) -> None:
     quantize_embeddings(vectors(99, 4), "int8")
-    assert "ranges of only 99 vectors" in caplog.text
+    assert "from only 99 vectors" in caplog.text
 
 
 @pytest.mark.parametrize(

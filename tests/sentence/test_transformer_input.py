@@ -235,7 +235,7 @@ def test_values_of_the_wrong_type(options: dict[str, Any], bert: Trio) -> None:
 
 
 def test_ranges_of_one_vector_are_refused(bert: Trio) -> None:
-    with pytest.raises(InputError, match=r"precision 'int8' needs the range .* only one text"):
+    with pytest.raises(InputError, match=r"precision='int8' needs the range .* only one text"):
         bert.ours.encode("a", precision="int8")
 
 

@@ -123,7 +123,7 @@ def test_a_long_paragraph_is_ordered() -> None:
         (([("the sky", " \n")],), InputError, "The second sentence is empty"),
         (([("the sky", "is"), ("blue",)],), InputTypeError, "Pair 1 must be two texts"),
         ((["the sky", "is blue"],), InputTypeError, "Pair 0 must be two texts"),
-        (([("the sky", 3)],), InputTypeError, "The second sentence is a int"),
+        (([("the sky", 3)],), InputTypeError, "The second sentence must be a str, got 3"),
         (("the sky",), InputTypeError, "Pass two texts"),
         (([("the sky", "is")], "blue"), InputTypeError, "Pass two texts"),
     ],

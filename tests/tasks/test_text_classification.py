@@ -136,7 +136,7 @@ def test_windows_over_a_pair_keep_the_second_text(classify: TextClassification) 
         (("a", ""), {}, InputError, "pair of the text is empty"),
         (("a", "b", "c"), {}, InputError, "tuple of 3"),
         ({"text": "a", "pair": "b"}, {}, InputError, "must have 'text'"),
-        (3, {}, InputTypeError, "got a int"),
+        (3, {}, InputTypeError, "got 3"),
         ([3], {}, InputTypeError, "The text must be a str"),
         ("a", {"top_k": 0}, InputError, "top_k must be at least 1, got 0"),
         ("a", {"top_k": "1"}, InputTypeError, "top_k must be"),

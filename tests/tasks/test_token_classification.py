@@ -214,8 +214,8 @@ def test_single_and_several(tag: TokenClassification, folder: Path) -> None:
     [
         ("", {}, InputError, "The text is empty"),
         (["a", "\n"], {}, InputError, "Text 1 is empty"),
-        ([b"a"], {}, InputTypeError, "The text must be a str, got a bytes"),
-        (4, {}, InputTypeError, "got a int"),
+        ([b"a"], {}, InputTypeError, "The text must be a str, got b'a'"),
+        (4, {}, InputTypeError, "got 4"),
         ("a", {"aggregation_strategy": "last"}, InputError, "'last'; there are none, simple"),
         ("a", {"ignore_labels": "O"}, InputTypeError, "ignore_labels must be a list"),
     ],

@@ -99,8 +99,8 @@ def test_a_model_without_an_entailment_label(tmp_path: Path) -> None:
         ("a", [1], {}, InputTypeError, "Candidate label 0 must be a str"),
         (("a", "b"), LABELS, {"hypothesis_template": "none"}, InputError, "must have a {}"),
         ("a", LABELS, {"hypothesis_template": "{name}"}, InputError, "must have a {}"),
-        ([("a", "b")], LABELS, {}, InputTypeError, "must be a str, got a tuple"),
-        (7, LABELS, {}, InputTypeError, "got a int"),
+        ([("a", "b")], LABELS, {}, InputTypeError, r"must be a str, got \(\'a\', \'b\'\)"),
+        (7, LABELS, {}, InputTypeError, "got 7"),
     ],
 )
 def test_bad_input(

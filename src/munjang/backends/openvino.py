@@ -311,7 +311,7 @@ class EightBitOps(OpenVINOOps):
         if smoothing is not None:
             x = op.multiply(x, _constant(1 / smoothing))
         if missing:
-            x = op.pad(x, "constant", _axis(0, 0), _axis(0, missing), _number(0))
+            x = op.pad(x, _axis(0, 0), _axis(0, missing), "constant", _number(0))
         if not self._explicit:
             return x
         groups = op.reshape(x, _axis(0, -1, self._products.group), special_zero=True)

@@ -127,7 +127,7 @@ class Staging:
             self.owned = True
             return
         if self.part.exists():
-            raise InputError(f"'{self.part}' is in the way: remove it, or pass --restart to replace it.")
+            raise InputError(f"'{self.part}' is in the way: remove it, or pass restart=True to replace it.")
         self.owned = True
         self._write_state()
         with self.part.open("wb") as file:
@@ -137,7 +137,7 @@ class Staging:
         """Truncate the rows written after the last count."""
         size = len(self._header) + self.rows * self._row_bytes
         if self.part.stat().st_size < size:
-            raise InputError(f"'{self.part}' is truncated; pass --restart to start again.")
+            raise InputError(f"'{self.part}' is truncated; pass restart=True to start again.")
         with self.part.open("r+b") as file:
             file.truncate(size)
 
@@ -170,7 +170,7 @@ class Staging:
         except ValueError:
             state = None
         if not isinstance(state, dict) or state.get("version") != _VERSION:
-            raise InputError(f"'{self._state}' can't be read; pass --restart to start again.")
+            raise InputError(f"'{self._state}' can't be read; pass restart=True to start again.")
         return state
 
     def _check(self, state: Mapping[str, Any]) -> int:
@@ -190,7 +190,7 @@ class Staging:
     def _mismatch(self, what: str) -> InputError:
         return InputError(
             f"'{self.part}' was begun with {what}. Repeat the first command to finish it, "
-            "or pass --restart to start again."
+            "or pass restart=True to start again."
         )
 
     def _write_state(self) -> None:

@@ -176,7 +176,7 @@ class BulkEncoding:
 
     def _check_unchanged(self, rows: int) -> None:
         if rows != self.rows or _stamp(self._source) != self._stamp:
-            raise DataFileError(f"{self._source.name} was changed while it was read; pass --restart.")
+            raise DataFileError(f"{self._source.name} was changed while it was read; pass restart=True.")
 
 
 def _chunk_characters(config: EncoderConfig) -> int:

@@ -211,7 +211,7 @@ class ChatBot:
         Raises `InputTypeError` for a question that is not a string, `InputError` for a blank question.
         """
         if not isinstance(question, str):
-            raise InputTypeError(f"A question must be a str, got a {type(question).__name__}.")
+            raise InputTypeError(f"A question must be a str, got {shown_value(question)}.")
         asked = question.strip()
         if not asked:
             raise InputError("The question is empty.")

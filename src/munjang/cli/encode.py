@@ -86,7 +86,7 @@ def encode(
         return
     given = texts if texts and texts != [STDIN] else [row.text for row in source]
     if precision in ("int8", "uint8") and len(given) < 2:
-        raise InputError(f"precision={precision} needs the range of several vectors, but there is only one.")
+        raise InputError(f"precision={precision} needs the range of several vectors, not of a single vector.")
     vectors = opening.sentence_model().encode(given, normalize_embeddings=normalize, **settings)
     if as_json:
         write_line(f"[{', '.join(json_numbers(vector) for vector in vectors)}]")

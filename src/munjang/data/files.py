@@ -261,7 +261,7 @@ class DataFile:
         choice = _Choice()
         column = self._choose_column(first, choice)
         id_column = _id_column(first, column)
-        can_change = self.column is None and self.kind not in _DELIMITERS
+        can_change = self.column is None and self.kind in (*_JSON_LINES, _PARQUET)
         for number, entry in enumerate(chain([first], entries)):
             if can_change and choice.after(entry) != column:
                 raise entry.error(
@@ -333,18 +333,23 @@ class _Choice:
     def __init__(self) -> None:
         self._texts: set[str] = set()  # columns that hold a text in some row
         self._nulls: set[str] = set()  # columns with an obvious name that are null in some row
+        self._only: str | None = None
 
     def after(self, entry: Entry) -> str | None:
         """Return the only candidate after one more row, or None if there are none or several."""
+        count = len(self._texts) + len(self._nulls)
         for name, value in entry.values.items():
             if isinstance(value, str):
                 self._texts.add(name)
             elif value is None and folded(name) in _OBVIOUS:
                 self._nulls.add(name)
+        if len(self._texts) + len(self._nulls) == count:
+            return self._only
         obvious = {name for name in self._texts if folded(name) in _OBVIOUS} or self._nulls
         others = {name for name in self._texts if folded(name) != _ID}
         candidates = obvious or others or self._texts
-        return next(iter(candidates)) if len(candidates) == 1 else None
+        self._only = next(iter(candidates)) if len(candidates) == 1 else None
+        return self._only
 
 
 def _id_column(entry: Entry, column: str) -> str | None:

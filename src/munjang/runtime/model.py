@@ -159,6 +159,8 @@ class Model:
         streams: int | None = None,
         dtype: str = "float32",
     ) -> None:
+        self.name_or_path = ""
+        """The name by which the model was opened; empty for a model made in memory."""
         self.raw_config = dict(raw_config)
         self.architecture = architecture_of(raw_config)
         self.config = self.architecture.read_config(raw_config)
@@ -172,11 +174,12 @@ class Model:
         self._start()
 
     def __repr__(self) -> str:
-        """Return the architecture, the head, the size and the backend."""
+        """Return the name, the architecture, the head, the size and the backend."""
+        config = self.config
         return (
-            f"Model({self.architecture.model_type!r}, head={self.head!r}, "
-            f"layers={self.config.num_hidden_layers}, hidden_size={self.config.hidden_size}, "
-            f"vocab_size={self.config.vocab_size}, backend={self.backend!r}, dtype={self.dtype!r})"
+            f"Model({self.name_or_path!r}, architecture={self.architecture.model_type!r}, "
+            f"head={self.head!r}, layers={config.num_hidden_layers}, hidden_size={config.hidden_size}, "
+            f"vocab_size={config.vocab_size}, backend={self.backend!r}, dtype={self.dtype!r})"
         )
 
     @classmethod
@@ -218,7 +221,7 @@ class Model:
     ) -> Model:
         """Load a model from an opened checkpoint, with the executor of ``options``."""
         chosen = options or OpenOptions()
-        return cls(
+        model = cls(
             checkpoint.config(),
             checkpoint.weights(),
             head=head,
@@ -227,6 +230,8 @@ class Model:
             streams=chosen.streams,
             dtype=chosen.dtype,
         )
+        model.name_or_path = checkpoint.name
+        return model
 
     def set_weights(self, weights: Mapping[str, Array]) -> None:
         """Replace the weights, for example by a mapping with further modules, and drop compiled programs."""

@@ -180,9 +180,7 @@ def checked_document(given: object, fields: Sequence[str]) -> Document:
         stored = given.get(_METADATA)
         metadata, source = {} if stored is None else stored, None
     else:
-        raise InputTypeError(
-            f"A document is a Document, a dictionary or a text, got a {type(given).__name__}."
-        )
+        raise InputTypeError(f"A document is a Document, a dictionary or a text, got {shown_value(given)}.")
     where = f"Document {number!r}"
     if source is not None:
         source = checked_text(source, f"{where}: the source")

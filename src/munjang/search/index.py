@@ -231,7 +231,7 @@ class Index:
     def search_batch(self, queries: Sequence[str], **options: Unpack[SearchArguments]) -> list[list[Hit]]:
         """Search for several queries, encoded as a batch, in the same snapshot; see `search`."""
         if isinstance(queries, str) or not isinstance(queries, Sequence):
-            raise InputTypeError(f"search_batch needs a list of queries, got a {type(queries).__name__}.")
+            raise InputTypeError(f"search_batch needs a list of queries, got {shown_value(queries)}.")
         checked = SearchOptions(**options)
         texts = [checked_query(query) for query in queries]
         vectors = self._query_vectors(texts) if SEMANTIC in checked.parts else [None] * len(texts)
@@ -353,7 +353,7 @@ class Index:
         try:
             rest: Iterator[object] = iter(documents)  # type: ignore[call-overload]
         except TypeError:
-            raise InputTypeError(f"Documents must be a list, got a {type(documents).__name__}.") from None
+            raise InputTypeError(f"Documents must be a list, got {shown_value(documents)}.") from None
         if rest is not documents:
             whole = checked_documents(rest, fields)
             batches = [whole[start : start + TRANSACTION] for start in range(0, len(whole), TRANSACTION)]

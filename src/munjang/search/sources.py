@@ -267,7 +267,7 @@ class Source:
             lacking = f"no column '{missing[0]}'" if missing else f"none of the columns {', '.join(fields)}"
             raise DataFileError(
                 f"{data.name} has {lacking}; it has {', '.join(row.values)}. Assign columns to "
-                "fields with --field FIELD=COLUMN."
+                "fields: columns={'FIELD': 'COLUMN'}, on the command line --field FIELD=COLUMN."
             )
         return dict(chosen)
 

@@ -29,6 +29,13 @@ def softmax(x: Scores) -> Scores:
     return np.asarray(powers / powers.sum(axis=-1, keepdims=True), dtype=np.float32)
 
 
+def log_softmax(x: NDArray[Any]) -> NDArray[np.float64]:
+    """Return the logarithm of the softmax over the last axis, in float64."""
+    shifted = x.astype(np.float64)
+    shifted -= shifted.max(axis=-1, keepdims=True)
+    return np.asarray(shifted - np.log(np.exp(shifted).sum(axis=-1, keepdims=True)))
+
+
 def _of_each_logit(torch_name: str, name: str) -> Activation:
     def activation(x: Scores) -> Scores:
         return np.asarray(numpy.activate(name, x), dtype=np.float32)

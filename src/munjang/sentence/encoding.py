@@ -69,7 +69,7 @@ class EncodeOptions:
         """Raise `InputError` if quantization needs the ranges of several vectors, but there are fewer."""
         if self.precision in ("int8", "uint8") and self.output_value == SENTENCE_EMBEDDING and count < 2:
             raise InputError(
-                f"precision {self.precision!r} needs the range of each component in several vectors, but "
+                f"precision={self.precision!r} needs the range of each component in several vectors, but "
                 "there is only one text; use more texts, or binary, ubinary or float32."
             )
 

@@ -10,6 +10,7 @@ from munjang.checkpoints import OpenOptions, open_checkpoint
 from munjang.errors import InputError, InputTypeError
 from munjang.runtime.model import Model
 from munjang.tokenization import Tokenizer
+from munjang.validation import shown_value
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -101,8 +102,8 @@ class Task:
 def text_list(name: str, value: object) -> list[str]:
     """Return an argument's texts as plain str; `InputTypeError` unless it is a list or a tuple of texts."""
     if not isinstance(value, list | tuple):
-        raise InputTypeError(f"{name} must be a text or a list of texts, got a {type(value).__name__}.")
+        raise InputTypeError(f"{name} must be a text or a list of texts, got {shown_value(value)}.")
     for index, text in enumerate(value):
         if not isinstance(text, str):
-            raise InputTypeError(f"{name}[{index}] must be a text, got a {type(text).__name__}.")
+            raise InputTypeError(f"{name}[{index}] must be a text, got {shown_value(text)}.")
     return [str.__str__(text) for text in value]  # an Enum's own __str__ returns another text

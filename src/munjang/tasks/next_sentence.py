@@ -10,11 +10,13 @@ from typing import Literal, TypeAlias, TypedDict, overload
 import numpy as np
 from numpy.typing import NDArray
 
-from munjang.errors import InputError, InputTypeError
+from munjang.errors import InputTypeError
 from munjang.models.program import LOGITS
 from munjang.models.registry import NEXT_SENTENCE
 from munjang.runtime.notices import OnTruncation, TruncationReport
+from munjang.sentence.activations import log_softmax
 from munjang.tasks.loading import Loaded, ModelOptions, Task
+from munjang.tasks.scores import check_text
 
 EXACT = 8  # sentences; up to this number every order is scored
 
@@ -147,18 +149,17 @@ class NextSentencePrediction(Task, OnTruncation):
         """
         if isinstance(sentences, str):
             raise InputTypeError("order needs a list of sentences, got one str.")
-        listed = list(sentences)
-        _check_sentences(listed, [f"Sentence {index}" for index in range(len(listed))])
+        listed = [check_text(sentence, f"Sentence {index}") for index, sentence in enumerate(sentences)]
         ordered = [(i, j) for i in range(len(listed)) for j in range(len(listed)) if i != j]
         follows = np.zeros((len(listed), len(listed)))
         logits = self._logits([(listed[i], listed[j]) for i, j in ordered])
-        for (i, j), log_probability in zip(ordered, _log_softmax(logits)[:, 0], strict=True):
+        for (i, j), log_probability in zip(ordered, log_softmax(logits)[:, 0], strict=True):
             follows[i, j] = log_probability
         order, total = best_order(follows)
         return {"order": order, "sentences": [listed[i] for i in order], "log_probability": total}
 
     def _judged(self, pairs: Sequence[Pair]) -> list[NextSentence]:
-        return [_judgement(row) for row in _log_softmax(self._logits(pairs)).tolist()]
+        return [_judgement(row) for row in log_softmax(self._logits(pairs)).tolist()]
 
     def _logits(self, pairs: Sequence[Pair]) -> NDArray[np.float32]:
         ids = self.tokenizer.encode_ids(pairs, truncation="longest_first", max_length=self.max_length)
@@ -173,27 +174,12 @@ def _judgement(log_probabilities: Sequence[float]) -> NextSentence:
     return {"label": int(unrelated > follows), "follows": follows, "unrelated": unrelated}
 
 
-def _log_softmax(logits: NDArray[np.float32]) -> NDArray[np.float64]:
-    """Return the logarithm of the softmax over the last axis."""
-    exact = logits.astype(np.float64)
-    result: NDArray[np.float64] = exact - np.logaddexp.reduce(exact, axis=-1, keepdims=True)
-    return result
-
-
 def _checked_pairs(value: Sequence[Pair]) -> list[Pair]:
     pairs: list[Pair] = []
     for index, pair in enumerate(value):
         if not isinstance(pair, tuple | list) or len(pair) != 2:
             raise InputTypeError(f"Pair {index} must be two texts, got {pair!r:.80}.")
-        whose = "" if len(value) == 1 else f"of pair {index} "
-        _check_sentences(pair, ("The first sentence", "The second sentence"), whose)
-        pairs.append((pair[0], pair[1]))
+        whose = "" if len(value) == 1 else f" of pair {index}"
+        first = check_text(pair[0], f"The first sentence{whose}")
+        pairs.append((first, check_text(pair[1], f"The second sentence{whose}")))
     return pairs
-
-
-def _check_sentences(sentences: Sequence[str], names: Sequence[str], whose: str = "") -> None:
-    for name, sentence in zip(names, sentences, strict=True):
-        if not isinstance(sentence, str):
-            raise InputTypeError(f"{name} {whose}is a {type(sentence).__name__}, not a str.")
-        if not sentence.strip():
-            raise InputError(f"{name} {whose}is empty; it needs at least one word.")

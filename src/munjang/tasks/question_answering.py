@@ -16,7 +16,7 @@ from munjang.tasks.loading import Task
 from munjang.tasks.scores import check_text
 from munjang.tasks.spans import Span, Window, best_spans, merged, null_score, windows_of
 from munjang.tokenization.josa import length_without_josa
-from munjang.validation import checked_count
+from munjang.validation import checked_count, shown_value
 
 LONGEST_WINDOW = 384  # defaults in tokens: of a window, and of the question in it
 LONGEST_QUESTION = 64
@@ -220,5 +220,5 @@ def _listed(texts: str | Sequence[str], what: str) -> list[str]:
     if isinstance(texts, str):
         return [check_text(texts, f"The {what}")]
     if not isinstance(texts, (list, tuple)):
-        raise InputTypeError(f"{what} must be a text or a list of texts, got a {type(texts).__name__}.")
+        raise InputTypeError(f"{what} must be a text or a list of texts, got {shown_value(texts)}.")
     return [check_text(text, f"{what.capitalize()} {index}") for index, text in enumerate(texts)]

@@ -14,6 +14,7 @@ from munjang.models.program import LOGITS
 from munjang.runtime.model import Model
 from munjang.runtime.runner import BatchEdit, TokenIdsLike
 from munjang.sentence.activations import sigmoid, softmax
+from munjang.validation import shown_value
 
 Scores: TypeAlias = NDArray[np.float32]
 Function: TypeAlias = Literal["softmax", "sigmoid", "none"]
@@ -76,7 +77,7 @@ def name_of_text(index: int, count: int) -> str:
 def check_text(text: object, name: str) -> str:
     """Return a text; raise `InputTypeError` for another type, `InputError` for an empty text."""
     if not isinstance(text, str):
-        raise InputTypeError(f"{name} must be a str, got a {type(text).__name__}.")
+        raise InputTypeError(f"{name} must be a str, got {shown_value(text)}.")
     if not text.strip():
         raise InputError(f"{name} is empty; write at least one word.")
     return text

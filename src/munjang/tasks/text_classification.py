@@ -24,7 +24,7 @@ from munjang.tasks.scores import (
     scores_of,
 )
 from munjang.tasks.windows import windows as split_into_windows
-from munjang.validation import optional_count
+from munjang.validation import optional_count, shown_value
 
 
 class TextPair(TypedDict, total=False):
@@ -127,7 +127,7 @@ class TextClassification(Task):
 def as_texts(texts: Any) -> list[Plain]:
     """Return texts and pairs as str and tuples; raise `InputTypeError` or `InputError` with the index."""
     if not isinstance(texts, Sequence) or isinstance(texts, bytes):
-        raise InputTypeError(f"texts must be a text, a pair or a list of them, got a {type(texts).__name__}.")
+        raise InputTypeError(f"texts must be a text, a pair or a list of them, got {shown_value(texts)}.")
     return [_plain(text, name_of_text(index, len(texts))) for index, text in enumerate(texts)]
 
 

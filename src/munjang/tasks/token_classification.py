@@ -17,6 +17,7 @@ from munjang.tasks.loading import Task
 from munjang.tasks.scores import Scores, check_text, name_of_text
 from munjang.tasks.windows import Window, context_of, windows
 from munjang.tokenization.encoding import Encoding
+from munjang.validation import shown_value
 
 Found: TypeAlias = list[TokenEntity] | list[EntityGroup]
 
@@ -151,7 +152,7 @@ def _merged(encoding: Encoding, parts: Sequence[tuple[Window, Scores]]) -> Score
 
 def _texts(texts: Any) -> list[str]:
     if not isinstance(texts, Sequence) or isinstance(texts, bytes):
-        raise InputTypeError(f"texts must be a text or a list of texts, got a {type(texts).__name__}.")
+        raise InputTypeError(f"texts must be a text or a list of texts, got {shown_value(texts)}.")
     return [check_text(text, name_of_text(index, len(texts))) for index, text in enumerate(texts)]
 
 

@@ -66,14 +66,11 @@ def _is_a(example: object, kind: type) -> bool:
 
 def kind_of(examples: Iterable[object], *kinds: type[E]) -> type[E]:
     """Return the class that all examples have. Raises `InputTypeError` if they differ."""
-    used: type[E] | None = None
-    for index, example in enumerate(examples):
-        kind = next(kind for kind in kinds if isinstance(example, kind))
-        used = used or kind
-        if kind is not used:
+    classes = [next(kind for kind in kinds if isinstance(example, kind)) for example in examples]
+    for index, kind in enumerate(classes):
+        if kind is not classes[0]:
             raise InputTypeError(
-                f"Example 0 is a {used.__name__}, example {index} a {kind.__name__}; "
-                "train on examples of one class after the other."
+                f"Example 0 is a {classes[0].__name__}, example {index} a {kind.__name__}; "
+                "all must be of the same class."
             )
-    assert used is not None  # the examples are checked before
-    return used
+    return classes[0]

@@ -108,10 +108,12 @@ def numbered(labels: Iterable[str], order: Sequence[str] | None = None) -> dict[
     """Return the labels by their numbers, in the given ``order``, or else sorted.
 
     Labels that are numbers are sorted by size, names alphabetically. Raises `InputError` for fewer than two
-    labels, or for a label that is not in ``order``.
+    labels, for a label that is not in ``order``, and for an ``order`` that has a label twice.
     """
     different = set(labels)
     if order is not None:
+        if len(set(order)) < len(order):
+            raise InputError(f"The labels {', '.join(map(repr, order))} must be different.")
         unknown = sorted(different - set(order))
         if unknown:
             raise InputError(f"The label {unknown[0]!r} is not one of {', '.join(map(repr, order))}.")

@@ -24,6 +24,7 @@ from munjang.models.registry import (
 from munjang.runtime.model import Model, ModelOutput, whole_numbers
 from munjang.runtime.notices import AssumptionWarning, notify
 from munjang.runtime.tensors import Tensor, is_torch, tensor, torch_tensor
+from munjang.sentence.activations import log_softmax
 from munjang.tasks.generation.causal import session_maker, token_ids
 from munjang.tasks.generation.decoding import Session, Writer, write
 from munjang.tasks.generation.sampling import Sampling
@@ -276,9 +277,8 @@ class PreTrainedModel:
         counted = wanted != _IGNORED_INDEX
         if len(rows) != len(wanted) or not np.isin(wanted[counted], np.arange(rows.shape[-1])).all():
             raise InputError(f"labels of shape {labels.shape} do not fit logits of shape {logits.shape}.")
-        scores = rows[counted].astype(np.float64)
-        scores -= scores.max(axis=1, keepdims=True)
-        losses = np.log(np.exp(scores).sum(axis=1)) - scores[np.arange(len(scores)), wanted[counted]]
+        likelihoods = log_softmax(rows[counted])
+        losses = -likelihoods[np.arange(len(likelihoods)), wanted[counted]]
         return np.asarray(losses.mean(), dtype=np.float32)
 
 
@@ -392,7 +392,7 @@ class GenerationModel(PreTrainedModel):
         copies = sampling.checked_copies(wanted.get("num_return_sequences", 1))
         prompts = [row[kept].tolist() for row, kept in zip(rows, mask, strict=True)]
         writers = [
-            Writer(prompt, limit=len(prompt) + longest, ends=ends, stream=_Silent(), stops=())
+            Writer(prompt, limit=len(prompt) + longest, ends=ends)
             for prompt in prompts
             for _ in range(copies)
         ]
@@ -507,18 +507,6 @@ def _draws(count: int) -> list[Any]:
         return [(index, count) for index in range(count)]
     # `set_seed` seeds numpy's global generator.
     return [np.random.default_rng(np.random.randint(2**31)) for _ in range(count)]
-
-
-class _Silent:
-    """A decoder without text: `generate` returns ids."""
-
-    def add(self, token: int) -> str:  # noqa: ARG002 - not looked at
-        """Return no text."""
-        return ""
-
-    def finish(self) -> str:
-        """Return no text."""
-        return ""
 
 
 def model_class(head: str | None, family: str | None = None) -> type[Any]:

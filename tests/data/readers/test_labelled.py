@@ -104,6 +104,8 @@ def test_one_label_in_two_forms(tmp_path: Path) -> None:
     lines = [json.dumps({"text": "가", "label": label}) for label in (1, 1.0, -0.0, 1e300, 0.5)]
     labels = [example.label for example in read_labelled_texts(write(tmp_path / "a.jsonl", "\n".join(lines)))]
     assert labels == ["1", "1", "0", "1e+300", "0.5"]
+    with pytest.raises(DataFileError, match=r"has the labels '1' and '1\.0'; write one of them"):
+        read_labelled_texts(write(tmp_path / "b.csv", "text,label\n가,1\n나,1.0\n"))
     forms = [unicodedata.normalize(form, "긍정") for form in ("NFC", "NFD")]
     path = write(tmp_path / "a.csv", "".join(["text,label\n", *(f"{form},{form}\n" for form in forms)]))
     assert read_labelled_texts(path) == [LabelledText(form, None, "긍정") for form in forms]

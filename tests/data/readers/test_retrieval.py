@@ -98,6 +98,14 @@ def test_inference_with_named_columns(columns: str, both: bool, tmp_path: Path) 
         read_contrasts(path, anchor=anchor, positive=positive, negatives=[positive])
 
 
+def test_inference_in_columns_of_any_name(tmp_path: Path) -> None:
+    rows = "가\t나\tContradiction\n가\t다\tEntailment\n"
+    expected = [Contrast("가", "다", ("나",))]
+    path = write(tmp_path / "a.tsv", rows)
+    assert read_contrasts(path, anchor="1", positive="2", header=False) == expected
+    assert read_contrasts(write(tmp_path / "b.tsv", f"전제\t가설\t관계\n{rows}")) == expected
+
+
 def test_numbers_of_inference_with_named_columns(tmp_path: Path) -> None:
     path = write(tmp_path / "a.tsv", "premise\thypothesis\tlabel\n가\t나\t2\n가\t다\t0\n가\t라\t1\n")
     named = read_contrasts(path, anchor="premise", positive="hypothesis")
@@ -130,6 +138,11 @@ def test_labels_that_are_topics(tmp_path: Path) -> None:
     assert len(read_contrasts(write(tmp_path / "a.csv", f"Q,A,label\n{rows}"))) == 3
     assert len(read_contrasts(write(tmp_path / "b.csv", f"question,positive,label\n{rows[:14]}"))) == 2
     assert len(read_contrasts(write(tmp_path / "c.csv", "Q,A,label\n가,나,1\n다,라,1\n"))) == 2
+
+
+def test_sentiments_are_no_inference(tmp_path: Path) -> None:
+    path = write(tmp_path / "a.csv", "Q,A,label\n가,나,긍정\n다,라,중립\n마,바,부정\n")
+    assert len(read_contrasts(path)) == len(read_contrasts(path, anchor="Q", positive="A")) == 3
 
 
 def test_scores_in_an_object(tmp_path: Path) -> None:

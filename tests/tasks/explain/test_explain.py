@@ -225,7 +225,7 @@ def test_bad_input(tmp_path: Path) -> None:
         explain("a", model=tmp_path, task="sing")
     with pytest.raises(TruncationError, match=r"42 tokens.* takes 40 at most"):
         explain("sky " * 40, model=tmp_path)
-    with pytest.raises(InputTypeError, match="text must be a text, got a int"):
+    with pytest.raises(InputTypeError, match="text must be a text, got 3"):
         explain(3, model=tmp_path)  # type: ignore[arg-type]
     with pytest.raises(InputError, match="surrogate"):
         explain("\ud800", model=tmp_path)

@@ -308,7 +308,7 @@ def test_a_long_text_with_its_mask_in_reach(fill: FillMask) -> None:
         ({"targets": ["축구", " "]}, InputError, "A target is empty"),
         ({"targets": ["축구", "없는낱말", "qqq"]}, InputError, "can't write the targets '없는낱말', 'qqq'"),
         ({"targets": "[SEP]"}, InputError, r"can't write the targets '\[SEP\]'"),
-        ({"targets": [3]}, InputTypeError, r"targets\[0\] is a int"),
+        ({"targets": [3]}, InputTypeError, r"targets\[0\] must be a text, got 3"),
         ({"targets": {"축구"}}, InputTypeError, "targets must be"),
     ],
 )

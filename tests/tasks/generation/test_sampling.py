@@ -125,7 +125,7 @@ def test_repeated_ngrams(size: int) -> None:
 @pytest.mark.parametrize("name", ["temperature", "top_p", "repetition_penalty"])
 @pytest.mark.parametrize("value", [10**400, -(10**400)])
 def test_numbers_beyond_floating_point_are_refused(name: str, value: Any) -> None:
-    with pytest.raises(InputError, match=f"{name} is a whole number beyond"):
+    with pytest.raises(InputError, match=f"{name} must be a number, got "):
         Sampling(**{name: value})
 
 

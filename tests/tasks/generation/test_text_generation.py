@@ -303,7 +303,7 @@ def test_rounding_to_eight_bits() -> None:
     [
         ({"temperature": 0}, "do_sample=False"),
         ({"temperature": -0.5}, "temperature must be above 0, got -0.5"),
-        ({"temperature": math.nan}, "temperature must be above 0"),
+        ({"temperature": math.nan}, "temperature must be a number, got nan"),
         ({"top_p": 0.0}, "top_p must be above 0 and at most 1, got 0.0"),
         ({"top_p": 1.2}, "at most 1, got 1.2"),
         ({"top_k": 0}, "top_k must be at least 1, got 0"),

@@ -221,6 +221,7 @@ BAD: dict[str, tuple[Sequence[Any], dict[str, Any], str]] = {
     "no pair": ([LabelledText("a", None, "x"), LabelledText("a", "b", "y")], {}, "no second text"),
     "one class": (LABELLED[::2], {}, "two labels"),
     "label outside": (LABELLED, {"labels": ["entailment", "contradiction"]}, "'neutral' is not one"),
+    "label twice": (LABELLED, {"labels": ["neutral", "neutral"]}, "must be different"),
     "unequal": ([*CONTRASTS, TRIPLETS[0]], {}, "some with 2 and some with 3"),
     "positive among negatives": ([Contrast("a", "b", ("b",))], {}, "positive among the negatives"),
     "batch of one": (CONTRASTS, {"options": ONE}, "batch"),

@@ -206,6 +206,7 @@ def relation(text: str, subject: Any = (0, 2, "LOC"), object: Any = (3, 5, "LOC"
             {"head": "masked-lm"},
             "head must be one of 'relation-extraction', .*, got 'masked-lm'",
         ),
+        ({"labels": ["a", "b", "a"]}, "The labels 'a', 'b', 'a' must be different"),
         ({"markers": "stars"}, "markers must be one of 'plain', 'klue', 'typed', got 'stars'"),
     ],
 )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from munjang.data.examples import LabelledText, ScoredPair
 from munjang.data.tables import FilePath, Table
-from munjang.errors import InputError
+from munjang.errors import DataFileError, InputError
 
 # Usual names of the columns in published data, in order of preference; case-insensitive.
 PAIRS = (
@@ -60,8 +60,9 @@ def read_labelled_texts(
     regression. ``quoting`` is whether quotes quote fields; with None they do in CSV, and in TSV the content
     of the file decides.
 
-    Raises `DataFileError`, with the line, for an invalid file, a missing column, an empty text or label, and
-    with ``numeric`` a label that is not a finite number; `InputError` for ``text_pair`` without ``text``.
+    Raises `DataFileError`, with the line, for an invalid file, a missing column, an empty text or label,
+    labels such as 1 and 1.0 in one file of texts, and with ``numeric`` a label that is not a finite number;
+    `InputError` for ``text_pair`` without ``text``.
     """
     if text_pair is not None and text is None:
         raise InputError(f"text_pair is {text_pair!r}, but text is not named; name both columns of the pair.")
@@ -72,7 +73,7 @@ def read_labelled_texts(
     else:
         texts = [*table.columns.usual_pair(PAIRS)] or [table.columns.choose(None, _TEXTS, "texts", "text")]
     label = table.columns.choose(label, _NUMBERS if numeric else _LABELS, "labels", "label")
-    return [
+    examples = [
         LabelledText(
             text=entry.text(texts[0]),
             text_pair=entry.text(texts[1]) if len(texts) > 1 else None,
@@ -80,6 +81,11 @@ def read_labelled_texts(
         )
         for entry in table
     ]
+    labels = {example.label for example in examples}
+    for name in labels:
+        if isinstance(name, str) and name.isdecimal() and f"{name}.0" in labels:
+            raise DataFileError(f"{table.name} has the labels '{name}' and '{name}.0'; write one of them.")
+    return examples
 
 
 def read_scored_pairs(

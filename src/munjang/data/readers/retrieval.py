@@ -32,6 +32,8 @@ _MEANINGS = {
     "중립": "",
     "-": "",  # people disagreed
 }
+_NAMES = frozenset(_MEANINGS) - {"-"}
+_DECISIVE = _NAMES - {"neutral", "중립"}  # those can be sentiments too
 # The numbers that data sets with premises use. In those with two sentences 0 and 1 mean other things.
 _NUMBERS = {"0": "yes", "1": "", "2": "no", "-1": ""}
 # Columns by which some pairs may not belong together: always, or depending on their values.
@@ -71,8 +73,9 @@ def read_contrasts(
     missing, null, an empty text or an empty list is left out; a blank text, and an empty one in a list, are
     errors.
 
-    Of natural language inference (KorNLI, XNLI) the positives are the sentences that a premise entails, and
-    the negatives are all sentences that contradict it; a premise that entails nothing is left out.
+    Of natural language inference (KorNLI, XNLI), also with named columns, the positives are the sentences
+    that a premise entails, and the negatives are all sentences that contradict it; a premise that entails
+    nothing is left out.
 
     Raises `DataFileError`, with the line, for an invalid file, a missing column, an empty text and an unknown
     label of inference. A file with scores, or with labels that may mark pairs that do not belong together
@@ -84,7 +87,7 @@ def read_contrasts(
     table = Table(path, encoding=encoding, quoting=quoting, header=header)
     entries = list(table)
     columns = table.columns
-    pair, relation = columns.usual_pair(_INFERENCE), columns.find(None, _RELATIONS)
+    pair, relation = columns.usual_pair(_INFERENCE), _relation_column(table, entries)
     if anchor is None and positive is None and negatives is None and pair and relation:
         return _inferred(entries, *pair, relation)
     is_named = anchor is not None and positive is not None
@@ -93,7 +96,7 @@ def read_contrasts(
     anchor = columns.choose(anchor, _ANCHORS, "anchors", "anchor")
     positive = columns.choose(positive, _POSITIVES, "positives", "positive")
     if relation and _is_inference(entries, relation, pair[:1] == (anchor,) and folded(anchor) in _PREMISES):
-        if negatives is None and (anchor, positive) == pair:
+        if negatives is None and pair in ((), (anchor, positive)):
             return _inferred(entries, anchor, positive, relation)
         raise DataFileError(
             f"{table.name} has labels of inference in '{relation}', so that not every pair belongs together; "
@@ -138,11 +141,22 @@ def _is_label(value: object) -> bool:
     return isinstance(value, (str, int, float)) and value != ""
 
 
+def _relation_column(table: Table, entries: Sequence[Entry]) -> str | None:
+    """Return the column of labels: one with a usual name, or with nothing but the labels of inference."""
+
+    def is_relation(column: str) -> bool:
+        labels = (entry.values.get(column) for entry in entries)
+        return all(isinstance(label, str) and folded(label) in _NAMES for label in labels)
+
+    usual = table.columns.find(None, _RELATIONS)
+    return usual or next(filter(is_relation, table.columns.names), None)
+
+
 def _is_inference(entries: Sequence[Entry], relation: str, is_premise: bool) -> bool:
     """Return whether the labels are those of inference: names, or in a file of premises also numbers."""
-    labels = {entry.identifier(relation) for entry in entries if _is_label(entry.values.get(relation))}
-    names = _MEANINGS.keys() - {"-"}
-    return not names.isdisjoint(labels) or (is_premise and bool(labels) and labels <= _NUMBERS.keys())
+    values = (entry.values.get(relation) for entry in entries)
+    labels = {folded(str(value)) for value in values if _is_label(value)}
+    return not labels.isdisjoint(_DECISIVE) or (is_premise and bool(labels) and labels <= _NUMBERS.keys())
 
 
 def _is_negative(column: str) -> bool:
@@ -164,9 +178,11 @@ def _inferred(entries: Sequence[Entry], premise: str, hypothesis: str, label: st
     meanings = _MEANINGS | (_NUMBERS if folded(premise) in _PREMISES else {})
     groups: dict[str, dict[str, list[str]]] = {}
     for entry in entries:
-        relation = entry.label(label)
+        relation = folded(entry.label(label))
         if relation not in meanings:
-            raise entry.error(f"'{label}' is {relation!r:.60}, not entailment, neutral or contradiction.")
+            raise entry.error(
+                f"'{label}' is {entry.label(label)!r:.60}, not entailment, neutral or contradiction."
+            )
         texts = groups.setdefault(entry.text(premise), {"yes": [], "no": [], "": []})
         texts[meanings[relation]].append(entry.text(hypothesis))
     contrasts = [

@@ -42,7 +42,7 @@ from munjang.tasks.fill_mask.pieces import Pieces
 from munjang.tasks.loading import Loaded, ModelOptions, load
 from munjang.tasks.scores import Function, choose_function, scores_of
 from munjang.tokenization import Encoding, Tokenizer
-from munjang.validation import checked_count
+from munjang.validation import checked_count, shown_value
 
 Array = NDArray[Any]
 Batch = TokenBatch[Array]
@@ -170,7 +170,7 @@ def explain(
 def _check(text: str, pair: str | None, top: int) -> None:
     for name, value in (("text", text), ("pair", pair)):
         if not isinstance(value, str) and not (name == "pair" and value is None):
-            raise InputTypeError(f"{name} must be a text, got a {type(value).__name__}.")
+            raise InputTypeError(f"{name} must be a text, got {shown_value(value)}.")
     checked_count("top", top)
 
 

@@ -14,6 +14,7 @@ from munjang.errors import InputError
 from munjang.models.program import LOGITS
 from munjang.runtime.model import Model
 from munjang.runtime.runner import Runner
+from munjang.sentence.activations import log_softmax
 from munjang.tasks.generation.decoding import Session, Writer, write
 from munjang.tasks.generation.sampling import Sampling
 from munjang.tasks.generation.streaming import text_stream
@@ -197,11 +198,8 @@ class Reader:
         losses = []
         for start in range(0, len(ids) - 1, _PIECE):
             piece = ids[start : min(start + _PIECE, len(ids) - 1)]
-            scores = session.read([piece], every_token=True).astype(np.float64)
-            scores -= scores.max(axis=1, keepdims=True)
-            following = np.array(ids[start + 1 : start + 1 + len(piece)])
-            likelihood = scores[np.arange(len(piece)), following] - np.log(np.exp(scores).sum(axis=1))
-            losses.append(-likelihood)
+            likelihoods = log_softmax(session.read([piece], every_token=True))
+            losses.append(-likelihoods[np.arange(len(piece)), ids[start + 1 : start + 1 + len(piece)]])
         return np.concatenate(losses)
 
 

@@ -95,7 +95,7 @@ class Writer:
         prompt: ids to start from.
         limit: the maximum number of ids, the prompt's included.
         ends: tokens that end the text; they are not part of it.
-        stream: decodes tokens to text.
+        stream: decodes tokens to text; without it the text is empty, for callers that need the ids only.
         stops: strings that end the text; they are not part of it.
     """
 
@@ -105,8 +105,8 @@ class Writer:
         *,
         limit: int,
         ends: Collection[int],
-        stream: TextStream,
-        stops: Sequence[str],
+        stream: TextStream | None = None,
+        stops: Sequence[str] = (),
     ) -> None:
         self.ids = list(prompt)
         self.done = False
@@ -120,14 +120,14 @@ class Writer:
         self.ids.append(token)
         if token in self._ends:
             return self._finish()
-        text, self.done = self._stops.add(self._stream.add(token))
+        text, self.done = self._stops.add("" if self._stream is None else self._stream.add(token))
         if not self.done and len(self.ids) >= self._limit:
             text += self._finish()
         return text
 
     def _finish(self) -> str:
         self.done = True
-        text, stopped = self._stops.add(self._stream.finish())
+        text, stopped = self._stops.add("" if self._stream is None else self._stream.finish())
         return text if stopped else text + self._stops.rest()
 
 

@@ -210,7 +210,9 @@ def distill_classifier(
     examples, held_out = checked_examples(
         examples,
         held_out,
-        *(LabelledText, str, tuple),
+        LabelledText,
+        str,
+        tuple,
         task=(task, ClassifierDistillationTask),
         options=options,
         held_out_kinds=(LabelledText,),
@@ -220,7 +222,7 @@ def distill_classifier(
         teacher, student, layers, labels=opened.model.config.labels.id2label, seed=options.seed
     )
     objective = ClassifierDistillation(opened, small, examples, held_out, task, options)
-    return train(objective, Path(output), options, watchers=watchers)
+    return train(objective, output, options, watchers=watchers)
 
 
 def _text(example: LabelledText | Text) -> Text:

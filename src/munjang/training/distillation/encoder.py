@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
@@ -43,8 +42,6 @@ from munjang.training.loop.watchers import Watcher
 from munjang.training.models import used_ids
 from munjang.training.options import Name, TrainingOptions
 from munjang.training.sentences.objective import EncoderObjective
-
-_log = logging.getLogger(__name__)
 
 EncoderExample: TypeAlias = str | tuple[str, ...] | ScoredPair
 _CHUNK = 4096  # texts
@@ -361,7 +358,9 @@ def distill_sentence_encoder(
     examples, held_out = checked_examples(
         examples,
         held_out,
-        *(str, tuple, ScoredPair),
+        str,
+        tuple,
+        ScoredPair,
         task=(task, EncoderDistillationTask),
         options=options,
         held_out_kinds=(ScoredPair,),
@@ -369,4 +368,4 @@ def distill_sentence_encoder(
     options = options or encoder_options(copied=student is None)
     encoder = open_student_encoder(teacher, student, layers)
     objective = EncoderDistillation(teacher, encoder, examples, held_out, task, options)
-    return train(objective, Path(output), options, watchers=watchers)
+    return train(objective, output, options, watchers=watchers)

@@ -170,7 +170,7 @@ def distill_cross_encoder(
     labels = opened.model.config.labels.id2label
     small = open_student_classifier(teacher, student, layers, labels=labels, seed=options.seed)
     objective = ScoreDistillation(opened, small, examples, held_out, task, options)
-    return train(objective, Path(output), options, watchers=watchers)
+    return train(objective, output, options, watchers=watchers)
 
 
 def distill_scores(
@@ -223,7 +223,7 @@ def distill_scores(
             "divisor": task.divisor,
         },
     )
-    return train(objective, Path(output), options, watchers=watchers)
+    return train(objective, output, options, watchers=watchers)
 
 
 def _taught(

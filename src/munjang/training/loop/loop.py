@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 import signal
 import threading
 import time
@@ -33,7 +34,11 @@ _LONGEST_LOSS = 600.0  # seconds of work that a crash may lose, even if an epoch
 
 
 def train(
-    objective: Objective[Any], output: Path, options: TrainingOptions, *, watchers: Sequence[Watcher] = ()
+    objective: Objective[Any],
+    output: str | os.PathLike[str],
+    options: TrainingOptions,
+    *,
+    watchers: Sequence[Watcher] = (),
 ) -> TrainingResult:
     """Train and save the best model in ``output``. Resume if ``output`` holds the same run, unfinished.
 
@@ -42,7 +47,7 @@ def train(
     files, `CheckpointError` if the folder can't be written.
     """
     with freed_memory_kept(), processes(objective.network.device) as group:
-        return _Run(objective, output, options, group, watchers)()
+        return _Run(objective, Path(output), options, group, watchers)()
 
 
 class _Run:

@@ -259,8 +259,7 @@ class Hider:
         share_mask: float = 0.8,
         share_random: float = 0.1,
     ) -> None:
-        if not 0 < probability <= 1:
-            raise InputError(f"probability must be above 0 and at most 1, got {probability}.")
+        _check_shares(probability, share_mask, share_random)
         self.vocabulary = MaskingVocabulary.of(tokenizer)
         self._probability = probability
         self._shares = share_mask, share_random
@@ -283,7 +282,7 @@ class Hider:
 
     def describe(self) -> str:
         """Return the settings in words."""
-        return f"{self._probability:g} of the tokens" + (
+        return f"{self._probability:.12g} of the tokens" + (
             ", whole words" if self._word_starts is not None else ""
         )
 

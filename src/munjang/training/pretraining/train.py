@@ -95,7 +95,7 @@ def train_masked_language_model(
         objective = NextSentenceObjective(start, *corpora, task, chosen)
     else:
         objective = MaskedLanguageObjective(start, *corpora, task, chosen, only_rows=only_rows)
-    return train(objective, Path(output), chosen, watchers=watchers)
+    return train(objective, output, chosen, watchers=watchers)
 
 
 def _given(new_model: NewModel) -> dict[str, Any]:

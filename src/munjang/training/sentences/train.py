@@ -6,7 +6,6 @@ import os
 import warnings
 from collections.abc import Sequence
 from dataclasses import replace
-from pathlib import Path
 
 from munjang.errors import InputError
 from munjang.runtime.notices import AssumptionWarning
@@ -78,7 +77,7 @@ def train_sentence_transformer(
             **data.notes,
         },
     )
-    return train(objective, Path(output), options, watchers=watchers)
+    return train(objective, output, options, watchers=watchers)
 
 
 def open_encoder(

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import torch
@@ -252,7 +251,7 @@ def train_question_answering(
     """
     return train(
         QuestionAnsweringObjective(model, examples, held_out, task, options),
-        Path(output),
+        output,
         options,
         watchers=watchers,
     )

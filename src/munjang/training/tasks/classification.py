@@ -6,7 +6,6 @@ import math
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import torch
 from torch.nn import functional
@@ -151,7 +150,7 @@ def train_text_classification(
     """
     return train(
         TextClassificationObjective(model, examples, held_out, task, options),
-        Path(output),
+        output,
         options,
         watchers=watchers,
     )

@@ -6,7 +6,6 @@ import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
-from pathlib import Path
 
 import numpy as np
 import torch
@@ -195,7 +194,7 @@ def train_token_classification(
     """
     return train(
         TokenClassificationObjective(model, examples, held_out, task, options),
-        Path(output),
+        output,
         options,
         watchers=watchers,
     )

@@ -6,7 +6,6 @@ import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 from typing import Literal
 
 import torch
@@ -142,18 +141,15 @@ def train_relation_extraction(
     Raises what the objective and `train` raise.
     """
     return train(
-        RelationObjective(model, examples, held_out, task, options), Path(output), options, watchers=watchers
+        RelationObjective(model, examples, held_out, task, options), output, options, watchers=watchers
     )
 
 
 def _numbered(
     examples: Sequence[RelationExample], held_out: Sequence[RelationExample], labels: Sequence[str] | None
 ) -> dict[int, str]:
-    numbers = (
-        numbered((str(example.label) for example in examples), None)
-        if labels is None
-        else dict(enumerate(labels))
-    )
+    # Labels that are not in the list are found below, with the number of the example.
+    numbers = numbered([] if labels is not None else [str(example.label) for example in examples], labels)
     known = set(numbers.values())
     for what, given in (("Example", examples), ("Held-out example", held_out)):
         for index, example in enumerate(given):

@@ -6,7 +6,6 @@ import math
 import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TypeAlias, cast
 
 import torch
@@ -319,7 +318,7 @@ def train_cross_encoder(
     """
     return train(
         CrossEncoderObjective(model, examples, held_out, task, options),
-        Path(output),
+        output,
         options,
         watchers=watchers,
     )
