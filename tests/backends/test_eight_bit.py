@@ -31,9 +31,10 @@ def test_the_rounding() -> None:
     x = np.array(
         [[127.0, -63.6, 0.4, 0.6, 0, 0, 0, 0], [0, 0, 0, 0, -2.0, 1.0, 0.0, 0.004]], dtype=np.float32
     )
-    expected = [[127, -64, 0, 1, 0, 0, 0, 0], [0, 0, 0, 0, -2, 64 * 2 / 127, 0, 0]]
+    whole = [[127, -64, 0, 1, 0, 0, 0, 0], [0, 0, 0, 0, -2, 64 * 2 / 127, 0, 0]]
+    expected = np.array(whole, dtype=np.float32)
     np.testing.assert_allclose(quantized(x, 4), expected, rtol=1e-6)
-    np.testing.assert_allclose(quantized(x[:, :6], 4), [row[:6] for row in expected], rtol=1e-6)  # padded
+    np.testing.assert_allclose(quantized(x[:, :6], 4), expected[:, :6], rtol=1e-6)  # padded
 
 
 @pytest.mark.parametrize("transposed", [True, False])
@@ -56,7 +57,7 @@ def test_smoothing_preserves_the_product_and_saves_the_small_channels(tmp_path: 
     weights = {name: value.numpy().copy() for name, value in peer.state_dict().items()}
     weights["embeddings.LayerNorm.weight"][5] = 100
     raw = json.loads((tmp_path / "config.json").read_text())
-    inputs = random_inputs(np.random.default_rng(0))
+    inputs: dict[str, Any] = random_inputs(np.random.default_rng(0))
     products = EightBitProducts(weights)
     exact = Model(raw, weights)
     products.prepare(exact.program(frozenset({"last_hidden_state"})))
@@ -99,7 +100,7 @@ def test_every_architecture(
 ) -> None:
     """OpenVINO with the CPU's 8-bit instructions, OpenVINO without them, and NumPy."""
     random_peer(architecture, tmp_path, head=head, settings=REALISTIC)
-    inputs = random_inputs(np.random.default_rng(1), texts=3)
+    inputs: dict[str, Any] = random_inputs(np.random.default_rng(1), texts=3)
     name = "sequence-classification" if head else None
     wanted = "logits" if head else "last_hidden_state"
 
@@ -118,11 +119,12 @@ def test_every_architecture(
 def test_a_text_does_not_depend_on_its_batch(architecture: str, tmp_path: Path) -> None:
     random_peer(architecture, tmp_path, settings=REALISTIC)
     model = Model.from_pretrained(tmp_path, dtype="int8")
-    inputs = random_inputs(np.random.default_rng(2), texts=6)
+    inputs: dict[str, Any] = random_inputs(np.random.default_rng(2), texts=6)
     together = model(**inputs).last_hidden_state
     assert together is not None
     for i in range(6):
-        alone = model(**{key: value[i : i + 1] for key, value in inputs.items()}).last_hidden_state
+        row: dict[str, Any] = {key: value[i : i + 1] for key, value in inputs.items()}
+        alone = model(**row).last_hidden_state
         assert close(alone, together[i : i + 1])
 
 
@@ -136,7 +138,7 @@ def test_generation(tmp_path: Path) -> None:
 
 def test_all_cores_for_one_text_give_the_same_values(tmp_path: Path) -> None:
     random_peer("bert", tmp_path, settings=REALISTIC)
-    inputs = random_inputs(np.random.default_rng(3), texts=1)
+    inputs: dict[str, Any] = random_inputs(np.random.default_rng(3), texts=1)
     several = Model.from_pretrained(tmp_path, dtype="int8", threads=2, streams=2)(**inputs).last_hidden_state
     single = Model.from_pretrained(tmp_path, dtype="int8", threads=2, streams=1)(**inputs).last_hidden_state
     assert close(several, single)

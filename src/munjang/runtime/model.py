@@ -32,7 +32,7 @@ from munjang.models.program import (
 from munjang.models.registry import architecture_of
 from munjang.models.shapes import check_checkpoint
 from munjang.runtime.notices import AssumptionWarning, notify
-from munjang.runtime.runner import Layout, Runner, unpad
+from munjang.runtime.runner import LANES, Layout, Runner, unpad
 from munjang.validation import takes_keywords
 
 
@@ -298,7 +298,9 @@ class Model:
         the default is the first two, or the logits if the model was opened with a head. Raises `InputError`
         for mismatched shapes, ids outside the vocabulary, and texts that are too long or completely masked.
         """
-        batch, mask = self._batch(input_ids, attention_mask, token_type_ids)
+        # The shape of attentions is that of the texts.
+        multiple = 1 if output_attentions else LANES
+        batch, mask = self._batch(input_ids, attention_mask, token_type_ids, multiple=multiple)
         wanted = self._wanted(outputs)
         taps: list[str] = []
         if output_hidden_states:
@@ -366,7 +368,12 @@ class Model:
         return [f"layer.{i}.attention.probabilities" for i in range(self.config.num_hidden_layers)]
 
     def _batch(
-        self, input_ids: ArrayLike, attention_mask: ArrayLike | None, token_type_ids: ArrayLike | None
+        self,
+        input_ids: ArrayLike,
+        attention_mask: ArrayLike | None,
+        token_type_ids: ArrayLike | None,
+        *,
+        multiple: int = 1,
     ) -> tuple[TokenBatch[Array], NDArray[np.bool_]]:
         if self.head is not None and self.architecture.heads[self.head].on == "markers":
             raise InputError(
@@ -383,7 +390,7 @@ class Model:
         for name, array in (("attention_mask", mask), ("token_type_ids", types)):
             if array.shape != ids.shape:
                 raise InputError(f"{name} has shape {array.shape}, input_ids has {ids.shape}.")
-        return unpad(ids, mask, types, self.runner.layout), mask != 0
+        return unpad(ids, mask, types, self.runner.layout, multiple=multiple), mask != 0
 
     def _arrange(
         self,
