@@ -30,6 +30,7 @@ from munjang.models.params import Params
 from munjang.models.program import Program
 
 _LARGEST = np.float32(127)  # symmetric: -128 is not used
+_BLOCK = 4096  # rows
 _SMALLEST_PRODUCT = 32  # inputs and outputs; a classifier of a few labels stays in float32
 _MULTIPLE = 16  # of the channels in a group, for the engine
 _SMOOTHING = 0.6  # exponent; docs/performance.md has measurements of others
@@ -58,13 +59,16 @@ class EightBitMatrix(NamedTuple):
     ) -> EightBitMatrix:
         """Quantise a matrix: ``[out, in]`` if ``transposed`` (as in `Ops.affine`), else ``[in, out]``."""
         matrix = weight if transposed else weight.T
-        if smoothing is not None:
-            matrix = matrix * smoothing
-        largest = np.abs(matrix).max(axis=1, keepdims=True)
-        # A row of zeros stays zero for any scale.
-        scales = np.where(largest > 0, largest / _LARGEST, np.float32(1)).astype(np.float32)
-        values = np.rint(matrix / scales).astype(np.int8)
-        return cls(np.ascontiguousarray(values), scales, smoothing)
+        values = np.empty(matrix.shape, dtype=np.int8)
+        scales = np.empty((len(matrix), 1), dtype=np.float32)
+        for start in range(0, len(matrix), _BLOCK):  # a vocabulary's matrix may have a gigabyte
+            rows = slice(start, start + _BLOCK)
+            block = matrix[rows] if smoothing is None else matrix[rows] * smoothing
+            largest = np.abs(block).max(axis=1, keepdims=True)
+            # A row of zeros stays zero for any scale.
+            scales[rows] = np.where(largest > 0, largest / _LARGEST, np.float32(1))
+            values[rows] = np.rint(block / scales[rows])
+        return cls(values, scales, smoothing)
 
     def restored(self) -> NDArray[np.float32]:
         """Return the dequantised matrix that is used in computation, ``[out, in]``."""
@@ -94,6 +98,7 @@ class EightBitProducts:
     def __init__(self, weights: Mapping[str, Array]) -> None:
         self._weights = weights
         self._ranges: dict[str, NDArray[np.float32]] = {}  # [in], by the name of the matrix
+        self._prepared: set[Program] = set()
         self.group = 0
 
     def prepare(self, program: Program) -> None:
@@ -101,6 +106,8 @@ class EightBitProducts:
 
         The products of earlier programs keep their ranges, so that equal layers have equal values.
         """
+        if program in self._prepared:
+            return
         ranges: dict[str, NDArray[np.float32]] = {}
         arrays = NamedArrays(self._weights)
         with np.errstate(over="ignore", invalid="ignore"):  # the outputs of texts are checked
@@ -109,6 +116,7 @@ class EightBitProducts:
         if not self.group:
             widths = Counter(len(channels) for channels in ranges.values())
             self.group = whole_groups(widths.most_common(1)[0][0] if widths else 1, _MULTIPLE)
+        self._prepared.add(program)
 
     def matrix(self, name: str, weight: Array, *, transposed: bool) -> EightBitMatrix | None:
         """Quantise a matrix, ``[out, in]`` if ``transposed``; ``None`` if its product stays in float32."""
