@@ -567,8 +567,8 @@ class OpenVINOExecutor(Executor):
         self._explicit = not has_eight_bit_products()
         if self._explicit:
             warnings.warn(
-                "This CPU has no instructions for products in 8 bits (VNNI): int8 gives the same values as on "
-                "other CPUs, but it is slower than float32.",
+                "This CPU has no instructions for products in 8 bits (VNNI): int8 gives the values of other "
+                "CPUs, but it is slower than float32.",
                 EngineWarning,
                 stacklevel=2,
             )
