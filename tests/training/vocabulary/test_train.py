@@ -236,7 +236,7 @@ def bad_calls(folder: Path) -> Iterator[tuple[type[Exception], str, dict[str, An
     yield InputError, "one of the two", {"files": None}
     yield InputError, "list is empty", {"files": []}
     yield InputError, "twice", {"files": "-"}
-    yield InputTypeError, "not by 3", {"files": [3]}
+    yield InputTypeError, "not by an object of type int", {"files": [3]}
     yield InputTypeError, "not one text", {"files": None, "texts": "한 문장"}
     yield InputTypeError, "not 3 of type int", {"files": None, "texts": [3]}
     yield DataFileError, "no file", {"files": folder / "none.txt"}
