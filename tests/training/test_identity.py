@@ -28,8 +28,8 @@ from support.pretraining import make_tokenizer, write_documents
 from support.sentences import make_sentence_folder
 from support.tiny import tiny_cross_encoder
 
-# Fields that do not change the result of a run, fields with a single valid value for the widths of teacher and
-# student, and options of functions that are no runs.
+# Fields that do not change the result of a run, fields with one valid value for given widths of the vectors, and
+# options of functions that are no runs.
 NO_EFFECT = {("PretrainingTask", "corpus_folder")}
 SINGLE_VALUE = {("EncoderDistillationTask", "reduce")}
 NO_RUNS = {"MiningTask", "VocabularyTask"}
