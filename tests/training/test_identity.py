@@ -28,10 +28,11 @@ from support.pretraining import make_tokenizer, write_documents
 from support.sentences import make_sentence_folder
 from support.tiny import tiny_cross_encoder
 
-# Fields that do not change the result of a run, fields with one valid value for given widths of the vectors, and
-# options of functions that are no runs.
+# Fields that do not change the result of a run.
 NO_EFFECT = {("PretrainingTask", "corpus_folder")}
+# Fields with a single valid value for given widths of the vectors.
 SINGLE_VALUE = {("EncoderDistillationTask", "reduce")}
+# Options of functions that are no runs.
 NO_RUNS = {"MiningTask", "VocabularyTask"}
 
 LABELLED = [LabelledText("a man", "men", "yes"), LabelledText("a girl", "서울", "no")]
