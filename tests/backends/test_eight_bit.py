@@ -83,14 +83,23 @@ def test_smoothing_preserves_the_product_and_saves_the_small_channels(tmp_path: 
     assert errors(smoothed=True) < 0.9 * errors(smoothed=False)
 
 
-def close(values: NDArray[Any] | None, expected: NDArray[Any] | None, *, almost_all: float = 0.9) -> bool:
-    """Return whether values are equal up to float error; a few may differ because a tie was rounded up."""
+def close(values: NDArray[Any] | None, expected: NDArray[Any] | None) -> bool:
+    """Return whether most values are equal up to float error.
+
+    In a text a value between two steps may be rounded to the other one, which changes all that follow.
+    """
     assert values is not None
     assert expected is not None
     assert values.shape == expected.shape
     difference = np.abs(values - expected)
     largest = float(np.abs(expected).max())
-    return bool(np.quantile(difference, almost_all) < 1e-5 * largest and difference.max() < 0.05 * largest)
+    return bool(np.median(difference) < 1e-5 * largest and difference.max() < 0.05 * largest)
+
+
+# Where the engine does not round, products of float32 depend on the batch in their last bit.
+only_with_vnni = pytest.mark.skipif(
+    not has_eight_bit_products(), reason="this CPU has no instructions for products in 8 bits"
+)
 
 
 @pytest.mark.parametrize("head", [False, True])
@@ -100,7 +109,7 @@ def test_every_architecture(
 ) -> None:
     """OpenVINO with the CPU's 8-bit instructions, OpenVINO without them, and NumPy."""
     random_peer(architecture, tmp_path, head=head, settings=REALISTIC)
-    inputs: dict[str, Any] = random_inputs(np.random.default_rng(1), texts=3)
+    inputs: dict[str, Any] = random_inputs(np.random.default_rng(1), texts=6)
     name = "sequence-classification" if head else None
     wanted = "logits" if head else "last_hidden_state"
 
@@ -117,6 +126,7 @@ def test_every_architecture(
     assert 1e-4 < np.abs(reference - exact).max() / np.abs(exact).max() < 0.1  # rounded, and not by much
 
 
+@only_with_vnni
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
 def test_a_text_does_not_depend_on_its_batch(architecture: str, tmp_path: Path) -> None:
     random_peer(architecture, tmp_path, settings=REALISTIC)
@@ -127,7 +137,8 @@ def test_a_text_does_not_depend_on_its_batch(architecture: str, tmp_path: Path) 
     for i in range(6):
         row: dict[str, Any] = {key: value[i : i + 1] for key, value in inputs.items()}
         alone = model(**row).last_hidden_state
-        assert close(alone, together[i : i + 1])
+        assert alone is not None
+        np.testing.assert_allclose(alone, together[i : i + 1], atol=1e-6)
 
 
 def test_generation(tmp_path: Path) -> None:
@@ -185,12 +196,14 @@ class TestSentences:
             assert np.abs(exact - rounded).max() > 1e-4
             assert "int8" in repr(model.model)
 
+    @only_with_vnni
     def test_the_batch_has_no_effect(self) -> None:
-        model = munjang.SentenceTransformer("all-MiniLM-L6-v2", dtype="int8")
-        together = model.encode(self.TEXTS)
-        alone = [model.encode(text) for text in self.TEXTS]
-        np.testing.assert_allclose(together, alone, atol=1e-6)
-        np.testing.assert_allclose(model.encode(self.TEXTS[::-1])[::-1], together, atol=1e-6)
+        for name in ("all-MiniLM-L6-v2", "multilingual-e5-small"):
+            model = munjang.SentenceTransformer(name, dtype="int8")
+            together = model.encode(self.TEXTS)
+            alone = [model.encode(text) for text in self.TEXTS]
+            np.testing.assert_allclose(together, alone, atol=1e-6)
+            np.testing.assert_allclose(model.encode(self.TEXTS[::-1])[::-1], together, atol=1e-6)
 
     def test_an_index_keeps_its_dtype(self, tmp_path: Path) -> None:
         path, model = tmp_path / "a.munjang", "all-MiniLM-L6-v2"

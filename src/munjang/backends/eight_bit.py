@@ -17,16 +17,17 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Iterator, Mapping
+from functools import partial
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from munjang.backends.executor import Array, as_float32
-from munjang.backends.numpy import NumpyOps
+from munjang.backends.executor import Array, Executor, as_float32
+from munjang.backends.numpy import NumpyOps, NumpyProgram
 from munjang.checkpoints.weights import release_pages
 from munjang.models.batch import TokenBatch
-from munjang.models.params import Params
+from munjang.models.params import MadeOnce, Params
 from munjang.models.program import Program
 
 _LARGEST = np.float32(127)  # symmetric: -128 is not used
@@ -214,6 +215,21 @@ class EightBitNumpyOps(NumpyOps):
             return super().affine(x, weight, bias, transposed=transposed)
         smoothed = x if matrix.smoothing is None else np.asarray(x / matrix.smoothing, dtype=np.float32)
         return super().affine(quantized(smoothed, self._products.group), matrix.restored(), bias)
+
+
+class EightBitNumpyExecutor(Executor):
+    """An executor that uses NumPy alone, with products in 8 bits."""
+
+    def __init__(self, weights: Mapping[str, Array]) -> None:
+        self._arrays = NamedArrays(weights)
+        self._params: Params[Array] = Params(MadeOnce(self._arrays, lambda _, array: array))
+        self._products = EightBitProducts(weights)
+
+    def compile(self, program: Program) -> NumpyProgram:
+        """Return a runnable program; nothing is compiled."""
+        self._products.prepare(program)
+        make_ops = partial(EightBitNumpyOps, products=self._products, arrays=self._arrays)
+        return NumpyProgram(program, self._params, make_ops)
 
 
 def _random_tokens() -> TokenBatch[Array]:

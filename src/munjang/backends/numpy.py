@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from functools import cache, partial
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -169,7 +169,9 @@ class NumpyOps:
         return x
 
 
-class _NumpyProgram(OneByOne):
+class NumpyProgram(OneByOne):
+    """A program over arrays; ``make_ops`` creates the operations from the names of the taps."""
+
     def __init__(self, program: Program, params: Params[Array], make_ops: Callable[..., NumpyOps]) -> None:
         self._program = program
         self._params = params
@@ -188,27 +190,14 @@ class _NumpyProgram(OneByOne):
 
 
 class NumpyExecutor(Executor):
-    """An executor that uses NumPy alone, in ``dtype`` ``"float32"`` or ``"int8"``."""
+    """An executor that uses NumPy alone."""
 
-    def __init__(self, weights: Mapping[str, NDArray[Any]], *, dtype: str = "float32") -> None:
+    def __init__(self, weights: Mapping[str, NDArray[Any]]) -> None:
         self._params: Params[Array] = Params(MadeOnce(weights, as_float32))
-        self._products = None
-        if dtype == "int8":
-            from munjang.backends.eight_bit import EightBitProducts, NamedArrays
 
-            arrays = NamedArrays(weights)
-            self._params = Params(MadeOnce(arrays, lambda _, array: array))
-            self._products, self._arrays = EightBitProducts(weights), arrays
-
-    def compile(self, program: Program) -> _NumpyProgram:
+    def compile(self, program: Program) -> NumpyProgram:
         """Return a runnable program; nothing is compiled."""
-        if self._products is None:
-            return _NumpyProgram(program, self._params, NumpyOps)
-        from munjang.backends.eight_bit import EightBitNumpyOps
-
-        self._products.prepare(program)
-        make_ops = partial(EightBitNumpyOps, products=self._products, arrays=self._arrays)
-        return _NumpyProgram(program, self._params, make_ops)
+        return NumpyProgram(program, self._params, NumpyOps)
 
     def every_value(self, program: Program, batch: TokenBatch[Array]) -> dict[str, Array]:
         """Run a program and return every named intermediate value and the outputs."""

@@ -37,10 +37,14 @@ def make_executor(
         from munjang.backends.openvino import OpenVINOExecutor
 
         return OpenVINOExecutor(weights, threads=threads, streams=streams, dtype=dtype)
+    if backend == "numpy" and dtype == "int8":
+        from munjang.backends.eight_bit import EightBitNumpyExecutor
+
+        return EightBitNumpyExecutor(weights)
     if backend == "numpy":
         from munjang.backends.numpy import NumpyExecutor
 
-        return NumpyExecutor(weights, dtype=dtype)
+        return NumpyExecutor(weights)
     if backend == "torch":
         if dtype != "float32":
             raise InputError(f"The torch backend computes in float32, not {dtype}; use backend='openvino'.")
