@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from typing import Literal, TypeAlias
 
+# How a model computes.
+DType: TypeAlias = Literal["float32", "int8"]
 # How tokens are joined to entities.
 Grouping: TypeAlias = Literal["simple", "first", "average", "max"]
 # What a vector of features stands for: a token, a word, or the whole text in one of three ways.

@@ -22,7 +22,7 @@ The class tree (a leaf also inherits the matching built-in exception, so ``excep
     └── MissingExtraError (ImportError)      an optional dependency is not installed
 
 A message contains what happened, the value, and the remedy. The command line prints it as one line.
-`EngineWarning` reports that the engine computed wrong values and that slower settings are used.
+`EngineWarning` reports that slower settings are used, because others give wrong values on this CPU.
 """
 
 from __future__ import annotations
@@ -114,7 +114,7 @@ class EngineError(MunjangError, RuntimeError):
 
 
 class EngineWarning(RuntimeWarning):
-    """The engine computed wrong values with the fastest settings; slower ones are used."""
+    """The engine computes with slower settings than expected, to give the right values."""
 
 
 class TrainingError(MunjangError, RuntimeError):

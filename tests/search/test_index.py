@@ -496,7 +496,7 @@ def test_the_reprs_show_what_was_opened(index: Index, path: Path, folder: Path, 
     config = model.model.config
     assert repr(model.model) == (
         f"Model('{folder}', architecture='bert', head=None, layers={config.num_hidden_layers}, "
-        f"hidden_size=32, vocab_size={config.vocab_size}, backend='openvino')"
+        f"hidden_size=32, vocab_size={config.vocab_size}, backend='openvino', dtype='float32')"
     )
 
 

@@ -7,10 +7,10 @@ from typing import Any
 
 import numpy as np
 
-from munjang.backends.executor import Array, as_float32
-from munjang.backends.numpy import NumpyOps
+from munjang.backends.eight_bit import EightBitNumpyOps, EightBitProducts, NamedArrays
+from munjang.backends.executor import Array
 from munjang.models.batch import TokenBatch
-from munjang.models.params import MadeOnce, Params
+from munjang.models.params import Params
 from munjang.models.program import Program
 
 FIRST_LAYER = "layer.0"  # the tap of the first layer's output in every architecture
@@ -38,7 +38,7 @@ class _FirstLayerDone(Exception):  # noqa: N818 - ends a computation, not an err
     pass
 
 
-class _UpToFirstLayer(NumpyOps):
+class _UpToFirstLayer(EightBitNumpyOps):
     def tap(self, name: str, x: Array) -> Array:
         super().tap(name, x)
         if name == FIRST_LAYER:
@@ -46,15 +46,17 @@ class _UpToFirstLayer(NumpyOps):
         return x
 
 
-def first_layer(program: Program, weights: Mapping[str, Array]) -> Array | None:
+def first_layer(
+    program: Program, weights: Mapping[str, Array], products: EightBitProducts | None = None
+) -> Array | None:
     """Return the first row of the first layer's output for the probe, ``[1, H]``, computed with NumPy.
 
     Only the weights of this layer are read. ``None`` if the program has no such layer.
     """
-    ops = _UpToFirstLayer(frozenset({FIRST_LAYER}))
-    root: Params[Array] = Params(MadeOnce(weights, as_float32))
+    arrays = NamedArrays(weights)
+    ops = _UpToFirstLayer(frozenset({FIRST_LAYER}), products=products, arrays=arrays)
     try:
-        program(ops, root, probe())
+        program(ops, Params(arrays), probe())
     except _FirstLayerDone:
         return ops.kept[FIRST_LAYER][:1]
     return None

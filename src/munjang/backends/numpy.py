@@ -169,13 +169,16 @@ class NumpyOps:
         return x
 
 
-class _NumpyProgram(OneByOne):
-    def __init__(self, program: Program, params: Params[Array]) -> None:
+class NumpyProgram(OneByOne):
+    """A program over arrays; ``make_ops`` creates the operations from the names of the taps."""
+
+    def __init__(self, program: Program, params: Params[Array], make_ops: Callable[..., NumpyOps]) -> None:
         self._program = program
         self._params = params
+        self._make_ops = make_ops
 
     def __call__(self, batch: TokenBatch[Array]) -> Outputs:
-        return self._run(NumpyOps(self._program.taps), batch)
+        return self._run(self._make_ops(self._program.taps), batch)
 
     def _run(self, ops: NumpyOps, batch: TokenBatch[Array]) -> Outputs:
         with np.errstate(over="ignore", invalid="ignore"):  # the caller checks the outputs
@@ -183,7 +186,7 @@ class _NumpyProgram(OneByOne):
 
     def session(self) -> Callable[[TokenBatch[Array]], Outputs]:
         cache: dict[str, Array] = {}
-        return lambda batch: self._run(NumpyOps(self._program.taps, cache), batch)
+        return lambda batch: self._run(self._make_ops(self._program.taps, cache), batch)
 
 
 class NumpyExecutor(Executor):
@@ -192,9 +195,9 @@ class NumpyExecutor(Executor):
     def __init__(self, weights: Mapping[str, NDArray[Any]]) -> None:
         self._params: Params[Array] = Params(MadeOnce(weights, as_float32))
 
-    def compile(self, program: Program) -> _NumpyProgram:
+    def compile(self, program: Program) -> NumpyProgram:
         """Return a runnable program; nothing is compiled."""
-        return _NumpyProgram(program, self._params)
+        return NumpyProgram(program, self._params, NumpyOps)
 
     def every_value(self, program: Program, batch: TokenBatch[Array]) -> dict[str, Array]:
         """Run a program and return every named intermediate value and the outputs."""

@@ -10,13 +10,14 @@ import threading
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import cache, partial
 from queue import SimpleQueue
 from typing import Any, NamedTuple, TypeAlias, TypeVar
 
 import numpy as np
-from numpy.typing import NDArray
 
 from munjang.backends.cores import available_cores
+from munjang.backends.eight_bit import EightBitMatrix, EightBitProducts, quantized, whole_groups
 from munjang.backends.engine_check import FIRST_LAYER, differ, first_layer, fused_products, probe
 from munjang.backends.executor import Array, Executor, Outputs, as_float32, gathered
 from munjang.checkpoints.weights import release_pages
@@ -48,7 +49,6 @@ with hidden("openvino_telemetry"):
 Node: TypeAlias = Any  # openvino publishes no types
 K = TypeVar("K")
 _LARGE_TABLE = 2**22  # bytes
-_LARGEST_INT8 = 127  # symmetric: -128 is not used
 _LARGE_NEGATIVE = np.float32(-1e9)
 _CORES: dict[int, Any] = {}  # by process id
 _KERNELS = 32  # kernels per shape in each stream's cache; without a limit they take hundreds of megabytes
@@ -271,43 +271,58 @@ class OpenVINOOps:
         return x
 
 
-class EightBitMatrix(NamedTuple):
-    """An int8 matrix with one scale per output channel: ``values * scales`` approximates the original.
-
-    It takes a quarter of the memory reads, which limit the speed of generating one token at a time.
-
-    ``values`` is ``[out, in]`` int8, ``scales`` is ``[out, 1]`` float32: the largest absolute value of each
-    output channel becomes 127 (symmetric quantisation per output channel, arXiv:1712.05877).
-    """
-
-    values: NDArray[np.int8]
-    scales: NDArray[np.float32]
-
-    @classmethod
-    def of(cls, weight: NDArray[np.float32], *, transposed: bool) -> EightBitMatrix:
-        """Quantise a matrix: ``[out, in]`` if ``transposed`` (as in `Ops.affine`), else ``[in, out]``."""
-        matrix = weight if transposed else weight.T
-        largest = np.abs(matrix).max(axis=1, keepdims=True)
-        # A row of zeros stays zero for any scale.
-        scales = np.where(largest > 0, largest / np.float32(_LARGEST_INT8), np.float32(1)).astype(np.float32)
-        values = np.rint(matrix / scales).astype(np.int8)
-        return cls(np.ascontiguousarray(values), scales)
-
-    def restored(self) -> NDArray[np.float32]:
-        """Return the dequantised matrix that is used in computation, ``[out, in]``."""
-        return self.values * self.scales
-
-
 class EightBitOps(OpenVINOOps):
     """`OpenVINOOps` with the matrices of `affine` in 8 bits, which the engine keeps in memory at run time.
 
     Tables that are read by row, such as embeddings, are not compressed: only the needed rows are read anyway.
+
+    Args:
+        taps: the taps to keep.
+        products: the products whose inputs are quantised too; without them only the matrices are.
+        explicit: whether the graph rounds the inputs, for a CPU on which the engine does not.
     """
 
+    def __init__(
+        self, taps: frozenset[str], products: EightBitProducts | None = None, *, explicit: bool = False
+    ) -> None:
+        super().__init__(taps)
+        self._products, self._explicit = products, explicit
+        self._made: dict[tuple[int, bytes, int], tuple[Node, Node]] = {}  # inputs of several products
+
     def affine(self, x: Node, weight: Node, bias: Node | None, *, transposed: bool = True) -> Node:
-        matrix = EightBitMatrix.of(weight.data, transposed=transposed)
-        restored = op.multiply(op.convert(_constant(matrix.values), ov.Type.f32), _constant(matrix.scales))
-        return super().affine(x, restored, bias)
+        if self._products is None:
+            return super().affine(x, _restored(EightBitMatrix.of(weight.data, transposed=transposed)), bias)
+        matrix = self._products.matrix(weight.get_friendly_name(), weight.data, transposed=transposed)
+        if matrix is None:
+            return super().affine(x, weight, bias, transposed=transposed)
+        channels = matrix.values.shape[1]
+        missing = whole_groups(channels, self._products.group) - channels
+        if missing:
+            matrix = matrix._replace(values=np.pad(matrix.values, ((0, 0), (0, missing))))
+        smoothing = b"" if matrix.smoothing is None else matrix.smoothing.tobytes()
+        key = (id(x), smoothing, missing)
+        if key not in self._made:
+            self._made[key] = (x, self._prepared(x, matrix.smoothing, missing))  # x is kept, so its id stays
+        return super().affine(self._made[key][1], _restored(matrix), bias)
+
+    def _prepared(self, x: Node, smoothing: Array | None, missing: int) -> Node:
+        """Return the inputs of a product: smoothed, padded to whole groups, and rounded if ``explicit``."""
+        assert self._products is not None
+        if smoothing is not None:
+            x = op.multiply(x, _constant(1 / smoothing))
+        if missing:
+            x = op.pad(x, _axis(0, 0), _axis(0, missing), "constant", _number(0))
+        if not self._explicit:
+            return x
+        groups = op.reshape(x, _axis(0, -1, self._products.group), special_zero=True)
+        largest = op.reduce_max(op.abs(groups), _axis(-1), keep_dims=True)
+        steps = op.divide(op.maximum(largest, _number(1e-30)), _number(127))
+        rounded = op.round(op.multiply(groups, op.divide(_number(1), steps)), "half_to_even")
+        return op.reshape(op.multiply(rounded, steps), op.shape_of(x), special_zero=False)
+
+
+def _restored(matrix: EightBitMatrix) -> Node:
+    return op.multiply(op.convert(_constant(matrix.values), ov.Type.f32), _constant(matrix.scales))
 
 
 def _input(name: str, shape: list[int], dtype: type[np.generic] = np.float32) -> Node:
@@ -325,7 +340,9 @@ class Graph(NamedTuple):
 
 
 def build_graph(
-    program: Program, weights: Mapping[str, Array], make_ops: type[OpenVINOOps] = OpenVINOOps
+    program: Program,
+    weights: Mapping[str, Array],
+    make_ops: Callable[[frozenset[str]], OpenVINOOps] = OpenVINOOps,
 ) -> Graph:
     """Build a program's `openvino.Model`.
 
@@ -485,6 +502,22 @@ def _core() -> Any:
     return _CORES.get(process) or _CORES.setdefault(process, ov.Core())
 
 
+@cache
+def has_eight_bit_products() -> bool:
+    """Return whether the engine rounds the inputs of products with 8-bit weights on this CPU.
+
+    It does on CPUs with instructions for products in 8 bits (VNNI, AMX). The outputs of one product show it.
+    """
+    random = np.random.default_rng(0)
+    x = random.standard_normal((4, 64), dtype=np.float32)
+    matrix = EightBitMatrix.of(random.standard_normal((64, 64), dtype=np.float32), transposed=True)
+    product = OpenVINOOps(frozenset()).affine(tokens := _input("x", [-1, 64]), _restored(matrix), None)
+    model = ov.Model([op.result(product)], [], [tokens])
+    settings = {"INFERENCE_PRECISION_HINT": "f32", "DYNAMIC_QUANTIZATION_GROUP_SIZE": 64}
+    (y,) = _core().compile_model(model, "CPU", settings)(x).values()
+    return np.allclose(y, quantized(x, 64) @ matrix.restored().T, rtol=0, atol=1e-4)
+
+
 def _drop_idle_threads() -> None:
     """Make the engine stop the threads of released models.
 
@@ -507,22 +540,47 @@ class OpenVINOExecutor(Executor):
         threads: number of cores to use; by default all cores that this process may use.
         streams: requests that run at the same time, each on ``threads / streams`` cores; by default one per
             core. One stream has the lowest latency for a single text, one per core the highest throughput.
+        dtype: ``"float32"``, or ``"int8"`` for products in 8 bits (`munjang.backends.eight_bit`).
     """
 
     def __init__(
-        self, weights: Mapping[str, Array], *, threads: int | None = None, streams: int | None = None
+        self,
+        weights: Mapping[str, Array],
+        *,
+        threads: int | None = None,
+        streams: int | None = None,
+        dtype: str = "float32",
     ) -> None:
         self._weights = weights
         self._threads = threads or available_cores()
         self.streams = streams or self._threads
         if self.streams > self._threads:
             raise InputError(f"streams ({self.streams}) must not exceed threads ({self._threads}).")
-        self._make_ops: type[OpenVINOOps] = OpenVINOOps
+        self._make_ops: Callable[[frozenset[str]], OpenVINOOps] = OpenVINOOps
+        self._products: EightBitProducts | None = None
+        self._explicit = False
+        if dtype == "int8":
+            self._use(EightBitProducts(weights))
+
+    def _use(self, products: EightBitProducts) -> None:
+        self._products = products
+        self._explicit = not has_eight_bit_products()
+        if self._explicit:
+            warnings.warn(
+                "This CPU has no instructions for products in 8 bits (VNNI): int8 gives the values of other "
+                "CPUs, but it is slower than float32.",
+                EngineWarning,
+                stacklevel=2,
+            )
+        self._make_ops = partial(EightBitOps, products=products, explicit=self._explicit)
 
     def for_sessions(self, *, eight_bit: bool = False) -> OpenVINOExecutor:
         """Return an executor over the same weights with all cores for one request, optionally in 8 bits."""
         executor = OpenVINOExecutor(self._weights, threads=self._threads, streams=1)
-        executor._make_ops = EightBitOps if eight_bit else OpenVINOOps
+        if eight_bit:
+            executor._make_ops = EightBitOps
+        elif self._products is not None:
+            executor._use(self._products)
         return executor
 
     def compile(self, program: Program) -> _OpenVINOProgram:
@@ -531,6 +589,8 @@ class OpenVINOExecutor(Executor):
         A program that computes wrong values is compiled again, then with one stream and a warning.
         Raises `EngineError` if one stream computes wrong values too.
         """
+        if self._products is not None:
+            self._products.prepare(program)
         reference = self._reference(program)  # first: compiling releases the pages that this reads
         for streams in dict.fromkeys((self.streams, 1)):
             for _ in range(2):
@@ -552,8 +612,10 @@ class OpenVINOExecutor(Executor):
         )
 
     def _reference(self, program: Program) -> Array | None:
-        """Return the probe's row of the first layer, computed with NumPy; ``None`` for 8-bit weights."""
-        return first_layer(program, self._weights) if self._make_ops is OpenVINOOps else None
+        """Return the probe's row of the first layer, computed with NumPy; ``None`` for int8 weights alone."""
+        if self._make_ops is EightBitOps:
+            return None
+        return first_layer(program, self._weights, self._products)
 
     def _compile(self, program: Program, streams: int) -> _OpenVINOProgram:
         graph = build_graph(program, self._weights, self._make_ops)
@@ -563,8 +625,10 @@ class OpenVINOExecutor(Executor):
             "INFERENCE_NUM_THREADS": self._threads,
             # Pinned threads of two processes would share the same cores while other cores are idle.
             "ENABLE_CPU_PINNING": False,
-            # Inputs of products with 8-bit weights, and the cache of a session, stay in full precision.
-            "DYNAMIC_QUANTIZATION_GROUP_SIZE": 0,
+            # With 0, the inputs of products with 8-bit weights stay in full precision.
+            "DYNAMIC_QUANTIZATION_GROUP_SIZE": self._products.group
+            if self._products and not self._explicit
+            else 0,
             "KV_CACHE_PRECISION": "f32",
             "CPU_RUNTIME_CACHE_CAPACITY": _KERNELS,
         }

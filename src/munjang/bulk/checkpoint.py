@@ -81,6 +81,7 @@ _WHAT = {
     "max_seq_length": "texts cut at {old} tokens, now at {new}",
     "normalize": "normalization {old}, now {new}",
     "truncate_dim": "vectors cut to {old} components, now to {new}",
+    "dtype": "dtype {old}, now {new}",
     "precision": "precision {old}, now {new}",
     "column": "the column '{old}', now '{new}'",
 }

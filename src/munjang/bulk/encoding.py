@@ -143,6 +143,7 @@ class BulkEncoding:
             "header": self._source.header,
             "pooling": "+".join(model.pooling.modes),
             "max_seq_length": model.max_seq_length,
+            "dtype": model.model.dtype,
             **settings,
             "prompt": prompt,
         }

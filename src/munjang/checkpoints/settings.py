@@ -14,6 +14,7 @@ from munjang.errors import FetchError, InputError, InputTypeError
 _OFFLINE_VARIABLES = ("MUNJANG_OFFLINE", "HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE")
 # The names of options in sentence-transformers and transformers, where they differ from ours.
 _COMPATIBLE_NAMES = {"cache_folder": "cache_dir", "local_files_only": "offline"}
+_SINGLE_PRECISION = ("None", "auto", "torch.float32")  # values of dtype there
 
 
 class FetchArguments(TypedDict, total=False):
@@ -32,6 +33,7 @@ class OpenArguments(FetchArguments, total=False):
     backend: str
     threads: int | None
     streams: int | None
+    dtype: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,7 +58,10 @@ class FetchOptions:
     def pop_from(cls, arguments: MutableMapping[str, Any]) -> Self:
         """Remove the options from keyword arguments, by our names or those of compatible libraries."""
         names = {field.name: field.name for field in fields(cls)} | _COMPATIBLE_NAMES
-        return cls(**{names[name]: arguments.pop(name) for name in names.keys() & arguments.keys()})
+        values = {names[name]: arguments.pop(name) for name in names.keys() & arguments.keys()}
+        if "dtype" in values and str(values["dtype"]) in _SINGLE_PRECISION:
+            values["dtype"] = "float32"
+        return cls(**values)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,11 +71,14 @@ class OpenOptions(FetchOptions):
     Attributes:
         backend: ``"openvino"``, ``"numpy"`` or ``"torch"``.
         threads, streams: see `munjang.backends.openvino.OpenVINOExecutor`.
+        dtype: ``"float32"``, or ``"int8"`` for matrix products in 8 bits, which are faster and round
+            (docs/performance.md).
     """
 
     backend: str = "openvino"
     threads: int | None = None
     streams: int | None = None
+    dtype: str = "float32"
 
 
 def cache_root(cache_dir: str | os.PathLike[str] | None = None) -> Path:

@@ -13,7 +13,7 @@ import typer
 from munjang.choices import Method
 from munjang.cli.common.commands import command
 from munjang.cli.common.errors import FAILED, tell
-from munjang.cli.common.options import AsJson, Progress, argument, option
+from munjang.cli.common.options import AsJson, Bundle, Progress, argument, option
 from munjang.cli.common.output import clean, console, new_table, print_json, print_table, write_line
 from munjang.cli.common.texts import Opening, cross_encoder, is_piped, refuse, usage_error
 from munjang.data.files import STDIN, shown_name
@@ -176,7 +176,7 @@ def chat(
     top: Annotated[int, option("Number of stored questions that /why shows.", "K", "-k", min=1)] = 5,
     log: Annotated[str | None, option("Add each turn to this file, as JSON Lines.", "FILE")] = None,
     seed: Annotated[int | None, option("Make the choice among several answers repeatable.", "N")] = None,
-    opening: Opening = Opening(),
+    opening: Annotated[Opening, Bundle(without=("dtype",))] = Opening(),
     progress: Progress = None,
     as_json: AsJson = False,
 ) -> None:

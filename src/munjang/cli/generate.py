@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from munjang.choices import Weights
 from munjang.cli.common.commands import command
-from munjang.cli.common.options import MODEL, AsJson, argument, option
+from munjang.cli.common.options import MODEL, AsJson, Bundle, argument, option
 from munjang.cli.common.output import clean, new_table, print_json, print_table, write_line
 from munjang.cli.common.texts import TaskOpening, refuse
 from munjang.rounding import rounded_items
@@ -46,7 +46,8 @@ def generate(
     stop: Annotated[list[str] | None, option("End before this text; may be repeated.", "TEXT")] = None,
     candidates: Annotated[bool, option("Show the most probable next tokens, and generate nothing.")] = False,
     weights: Annotated[Weights, option("int8 is faster and slightly less exact.", panel=MODEL)] = "float32",
-    opening: TaskOpening = TaskOpening(model="openai-community/gpt2"),  # the catalogue has no such model
+    # The catalogue has no such model.
+    opening: Annotated[TaskOpening, Bundle(without=("dtype",))] = TaskOpening(model="openai-community/gpt2"),
     as_json: AsJson = False,
 ) -> None:
     """Continue a prompt with a GPT-2 model; the text is printed while it is generated.

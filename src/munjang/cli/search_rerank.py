@@ -35,7 +35,7 @@ File = Annotated[str | None, option("The file to search; - for the lines of stan
 
 # Options that have an effect in one case only.
 _OF_ROWS = ("column", "encoding", "no_quoting", "no_header")
-_OF_FILES = (*_OF_ROWS, "pooling")
+_OF_FILES = (*_OF_ROWS, "dtype", "pooling")
 _OF_INDEXES = ("mode", "filters", "offset", "min_score", "rerank")
 
 

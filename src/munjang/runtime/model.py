@@ -32,7 +32,7 @@ from munjang.models.program import (
 from munjang.models.registry import architecture_of
 from munjang.models.shapes import check_checkpoint
 from munjang.runtime.notices import AssumptionWarning, notify
-from munjang.runtime.runner import Layout, Runner, unpad
+from munjang.runtime.runner import LANES, Layout, Runner, unpad
 from munjang.validation import takes_keywords
 
 
@@ -157,6 +157,7 @@ class Model:
         backend: str = "openvino",
         threads: int | None = None,
         streams: int | None = None,
+        dtype: str = "float32",
     ) -> None:
         self.name_or_path = ""
         """The name by which the model was opened; empty for a model made in memory."""
@@ -165,7 +166,8 @@ class Model:
         self.config = self.architecture.read_config(raw_config)
         self.head = head
         self.weights: Mapping[str, Array] = weights
-        self._backend, self._threads, self._streams = backend, threads, streams
+        self.backend, self.dtype = backend, dtype
+        self._threads, self._streams = threads, streams
         if head is not None:
             require_head(self.architecture, Params(weights), raw_config, head)
         self.check(self.program(self._default_outputs()))
@@ -177,7 +179,7 @@ class Model:
         return (
             f"Model({self.name_or_path!r}, architecture={self.architecture.model_type!r}, "
             f"head={self.head!r}, layers={config.num_hidden_layers}, hidden_size={config.hidden_size}, "
-            f"vocab_size={config.vocab_size}, backend={self._backend!r})"
+            f"vocab_size={config.vocab_size}, backend={self.backend!r}, dtype={self.dtype!r})"
         )
 
     @classmethod
@@ -226,6 +228,7 @@ class Model:
             backend=chosen.backend,
             threads=chosen.threads,
             streams=chosen.streams,
+            dtype=chosen.dtype,
         )
         model.name_or_path = checkpoint.name
         return model
@@ -236,7 +239,9 @@ class Model:
         self._start()
 
     def _start(self) -> None:
-        executor = make_executor(self._backend, self.weights, threads=self._threads, streams=self._streams)
+        executor = make_executor(
+            self.backend, self.weights, threads=self._threads, streams=self._streams, dtype=self.dtype
+        )
         self.runner = Runner(
             executor,
             Layout.of(self.config),
@@ -293,7 +298,9 @@ class Model:
         the default is the first two, or the logits if the model was opened with a head. Raises `InputError`
         for mismatched shapes, ids outside the vocabulary, and texts that are too long or completely masked.
         """
-        batch, mask = self._batch(input_ids, attention_mask, token_type_ids)
+        # The shape of attentions is that of the texts.
+        multiple = 1 if output_attentions else LANES
+        batch, mask = self._batch(input_ids, attention_mask, token_type_ids, multiple=multiple)
         wanted = self._wanted(outputs)
         taps: list[str] = []
         if output_hidden_states:
@@ -361,7 +368,12 @@ class Model:
         return [f"layer.{i}.attention.probabilities" for i in range(self.config.num_hidden_layers)]
 
     def _batch(
-        self, input_ids: ArrayLike, attention_mask: ArrayLike | None, token_type_ids: ArrayLike | None
+        self,
+        input_ids: ArrayLike,
+        attention_mask: ArrayLike | None,
+        token_type_ids: ArrayLike | None,
+        *,
+        multiple: int = 1,
     ) -> tuple[TokenBatch[Array], NDArray[np.bool_]]:
         if self.head is not None and self.architecture.heads[self.head].on == "markers":
             raise InputError(
@@ -378,7 +390,7 @@ class Model:
         for name, array in (("attention_mask", mask), ("token_type_ids", types)):
             if array.shape != ids.shape:
                 raise InputError(f"{name} has shape {array.shape}, input_ids has {ids.shape}.")
-        return unpad(ids, mask, types, self.runner.layout), mask != 0
+        return unpad(ids, mask, types, self.runner.layout, multiple=multiple), mask != 0
 
     def _arrange(
         self,

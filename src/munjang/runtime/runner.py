@@ -71,6 +71,9 @@ class Layout:
         )
 
 
+LANES = 16  # float32 numbers in a vector register of AVX-512; also a multiple of smaller registers
+
+
 def plan(lengths: Sequence[int], *, token_budget: int, streams: int) -> list[list[int]]:
     """Distribute texts over requests: similar lengths together, about ``token_budget`` tokens per request.
 
@@ -114,8 +117,10 @@ def token_key(text: TokenIdsLike) -> Hashable:
     return tuple(text.input_ids), None if types is None else tuple(types)
 
 
-def pack(texts: Sequence[TokenIdsLike], layout: Layout) -> TokenBatch[NDArray[Any]]:
+def pack(texts: Sequence[TokenIdsLike], layout: Layout, *, multiple: int = 1) -> TokenBatch[NDArray[Any]]:
     """Pack texts without padding; ``rows`` has each text's first token, ``pool_weights`` are for the mean.
+
+    ``multiple`` is that of `pack_arrays`.
 
     Raises `InputError` if a text has no tokens, or more than the model's maximum.
     """
@@ -130,15 +135,26 @@ def pack(texts: Sequence[TokenIdsLike], layout: Layout) -> TokenBatch[NDArray[An
         _positions(input_ids, lengths, layout),
         lengths,
         causal=layout.causal,
+        multiple=multiple,
     )
 
 
 def pack_arrays(
-    input_ids: Ints, token_type_ids: Ints, position_ids: Ints, lengths: Ints, *, causal: bool = False
+    input_ids: Ints,
+    token_type_ids: Ints,
+    position_ids: Ints,
+    lengths: Ints,
+    *,
+    causal: bool = False,
+    multiple: int = 1,
 ) -> TokenBatch[NDArray[Any]]:
-    """Create the index arrays for texts whose tokens are already concatenated."""
+    """Create the index arrays for texts whose tokens are already concatenated.
+
+    The padded view has a ``multiple`` of cells. With `LANES` the sums over a text's cells are taken in the
+    same order for every length of the other texts, so that no bit of a result depends on the batch.
+    """
     starts = np.cumsum(lengths, dtype=np.int32) - lengths
-    columns = np.arange(lengths.max(), dtype=np.int32)
+    columns = np.arange(-(-int(lengths.max()) // multiple) * multiple, dtype=np.int32)
     is_token = columns < lengths[:, None]  # [B, L]
     seen = is_token[:, None, None, :]  # [B, 1, 1, L]
     if causal:
@@ -160,11 +176,14 @@ def unpad(
     attention_mask: NDArray[np.integer],
     token_type_ids: NDArray[np.integer],
     layout: Layout,
+    *,
+    multiple: int = 1,
 ) -> TokenBatch[NDArray[Any]]:
     """Pack the padded arrays ``[B, L]`` of a tokenizer without the masked tokens.
 
     Positions are the same as in the padded arrays, so masked tokens in the middle leave a gap, as in the
-    published implementations. Raises `InputError` if all tokens of a text are masked.
+    published implementations. ``multiple`` is that of `pack_arrays`. Raises `InputError` if all tokens of a
+    text are masked.
     """
     kept = attention_mask != 0
     lengths = kept.sum(axis=1, dtype=np.int32)
@@ -182,6 +201,7 @@ def unpad(
         _checked_ids("Position", positions[kept], layout.max_length + layout.position_offset),
         lengths,
         causal=layout.causal,
+        multiple=multiple,
     )
 
 
@@ -355,7 +375,7 @@ class Runner:
 
         def batches() -> Iterator[tuple[int, TokenBatch[NDArray[Any]]]]:
             for number, indices in enumerate(groups):
-                batch = pack([texts[i] for i in indices], self.layout)
+                batch = pack([texts[i] for i in indices], self.layout, multiple=LANES)
                 yield number, edit(batch, indices) if edit else batch
 
         with self._fitting(program, len(groups)) as compiled:

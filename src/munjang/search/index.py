@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Self, Unpack
 import numpy as np
 from numpy.typing import NDArray
 
+from munjang.backends.registry import DTYPES
 from munjang.errors import DataFileError, InputError, InputTypeError
 from munjang.progress import Advance, no_advance
 from munjang.search.documents import Document, DocumentId, Entry, Hit, checked_documents, checked_id
@@ -35,7 +36,7 @@ from munjang.search.sources import Source
 from munjang.search.stores import is_new_file, open_store, redact_password
 from munjang.search.stores.base import TRANSACTION, Changes, Store
 from munjang.search.text.analysis import Analyzer, analyzer_named
-from munjang.validation import checked_flag, checked_number, shown_value, takes_keywords
+from munjang.validation import checked_choice, checked_flag, checked_number, shown_value, takes_keywords
 
 if TYPE_CHECKING:
     from munjang.sentence.transformer import SentenceTransformer
@@ -448,9 +449,10 @@ class Index:
         analyzer: str | None = None,
         chunk_tokens: int | None = None,
         chunk_overlap: int | None = None,
+        dtype: str | None = None,
         advance: Advance | None = None,
     ) -> int:
-        """Encode all documents again, with another model, analyzer or passage length.
+        """Encode all documents again, with another model, analyzer, passage length or ``dtype``.
 
         Omitted arguments keep their settings, except that passages are shortened to what the model can read.
         The overlap of shortened passages is shortened in proportion. Another model uses its own prompts. An
@@ -462,10 +464,14 @@ class Index:
         migration to other settings was started.
         """
         kept = self.settings
-        if model is None:
+        if model is None and dtype in (None, kept.dtype):
             opened = self.model
+        elif model is None:
+            kept = replace(kept, dtype=checked_choice("dtype", dtype, DTYPES))
+            opened = open_model(kept, offline=self._offline)
+            kept = replace(kept, **model_settings(opened, kept.model, kept.prompts))
         else:
-            opened, name = opened_model(model, self._offline)
+            opened, name = opened_model(model, self._offline, dtype)
             kept = replace(kept, **model_settings(opened, name))
         target = replace(
             kept,

@@ -11,12 +11,13 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypedDict
 
+from munjang.backends.registry import DTYPES
 from munjang.errors import IndexMismatchError, InputError, InputTypeError, StoreError, UnknownModelError
 from munjang.search.documents import TEXT
 from munjang.search.text.analysis import analyzer_named
 from munjang.sentence.settings import DOCUMENT_PROMPTS
 from munjang.sentence.similarity import PROBE, same_probe
-from munjang.validation import checked_count, checked_text, optional_count, shown_value
+from munjang.validation import checked_choice, checked_count, checked_text, optional_count, shown_value
 
 if TYPE_CHECKING:
     from munjang.sentence.transformer import SentenceTransformer
@@ -47,6 +48,7 @@ class IndexSettings:
         prompts: the prefix of a ``query`` and of a ``document``.
         normalize: whether the vectors have length 1.
         similarity: ``cosine`` or ``dot``.
+        dtype: how the model computes, ``float32`` or ``int8``.
         max_seq_length: maximum number of tokens that the model reads of a passage.
         fields: the names of the documents' fields, in order.
         embedded: the fields that are embedded for semantic search.
@@ -69,6 +71,7 @@ class IndexSettings:
     analyzer: str
     chunk_tokens: int
     chunk_overlap: int
+    dtype: str = "float32"
     probe: tuple[float, ...] = field(repr=False)
 
 
@@ -106,6 +109,7 @@ def _check_settings(settings: IndexSettings) -> None:
         and settings.chunk_tokens > 0
         and type(settings.normalize) is bool
         and settings.similarity in ("cosine", "dot")
+        and settings.dtype in DTYPES
         and {"query", "document"} <= {*settings.prompts}
         and all(isinstance(number, int | float) for number in settings.probe)
     )
@@ -185,6 +189,7 @@ def model_settings(
         "prompts": prompts,
         "normalize": normalize,
         "similarity": similarity,
+        "dtype": model.model.dtype,
         "max_seq_length": model.max_seq_length,
         "probe": tuple(round(float(value), 7) for value in vector),
     }
@@ -294,6 +299,7 @@ def open_model(
             revision=None if Path(settings.model).is_dir() else settings.revision,
             local_files_only=offline,
             threads=threads,
+            dtype=settings.dtype,
             **options,
         )
     except UnknownModelError as error:
@@ -323,6 +329,7 @@ class IndexArguments(TypedDict, total=False):
         chunk_tokens: maximum tokens of a passage; by default 256.
         chunk_overlap: maximum tokens shared with the previous passage; by default an eighth of a passage.
         prompts: the prefix of a ``query`` and of a ``document``, instead of the model's own prompts.
+        dtype: how a named model computes, ``float32`` or ``int8``.
         offline: open no connection to fetch a model.
     """
 
@@ -333,23 +340,29 @@ class IndexArguments(TypedDict, total=False):
     chunk_tokens: int | None
     chunk_overlap: int | None
     prompts: Mapping[str, str] | None
+    dtype: str | None
     offline: bool | None
 
 
 def opened_model(
-    model: str | os.PathLike[str] | SentenceTransformer, offline: bool | None
+    model: str | os.PathLike[str] | SentenceTransformer, offline: bool | None, dtype: str | None = None
 ) -> tuple[SentenceTransformer, str]:
-    """Return a model and its name; a name or a folder is opened."""
+    """Return a model and its name; a name or a folder is opened.
+
+    Raises `InputError` for an open model of another ``dtype``.
+    """
     from munjang.sentence.transformer import SentenceTransformer
 
     if isinstance(model, SentenceTransformer):
+        if dtype not in (None, model.model.dtype):
+            raise InputError(f"dtype is {shown_value(dtype)}, but the open model has {model.model.dtype}.")
         return model, model.tokenizer.name_or_path
     if not isinstance(model, str | os.PathLike):
         raise InputTypeError(
             f"model must be a name, a folder or a SentenceTransformer, got {shown_value(model)}."
         )
     name = os.fspath(model)
-    return SentenceTransformer(name, local_files_only=offline), name
+    return SentenceTransformer(name, local_files_only=offline, dtype=dtype or "float32"), name
 
 
 def new_index(arguments: IndexArguments) -> tuple[SentenceTransformer, IndexSettings]:
@@ -359,7 +372,7 @@ def new_index(arguments: IndexArguments) -> tuple[SentenceTransformer, IndexSett
     given = _given(arguments)
     fields, embedded = _checked_fields(given.get("fields", (TEXT,)), given.get("embedded"))
     analyzer = analyzer_named(given.get("analyzer")).name
-    model, name = opened_model(given.get("model", DEFAULT_MODEL), given.get("offline"))
+    model, name = opened_model(given.get("model", DEFAULT_MODEL), given.get("offline"), given.get("dtype"))
     of_model = model_settings(model, name, given.get("prompts"))
     lengths = chunk_settings(
         model, of_model["prompts"]["document"], given.get("chunk_tokens"), given.get("chunk_overlap")
@@ -387,12 +400,17 @@ def check_arguments(
     for name, least in (("chunk_tokens", 1), ("chunk_overlap", 0)):
         if name in given:
             requested[name] = checked_count(name, given[name], least)
+    if "dtype" in given:
+        requested["dtype"] = checked_choice("dtype", given["dtype"], DTYPES)
     if "prompts" in given:
         requested["prompts"] = {**recorded.prompts, **_checked_prompts(given["prompts"])}
     check_same_settings(recorded, replace(recorded, **requested), location)
     if given.get("model", recorded.model) == recorded.model:
         return None
-    model, name = opened_model(given["model"], given.get("offline"))
+    is_open = not isinstance(given["model"], str | os.PathLike)
+    model, name = opened_model(
+        given["model"], given.get("offline"), given.get("dtype") if is_open else recorded.dtype
+    )
     check_model(recorded, model, name, location)
     return model
 

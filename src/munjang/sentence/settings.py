@@ -55,6 +55,7 @@ class OpenEncoderArguments(TypedDict, total=False):
     backend: str
     threads: int | None
     streams: int | None
+    dtype: str
     allow_pickle: bool
 
 

@@ -84,6 +84,7 @@ class SentenceTransformer(OnTruncation):
         device: ``None`` or ``"cpu"``.
         backend: ``"openvino"``, ``"numpy"`` or ``"torch"``.
         threads, streams: see `munjang.backends.openvino.OpenVINOExecutor`.
+        dtype: ``"float32"``, or ``"int8"``, which is faster and rounds (docs/performance.md).
         on_truncation: ``"warn"`` once per call with the count, ``"error"``, or ``"ignore"``.
         allow_pickle: read weights that are a pickle.
 

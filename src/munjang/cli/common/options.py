@@ -8,6 +8,8 @@ from typing import Annotated
 
 from typer.models import ArgumentInfo, OptionInfo
 
+from munjang.choices import DType
+
 # Repeated here, because importing munjang.checkpoints would import NumPy before any help is shown.
 DEFAULT_MODEL = "multilingual-e5-small"
 
@@ -96,6 +98,10 @@ Pooling = Annotated[
         shown="from the model's files",
         panel=MODEL,
     ),
+]
+Dtype = Annotated[
+    DType,
+    option("How the model computes: int8 is faster and slightly less exact.", "--dtype", panel=MODEL),
 ]
 Text = Annotated[str | None, argument("A text; - for the lines of standard input.", "TEXT")]
 AsJson = Annotated[bool, option("Print JSON.", "--json")]

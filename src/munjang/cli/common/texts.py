@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, TypeVar
 
 import typer
 
+from munjang.choices import DType
 from munjang.cli.common.commands import given
 from munjang.cli.common.errors import FAILED, tell
 from munjang.cli.common.options import (
@@ -19,6 +20,7 @@ from munjang.cli.common.options import (
     READING,
     Bundle,
     Column,
+    Dtype,
     Encoding,
     Offline,
     Pooling,
@@ -222,6 +224,7 @@ class Opening:
     ] = None
     offline: Offline = None
     pooling: Pooling = None
+    dtype: Dtype = "float32"
 
     @property
     def name(self) -> str:
@@ -232,7 +235,9 @@ class Opening:
         """Open the model."""
         from munjang.sentence.transformer import SentenceTransformer
 
-        return SentenceTransformer(self.name, pooling=self.pooling, local_files_only=self.offline)
+        return SentenceTransformer(
+            self.name, pooling=self.pooling, local_files_only=self.offline, dtype=self.dtype
+        )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -244,14 +249,15 @@ class TaskOpening:
         str, option("A folder or a Hugging Face repository, with the head that the task needs.", "NAME", "-m")
     ]
     offline: Offline = None
+    dtype: Dtype = "float32"
 
     def open(self, task: Callable[..., T], **settings: Any) -> T:
         """Open the model with the class of a task."""
-        return task(self.model, options=model_options(self.offline), **settings)
+        return task(self.model, options=model_options(self.offline, self.dtype), **settings)
 
 
 # For commands that make no sentence vectors.
-ModelOpening = Annotated[Opening, Bundle(without=("pooling",))]
+ModelOpening = Annotated[Opening, Bundle(without=("pooling", "dtype"))]
 
 
 @dataclass(frozen=True)
@@ -278,8 +284,8 @@ def cross_encoder(name: str, *, offline: bool | None) -> CrossEncoder:
     return CrossEncoder(name, local_files_only=offline)
 
 
-def model_options(offline: bool | None) -> ModelOptions:
+def model_options(offline: bool | None, dtype: DType = "float32") -> ModelOptions:
     """Return the settings with which a command opens the model of a task."""
     from munjang.tasks.loading import ModelOptions
 
-    return ModelOptions(offline=offline)
+    return ModelOptions(offline=offline, dtype=dtype)

@@ -9,13 +9,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from munjang.choices import DType
 from munjang.cli.common.commands import Commands, command
 from munjang.cli.common.errors import tell
 from munjang.cli.common.hits import SearchOptions, open_index, search_index
 from munjang.cli.common.options import AsJson, Bundle, Offline, Progress, argument, option
 from munjang.cli.common.output import clean, joined, new_table, print_json, print_result, print_table
 from munjang.cli.common.texts import ModelOpening, Opening, queries_of, refuse
-from munjang.cli.index.build import Location, Passages, add, build, read_id
+from munjang.cli.index.build import IndexDtype, Location, Passages, add, build, read_id
 from munjang.errors import InputError
 from munjang.progress import tracked
 from munjang.search.stores import open_store, redact_password
@@ -128,6 +129,7 @@ def migrate(
     passages: Annotated[Passages, Bundle(without=("embed",))] = Passages(),
     abandon: Annotated[bool, option("Delete a migration that was stopped, instead of resuming it.")] = False,
     model: Annotated[str | None, option("The new model.", "NAME", "-m", shown="the index's own")] = None,
+    dtype: IndexDtype = None,
     offline: Offline = None,
     progress: Progress = None,
     as_json: AsJson = False,
@@ -138,23 +140,25 @@ def migrate(
     migration that was stopped.
     """
     if abandon:
-        refuse("beside --abandon", "model", "analyzer", "chunk_tokens", "chunk_overlap")
+        refuse("beside --abandon", "model", "dtype", "analyzer", "chunk_tokens", "chunk_overlap")
     with open_index(location, None, offline=offline, readonly=False) as index:
         encoded = 0
         if abandon:
             index.abandon_migration()
         else:
-            encoded = _migrate(index, model, passages, progress)
+            encoded = _migrate(index, model, dtype, passages, progress)
         settings, name = index.settings, index.location
     values = {"index": name, "encoded": encoded, "model": settings.model, "analyzer": settings.analyzer}
     line = f"{name}: {encoded:,} documents encoded; {settings.model}, {settings.analyzer}"
     print_result(as_json, values, line)
 
 
-def _migrate(index: Index, model: str | None, passages: Passages, progress: bool | None) -> int:
+def _migrate(
+    index: Index, model: str | None, dtype: DType | None, passages: Passages, progress: bool | None
+) -> int:
     try:
         with tracked(progress, max(1, len(index)), "Encoding") as advance:
-            return index.migrate(model, advance=advance, **passages.arguments())
+            return index.migrate(model, dtype=dtype, advance=advance, **passages.arguments())
     except KeyboardInterrupt:
         tell("Stopped. The same command resumes the migration, and --abandon deletes it.")
         raise

@@ -7,10 +7,11 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
+from munjang.choices import DType
 from munjang.cli.common.commands import command
 from munjang.cli.common.errors import tell
 from munjang.cli.common.hits import open_index
-from munjang.cli.common.options import READING, AsJson, Progress, argument, option
+from munjang.cli.common.options import MODEL, READING, AsJson, Progress, argument, option
 from munjang.cli.common.output import print_result
 from munjang.cli.common.texts import (
     ModelOpening,
@@ -34,6 +35,15 @@ if TYPE_CHECKING:
     from munjang.search.sources import Source
 
 Location = Annotated[str, argument("A file, or postgresql://user:password@host/database.", "INDEX")]
+IndexDtype = Annotated[
+    DType | None,
+    option(
+        "How the model computes: int8 is faster and slightly less exact.",
+        "--dtype",
+        shown="float32, or the index's own",
+        panel=MODEL,
+    ),
+]
 
 
 @dataclass(frozen=True)
@@ -146,6 +156,7 @@ def build(
         option("Number of Ray actors that encode.", "N", shown="one per CPU slot", min=1),
     ] = None,
     opening: ModelOpening = Opening(),
+    dtype: IndexDtype = None,
     progress: Progress = None,
     as_json: AsJson = False,
 ) -> None:
@@ -163,6 +174,7 @@ def build(
     with Index.open(
         location,
         model=opening.model,
+        dtype=dtype,
         fields=list(documents.columns) or None,
         embedded=passages.embed,
         offline=opening.offline,
