@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from munjang import pipeline
-from munjang.backends.openvino import EightBitMatrix
+from munjang.backends.eight_bit import EightBitMatrix
 from munjang.errors import CheckpointError, InputError, InputTypeError
 from munjang.tasks.generation.text_generation import TextGeneration
 from munjang.tasks.loading import ModelOptions
