@@ -24,6 +24,9 @@ from support.gpt2 import make_gpt2
 from support.peers import ARCHITECTURES, random_inputs, random_peer
 from support.program import invoke_here, json_lines
 
+# The CPU of this machine may have none.
+pytestmark = pytest.mark.filterwarnings("ignore:This CPU has no instructions for products in 8 bits")
+
 REALISTIC = {"initializer_range": 0.1}
 
 
