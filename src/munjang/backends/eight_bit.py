@@ -192,7 +192,7 @@ class _RangeOps(NumpyOps):
 class EightBitNumpyOps(NumpyOps):
     """`NumpyOps` with products in 8 bits: the reference for other executors, and not faster than float32.
 
-    Without ``products`` all products are in float32.
+    Without ``products`` all products are in float32. ``matrices`` caches the quantised weights by name.
     """
 
     def __init__(
@@ -202,16 +202,19 @@ class EightBitNumpyOps(NumpyOps):
         *,
         products: EightBitProducts | None,
         arrays: NamedArrays,
+        matrices: dict[str, EightBitMatrix | None],
     ) -> None:
         super().__init__(taps, cache)
-        self._products, self._arrays = products, arrays
+        self._products, self._arrays, self._matrices = products, arrays, matrices
 
     def affine(self, x: Array, weight: Array, bias: Array | None, *, transposed: bool = True) -> Array:
-        matrix = None
-        if self._products is not None:
-            name = self._arrays.name_of(weight)
-            matrix = self._products.matrix(name, weight, transposed=transposed)
-        if matrix is None or self._products is None:
+        if self._products is None:
+            return super().affine(x, weight, bias, transposed=transposed)
+        name = self._arrays.name_of(weight)
+        if name not in self._matrices:
+            self._matrices[name] = self._products.matrix(name, weight, transposed=transposed)
+        matrix = self._matrices[name]
+        if matrix is None:
             return super().affine(x, weight, bias, transposed=transposed)
         smoothed = x if matrix.smoothing is None else np.asarray(x / matrix.smoothing, dtype=np.float32)
         return super().affine(quantized(smoothed, self._products.group), matrix.restored(), bias)
@@ -224,11 +227,14 @@ class EightBitNumpyExecutor(Executor):
         self._arrays = NamedArrays(weights)
         self._params: Params[Array] = Params(MadeOnce(self._arrays, lambda _, array: array))
         self._products = EightBitProducts(weights)
+        self._matrices: dict[str, EightBitMatrix | None] = {}
 
     def compile(self, program: Program) -> NumpyProgram:
         """Return a runnable program; nothing is compiled."""
         self._products.prepare(program)
-        make_ops = partial(EightBitNumpyOps, products=self._products, arrays=self._arrays)
+        make_ops = partial(
+            EightBitNumpyOps, products=self._products, arrays=self._arrays, matrices=self._matrices
+        )
         return NumpyProgram(program, self._params, make_ops)
 
 

@@ -54,7 +54,7 @@ def first_layer(
     Only the weights of this layer are read. ``None`` if the program has no such layer.
     """
     arrays = NamedArrays(weights)
-    ops = _UpToFirstLayer(frozenset({FIRST_LAYER}), products=products, arrays=arrays)
+    ops = _UpToFirstLayer(frozenset({FIRST_LAYER}), products=products, arrays=arrays, matrices={})
     try:
         program(ops, Params(arrays), probe())
     except _FirstLayerDone:
