@@ -47,7 +47,6 @@ _GRANTED: Mapping[str, tuple[Any, ...]] = {
     "add_pooling_layer": (True,),
     "low_cpu_mem_usage": (True, False),
     "torch_dtype": (None, "float32", "auto", "torch.float32"),
-    "dtype": (None, "float32", "auto", "torch.float32"),
 }
 _IGNORED_INDEX = -100
 

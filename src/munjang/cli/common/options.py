@@ -99,10 +99,8 @@ Pooling = Annotated[
         panel=MODEL,
     ),
 ]
-Dtype = Annotated[
-    DType,
-    option("How the model computes: int8 is faster and slightly less exact.", "--dtype", panel=MODEL),
-]
+DTYPE_HELP = "How the model computes: int8 is faster and slightly less exact."
+Dtype = Annotated[DType, option(DTYPE_HELP, "--dtype", panel=MODEL)]
 Text = Annotated[str | None, argument("A text; - for the lines of standard input.", "TEXT")]
 AsJson = Annotated[bool, option("Print JSON.", "--json")]
 Progress = Annotated[bool | None, option("Show a progress bar.", shown="on a terminal")]

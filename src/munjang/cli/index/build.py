@@ -11,7 +11,7 @@ from munjang.choices import DType
 from munjang.cli.common.commands import command
 from munjang.cli.common.errors import tell
 from munjang.cli.common.hits import open_index
-from munjang.cli.common.options import MODEL, READING, AsJson, Progress, argument, option
+from munjang.cli.common.options import DTYPE_HELP, MODEL, READING, AsJson, Progress, argument, option
 from munjang.cli.common.output import print_result
 from munjang.cli.common.texts import (
     ModelOpening,
@@ -37,12 +37,7 @@ if TYPE_CHECKING:
 Location = Annotated[str, argument("A file, or postgresql://user:password@host/database.", "INDEX")]
 IndexDtype = Annotated[
     DType | None,
-    option(
-        "How the model computes: int8 is faster and slightly less exact.",
-        "--dtype",
-        shown="float32, or the index's own",
-        panel=MODEL,
-    ),
+    option(DTYPE_HELP, "--dtype", shown="float32, or the index's own", panel=MODEL),
 ]
 
 
